@@ -1,0 +1,8 @@
+"""rec_sys: recommendations from what people write.
+
+Reviews go in at the bottom, flow upward through five rooms once, and come out as
+recommendations with a reason::
+
+    foundation < reviews < text < graph < modules
+               < train, evaluation, vector_database, inference
+"""

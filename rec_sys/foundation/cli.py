@@ -1,0 +1,57 @@
+"""The frame of every command: Hydra for the settings, one line and exit code 2 for bad input."""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig
+
+from rec_sys.foundation.errors import InputError
+
+CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+def ending_politely(main: Callable[..., Any]) -> Callable[..., None]:
+    """Wraps a command: an `InputError` becomes one line and exit code 2, Ctrl-C exit code 130."""
+
+    @wraps(main)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            main(*args, **kwargs)
+        except InputError as error:
+            sys.stdout.flush()
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(EXIT_BAD_INPUT)
+        except KeyboardInterrupt:
+            print("interrupted; what was finished is kept, run again to go on", file=sys.stderr)
+            sys.exit(EXIT_INTERRUPTED)
+
+    return wrapped
+
+
+def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Decorator that makes a function of the composed config a command line program.
+
+    The config folder is found beside the package, so the command runs from any working
+    directory; what it writes goes to the working directory.
+
+    Args:
+        config_name: Entry file in ``config/``, without ``.yaml``.
+    """
+
+    def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        polite = ending_politely(main)
+        # MLflow and Hugging Face libraries call home or chat unless told otherwise.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        return hydra.main(
+            version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name
+        )(polite)
+
+    return decorate

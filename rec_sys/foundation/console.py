@@ -1,0 +1,46 @@
+"""What a person sees in the terminal: short tables and one-line notes."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+# Without a terminal (a log file, CI) rich would fold at 80 columns and break paths in two.
+_WIDTH_WITHOUT_TERMINAL = 160
+
+
+def console() -> Console:
+    """A console on standard output, wide enough for paths when output goes to a file."""
+    plain = Console()
+    return plain if plain.is_terminal else Console(width=_WIDTH_WITHOUT_TERMINAL)
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Prints a table. The first column is left-aligned, floats get four decimals.
+
+    Args:
+        title: Printed above the table.
+        columns: Column headings.
+        rows: One sequence per row, as long as `columns`; ``None`` is shown as a dash.
+    """
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for position, name in enumerate(columns):
+        table.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(_as_text(value) for value in row))
+    console().print(table)
+
+
+def note(message: str) -> None:
+    """Prints one line of information, without interpreting markup in it."""
+    console().print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def _as_text(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    # Square brackets in a product's name are text, not rich's markup.
+    return str(value).replace("[", r"\[")

@@ -1,0 +1,73 @@
+"""Files that are either whole or not there: written beside, then renamed."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rec_sys.foundation.errors import InputError
+
+_HASH_BLOCK_BYTES = 1 << 20
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Hands out a temporary name beside `path`; renames it to `path` if the block succeeds.
+
+    Works for a file and for a folder (create it with ``mkdir`` inside the block). If the block
+    raises, the temporary file or folder is removed and what stood at `path` is untouched.
+
+    Args:
+        path: The final name. Its parent folders are created.
+
+    Yields:
+        A name in the same folder that does not exist yet.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    draft = beside / path.name
+    try:
+        yield draft
+        if draft.is_dir() and path.is_dir():
+            # A folder cannot be renamed onto a folder that holds files: step the old one aside.
+            os.replace(path, beside / "replaced")
+        os.replace(draft, path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Writes `value` as indented JSON, atomically."""
+    with replacing(path) as draft:
+        draft.write_text(
+            json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+
+
+def read_json(path: str | Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        InputError: The file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON ({error})") from None
+
+
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file's content as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_HASH_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

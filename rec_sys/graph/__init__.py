@@ -1,0 +1,1 @@
+"""Third floor: reviews become the edges of a bipartite user-product graph."""

@@ -1,0 +1,139 @@
+"""A batch of people: what each has reviewed, and what is to be predicted."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rec_sys.graph.product_reviews import ProductReviews
+from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
+from rec_sys.graph.segments import segment_sum
+
+_SECONDS_PER_DAY = 86_400
+
+#: What the graph model takes, in this order; the exported ONNX model has the same inputs.
+MODEL_INPUTS = (
+    "user_features",
+    "product_name_features",
+    "product_info_features",
+    "product_review_features",
+    "edge_index",
+    "edge_attr",
+    "edge_rating",
+    "edge_age",
+)
+
+
+@dataclass(frozen=True)
+class EgoBatch:
+    """The neighbourhoods of U users over P products, E history edges and T targets.
+
+    Only history edges carry messages. Arrays are NumPy; training turns them into tensors.
+
+    Attributes:
+        user_features: float32 [U, D], mean of the user's history reviews; zero without history.
+        product_name_features: float32 [P, D].
+        product_info_features: float32 [P, D].
+        product_review_features: float32 [P, D], mean of the known reviews of the product, the
+            batch's targets left out; zero if there are none.
+        edge_index: int64 [2, E], row 0 the product, row 1 the user, both counted in the batch.
+        edge_attr: float32 [E, D], the review.
+        edge_rating: float32 [E], 1...5, 0 if missing.
+        edge_age: float32 [E], days before the user's newest history review; 0 if unknown.
+        target_user: int64 [T], counted in the batch.
+        target_product: int64 [T], counted in the batch.
+        target_rating: float32 [T].
+        users: int64 [U], index in the graph.
+        products: int64 [P], index in the graph.
+    """
+
+    user_features: np.ndarray
+    product_name_features: np.ndarray
+    product_info_features: np.ndarray
+    product_review_features: np.ndarray
+    edge_index: np.ndarray
+    edge_attr: np.ndarray
+    edge_rating: np.ndarray
+    edge_age: np.ndarray
+    target_user: np.ndarray
+    target_product: np.ndarray
+    target_rating: np.ndarray
+    users: np.ndarray
+    products: np.ndarray
+
+    def model_inputs(self) -> dict[str, np.ndarray]:
+        """The arrays that the graph model takes, by name, in the model's order."""
+        return {name: getattr(self, name) for name in MODEL_INPUTS}
+
+
+@dataclass(frozen=True)
+class EgoBatchBuilder:
+    """Cuts batches out of a graph with a few whole-array operations.
+
+    Attributes:
+        graph: All reviews.
+        vectors: The vector store's rows, float [N, D]; may be memory-mapped.
+        product_reviews: The reviews that may be known about products.
+    """
+
+    graph: ReviewGraph
+    vectors: np.ndarray
+    product_reviews: ProductReviews
+
+    def build(self, users: np.ndarray, target: np.ndarray, hidden: np.ndarray) -> EgoBatch:
+        """Builds the batch of some users.
+
+        An edge of these users is a target if ``target[edge]``, otherwise hidden if
+        ``hidden[edge]``, otherwise history: an edge cannot be both history and target.
+
+        Args:
+            users: int64 [U], distinct.
+            target: bool [E of the graph], the edges to be predicted.
+            hidden: bool [E of the graph], edges that are neither shown nor predicted.
+
+        Raises:
+            ValueError: A user occurs twice (one's targets could be the other's history).
+        """
+        if len(np.unique(users)) != len(users):
+            raise ValueError("a user occurs twice in one batch")
+        graph = self.graph
+        edges = graph.edges_of(users)
+        local_user = np.repeat(np.arange(len(users)), graph.degrees[users])
+        is_target = target[edges]
+        is_history = ~is_target & ~hidden[edges]
+        targets, history = edges[is_target], edges[is_history]
+        history_user = local_user[is_history]
+
+        shown = np.concatenate([history, targets])
+        products, local_product = np.unique(graph.edge_product[shown], return_inverse=True)
+        edge_attr = self._vectors(graph.edge_text[history])
+        lengths = np.bincount(history_user, minlength=len(users))
+        sums = segment_sum(edge_attr, history_user, len(users))
+        return EgoBatch(
+            user_features=sums / np.maximum(lengths, 1)[:, None].astype(np.float32),
+            product_name_features=self._vectors(graph.product_name_text[products]),
+            product_info_features=self._vectors(graph.product_info_text[products]),
+            product_review_features=self.product_reviews.means_without(
+                products, graph, self.vectors, targets
+            ),
+            edge_index=np.stack([local_product[: len(history)], history_user]).astype(np.int64),
+            edge_attr=edge_attr,
+            edge_rating=np.nan_to_num(graph.edge_rating[history], nan=0.0),
+            edge_age=_age_in_days(graph.edge_time[history], history_user, len(users)),
+            target_user=local_user[is_target].astype(np.int64),
+            target_product=local_product[len(history) :].astype(np.int64),
+            target_rating=graph.edge_rating[targets],
+            users=np.asarray(users, dtype=np.int64),
+            products=products,
+        )
+
+    def _vectors(self, rows: np.ndarray) -> np.ndarray:
+        return self.vectors[rows].astype(np.float32)
+
+
+def _age_in_days(time: np.ndarray, user: np.ndarray, num_users: int) -> np.ndarray:
+    newest = np.full(num_users, NO_TIME)
+    np.maximum.at(newest, user, time)
+    known = time != NO_TIME
+    age = np.zeros(len(time), dtype=np.float32)
+    age[known] = (newest[user][known] - time[known]) / _SECONDS_PER_DAY
+    return age

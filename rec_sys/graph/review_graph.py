@@ -1,0 +1,166 @@
+"""The graph of all reviews as a handful of flat arrays."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from rec_sys.graph.segments import rows_to_pointers
+from rec_sys.reviews.schema import ReviewData
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
+
+#: Time of a review whose time is not known: older than all others.
+NO_TIME = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True)
+class ReviewGraph:
+    """A bipartite graph: an edge is a review, from the product to the user who wrote it.
+
+    Edges are stored by user (CSR) and, inside a user, from the oldest to the newest. Texts are
+    not here: ``*_text`` are rows of the vector store.
+
+    Attributes:
+        user_ids: str [U].
+        product_ids: str [P].
+        user_ptr: int64 [U + 1]; the edges of user ``u`` are ``user_ptr[u]:user_ptr[u + 1]``.
+        edge_product: int64 [E], index into `product_ids`.
+        edge_text: int64 [E], row of the review's text.
+        edge_rating: float32 [E], 1...5, NaN if missing.
+        edge_time: int64 [E], seconds since 1970 (UTC), `NO_TIME` if missing.
+        product_name_text: int64 [P], row of the product's name.
+        product_info_text: int64 [P], row of the product's description.
+    """
+
+    user_ids: np.ndarray
+    product_ids: np.ndarray
+    user_ptr: np.ndarray
+    edge_product: np.ndarray
+    edge_text: np.ndarray
+    edge_rating: np.ndarray
+    edge_time: np.ndarray
+    product_name_text: np.ndarray
+    product_info_text: np.ndarray
+
+    @property
+    def num_users(self) -> int:
+        """U."""
+        return len(self.user_ids)
+
+    @property
+    def num_products(self) -> int:
+        """P."""
+        return len(self.product_ids)
+
+    @property
+    def num_edges(self) -> int:
+        """E."""
+        return len(self.edge_product)
+
+    @property
+    def degrees(self) -> np.ndarray:
+        """Number of reviews per user, int64 [U]."""
+        return np.diff(self.user_ptr)
+
+    @property
+    def edge_user(self) -> np.ndarray:
+        """Index of the user of each edge, int64 [E]."""
+        return np.repeat(np.arange(self.num_users), self.degrees)
+
+    def edges_of(self, users: np.ndarray) -> np.ndarray:
+        """All edges of some users, user after user, oldest first; int64."""
+        starts, lengths = self.user_ptr[users], self.degrees[users]
+        ends = np.cumsum(lengths)
+        return np.arange(ends[-1] if len(ends) else 0) + np.repeat(
+            starts - (ends - lengths), lengths
+        )
+
+    def to_hetero_data(self, vectors: np.ndarray) -> "HeteroData":
+        """The whole graph for PyTorch Geometric's tools.
+
+        Args:
+            vectors: The vector store's rows, float [N, D].
+
+        Returns:
+            Node types ``user`` (no features) and ``product`` (``name``, ``info``: float32
+            [P, D]); edge type ``(product, reviewed_by, user)`` with ``edge_index`` int64 [2, E],
+            ``edge_attr`` float32 [E, D], ``rating`` float32 [E] and ``time`` int64 [E].
+        """
+        import torch
+        from torch_geometric.data import HeteroData
+
+        data = HeteroData()
+        data["user"].num_nodes = self.num_users
+        product = data["product"]
+        product.num_nodes = self.num_products
+        product.name = torch.from_numpy(vectors[self.product_name_text].astype(np.float32))
+        product.info = torch.from_numpy(vectors[self.product_info_text].astype(np.float32))
+        reviewed = data["product", "reviewed_by", "user"]
+        reviewed.edge_index = torch.from_numpy(np.stack([self.edge_product, self.edge_user]))
+        reviewed.edge_attr = torch.from_numpy(vectors[self.edge_text].astype(np.float32))
+        reviewed.rating = torch.from_numpy(self.edge_rating.copy())
+        reviewed.time = torch.from_numpy(self.edge_time.copy())
+        return data
+
+
+def build_review_graph(
+    data: ReviewData, encode: Callable[[Sequence[str]], np.ndarray]
+) -> ReviewGraph:
+    """Builds the graph of a clean data set.
+
+    Args:
+        data: Clean tables; every product of a review is in the product table.
+        encode: Takes texts and returns their rows in the vector store, int64.
+
+    Raises:
+        ValueError: A user has two reviews of one product (the tables were not cleaned).
+    """
+    user_of_row, user_ids = pd.factorize(data.reviews["user_id"], sort=True)
+    product_ids = data.products["product_id"].to_numpy(dtype=object)
+    product_of_row = pd.Index(product_ids).get_indexer(data.reviews["product_id"])
+    if (product_of_row < 0).any():
+        raise ValueError("a review's product is missing from the product table")
+    time = _seconds(data.reviews["timestamp"])
+    order = np.lexsort((time, user_of_row))  # stable: ties keep the order of the table
+
+    user, product = user_of_row[order], product_of_row[order].astype(np.int64)
+    pairs = user.astype(np.int64) * len(product_ids) + product
+    if len(np.unique(pairs)) != len(pairs):
+        raise ValueError("a user has several reviews of one product; clean the reviews first")
+
+    texts = data.reviews["text"].to_numpy(dtype=object)[order]
+    names, infos = product_texts(data.products)
+    rows = encode([*texts, *names, *infos])
+    edge_text, name_text, info_text = np.split(rows, [len(texts), len(texts) + len(names)])
+    return ReviewGraph(
+        user_ids=np.asarray(user_ids, dtype=object),
+        product_ids=product_ids,
+        user_ptr=rows_to_pointers(user, len(user_ids)),
+        edge_product=product,
+        edge_text=edge_text,
+        edge_rating=data.reviews["rating"].to_numpy(dtype=np.float32, na_value=np.nan)[order],
+        edge_time=time[order],
+        product_name_text=name_text,
+        product_info_text=info_text,
+    )
+
+
+def product_texts(products: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """What is encoded of a product: its name, and its style followed by its description."""
+    names = products["name"].to_list()
+    infos = [
+        ". ".join(part for part in (style, info) if part)
+        for style, info in zip(products["style"], products["info"], strict=True)
+    ]
+    return names, infos
+
+
+def _seconds(timestamps: pd.Series) -> np.ndarray:
+    known = timestamps.notna().to_numpy()
+    seconds = np.full(len(timestamps), NO_TIME)
+    seconds[known] = timestamps[known].astype("int64[pyarrow]").to_numpy(dtype=np.int64)
+    return seconds

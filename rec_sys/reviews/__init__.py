@@ -1,0 +1,1 @@
+"""Ground floor: raw files become one clean review table and one product table."""

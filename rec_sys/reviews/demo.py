@@ -1,0 +1,214 @@
+"""The demo set: a small invented shop for musical instruments, its customers and their reviews.
+
+No network, no licence questions, and the truth is known: every rating comes from the rule below,
+and every text says what its writer felt. A model that reads the texts can find the rule; one that
+always answers "five stars" cannot.
+
+The hidden structure:
+
+* A **product** stands on one shelf (`CATEGORIES`), has two or three aspects (`ASPECTS`: a warm or
+  a bright tone, a light or a sturdy build, ...), a quality that nobody is told, and a popularity.
+* A **user** has two or three favourite shelves, loves two aspects, hates one or two (first of all
+  the opposite of the best-loved one) and is more or less strict.
+* Users choose mostly from their favourite shelves and what they love, but popular products find
+  their way to everybody, and what one hates is often noticed only at home.
+* A **rating** is ::
+
+      BASE - strictness + quality + match + luck      rounded, between 1 and 5
+      match = LOVED x (loved aspects) - HATED x (hated aspects) - STRANGE (not a favourite shelf)
+
+* A **text** praises the loved aspects and complains about the hated ones in words of its own,
+  mentions a notable quality, and sometimes says what the writer looks for in general
+  (`rec_sys.reviews.demo_texts`).
+
+So the earlier texts of a user tell what the user loves, the name and the information of a product
+tell what it offers, other people's texts tell how good it is, and together they tell the rating.
+
+The same arguments give the same bytes on every machine: only whole numbers and evenly distributed
+ones are drawn, and nothing depends on the order of a set or on a library's logarithm.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import replacing
+from rec_sys.reviews.demo_aspects import ASPECTS
+from rec_sys.reviews.demo_catalogue import CATEGORIES
+from rec_sys.reviews.demo_shop import (
+    CHOICES,
+    LUCK,
+    TEXTS,
+    DemoProduct,
+    DemoUser,
+    bell,
+    invent_products,
+    invent_users,
+    stream,
+)
+from rec_sys.reviews.demo_texts import Experience, write_text
+from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+
+REVIEWS_FILE = "reviews.jsonl"
+PRODUCTS_FILE = "products.jsonl"
+
+# The rule behind a rating, in stars.
+BASE = 4.3
+LOVED = 0.9
+HATED = 2.0
+STRANGE = 0.7
+LUCK_SPREAD = 0.5  # standard deviation
+
+# How much likelier a product is chosen: powers of two, so that their products are exact.
+FAVOURITE_SHELF_PULL = 32.0
+LOVED_PULL = 4.0
+HATED_PULL = 0.5
+
+MISSING_STYLE_SHARE = 0.03
+FIRST_DAY = 1_577_836_800  # 2020-01-01, unix seconds
+LAST_DAY = 1_703_980_800  # 2023-12-31
+
+
+def write_demo(
+    folder: Path,
+    num_users: int = 500,
+    num_products: int = 240,
+    reviews_per_user: int = 8,
+    seed: int = 0,
+) -> tuple[Path, Path]:
+    """Writes the demo set as two JSON Lines files, each whole or not at all.
+
+    Args:
+        folder: Where to write; created if missing.
+        num_users: Number of users.
+        num_products: Number of products.
+        reviews_per_user: Mean number of reviews of a user. Some have one, some three times the
+            mean; nobody reviews a product twice, so never more than `num_products`.
+        seed: The same seed gives the same bytes, another one another shop.
+
+    Returns:
+        Paths of the reviews (oldest first) and of the products.
+
+    Raises:
+        InputError: A size is below 1 or the seed is negative.
+    """
+    sizes = {
+        "num_users": num_users,
+        "num_products": num_products,
+        "reviews_per_user": reviews_per_user,
+    }
+    for name, size in sizes.items():
+        _check_whole(name, size, least=1)
+    _check_whole("seed", seed, least=0)
+    products = invent_products(num_products, seed)
+    users = invent_users(num_users, seed)
+    reviews = invent_reviews(users, products, reviews_per_user, seed)
+    folder = Path(folder)
+    return (
+        _write_lines(folder / REVIEWS_FILE, reviews),
+        _write_lines(folder / PRODUCTS_FILE, map(_product_record, products)),
+    )
+
+
+def invent_reviews(
+    users: list[DemoUser], products: list[DemoProduct], reviews_per_user: int, seed: int
+) -> list[dict[str, Any]]:
+    """Lets every user choose, rate and describe products; oldest review first."""
+    choosing, luck, writing = (stream(seed, part) for part in (CHOICES, LUCK, TEXTS))
+    traits = np.zeros((len(products), len(ASPECTS)), dtype=bool)
+    for row, product in enumerate(products):
+        traits[row, list(product.aspects)] = True
+    shelf_of = np.array([product.shelf for product in products])
+    popularity = np.array([product.popularity for product in products])
+    reviews = []
+    for user in users:
+        pull = popularity * np.where(np.isin(shelf_of, user.shelves), FAVOURITE_SHELF_PULL, 1.0)
+        for aspect in user.loves:
+            pull[traits[:, aspect]] *= LOVED_PULL
+        for aspect in user.hates:
+            pull[traits[:, aspect]] *= HATED_PULL
+        joined = int(choosing.integers(FIRST_DAY, LAST_DAY))
+        for row in _choose(choosing, pull, reviews_per_user):
+            product = products[row]
+            stars = expected_rating(user, product) + LUCK_SPREAD * bell(luck)
+            rating = int(min(max(np.floor(stars + 0.5), MIN_RATING), MAX_RATING))
+            style = CATEGORIES[product.shelf].style
+            reviews.append(
+                {
+                    "userID": user.user_id,
+                    "nickname": user.nickname,
+                    "asin": product.asin,
+                    "ProductName": product.name,
+                    "TextReview": write_text(writing, _experience(user, product, rating)),
+                    "Style": None if choosing.random() < MISSING_STYLE_SHARE else style,
+                    "rating": rating,
+                    "timestamp": int(choosing.integers(joined, LAST_DAY)),
+                }
+            )
+    reviews.sort(key=lambda review: review["timestamp"])
+    return [{"reviewID": f"R{number:07d}", **review} for number, review in enumerate(reviews)]
+
+
+def expected_rating(user: DemoUser, product: DemoProduct) -> float:
+    """Stars before luck and rounding: the best guess of somebody who knows everything."""
+    match = LOVED * len(set(user.loves) & set(product.aspects))
+    match -= HATED * len(set(user.hates) & set(product.aspects))
+    match -= 0.0 if product.shelf in user.shelves else STRANGE
+    return BASE - user.strictness + product.quality + match
+
+
+def _experience(user: DemoUser, product: DemoProduct, rating: int) -> Experience:
+    def named(numbers: Iterable[int]) -> tuple:
+        return tuple(ASPECTS[number] for number in numbers)
+
+    known = user.loves + user.hates
+    return Experience(
+        rating=rating,
+        brand=product.brand,
+        category=CATEGORIES[product.shelf],
+        quality=product.quality,
+        liked=named(aspect for aspect in product.aspects if aspect in user.loves),
+        disliked=named(aspect for aspect in product.aspects if aspect in user.hates),
+        plain=named(aspect for aspect in product.aspects if aspect not in known),
+        loves=named(user.loves),
+        hates=named(user.hates),
+        is_fan=product.shelf in user.shelves,
+    )
+
+
+def _choose(rng: np.random.Generator, pull: np.ndarray, mean: int) -> list[int]:
+    """Draws different products in proportion to `pull`; the number is skewed, its mean `mean`."""
+    # The square of an even draw has mean 1/3: many short histories, a few three times as long.
+    count = min(1 + int(3 * (mean - 1) * rng.random() ** 2 + 0.5), len(pull))
+    left, chosen = pull.copy(), []
+    for _ in range(count):
+        upto = np.cumsum(left)
+        row = int(np.searchsorted(upto, rng.random() * upto[-1], side="right"))
+        chosen.append(row)
+        left[row] = 0.0
+    return chosen
+
+
+def _check_whole(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"demo data: {name} must be a whole number from {least} up, got {value!r}")
+
+
+def _product_record(product: DemoProduct) -> dict[str, Any]:
+    return {
+        "asin": product.asin,
+        "ProductName": product.name,
+        "ProductInfo": product.info,
+        "Style": CATEGORIES[product.shelf].style,
+    }
+
+
+def _write_lines(path: Path, records: Iterable[dict[str, Any]]) -> Path:
+    text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    with replacing(path) as draft:
+        draft.write_bytes(text.encode("utf-8"))  # bytes: Windows must not rewrite line ends
+    return path

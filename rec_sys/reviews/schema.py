@@ -1,0 +1,68 @@
+"""The two tables that leave this room, and nothing else about file formats.
+
+Both are pandas DataFrames backed by Arrow types. Every other room relies on these columns.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+MIN_RATING = 1.0
+MAX_RATING = 5.0
+
+#: One row per review; after cleaning one row per (user, product).
+REVIEW_SCHEMA = pa.schema(
+    [
+        ("review_id", pa.string()),
+        ("user_id", pa.string()),
+        ("nickname", pa.string()),
+        ("product_id", pa.string()),
+        ("product_name", pa.string()),
+        ("product_info", pa.string()),
+        ("style", pa.string()),
+        ("text", pa.string()),  # never missing, may be empty
+        ("rating", pa.float32()),  # MIN_RATING ... MAX_RATING, may be missing
+        ("timestamp", pa.timestamp("s", tz="UTC")),  # may be missing
+    ]
+)
+
+#: One row per product. Missing name, info or style is an empty string.
+PRODUCT_SCHEMA = pa.schema(
+    [
+        ("product_id", pa.string()),
+        ("name", pa.string()),
+        ("info", pa.string()),
+        ("style", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ReviewData:
+    """A clean data set, as every room above takes it.
+
+    Attributes:
+        reviews: Table with the columns of `REVIEW_SCHEMA`; one row per (user, product).
+        products: Table with the columns of `PRODUCT_SCHEMA`; one row per product, and at least
+            every product that occurs in `reviews`.
+        report: What cleaning found, step by step, as plain values (JSON-ready).
+        fingerprint: SHA-256 over the cleaned tables; equal data gives an equal fingerprint.
+    """
+
+    reviews: pd.DataFrame
+    products: pd.DataFrame
+    report: list[dict[str, Any]] = field(default_factory=list)
+    fingerprint: str = ""
+
+
+def to_frame(columns: dict[str, Any] | pa.Table, schema: pa.Schema) -> pd.DataFrame:
+    """Builds an Arrow-backed DataFrame with exactly the columns and types of `schema`.
+
+    Args:
+        columns: An Arrow table with these columns, or a mapping from column name to values.
+        schema: `REVIEW_SCHEMA` or `PRODUCT_SCHEMA`.
+    """
+    table = columns if isinstance(columns, pa.Table) else pa.table(columns, schema=schema)
+    return table.select(schema.names).cast(schema).to_pandas(types_mapper=pd.ArrowDtype)

@@ -1,0 +1,1 @@
+"""Second floor: every distinct text becomes one vector, once."""
