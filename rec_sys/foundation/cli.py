@@ -50,8 +50,8 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         # MLflow and Hugging Face libraries call home or chat unless told otherwise.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        return hydra.main(
-            version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name
-        )(polite)
+        return hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(
+            polite
+        )
 
     return decorate

@@ -65,9 +65,7 @@ def fastest_faithful(encoder: "TextEncoder", cache_dir: Path) -> str:
     return chosen
 
 
-def _measure(
-    encoder: "TextEncoder", precision: str, texts: list[str]
-) -> tuple[np.ndarray, float]:
+def _measure(encoder: "TextEncoder", precision: str, texts: list[str]) -> tuple[np.ndarray, float]:
     model = encoder.load(precision)
     encoder.encode_with(model, texts[:2])  # the first pass pays for set-up
     best = float("inf")

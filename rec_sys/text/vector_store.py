@@ -127,6 +127,4 @@ def _write_at(path: Path, offset: int, content: bytes) -> None:
 
 def _key_of(text: str) -> bytes:
     # A review may hold lone surrogates (broken emoji in JSON); they are part of the text.
-    return hashlib.blake2b(
-        text.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES
-    ).digest()
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()

@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.ego_batch import EgoBatchBuilder
+from rec_sys.graph.product_reviews import ProductReviews
+from rec_sys.graph.segments import segment_sum
+from rec_sys.graph.split import drawn_targets, newest_targets, split_users
+
+
+def builder_of(graph, vectors, edges=None):
+    edges = np.arange(graph.num_edges) if edges is None else edges
+    return EgoBatchBuilder(graph, vectors, ProductReviews.of(graph, vectors, edges))
+
+
+def mask(graph, *edges):
+    result = np.zeros(graph.num_edges, dtype=bool)
+    result[list(edges)] = True
+    return result
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(-9, 9)), max_size=30))
+def test_segment_sum_equals_a_loop(pairs):
+    segment = np.array([s for s, _ in pairs], dtype=np.int64)
+    values = np.array([[v] for _, v in pairs], dtype=float).reshape(-1, 1)
+    expected = [sum(v for s, v in pairs if s == k) for k in range(5)]
+    assert segment_sum(values, segment, 5)[:, 0].tolist() == expected
+
+
+def test_edges_are_in_time_order_and_an_unknown_time_is_oldest(small_graph):
+    graph, _ = small_graph
+    assert graph.user_ids.tolist() == ["ann", "bob", "cyd", "dan"]
+    assert graph.product_ids[graph.edge_product[:3]].tolist() == ["p3", "p2", "p1"]
+    assert graph.edges_of(np.array([2, 0])).tolist() == [4, 5, 6, 0, 1, 2]
+
+
+def test_batch_of_known_values(small_graph):
+    graph, vectors = small_graph
+    batch = builder_of(graph, vectors).build(
+        np.array([0, 1]), target=mask(graph, 2), hidden=mask(graph, 3)
+    )
+    assert batch.edge_index.tolist() == [[2, 1], [0, 0]]  # p3 and p2 -> ann
+    assert batch.products.tolist() == [0, 1, 2]
+    history = vectors[graph.edge_text[[0, 1]]].astype(np.float32)
+    np.testing.assert_allclose(batch.user_features[0], history.mean(axis=0), rtol=1e-5)
+    assert not batch.user_features[1].any()  # bob has nothing left to show
+    assert batch.edge_rating.tolist() == [3, 1]
+    assert batch.edge_age.tolist() == [0, 0]
+    assert (batch.target_user.tolist(), batch.target_product.tolist()) == ([0], [0])
+    assert batch.target_rating.tolist() == [5]
+
+
+def test_the_target_review_leaves_no_trace_in_the_inputs(small_graph):
+    """The text of a predicted review is changed; nothing that the model sees may change."""
+    graph, vectors = small_graph
+    users, target = np.array([0, 2]), mask(graph, 2, 6)
+    none = mask(graph)
+    before = builder_of(graph, vectors).build(users, target, none).model_inputs()
+    changed = vectors.copy()
+    changed[graph.edge_text[[2, 6]]] += 100
+    after = builder_of(graph, changed).build(users, target, none).model_inputs()
+    for name in before:
+        np.testing.assert_allclose(before[name], after[name], atol=1e-2, err_msg=name)
+
+
+def test_an_edge_that_is_target_and_hidden_is_only_a_target(small_graph):
+    graph, vectors = small_graph
+    everything = np.ones(graph.num_edges, dtype=bool)
+    batch = builder_of(graph, vectors).build(np.arange(4), everything, everything)
+    assert batch.edge_index.shape == (2, 0)
+    assert len(batch.target_user) == graph.num_edges
+
+
+def test_a_user_twice_is_refused(small_graph):
+    graph, vectors = small_graph
+    with pytest.raises(ValueError, match="twice"):
+        builder_of(graph, vectors).build(np.array([0, 0]), mask(graph), mask(graph))
+
+
+def test_product_reviews_equal_a_naive_mean(small_graph):
+    graph, vectors = small_graph
+    known = ProductReviews.of(graph, vectors, np.array([0, 2, 3, 4]))
+    p1 = [e for e in (0, 2, 3, 4) if graph.edge_product[e] == 0]
+    naive = vectors[graph.edge_text[p1]].astype(np.float32).mean(axis=0)
+    np.testing.assert_allclose(known.means()[0], naive, rtol=1e-5)
+    assert not known.means()[3].any()
+
+
+@given(seed=st.integers(0, 99), share=st.floats(0.05, 0.9))
+def test_drawn_targets_leave_a_history(seed, share):
+    from types import SimpleNamespace
+
+    from rec_sys.graph.review_graph import ReviewGraph
+
+    rng = np.random.default_rng(seed)
+    degrees = rng.integers(1, 8, size=9)
+    graph = SimpleNamespace(
+        degrees=degrees,
+        user_ptr=np.r_[0, np.cumsum(degrees)],
+        num_edges=int(degrees.sum()),
+    )
+    graph.edges_of = lambda users: ReviewGraph.edges_of(graph, users)
+    users = np.array([1, 4, 7])
+    target = drawn_targets(graph, users, share, rng)
+    per_user = np.add.reduceat(target, graph.user_ptr[:-1])
+    for user in range(9):
+        if user not in users:
+            assert per_user[user] == 0
+        else:
+            assert 1 <= per_user[user] <= max(1, degrees[user] - 1)
+
+
+def test_newest_targets(small_graph):
+    graph, _ = small_graph
+    target = newest_targets(graph, np.arange(4), share=0.2)
+    assert np.flatnonzero(target).tolist() == [2, 6]  # single reviews are never targets
+
+
+def test_split_is_seeded_and_disjoint(small_graph):
+    graph, _ = small_graph
+    one, two = split_users(graph, 0.25, seed=3), split_users(graph, 0.25, seed=3)
+    assert one.validation.tolist() == two.validation.tolist()
+    assert sorted([*one.train, *one.validation]) == [0, 1, 2, 3]
+    assert one.to_dict(graph)["validation_user_ids"] == graph.user_ids[one.validation].tolist()
+    with pytest.raises(InputError, match="validation_share"):
+        split_users(graph, 1.5, seed=3)
+
+
+def test_hetero_data(small_graph):
+    graph, vectors = small_graph
+    data = graph.to_hetero_data(vectors)
+    assert data.validate()
+    assert data["product", "reviewed_by", "user"].edge_index.shape == (2, graph.num_edges)

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.text.encode import encode_texts
+from rec_sys.text.vector_store import EMPTY_TEXT_ROW, VectorStore
+
+DIMENSION = 4
+
+
+class CountingEncoder:
+    """Encodes a text as its length; counts texts; breaks on request."""
+
+    batch_size = 2
+
+    def __init__(self, break_after=None):
+        self.encoded = []
+        self.break_after = break_after
+
+    def encode(self, texts):
+        if self.break_after is not None and len(self.encoded) >= self.break_after:
+            raise KeyboardInterrupt
+        self.encoded += texts
+        return np.array([[len(text)] * DIMENSION for text in texts], dtype=np.float32)
+
+
+def open_store(folder):
+    return VectorStore(folder, "fingerprint", DIMENSION)
+
+
+def test_each_distinct_text_is_encoded_once_and_never_again(tmp_path):
+    texts = ["good", "", "bad", "good", "so so", ""]
+    encoder = CountingEncoder()
+    store = open_store(tmp_path)
+    result = encode_texts(texts, encoder, store, show_progress=False)
+    assert sorted(encoder.encoded) == ["bad", "good", "so so"]
+    assert result.newly_encoded == 3
+    assert store.vectors[result.rows][:, 0].tolist() == [4, 0, 3, 4, 5, 0]
+    assert result.rows[1] == EMPTY_TEXT_ROW
+
+    again = CountingEncoder()
+    second = encode_texts(texts, again, open_store(tmp_path), show_progress=False)
+    assert again.encoded == [] and second.rows.tolist() == result.rows.tolist()
+
+
+def test_an_interruption_loses_one_batch_at_most(tmp_path):
+    texts = ["a", "bb", "ccc", "dddd", "eeeee"]
+    with pytest.raises(KeyboardInterrupt):
+        encode_texts(texts, CountingEncoder(break_after=2), open_store(tmp_path), False)
+    rest = CountingEncoder()
+    encode_texts(texts, rest, open_store(tmp_path), False)
+    assert sorted(rest.encoded) == ["a", "bb", "ccc"]
+
+
+@pytest.mark.parametrize("torn", ["vectors.f16", "keys.bin"])
+def test_a_torn_tail_is_overwritten(tmp_path, torn):
+    store = open_store(tmp_path)
+    store.append(["a"], np.full((1, DIMENSION), 1.0))
+    with open(tmp_path / torn, "ab") as file:
+        file.write(b"xyz")
+    store = open_store(tmp_path)
+    store.append(["b"], np.full((1, DIMENSION), 2.0))
+    store = open_store(tmp_path)
+    assert store.vectors[store.rows_of(["a", "b", "c"])[:2]][:, 0].tolist() == [1, 2]
+    assert store.rows_of(["c"]).tolist() == [-1]
+
+
+def test_two_writers_share_a_folder(tmp_path):
+    one, two = open_store(tmp_path), open_store(tmp_path)
+    one.append(["a"], np.full((1, DIMENSION), 1.0))
+    two.append(["a", "b"], np.full((2, DIMENSION), 9.0))
+    assert two.vectors[two.rows_of(["a", "b"])][:, 0].tolist() == [1, 9]
+
+
+def test_a_store_of_another_encoder_is_refused(tmp_path):
+    open_store(tmp_path)
+    with pytest.raises(InputError, match="another text encoder"):
+        VectorStore(tmp_path, "other", DIMENSION)
+
+
+def test_wrong_shape_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="expected"):
+        open_store(tmp_path).append(["a"], np.zeros((1, DIMENSION + 1)))
