@@ -57,15 +57,15 @@ REVIEWS_FILE = "reviews.jsonl"
 PRODUCTS_FILE = "products.jsonl"
 
 # The rule behind a rating, in stars.
-BASE = 4.3
+BASE = 4.2
 LOVED = 0.9
 HATED = 2.0
-STRANGE = 0.7
-LUCK_SPREAD = 0.5  # standard deviation
+STRANGE = 0.4
+LUCK_SPREAD = 0.45  # standard deviation
 
 # How much likelier a product is chosen: powers of two, so that their products are exact.
 FAVOURITE_SHELF_PULL = 32.0
-LOVED_PULL = 4.0
+LOVED_PULL = 2.0
 HATED_PULL = 0.5
 
 MISSING_STYLE_SHARE = 0.03

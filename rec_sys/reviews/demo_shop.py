@@ -19,8 +19,8 @@ from rec_sys.reviews.demo_catalogue import (
 from rec_sys.reviews.demo_texts import pick
 
 # How far products and users differ, as standard deviations in stars.
-QUALITY_SPREAD = 0.35
-STRICTNESS_SPREAD = 0.3
+QUALITY_SPREAD = 0.3
+STRICTNESS_SPREAD = 0.25
 # How often an aspect comes with its ally, in products and in tastes.
 ALLY_SHARE = 0.8
 # The product at popularity rank r is chosen in proportion to 1 / (r + POPULARITY_HEAD).

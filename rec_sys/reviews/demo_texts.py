@@ -14,18 +14,19 @@ from rec_sys.reviews.demo_catalogue import Category
 
 # Shares of all reviews: the warts that real data has.
 EMPTY_SHARE = 0.01
-SHORT_SHARE = 0.02
+SHORT_SHARE = 0.015
 LOWER_CASE_SHARE = 0.03
 
-LENGTHS = (1, 2, 2, 3, 3, 3, 4, 4, 4, 4, 5, 5)  # sentences, drawn evenly
+LENGTHS = (1, *(2,) * 3, *(3,) * 5, *(4,) * 6, *(5,) * 5)  # sentences, drawn evenly
 MAX_ASPECTS = 3
 VERDICT_CHANCE = 0.5
-ABOUT_ME_CHANCE = 0.7
-ABOUT_ME_KINDS = ("wants", "wants", "wants", "shuns", "shuns", "shelf")  # drawn evenly
+WANTS_CHANCE = 0.65
+SHUNS_CHANCE = 0.5
+SHELF_CHANCE = 0.25
 QUALITY_CHANCE = 0.6
-NOTABLE_QUALITY = 0.15  # hidden quality beyond which workmanship is mentioned at all
+NOTABLE_QUALITY = 0.1  # hidden quality beyond which workmanship is mentioned at all
 USE_CHANCE = 0.3
-CONCLUSION_CHANCE = 0.4
+CONCLUSION_CHANCE = 0.5
 
 SHORT = {
     1: ("Terrible.", "Awful {noun}.", "Waste of money.", "Sent it straight back."),
@@ -188,19 +189,22 @@ def _sentences(rng: np.random.Generator, experience: Experience) -> list[str]:
         verdict = [pick(rng, VERDICTS[rating])]
         mentions = mentions[: max(length - 1, 1 if outspoken else 0)]
     # Every draw is made even if unused, so that a longer review only adds sentences.
-    use, craft, about_me, conclusion = [], [], [], []
-    optional = (
-        (about_me, ABOUT_ME_CHANCE, _about_me(rng, experience)),
-        (craft, QUALITY_CHANCE, _craft(rng, experience)),
-        (conclusion, CONCLUSION_CHANCE, pick(rng, CONCLUSIONS[rating])),
-        (use, USE_CHANCE, _use(rng, experience.category)),
+    shelf = pick(rng, FANS if experience.is_fan else STRANGERS)
+    wants, shuns = pick(rng, experience.loves).wants, pick(rng, experience.hates).shuns
+    optional = (  # the most telling first: what does not fit is left out from the end
+        ("wants", WANTS_CHANCE, pick(rng, wants)),
+        ("shuns", SHUNS_CHANCE, pick(rng, shuns)),
+        ("craft", QUALITY_CHANCE, _craft(rng, experience)),
+        ("shelf", SHELF_CHANCE, shelf),
+        ("use", USE_CHANCE, _use(rng, experience.category)),
+        ("conclusion", CONCLUSION_CHANCE, pick(rng, CONCLUSIONS[rating])),
     )
+    said = {name: text for name, chance, text in optional if rng.random() < chance and text}
     room = length - len(verdict) - len(mentions)
-    for place, chance, sentence in optional:
-        if rng.random() < chance and sentence and room > 0:
-            place.append(sentence)
-            room -= 1
-    return [*verdict, *use, *mentions, *craft, *about_me, *conclusion]
+    kept = dict(list(said.items())[:room])
+    before = [kept[name] for name in ("use", "wants", "shelf") if name in kept]
+    after = [kept[name] for name in ("craft", "shuns", "conclusion") if name in kept]
+    return [*verdict, *before, *mentions, *after]
 
 
 def _mentions(
@@ -236,15 +240,6 @@ def _craft(rng: np.random.Generator, experience: Experience) -> str:
     if experience.quality < -NOTABLE_QUALITY and experience.rating < BEST:
         return bad
     return ""
-
-
-def _about_me(rng: np.random.Generator, experience: Experience) -> str:
-    kind = pick(rng, ABOUT_ME_KINDS)
-    if kind == "shelf":
-        return pick(rng, FANS if experience.is_fan else STRANGERS)
-    if kind == "wants":
-        return pick(rng, pick(rng, experience.loves).wants)
-    return pick(rng, pick(rng, experience.hates).shuns)
 
 
 def _use(rng: np.random.Generator, category: Category) -> str:

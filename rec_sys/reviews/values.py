@@ -1,0 +1,134 @@
+"""Single raw values become text, a rating or a time."""
+
+import math
+import reprlib
+from datetime import UTC, date, datetime
+from typing import Any
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+
+#: Times are in the unit that puts them after 1973 and before 5138: (at least, divide by).
+_UNITS_BELOW_SECONDS = ((1e17, 10**9), (1e14, 10**6), (1e11, 10**3))
+_AMAZON_DATE = "%m %d, %Y"
+_FIRST_SECOND = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
+_LAST_SECOND = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+
+
+class BrokenRecord(ValueError):
+    """One record cannot be used; the others can. The message says why."""
+
+
+def as_text(value: Any) -> str:
+    """A value as people read it, without space around; a missing one is an empty string.
+
+    A dict such as ``{"Color:": " Black", "Size:": "4/4"}`` becomes "Color: Black; Size: 4/4", a
+    list its elements with spaces between.
+    """
+    if isinstance(value, str):
+        return value.strip()
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        parts = ((as_text(name).rstrip(": "), as_text(part)) for name, part in value.items())
+        return "; ".join(f"{name}: {part}" if name else part for name, part in parts if part)
+    if isinstance(value, list | tuple):
+        return " ".join(filter(None, map(as_text, value)))
+    if isinstance(value, float):  # ids become floats where a column has gaps
+        return "" if math.isnan(value) else f"{value:.0f}" if value.is_integer() else str(value)
+    return str(value)
+
+
+def first_text(record: dict[str, Any], names: tuple[str, ...]) -> str:
+    """The first of these fields that is not empty, as text."""
+    for name in names:
+        if text := as_text(record.get(name)):
+            return text
+    return ""
+
+
+def first_given(record: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """The first of these fields that is not missing, as it is; None if there is none."""
+    for name in names:
+        value = record.get(name)
+        if value is not None and value != "":
+            return value
+    return None
+
+
+def as_rating(value: Any) -> float | None:
+    """A rating in stars; None if it is missing.
+
+    Raises:
+        BrokenRecord: Not a number.
+        InputError: Outside the scale. One such rating means that all are on another scale.
+    """
+    if value is None or value == "":
+        return None
+    try:
+        rating = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        rating = None
+    if rating is None or isinstance(value, bool):
+        raise BrokenRecord(f"rating {reprlib.repr(value)} is not a number")
+    if math.isnan(rating):
+        return None
+    if not MIN_RATING <= rating <= MAX_RATING:
+        raise InputError(
+            f"rating {reprlib.repr(value)} is out of range: ratings must be "
+            f"{MIN_RATING:g}…{MAX_RATING:g}; rescale them"
+        )
+    return rating
+
+
+def as_seconds(value: Any) -> int | None:
+    """A time as whole seconds since 1970 (UTC); None if it is missing.
+
+    Numbers are unix times, in seconds or finer; texts are numbers, ISO 8601 or Amazon's
+    "02 28, 2014". A time without a zone is UTC.
+
+    Raises:
+        BrokenRecord: None of these.
+    """
+    if isinstance(value, str):
+        value = _parsed_time(value.strip())
+    elif isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        raise _not_a_time(value)
+    else:
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        for least, per_second in _UNITS_BELOW_SECONDS:
+            if abs(value) >= least:
+                value //= per_second
+                break
+    seconds = math.floor(value)
+    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+        raise _not_a_time(value)
+    return seconds
+
+
+def _parsed_time(text: str) -> float | int | datetime | None:
+    if not text:
+        return None
+    for parse in (int, float, datetime.fromisoformat, _amazon_date):
+        try:
+            return parse(text)
+        except ValueError:
+            continue
+    raise _not_a_time(text)
+
+
+def _amazon_date(text: str) -> datetime:
+    return datetime.strptime(text, _AMAZON_DATE)
+
+
+def _not_a_time(value: Any) -> BrokenRecord:
+    return BrokenRecord(
+        f"time {reprlib.repr(value)} is neither a unix time nor a date like 2024-12-31"
+    )
