@@ -59,14 +59,14 @@ PRODUCTS_FILE = "products.jsonl"
 # The rule behind a rating, in stars.
 BASE = 4.2
 LOVED = 0.9
-HATED = 2.0
+HATED = 2.4
 STRANGE = 0.4
 LUCK_SPREAD = 0.45  # standard deviation
 
 # How much likelier a product is chosen: powers of two, so that their products are exact.
 FAVOURITE_SHELF_PULL = 32.0
 LOVED_PULL = 2.0
-HATED_PULL = 0.5
+HATED_PULL = 1.0
 
 MISSING_STYLE_SHARE = 0.03
 FIRST_DAY = 1_577_836_800  # 2020-01-01, unix seconds
@@ -75,7 +75,7 @@ LAST_DAY = 1_703_980_800  # 2023-12-31
 
 def write_demo(
     folder: Path,
-    num_users: int = 500,
+    num_users: int = 800,
     num_products: int = 240,
     reviews_per_user: int = 8,
     seed: int = 0,

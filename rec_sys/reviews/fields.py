@@ -11,6 +11,9 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.schema import REVIEW_SCHEMA
 
 AUTO = "auto"
+# A message stays readable if the file is something else altogether.
+_SHOW_NAMES = 20
+_SHOW_NAME_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
@@ -168,11 +171,18 @@ def choose_format(
         known = "; ".join(f"{each.name}: {', '.join(each.fields)}" for each in formats)
         wanted = " and ".join(" or ".join(group) for group in required)
         raise InputError(
-            f"no usable field names: found {', '.join(found) or 'none'}, need fields for "
+            f"no usable field names: found {_shown(found)}, need fields for "
             f"{wanted}; known fields are {known}"
         )
     # max keeps the first of equals.
     return max(usable, key=lambda each: len({*each.fields, *each.also} & set(found)))
+
+
+def _shown(found: Sequence[Any]) -> str:
+    """The names on one line, whatever is in them."""
+    names = [" ".join(str(name).split())[:_SHOW_NAME_CHARACTERS] for name in found[:_SHOW_NAMES]]
+    more = [f"and {len(found) - _SHOW_NAMES} more"] * (len(found) > _SHOW_NAMES)
+    return ", ".join([*names, *more]) or "none"
 
 
 def _tells(layout: Format, found: Collection[str], required: Sequence[tuple[str, ...]]) -> bool:

@@ -6,13 +6,22 @@ import re
 _CODE = re.compile(r"<(script|style)\b.*?(</\1\s*>|$)|<!--.*?(-->|$)", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"</?[a-z][^<>]*>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(#\d+|#x[\da-f]+|[a-z]+\d*);", re.IGNORECASE)
+# Shops escape twice and more: "&amp;quot;", "&#38;amp;#34;".
+_ESCAPED_AMPERSAND = re.compile(r"&((amp|#0*38|#x0*26);)+", re.IGNORECASE)
 # Line breaks and tabs are space, the other control characters and invisible marks are nothing.
 _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff]")
 _SPACE = re.compile(r"\s+")
 # Some titles of 2018 are a page's scripts: "var aPageStart = (new Date()).getTime(); ...".
 _SCRIPT = re.compile(r"<script|\bgetTime\b", re.IGNORECASE)
-# Shops escape twice: "&amp;quot;".
-_ROUNDS = 2
+# What comes out of one round can be markup again. Real texts need two; the limit keeps a text
+# that is made of nothing else from costing its length squared.
+_MAX_ROUNDS = 10
+
+#: What `plain_text` could change, for Arrow's regular expressions: a quick way to leave the rest.
+SUSPICIOUS = (
+    r"[<&\x00-\x1f\x7f-\x{9f}\x{a0}\x{1680}\x{2000}-\x{200b}\x{2028}\x{2029}"
+    r"\x{202f}\x{205f}\x{2060}\x{3000}\x{feff}]|  |^ | $"
+)
 
 
 def has_markup(text: str) -> bool:
@@ -27,10 +36,19 @@ def has_script(text: str) -> bool:
 
 def plain_text(text: str) -> str:
     """Without tags, entities, control characters and superfluous space."""
-    for _ in range(_ROUNDS):
+    text = _INVISIBLE.sub("", text)
+    for _ in range(_MAX_ROUNDS):
+        before = text
         if "<" in text:
             text = _TAG.sub(" ", _CODE.sub(" ", text))
-        if "&" not in text:
+        if "&" in text:
+            text = _ENTITY.sub(_character, _ESCAPED_AMPERSAND.sub("&", text))
+            text = _INVISIBLE.sub("", text)
+        if text == before:
             break
-        text = html.unescape(text)
-    return _SPACE.sub(" ", _INVISIBLE.sub("", text)).strip()
+    return _SPACE.sub(" ", text).strip()
+
+
+def _character(entity: re.Match[str]) -> str:
+    # Whole entities only: html.unescape by itself takes "black&gtr" for "black>r".
+    return html.unescape(entity[0])

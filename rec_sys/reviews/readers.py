@@ -1,6 +1,7 @@
 """Any known review file becomes the raw, typed review table."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -9,13 +10,15 @@ from typing import Any
 import pandas as pd
 
 from rec_sys.reviews.fields import AUTO, REVIEW_FORMATS
-from rec_sys.reviews.records import Numbered, read_records
+from rec_sys.reviews.records import read_records
 from rec_sys.reviews.schema import REVIEW_SCHEMA, to_frame
 from rec_sys.reviews.tables import DEFAULT_MAX_BROKEN_SHARE, ReadReport, build_table
 from rec_sys.reviews.values import (
     BrokenRecord,
+    Numbered,
     as_rating,
     as_seconds,
+    as_text,
     first_given,
     first_text,
 )
@@ -84,26 +87,31 @@ def collect_reviews(
     required = [("product_id",) if require_product else ("product_id", "text", "rating")]
     if require_user:
         required.append(("user_id",))
+    found: Counter[str] = Counter()
     table, report = build_table(
         records,
         file,
         schema=REVIEW_SCHEMA,
-        to_row=partial(_to_row, require_user=require_user, require_product=require_product),
+        to_row=partial(
+            _to_row, found=found, require_user=require_user, require_product=require_product
+        ),
         formats=REVIEW_FORMATS,
         required=required,
         format=format,
         max_broken_share=max_broken_share,
     )
+    report.notes = [f"{count} {what}" for what, count in found.items() if count]
     return to_frame(table, REVIEW_SCHEMA), report
 
 
 def _to_row(
     record: dict[str, Any],
     columns: dict[str, tuple[str, ...]],
+    found: Counter[str],
     require_user: bool,
     require_product: bool,
 ) -> tuple:
-    """One row in the order of `REVIEW_SCHEMA`."""
+    """One row in the order of `REVIEW_SCHEMA`; `found` counts what was taken instead."""
 
     def text_of(column: str) -> str:
         return first_text(record, columns.get(column, ()))
@@ -119,6 +127,10 @@ def _to_row(
     text = text_of("text")
     rating = as_rating(first_given(record, columns["rating"]))
     seconds = as_seconds(first_given(record, columns["timestamp"]))
+    body, *headlines = columns["text"]
+    found["texts missing, their headline taken"] += bool(
+        text and headlines and not as_text(record.get(body))
+    )
     return (
         text_of("review_id") or _content_id(user, product, text, rating, seconds),
         user,

@@ -2,7 +2,6 @@
 
 import ast
 import codecs
-import csv
 import gzip
 import json
 import re
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.values import BrokenRecord
+from rec_sys.reviews.tabular import csv_records, parquet_records
+from rec_sys.reviews.values import BrokenRecord, Numbered
 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 CSV_SUFFIX = ".csv"
@@ -26,13 +25,7 @@ GZIP_SUFFIX = ".gz"
 GZIP_MAGIC = b"\x1f\x8b"
 
 _BLOCK_CHARACTERS = 1 << 18
-_PARQUET_BATCH_ROWS = 4096
-_CSV_DELIMITERS = ",;\t"
-_CSV_CELL_CHARACTERS = 1 << 24
 _BETWEEN_VALUES = re.compile(r"[\s,]*")
-
-#: A line number from 1 (Parquet: row number) with what stands there.
-Numbered = tuple[int, dict[str, Any] | BrokenRecord]
 
 
 def read_records(path: str | Path) -> Iterator[Numbered]:
@@ -53,26 +46,30 @@ def read_records(path: str | Path) -> Iterator[Numbered]:
         InputError: The file as a whole cannot be read.
     """
     path = Path(path).expanduser()
-    suffix = _checked_suffix(path)
+    suffix = checked_suffix(path)
     with _telling_file(path):
         if suffix == PARQUET_SUFFIX:
-            yield from _parquet_records(path)
+            yield from parquet_records(path)
             return
         with _open(path) as file:
             lines = _decoded(file, path)
             head = _first_lines(lines)
             if not head:
                 raise InputError(f"{path}: the file is empty")
-            lines = chain(head, lines)
             if suffix == CSV_SUFFIX:
-                yield from _csv_records(lines, path)
+                yield from csv_records(head, lines, path)
             elif _is_one_record_a_line(head):
-                yield from _json_lines(lines)
+                yield from _json_lines(chain(head, lines))
             else:
-                yield from _json_values(lines, path)
+                yield from _json_values(chain(head, lines), path)
 
 
-def _checked_suffix(path: Path) -> str:
+def checked_suffix(path: Path) -> str:
+    """The suffix that tells the kind of file, without ".gz".
+
+    Raises:
+        InputError: No such file, or of no known kind.
+    """
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give a file in it")
     if not path.exists():
@@ -90,23 +87,27 @@ def _telling_file(path: Path) -> Iterator[None]:
     """Turns what can go wrong with a file's bytes into one line that names it."""
     try:
         yield
-    except gzip.BadGzipFile:
-        raise InputError(
-            f"{path}: not a gzip file; if it is unpacked already, rename it without .gz"
-        ) from None
-    except (EOFError, zlib.error):
+    except (EOFError, zlib.error, gzip.BadGzipFile):
         raise InputError(f"{path}: the gzip data is cut off or damaged; fetch it again") from None
-    except pa.ArrowInvalid as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a readable Parquet file ({reason})") from None
     except PermissionError:
         raise InputError(f"{path}: may not be read; change its permissions") from None
+    except (pa.ArrowException, OSError) as error:
+        if path.suffix.lower() != PARQUET_SUFFIX:
+            raise
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a readable Parquet file ({reason})") from None
 
 
 def _open(path: Path) -> BinaryIO:
     with path.open("rb") as file:
-        packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    return gzip.open(path) if packed or path.suffix.lower() == GZIP_SUFFIX else path.open("rb")
+        first = file.read(len(GZIP_MAGIC))
+    if first == GZIP_MAGIC:
+        return gzip.open(path)
+    if first and path.suffix.lower() == GZIP_SUFFIX:
+        raise InputError(
+            f"{path}: not a gzip file; if it is unpacked already, rename it without .gz"
+        )
+    return path.open("rb")
 
 
 def _decoded(file: BinaryIO, path: Path) -> Iterator[str]:
@@ -219,33 +220,3 @@ def _as_record(value: Any) -> dict[str, Any] | BrokenRecord:
 
 def _reason(error: Exception) -> str:
     return error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply or too long"
-
-
-def _csv_records(lines: Iterator[str], path: Path) -> Iterator[Numbered]:
-    csv.field_size_limit(_CSV_CELL_CHARACTERS)
-    first = next(lines)
-    delimiter = max(_CSV_DELIMITERS, key=first.count)
-    # Strict: a forgotten quotation mark must not swallow the rest of the file unnoticed.
-    rows = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
-    header, number = [], 1
-    try:
-        header = [name.strip() for name in next(rows)]
-        number = rows.line_num + 1
-        for row in rows:
-            if len(row) == len(header):
-                yield number, dict(zip(header, row, strict=True))
-            elif row:
-                yield number, BrokenRecord(f"{len(row)} cells under {len(header)} headings")
-            number = rows.line_num + 1
-    except csv.Error as error:
-        raise InputError(
-            f"{path}, line {number}: a cell is not quoted properly ({error}); double every "
-            "quotation mark inside a quoted cell"
-        ) from None
-
-
-def _parquet_records(path: Path) -> Iterator[Numbered]:
-    with pq.ParquetFile(path) as file:
-        batches = file.iter_batches(_PARQUET_BATCH_ROWS)
-        rows = (row for batch in batches for row in batch.to_pylist())
-        yield from enumerate(rows, start=1)

@@ -1,16 +1,15 @@
 """Records become a typed Arrow table, chunk by chunk, and what was broken is counted."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.fields import AUTO, Format, choose_format, fields_of
-from rec_sys.reviews.records import Numbered
-from rec_sys.reviews.values import BrokenRecord
+from rec_sys.reviews.values import BrokenRecord, Numbered
 
 DEFAULT_MAX_BROKEN_SHARE = 0.01
 _DETECT_FROM_RECORDS = 100
@@ -47,7 +46,8 @@ class ReadReport:
         Args:
             what: "reviews" or "products".
         """
-        broken = f"{self.num_broken} broken" + f" ({self.examples[0]})" * bool(self.examples)
+        first = "".join(f" (the first: {example})" for example in self.examples[:1])
+        broken = f"{self.num_broken} broken{first}"
         note = "; ".join([f"{self.file}, format {self.format}", broken, *self.notes])
         rows = self.num_records - self.num_broken
         return [{"step": f"{what} read", "rows": rows, "note": note}]
@@ -84,14 +84,12 @@ def build_table(
         raise InputError(f"max_broken_share must be from 0 to 1, got {max_broken_share}")
     report = ReadReport(file)
     records = iter(records)
-    head = list(islice(records, _DETECT_FROM_RECORDS))
-    whole = [record for _, record in head if isinstance(record, dict)]
-    if whole:
-        try:
-            layout = choose_format(fields_of(whole), formats, required, format)
-        except InputError as error:
-            raise InputError(f"{file}: {error}") from None
-        report.format = layout.name
+    head, whole = _head(records)
+    try:
+        layout = choose_format(fields_of(whole), formats, required, format) if whole else None
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    report.format = layout.name if layout else ""
 
     chunks: list[pa.RecordBatch] = []
     rows: list[tuple] = []
@@ -101,7 +99,7 @@ def build_table(
             if isinstance(record, BrokenRecord):
                 raise record
             rows.append(to_row(record, layout.columns))
-        except BrokenRecord as broken:
+        except (BrokenRecord, RecursionError) as broken:
             report.num_broken += 1
             if report.num_broken <= _KEEP_EXAMPLES:
                 report.examples.append(f"{file}, line {line}: {broken}")
@@ -112,6 +110,16 @@ def build_table(
             rows = []
     _check_share(report, max_broken_share)
     return pa.Table.from_batches([*chunks, _batch(rows, schema)], schema), report
+
+
+def _head(records: Iterator[Numbered]) -> tuple[list[Numbered], list[dict[str, Any]]]:
+    """Takes records until enough are whole to tell the format: all of them, and the whole ones."""
+    head, whole = [], []
+    while len(whole) < _DETECT_FROM_RECORDS and (numbered := next(records, None)):
+        head.append(numbered)
+        if isinstance(numbered[1], dict):
+            whole.append(numbered[1])
+    return head, whole
 
 
 def _check_share(report: ReadReport, max_broken_share: float) -> None:
@@ -128,9 +136,7 @@ def _check_share(report: ReadReport, max_broken_share: float) -> None:
 
 def _batch(rows: list[tuple], schema: pa.Schema) -> pa.RecordBatch:
     columns = zip(*rows, strict=True) if rows else ((),) * len(schema)
-    arrays = [
-        _array(values, column.type) for values, column in zip(columns, schema, strict=True)
-    ]
+    arrays = [_array(values, column.type) for values, column in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 

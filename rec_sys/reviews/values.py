@@ -19,6 +19,10 @@ class BrokenRecord(ValueError):
     """One record cannot be used; the others can. The message says why."""
 
 
+#: A line number from 1 (Parquet: row number) with what stands there.
+Numbered = tuple[int, dict[str, Any] | BrokenRecord]
+
+
 def as_text(value: Any) -> str:
     """A value as people read it, without space around; a missing one is an empty string.
 
@@ -29,6 +33,8 @@ def as_text(value: Any) -> str:
         return value.strip()
     if value is None:
         return ""
+    if isinstance(value, bytes):  # Parquet columns of writers that do not say "this is text"
+        return value.decode(errors="replace").strip()
     if isinstance(value, dict):
         parts = ((as_text(name).rstrip(": "), as_text(part)) for name, part in value.items())
         return "; ".join(f"{name}: {part}" if name else part for name, part in parts if part)
@@ -48,10 +54,15 @@ def first_text(record: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def first_given(record: dict[str, Any], names: tuple[str, ...]) -> Any:
-    """The first of these fields that is not missing, as it is; None if there is none."""
+    """The first of these fields that is neither missing nor empty; None if there is none.
+
+    Texts come without space around, all else as it is.
+    """
     for name in names:
         value = record.get(name)
-        if value is not None and value != "":
+        if isinstance(value, str):
+            value = value.strip()
+        if value is not None and value != "" and value != [] and value != {}:
             return value
     return None
 

@@ -1,0 +1,242 @@
+"""Raw reviews and products become one clean data set, and every step says what it did."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rec_sys.foundation.console import show_table
+from rec_sys.foundation.errors import InputError
+from rec_sys.reviews.columns import fingerprint_of, kept_rows, seconds_of, without_markup
+from rec_sys.reviews.duplicates import first_of_equals, newest_of_pairs
+from rec_sys.reviews.product_table import build_products
+from rec_sys.reviews.schema import (
+    MAX_RATING,
+    MIN_RATING,
+    PRODUCT_SCHEMA,
+    REVIEW_SCHEMA,
+    ReviewData,
+    to_frame,
+)
+from rec_sys.reviews.subsets import keep_dense_and_two_sided
+
+log = logging.getLogger(__name__)
+
+OPTIONS_AT = "data.cleaning"
+_TEXT_COLUMNS = ("text", "nickname", "product_name", "product_info", "style")
+
+
+@dataclass(frozen=True)
+class CleaningOptions:
+    """What to leave out.
+
+    Checked by `validate` and not when built: Hydra would bury the message in its own.
+
+    Attributes:
+        drop_without_text: Leave out reviews without a text instead of keeping them as history.
+        drop_without_rating: The same for reviews without a rating.
+        min_reviews_per_user: Leave out users with fewer reviews, ...
+        min_reviews_per_product: ... and products with fewer, again and again until all have so
+            many (k-core).
+        only_two_sided_users: Keep only users who like some products and dislike others.
+        liked_above: Ratings above this one say "liked".
+        max_liked_difference: How far a two-sided user's numbers of liked and disliked products
+            may lie apart.
+        keep_unreviewed_products: Keep products of the metadata that nobody reviewed.
+    """
+
+    drop_without_text: bool = False
+    drop_without_rating: bool = False
+    min_reviews_per_user: int = 1
+    min_reviews_per_product: int = 1
+    only_two_sided_users: bool = False
+    liked_above: float = 3.0
+    max_liked_difference: int = 2
+    keep_unreviewed_products: bool = False
+
+    def validate(self) -> "CleaningOptions":
+        """Returns itself.
+
+        Raises:
+            InputError: A value is of the wrong kind or out of range; names ``data.cleaning.KEY``.
+        """
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.type is bool and not isinstance(value, bool):
+                raise _bad_option(each.name, "must be true or false", value)
+            if each.type is int:
+                least = 0 if each.name == "max_liked_difference" else 1
+                if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                    raise _bad_option(each.name, f"must be a whole number from {least} up", value)
+        value, scale = self.liked_above, f"{MIN_RATING:g} up to, not including, {MAX_RATING:g}"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _bad_option("liked_above", "must be a number", value)
+        if not MIN_RATING <= value < MAX_RATING:
+            raise _bad_option("liked_above", f"must be a rating from {scale}", value)
+        return self
+
+    @classmethod
+    def of(cls, options: "CleaningOptions | Mapping[str, Any] | None") -> "CleaningOptions":
+        """Takes options in any form a config gives them, and checks them.
+
+        Args:
+            options: Options, a mapping with some of their names (a DictConfig is one), or None
+                for the defaults.
+
+        Raises:
+            InputError: An unknown name or a bad value.
+        """
+        if not isinstance(options, cls):
+            if not isinstance(options, Mapping | None):
+                raise InputError(f"{OPTIONS_AT}: must be a mapping, got {options!r}")
+            given = {key: value for key, value in (options or {}).items() if key[:1] != "_"}
+            known = [each.name for each in fields(cls)]
+            for name in given:
+                if name not in known:
+                    raise InputError(f"{OPTIONS_AT}.{name}: no such option; known: {known}")
+            options = cls(**given)
+        return options.validate()
+
+
+def _bad_option(name: str, rule: str, value: Any) -> InputError:
+    return InputError(f"{OPTIONS_AT}.{name}: {rule}, got {value!r}")
+
+
+class _Steps:
+    """The report while it grows."""
+
+    def __init__(self) -> None:
+        self.report: list[dict[str, Any]] = []
+
+    def add(self, step: str, rows: int, note: str, option: str) -> None:
+        """Notes a step; `option` is what to change if nothing is left after it."""
+        self.report.append({"step": step, "rows": int(rows), "note": note})
+        if not rows:
+            raise InputError(f"no reviews are left after the step {step!r} ({note}); {option}")
+
+
+def clean_reviews(
+    reviews: pd.DataFrame,
+    products: pd.DataFrame | None = None,
+    options: CleaningOptions | None = None,
+) -> ReviewData:
+    """Cleans a data set. A clean one comes out as it went in.
+
+    Args:
+        reviews: Table with the columns of `REVIEW_SCHEMA`, as `read_reviews` returns it: in the
+            order of the file, every review with user, product, id and a text that may be empty.
+        products: Table with the columns of `PRODUCT_SCHEMA`; None without metadata.
+        options: What to leave out; by default nothing but duplicates.
+
+    Returns:
+        Reviews by user, oldest first (an unknown time is the oldest), one per user and product;
+        products by id; the report; the fingerprint.
+
+    Raises:
+        InputError: A bad option, or nothing is left.
+    """
+    options = CleaningOptions.of(options)
+    table = pa.Table.from_pandas(reviews, schema=REVIEW_SCHEMA, preserve_index=False)
+    steps = _Steps()
+    table = _one_per_pair(table, steps)
+    table = _plain(table, steps)
+    table = _told(table, "text", pc.not_equal(table["text"], ""), options.drop_without_text, steps)
+    table = _told(table, "rating", table["rating"].is_valid(), options.drop_without_rating, steps)
+    table = _subset(table, options, steps)
+    table = _sorted(table)
+    product_table, product_steps = build_products(
+        table, products, keep_unreviewed=options.keep_unreviewed_products
+    )
+    num_users = pc.count_distinct(table["user_id"]).as_py()
+    note = f"by {num_users} users on {pc.count_distinct(table['product_id']).as_py()} products"
+    return ReviewData(
+        reviews=to_frame(table, REVIEW_SCHEMA),
+        products=to_frame(product_table, PRODUCT_SCHEMA),
+        report=[
+            *steps.report,
+            *product_steps,
+            {"step": "clean reviews", "rows": table.num_rows, "note": note},
+        ],
+        fingerprint=fingerprint_of(table, product_table),
+    )
+
+
+def show_report(data: ReviewData) -> None:
+    """Prints the report as a table and logs it, one line a step."""
+    lines = [(step["step"], step["rows"], step["note"]) for step in data.report]
+    show_table("Cleaning", ("step", "rows", "note"), lines)
+    for step, rows, note in lines:
+        log.info("cleaning: %s: %d rows left; %s", step, rows, note)
+
+
+def _one_per_pair(table: pa.Table, steps: _Steps) -> pa.Table:
+    given = table.num_rows
+    table = kept_rows(table, first_of_equals(table))
+    note = f"{given - table.num_rows} removed (same user, product, text, rating and time)"
+    steps.add("exact duplicates", table.num_rows, note, "give a file with reviews")
+    given = table.num_rows
+    table = kept_rows(table, newest_of_pairs(table))
+    note = f"{given - table.num_rows} older ones removed, the newest kept"
+    steps.add("several reviews of a user on a product", table.num_rows, note, "")
+    return table
+
+
+def _plain(table: pa.Table, steps: _Steps) -> pa.Table:
+    freed = dict.fromkeys(_TEXT_COLUMNS, 0)
+    for name in _TEXT_COLUMNS:
+        column, freed[name] = without_markup(table[name], empty_is_missing=name != "text")
+        table = table.set_column(
+            table.schema.get_field_index(name), REVIEW_SCHEMA.field(name), column
+        )
+    others = sum(freed.values()) - freed["text"]
+    note = f"{freed['text']} texts freed from tags and entities"
+    note += f", {others} names, infos and styles" * bool(others)
+    steps.add("HTML in reviews", table.num_rows, note, "")
+    return table
+
+
+def _told(table: pa.Table, what: str, told: pa.ChunkedArray, drop: bool, steps: _Steps) -> pa.Table:
+    missing = table.num_rows - pc.sum(told).as_py()
+    if drop:
+        table = kept_rows(table, told.to_numpy())
+    note = f"{missing} {'removed' if drop else 'kept as history'}"
+    option = f"set {OPTIONS_AT}.drop_without_{what}=false"
+    steps.add(f"missing {what}", table.num_rows, note, option)
+    return table
+
+
+def _subset(table: pa.Table, options: CleaningOptions, steps: _Steps) -> pa.Table:
+    subset = keep_dense_and_two_sided(
+        table,
+        min_per_user=options.min_reviews_per_user,
+        min_per_product=options.min_reviews_per_product,
+        liked_above=options.liked_above,
+        max_difference=options.max_liked_difference if options.only_two_sided_users else None,
+    )
+    rows = table.num_rows - subset.num_sparse
+    least = (options.min_reviews_per_user, options.min_reviews_per_product)
+    note = f"{subset.num_sparse} removed; at least {least[0]} per user, {least[1]} per product"
+    option = f"lower {OPTIONS_AT}.min_reviews_per_user or {OPTIONS_AT}.min_reviews_per_product"
+    steps.add("k-core", rows, "off" if max(least) == 1 else note, option)
+    note = (
+        f"{subset.num_one_sided} removed; liked is above {options.liked_above:g}, liked and "
+        f"disliked differ by {options.max_liked_difference} at most"
+    )
+    option = (
+        f"raise {OPTIONS_AT}.max_liked_difference or set {OPTIONS_AT}.only_two_sided_users=false"
+    )
+    rows -= subset.num_one_sided
+    steps.add("two-sided users", rows, note if options.only_two_sided_users else "off", option)
+    return kept_rows(table, subset.keep)
+
+
+def _sorted(table: pa.Table) -> pa.Table:
+    """By user, oldest first; a product ends every tie, because a user has each only once."""
+    keys = {name: table[name] for name in ("user_id", "review_id", "product_id")}
+    keys["seconds"] = pa.array(seconds_of(table["timestamp"]))
+    order = ("user_id", "seconds", "review_id", "product_id")
+    return table.take(pc.sort_indices(pa.table(keys), [(name, "ascending") for name in order]))

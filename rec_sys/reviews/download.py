@@ -1,0 +1,245 @@
+"""Fetches a file once, goes on where an earlier try was interrupted, and checks what came."""
+
+import gzip
+import json
+import os
+import re
+import time
+import zlib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import requests
+import urllib3
+from filelock import FileLock
+from tqdm import tqdm
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import write_json
+from rec_sys.reviews.records import GZIP_SUFFIX
+
+_BLOCK_BYTES = 1 << 18
+_DRIVE_PAGE = "https://drive.google.com/uc?id="
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+# Refusals that may be over soon; other 4xx will not be.
+_REFUSED_FOR_NOW = (
+    requests.codes.request_timeout,
+    requests.codes.too_many_requests,
+)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How hard to try.
+
+    Attributes:
+        retries: Further tries after the first one fails.
+        backoff_seconds: Wait before the first of them, doubled before each other one.
+        timeout_seconds: Wait for the server's next byte.
+    """
+
+    retries: int = 3
+    backoff_seconds: float = 1.0
+    timeout_seconds: float = 30.0
+
+    def validate(self) -> "Patience":
+        """Returns itself.
+
+        Raises:
+            InputError: A value is no number or negative; names ``data.KEY``.
+        """
+        for each in fields(self):
+            value, kind = getattr(self, each.name), int if each.name == "retries" else int | float
+            if isinstance(value, bool) or not isinstance(value, kind) or value < 0:
+                raise InputError(f"data.{each.name}: must be a number from 0 up, got {value!r}")
+        return self
+
+
+class _Failed(Exception):
+    """A try failed; `again` says whether another one may help."""
+
+    def __init__(self, reason: str, again: bool = True) -> None:
+        super().__init__(reason)
+        self.again = again
+
+
+def fetch_file(
+    path: Path, url: str, drive_id: str | None = None, patience: Patience | None = None
+) -> Path:
+    """Makes sure that a file is there; a file that is there already needs no network.
+
+    What an interrupted try got stays in ``PATH.part`` and is gone on with, unless the server's
+    file changed meanwhile or the server can only send all of it.
+
+    Args:
+        path: The file; it appears only when it is whole. A ``.gz`` is unpacked once to check it.
+        url: Public address.
+        drive_id: Id of the file on Google Drive; if given, it is fetched from there instead.
+        patience: How hard to try.
+
+    Raises:
+        InputError: It cannot be had. The message says where to put it by hand.
+    """
+    patience = (patience or Patience()).validate()
+    origin = f"{_DRIVE_PAGE}{drive_id}" if drive_id else url
+    try:
+        if path.exists():
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Two runs at once would write into one part.
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                if drive_id:
+                    _fetch_from_drive(path, drive_id, patience)
+                else:
+                    _fetch_from_url(path, url, patience)
+    except _Failed as failure:
+        raise InputError(
+            f"{origin}: {failure}; run again to go on, or download it yourself and save it as "
+            f"{path.absolute()}"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    return path
+
+
+def _fetch_from_url(path: Path, url: str, patience: Patience) -> None:
+    part, about = Path(f"{path}.part"), Path(f"{path}.part.json")
+    for left in range(patience.retries, -1, -1):
+        try:
+            _fetch_rest(url, part, about, patience.timeout_seconds)
+            break
+        except _Failed as failure:
+            if not left or not failure.again:
+                raise
+        time.sleep(patience.backoff_seconds * 2 ** (patience.retries - left))
+    _publish(part, path)
+    about.unlink(missing_ok=True)
+
+
+def _fetch_rest(url: str, part: Path, about: Path, timeout: float) -> None:
+    """Appends to `part` what is missing; `about` tells which file the part is of."""
+    known = _known(about, url) if part.exists() else {}
+    start = part.stat().st_size if known else 0
+    if start and start == known["size"]:
+        return
+    # Without "identity" a server may pack the packed file once more, and its ranges with it.
+    headers = {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+        if known["validator"]:
+            headers["If-Range"] = known["validator"]
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
+            if response.status_code == requests.codes.partial_content:
+                size = _checked_size(response, start, known, part)
+            elif response.status_code == requests.codes.ok:
+                start, size = 0, _number(response.headers.get("Content-Length"))
+                part.unlink(missing_ok=True)
+                validator = _validator(response)
+                write_json(about, {"url": url, "size": size, "validator": validator})
+            else:
+                raise _refusal(response, part)
+            _append(response, part, start, size)
+    except (requests.Timeout, urllib3.exceptions.TimeoutError):
+        raise _Failed(f"no answer within {timeout:g} s") from None
+    except (requests.ConnectionError, urllib3.exceptions.HTTPError):
+        got = part.stat().st_size if part.exists() else 0
+        reason = f"the connection broke off after {got} bytes" if got else "no connection"
+        raise _Failed(reason) from None
+    except requests.RequestException as error:
+        raise _Failed(f"not a usable address ({_one_line(error)})", again=False) from None
+
+
+def _append(response: requests.Response, part: Path, start: int, size: int | None) -> None:
+    # disable=None: no bar without a terminal.
+    bar = tqdm(total=size, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=None)
+    with part.open("ab") as file, bar:
+        # The raw bytes: some servers call a .gz file a packed .json, and requests would unpack it.
+        for block in response.raw.stream(_BLOCK_BYTES, decode_content=False):
+            file.write(block)
+            bar.update(len(block))
+    got = part.stat().st_size
+    if size is not None and got < size:
+        raise _Failed(f"the connection broke off after {got} bytes")
+
+
+def _checked_size(
+    response: requests.Response, start: int, known: dict[str, Any], part: Path
+) -> int | None:
+    """The whole file's size, if the server goes on with the file that the part is of."""
+    match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+    size = (_number(match[2]) if match else None) or known["size"]
+    validator = _validator(response)
+    fits = match and int(match[1]) == start and known["size"] in (None, size)
+    # Some servers do not look at If-Range.
+    if not fits or (validator and validator != known["validator"]):
+        part.unlink()
+        raise _Failed("the file changed on the server")
+    return size
+
+
+def _refusal(response: requests.Response, part: Path) -> _Failed:
+    status = response.status_code
+    if status == requests.codes.requested_range_not_satisfiable:
+        part.unlink(missing_ok=True)
+        return _Failed("the file changed on the server")
+    again = status >= requests.codes.server_error or status in _REFUSED_FOR_NOW
+    return _Failed(_one_line(f"HTTP {status} {response.reason}"), again=again)
+
+
+def _known(about: Path, url: str) -> dict[str, Any]:
+    """What is known of a part; empty if it is of another address or can't be told apart."""
+    try:
+        known = json.loads(about.read_text(encoding="utf-8"))
+        usable = known["url"] == url and (known["validator"] or known["size"])
+        return known if usable else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _validator(response: requests.Response) -> str | None:
+    """What changes with the file: a strong ETag, else the time of its last change."""
+    etag = response.headers.get("ETag", "")
+    return etag if etag.startswith('"') else response.headers.get("Last-Modified")
+
+
+def _fetch_from_drive(path: Path, drive_id: str, patience: Patience) -> None:
+    import gdown  # a second of importing, and only here it is needed
+
+    draft = Path(f"{path}.drive")
+    try:
+        gdown.download(
+            id=drive_id,
+            output=str(draft),
+            resume=True,
+            retries=patience.retries,
+            timeout=patience.timeout_seconds,
+        )
+    except (gdown.exceptions.DownloadError, requests.RequestException, ValueError) as error:
+        raise _Failed(f"Google Drive: {_one_line(error)}", again=False) from None
+    if not draft.exists():
+        raise _Failed("Google Drive sent nothing", again=False)
+    _publish(draft, path)
+
+
+def _publish(draft: Path, path: Path) -> None:
+    """Gives a file its final name if it is whole, and removes it if it is not."""
+    try:
+        if path.suffix == GZIP_SUFFIX:
+            with gzip.open(draft) as file:
+                while file.read(_BLOCK_BYTES):
+                    pass
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        draft.unlink()
+        raise _Failed("what came is not a whole gzip file and was removed", again=False) from None
+    os.replace(draft, path)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,352 @@
+import hashlib
+import json
+import logging
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from review_samples import product_frame, review_frame
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews, show_report
+from rec_sys.reviews.columns import fingerprint_of
+from rec_sys.reviews.metadata import read_products
+from rec_sys.reviews.readers import read_reviews
+from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA
+
+
+def at(second):
+    return pd.Timestamp(second, unit="s", tz="UTC")
+
+
+def review(user, product, rating=5.0, time=None, text="fine", **more):
+    timestamp = None if time is None else at(time)
+    fields = {"user_id": user, "product_id": product, "rating": rating, "text": text}
+    return fields | {"timestamp": timestamp} | more
+
+
+def clean(rows, products=None, **options):
+    frame = None if products is None else product_frame(products)
+    return clean_reviews(review_frame(rows), frame, CleaningOptions(**options))
+
+
+def step(data, name):
+    [found] = [step for step in data.report if step["step"] == name]
+    return found
+
+
+def ids(data):
+    return data.reviews.review_id.tolist()
+
+
+def pairs(data):
+    return set(zip(data.reviews.user_id, data.reviews.product_id, strict=True))
+
+
+def test_exact_duplicates_are_removed():
+    rows = [
+        review("u", "p", time=1, nickname="first"),
+        review("u", "p", time=1, nickname="again"),
+        review("u", "q", rating=None, text=""),
+        review("u", "q", rating=None, text=""),
+        review("v", "p", time=1),
+    ]
+    data = clean(rows)
+    assert ids(data) == ["r2", "r0", "r4"]  # by user, unknown time first
+    assert step(data, "exact duplicates")["rows"] == 3
+    assert step(data, "exact duplicates")["note"].startswith("2 removed")
+    assert step(data, "several reviews of a user on a product")["note"].startswith("0 older")
+
+
+def test_the_newest_review_of_a_product_is_kept():
+    rows = [
+        review("u", "p", time=3, text="newest"),
+        review("u", "p", time=1, text="oldest"),
+        review("u", "q", time=None, text="unknown time, later row"),
+        review("u", "q", time=0, text="known"),
+        review("u", "s", time=5, text="same time"),
+        review("u", "s", time=5, text="same time, later row"),
+        review("u", "t", time=None, text="unknown"),
+        review("u", "t", time=None, text="unknown, later row"),
+    ]
+    rows.insert(4, review("u", "q", time=None, text="unknown again"))
+    data = clean(rows)
+    kept = dict(zip(data.reviews.product_id, data.reviews.text, strict=True))
+    assert kept == {
+        "p": "newest",
+        "q": "known",
+        "s": "same time, later row",
+        "t": "unknown, later row",
+    }
+    assert step(data, "several reviews of a user on a product")["note"].startswith("5 older")
+
+
+def test_missing_texts_and_ratings_are_kept_unless_asked():
+    rows = [review("u", "p", text=""), review("u", "q", rating=None), review("u", "r")]
+    rows += [review("u", "s", text="<br/>")]  # nothing is left of it
+    kept = clean(rows)
+    assert len(kept.reviews) == 4
+    assert step(kept, "missing text")["note"] == "2 kept as history"
+    assert step(kept, "missing rating")["note"] == "1 kept as history"
+    dropped = clean(rows, drop_without_text=True, drop_without_rating=True)
+    assert ids(dropped) == ["r2"]
+    assert step(dropped, "missing text") == {
+        "step": "missing text",
+        "rows": 2,
+        "note": "2 removed",
+    }
+
+
+def test_html_is_removed_and_counted():
+    rows = [
+        review("u", "p", text="5&#34; <b>drum</b>", product_name="Drum &amp; stick", style="&#32;"),
+        review("u", "q", text="a  <  b"),
+    ]
+    data = clean(rows)
+    assert data.reviews.text.tolist() == ['5" drum', "a < b"]
+    assert data.reviews.product_name[0] == "Drum & stick"
+    assert data.reviews.product_name.isna().tolist() == [False, True]
+    assert data.reviews["style"].isna().all()
+    note = step(data, "HTML in reviews")["note"]
+    assert note == "1 texts freed from tags and entities, 2 names, infos and styles"
+
+
+def test_products_of_the_metadata_and_of_the_reviews():
+    metadata = [
+        {"product_id": "known", "name": "Drum", "info": "A drum", "style": "Drums"},
+        {"product_id": "bare"},
+        {"product_id": "unseen", "name": "Harp"},
+        {"product_id": "known", "name": "a repetition"},
+    ]
+    rows = [
+        review("u", "known", product_name="Other name", style="Color: Red"),
+        review("u", "bare", time=2, product_name="Old name", style="Color: Red"),
+        review("v", "bare", time=3, product_name="New name"),
+        review("w", "bare", time=4),
+        review("u", "new", time=5, product_info="An info"),
+    ]
+    data = clean(rows, metadata)
+    assert data.products.to_dict("list") == {
+        "product_id": ["bare", "known", "new"],
+        "name": ["New name", "Drum", ""],
+        "info": ["", "A drum", "An info"],
+        "style": ["Color: Red", "Drums", ""],
+    }
+    note = step(data, "unknown products")["note"]
+    assert note.startswith("1 not in the metadata") and "1 names, 1 styles missing there" in note
+    assert step(data, "products without a name")["note"].startswith("1 described by their style")
+    note = step(data, "products without reviews")["note"]
+    assert note.startswith("1 of") and note.endswith("dropped")
+
+    data = clean(rows, metadata, keep_unreviewed_products=True)
+    assert data.products.product_id.tolist() == ["bare", "known", "new", "unseen"]
+    assert step(data, "products without reviews")["note"].endswith("kept")
+
+
+def test_without_metadata():
+    data = clean([review("u", "p", product_name="Drum", style="Black"), review("u", "q")])
+    assert data.products.name.tolist() == ["Drum", ""]
+    assert data.products["style"].tolist() == ["Black", ""]
+    assert step(data, "products of the reviews")["note"].startswith("no metadata")
+    note = step(data, "products without a name")["note"]
+    assert note == "1 described by their style and their training reviews only"
+
+
+def test_k_core_by_hand():
+    # u1, u2 on p1, p2 are a 2-core; u3 hangs on by p3, p3 by u4: they fall one after the other.
+    edges = [("u1", "p1"), ("u1", "p2"), ("u2", "p1"), ("u2", "p2"), ("u3", "p1"), ("u3", "p3")]
+    edges += [("u4", "p3")]
+    data = clean(
+        [review(*edge) for edge in edges], min_reviews_per_user=2, min_reviews_per_product=2
+    )
+    assert pairs(data) == set(edges[:4])
+    assert step(data, "k-core") == {
+        "step": "k-core",
+        "rows": 4,
+        "note": "3 removed; at least 2 per user, 2 per product",
+    }
+    assert data.products.product_id.tolist() == ["p1", "p2"]
+
+
+def test_two_sided_users_by_hand():
+    likes = {"both": [5, 1], "fan": [5, 4], "critic": [1, 3], "uneven": [5, 5, 5, 5, 1]}
+    likes |= {"edge": [5, 5, 5, 2], "unrated": [5, None, 2]}
+    rows = [
+        review(user, f"p{number}", rating)
+        for user, ratings in likes.items()
+        for number, rating in enumerate(ratings)
+    ]
+    data = clean(rows, only_two_sided_users=True)
+    assert set(data.reviews.user_id) == {"both", "edge", "unrated"}
+    assert step(data, "two-sided users")["note"].startswith("9 removed; liked is above 3")
+    data = clean(rows, only_two_sided_users=True, max_liked_difference=3, liked_above=4)
+    assert set(data.reviews.user_id) == {"both", "fan", "uneven", "edge", "unrated"}
+
+
+def test_both_rules_hold_in_the_end():
+    # Without q, which only w reviews, w is one-sided; without w, p has one review.
+    rows = [review("w", "p", 5), review("w", "q", 1), review("v", "p", 5), review("v", "r", 1)]
+    rows += [review("x", "r", 5), review("x", "s", 1), review("y", "r", 1), review("y", "s", 5)]
+    data = clean(rows, only_two_sided_users=True, min_reviews_per_product=2)
+    assert pairs(data) == {("x", "r"), ("x", "s"), ("y", "r"), ("y", "s")}
+
+
+USERS, PRODUCTS = st.sampled_from("abcd"), st.sampled_from("pqrs")
+ROWS = st.lists(
+    st.builds(
+        review,
+        USERS,
+        PRODUCTS,
+        rating=st.sampled_from([None, 1.0, 3.0, 4.0, 5.0]),
+        time=st.one_of(st.none(), st.integers(0, 3)),
+        text=st.one_of(st.text(), st.sampled_from(["", "&amp;lt;b&gt;", "<br>", " x"])),
+        style=st.one_of(st.none(), st.text()),
+        product_name=st.one_of(st.none(), st.text(max_size=3)),
+    ),
+    min_size=1,
+    max_size=25,
+)
+OPTIONS = st.builds(
+    CleaningOptions,
+    drop_without_text=st.booleans(),
+    drop_without_rating=st.booleans(),
+    min_reviews_per_user=st.integers(1, 3),
+    min_reviews_per_product=st.integers(1, 3),
+    only_two_sided_users=st.booleans(),
+    keep_unreviewed_products=st.booleans(),
+)
+METADATA = st.one_of(
+    st.none(),
+    st.just(product_frame([{"product_id": "p", "name": "P"}, {"product_id": "z"}])),
+)
+
+
+@given(ROWS, METADATA, OPTIONS)
+def test_a_clean_table_stays_as_it_is(rows, metadata, options):
+    try:
+        once = clean_reviews(review_frame(rows), metadata, options)
+    except InputError as error:
+        assert "no reviews are left after the step" in str(error) and "\n" not in str(error)
+        return
+    twice = clean_reviews(once.reviews, once.products, options)
+    pd.testing.assert_frame_equal(once.reviews, twice.reviews)
+    pd.testing.assert_frame_equal(once.products, twice.products)
+    assert once.fingerprint == twice.fingerprint
+
+    reviews = once.reviews
+    assert not reviews.duplicated(["user_id", "product_id"]).any()
+    assert reviews.user_id.value_counts().min() >= options.min_reviews_per_user
+    assert reviews.product_id.value_counts().min() >= options.min_reviews_per_product
+    assert set(reviews.product_id) <= set(once.products.product_id)
+    assert once.products.product_id.is_unique and once.products.notna().all(axis=None)
+    assert step(once, "clean reviews")["rows"] == len(reviews)
+    json.dumps(once.report)
+
+
+@given(ROWS, st.randoms(use_true_random=False))
+def test_the_order_of_the_file_does_not_matter(rows, random):
+    distinct = {(row["user_id"], row["product_id"]): row for row in rows}.values()
+    rows = [row | {"review_id": f"{row['user_id']}{row['product_id']}"} for row in distinct]
+    one = clean(rows)
+    random.shuffle(rows)
+    two = clean(rows)
+    pd.testing.assert_frame_equal(one.reviews, two.reviews)
+
+
+def test_the_fingerprint_is_of_the_content():
+    rows = [review("u", "p", text="ä"), review("u", "q", rating=None), review("v", "p", time=9)]
+    one, two = clean(rows), clean(rows)
+    assert one.fingerprint == two.fingerprint and len(one.fingerprint) == 64
+    for name, value in (("text", "a"), ("rating", 4.0), ("nickname", ""), ("timestamp", at(1))):
+        changed = [rows[0] | {name: value}, *rows[1:]]
+        assert clean(changed).fingerprint != one.fingerprint, name
+    table = pa.Table.from_pandas(one.reviews, schema=REVIEW_SCHEMA, preserve_index=False)
+    pieces = pa.concat_tables([table.slice(0, 1), table.slice(1)])
+    assert fingerprint_of(pieces) == fingerprint_of(table)
+    # Texts that run together differently are other texts.
+    texts = [pa.table({"a": ["ab", "c"]}), pa.table({"a": ["a", "bc"]})]
+    assert fingerprint_of(texts[0]) != fingerprint_of(texts[1])
+
+
+def test_the_fingerprint_is_computed_as_documented():
+    table = pa.table({"a": ["x", None], "b": pa.array([1.0, None], pa.float32())})
+    expected = hashlib.sha256(b"2")
+    expected.update(b"a:string" + bytes([1, 0]) + (1).to_bytes(8, "little") + bytes(8) + b"x")
+    expected.update(b"b:float" + bytes([1, 0]) + b"\x00\x00\x80?" + bytes(4))
+    assert fingerprint_of(table) == expected.hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_reviews_per_user": 3}, "'k-core' .*lower data.cleaning.min_reviews_per_user"),
+        ({"only_two_sided_users": True}, "'two-sided users' .*only_two_sided_users=false"),
+        ({"drop_without_text": True}, "'missing text' .*data.cleaning.drop_without_text=false"),
+        ({"drop_without_rating": True}, "'missing rating' .*drop_without_rating=false"),
+    ],
+)
+def test_nothing_left(options, message):
+    with pytest.raises(InputError, match=message):
+        clean([review("u", "p", rating=None, text="")], **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_reviews_per_user": 0}, "data.cleaning.min_reviews_per_user: must be a whole"),
+        ({"min_reviews_per_product": 1.5}, "data.cleaning.min_reviews_per_product: must be"),
+        ({"max_liked_difference": -1}, "data.cleaning.max_liked_difference: must be"),
+        ({"drop_without_text": "yes"}, "data.cleaning.drop_without_text: must be true or false"),
+        ({"liked_above": 5}, "data.cleaning.liked_above: must be a rating"),
+        ({"liked_above": "x"}, "data.cleaning.liked_above: must be a number"),
+        ({"k_core": 5}, "data.cleaning.k_core: no such option; known: "),
+        ("x", "data.cleaning: must be a mapping"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(InputError, match=message):
+        CleaningOptions.of(options)
+
+
+def test_options_in_any_form():
+    config = OmegaConf.create({"_target_": "x", "min_reviews_per_user": 5})
+    assert CleaningOptions.of(config) == CleaningOptions(min_reviews_per_user=5)
+    assert CleaningOptions.of(None) == CleaningOptions.of({}) == CleaningOptions()
+
+
+def test_show_report(capsys, caplog):
+    data = clean([review("u", "p"), review("u", "p")])
+    with caplog.at_level(logging.INFO):
+        show_report(data)
+    assert "exact duplicates" in capsys.readouterr().out
+    assert "cleaning: exact duplicates: 1 rows left; 1 removed" in caplog.text
+
+
+def test_schemas():
+    data = clean([review("u", "p")])
+    assert list(data.reviews.columns) == REVIEW_SCHEMA.names
+    assert list(data.products.columns) == PRODUCT_SCHEMA.names
+    assert [dtype.pyarrow_dtype for dtype in data.reviews.dtypes] == REVIEW_SCHEMA.types
+
+
+def test_real_files(real_data):
+    folder = real_data / "musical_instruments_2014"
+    reviews, _ = read_reviews(folder / "reviews_Musical_Instruments_5.json.gz")
+    products, _ = read_products(folder / "meta_Musical_Instruments.json.gz")
+    data = clean_reviews(reviews, products)
+    assert len(data.reviews) == 10_261 and data.reviews.user_id.nunique() == 1429
+    assert len(data.products) == 900
+    core = CleaningOptions(min_reviews_per_user=5, min_reviews_per_product=5)
+    assert clean_reviews(reviews, products, core).fingerprint == data.fingerprint  # it is a 5-core
+    two_sided = clean_reviews(reviews, products, CleaningOptions(only_two_sided_users=True))
+    assert 0 < len(two_sided.reviews) < 2000
+
+    folder = real_data / "gift_cards_2018"
+    reviews, _ = read_reviews(folder / "Gift_Cards_5.json.gz")
+    products, _ = read_products(folder / "meta_Gift_Cards.json.gz")
+    data = clean_reviews(reviews, products)
+    assert len(data.reviews) == 2965 and data.reviews.user_id.nunique() == 458
+    assert len(data.products) == 148 and (data.products.name != "").all()

@@ -1,0 +1,305 @@
+"""Against a small server on this machine: no test needs a network."""
+
+import gzip
+import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import gdown
+import pytest
+import requests
+from review_samples import PRODUCT_RECORDS, REVIEWS, as_lines
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.reviews.download import Patience, fetch_file
+from rec_sys.reviews.sources import DownloadedReviews
+
+QUICK = Patience(retries=0, backoff_seconds=0.01, timeout_seconds=5)
+BODY = gzip.compress(os.urandom(300_000), compresslevel=0)
+OTHER = gzip.compress(os.urandom(300_000), compresslevel=0)
+HALF = len(BODY) // 2
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `files`; tests change how."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files = {"/data.json.gz": BODY}
+        self.etags = True
+        self.ranges = True
+        self.looks_at_if_range = True
+        self.drop_after = []  # bytes after which the next answers break off
+        self.statuses = []  # of the next answers
+        self.headers = {}
+        self.seen = []
+
+    def url(self, name="data.json.gz"):
+        return f"http://127.0.0.1:{self.server_port}/{name}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        server = self.server
+        server.seen.append(dict(self.headers))
+        body = server.files.get(self.path)
+        if server.statuses and (status := server.statuses.pop(0)) != 200:
+            return self.send_error(status)
+        if body is None:
+            return self.send_error(404)
+        etag = f'"{hash(body)}"'
+        start, whole = 0, len(body)
+        asked = self.headers.get("Range")
+        condition = self.headers.get("If-Range")
+        fits = condition in (None, etag) or not server.looks_at_if_range
+        if asked and server.ranges and fits:
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            if start >= whole:
+                return self.send_error(416)
+        body = body[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in server.headers.items():
+            self.send_header(name, value)
+        if server.etags:
+            self.send_header("ETag", etag)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
+        self.end_headers()
+        self.wfile.write(body[: server.drop_after.pop(0)] if server.drop_after else body)
+        return None
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "new" / "data.json.gz"
+
+
+def failure(path, url, drive_id=None, patience=QUICK):
+    with pytest.raises(InputError) as caught:
+        fetch_file(path, url, drive_id, patience)
+    message = str(caught.value)
+    assert "\n" not in message and not path.exists()
+    return message
+
+
+def names(path):
+    """What lies beside the file, locks aside."""
+    return sorted(each.name for each in path.parent.iterdir() if each.suffix != ".lock")
+
+
+def interrupt(server, path, after=HALF):
+    server.drop_after = [after]
+    message = failure(path, server.url())
+    assert f"broke off after {after} bytes" in message
+    assert path.with_name("data.json.gz.part").stat().st_size == after
+    server.seen.clear()
+
+
+def test_full(server, path):
+    assert fetch_file(path, server.url(), patience=QUICK) == path
+    assert path.read_bytes() == BODY and names(path) == ["data.json.gz"]
+    assert server.seen[0]["Accept-Encoding"] == "identity" and "Range" not in server.seen[0]
+
+
+def test_a_file_that_is_there_is_used(server, path):
+    path.parent.mkdir()
+    path.write_bytes(b"mine")
+    fetch_file(path, server.url(), patience=QUICK)
+    assert path.read_bytes() == b"mine" and server.seen == []
+
+
+def test_interrupted_and_resumed(server, path):
+    interrupt(server, path)
+    fetch_file(path, server.url(), patience=QUICK)
+    assert path.read_bytes() == BODY and names(path) == ["data.json.gz"]
+    [request] = server.seen
+    assert request["Range"] == f"bytes={HALF}-" and request["If-Range"].startswith('"')
+
+
+def test_a_retry_resumes_too(server, path):
+    server.drop_after = [1000, 2000]
+    fetch_file(path, server.url(), patience=Patience(2, 0.01, 5))
+    assert path.read_bytes() == BODY
+    assert [request.get("Range") for request in server.seen] == [None, "bytes=1000-", "bytes=3000-"]
+
+
+def test_a_server_without_ranges_starts_over(server, path):
+    server.ranges = False
+    interrupt(server, path)
+    fetch_file(path, server.url(), patience=QUICK)
+    assert path.read_bytes() == BODY and "Range" in server.seen[0]
+
+
+@pytest.mark.parametrize("looks_at_if_range", [True, False])
+def test_a_changed_file_is_not_glued_on(looks_at_if_range, server, path):
+    interrupt(server, path)
+    server.files["/data.json.gz"] = OTHER
+    server.looks_at_if_range = looks_at_if_range
+    fetch_file(path, server.url(), patience=Patience(1, 0.01, 5))
+    assert path.read_bytes() == OTHER
+
+
+def test_without_etags_the_size_tells(server, path):
+    server.etags = False
+    interrupt(server, path)
+    fetch_file(path, server.url(), patience=QUICK)
+    assert path.read_bytes() == BODY and "If-Range" not in server.seen[0]
+    path.unlink()
+    interrupt(server, path)
+    server.files["/data.json.gz"] = OTHER + gzip.compress(b"more")
+    fetch_file(path, server.url(), patience=Patience(1, 0.01, 5))
+    assert path.read_bytes() == server.files["/data.json.gz"]
+
+
+def test_a_part_of_another_address_is_not_used(server, path):
+    interrupt(server, path)
+    server.files["/other.json.gz"] = OTHER
+    fetch_file(path, server.url("other.json.gz"), patience=QUICK)
+    assert path.read_bytes() == OTHER and "Range" not in server.seen[0]
+
+
+def test_a_part_that_nothing_is_known_of_is_not_used(server, path):
+    interrupt(server, path)
+    path.with_name("data.json.gz.part.json").write_text("{")
+    fetch_file(path, server.url(), patience=QUICK)
+    assert path.read_bytes() == BODY and "Range" not in server.seen[0]
+
+
+def test_a_part_that_is_too_long(server, path):
+    interrupt(server, path)
+    with path.with_name("data.json.gz.part").open("ab") as part:
+        part.write(bytes(len(BODY)))
+    fetch_file(path, server.url(), patience=Patience(1, 0.01, 5))
+    assert path.read_bytes() == BODY
+
+
+def test_a_whole_part_needs_no_server(server, path):
+    interrupt(server, path)
+    path.with_name("data.json.gz.part").write_bytes(BODY)
+    fetch_file(path, server.url(), patience=QUICK)
+    assert path.read_bytes() == BODY and server.seen == []
+
+
+def test_a_packed_file_is_not_unpacked_on_the_way(server, path):
+    server.headers = {"Content-Encoding": "gzip"}
+    fetch_file(path, server.url(), patience=QUICK)
+    assert path.read_bytes() == BODY
+
+
+def test_not_found(server, path):
+    message = failure(path, server.url("none.json.gz"), patience=Patience(3, 0.01, 5))
+    assert "HTTP 404 Not Found" in message and f"save it as {path}" in message
+    assert len(server.seen) == 1 and server.url("none.json.gz") in message
+
+
+def test_a_busy_server_is_asked_again(server, path):
+    server.statuses = [503, 429, 200]
+    fetch_file(path, server.url(), patience=Patience(2, 0.01, 5))
+    assert path.read_bytes() == BODY
+    path.unlink()
+    server.statuses = [503, 503]
+    assert "HTTP 503" in failure(path, server.url(), patience=Patience(1, 0.01, 5))
+
+
+def test_no_server(path):
+    with Server() as server:
+        url = server.url()
+    message = failure(path, url)
+    assert f"{url}: no connection" in message and f"save it as {path}" in message
+
+
+def test_not_an_address(path):
+    assert "not a usable address" in failure(path, "nonsense")
+
+
+def test_a_silent_server(path):
+    with Server() as server:  # connects, but nobody serves
+        patience = Patience(retries=0, timeout_seconds=0.1)
+        assert "no answer within 0.1 s" in failure(path, server.url(), patience=patience)
+
+
+def test_what_is_no_gzip_file_is_removed(server, path):
+    server.files["/data.json.gz"] = b"<html>Please log in</html>"
+    assert "not a whole gzip file and was removed" in failure(path, server.url())
+    assert names(path) == ["data.json.gz.part.json"]
+    server.files["/data.json.gz"] = BODY
+    fetch_file(path, server.url(), patience=QUICK)
+    assert path.read_bytes() == BODY and names(path) == ["data.json.gz"]
+
+
+def test_a_folder_that_may_not_be_written(server, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        fetch_file(tmp_path / "file" / "data.json.gz", server.url(), patience=QUICK)
+
+
+def test_google_drive(path, monkeypatch):
+    calls = []
+
+    def download(**arguments):
+        calls.append(arguments)
+        with open(arguments["output"], "wb") as file:
+            file.write(BODY)
+
+    monkeypatch.setattr(gdown, "download", download)
+    fetch_file(path, "http://127.0.0.1:9/data.json.gz", "the-id", QUICK)
+    assert path.read_bytes() == BODY and names(path) == ["data.json.gz"]
+    [call] = calls
+    assert (call["id"], call["resume"]) == ("the-id", True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        gdown.exceptions.FileURLRetrievalError("Cannot retrieve\n\tthe public link"),
+        gdown.exceptions.DownloadError("ended early"),
+        requests.ConnectionError("unreachable"),
+    ],
+)
+def test_google_drive_fails(error, path, monkeypatch):
+    def download(**_):
+        raise error
+
+    monkeypatch.setattr(gdown, "download", download)
+    message = failure(path, "http://127.0.0.1:9/data.json.gz", "the-id")
+    assert "Google Drive: " in message and str(error).split()[0] in message
+    assert "uc?id=the-id" in message and f"save it as {path}" in message
+
+
+def test_gdown_takes_these_arguments():
+    import inspect
+
+    known = inspect.signature(gdown.download).parameters
+    assert {"id", "output", "resume", "retries", "timeout"} <= set(known)
+
+
+def test_a_downloaded_data_set(server, tmp_path):
+    packed = {
+        "reviews.json.gz": gzip.compress(as_lines(REVIEWS["amazon_2018"]())),
+        "meta.json.gz": gzip.compress(as_lines(PRODUCT_RECORDS["amazon_2018"])),
+    }
+    server.files = {f"/{name}": content for name, content in packed.items()}
+    source = DownloadedReviews(
+        tmp_path / "files",
+        server.url("reviews.json.gz"),
+        server.url("meta.json.gz"),
+        expected_reviews=3,
+        cache_dir=tmp_path / "cache",
+    )
+    first = source.load()
+    assert (len(first.reviews), len(first.products)) == (3, 2) and len(server.seen) == 2
+    assert source.load().fingerprint == first.fingerprint and len(server.seen) == 2

@@ -1,0 +1,184 @@
+import json
+import sys
+
+import pandas as pd
+import pytest
+from review_samples import (
+    FLAT_LAYOUTS,
+    LAYOUTS,
+    PRODUCTS,
+    RATINGS,
+    REVIEWS,
+    SECONDS,
+    TEXTS,
+    USERS,
+    as_lines,
+    as_parquet,
+    write,
+)
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.reviews.readers import ANONYMOUS_USER, collect_reviews, read_reviews
+from rec_sys.reviews.schema import REVIEW_SCHEMA
+
+
+def failure(path, **options):
+    with pytest.raises(InputError) as caught:
+        read_reviews(path, **options)
+    message = str(caught.value)
+    assert "\n" not in message and str(path) in message
+    return message
+
+
+def check(reviews):
+    assert list(reviews.columns) == REVIEW_SCHEMA.names
+    assert reviews.user_id.tolist() == USERS and reviews.product_id.tolist() == PRODUCTS
+    assert reviews.text.tolist() == TEXTS and reviews.rating.tolist() == RATINGS
+    times = reviews.timestamp.tolist()
+    assert times == [pd.Timestamp(seconds, unit="s", tz="UTC") for seconds in SECONDS]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("format", REVIEWS)
+def test_every_format_in_every_layout_is_the_same_table(format, layout, tmp_path):
+    path = write(tmp_path, layout, LAYOUTS[layout](REVIEWS[format]()))
+    reviews, report = read_reviews(path)
+    check(reviews)
+    assert (report.format, report.num_records, report.num_broken) == (format, 3, 0)
+
+
+@pytest.mark.parametrize("layout", FLAT_LAYOUTS)
+def test_flat_files_too(layout, tmp_path):
+    reviews, report = read_reviews(
+        write(tmp_path, layout, FLAT_LAYOUTS[layout](REVIEWS["project"]()))
+    )
+    check(reviews)
+    assert report.format == "project" and reviews["style"].tolist() == ["Black"] * 3
+    assert reviews.review_id.tolist() == ["R0", "R1", "R2"]
+
+
+def test_our_own_table_comes_back(tmp_path):
+    first, _ = read_reviews(write(tmp_path, "a.jsonl", as_lines(REVIEWS["amazon_2018"]())))
+    first.to_parquet(tmp_path / "own.parquet")
+    again, report = read_reviews(tmp_path / "own.parquet")
+    assert report.format == "table"
+    pd.testing.assert_frame_equal(first, again)
+
+
+def test_a_style_dict_is_told_in_words(tmp_path):
+    reviews, _ = read_reviews(write(tmp_path, "a.jsonl", as_lines(REVIEWS["amazon_2018"]())))
+    assert reviews["style"].tolist() == ["Color: Black"] * 3
+
+
+def test_a_missing_text_is_told_by_its_headline(tmp_path):
+    records = REVIEWS["amazon_2018"]()
+    del records[0]["reviewText"]
+    del records[1]["reviewText"], records[1]["summary"]
+    reviews, report = read_reviews(write(tmp_path, "a.jsonl", as_lines(records)))
+    assert reviews.text.tolist() == ["in short", "", TEXTS[2]]
+    assert report.notes == ["1 texts missing, their headline taken"]
+    assert "1 texts missing" in report.as_steps("reviews")[0]["note"]
+
+
+def test_missing_rating_and_time(tmp_path):
+    records = [{"nickname": "ann", "ProductName": "Drum", "TextReview": "loud"}]
+    reviews, _ = read_reviews(write(tmp_path, "a.json", json.dumps(records)))
+    [row] = reviews.to_dict("records")
+    assert (row["user_id"], row["product_id"], row["product_name"]) == ("ann", "Drum", "Drum")
+    assert pd.isna(row["rating"]) and pd.isna(row["timestamp"])
+
+
+def test_the_id_of_a_review_depends_on_its_content_only(tmp_path):
+    records = REVIEWS["amazon_2014"]()
+    one, _ = read_reviews(write(tmp_path, "a.jsonl", as_lines(records)))
+    two, _ = read_reviews(write(tmp_path, "b.jsonl", as_lines(records[::-1])))
+    assert one.review_id.tolist() == two.review_id.tolist()[::-1] and one.review_id.is_unique
+
+
+def test_a_person_without_user_or_product():
+    records = enumerate([{"TextReview": "loud"}, {"TextReview": "soft", "asin": "P1"}], start=1)
+    reviews, _ = collect_reviews(records, "request", require_user=False, require_product=False)
+    assert reviews.user_id.tolist() == [ANONYMOUS_USER] * 2
+    assert reviews.product_id.isna().tolist() == [True, False]
+
+
+def broken_file(folder, good, lines):
+    text = "".join(f"{line}\n" for line in lines)
+    records = (REVIEWS["amazon_2018"]() * good)[:good]
+    return write(folder, "a.jsonl", text.encode() + as_lines(records))
+
+
+def test_broken_lines_are_borne_up_to_a_share(tmp_path):
+    lines = [
+        "{not json",
+        json.dumps({"reviewerID": "U1"}),
+        json.dumps({"asin": "P1"}),
+        json.dumps(["a", "list"]),
+        json.dumps({"reviewerID": "U1", "asin": "P1", "overall": "good"}),
+        json.dumps({"reviewerID": "U1", "asin": "P1", "reviewTime": "yesterday"}),
+    ]
+    path = broken_file(tmp_path, 94, lines)
+    reviews, report = read_reviews(path, max_broken_share=0.06)
+    assert (len(reviews), report.num_broken, report.num_records) == (94, 6, 100)
+    assert (
+        report.examples[0] == f"{path}, line 1: not JSON (Expecting property name enclosed in "
+        "double quotes)"
+    )
+    assert "line 2: no product" in report.examples[1] and len(report.examples) == 5
+    assert "6 broken (the first: " in report.as_steps("reviews")[0]["note"]
+    message = failure(path, max_broken_share=0.05)
+    assert "line 1" in message and "6 of 100 records are broken" in message
+
+
+def test_a_file_that_begins_with_broken_lines(tmp_path):
+    reviews, report = read_reviews(broken_file(tmp_path, 20, ["x"] * 150), max_broken_share=0.9)
+    assert len(reviews) == 20 and report.num_broken == 150
+
+
+def test_a_file_of_nothing_but_broken_lines(tmp_path):
+    assert "3 of 3" in failure(broken_file(tmp_path, 0, ["x"] * 3), max_broken_share=1.0)
+    assert "holds no records" in failure(write(tmp_path, "b.jsonl", "\n\n"))
+    assert "holds no records" in failure(write(tmp_path, "b.json", "[]"))
+
+
+def test_a_record_nested_too_deeply_is_broken(tmp_path):
+    deep = []
+    for _ in range(2 * sys.getrecursionlimit()):
+        deep = [deep]
+    records = [REVIEWS["amazon_2018"]()[0], {"reviewerID": "U", "asin": "P", "reviewText": deep}]
+    _, report = collect_reviews(enumerate(records, start=1), "x", max_broken_share=0.5)
+    assert report.num_broken == 1
+    line = '{"asin": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    _, report = read_reviews(broken_file(tmp_path, 9, [line]), max_broken_share=0.2)
+    assert report.num_broken == 1
+
+
+def test_half_a_surrogate_pair(tmp_path):
+    record = '{"reviewerID": "U1", "asin": "P1", "reviewText": "odd \\ud83c end"}'
+    reviews, _ = read_reviews(write(tmp_path, "a.jsonl", record))
+    assert reviews.text.tolist() == ["odd ? end"]
+
+
+def test_bad_input(tmp_path):
+    message = failure(write(tmp_path, "a.csv", "customer,stars\nann,5\n"))
+    assert "found customer, stars" in message and "known fields are project: reviewID" in message
+    records = REVIEWS["project"]()
+    records[1]["rating"] = 0
+    message = failure(write(tmp_path, "b.jsonl", as_lines(records)))
+    assert "line 2: rating 0 is out of range" in message and "1…5" in message
+    records[1]["rating"] = 10.0
+    assert "line 2: rating 10.0" in failure(write(tmp_path, "c.parquet", as_parquet(records)))
+    assert "no format 'x'" in failure(write(tmp_path, "d.jsonl", '{"asin": 1}'), format="x")
+
+
+def test_real_files(real_data):
+    path = real_data / "musical_instruments_2014" / "reviews_Musical_Instruments_5.json.gz"
+    reviews, report = read_reviews(path)
+    assert report.format == "amazon_2014" and len(reviews) == 10_261
+    assert reviews.rating.value_counts()[5.0] == 6938
+    assert str(reviews.timestamp.min().date()) == "2004-09-18"
+    gift_cards, report = read_reviews(real_data / "gift_cards_2018" / "Gift_Cards_5.json.gz")
+    assert report.format == "amazon_2018" and len(gift_cards) == 2972
+    assert report.notes == ["6 texts missing, their headline taken"]
+    sequences = real_data / "instruments_2018_sequences" / "Instruments.inter.json.gz"
+    assert len(failure(sequences)) < 2000

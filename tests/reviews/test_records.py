@@ -1,0 +1,127 @@
+import gzip
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from review_samples import FLAT_LAYOUTS, LAYOUTS, as_csv, as_lines, write
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.reviews.records import read_records
+from rec_sys.reviews.values import BrokenRecord
+
+RECORDS = [{"a": "x", "b": "1"}, {"a": "ü\n\"'", "b": "2"}, {"a": "[{", "b": "3"}]
+# Files on one folder for all examples are overwritten by each: that is meant.
+many = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+FIELD = st.text(st.characters(exclude_categories=["Cs"]))
+RECORD = st.dictionaries(FIELD, st.one_of(FIELD, st.integers(), st.none(), st.lists(FIELD)))
+
+
+def read(path):
+    return list(read_records(path))
+
+
+def failure(path):
+    with pytest.raises(InputError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert "\n" not in message and str(path) in message
+    return message
+
+
+@pytest.mark.parametrize("name", [*LAYOUTS, *FLAT_LAYOUTS])
+def test_every_layout_gives_the_same_records(name, tmp_path):
+    content = (LAYOUTS | FLAT_LAYOUTS)[name](RECORDS)
+    assert [record for _, record in read(write(tmp_path, name, content))] == RECORDS
+
+
+@many
+@given(records=st.lists(RECORD, min_size=1))
+def test_any_json_round_trips(records, tmp_path):
+    layouts = {
+        "lines.jsonl": as_lines(records),
+        "array.json": json.dumps(records),
+        "pretty.json": json.dumps(records, indent=1),
+        "unescaped.json": json.dumps(records, ensure_ascii=False),
+    }
+    for name, content in layouts.items():
+        assert [record for _, record in read(write(tmp_path, name, content))] == records, name
+
+
+@many
+@given(rows=st.lists(st.tuples(FIELD, FIELD), min_size=1))
+def test_any_csv_round_trips(rows, tmp_path):
+    records = [{"a": f"|{a}", "b": f"{b}|"} for a, b in rows]
+    assert [record for _, record in read(write(tmp_path, "t.csv", as_csv(records)))] == records
+
+
+@many
+@given(line=st.text(st.characters(exclude_categories=["Cs"])), at=st.integers(1, 2))
+def test_a_broken_line_is_named_and_the_rest_is_read(line, at, tmp_path):
+    broken = line.replace("\n", " ") + "}\x01"  # a control character is never JSON
+    lines = [json.dumps(record) for record in RECORDS]
+    lines.insert(at, broken)
+    found = read(write(tmp_path, "lines.jsonl", "\n".join(lines)))
+    assert [number for number, record in found if isinstance(record, BrokenRecord)] == [at + 1]
+    assert [record for _, record in found if isinstance(record, dict)] == RECORDS
+
+
+def test_lines_are_numbered_as_an_editor_numbers_them(tmp_path):
+    assert [n for n, _ in read(write(tmp_path, "a.jsonl", '{"a": 1}\n\n\n{"a": 2}\n'))] == [1, 4]
+    pretty = read(write(tmp_path, "a.json", '[\n  {\n    "a": 1\n  },\n  {"a": 2}\n]\n'))
+    assert [number for number, _ in pretty] == [2, 5]
+    assert [n for n, _ in read(write(tmp_path, "a.csv", 'a,b\n"1\n2",3\n4,5\n'))] == [2, 4]
+
+
+def test_objects_over_several_lines_without_an_array(tmp_path):
+    text = '{\n "a": 1\n}\n{\n "a": 2\n}\n'
+    assert [record["a"] for _, record in read(write(tmp_path, "a.json", text))] == [1, 2]
+
+
+def test_an_array_longer_than_a_block(tmp_path):
+    records = [{"text": "word " * 20_000, "number": number} for number in range(12)]
+    assert [r for _, r in read(write(tmp_path, "a.json", json.dumps(records)))] == records
+
+
+def test_a_byte_order_mark_and_windows_line_ends(tmp_path):
+    path = write(tmp_path, "a.csv", b"\xef\xbb\xbfa,b\r\n1,2\r\n")
+    assert read(path) == [(2, {"a": "1", "b": "2"})]
+    path = write(tmp_path, "a.jsonl", b'\xef\xbb\xbf{"a": 1}\r\n')
+    assert read(path) == [(1, {"a": 1})]
+
+
+def test_blank_lines_before_a_csv_heading(tmp_path):
+    assert read(write(tmp_path, "a.csv", "\n\na,b\n1,2\n")) == [(4, {"a": "1", "b": "2"})]
+
+
+def test_a_row_of_other_length_is_broken(tmp_path):
+    [(two, short), (three, whole)] = read(write(tmp_path, "a.csv", "a,b\n1\n1,2\n"))
+    assert (two, three) == (2, 3) and whole == {"a": "1", "b": "2"}
+    assert str(short) == "1 cells under 2 headings"
+
+
+def test_bad_files(tmp_path):
+    packed = gzip.compress(as_lines(RECORDS * 100))
+    assert "no such file" in failure(tmp_path / "none.json")
+    assert "is a folder" in failure(tmp_path)
+    assert "is empty" in failure(write(tmp_path, "a.json", ""))
+    assert "is empty" in failure(write(tmp_path, "a.json.gz", ""))
+    assert "is empty" in failure(write(tmp_path, "b.json.gz", gzip.compress(b"")))
+    assert "unknown kind of file" in failure(write(tmp_path, "a.docx", "x"))
+    assert "cut off or damaged" in failure(write(tmp_path, "c.json.gz", packed[:-20]))
+    damaged = packed[:-8] + bytes(8)
+    assert "cut off or damaged" in failure(write(tmp_path, "d.json.gz", damaged))
+    assert "not a gzip file" in failure(write(tmp_path, "e.json.gz", as_lines(RECORDS)))
+    latin = '{"a": "x"}\n{"a": "é"}\n'.encode("latin-1")
+    assert "line 2: byte 0xe9 is not UTF-8" in failure(write(tmp_path, "a.jsonl", latin))
+    assert "byte 0xff" in failure(write(tmp_path, "a.csv", "a,b\n1,2\n".encode("utf-16")))
+    assert "line 1: not JSON from here on" in failure(write(tmp_path, "b.json", '[{"a": 1}, {"a"'))
+    assert "after the end of the array" in failure(write(tmp_path, "c.json", '[{"a": 1}] x'))
+    assert "not quoted properly" in failure(write(tmp_path, "b.csv", 'a,b\n1,"2\n3,4\n'))
+
+
+def test_bad_parquet(tmp_path):
+    whole = LAYOUTS["table.parquet"](RECORDS)
+    for number, content in enumerate((b"", b"PAR1", whole[:-5], bytes(60) + whole[60:])):
+        message = failure(write(tmp_path, f"{number}.parquet", content))
+        assert "not a readable Parquet file" in message

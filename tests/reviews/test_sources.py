@@ -1,0 +1,242 @@
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from review_samples import PRODUCT_RECORDS, REVIEWS, as_lines, write
+
+from rec_sys.foundation.cli import CONFIG_DIR
+from rec_sys.foundation.errors import InputError
+from rec_sys.reviews import load as load_module
+from rec_sys.reviews.cleaning import CleaningOptions
+from rec_sys.reviews.sources import DemoReviews, DownloadedReviews, LocalReviews
+
+
+def write_both(folder):
+    return (
+        write(folder, "reviews.jsonl", as_lines(REVIEWS["amazon_2018"]())),
+        write(folder, "products.jsonl", as_lines(PRODUCT_RECORDS["amazon_2018"])),
+    )
+
+
+def same(one, two):
+    pd.testing.assert_frame_equal(one.reviews, two.reviews)
+    pd.testing.assert_frame_equal(one.products, two.products)
+    assert (one.report, one.fingerprint) == (two.report, two.fingerprint)
+
+
+@pytest.fixture
+def readings(monkeypatch):
+    """Counts how often reviews are really parsed."""
+    paths = []
+    genuine = load_module.read_reviews
+    monkeypatch.setattr(
+        load_module,
+        "read_reviews",
+        lambda path, **more: paths.append(path) or genuine(path, **more),
+    )
+    return paths
+
+
+def test_local_files(tmp_path):
+    reviews, products = write_both(tmp_path)
+    source = LocalReviews(str(reviews), str(products))
+    data = source.load()
+    assert (len(data.reviews), len(data.products)) == (3, 2) and source.name == "reviews"
+    assert str(reviews) in source.description and "\n" not in source.description
+    assert [step["step"] for step in data.report[:2]] == ["products read", "reviews read"]
+    assert data.report[1]["rows"] == 3 and "amazon_2018" in data.report[1]["note"]
+    alone = LocalReviews(reviews, name="mine")
+    assert alone.name == "mine" and alone.load().products.name.tolist() == ["", ""]
+
+
+def test_a_home_folder_is_understood(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_both(tmp_path)
+    source = LocalReviews("~/reviews.jsonl", "~/products.jsonl", cache_dir="~/cache")
+    assert len(source.load().reviews) == 3 and (tmp_path / "cache").is_dir()
+
+
+def test_the_second_run_does_not_parse(tmp_path, readings, capsys):
+    reviews, products = write_both(tmp_path)
+    source = LocalReviews(reviews, products, cache_dir=tmp_path / "cache")
+    first = source.load()
+    capsys.readouterr()
+    second = source.load()
+    assert len(readings) == 1 and "read and cleaned before" in capsys.readouterr().out
+    same(first, second)
+
+
+def test_a_change_of_anything_parses_again(tmp_path, readings):
+    reviews, products = write_both(tmp_path)
+    cache = {"cache_dir": tmp_path / "cache"}
+    LocalReviews(reviews, products, **cache).load()
+    LocalReviews(reviews, **cache).load()
+    LocalReviews(reviews, products, cleaning={"min_reviews_per_user": 2}, **cache).load()
+    LocalReviews(reviews, products, max_info_characters=5, **cache).load()
+    assert len(readings) == 4
+    stat = reviews.stat()
+    os.utime(reviews, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    LocalReviews(reviews, products, **cache).load()
+    assert len(readings) == 5
+    os.utime(products, ns=(stat.st_atime_ns, stat.st_mtime_ns + 10**9))
+    LocalReviews(reviews, products, **cache).load()
+    assert len(readings) == 6
+
+
+@pytest.mark.parametrize("name", ["reviews.parquet", "products.parquet", "report.json"])
+@pytest.mark.parametrize("how", ["cut", "gone", "other"])
+def test_a_damaged_cache_is_not_trusted(name, how, tmp_path, readings):
+    paths = write_both(tmp_path)
+    source = LocalReviews(*paths, cache_dir=tmp_path / "cache")
+    first = source.load()
+    [folder] = (tmp_path / "cache" / "review_tables").iterdir()
+    if how == "gone":
+        (folder / name).unlink()
+    elif how == "cut":
+        (folder / name).write_bytes((folder / name).read_bytes()[:-20])
+    elif name == "report.json":
+        (folder / name).write_text("[]")
+    else:  # a readable table with other content
+        table = pd.read_parquet(folder / name, dtype_backend="pyarrow")
+        table[::-1].reset_index(drop=True).to_parquet(folder / name)
+    second = source.load()
+    assert len(readings) == 2
+    same(first, second)
+    same(first, source.load())
+    assert len(readings) == 2
+
+
+def test_cleaning_in_any_form(tmp_path):
+    path, _ = write_both(tmp_path)
+    for cleaning in ({"min_reviews_per_user": 2}, CleaningOptions(min_reviews_per_user=2)):
+        assert LocalReviews(path, cleaning=cleaning).load().reviews.user_id.tolist() == ["U1", "U1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"reviews_path": None}, "data.reviews_path is missing: name your file"),
+        ({"reviews_path": ["a", "b"]}, "data.reviews_path: must be a path"),
+        ({"reviews_path": "none.json"}, "none.json: no such file"),
+        ({"metadata_path": "none.json"}, "none.json: no such file"),
+        ({"reviews_format": "x"}, "no format 'x'"),
+        ({"metadata_format": "x"}, "no format 'x'"),
+        ({"max_broken_share": 2}, "data.max_broken_share: must be from 0 to 1, got 2"),
+        ({"max_broken_share": "x"}, "data.max_broken_share: must be from 0 to 1, got 'x'"),
+        ({"max_info_characters": -1}, "data.max_info_characters: must be a whole number"),
+        ({"cleaning": {"k": 1}}, "data.cleaning.k: no such option"),
+        ({"cleaning": CleaningOptions(min_reviews_per_user=0)}, "data.cleaning.min_reviews_per"),
+    ],
+)
+def test_bad_settings(change, message, tmp_path):
+    reviews, products = write_both(tmp_path)
+    source = LocalReviews(**({"reviews_path": reviews, "metadata_path": products} | change))
+    with pytest.raises(InputError, match=message) as caught:
+        source.load()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_demo_is_written_once(tmp_path, readings):
+    def demo(**change):
+        sizes = {"num_users": 12, "num_products": 9, "reviews_per_user": 4} | change
+        return DemoReviews(tmp_path / "demo", **sizes, cache_dir=tmp_path / "cache")
+
+    def written():
+        return (tmp_path / "demo" / "reviews.jsonl").stat().st_mtime_ns
+
+    first = demo().load()
+    assert first.reviews.user_id.nunique() == 12 and len(first.products) <= 9
+    time = written()
+    same(first, demo().load())
+    assert written() == time and len(readings) == 1
+
+    assert demo(seed=1).load().fingerprint != first.fingerprint
+    assert demo().load().fingerprint == first.fingerprint  # and not what lay there
+    with (tmp_path / "demo" / "reviews.jsonl").open("a") as file:
+        file.write("{}\n")
+    assert demo().load().fingerprint == first.fingerprint
+
+
+def test_demo_sizes_are_checked(tmp_path):
+    with pytest.raises(InputError, match="num_users must be a whole number"):
+        DemoReviews(tmp_path, num_users=0).load()
+
+
+def test_files_put_there_by_hand_need_no_network(tmp_path):
+    (tmp_path / "reviews.json.gz").write_bytes(gzip.compress(as_lines(REVIEWS["amazon_2018"]())))
+    nowhere = "http://127.0.0.1:9/reviews.json.gz"
+    data = DownloadedReviews(tmp_path, nowhere, expected_reviews=3).load()
+    assert len(data.reviews) == 3
+    wrong = DownloadedReviews(tmp_path, nowhere, expected_reviews=4, cache_dir=tmp_path / "cache")
+    message = "holds 3 reviews, expected 4; delete the file .*data.expected_reviews=null"
+    for _ in range(2):
+        with pytest.raises(InputError, match=message):
+            wrong.load()
+    DownloadedReviews(tmp_path, nowhere, cache_dir=tmp_path / "cache").load()
+    with pytest.raises(InputError, match=message):  # from the cache too
+        wrong.load()
+
+
+def test_addresses_must_name_files(tmp_path):
+    with pytest.raises(InputError, match="data.reviews_url is missing"):
+        DownloadedReviews(tmp_path, None).load()
+    with pytest.raises(InputError, match="names no file"):
+        DownloadedReviews(tmp_path, "http://127.0.0.1/").load()
+    with pytest.raises(InputError, match="data.retries: must be a number"):
+        DownloadedReviews(tmp_path, "http://127.0.0.1/a.json", retries="x").load()
+
+
+def composed(tmp_path, name, *overrides):
+    paths = [f"+paths.{key}={tmp_path / key}" for key in ("cache_dir", "data_dir")]
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return compose(overrides=[f"+data={name}", *paths, *overrides]).data
+
+
+def test_config_demo(tmp_path):
+    config = composed(tmp_path, "demo", "data.num_users=12", "data.num_products=9")
+    source = instantiate(config)
+    assert isinstance(source, DemoReviews) and source.name == config.name == "demo"
+    assert source.cleaning == CleaningOptions()
+    assert source.load().reviews.user_id.nunique() == 12
+    assert Path(config.folder, "reviews.jsonl").is_file()
+
+
+def test_config_local(tmp_path):
+    reviews, products = write_both(tmp_path)
+    source = instantiate(
+        composed(
+            tmp_path,
+            "local",
+            f"data.reviews_path={reviews}",
+            f"data.metadata_path={products}",
+            "data.cleaning.min_reviews_per_user=2",
+        )
+    )
+    assert isinstance(source, LocalReviews) and source.name == "reviews"
+    assert len(source.load().reviews) == 2
+    with pytest.raises(InputError, match="data.reviews_path is missing"):
+        instantiate(composed(tmp_path, "local")).load()
+
+
+def test_config_musical_instruments(tmp_path):
+    source = instantiate(composed(tmp_path, "musical_instruments"))
+    assert isinstance(source, DownloadedReviews) and source.expected_reviews == 231_392
+    assert source.name == "musical_instruments" and source.wanted[0][1] is None
+    names = [Path(url).name for url, _ in source.wanted]
+    assert names == ["Musical_Instruments_5.json.gz", "meta_Musical_Instruments.json.gz"]
+
+
+def test_real_files(real_data, tmp_path):
+    expected = {"musical_instruments_2014": 10_261, "gift_cards_2018": 2965}
+    for name, rows in expected.items():
+        [metadata] = (real_data / name).glob("meta_*")
+        [reviews] = (path for path in (real_data / name).iterdir() if path != metadata)
+        source = LocalReviews(reviews, metadata, cache_dir=tmp_path)
+        first = source.load()
+        assert len(first.reviews) == rows and json.dumps(first.report)
+        same(first, source.load())
