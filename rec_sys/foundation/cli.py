@@ -2,12 +2,14 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
 from rec_sys.foundation.errors import InputError
@@ -22,12 +24,16 @@ def ending_politely(main: Callable[..., Any]) -> Callable[..., None]:
 
     @wraps(main)
     def wrapped(*args: Any, **kwargs: Any) -> None:
+        _be_quiet()
         try:
             main(*args, **kwargs)
         except InputError as error:
-            sys.stdout.flush()
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(EXIT_BAD_INPUT)
+            _end_with(error)
+        except InstantiationException as error:
+            # Hydra wraps whatever a class says about its arguments.
+            if not isinstance(error.__cause__, InputError):
+                raise
+            _end_with(error.__cause__)
         except KeyboardInterrupt:
             print("interrupted; what was finished is kept, run again to go on", file=sys.stderr)
             sys.exit(EXIT_INTERRUPTED)
@@ -47,11 +53,25 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
         polite = ending_politely(main)
-        # MLflow and Hugging Face libraries call home or chat unless told otherwise.
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         return hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(
             polite
         )
 
     return decorate
+
+
+def _end_with(error: InputError) -> NoReturn:
+    sys.stdout.flush()
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(EXIT_BAD_INPUT)
+
+
+def _be_quiet() -> None:
+    """Keeps the terminal for what the person can act on."""
+    # MLflow and Hugging Face libraries call home or chat unless told otherwise.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Libraries that warn about each other's future, and Lightning about loader processes that
+    # our batches, cut from arrays in memory, do not need, and about older checkpoints.
+    for message in ("torch.jit.script", "LeafSpec", "many workers", "exists and is not empty"):
+        warnings.filterwarnings("ignore", f".*{message}.*")

@@ -17,7 +17,7 @@ def console() -> Console:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Prints a table. The first column is left-aligned, floats get four decimals.
+    """Prints a table. Columns of numbers are right-aligned, floats get four decimals.
 
     Args:
         title: Printed above the table.
@@ -25,8 +25,10 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
         rows: One sequence per row, as long as `columns`; ``None`` is shown as a dash.
     """
     table = Table(title=title, title_justify="left", title_style="bold")
+    rows = list(rows)
     for position, name in enumerate(columns):
-        table.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
+        is_number = all(isinstance(row[position], int | float | None) for row in rows)
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_as_text(value) for value in row))
     console().print(table)

@@ -29,8 +29,9 @@ class ReviewDataModule(pl.LightningDataModule):
         vectors: The vector store's rows, float [N, D].
         split: Training and held-out users.
         batch_size: Users per batch.
-        target_share: Share of a user's reviews that are predicted: random ones in training, the
-            newest in validation.
+        target_share: Share of the newest reviews of a held-out user that are predicted.
+        train_target_share: Share of the reviews of a training user that are predicted in an
+            epoch, drawn anew each time.
         seed: Seeds the order of the users and the draw of the targets.
     """
 
@@ -41,18 +42,19 @@ class ReviewDataModule(pl.LightningDataModule):
         split: UserSplit,
         batch_size: int,
         target_share: float,
+        train_target_share: float,
         seed: int,
     ) -> None:
         super().__init__()
         self.graph = graph
         self.split = split
         self.batch_size = batch_size
-        self.target_share = target_share
+        self.train_target_share = train_target_share
         self.seed = seed
-        rated = ~np.isnan(graph.edge_rating)
         # A review without a rating cannot be a rating target; it still is history.
-        self._rated = rated
-        self.validation_target = newest_targets(graph, split.validation, target_share)
+        self.rated = ~np.isnan(graph.edge_rating)
+        newest = newest_targets(graph, split.validation, target_share)
+        self.validation_target, self.validation_hidden = self._rated_and_hidden(newest)
         self.product_reviews = ProductReviews.of(graph, vectors, graph.edges_of(split.train))
         self.builder = EgoBatchBuilder(graph, vectors, self.product_reviews)
 
@@ -60,20 +62,21 @@ class ReviewDataModule(pl.LightningDataModule):
         """Training users in a new order, with newly drawn targets."""
         epoch = self.trainer.current_epoch if self.trainer else 0
         rng = np.random.default_rng((self.seed, epoch))
-        target = drawn_targets(self.graph, self.split.train, self.target_share, rng)
+        drawn = drawn_targets(self.graph, self.split.train, self.train_target_share, rng)
         users = rng.permutation(self.split.train)
-        return self._loader(users, target)
+        return self._loader(users, *self._rated_and_hidden(drawn))
 
     def val_dataloader(self) -> DataLoader:
         """Held-out users, their newest reviews as targets."""
-        return self._loader(self.split.validation, self.validation_target)
+        return self._loader(self.split.validation, self.validation_target, self.validation_hidden)
 
-    def _loader(self, users: np.ndarray, target: np.ndarray) -> DataLoader:
-        # An unrated target is hidden rather than shown: it is newer than the history.
-        rated_target, hidden = target & self._rated, target & ~self._rated
+    def _rated_and_hidden(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # An unrated target is hidden rather than shown: it may be newer than the history.
+        return chosen & self.rated, chosen & ~self.rated
 
+    def _loader(self, users: np.ndarray, target: np.ndarray, hidden: np.ndarray) -> DataLoader:
         def collate(batch: Sequence[int]) -> TensorBatch:
-            return as_tensors(self.builder.build(np.asarray(batch), rated_target, hidden))
+            return as_tensors(self.builder.build(np.asarray(batch), target, hidden))
 
         return DataLoader(users, batch_size=self.batch_size, collate_fn=collate)
 

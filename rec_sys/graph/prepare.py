@@ -1,0 +1,72 @@
+"""From a source of reviews to a graph whose every text has a vector."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from rec_sys.foundation.console import note
+from rec_sys.graph.review_graph import ReviewGraph, build_review_graph
+from rec_sys.reviews.schema import ReviewData
+from rec_sys.text.encode import encode_texts, open_store
+from rec_sys.text.encoder import TextEncoder
+from rec_sys.text.vector_store import VectorStore
+
+
+class ReviewSource(Protocol):
+    """Anything that gives clean reviews, see `rec_sys.reviews.sources`."""
+
+    def load(self) -> ReviewData:
+        """The clean data set."""
+
+
+@dataclass(frozen=True)
+class PreparedReviews:
+    """A data set that is ready for the model.
+
+    Attributes:
+        data: The clean tables.
+        graph: Their graph.
+        encoder: The encoder of the texts.
+        store: Holds a vector of every text.
+        newly_encoded: How many distinct texts had to be encoded just now.
+    """
+
+    data: ReviewData
+    graph: ReviewGraph
+    encoder: TextEncoder
+    store: VectorStore
+    newly_encoded: int
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """The store's rows, float16 [N, dimension], memory-mapped."""
+        return self.store.vectors
+
+
+def prepare_reviews(
+    data: ReviewData, encoder: TextEncoder, cache_dir: str | Path
+) -> PreparedReviews:
+    """Encodes the texts that are new and builds the graph.
+
+    Args:
+        data: Clean tables.
+        encoder: Encodes what the store does not hold yet.
+        cache_dir: The store is below it.
+    """
+    store = open_store(cache_dir, encoder)
+    newly_encoded = 0
+
+    def encode(texts: list[str]) -> np.ndarray:
+        nonlocal newly_encoded
+        encoded = encode_texts(texts, encoder, store)
+        newly_encoded += encoded.newly_encoded
+        return encoded.rows
+
+    graph = build_review_graph(data, encode)
+    note(
+        f"graph: {graph.num_users} users, {graph.num_products} products, {graph.num_edges} reviews;"
+        f" {newly_encoded} texts newly encoded, the others were stored"
+    )
+    return PreparedReviews(data, graph, encoder, store, newly_encoded)

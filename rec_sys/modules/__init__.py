@@ -1,0 +1,1 @@
+"""Fourth floor: the network that turns a neighbourhood into embeddings, and its export."""

@@ -1,0 +1,196 @@
+"""Checkpoints: where they are, what they tell, and the model that is in them."""
+
+import hashlib
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.modules.graph_model import GraphModel
+from rec_sys.modules.recommender_module import RECORD_KEY
+from rec_sys.text.encoder import TextEncoder
+
+BEST_SUFFIX = ".ckpt"
+#: The state after the newest epoch, from which training can go on.
+LAST_SUFFIX = ".last.ckpt"
+RECORD_FORMAT = 1
+_WEIGHTS_PREFIX = "model."
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model with its origin.
+
+    Attributes:
+        path: The checkpoint.
+        model: The network, in evaluation mode, on the CPU.
+        record: What training wrote about itself: ``run_name``, ``config``, ``split``, ``data``,
+            ``encoder``, ``mlflow``, ``versions``, ``vector_dim``; plain values.
+    """
+
+    path: Path
+    model: GraphModel
+    record: dict[str, Any]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identity of the function that the model computes; equal weights, equal fingerprint."""
+        return fingerprint_of(self.model.state_dict(), self.record["config"]["model"])
+
+    def check_encoder(self, encoder: TextEncoder) -> None:
+        """Makes sure that texts mean the same as in training; the precision may differ.
+
+        Raises:
+            InputError: Another text encoder.
+        """
+        if encoder.model_fingerprint != self.record["encoder"]["model_fingerprint"]:
+            raise InputError(
+                f"{self.path}: was trained with another text encoder"
+                f" (encoder.model={self.record['config']['encoder'].get('model')}); use"
+                " encoder=from_checkpoint or train again"
+            )
+
+    def settings(self, config: DictConfig, axis: str) -> DictConfig:
+        """The settings of one axis: those given now, otherwise those of the training.
+
+        Args:
+            config: The config of the command at hand.
+            axis: ``"data"`` or ``"encoder"``; ``{from_checkpoint: true}`` means "as trained".
+        """
+        if config[axis].get("from_checkpoint"):
+            return OmegaConf.create(self.record["config"][axis])
+        return config[axis]
+
+
+def find_checkpoint(checkpoint: str | Path | None, folder: str | Path) -> Path:
+    """The checkpoint that was named, or else the newest of a folder.
+
+    Args:
+        checkpoint: A path, or None for the newest.
+        folder: Where training puts its checkpoints.
+
+    Raises:
+        InputError: There is none.
+    """
+    if checkpoint is not None:
+        path = Path(checkpoint).expanduser()
+        if not path.is_file():
+            there = ", ".join(sorted(each.name for each in Path(folder).glob(f"*{BEST_SUFFIX}")))
+            raise InputError(f"{path}: no such checkpoint; {folder} holds {there or 'none'}")
+        return path
+    found = [each for each in Path(folder).glob(f"*{BEST_SUFFIX}") if not _is_last(each)]
+    if not found:
+        raise InputError(
+            f"{folder}: holds no checkpoint; train first with `uv run -m rec_sys.train.train`,"
+            " or name one"
+        )
+    return max(found, key=_age)
+
+
+def find_last_checkpoint(folder: str | Path) -> Path:
+    """The newest checkpoint from which training can go on.
+
+    Raises:
+        InputError: There is none.
+    """
+    found = list(Path(folder).glob(f"*{LAST_SUFFIX}"))
+    if not found:
+        raise InputError(f"{folder}: holds no interrupted training (*{LAST_SUFFIX}) to resume")
+    return max(found, key=_age)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Reads a checkpoint without running any code that is in it.
+
+    Raises:
+        InputError: Not a checkpoint of ours.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such checkpoint") from None
+    except (UnpicklingError, RuntimeError, zipfile.BadZipFile, EOFError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
+        raise InputError(f"{path}: not a readable checkpoint ({reason})") from None
+    record = content.get(RECORD_KEY) if isinstance(content, dict) else None
+    if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT:
+        raise InputError(f"{path}: not a checkpoint of this version of rec_sys; train again")
+    return content
+
+
+def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None) -> TrainedModel:
+    """Loads the model of a checkpoint.
+
+    Args:
+        path: The checkpoint.
+        model_config: The model's settings if they are given from elsewhere; by default those of
+            the training.
+
+    Raises:
+        InputError: Not a checkpoint, or its weights do not fit the settings.
+    """
+    content = read_checkpoint(path)
+    record = content[RECORD_KEY]
+    settings = OmegaConf.create(dict(model_config or record["config"]["model"]))
+    model = instantiate(settings, vector_dim=record["vector_dim"])
+    weights = {
+        name.removeprefix(_WEIGHTS_PREFIX): tensor
+        for name, tensor in content["state_dict"].items()
+        if name.startswith(_WEIGHTS_PREFIX)
+    }
+    misfit = _first_misfit(weights, model.state_dict())
+    if misfit:
+        raise InputError(
+            f"{path}: its weights do not fit the model's settings ({misfit}); use the model config"
+            " it was trained with"
+        )
+    model.load_state_dict(weights)
+    return TrainedModel(Path(path), model.eval(), record)
+
+
+def fingerprint_of(weights: Mapping[str, Tensor], model_config: Mapping[str, Any]) -> str:
+    """SHA-256 over all weights and the settings that give them their meaning."""
+    digest = hashlib.sha256(repr(sorted(_flat(model_config))).encode())
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    pairs = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            pairs += _flat(value, f"{prefix}{name}.")
+        else:
+            pairs.append((f"{prefix}{name}", repr(value)))
+    return pairs
+
+
+def _first_misfit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    for name in sorted({*given, *wanted}):
+        if name not in given:
+            return f"{name} is missing"
+        if name not in wanted:
+            return f"{name} is not in the model"
+        if given[name].shape != wanted[name].shape:
+            return f"{name} is {list(given[name].shape)}, expected {list(wanted[name].shape)}"
+    return ""
+
+
+def _is_last(path: Path) -> bool:
+    return path.name.endswith(LAST_SUFFIX)
+
+
+def _age(path: Path) -> tuple[int, str]:
+    return path.stat().st_mtime_ns, path.name

@@ -1,0 +1,176 @@
+"""The graph model as ONNX, and the proof that it computes the same."""
+
+import logging
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rec_sys.foundation.files import replacing
+from rec_sys.graph.ego_batch import MODEL_INPUTS
+from rec_sys.modules.checkpoint import TrainedModel
+from rec_sys.modules.graph_model import Embeddings, GraphModel
+
+# Older ONNX Runtimes, such as those inside Triton, load this version.
+OPSET = 18
+#: Largest difference between ONNX Runtime and PyTorch that counts as rounding.
+MAX_DIFFERENCE = 1e-5
+
+#: Keys of the ONNX file's metadata.
+MODEL_FINGERPRINT_KEY = "rec_sys.model_fingerprint"
+ENCODER_FINGERPRINT_KEY = "rec_sys.encoder_fingerprint"
+
+# The axes of each input that may have any length: axis -> name.
+_FREE_AXES: dict[str, dict[int, str]] = {
+    "user_features": {0: "users"},
+    "product_name_features": {0: "products"},
+    "product_info_features": {0: "products"},
+    "product_review_features": {0: "products"},
+    "edge_index": {1: "edges"},
+    "edge_attr": {0: "edges"},
+    "edge_rating": {0: "edges"},
+    "edge_age": {0: "edges"},
+}
+_LARGEST_AXIS = 10**7
+
+#: (users, products, edges) of the parity check: nobody's first visit up to a busy batch.
+PARITY_SHAPES = ((1, 1, 0), (1, 1, 1), (1, 7, 7), (3, 5, 0), (4, 6, 1), (50, 80, 400), (2, 900, 3))
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far ONNX Runtime is from PyTorch on one batch.
+
+    Attributes:
+        case: What the batch was.
+        users: Number of users.
+        products: Number of products.
+        edges: Number of history edges.
+        difference: Largest absolute difference of any output.
+    """
+
+    case: str
+    users: int
+    products: int
+    edges: int
+    difference: float
+
+
+def export_onnx(trained: TrainedModel, path: str | Path) -> Path:
+    """Writes the model as one ONNX file, whole or not at all.
+
+    Args:
+        trained: The model; its fingerprints go into the file's metadata.
+        path: The file.
+
+    Returns:
+        The path.
+    """
+    import onnx
+
+    model = trained.model.eval()
+    axes = {
+        name: torch.export.Dim(name, min=0 if name == "edges" else 1, max=_LARGEST_AXIS)
+        for name in ("users", "products", "edges")
+    }
+    shapes = {
+        name: {axis: axes[label] for axis, label in free.items()}
+        for name, free in _FREE_AXES.items()
+    }
+    example = random_inputs(model.vector_dim, users=3, products=5, edges=7, seed=0)
+    arguments = tuple(torch.from_numpy(example[name]) for name in MODEL_INPUTS)
+    with replacing(path) as draft:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+            torch.onnx.export(
+                model,
+                arguments,
+                draft,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(MODEL_INPUTS),
+                output_names=list(Embeddings._fields),
+                dynamic_shapes=shapes,
+                external_data=False,
+                verbose=False,
+            )
+        content = onnx.load(draft)
+        onnx.helper.set_model_props(
+            content,
+            {
+                MODEL_FINGERPRINT_KEY: trained.fingerprint,
+                ENCODER_FINGERPRINT_KEY: trained.record["encoder"]["model_fingerprint"],
+            },
+        )
+        onnx.checker.check_model(content)
+        onnx.save(content, draft)
+    return Path(path)
+
+
+def check_parity(
+    model: GraphModel, path: str | Path, batches: Mapping[str, Mapping[str, np.ndarray]]
+) -> list[Parity]:
+    """Compares ONNX Runtime with PyTorch.
+
+    Args:
+        model: The model that was exported.
+        path: The ONNX file.
+        batches: Model inputs by a name for the table, see `parity_batches`.
+
+    Returns:
+        One row per batch.
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    rows = []
+    for case, inputs in batches.items():
+        arrays = {name: np.ascontiguousarray(inputs[name]) for name in MODEL_INPUTS}
+        with torch.inference_mode():
+            expected: tuple[Tensor, ...] = model(*map(torch.from_numpy, arrays.values()))
+        found = session.run(list(Embeddings._fields), arrays)
+        differences = [
+            float(np.abs(one - other.numpy()).max(initial=0.0))
+            for one, other in zip(found, expected, strict=True)
+        ]
+        users, products = len(arrays["user_features"]), len(arrays["product_name_features"])
+        edges = arrays["edge_index"].shape[1]
+        rows.append(Parity(case, users, products, edges, max(differences)))
+    return rows
+
+
+def parity_batches(vector_dim: int) -> dict[str, dict[str, np.ndarray]]:
+    """Random batches of the `PARITY_SHAPES`, isolated users and products among them."""
+    return {
+        f"random {number}": random_inputs(vector_dim, users, products, edges, seed=number)
+        for number, (users, products, edges) in enumerate(PARITY_SHAPES, start=1)
+    }
+
+
+def random_inputs(
+    vector_dim: int, users: int, products: int, edges: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Model inputs that look like real ones: unit vectors, some missing texts and ratings."""
+    rng = np.random.default_rng(seed)
+
+    def vectors(count: int) -> np.ndarray:
+        array = rng.normal(size=(count, vector_dim)).astype(np.float32)
+        array /= np.linalg.norm(array, axis=1, keepdims=True)
+        array[rng.random(count) < 0.1] = 0.0
+        return array
+
+    return {
+        "user_features": vectors(users),
+        "product_name_features": vectors(products),
+        "product_info_features": vectors(products),
+        "product_review_features": vectors(products),
+        "edge_index": np.stack([rng.integers(0, products, edges), rng.integers(0, users, edges)]),
+        "edge_attr": vectors(edges),
+        "edge_rating": rng.integers(0, 6, edges).astype(np.float32),
+        "edge_age": rng.exponential(300, edges).astype(np.float32),
+    }

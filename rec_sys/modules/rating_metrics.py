@@ -1,0 +1,85 @@
+"""How good predicted ratings are."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.classification import (
+    BinaryAccuracy,
+    BinaryAUROC,
+    BinaryF1Score,
+    MulticlassF1Score,
+)
+from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
+
+from rec_sys.reviews.schema import MAX_RATING
+
+
+class RatingMetrics(nn.Module):
+    """Metrics of a stream of predicted and true ratings.
+
+    A rating above the threshold means "liked". ``f1`` and ``accuracy`` judge this yes or no;
+    ``macro_f1`` is the mean of the F1 of both answers, so that always saying yes gains nothing;
+    ``auc`` judges the order of the predictions alone; ``mae`` and ``mse`` are in stars.
+
+    Args:
+        liked_above: The threshold, in stars.
+    """
+
+    def __init__(self, liked_above: float) -> None:
+        super().__init__()
+        self.liked_above = liked_above
+        self.decisions = nn.ModuleDict(
+            {
+                "f1": BinaryF1Score(),
+                "accuracy": BinaryAccuracy(),
+                "macro_f1": MulticlassF1Score(num_classes=2, average="macro"),
+            }
+        )
+        self.distances = nn.ModuleDict({"mae": MeanAbsoluteError(), "mse": MeanSquaredError()})
+        self.auc = BinaryAUROC()
+        self.seen = [0, 0]  # targets not liked, liked
+
+    @torch.no_grad()
+    def update(self, predicted: Tensor, true: Tensor) -> None:
+        """Adds some targets.
+
+        Args:
+            predicted: float32 [T], stars 0...5.
+            true: float32 [T], stars 1...5.
+        """
+        if not len(true):
+            return
+        liked = (true > self.liked_above).long()
+        for metric in self.decisions.values():
+            metric.update((predicted > self.liked_above).long(), liked)
+        for metric in self.distances.values():
+            metric.update(predicted, true)
+        # Scaled into 0...1, or torchmetrics would take the stars for logits.
+        self.auc.update(predicted / MAX_RATING, liked)
+        positives = int(liked.sum())
+        self.seen = [self.seen[0] + len(liked) - positives, self.seen[1] + positives]
+
+    def compute(self) -> dict[str, float]:
+        """The metrics of everything since the last reset; NaN where they are not defined."""
+        if not sum(self.seen):
+            return dict.fromkeys([*self.decisions, *self.distances, "auc"], math.nan)
+        values = {
+            name: metric.compute().item()
+            for name, metric in [*self.decisions.items(), *self.distances.items()]
+        }
+        values["auc"] = self.auc.compute().item() if all(self.seen) else math.nan
+        return values
+
+    def reset(self) -> None:
+        """Forgets everything."""
+        self.seen = [0, 0]
+        for metric in [*self.decisions.values(), *self.distances.values(), self.auc]:
+            metric.reset()
+
+
+def rating_metrics(predicted: Tensor, true: Tensor, liked_above: float) -> dict[str, float]:
+    """The metrics of `RatingMetrics` for ratings that are all at hand."""
+    metrics = RatingMetrics(liked_above)
+    metrics.update(predicted, true)
+    return metrics.compute()

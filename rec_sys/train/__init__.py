@@ -1,0 +1,1 @@
+"""Fifth floor: from a data set to a trained, tracked model."""

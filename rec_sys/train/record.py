@@ -1,0 +1,68 @@
+"""What a checkpoint tells about its origin, so that it is all that the other commands need."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+if TYPE_CHECKING:
+    from rec_sys.graph.prepare import PreparedReviews
+    from rec_sys.graph.split import UserSplit
+    from rec_sys.train.tracking import Tracking
+
+#: The axes of the config that decide the result.
+AXES = ("data", "encoder", "model", "objective", "train")
+_PACKAGES = ("torch", "torch-geometric", "pytorch-lightning", "sentence-transformers", "numpy")
+
+
+def record_of(
+    config: DictConfig, prepared: "PreparedReviews", split: "UserSplit", tracking: "Tracking"
+) -> dict[str, Any]:
+    """Collects the record of a training, as plain values.
+
+    Args:
+        config: Composed from ``config/train_config.yaml``.
+        prepared: The data set.
+        split: Who trains and who is held out.
+        tracking: Where the run is tracked.
+    """
+    from rec_sys.modules.checkpoint import RECORD_FORMAT
+
+    graph, encoder = prepared.graph, prepared.encoder
+    return {
+        "format": RECORD_FORMAT,
+        "run_name": tracking.run_name,
+        "config": plain_config(config),
+        "vector_dim": encoder.dimension,
+        "split": split.to_dict(graph),
+        "data": {
+            "name": tracking.data_name,
+            "fingerprint": prepared.data.fingerprint,
+            "users": graph.num_users,
+            "products": graph.num_products,
+            "reviews": graph.num_edges,
+        },
+        "encoder": {
+            "model_fingerprint": encoder.model_fingerprint,
+            "fingerprint": encoder.fingerprint,
+            "precision": encoder.precision,
+            "dimension": encoder.dimension,
+        },
+        "mlflow": {"tracking_uri": tracking.uri, "run_id": tracking.run_id},
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in _PACKAGES},
+    }
+
+
+def plain_config(config: DictConfig) -> dict[str, Any]:
+    """The resolved config as plain values, its data files by their full path.
+
+    Later commands read the data again, perhaps from another working directory.
+    """
+    plain = OmegaConf.to_container(config, resolve=True)
+    for key, value in plain["data"].items():
+        if key.endswith("_path") and value is not None:
+            plain["data"][key] = str(Path(value).expanduser().resolve())
+    return plain

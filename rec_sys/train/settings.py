@@ -1,0 +1,30 @@
+"""Which values of ``config/train`` make sense."""
+
+from omegaconf import DictConfig
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+
+_SHARES = ("validation_share", "target_share", "train_target_share")
+_AT_LEAST = {"max_epochs": 1, "batch_size": 1, "warmup_epochs": 0, "weight_decay": 0, "seed": 0}
+
+
+def check_settings(train: DictConfig) -> None:
+    """Finds values that training would stumble over much later.
+
+    Raises:
+        InputError: Names the first such key and what it may be.
+    """
+    for key in _SHARES:
+        if not 0 < train[key] < 1:
+            raise InputError(f"train.{key}={train[key]}: must be between 0 and 1")
+    for key, least in _AT_LEAST.items():
+        if train[key] < least:
+            raise InputError(f"train.{key}={train[key]}: must be at least {least}")
+    if train.lr <= 0:
+        raise InputError(f"train.lr={train.lr}: must be above 0")
+    if not MIN_RATING <= train.liked_above < MAX_RATING:
+        raise InputError(
+            f"train.liked_above={train.liked_above}: must be from {MIN_RATING:g} to below"
+            f" {MAX_RATING:g}"
+        )

@@ -1,0 +1,47 @@
+"""The last thing training prints: how good it is, where it is, what to type next."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rec_sys.foundation.console import note, show_table
+from rec_sys.train.tracking import Tracking
+
+_COLUMNS = {
+    "loss": "loss",
+    "f1": "F1",
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "auc": "AUC",
+    "mae": "MAE",
+    "mse": "MSE",
+}
+
+
+def show_summary(
+    best: Mapping[str, float],
+    baselines: Mapping[str, Mapping[str, float]],
+    checkpoint: Path,
+    tracking: Tracking,
+) -> None:
+    """Prints the table of results.
+
+    Args:
+        best: Metrics of the best epoch, named ``train/...`` and ``val/...``.
+        baselines: Metrics of each baseline on the validation targets.
+        checkpoint: The best checkpoint.
+        tracking: The MLflow run.
+    """
+    rows = [
+        ["model, training users", *(best[f"train/{name}"] for name in _COLUMNS)],
+        ["model, held-out users", *(best[f"val/{name}"] for name in _COLUMNS)],
+    ]
+    rows += [
+        [f"{name}, held-out users", *(values[metric] for metric in _COLUMNS)]
+        for name, values in baselines.items()
+    ]
+    show_table(f"best epoch: {int(best['epoch']) + 1}", ["", *_COLUMNS.values()], rows)
+    note(f"checkpoint: {checkpoint}")
+    note(f"MLflow run: {tracking.run_name} ({tracking.run_id}) in {tracking.uri}")
+    note(f"            uv run mlflow ui --backend-store-uri {tracking.uri}")
+    note("next:       uv run -m rec_sys.vector_database.create_vectorbase")
+    note("            uv run -m rec_sys.inference.infer")

@@ -1,0 +1,159 @@
+"""MLflow: what went in, how it went, what came out."""
+
+import logging
+import os
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.train.interrupted import InterruptedTraining
+from rec_sys.train.learning_curves import draw_learning_curves
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import MLFlowLogger
+
+    from rec_sys.modules.checkpoint import TrainedModel
+
+# A server that is not there should be reported within seconds, not minutes.
+_HTTP_RETRIES = "2"
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """A run in MLflow.
+
+    Attributes:
+        logger: Lightning's logger of the run.
+        data_name: Label of the data set.
+        run_name: Names the run and its checkpoints.
+        uri: The tracking URI.
+    """
+
+    logger: "MLFlowLogger"
+    data_name: str
+    run_name: str
+    uri: str
+
+    @classmethod
+    def start(
+        cls,
+        config: DictConfig,
+        data_name: str,
+        run_name: str | None,
+        interrupted: InterruptedTraining | None,
+    ) -> "Tracking":
+        """Starts a run, or goes on with the run of an interrupted training.
+
+        Args:
+            config: ``config/logger``.
+            data_name: Label of the data set.
+            run_name: Name of the run, or None for data set and time.
+            interrupted: See `rec_sys.train.interrupted`.
+
+        Raises:
+            InputError: The tracking server does not answer, or does not know the run.
+        """
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _HTTP_RETRIES)
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        # After the import, which sets them.
+        for chatty in ("alembic", "mlflow", "pytorch_lightning.loggers.mlflow"):
+            logging.getLogger(chatty).setLevel(logging.ERROR)
+
+        run_id = None
+        if interrupted:
+            run_name, run_id = (
+                interrupted.record["run_name"],
+                interrupted.record["mlflow"]["run_id"],
+            )
+        run_name = run_name or f"{data_name}-{datetime.now():%Y%m%d-%H%M%S}"
+        try:
+            logger = instantiate(config, run_name=run_name, run_id=run_id)
+            logger.experiment.update_run(logger.run_id, status="RUNNING")
+        except (MlflowException, SQLAlchemyError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(
+                f"logger.tracking_uri={config.tracking_uri}: cannot be used ({reason}); start the"
+                " tracking server, or leave it at sqlite:///mlflow.db"
+            ) from None
+        return cls(logger, data_name, run_name, config.tracking_uri)
+
+    @property
+    def run_id(self) -> str:
+        """MLflow's id of the run."""
+        return self.logger.run_id
+
+    def log_inputs(self, record: dict[str, Any], cleaning_report: list[dict[str, Any]]) -> None:
+        """Logs parameters, the resolved config, the split and the cleaning report."""
+        config = record["config"]
+        axes = ("data", "encoder", "model", "objective", "train", "trainer")
+        given = {axis: config[axis] for axis in axes} | {"versions": record["versions"]}
+        # A parameter of MLflow can be set once only; whether this is a resumed run is none.
+        given["train"] = {k: v for k, v in given["train"].items() if k != "resume"}
+        self.logger.log_hyperparams(given)
+        client = self.logger.experiment
+        client.log_dict(self.run_id, config, "config.yaml")
+        client.log_dict(self.run_id, record["split"], "split.json")
+        client.log_dict(self.run_id, {"steps": cleaning_report}, "cleaning_report.json")
+
+    def log_results(
+        self,
+        trained: "TrainedModel",
+        history: list[dict[str, float]],
+        best: dict[str, float],
+        baselines: dict[str, dict[str, float]],
+    ) -> None:
+        """Logs the best epoch, the baselines, the learning curves, the checkpoint, the model."""
+        client = self.logger.experiment
+        metrics = {f"best/{name}": value for name, value in best.items()}
+        for baseline, values in baselines.items():
+            label = baseline.split(" (")[0].replace(" + ", "_").replace(" ", "_")
+            metrics |= {f"baseline/{label}/{name}": value for name, value in values.items()}
+        self.logger.log_metrics(metrics, step=int(best["epoch"]))
+        figure = draw_learning_curves(history, baselines)
+        client.log_figure(self.run_id, figure, "learning_curves.png")
+        client.log_artifact(self.run_id, str(trained.path), "checkpoint")
+        self._log_model(trained)
+
+    def _log_model(self, trained: "TrainedModel") -> None:
+        """The network as ONNX: free of pickle, with a signature, loadable by MLflow anywhere."""
+        import mlflow
+        import onnx
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+        from onnxruntime import InferenceSession
+
+        from rec_sys.modules.onnx_export import export_onnx
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = export_onnx(trained, Path(folder) / "model.onnx")
+            session = InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            model = onnx.load(path)
+        schemas = [
+            Schema([TensorSpec(*_type_and_shape(tensor), name=tensor.name) for tensor in tensors])
+            for tensors in (session.get_inputs(), session.get_outputs())
+        ]
+        mlflow.set_tracking_uri(self.uri)
+        with mlflow.start_run(run_id=self.run_id):
+            mlflow.onnx.log_model(
+                model,
+                name="model",
+                signature=ModelSignature(*schemas),
+                pip_requirements=["onnx", "onnxruntime"],
+                save_as_external_data=False,
+            )
+
+
+def _type_and_shape(tensor: Any) -> tuple[Any, tuple[int, ...]]:
+    import numpy as np
+
+    kind = {"tensor(float)": np.float32, "tensor(int64)": np.int64}[tensor.type]
+    # Free axes have a name in ONNX and are -1 for MLflow.
+    return np.dtype(kind), tuple(n if isinstance(n, int) else -1 for n in tensor.shape)
