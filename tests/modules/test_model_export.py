@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import pytest
+
+from rec_sys.foundation.cli import CONFIG_DIR
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.ego_batch import MODEL_INPUTS
+from rec_sys.modules import model_export
+from rec_sys.modules.checkpoint import load_trained
+from rec_sys.modules.model_export import export_model
+from rec_sys.modules.onnx_export import (
+    MAX_DIFFERENCE,
+    MODEL_FINGERPRINT_KEY,
+    PARITY_SHAPES,
+    check_parity,
+    export_onnx,
+    parity_batches,
+)
+from rec_sys.modules.triton_repository import write_triton_config
+
+VECTOR_DIM = 8
+REPOSITORY = Path(__file__).resolve().parents[2] / "triton_utils" / "model_repository"
+
+
+@pytest.fixture
+def without_data(monkeypatch):
+    """The checkpoint of these tests was trained with no data at all."""
+    monkeypatch.setattr(model_export, "_real_batch", lambda trained, overrides: {})
+
+
+def config_file(settings):
+    name = "gat" if "GATv2" in settings["conv"]["_target_"] else "model_config"
+    return CONFIG_DIR / "model" / f"{name}.yaml"
+
+
+def test_the_exported_model_computes_the_same(checkpoint, settings, tmp_path, without_data):
+    output = tmp_path / "repository" / "graph_model" / "1" / "model.onnx"
+    rows = export_model(checkpoint, config_file(settings), output)
+    assert [(row.users, row.products, row.edges) for row in rows] == list(PARITY_SHAPES)
+    assert max(row.difference for row in rows) <= MAX_DIFFERENCE
+    assert sorted(path.name for path in output.parent.iterdir()) == ["model.onnx"]
+
+    session = onnxruntime.InferenceSession(str(output))
+    assert [tensor.name for tensor in session.get_inputs()] == list(MODEL_INPUTS)
+    properties = session.get_modelmeta().custom_metadata_map
+    assert properties[MODEL_FINGERPRINT_KEY] == load_trained(checkpoint).fingerprint
+    assert onnx.load(output).ir_version <= 10
+
+    config = (output.parent.parent / "config.pbtxt").read_text()
+    assert 'backend: "onnxruntime"' in config and "max_batch_size: 0" in config
+    assert "KIND_GPU" not in config
+    for tensor in [*session.get_inputs(), *session.get_outputs()]:
+        assert f'"{tensor.name}"' in config
+
+
+def test_parity_sees_a_difference(checkpoint, tmp_path):
+    trained = load_trained(checkpoint)
+    path = export_onnx(trained, tmp_path / "model.onnx")
+    trained.model.product_head.bias.data += 0.1
+    rows = check_parity(trained.model, path, parity_batches(VECTOR_DIM))
+    assert min(row.difference for row in rows) > MAX_DIFFERENCE
+
+
+def test_a_model_that_differs_is_not_left_behind(checkpoint, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_export, "_real_batch", lambda trained, overrides: {})
+    monkeypatch.setattr("rec_sys.modules.onnx_export.MAX_DIFFERENCE", -1.0)
+    with pytest.raises(RuntimeError, match="differs from PyTorch"):
+        export_model(checkpoint, config_file(settings), tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_the_shipped_triton_config_is_the_default_models(tmp_path):
+    """What git holds is what exporting with the default settings writes."""
+    from types import SimpleNamespace
+
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    from tests.modules.conftest import model_settings
+
+    model = instantiate(OmegaConf.create(model_settings("model_config")), vector_dim=384)
+    trained = SimpleNamespace(
+        model=model, fingerprint="", record={"encoder": {"model_fingerprint": ""}}
+    )
+    path = export_onnx(trained, tmp_path / "graph_model" / "1" / "model.onnx")
+    written = write_triton_config(path).read_text()
+    assert written == (REPOSITORY / "graph_model" / "config.pbtxt").read_text()
+
+
+def test_bad_arguments_are_named(checkpoint, settings, tmp_path, without_data):
+    with pytest.raises(InputError, match="none.yaml: no such model config"):
+        export_model(checkpoint, tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [")
+    with pytest.raises(InputError, match="bad.yaml: not a config"):
+        export_model(checkpoint, tmp_path / "bad.yaml")
+    (tmp_path / "empty.yaml").write_text("a: 1")
+    with pytest.raises(InputError, match="empty.yaml: not a model config"):
+        export_model(checkpoint, tmp_path / "empty.yaml")
+    with pytest.raises(InputError, match="none.ckpt: no such checkpoint"):
+        export_model(tmp_path / "none.ckpt", config_file(settings))
+    other = "model_config" if config_file(settings).stem == "gat" else "gat"
+    with pytest.raises(InputError, match="do not fit the model's settings"):
+        export_model(checkpoint, CONFIG_DIR / "model" / f"{other}.yaml", tmp_path / "m.onnx")
