@@ -4,5 +4,5 @@ Reviews go in at the bottom, flow upward through five rooms once, and come out a
 recommendations with a reason::
 
     foundation < reviews < text < graph < modules
-               < train, evaluation, vector_database, inference
+               < train, evaluation, vector_database < inference < serving
 """

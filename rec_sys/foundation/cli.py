@@ -6,10 +6,9 @@ import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import hydra
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
 from rec_sys.foundation.errors import InputError
@@ -28,12 +27,9 @@ def ending_politely(main: Callable[..., Any]) -> Callable[..., None]:
         try:
             main(*args, **kwargs)
         except InputError as error:
-            _end_with(error)
-        except InstantiationException as error:
-            # Hydra wraps whatever a class says about its arguments.
-            if not isinstance(error.__cause__, InputError):
-                raise
-            _end_with(error.__cause__)
+            sys.stdout.flush()
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(EXIT_BAD_INPUT)
         except KeyboardInterrupt:
             print("interrupted; what was finished is kept, run again to go on", file=sys.stderr)
             sys.exit(EXIT_INTERRUPTED)
@@ -58,12 +54,6 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         )
 
     return decorate
-
-
-def _end_with(error: InputError) -> NoReturn:
-    sys.stdout.flush()
-    print(f"error: {error}", file=sys.stderr)
-    sys.exit(EXIT_BAD_INPUT)
 
 
 def _be_quiet() -> None:

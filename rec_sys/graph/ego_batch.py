@@ -23,6 +23,10 @@ MODEL_INPUTS = (
 )
 
 
+#: Where the exported model tells which model it is.
+MODEL_FINGERPRINT_KEY = "rec_sys.model_fingerprint"
+
+
 @dataclass(frozen=True)
 class EgoBatch:
     """The neighbourhoods of U users over P products, E history edges and T targets.

@@ -1,4 +1,4 @@
-"""Checkpoints: where they are, what they tell, and the model that is in them."""
+"""Checkpoints: what they tell, and the model that is in them."""
 
 import hashlib
 import zipfile
@@ -10,18 +10,16 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from rec_sys.foundation.build import build
 from rec_sys.foundation.errors import InputError
 from rec_sys.modules.graph_model import GraphModel
-from rec_sys.modules.recommender_module import RECORD_KEY
 from rec_sys.text.encoder import TextEncoder
 
-BEST_SUFFIX = ".ckpt"
-#: The state after the newest epoch, from which training can go on.
-LAST_SUFFIX = ".last.ckpt"
+#: Key of a checkpoint under which the run's record stands.
+RECORD_KEY = "rec_sys"
 RECORD_FORMAT = 1
 _WEIGHTS_PREFIX = "model."
 
@@ -71,43 +69,6 @@ class TrainedModel:
         return config[axis]
 
 
-def find_checkpoint(checkpoint: str | Path | None, folder: str | Path) -> Path:
-    """The checkpoint that was named, or else the newest of a folder.
-
-    Args:
-        checkpoint: A path, or None for the newest.
-        folder: Where training puts its checkpoints.
-
-    Raises:
-        InputError: There is none.
-    """
-    if checkpoint is not None:
-        path = Path(checkpoint).expanduser()
-        if not path.is_file():
-            there = ", ".join(sorted(each.name for each in Path(folder).glob(f"*{BEST_SUFFIX}")))
-            raise InputError(f"{path}: no such checkpoint; {folder} holds {there or 'none'}")
-        return path
-    found = [each for each in Path(folder).glob(f"*{BEST_SUFFIX}") if not _is_last(each)]
-    if not found:
-        raise InputError(
-            f"{folder}: holds no checkpoint; train first with `uv run -m rec_sys.train.train`,"
-            " or name one"
-        )
-    return max(found, key=_age)
-
-
-def find_last_checkpoint(folder: str | Path) -> Path:
-    """The newest checkpoint from which training can go on.
-
-    Raises:
-        InputError: There is none.
-    """
-    found = list(Path(folder).glob(f"*{LAST_SUFFIX}"))
-    if not found:
-        raise InputError(f"{folder}: holds no interrupted training (*{LAST_SUFFIX}) to resume")
-    return max(found, key=_age)
-
-
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Reads a checkpoint without running any code that is in it.
 
@@ -118,9 +79,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such checkpoint") from None
-    except (UnpicklingError, RuntimeError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
-        raise InputError(f"{path}: not a readable checkpoint ({reason})") from None
+    except (UnpicklingError, RuntimeError, zipfile.BadZipFile, EOFError, KeyError):
+        # torch's own advice here is to run the code in the file.
+        raise InputError(
+            f"{path}: not a readable checkpoint (damaged, or more than tensors and plain values)"
+        ) from None
     record = content.get(RECORD_KEY) if isinstance(content, dict) else None
     if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT:
         raise InputError(f"{path}: not a checkpoint of this version of rec_sys; train again")
@@ -141,7 +104,7 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
     content = read_checkpoint(path)
     record = content[RECORD_KEY]
     settings = OmegaConf.create(dict(model_config or record["config"]["model"]))
-    model = instantiate(settings, vector_dim=record["vector_dim"])
+    model = build(settings, vector_dim=record["vector_dim"])
     weights = {
         name.removeprefix(_WEIGHTS_PREFIX): tensor
         for name, tensor in content["state_dict"].items()
@@ -186,11 +149,3 @@ def _first_misfit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> 
         if given[name].shape != wanted[name].shape:
             return f"{name} is {list(given[name].shape)}, expected {list(wanted[name].shape)}"
     return ""
-
-
-def _is_last(path: Path) -> bool:
-    return path.name.endswith(LAST_SUFFIX)
-
-
-def _age(path: Path) -> tuple[int, str]:
-    return path.stat().st_mtime_ns, path.name

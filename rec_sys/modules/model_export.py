@@ -17,6 +17,7 @@ from rec_sys.foundation.cli import CONFIG_DIR, ending_politely
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing
+from rec_sys.modules.checkpoint_files import find_checkpoint
 
 if TYPE_CHECKING:
     from rec_sys.modules.checkpoint import TrainedModel
@@ -51,8 +52,9 @@ def export_model(
         RuntimeError: The exported model computes something else.
     """
     settings = _read_model_config(Path(model_config))
+    path = find_checkpoint(checkpoint, Path(checkpoint).parent)
 
-    from rec_sys.modules.checkpoint import find_checkpoint, load_trained
+    from rec_sys.modules.checkpoint import load_trained
     from rec_sys.modules.onnx_export import (
         MAX_DIFFERENCE,
         check_parity,
@@ -61,7 +63,6 @@ def export_model(
     )
     from rec_sys.modules.triton_repository import is_in_repository, write_triton_config
 
-    path = find_checkpoint(checkpoint, Path(checkpoint).parent)
     trained = load_trained(path, OmegaConf.to_container(settings, resolve=True))
     batches = parity_batches(trained.model.vector_dim) | _real_batch(trained, list(overrides))
     output_path = Path(output_path)
@@ -105,24 +106,22 @@ def _read_model_config(path: Path) -> DictConfig:
 def _real_batch(trained: "TrainedModel", overrides: list[str]) -> dict[str, dict[str, np.ndarray]]:
     """Some people of the data, with the reviews that would be shown of them."""
     from hydra import compose, initialize_config_dir
-    from hydra.utils import instantiate
 
     from rec_sys.graph.ego_batch import EgoBatchBuilder
     from rec_sys.graph.prepare import prepare_reviews
     from rec_sys.graph.product_reviews import ProductReviews
+    from rec_sys.modules.as_trained import load_data, load_encoder
 
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         config = compose("export_config", overrides)
     try:
-        data = instantiate(trained.settings(config, "data")).load()
+        data = load_data(trained, config)
     except InputError as error:
         if overrides:
             raise
         note(f"compared on random graphs only, the training's data cannot be read: {error}")
         return {}
-    encoder = instantiate(trained.settings(config, "encoder"))
-    trained.check_encoder(encoder)
-    prepared = prepare_reviews(data, encoder, config.paths.cache_dir)
+    prepared = prepare_reviews(data, load_encoder(trained, config), config.paths.cache_dir)
     graph, vectors = prepared.graph, prepared.vectors
     nothing = np.zeros(graph.num_edges, dtype=bool)
     known = ProductReviews.of(graph, vectors, np.arange(graph.num_edges))

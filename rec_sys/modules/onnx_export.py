@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rec_sys.foundation.files import replacing
-from rec_sys.graph.ego_batch import MODEL_INPUTS
+from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS
 from rec_sys.modules.checkpoint import TrainedModel
 from rec_sys.modules.graph_model import Embeddings, GraphModel
 
@@ -20,8 +20,7 @@ OPSET = 18
 #: Largest difference between ONNX Runtime and PyTorch that counts as rounding.
 MAX_DIFFERENCE = 1e-5
 
-#: Keys of the ONNX file's metadata.
-MODEL_FINGERPRINT_KEY = "rec_sys.model_fingerprint"
+#: Where the exported model tells which text encoder it was trained with.
 ENCODER_FINGERPRINT_KEY = "rec_sys.encoder_fingerprint"
 
 # The axes of each input that may have any length: axis -> name.

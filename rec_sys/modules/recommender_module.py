@@ -9,12 +9,10 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from rec_sys.graph.ego_batch import MODEL_INPUTS
+from rec_sys.modules.checkpoint import RECORD_KEY
 from rec_sys.modules.rating_metrics import RatingMetrics
 
 TensorBatch = dict[str, Tensor]
-#: Key of a checkpoint under which the run's record stands (`rec_sys.modules.checkpoint`).
-RECORD_KEY = "rec_sys"
-
 _HISTORY_KEY = "rec_sys_history"
 TRAIN, VALIDATION = "train", "val"
 

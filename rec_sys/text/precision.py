@@ -50,6 +50,7 @@ def fastest_faithful(encoder: "TextEncoder", cache_dir: Path) -> str:
     if remembered.is_file():
         return read_json(remembered)["precision"]
 
+    note("finding out in which precision the text encoder is fastest on this machine (once)")
     texts = _probe_texts()
     reference, seconds = _measure(encoder, REFERENCE, texts)
     measured = {REFERENCE: {"seconds": seconds, "min_cosine": 1.0}}

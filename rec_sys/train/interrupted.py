@@ -43,7 +43,8 @@ def interrupted_training(config: DictConfig, data: ReviewData) -> InterruptedTra
     if not config.train.resume:
         return None
 
-    from rec_sys.modules.checkpoint import RECORD_KEY, find_last_checkpoint, read_checkpoint
+    from rec_sys.modules.checkpoint import RECORD_KEY, read_checkpoint
+    from rec_sys.modules.checkpoint_files import find_last_checkpoint
 
     asked = config.train.resume
     path = find_last_checkpoint(config.paths.checkpoint_dir) if asked is True else Path(asked)

@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from rec_sys.foundation.build import build
 from rec_sys.foundation.errors import InputError
 from rec_sys.train.interrupted import InterruptedTraining
 from rec_sys.train.learning_curves import draw_learning_curves
@@ -75,7 +75,7 @@ class Tracking:
             )
         run_name = run_name or f"{data_name}-{datetime.now():%Y%m%d-%H%M%S}"
         try:
-            logger = instantiate(config, run_name=run_name, run_id=run_id)
+            logger = build(config, run_name=run_name, run_id=run_id)
             logger.experiment.update_run(logger.run_id, status="RUNNING")
         except (MlflowException, SQLAlchemyError) as error:
             reason = str(error).strip().splitlines()[0]

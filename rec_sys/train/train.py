@@ -6,9 +6,9 @@ their turn comes, so that bad input is reported at once.
 
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from rec_sys.foundation.build import build
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.errors import InputError
 
@@ -28,7 +28,7 @@ def train(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
     """
     from rec_sys.reviews.cleaning import show_report
 
-    source = instantiate(config.data)
+    source = build(config.data)
     data = source.load()
     show_report(data)
 
@@ -38,7 +38,7 @@ def train(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
 
     check_settings(config.train)
     interrupted = interrupted_training(config, data)
-    prepared = prepare_reviews(data, instantiate(config.encoder), config.paths.cache_dir)
+    prepared = prepare_reviews(data, build(config.encoder), config.paths.cache_dir)
 
     import pytorch_lightning as pl
 
@@ -72,8 +72,8 @@ def train(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
     tracking = Tracking.start(config.logger, source.name, settings.run_name, interrupted)
     record = record_of(config, prepared, split, tracking)
     module = RecommenderModule(
-        instantiate(config.model, vector_dim=prepared.encoder.dimension),
-        instantiate(config.objective),
+        build(config.model, vector_dim=prepared.encoder.dimension),
+        build(config.objective),
         lr=settings.lr,
         weight_decay=settings.weight_decay,
         warmup_epochs=settings.warmup_epochs,

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from rec_sys.foundation.build import build
 from rec_sys.foundation.console import note
 from rec_sys.graph.datamodule import ReviewDataModule
-from rec_sys.modules.checkpoint import BEST_SUFFIX, LAST_SUFFIX
+from rec_sys.modules.checkpoint_files import BEST_SUFFIX, LAST_SUFFIX
 from rec_sys.modules.recommender_module import RecommenderModule
 from rec_sys.train.interrupted import InterruptedTraining
 from rec_sys.train.tracking import Tracking
@@ -39,7 +39,7 @@ def build_trainer(config: DictConfig, tracking: Tracking) -> tuple[pl.Trainer, C
     checkpoints = Checkpoints(
         folder / f"{tracking.run_name}{BEST_SUFFIX}", folder / f"{tracking.run_name}{LAST_SUFFIX}"
     )
-    trainer = instantiate(
+    trainer = build(
         config.trainer,
         max_epochs=config.train.max_epochs,
         logger=tracking.logger,

@@ -15,8 +15,8 @@ FLOOR = {
     "train": 5,
     "evaluation": 5,
     "vector_database": 5,
-    "inference": 5,
-    "serving": 6,
+    "inference": 6,
+    "serving": 7,
 }
 MAX_LINES = 260
 

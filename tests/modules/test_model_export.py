@@ -6,13 +6,12 @@ import pytest
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.ego_batch import MODEL_INPUTS
+from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS
 from rec_sys.modules import model_export
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.model_export import export_model
 from rec_sys.modules.onnx_export import (
     MAX_DIFFERENCE,
-    MODEL_FINGERPRINT_KEY,
     PARITY_SHAPES,
     check_parity,
     export_onnx,

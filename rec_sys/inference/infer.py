@@ -1,0 +1,154 @@
+"""Recommends products to people: ``uv run -m rec_sys.inference.infer``.
+
+The whole story is `infer`: people, model, products, recommendations, files. PyTorch is imported
+only after everything that can be checked without it.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig
+
+from rec_sys.foundation.cli import command
+from rec_sys.foundation.console import note
+from rec_sys.foundation.errors import InputError
+from rec_sys.inference.backend import GraphBackend
+from rec_sys.inference.histories import read_histories
+from rec_sys.inference.history_batch import Encode
+from rec_sys.inference.recommendation import UserRecommendations
+from rec_sys.inference.recommender import Recommender
+from rec_sys.inference.results import show_results, write_results
+from rec_sys.modules.as_trained import held_out_user_ids, load_data, load_encoder
+from rec_sys.modules.checkpoint_files import find_checkpoint
+from rec_sys.reviews.product_table import OWN_COLUMNS
+from rec_sys.reviews.readers import read_reviews
+from rec_sys.reviews.schema import ReviewData
+from rec_sys.text.encode import encode_texts, open_store
+from rec_sys.text.encoder import TextEncoder
+from rec_sys.vector_database.vectorbase import Vectorbase
+from rec_sys.vector_database.vectorbase_folder import read_vectorbase
+
+if TYPE_CHECKING:
+    from rec_sys.modules.checkpoint import TrainedModel
+
+TORCH, ONNX = "torch", "onnx"
+_BACKENDS = (TORCH, ONNX)
+_AT_LEAST = {"k": 1, "batch_size": 1, "show_users": 0, "threads": 0}
+
+
+def infer(config: DictConfig) -> list[UserRecommendations]:
+    """Recommends to the people of a file, or to those whom training did not see.
+
+    Args:
+        config: Composed from ``config/infer_config.yaml``.
+
+    Returns:
+        What ``recommendations.jsonl`` holds.
+
+    Raises:
+        InputError: Something in the settings, the reviews, the checkpoint or the vectorbase
+            cannot be used.
+    """
+    settings = config.infer
+    check_settings(settings)
+    reviews = _read_people(settings) if settings.reviews is not None else None
+    vectorbase = read_vectorbase(config.paths.vectorbase_dir)
+    path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
+
+    from rec_sys.modules.checkpoint import load_trained
+
+    trained = load_trained(path)
+    vectorbase.require_model(trained.fingerprint, trained.path.name)
+    backend = _choose_backend(settings, trained, vectorbase)
+    encoder = load_encoder(trained, config)
+    vectorbase.require_encoder(encoder.model_fingerprint)
+    if reviews is None:
+        data = load_data(trained, config)
+        reviews = _people_of(data, held_out_user_ids(trained, data))
+
+    histories = read_histories(reviews, vectorbase)
+    encode = _encode_once(encoder, config.paths.cache_dir, histories.all_texts)
+    results = Recommender(backend, vectorbase, encode).recommend(
+        histories, settings.k, settings.batch_size, show_progress=True
+    )
+    show_results(results, settings.show_users)
+    for path in write_results(config.paths.output_dir, results, vectorbase):
+        note(f"written: {path}")
+    return results
+
+
+def check_settings(settings: DictConfig) -> None:
+    """Finds values of ``config/infer`` that make no sense.
+
+    Raises:
+        InputError: Names the first such key and what it may be.
+    """
+    for key, least in _AT_LEAST.items():
+        value = settings[key]
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InputError(f"infer.{key}={value}: must be a whole number from {least} up")
+    if settings.backend not in _BACKENDS:
+        raise InputError(f"infer.backend={settings.backend}: choose from {', '.join(_BACKENDS)}")
+
+
+def _read_people(settings: DictConfig) -> pd.DataFrame:
+    reviews, report = read_reviews(
+        settings.reviews,
+        max_broken_share=settings.max_broken_share,
+        require_user=False,
+        require_product=False,
+    )
+    for step in report.as_steps("reviews"):
+        note(f"{step['rows']} {step['step']}: {step['note']}")
+    return reviews
+
+
+def _people_of(data: ReviewData, user_ids: list[str] | None) -> pd.DataFrame:
+    """The reviews of some users, or of all, with what the data set knows of their products."""
+    reviews = data.reviews
+    if user_ids is None:
+        note("other data than the training's: recommending to all its users")
+    else:
+        reviews = reviews[reviews["user_id"].isin(user_ids)].reset_index(drop=True)
+        note(f"recommending to the {len(user_ids)} held-out users of the training's data")
+    row = pd.Index(data.products["product_id"]).get_indexer(reviews["product_id"])
+    products = data.products.take(row)
+    columns = {own: products[name].to_numpy() for name, own in OWN_COLUMNS.items()}
+    return reviews.assign(**columns)
+
+
+def _choose_backend(
+    settings: DictConfig, trained: "TrainedModel", vectorbase: Vectorbase
+) -> GraphBackend:
+    if settings.backend == TORCH:
+        from rec_sys.inference.torch_backend import TorchBackend
+
+        return TorchBackend(trained)
+    from rec_sys.inference.onnx_backend import OnnxBackend
+
+    backend = OnnxBackend(settings.onnx_path, settings.threads)
+    vectorbase.require_model(backend.model_fingerprint, settings.onnx_path)
+    return backend
+
+
+def _encode_once(encoder: TextEncoder, cache_dir: str, texts: list[str]) -> Encode:
+    """Encodes everything first, with one progress bar; later calls find it in the store."""
+    store = open_store(cache_dir, encoder)
+    newly_encoded = encode_texts(texts, encoder, store).newly_encoded
+    note(f"{newly_encoded} texts newly encoded, the others were stored")
+
+    def encode(texts: list[str]) -> np.ndarray:
+        return store.vectors[encode_texts(texts, encoder, store, show_progress=False).rows]
+
+    return encode
+
+
+@command("infer_config")
+def main(config: DictConfig) -> None:
+    """The command line."""
+    infer(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The graph model as ONNX Runtime runs it; without PyTorch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS
+from rec_sys.inference.backend import GraphOutputs
+
+EXPORT_COMMAND = "uv run python -m rec_sys.modules.model_export"
+
+_PRODUCT_INPUTS = (
+    "product_name_features",
+    "product_info_features",
+    "product_review_features",
+)
+
+
+class OnnxBackend:
+    """See `rec_sys.inference.backend.GraphBackend`.
+
+    Args:
+        path: The file that model_export wrote.
+        threads: Threads of ONNX Runtime; 0 for as many as there are cores.
+
+    Raises:
+        InputError: No such file, or not an exported graph model.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 0) -> None:
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path}: no such ONNX model; export one with `{EXPORT_COMMAND}`")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except (Fail, InvalidGraph, InvalidProtobuf) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"{path}: not a readable ONNX model ({reason})") from None
+        inputs = {each.name: each.shape for each in self._session.get_inputs()}
+        outputs = {each.name: each.shape for each in self._session.get_outputs()}
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        if (
+            MODEL_FINGERPRINT_KEY not in metadata
+            or set(inputs) != set(MODEL_INPUTS)
+            or set(outputs) != set(GraphOutputs._fields)
+        ):
+            raise InputError(
+                f"{path}: not a graph model of this version; export it with `{EXPORT_COMMAND}`"
+            )
+        self.model_fingerprint: str = metadata[MODEL_FINGERPRINT_KEY]
+        self.vector_dim: int = inputs["user_features"][1]
+        self.embedding_dim: int = outputs["user_embeddings"][1]
+
+    def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
+        """Embeds a batch."""
+        arrays = {name: np.ascontiguousarray(inputs[name]) for name in MODEL_INPUTS}
+        num_products = len(arrays["product_name_features"])
+        if not num_products:
+            # The exported model wants at least one product; nobody is connected with this one.
+            nothing = np.zeros((1, self.vector_dim), dtype=np.float32)
+            arrays |= dict.fromkeys(_PRODUCT_INPUTS, nothing)
+        outputs = GraphOutputs(*self._session.run(list(GraphOutputs._fields), arrays))
+        return outputs._replace(product_embeddings=outputs.product_embeddings[:num_products])

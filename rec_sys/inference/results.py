@@ -1,0 +1,116 @@
+"""Recommendations as files for programs and as a table for people."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rec_sys.foundation.console import note, show_table
+from rec_sys.foundation.files import replacing
+from rec_sys.inference.recommendation import UserRecommendations
+from rec_sys.vector_database.vectorbase import Vectorbase
+
+RECOMMENDATIONS_FILE = "recommendations.jsonl"
+USERS_FILE = "user_embeddings.parquet"
+PRODUCTS_FILE = "product_embeddings.parquet"
+
+# In the printed table a reason is a reminder, not the review.
+_SHOWN_CHARACTERS = 48
+
+
+def write_results(
+    folder: str | Path, results: Sequence[UserRecommendations], vectorbase: Vectorbase
+) -> list[Path]:
+    """Writes three files, each whole or not at all.
+
+    ``recommendations.jsonl`` has one line per person: ``user_id, nickname, fallback,
+    explanation, recommendations``, with the fields of `Recommendation` and `Reason`.
+    ``user_embeddings.parquet`` and ``product_embeddings.parquet`` have the columns ``user_id`` or
+    ``product_id`` and ``embedding``, a list of fixed size of float32.
+
+    Args:
+        folder: Where to; created if missing.
+        results: The recommendations.
+        vectorbase: The products.
+
+    Returns:
+        The paths of the files.
+    """
+    folder = Path(folder)
+    paths = [folder / name for name in (RECOMMENDATIONS_FILE, USERS_FILE, PRODUCTS_FILE)]
+    with replacing(paths[0]) as draft, draft.open("w", encoding="utf-8") as file:
+        for each in results:
+            file.write(json.dumps(_as_line(each), ensure_ascii=False) + "\n")
+    users = np.stack([each.embedding for each in results])
+    _write_embeddings(paths[1], "user_id", [each.user_id for each in results], users)
+    _write_embeddings(paths[2], "product_id", vectorbase.product_ids, vectorbase.embeddings)
+    return paths
+
+
+def show_results(results: Sequence[UserRecommendations], show_users: int) -> None:
+    """Prints what the first few people get.
+
+    Args:
+        results: The recommendations.
+        show_users: How many people.
+    """
+    rows = []
+    for each in results[:show_users]:
+        person = each.nickname or each.user_id
+        for number, product in enumerate(each.recommendations):
+            rows.append(
+                (
+                    person if number == 0 else "",
+                    product.name or product.product_id,
+                    f"{product.predicted_rating:.2f}",
+                    f"{product.score:.3f}",
+                    _because(each, number),
+                )
+            )
+        if not each.recommendations:
+            rows.append((person, "has reviewed every product", None, None, ""))
+    if rows:
+        columns = ("person", "product", "predicted rating", "score", "because of")
+        show_table("recommendations", columns, rows)
+    for each in results[:show_users]:
+        if each.explanation:
+            note(f"{each.nickname or each.user_id}: {each.explanation}")
+    if len(results) > show_users:
+        note(f"and {len(results) - show_users} more people (infer.show_users shows more of them)")
+
+
+def _because(each: UserRecommendations, number: int) -> str:
+    # The reasons are the person's, the same for each product: one a line, beside the first ones.
+    if each.fallback:
+        return each.fallback
+    reasons = each.recommendations[number].because
+    if number >= len(reasons):
+        return ""
+    reason = reasons[number]
+    text = reason.text
+    if len(text) > _SHOWN_CHARACTERS:
+        text = text[: _SHOWN_CHARACTERS - 1].rstrip() + "…"
+    said = f"“{text}”" if text else "rated without a text"
+    return f"{reason.weight:.0%} {reason.product_name or 'a product without a name'}: {said}"
+
+
+def _as_line(each: UserRecommendations) -> dict:
+    line = {
+        "user_id": each.user_id,
+        "nickname": each.nickname,
+        "fallback": each.fallback,
+        "explanation": each.explanation,
+    }
+    return line | {"recommendations": [asdict(product) for product in each.recommendations]}
+
+
+def _write_embeddings(path: Path, id_name: str, ids: Sequence[str], embeddings: np.ndarray) -> None:
+    values = pa.array(np.ascontiguousarray(embeddings, dtype=np.float32).reshape(-1))
+    column = pa.FixedSizeListArray.from_arrays(values, embeddings.shape[1])
+    table = pa.table({id_name: pa.array(ids, pa.string()), "embedding": column})
+    with replacing(path) as draft:
+        pq.write_table(table, draft)

@@ -1,0 +1,121 @@
+"""The vectorbase: everything that is known about products, and nothing else."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.vector_database.product_index import ProductIndex
+
+BUILD_COMMAND = "uv run -m rec_sys.vector_database.create_vectorbase"
+# As much of a fingerprint as tells two apart in a message.
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Vectorbase:
+    """All products: P of them, text vectors of length D, embeddings of length d.
+
+    Attributes:
+        folder: Where it was read from.
+        manifest: Content of ``manifest.json``.
+        products: Table with the columns of `VECTORBASE_SCHEMA`, P rows.
+        name_vectors: float16 [P, D].
+        info_vectors: float16 [P, D].
+        review_vectors: float32 [P, D], mean of the reviews that may be known; zero without any.
+        embeddings: float32 [P, d], unit length.
+        index: Over the embeddings.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    products: pd.DataFrame
+    name_vectors: np.ndarray
+    info_vectors: np.ndarray
+    review_vectors: np.ndarray
+    embeddings: np.ndarray
+    index: ProductIndex
+
+    @cached_property
+    def product_ids(self) -> np.ndarray:
+        """str [P]."""
+        return self.products["product_id"].to_numpy(dtype=object)
+
+    @cached_property
+    def names(self) -> np.ndarray:
+        """str [P], empty where a product has no name."""
+        return self.products["name"].to_numpy(dtype=object)
+
+    @cached_property
+    def by_popularity(self) -> np.ndarray:
+        """int64 [P], all rows, the most reviewed product first."""
+        return np.argsort(self.products["popularity_rank"].to_numpy(dtype=np.int64))
+
+    def rows_of(self, product_ids: np.ndarray) -> np.ndarray:
+        """Finds products by id.
+
+        Args:
+            product_ids: str or None [n].
+
+        Returns:
+            int64 [n], -1 where there is no such product.
+        """
+        return self._ids.get_indexer(product_ids)
+
+    def rows_of_names(self, names: np.ndarray) -> np.ndarray:
+        """Finds products by their exact name.
+
+        Args:
+            names: str or None [n].
+
+        Returns:
+            int64 [n], -1 where no product, or more than one, has this name.
+        """
+        index, rows = self._unique_names
+        return np.append(rows, -1)[index.get_indexer(names)]
+
+    def require_model(self, fingerprint: str, name: str = "another model") -> None:
+        """Makes sure that embeddings of this model may be searched here.
+
+        Args:
+            fingerprint: The model's.
+            name: What the message calls it.
+
+        Raises:
+            InputError: The vectorbase was built from another model.
+        """
+        own = self.manifest["model_fingerprint"]
+        if own != fingerprint:
+            raise InputError(
+                f"{self.folder}: built from another model ({self.manifest['checkpoint']},"
+                f" {own[:_SHOWN]}) than the one in use ({name}, {fingerprint[:_SHOWN]}); rebuild"
+                f" it with `{BUILD_COMMAND}`, or use the checkpoint it was built from"
+            )
+
+    def require_encoder(self, model_fingerprint: str) -> None:
+        """Makes sure that vectors of this text encoder may stand beside those here.
+
+        Raises:
+            InputError: The vectorbase was built with another encoder.
+        """
+        own = self.manifest["encoder_model_fingerprint"]
+        if own != model_fingerprint:
+            raise InputError(
+                f"{self.folder}: built with another text encoder ({own[:_SHOWN]}) than the one in"
+                f" use ({model_fingerprint[:_SHOWN]}); leave encoder=from_checkpoint, or train and"
+                f" run `{BUILD_COMMAND}` again"
+            )
+
+    @cached_property
+    def _ids(self) -> pd.Index:
+        return pd.Index(self.product_ids)
+
+    @cached_property
+    def _unique_names(self) -> tuple[pd.Index, np.ndarray]:
+        names = pd.Series(self.names, dtype=object)
+        rows = np.flatnonzero(~names.duplicated(keep=False) & (names != ""))
+        return pd.Index(self.names[rows], dtype=object), rows

@@ -1,0 +1,180 @@
+"""The vectorbase as a folder: written beside and renamed, read only if it is whole.
+
+``manifest.json``
+    What belongs together: fingerprints of model, text encoder and data, sizes, and the SHA-256
+    of each other file.
+``index.faiss``
+    The product index (`ProductIndex`).
+``products.parquet``
+    The product table (`VECTORBASE_SCHEMA`); row i is row i of the index.
+``product_vectors.safetensors``
+    ``name`` and ``info`` float16 [P, D], ``reviews`` float32 [P, D] (mean of the training users'
+    reviews), ``embeddings`` float32 [P, d].
+"""
+
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import load_file, save_file
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import read_json, replacing, sha256_of, write_json
+from rec_sys.vector_database.product_index import DEFAULT_CHUNK_SIZE, ProductIndex
+from rec_sys.vector_database.product_statistics import VECTORBASE_SCHEMA
+from rec_sys.vector_database.vectorbase import BUILD_COMMAND, Vectorbase
+
+FORMAT = 1
+
+_MANIFEST = "manifest.json"
+_INDEX = "index.faiss"
+_PRODUCTS = "products.parquet"
+_VECTORS = "product_vectors.safetensors"
+_FILES = (_INDEX, _PRODUCTS, _VECTORS)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a vectorbase comes from; all of it stands in the manifest.
+
+    Attributes:
+        model_fingerprint: `TrainedModel.fingerprint`.
+        checkpoint: Name of the checkpoint's file, for messages.
+        encoder_model_fingerprint: `TextEncoder.model_fingerprint`.
+        data_fingerprint: `ReviewData.fingerprint`.
+    """
+
+    model_fingerprint: str
+    checkpoint: str
+    encoder_model_fingerprint: str
+    data_fingerprint: str
+
+
+def write_vectorbase(
+    folder: str | Path,
+    origin: Origin,
+    products: pd.DataFrame,
+    name_vectors: np.ndarray,
+    info_vectors: np.ndarray,
+    review_vectors: np.ndarray,
+    embeddings: np.ndarray,
+    factory: str = "Flat",
+    chunk_size: int = DEFAULT_CHUNK_SIZE,
+) -> Vectorbase:
+    """Builds the index and writes the folder; a folder that is there is replaced as a whole.
+
+    Args:
+        folder: The folder.
+        origin: Where the arrays come from.
+        products: See `Vectorbase`, as are the arrays.
+        name_vectors: [P, D].
+        info_vectors: [P, D].
+        review_vectors: [P, D].
+        embeddings: [P, d].
+        factory: See `ProductIndex.build`.
+        chunk_size: See `ProductIndex.build`.
+
+    Returns:
+        What `read_vectorbase` reads from the folder.
+
+    Raises:
+        InputError: The factory string does not fit.
+    """
+    index = ProductIndex.build(embeddings, factory, chunk_size)
+    table = pa.Table.from_pandas(products, schema=VECTORBASE_SCHEMA, preserve_index=False)
+    with replacing(folder) as draft:
+        draft.mkdir()
+        index.write(draft / _INDEX)
+        pq.write_table(table, draft / _PRODUCTS)
+        tensors = {
+            "name": (name_vectors, np.float16),
+            "info": (info_vectors, np.float16),
+            "reviews": (review_vectors, np.float32),
+            "embeddings": (embeddings, np.float32),
+        }
+        save_file(
+            {name: np.ascontiguousarray(array, kind) for name, (array, kind) in tensors.items()},
+            draft / _VECTORS,
+        )
+        # safetensors writes for the owner only; a server may run as somebody else.
+        (draft / _VECTORS).chmod((draft / _INDEX).stat().st_mode)
+        manifest = {
+            "format": FORMAT,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            **asdict(origin),
+            "num_products": len(products),
+            "vector_dim": name_vectors.shape[1],
+            "embedding_dim": embeddings.shape[1],
+            "factory": str(factory),
+            "sha256": {name: sha256_of(draft / name) for name in _FILES},
+        }
+        write_json(draft / _MANIFEST, manifest)
+    return read_vectorbase(folder)
+
+
+def read_vectorbase(
+    folder: str | Path,
+    expected_model_fingerprint: str | None = None,
+    expected_encoder: str | None = None,
+) -> Vectorbase:
+    """Opens a vectorbase after checking that it is whole and fits.
+
+    Args:
+        folder: The folder.
+        expected_model_fingerprint: Fingerprint of the model whose embeddings are to be searched.
+        expected_encoder: Model fingerprint of the text encoder in use.
+
+    Raises:
+        InputError: No such folder, a file that does not fit the manifest, another model, or
+            another text encoder.
+    """
+    folder = Path(folder)
+    if not (folder / _MANIFEST).is_file():
+        raise InputError(f"{folder}: holds no product index; build it with `{BUILD_COMMAND}`")
+    manifest = read_json(folder / _MANIFEST)
+    _check_manifest(folder / _MANIFEST, manifest)
+    for name in _FILES:
+        _check_file(folder / name, manifest["sha256"].get(name))
+    vectors = load_file(folder / _VECTORS)
+    vectorbase = Vectorbase(
+        folder=folder,
+        manifest=manifest,
+        products=pq.read_table(folder / _PRODUCTS).to_pandas(types_mapper=pd.ArrowDtype),
+        name_vectors=vectors["name"],
+        info_vectors=vectors["info"],
+        review_vectors=vectors["reviews"],
+        embeddings=vectors["embeddings"],
+        index=ProductIndex.read(folder / _INDEX),
+    )
+    if expected_model_fingerprint is not None:
+        vectorbase.require_model(expected_model_fingerprint)
+    if expected_encoder is not None:
+        vectorbase.require_encoder(expected_encoder)
+    return vectorbase
+
+
+def _check_manifest(path: Path, manifest: Any) -> None:
+    needed = {"sha256", "created", *(each.name for each in fields(Origin))}
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("format") != FORMAT
+        or not needed <= set(manifest)
+    ):
+        raise InputError(
+            f"{path}: damaged, or of another version of rec_sys; rebuild it with `{BUILD_COMMAND}`"
+        )
+
+
+def _check_file(path: Path, sha256: str | None) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: the file is missing; rebuild it with `{BUILD_COMMAND}`")
+    if sha256_of(path) != sha256:
+        raise InputError(
+            f"{path}: damaged, its checksum is not the manifest's; rebuild it with"
+            f" `{BUILD_COMMAND}`"
+        )

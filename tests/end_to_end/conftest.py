@@ -1,0 +1,53 @@
+"""The README's commands, run as a person runs them, in a temporary folder."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rec_sys.foundation.cli import CONFIG_DIR
+
+MODEL_CONFIG = str(CONFIG_DIR / "model" / "model_config.yaml")
+#: A shop that is small enough to train many times.
+SMALL = ("data.num_users=60", "data.num_products=40", "train.max_epochs=2")
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs ``python -m rec_sys.…`` in a folder."""
+
+    folder: Path
+
+    def start(self, module: str, *arguments: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", f"rec_sys.{module}", *arguments],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess:
+        process = self.start(module, *arguments)
+        out, err = process.communicate(timeout=600)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def ok(self, module: str, *arguments: str) -> str:
+        """Runs a command that must succeed; returns what it printed."""
+        done = self.run(module, *arguments)
+        assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done.stdout
+
+    def train(self, *arguments: str) -> str:
+        return self.ok("train.train", "trainer.enable_progress_bar=false", *arguments)
+
+
+@pytest.fixture(scope="session")
+def small_shop(tmp_path_factory) -> Shell:
+    """A shell in a folder with a small trained model and its index."""
+    shell = Shell(tmp_path_factory.mktemp("small"))
+    shell.train(*SMALL, "train.run_name=small")
+    shell.ok("vector_database.create_vectorbase")
+    return shell

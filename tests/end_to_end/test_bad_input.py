@@ -1,0 +1,129 @@
+"""What a person may get wrong: one line, exit code 2, no traceback."""
+
+import gzip
+import json
+
+import pytest
+import torch
+
+from rec_sys.foundation.cli import CONFIG_DIR, EXIT_BAD_INPUT
+from rec_sys.foundation.files import read_json
+from tests.end_to_end.conftest import MODEL_CONFIG
+
+GOOD = {"reviewID": "r", "nickname": "n", "ProductName": "p", "TextReview": "t", "rating": 5}
+
+
+def refused(done, *fragments):
+    assert done.returncode == EXIT_BAD_INPUT, f"{done.stdout}\n{done.stderr}"
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    for fragment in fragments:
+        assert fragment in line
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fragments"),
+    [
+        ("missing.jsonl", None, ["missing.jsonl: no such file"]),
+        ("empty.jsonl", "", ["empty.jsonl", "empty"]),
+        ("names.csv", "who,what\na,b\n", ["names.csv", "found who, what", "known", "asin"]),
+        ("stars.jsonl", json.dumps(GOOD | {"rating": 7}), ["stars.jsonl, line 1", "1…5"]),
+        ("one.jsonl", json.dumps(GOOD), ["single user"]),
+        ("half.jsonl", json.dumps(GOOD) + "\n{broken\n", ["half.jsonl, line 2", "not JSON"]),
+        ("cut.json.gz", gzip.compress(b"{}" * 99)[:20], ["cut.json.gz", "cut off or damaged"]),
+    ],
+)
+def test_unusable_files(small_shop, name, content, fragments):
+    path = small_shop.folder / name
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    refused(small_shop.run("train.train", "data=local", f"data.reviews_path={path}"), *fragments)
+
+
+def test_an_array_is_accepted(small_shop):
+    reviews = [
+        GOOD | {"nickname": f"n{u}", "ProductName": f"p{p}", "rating": 1 + p, "TextReview": "fine"}
+        for u in range(5)
+        for p in range(4)
+    ]
+    (small_shop.folder / "array.json").write_text(json.dumps(reviews, indent=1))
+    options = ["data.reviews_path=array.json", "paths.checkpoint_dir=array", "train.max_epochs=1"]
+    assert "clean reviews" in small_shop.train("data=local", *options)
+    # Its index, from the data that the checkpoint names.
+    options = ["paths.checkpoint_dir=array", "paths.vectorbase_dir=array_index"]
+    small_shop.ok("vector_database.create_vectorbase", *options)
+    assert read_json(small_shop.folder / "array_index" / "manifest.json")["num_products"] == 4
+    printed = small_shop.ok("inference.infer", *options, "paths.output_dir=array_out")
+    assert "has reviewed every product" in printed
+
+
+def changed_checkpoint(shell, path, change):
+    """A copy of the small shop's checkpoint with something changed in it."""
+    content = torch.load(shell.folder / "checkpoints" / "small.ckpt", weights_only=True)
+    change(content)
+    torch.save(content, path)
+    return f"checkpoint={path}"
+
+
+def test_an_index_of_another_model(small_shop, tmp_path):
+    other = changed_checkpoint(
+        small_shop,
+        tmp_path / "other.ckpt",
+        lambda content: content["state_dict"]["model.product_head.bias"].add_(1),
+    )
+    refused(small_shop.run("inference.infer", other), "built from another model", "rebuild")
+
+
+def test_a_checkpoint_of_other_dimensions(small_shop, tmp_path):
+    checkpoint = str(small_shop.folder / "checkpoints" / "small.ckpt")
+    text = (CONFIG_DIR / "model" / "model_config.yaml").read_text()
+    (tmp_path / "wide.yaml").write_text(text.replace("hidden_dim: 64", "hidden_dim: 32"))
+    done = small_shop.run("modules.model_export", checkpoint, str(tmp_path / "wide.yaml"))
+    refused(done, "small.ckpt", "do not fit the model's settings", "expected")
+    other = changed_checkpoint(
+        small_shop, tmp_path / "768.ckpt", lambda content: content["rec_sys"].update(vector_dim=768)
+    )
+    refused(small_shop.run("vector_database.create_vectorbase", other), "768.ckpt", "do not fit")
+
+
+def test_the_data_of_the_training_has_gone(small_shop, tmp_path):
+    path = str(tmp_path / "gone.jsonl")
+    data = {"_target_": "rec_sys.reviews.sources.LocalReviews", "reviews_path": path}
+    moved = changed_checkpoint(
+        small_shop,
+        tmp_path / "moved.ckpt",
+        lambda content: content["rec_sys"]["config"].update(data=data),
+    )
+    done = small_shop.run("vector_database.create_vectorbase", moved)
+    refused(done, "gone.jsonl: no such file")
+
+
+def test_what_is_not_there(small_shop, tmp_path):
+    refused(small_shop.run("inference.infer", "checkpoint=no.ckpt"), "no.ckpt: no such checkpoint")
+    done = small_shop.run("inference.infer", "paths.vectorbase_dir=nowhere")
+    refused(done, "nowhere", "create_vectorbase")
+    done = small_shop.run("vector_database.create_vectorbase", "paths.checkpoint_dir=nowhere")
+    refused(done, "nowhere: holds no checkpoint; train first")
+    done = small_shop.run("inference.infer", "infer.reviews=nobody.json")
+    refused(done, "nobody.json: no such file")
+    done = small_shop.run("modules.model_export", "no.ckpt", MODEL_CONFIG)
+    refused(done, "no.ckpt: no such checkpoint")
+
+
+def test_an_unknown_key_is_hydras_to_refuse(small_shop):
+    done = small_shop.run("train.train", "train.learning_rate=1")
+    assert done.returncode == 1 and "learning_rate" in done.stderr
+
+
+def test_a_person_without_any_text_gets_the_popular_products(small_shop):
+    path = small_shop.folder / "silent.json"
+    path.write_text(json.dumps({"nickname": "eve", "TextReview": ""}))
+    printed = small_shop.ok("inference.infer", f"infer.reviews={path}", "paths.output_dir=silent")
+    assert "most popular products" in printed
+    line = (small_shop.folder / "silent" / "recommendations.jsonl").read_text()
+    assert json.loads(line)["fallback"] == "popular"
+
+
+def test_help_needs_no_heavy_library(small_shop):
+    done = small_shop.run("train.train", "--help")
+    assert done.returncode == 0 and "max_epochs" in done.stdout

@@ -1,0 +1,115 @@
+"""The whole path on the demo, with the default settings."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from rec_sys.foundation.files import read_json
+from rec_sys.inference.onnx_backend import OnnxBackend
+from rec_sys.modules.checkpoint import load_trained
+from rec_sys.train.baselines import MAJORITY
+from tests.end_to_end.conftest import MODEL_CONFIG, Shell
+
+ONNX = "triton_utils/model_repository/graph_model/1/model.onnx"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory) -> Shell:
+    """Train, index, recommend and export, as the README says."""
+    return Shell(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="module")
+def printed(shop) -> dict[str, str]:
+    printed = {"train": shop.ok("train.train")}
+    printed["index"] = shop.ok("vector_database.create_vectorbase")
+    printed["infer"] = shop.ok("inference.infer")
+    (checkpoint,) = (p for p in (shop.folder / "checkpoints").iterdir() if ".last" not in p.name)
+    printed["checkpoint"] = str(checkpoint)
+    printed["export"] = shop.ok(
+        "modules.model_export", str(checkpoint), MODEL_CONFIG, f"--output_path=./{ONNX}"
+    )
+    return printed
+
+
+def row_of(table: str, start: str) -> list[float]:
+    (line,) = (line for line in table.splitlines() if line.startswith(f"│ {start}"))
+    return [float(cell) for cell in line.split("│")[2:-1]]
+
+
+def test_the_model_learns_what_a_constant_cannot(printed):
+    loss, f1, accuracy, macro_f1, auc, _, mse = row_of(printed["train"], "model, held-out users")
+    majority = row_of(printed["train"], MAJORITY[:8])
+    bias = row_of(printed["train"], "user + product bias")
+    assert loss < 0.8 * majority[0] and mse < 0.8 * bias[6]
+    assert f1 > majority[1] and accuracy > majority[2] and macro_f1 > majority[3]
+    assert auc > 0.8 > bias[4]
+
+
+def test_training_says_where_things_are_and_what_is_next(printed, shop):
+    assert "checkpoint: checkpoints/demo-" in printed["train"]
+    assert "sqlite:///mlflow.db" in printed["train"]
+    assert "rec_sys.vector_database.create_vectorbase" in printed["train"]
+    left = {path.name for path in shop.folder.iterdir()}
+    assert left == {
+        *("cache", "checkpoints", "mlflow.db", "mlruns", "outputs", "recommendations"),
+        *("triton_utils", "vectorbase"),
+    }
+
+
+def test_held_out_users_get_products_they_do_not_know(printed, shop):
+    record = load_trained(printed["checkpoint"]).record
+    lines = (shop.folder / "recommendations" / "recommendations.jsonl").read_text().splitlines()
+    people = {each["user_id"]: each for each in map(json.loads, lines)}
+    assert set(people) == set(record["split"]["validation_user_ids"])
+    reviews = (shop.folder / "cache/data/demo/reviews.jsonl").read_text().splitlines()
+    reviewed = {(r["userID"], r["asin"]) for r in map(json.loads, reviews)}
+    for user, person in people.items():
+        assert len(person["recommendations"]) == 10
+        for each in person["recommendations"]:
+            assert (user, each["product_id"]) not in reviewed
+            assert 0 <= each["predicted_rating"] <= 5
+    shown = {r["product_id"] for p in people.values() for r in p["recommendations"]}
+    assert len(shown) > 30  # not the same ten for everybody
+
+
+def test_embeddings_are_written(printed, shop):
+    folder = shop.folder / "recommendations"
+    users, products = (
+        pq.read_table(folder / f"{kind}_embeddings.parquet") for kind in ("user", "product")
+    )
+    assert (users.num_rows, products.num_rows) == (80, 240)
+    assert users.schema.field("embedding").type.list_size == 64
+
+
+def test_the_export_agrees_and_is_the_indexed_model(printed, shop):
+    assert "maximum difference" in printed["export"] and "people of the data" in printed["export"]
+    backend = OnnxBackend(shop.folder / ONNX)
+    manifest = read_json(shop.folder / "vectorbase" / "manifest.json")
+    assert backend.model_fingerprint == manifest["model_fingerprint"]
+    assert (shop.folder / "triton_utils/model_repository/graph_model/config.pbtxt").is_file()
+
+
+def test_tastes_of_strangers_decide(printed, shop):
+    """Two people never seen, who review products never seen, differ in taste alone."""
+    loves_quiet = "My flat has thin walls and everything must be quiet. I love how it spares"
+    loves_loud = "It has to be loud. I love how it fills the whole hall, quiet ones bore me"
+    reviews = [
+        {"nickname": name, "ProductName": f"Nobody's {kind}", "TextReview": text, "rating": 5}
+        for name, text in (("quiet", loves_quiet), ("loud", loves_loud))
+        for kind in ("Ukulele", "Cajon", "Guitar Amplifier")
+    ]
+    path = shop.folder / "strangers.json"
+    path.write_text(json.dumps(reviews))
+    shop.ok("inference.infer", f"infer.reviews={path}", "paths.output_dir=strangers")
+    lines = (shop.folder / "strangers" / "recommendations.jsonl").read_text().splitlines()
+    one, two = (
+        {each["product_id"] for each in json.loads(line)["recommendations"]} for line in lines
+    )
+    assert len(one & two) < 8
+
+
+def test_a_second_run_encodes_nothing(printed, shop):
+    again = shop.train("train.max_epochs=1", "train.run_name=second")
+    assert " 0 texts newly encoded" in again

@@ -1,0 +1,118 @@
+"""What every `GraphBackend` must do, on one tiny model."""
+
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from tiny_models import VECTOR_DIM, save_checkpoint
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.ego_batch import MODEL_INPUTS
+from rec_sys.inference.onnx_backend import OnnxBackend
+from rec_sys.inference.torch_backend import TorchBackend
+from rec_sys.modules.checkpoint import load_trained
+
+SHAPES = [(1, 0, 0), (1, 1, 0), (1, 1, 1), (3, 5, 7), (40, 60, 200)]
+
+
+def inputs_of(users, products, edges):
+    rng = np.random.default_rng(users)
+    vectors = {
+        name: rng.normal(size=(count, VECTOR_DIM)).astype(np.float32)
+        for name, count in zip(MODEL_INPUTS, [users, *[products] * 3], strict=False)
+    }
+    return vectors | {
+        "edge_index": np.stack(
+            [rng.integers(0, max(products, 1), edges), np.sort(rng.integers(0, users, edges))]
+        ),
+        "edge_attr": rng.normal(size=(edges, VECTOR_DIM)).astype(np.float32),
+        "edge_rating": rng.integers(0, 6, edges).astype(np.float32),
+        "edge_age": rng.exponential(100, edges).astype(np.float32),
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return load_trained(save_checkpoint(tmp_path_factory.mktemp("checkpoints")))
+
+
+@pytest.fixture(scope="module")
+def onnx_path(trained, tmp_path_factory):
+    exporter = pytest.importorskip("rec_sys.modules.onnx_export")
+    return exporter.export_onnx(trained, tmp_path_factory.mktemp("onnx") / "model.onnx")
+
+
+@pytest.fixture(scope="module", params=["torch", "onnx"])
+def backend(request, trained):
+    if request.param == "torch":
+        return TorchBackend(trained)
+    return OnnxBackend(request.getfixturevalue("onnx_path"), threads=1)
+
+
+def test_it_says_which_model_it_is(backend, trained):
+    assert backend.model_fingerprint == trained.fingerprint
+    assert (backend.vector_dim, backend.embedding_dim) == (8, 8)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_it_computes_what_the_model_computes(backend, trained, shape):
+    users, products, edges = shape
+    inputs = inputs_of(*shape)
+    outputs = backend.embed(inputs)
+    assert outputs.user_embeddings.shape == (users, 8)
+    assert outputs.product_embeddings.shape == (products, 8)
+    assert outputs.attention.shape == (edges, 2)
+    for array in outputs:
+        assert array.dtype == np.float32
+    expected = TorchBackend(trained).embed(inputs)
+    for found, wanted in zip(outputs, expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(outputs.user_embeddings, axis=1), 1, atol=1e-5)
+
+
+def test_files_that_are_no_exported_model(tmp_path):
+    with pytest.raises(InputError, match="export one with"):
+        OnnxBackend(tmp_path / "model.onnx")
+    (tmp_path / "model.onnx").write_bytes(b"nothing of the kind")
+    with pytest.raises(InputError, match="not a readable ONNX model") as error:
+        OnnxBackend(tmp_path / "model.onnx")
+    assert "\n" not in str(error.value)
+
+
+def test_a_foreign_onnx_model(tmp_path):
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    same = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    graph = onnx.helper.make_graph([node], "foreign", [value], [same])
+    opset = onnx.helper.make_opsetid("", 18)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(InputError, match="not a graph model of this version"):
+        OnnxBackend(tmp_path / "model.onnx")
+
+
+def test_serving_needs_no_pytorch():
+    program = (
+        "import sys, rec_sys.inference.recommender, rec_sys.inference.onnx_backend,"
+        " rec_sys.inference.results, rec_sys.vector_database.vectorbase_folder,"
+        " rec_sys.reviews.readers;"
+        "slow = {'torch', 'torch_geometric', 'pytorch_lightning', 'sentence_transformers'};"
+        "print(sorted(slow & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_bad_settings_are_reported_before_pytorch_is_imported():
+    program = (
+        "import sys, rec_sys.inference.infer, rec_sys.vector_database.create_vectorbase;"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"

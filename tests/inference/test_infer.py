@@ -1,0 +1,136 @@
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from tiny_models import HELD_OUT, config_of, save_checkpoint
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.inference.infer import infer
+from rec_sys.modules.checkpoint import load_trained
+
+
+def lines_of(folder):
+    path = folder / "output_dir" / "recommendations.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_held_out_users_and_what_is_written(built, tmp_path, capsys):
+    results = infer(config_of("infer_config", tmp_path, "infer.k=2"))
+    assert [each.user_id for each in results] == HELD_OUT
+    cyd, dan = lines_of(tmp_path)
+    assert set(cyd) == {"user_id", "nickname", "fallback", "explanation", "recommendations"}
+    assert (cyd["user_id"], cyd["fallback"], dan["fallback"]) == ("cyd", None, "popular")
+    for line, result in zip((cyd, dan), results, strict=True):
+        for written, each in zip(line["recommendations"], result.recommendations, strict=True):
+            assert written["product_id"] == each.product_id
+            assert written["score"] == pytest.approx(each.score)
+            assert [r["review_id"] for r in written["because"]] == [
+                r.review_id for r in each.because
+            ]
+    assert {r["product_name"] for r in cyd["recommendations"][0]["because"]} == {
+        "Drum",
+        "Flute",
+        "Harp",
+    }
+    users = pq.read_table(tmp_path / "output_dir" / "user_embeddings.parquet")
+    assert users.column_names == ["user_id", "embedding"]
+    assert str(users.schema.field("embedding").type).startswith("fixed_size_list")
+    np.testing.assert_array_equal(
+        np.stack(users["embedding"].to_numpy()[:2]), [each.embedding for each in results]
+    )
+    products = pq.read_table(tmp_path / "output_dir" / "product_embeddings.parquet")
+    assert products["product_id"].to_pylist() == built.product_ids.tolist()
+    np.testing.assert_array_equal(np.stack(products["embedding"].to_numpy()), built.embeddings)
+    printed = capsys.readouterr().out
+    assert "dan: none of the reviews has a text" in printed
+    assert "recommendations.jsonl" in printed
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"nickname": "eve", "TextReview": ""}],
+        {"nickname": "eve", "TextReview": ""},
+    ],
+)
+def test_a_person_with_nothing_to_say(built, tmp_path, content):
+    (tmp_path / "eve.json").write_text(json.dumps(content))
+    infer(config_of("infer_config", tmp_path, f"infer.reviews={tmp_path / 'eve.json'}"))
+    (eve,) = lines_of(tmp_path)
+    assert (eve["user_id"], eve["nickname"], eve["fallback"]) == ("eve", "eve", "popular")
+    assert [each["product_id"] for each in eve["recommendations"]][:3] == ["p1", "p5", "p3"]
+
+
+def test_a_file_of_people_and_products_never_seen(built, tmp_path):
+    records = [
+        {"nickname": "fay", "ProductName": "Harp", "TextReview": "sings"},
+        {"nickname": "fay", "ProductName": "Lute", "TextReview": "hums", "rating": 2},
+        {"nickname": "gus", "asin": "p1", "TextReview": "solid"},
+        {"TextReview": "I am nobody"},
+    ]
+    path = tmp_path / "people.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    infer(config_of("infer_config", tmp_path, f"infer.reviews={path}"))
+    fay, gus, nobody = lines_of(tmp_path)
+    assert [each["user_id"] for each in (fay, gus, nobody)] == ["fay", "gus", "you"]
+    assert "p4" not in [each["product_id"] for each in fay["recommendations"]]
+    assert "p1" not in [each["product_id"] for each in gus["recommendations"]]
+    assert len(nobody["recommendations"]) == 6
+    assert {each["text"] for each in fay["recommendations"][0]["because"]} == {"sings", "hums"}
+
+
+def test_other_data_is_recommended_to_all_its_users(built, tmp_path):
+    overrides = ["~data", "+data._target_=tiny_models.Shop", "+data.without=cyd"]
+    results = infer(config_of("infer_config", tmp_path, *overrides))
+    assert [each.user_id for each in results] == ["ann", "bob", "dan", "eli"]
+
+
+def test_onnx_recommends_the_same(built, tmp_path):
+    exporter = pytest.importorskip("rec_sys.modules.onnx_export")
+    trained = load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt")
+    path = exporter.export_onnx(trained, tmp_path / "model.onnx")
+    one = infer(config_of("infer_config", tmp_path))
+    other = infer(
+        config_of("infer_config", tmp_path, "infer.backend=onnx", f"infer.onnx_path={path}")
+    )
+    for torch_user, onnx_user in zip(one, other, strict=True):
+        np.testing.assert_allclose(torch_user.embedding, onnx_user.embedding, atol=1e-5)
+    foreign = save_checkpoint(tmp_path / "other", seed=1)
+    path = exporter.export_onnx(load_trained(foreign), tmp_path / "foreign.onnx")
+    with pytest.raises(InputError, match="built from another model.*foreign.onnx"):
+        infer(config_of("infer_config", tmp_path, "infer.backend=onnx", f"infer.onnx_path={path}"))
+
+
+def test_a_newer_model_needs_a_new_index(built, tmp_path):
+    save_checkpoint(tmp_path / "checkpoint_dir", seed=1, name="newer")
+    with pytest.raises(InputError, match="tiny.ckpt.*newer.ckpt.*create_vectorbase"):
+        infer(config_of("infer_config", tmp_path))
+    infer(config_of("infer_config", tmp_path, f"checkpoint={tmp_path}/checkpoint_dir/tiny.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("infer.k=0", "infer.k=0"),
+        ("infer.k=many", "infer.k=many"),
+        ("infer.batch_size=0", "infer.batch_size=0"),
+        ("infer.show_users=-1", "infer.show_users=-1"),
+        ("infer.backend=tensorflow", "choose from torch, onnx"),
+        ("infer.reviews=nowhere.json", "nowhere.json: no such file"),
+    ],
+)
+def test_settings_that_cannot_be_used(tmp_path, override, message):
+    with pytest.raises(InputError, match=message):
+        infer(config_of("infer_config", tmp_path, override))
+
+
+def test_no_vectorbase_yet(tmp_path):
+    with pytest.raises(InputError, match="create_vectorbase"):
+        infer(config_of("infer_config", tmp_path))
+
+
+def test_results_are_replaced_as_a_whole(built, tmp_path):
+    infer(config_of("infer_config", tmp_path))
+    infer(config_of("infer_config", tmp_path, "infer.show_users=0"))
+    assert len(list((tmp_path / "output_dir").iterdir())) == 3

@@ -1,0 +1,56 @@
+import pytest
+import torch
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.modules.checkpoint import read_checkpoint
+from rec_sys.modules.recommender_module import RecommenderModule
+from rec_sys.train.train import train
+from tests.train.conftest import small_config
+
+
+@pytest.fixture
+def interrupted(trained_once, folder, monkeypatch):
+    """A training like `trained_once` that Ctrl-C ends in its last epoch."""
+    step = RecommenderModule.training_step
+
+    def stop_in_epoch_2(self, batch, batch_index):
+        if self.current_epoch == 2:
+            raise KeyboardInterrupt
+        return step(self, batch, batch_index)
+
+    monkeypatch.setattr(RecommenderModule, "training_step", stop_in_epoch_2)
+    with pytest.raises(KeyboardInterrupt):
+        train(small_config(folder, "train.run_name=cut"))
+    monkeypatch.undo()
+    path = folder / "checkpoints" / "cut.last.ckpt"
+    assert read_checkpoint(path)["epoch"] == 1
+    yield path
+    path.unlink()
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(interrupted, trained_once, folder):
+    _, best, whole = trained_once
+    found, resumed = train(small_config(folder, f"train.resume={interrupted}"))
+    assert found == pytest.approx(best)
+    for one, two in zip(whole["module"].history, resumed["module"].history, strict=True):
+        assert one == pytest.approx(two, nan_ok=True)
+    for one, two in zip(
+        whole["module"].state_dict().values(), resumed["module"].state_dict().values(), strict=True
+    ):
+        assert torch.equal(one, two)
+    run_id = read_checkpoint(interrupted)["rec_sys"]["mlflow"]["run_id"]
+    assert resumed["trained"].record["mlflow"]["run_id"] == run_id
+    with pytest.raises(InputError, match="is complete"):
+        train(small_config(folder, f"train.resume={interrupted}"))
+
+
+def test_resume_finds_the_newest(interrupted, folder):
+    _, objects = train(small_config(folder, "train.resume=true"))
+    assert objects["trained"].record["run_name"] == "cut"
+
+
+def test_other_settings_or_data_cannot_be_resumed(interrupted, folder):
+    with pytest.raises(InputError, match=r"other settings \(train.lr=0.001, now 0.1\)"):
+        train(small_config(folder, f"train.resume={interrupted}", "train.lr=0.1"))
+    with pytest.raises(InputError, match="data.seed=0, now 5"):
+        train(small_config(folder, f"train.resume={interrupted}", "data.seed=5"))

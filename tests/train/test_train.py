@@ -1,0 +1,133 @@
+import json
+import math
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.ego_batch import MODEL_INPUTS
+from rec_sys.modules.checkpoint import load_trained, read_checkpoint
+from rec_sys.modules.onnx_export import random_inputs
+from rec_sys.modules.rating_metrics import rating_metrics
+from rec_sys.train.train import train
+from tests.train.conftest import small_config
+
+
+def weights_of(folder, name):
+    return read_checkpoint(folder / "checkpoints" / f"{name}.ckpt")["state_dict"]
+
+
+def test_the_best_checkpoint_scores_what_training_reported(trained_once):
+    """Evaluated anew, outside Lightning, the saved model gives the reported metrics."""
+    config, best, objects = trained_once
+    datamodule, trained = objects["datamodule"], objects["trained"]
+    predicted, true = [], []
+    with torch.inference_mode():
+        for batch in datamodule.val_dataloader():
+            users, products, _ = trained.model(*(batch[name] for name in MODEL_INPUTS))
+            cosine = (users[batch["target_user"]] * products[batch["target_product"]]).sum(dim=1)
+            predicted.append(2.5 * (cosine + 1))
+            true.append(batch["target_rating"])
+    predicted, true = torch.cat(predicted), torch.cat(true)
+    found = rating_metrics(predicted, true, config.train.liked_above)
+    found["loss"] = (predicted - true).abs().mean().item()
+    for name, value in found.items():
+        assert best[f"val/{name}"] == pytest.approx(value, abs=1e-5), name
+
+
+def test_the_record_tells_what_later_commands_need(trained_once):
+    _, _, objects = trained_once
+    record, graph = objects["trained"].record, objects["prepared"].graph
+    assert record["config"]["data"]["num_users"] == 60
+    held_out = objects["datamodule"].split.validation
+    assert record["split"]["validation_user_ids"] == graph.user_ids[held_out].tolist()
+    assert record["data"]["fingerprint"] == objects["prepared"].data.fingerprint
+    assert record["encoder"]["dimension"] == record["vector_dim"] == 384
+
+
+def test_mlflow_holds_everything(trained_once):
+    config, best, objects = trained_once
+    mlflow.set_tracking_uri(config.logger.tracking_uri)
+    client = mlflow.MlflowClient()
+    run = client.get_run(objects["trained"].record["mlflow"]["run_id"])
+    assert run.info.status == "FINISHED" and run.info.run_name == "once"
+    assert run.data.params["train/batch_size"] == "32"
+    assert run.data.params["model/conv/heads"] == "8"
+    for name in ("loss", "f1", "accuracy", "auc", "mae", "mse"):
+        history = client.get_metric_history(run.info.run_id, f"val/{name}")
+        assert [each.step for each in history] == sorted(each.step for each in history)
+        assert len(history) == config.train.max_epochs
+        value = run.data.metrics[f"best/val/{name}"]
+        assert value == pytest.approx(best[f"val/{name}"]) or math.isnan(value)
+    assert "baseline/majority/accuracy" in run.data.metrics
+    names = {each.path for each in client.list_artifacts(run.info.run_id)}
+    expected = {"config.yaml", "split.json", "cleaning_report.json", "learning_curves.png"}
+    assert expected | {"checkpoint"} <= names
+    split = json.loads(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/split.json"))
+    assert split == objects["trained"].record["split"]
+
+
+def test_the_model_in_mlflow_computes_the_same(trained_once):
+    config, _, objects = trained_once
+    trained = objects["trained"]
+    mlflow.set_tracking_uri(config.logger.tracking_uri)
+    run_id = trained.record["mlflow"]["run_id"]
+    loaded = mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
+    inputs = random_inputs(384, users=3, products=4, edges=5, seed=1)
+    assert loaded.metadata.signature.inputs.input_names() == list(MODEL_INPUTS)
+    found = loaded.predict(inputs)
+    with torch.inference_mode():
+        expected = trained.model(*(torch.from_numpy(inputs[name]) for name in MODEL_INPUTS))
+    for name, tensor in zip(expected._fields, expected, strict=True):
+        np.testing.assert_allclose(found[name], tensor.numpy(), atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_model(trained_once, folder):
+    train(small_config(folder, "train.run_name=again"))
+    one, two = weights_of(folder, "once"), weights_of(folder, "again")
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_another_seed_gives_another_model(trained_once, folder):
+    train(small_config(folder, "train.run_name=other", "train.seed=1", "train.max_epochs=1"))
+    one, two = weights_of(folder, "once"), weights_of(folder, "other")
+    assert any(not torch.equal(one[name], two[name]) for name in one)
+
+
+def test_nothing_is_encoded_twice(trained_once, folder):
+    objects = train(small_config(folder, "train.run_name=second", "train.max_epochs=1"))[1]
+    assert trained_once[2]["prepared"].newly_encoded > 0
+    assert objects["prepared"].newly_encoded == 0
+
+
+@pytest.mark.parametrize("overrides", [["model=gat"], ["objective.loss=mse"]])
+def test_other_choices_train_too(folder, overrides):
+    best, objects = train(
+        small_config(folder, "train.run_name=choice", "train.max_epochs=1", *overrides)
+    )
+    assert math.isfinite(best["val/loss"])
+    load_trained(objects["trained"].path)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.validation_share=1.5", "train.validation_share=1.5: must be between 0 and 1"),
+        ("train.batch_size=0", "train.batch_size=0: must be at least 1"),
+        ("train.lr=0", "train.lr=0"),
+        ("train.liked_above=9", "train.liked_above=9"),
+        ("objective.loss=l3", "objective.loss=l3: choose from"),
+        ("encoder.precision=fp7", "encoder.precision=fp7: choose from"),
+        ("data=local", "data.reviews_path is missing"),
+        ("train.resume=none.last.ckpt", "none.last.ckpt: no such checkpoint"),
+        ("data.cleaning.min_reviews_per_user=999", "min_reviews_per_user"),
+        ("logger.tracking_uri=http://127.0.0.1:9", "logger.tracking_uri=http://127.0.0.1:9"),
+    ],
+)
+def test_unusable_settings_are_one_line(folder, override, message):
+    with pytest.raises(InputError, match=message) as caught:
+        train(small_config(folder, override))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,146 @@
+"""A shop of six products, an encoder without a network and a tiny random model."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from rec_sys.foundation.cli import CONFIG_DIR
+from rec_sys.reviews.cleaning import clean_reviews
+from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
+
+VECTOR_DIM = 8
+HELD_OUT = ["cyd", "dan"]
+MODEL_CONFIG = {
+    "_target_": "rec_sys.modules.graph_model.GraphModel",
+    "hidden_dim": 8,
+    "dropout": 0.0,
+    "source_dropout": 0.0,
+    "conv": {
+        "_target_": "torch_geometric.nn.TransformerConv",
+        "_partial_": True,
+        "out_channels": 8,
+        "heads": 2,
+        "concat": False,
+        "dropout": 0.0,
+    },
+}
+
+# user, product, text, rating, second
+REVIEWS = [
+    ("ann", "p1", "good tone", 5, 30),
+    ("ann", "p2", "fell apart", 1, 10),
+    ("bob", "p1", "", 4, 20),
+    ("bob", "p3", "fine for lessons", 3, 5),
+    ("cyd", "p1", "warm tone", 4, 1),
+    ("cyd", "p2", "cold tone", None, 2),
+    ("cyd", "p4", "far too loud", 2, 3),
+    ("dan", "p4", "", 5, None),
+    ("eli", "p5", "holds its tuning", 5, 7),
+    ("eli", "p1", "a real drum", 4, 8),
+]
+PRODUCTS = [
+    ("p1", "Drum", "A drum", "Percussion"),
+    ("p2", "Flute", "", "Wind"),
+    ("p3", "", "", ""),
+    ("p4", "Harp", "A harp", ""),
+    ("p5", "Strings", "Steel strings", "Strings"),
+    ("p6", "Strings", "Nylon strings", "Strings"),
+]
+
+
+class FakeEncoder:
+    """Unit vectors out of a hash of the text; counts what it encodes."""
+
+    def __init__(self, salt: str = "", **_: object) -> None:
+        self.salt = salt
+        self.dimension = VECTOR_DIM
+        self.batch_size = 4
+        self.model_fingerprint = hashlib.sha256(f"fake:{salt}".encode()).hexdigest()
+        self.fingerprint = hashlib.sha256(self.model_fingerprint.encode()).hexdigest()
+        self.encoded = []
+
+    def encode(self, texts):
+        self.encoded += texts
+        seeds = [int(hashlib.sha256(f"{self.salt}{t}".encode()).hexdigest()[:8], 16) for t in texts]
+        array = np.array([np.random.default_rng(seed).normal(size=VECTOR_DIM) for seed in seeds])
+        array = array.reshape(-1, VECTOR_DIM).astype(np.float32)
+        return array / np.linalg.norm(array, axis=1, keepdims=True)
+
+
+class Shop:
+    """The source of the shop's reviews."""
+
+    def __init__(self, without: str | None = None) -> None:
+        self.without = without
+
+    def load(self) -> ReviewData:
+        return shop([row for row in REVIEWS if row[0] != self.without])
+
+
+def shop(rows=REVIEWS) -> ReviewData:
+    products = dict(zip(PRODUCT_SCHEMA.names, zip(*PRODUCTS, strict=True), strict=True))
+    return clean_reviews(
+        review_table(rows), to_frame(products, PRODUCT_SCHEMA), {"keep_unreviewed_products": True}
+    )
+
+
+def review_table(rows, **more):
+    """Rows like `REVIEWS`; `more` names further columns."""
+    users, products, texts, ratings, times = zip(*rows, strict=True)
+    columns = {name: [None] * len(rows) for name in REVIEW_SCHEMA.names} | {
+        "review_id": [f"r{number}" for number in range(len(rows))],
+        "user_id": users,
+        "product_id": products,
+        "text": texts,
+        "rating": ratings,
+        "timestamp": times,
+    }
+    return to_frame(columns | more, REVIEW_SCHEMA)
+
+
+def tiny_model(seed: int = 0):
+    torch.manual_seed(seed)
+    model = instantiate(MODEL_CONFIG, vector_dim=VECTOR_DIM)
+    for parameter in model.parameters():  # the heads start from zero, which hides mistakes
+        torch.nn.init.normal_(parameter, std=0.4)
+    return model.eval()
+
+
+def save_checkpoint(folder: Path, seed: int = 0, name: str = "tiny") -> Path:
+    encoder = FakeEncoder()
+    record = {
+        "format": 1,
+        "run_name": name,
+        "config": {
+            "model": MODEL_CONFIG,
+            "data": {"_target_": "tiny_models.Shop"},
+            "encoder": {"_target_": "tiny_models.FakeEncoder"},
+        },
+        "vector_dim": VECTOR_DIM,
+        "split": {"seed": 0, "train_users": 3, "validation_user_ids": HELD_OUT},
+        "data": {"name": "shop", "fingerprint": shop().fingerprint},
+        "encoder": {
+            "model_fingerprint": encoder.model_fingerprint,
+            "fingerprint": encoder.fingerprint,
+            "dimension": VECTOR_DIM,
+        },
+    }
+    weights = {f"model.{key}": value for key, value in tiny_model(seed).state_dict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.ckpt"
+    torch.save({"state_dict": weights, "rec_sys": record}, path)
+    return path
+
+
+def config_of(name: str, folder: Path, *overrides: str):
+    """The real config files, with everything kept below a folder."""
+    paths = [
+        f"paths.{key}={folder / key}"
+        for key in ("cache_dir", "checkpoint_dir", "vectorbase_dir", "output_dir")
+    ]
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return compose(name, [*paths, *overrides])
