@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rec_sys.graph.product_reviews import ProductReviews
+from rec_sys.graph.product_reviews import KnownReviews
+from rec_sys.graph.rating_features import rating_features, rating_sums
 from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
 from rec_sys.graph.segments import segment_sum
 
@@ -13,9 +14,11 @@ _SECONDS_PER_DAY = 86_400
 #: What the graph model takes, in this order; the exported ONNX model has the same inputs.
 MODEL_INPUTS = (
     "user_features",
+    "user_rating_features",
     "product_name_features",
     "product_info_features",
     "product_review_features",
+    "product_rating_features",
     "edge_index",
     "edge_attr",
     "edge_rating",
@@ -35,10 +38,13 @@ class EgoBatch:
 
     Attributes:
         user_features: float32 [U, D], mean of the user's history reviews; zero without history.
+        user_rating_features: float32 [U, 2], the user's history ratings, see
+            `rec_sys.graph.rating_features`.
         product_name_features: float32 [P, D].
         product_info_features: float32 [P, D].
         product_review_features: float32 [P, D], mean of the known reviews of the product, the
             batch's targets left out; zero if there are none.
+        product_rating_features: float32 [P, 2], their ratings, likewise.
         edge_index: int64 [2, E], row 0 the product, row 1 the user, both counted in the batch.
         edge_attr: float32 [E, D], the review.
         edge_rating: float32 [E], 1...5, 0 if missing.
@@ -51,9 +57,11 @@ class EgoBatch:
     """
 
     user_features: np.ndarray
+    user_rating_features: np.ndarray
     product_name_features: np.ndarray
     product_info_features: np.ndarray
     product_review_features: np.ndarray
+    product_rating_features: np.ndarray
     edge_index: np.ndarray
     edge_attr: np.ndarray
     edge_rating: np.ndarray
@@ -81,7 +89,7 @@ class EgoBatchBuilder:
 
     graph: ReviewGraph
     vectors: np.ndarray
-    product_reviews: ProductReviews
+    product_reviews: KnownReviews
 
     def build(self, users: np.ndarray, target: np.ndarray, hidden: np.ndarray) -> EgoBatch:
         """Builds the batch of some users.
@@ -112,16 +120,18 @@ class EgoBatchBuilder:
         edge_attr = self._vectors(graph.edge_text[history])
         lengths = np.bincount(history_user, minlength=len(users))
         sums = segment_sum(edge_attr, history_user, len(users))
+        rating = graph.edge_rating[history]
+        known = self.product_reviews.summary_without(products, graph, self.vectors, targets)
         return EgoBatch(
             user_features=sums / np.maximum(lengths, 1)[:, None].astype(np.float32),
+            user_rating_features=rating_features(*rating_sums(rating, history_user, len(users))),
             product_name_features=self._vectors(graph.product_name_text[products]),
             product_info_features=self._vectors(graph.product_info_text[products]),
-            product_review_features=self.product_reviews.means_without(
-                products, graph, self.vectors, targets
-            ),
+            product_review_features=known.texts,
+            product_rating_features=known.ratings,
             edge_index=np.stack([local_product[: len(history)], history_user]).astype(np.int64),
             edge_attr=edge_attr,
-            edge_rating=np.nan_to_num(graph.edge_rating[history], nan=0.0),
+            edge_rating=np.nan_to_num(rating, nan=0.0),
             edge_age=_age_in_days(graph.edge_time[history], history_user, len(users)),
             target_user=local_user[is_target].astype(np.int64),
             target_product=local_product[len(history) :].astype(np.int64),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rec_sys.graph.ego_batch import EgoBatchBuilder
-from rec_sys.graph.product_reviews import ProductReviews
+from rec_sys.graph.product_reviews import FixedReviews, ReviewSummary
 from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.inference.histories import UNKNOWN, Histories
 from rec_sys.reviews.schema import ReviewData
@@ -67,11 +67,14 @@ def build_history_batch(
     name_text[known] = len(texts.vectors) + np.arange(len(rows))
     info_text[known] = len(texts.vectors) + len(rows) + np.arange(len(rows))
     graph = replace(graph, product_name_text=name_text, product_info_text=info_text)
-    means = np.zeros((len(product_rows), vectors.shape[1]), dtype=np.float32)
-    means[known] = vectorbase.review_vectors[rows]
+    summary = ReviewSummary(
+        *(np.zeros((len(product_rows), each.shape[1]), each.dtype) for each in vectorbase.reviews)
+    )
+    for own, all_of in zip(summary, vectorbase.reviews, strict=True):
+        own[known] = all_of[rows]
 
     hidden = histories.says_nothing[start:stop]
-    builder = EgoBatchBuilder(graph, vectors, ProductReviews.from_means(means))
+    builder = EgoBatchBuilder(graph, vectors, FixedReviews(summary))
     batch = builder.build(np.arange(last - first), np.zeros_like(hidden), hidden)
     # Edges are in the order of the table: both are by user, oldest first.
     return HistoryBatch(batch.model_inputs(), start + np.flatnonzero(~hidden), batch.edge_index[1])

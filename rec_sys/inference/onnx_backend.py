@@ -17,6 +17,7 @@ _PRODUCT_INPUTS = (
     "product_name_features",
     "product_info_features",
     "product_review_features",
+    "product_rating_features",
 )
 
 
@@ -65,7 +66,8 @@ class OnnxBackend:
         num_products = len(arrays["product_name_features"])
         if not num_products:
             # The exported model wants at least one product; nobody is connected with this one.
-            nothing = np.zeros((1, self.vector_dim), dtype=np.float32)
-            arrays |= dict.fromkeys(_PRODUCT_INPUTS, nothing)
+            arrays |= {
+                name: np.zeros((1, arrays[name].shape[1]), np.float32) for name in _PRODUCT_INPUTS
+            }
         outputs = GraphOutputs(*self._session.run(list(GraphOutputs._fields), arrays))
         return outputs._replace(product_embeddings=outputs.product_embeddings[:num_products])

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rec_sys.graph.rating_features import NUM_RATING_FEATURES
 from rec_sys.modules.layers import FeatureEncoder, ProductEncoder, ReviewEncoder
 
 
@@ -62,10 +63,11 @@ class GraphModel(nn.Module):
         self.conv = conv(in_channels=(hidden_dim, hidden_dim), edge_dim=hidden_dim)
         self.heads: int = self.conv.heads
         conv_dim = self.conv.out_channels * (self.heads if self.conv.concat else 1)
+        user_dim = conv_dim + hidden_dim + NUM_RATING_FEATURES
         self.user_head = nn.Sequential(
-            nn.LayerNorm(conv_dim + hidden_dim),
+            nn.LayerNorm(user_dim),
             nn.Dropout(dropout),
-            nn.Linear(conv_dim + hidden_dim, hidden_dim),
+            nn.Linear(user_dim, hidden_dim),
         )
         self.product_head = nn.Linear(hidden_dim, hidden_dim)
         self._start_from_text_similarity()
@@ -73,9 +75,11 @@ class GraphModel(nn.Module):
     def forward(
         self,
         user_features: Tensor,
+        user_rating_features: Tensor,
         product_name_features: Tensor,
         product_info_features: Tensor,
         product_review_features: Tensor,
+        product_rating_features: Tensor,
         edge_index: Tensor,
         edge_attr: Tensor,
         edge_rating: Tensor,
@@ -85,9 +89,11 @@ class GraphModel(nn.Module):
 
         Args:
             user_features: float32 [U, vector_dim].
+            user_rating_features: float32 [U, 2].
             product_name_features: float32 [P, vector_dim].
             product_info_features: float32 [P, vector_dim].
             product_review_features: float32 [P, vector_dim].
+            product_rating_features: float32 [P, 2].
             edge_index: int64 [2, E], row 0 products, row 1 users. E may be 0.
             edge_attr: float32 [E, vector_dim].
             edge_rating: float32 [E].
@@ -97,14 +103,17 @@ class GraphModel(nn.Module):
             See `Embeddings`. The inputs are described at `rec_sys.graph.ego_batch.EgoBatch`.
         """
         x_product = self.product_encoder(
-            product_name_features, product_info_features, product_review_features
+            product_name_features,
+            product_info_features,
+            product_review_features,
+            product_rating_features,
         )
         x_user = self.user_encoder(user_features)
         reviews = self.review_encoder(edge_attr, edge_rating, edge_age)
         messages, (_, attention) = self.conv(
             (x_product, x_user), edge_index, reviews, return_attention_weights=True
         )
-        user = x_user + self.user_head(torch.cat([messages, x_user], dim=1))
+        user = x_user + self.user_head(torch.cat([messages, x_user, user_rating_features], dim=1))
         product = x_product + self.product_head(x_product)
         return Embeddings(F.normalize(user, dim=1), F.normalize(product, dim=1), attention)
 

@@ -3,10 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+from rec_sys.graph.rating_features import HALF_RANGE, MIDDLE_RATING, NUM_RATING_FEATURES
 
-_MIDDLE_RATING = (MIN_RATING + MAX_RATING) / 2
-_HALF_RANGE = (MAX_RATING - MIN_RATING) / 2
 # log(1 + days) of ten years: ages of real histories come out between 0 and about 1.
 _LOG_LONGEST_AGE = 8.2
 
@@ -57,14 +55,14 @@ class ReviewEncoder(nn.Module):
     def forward(self, edge_attr: Tensor, edge_rating: Tensor, edge_age: Tensor) -> Tensor:
         """See the class."""
         known = (edge_rating > 0).to(edge_attr.dtype)
-        distance = known * (edge_rating - _MIDDLE_RATING) / _HALF_RANGE
+        distance = known * (edge_rating - MIDDLE_RATING) / HALF_RANGE
         age = torch.log1p(edge_age) / _LOG_LONGEST_AGE
         context = torch.stack([known, distance, distance.square(), age], dim=1)
         return self.finish(self.text(edge_attr) + self.context(context))
 
 
 class ProductEncoder(nn.Module):
-    """Name, information and what others wrote, fused into one: their mean, and a correction.
+    """Name, information and what others said, fused into one: their mean, and a correction.
 
     A source without a text (the zero vector) is told to the fusion by a flag, so that "nothing
     is known" differs from "something average is known". Whole sources are dropped at random in
@@ -77,7 +75,9 @@ class ProductEncoder(nn.Module):
         source_dropout: Probability that one of the sources of a product is hidden in training.
 
     Shape:
-        three times float32 [P, vector_dim] -> float32 [P, hidden_dim].
+        - name, info, reviews: float32 [P, vector_dim].
+        - ratings: float32 [P, 2], hidden together with the reviews.
+        - Output: float32 [P, hidden_dim].
     """
 
     def __init__(
@@ -88,14 +88,15 @@ class ProductEncoder(nn.Module):
         self.name = FeatureEncoder(vector_dim, hidden_dim, dropout)
         self.info = FeatureEncoder(vector_dim, hidden_dim, dropout)
         self.reviews = FeatureEncoder(vector_dim, hidden_dim, dropout)
-        self.fusion = FeatureEncoder(3 * hidden_dim + 3, hidden_dim, dropout)
+        self.fusion = FeatureEncoder(3 * hidden_dim + 3 + NUM_RATING_FEATURES, hidden_dim, dropout)
 
-    def forward(self, name: Tensor, info: Tensor, reviews: Tensor) -> Tensor:
+    def forward(self, name: Tensor, info: Tensor, reviews: Tensor, ratings: Tensor) -> Tensor:
         """See the class."""
         given = torch.stack([(source != 0).any(dim=1) for source in (name, info, reviews)], dim=1)
         given = given.to(name.dtype)
         if self.training and self.source_dropout > 0:
-            given = given * (torch.rand_like(given) >= self.source_dropout)
+            kept = (torch.rand_like(given) >= self.source_dropout).to(given.dtype)
+            given, ratings = given * kept, ratings * kept[:, 2:]
         hidden = [
             encoder(source) * given[:, position, None]
             for position, (encoder, source) in enumerate(
@@ -103,4 +104,4 @@ class ProductEncoder(nn.Module):
             )
         ]
         mean = torch.stack(hidden).sum(dim=0) / given.sum(dim=1, keepdim=True).clamp(min=1)
-        return mean + self.fusion(torch.cat([*hidden, given], dim=1))
+        return mean + self.fusion(torch.cat([*hidden, given, ratings], dim=1))

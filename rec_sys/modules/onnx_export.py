@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rec_sys.foundation.files import replacing
 from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS
+from rec_sys.graph.rating_features import rating_features
 from rec_sys.modules.checkpoint import TrainedModel
 from rec_sys.modules.graph_model import Embeddings, GraphModel
 
@@ -26,9 +27,11 @@ ENCODER_FINGERPRINT_KEY = "rec_sys.encoder_fingerprint"
 # The axes of each input that may have any length: axis -> name.
 _FREE_AXES: dict[str, dict[int, str]] = {
     "user_features": {0: "users"},
+    "user_rating_features": {0: "users"},
     "product_name_features": {0: "products"},
     "product_info_features": {0: "products"},
     "product_review_features": {0: "products"},
+    "product_rating_features": {0: "products"},
     "edge_index": {1: "edges"},
     "edge_attr": {0: "edges"},
     "edge_rating": {0: "edges"},
@@ -163,12 +166,20 @@ def random_inputs(
         array[rng.random(count) < 0.1] = 0.0
         return array
 
+    def ratings(count: int) -> np.ndarray:
+        numbers = rng.integers(0, 9, count)
+        return rating_features(numbers * rng.uniform(-1, 1, count), numbers)
+
     return {
         "user_features": vectors(users),
+        "user_rating_features": ratings(users),
         "product_name_features": vectors(products),
         "product_info_features": vectors(products),
         "product_review_features": vectors(products),
-        "edge_index": np.stack([rng.integers(0, products, edges), rng.integers(0, users, edges)]),
+        "product_rating_features": ratings(products),
+        "edge_index": np.stack(
+            [rng.integers(0, max(count, 1), edges) for count in (products, users)]
+        ),
         "edge_attr": vectors(edges),
         "edge_rating": rng.integers(0, 6, edges).astype(np.float32),
         "edge_age": rng.exponential(300, edges).astype(np.float32),

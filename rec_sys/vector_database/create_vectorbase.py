@@ -14,7 +14,8 @@ from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.prepare import PreparedReviews, prepare_reviews
-from rec_sys.graph.product_reviews import ProductReviews
+from rec_sys.graph.product_reviews import ProductReviews, ReviewSummary
+from rec_sys.graph.rating_features import NUM_RATING_FEATURES
 from rec_sys.modules.as_trained import held_out_user_ids, load_data, load_encoder
 from rec_sys.modules.checkpoint_files import find_checkpoint
 from rec_sys.vector_database.product_statistics import with_statistics
@@ -54,10 +55,8 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     edges = known_edges(trained, prepared)
     name_vectors = vectors[graph.product_name_text]
     info_vectors = vectors[graph.product_info_text]
-    review_vectors = ProductReviews.of(graph, vectors, edges).means()
-    embeddings = embed_products(
-        trained.model, name_vectors, info_vectors, review_vectors, chunk_size
-    )
+    reviews = ProductReviews.of(graph, vectors, edges).summary()
+    embeddings = embed_products(trained.model, name_vectors, info_vectors, reviews, chunk_size)
     vectorbase = write_vectorbase(
         config.paths.vectorbase_dir,
         Origin(
@@ -69,7 +68,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
         with_statistics(data.products, graph, edges),
         name_vectors,
         info_vectors,
-        review_vectors,
+        reviews,
         embeddings,
         config.vector_db.factory,
         chunk_size,
@@ -97,7 +96,7 @@ def embed_products(
     model: "GraphModel",
     name_vectors: np.ndarray,
     info_vectors: np.ndarray,
-    review_vectors: np.ndarray,
+    reviews: ReviewSummary,
     chunk_size: int,
 ) -> np.ndarray:
     """Runs the product side of a model, chunk by chunk.
@@ -106,7 +105,7 @@ def embed_products(
         model: In evaluation mode.
         name_vectors: float [P, D].
         info_vectors: float [P, D].
-        review_vectors: float [P, D].
+        reviews: Of the same P products.
         chunk_size: Products at once.
 
     Returns:
@@ -114,11 +113,15 @@ def embed_products(
     """
     import torch
 
-    sources = (name_vectors, info_vectors, review_vectors)
+    sources = (name_vectors, info_vectors, *reviews)
     num_products, vector_dim = name_vectors.shape
     embeddings = np.empty((num_products, model.embedding_dim), dtype=np.float32)
     # Products do not depend on users: a graph without any user or review will do.
-    no_users, no_edges = torch.zeros(0, vector_dim), torch.zeros(0)
+    no_users = torch.zeros(0, vector_dim), torch.zeros(0, NUM_RATING_FEATURES)
+    no_edges = (
+        torch.zeros(2, 0, dtype=torch.int64),
+        *(torch.zeros(0, vector_dim), torch.zeros(0), torch.zeros(0)),
+    )
     with (
         torch.inference_mode(),
         tqdm(total=num_products, desc="embedding products", unit="product") as progress,
@@ -126,8 +129,7 @@ def embed_products(
         for start in range(0, num_products, chunk_size):
             chunk = slice(start, start + chunk_size)
             features = [torch.from_numpy(each[chunk].astype(np.float32)) for each in sources]
-            no_edge_index = torch.zeros(2, 0, dtype=torch.int64)
-            output = model(no_users, *features, no_edge_index, no_users, no_edges, no_edges)
+            output = model(*no_users, *features, *no_edges)
             embeddings[chunk] = output.product_embeddings.numpy()
             progress.update(len(features[0]))
     return embeddings

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.graph.product_reviews import ReviewSummary
 from rec_sys.vector_database.product_index import ProductIndex
 
 BUILD_COMMAND = "uv run -m rec_sys.vector_database.create_vectorbase"
@@ -26,7 +27,7 @@ class Vectorbase:
         products: Table with the columns of `VECTORBASE_SCHEMA`, P rows.
         name_vectors: float16 [P, D].
         info_vectors: float16 [P, D].
-        review_vectors: float32 [P, D], mean of the reviews that may be known; zero without any.
+        reviews: Of all products, from the reviews that may be known.
         embeddings: float32 [P, d], unit length.
         index: Over the embeddings.
     """
@@ -36,7 +37,7 @@ class Vectorbase:
     products: pd.DataFrame
     name_vectors: np.ndarray
     info_vectors: np.ndarray
-    review_vectors: np.ndarray
+    reviews: ReviewSummary
     embeddings: np.ndarray
     index: ProductIndex
 

@@ -8,8 +8,8 @@
 ``products.parquet``
     The product table (`VECTORBASE_SCHEMA`); row i is row i of the index.
 ``product_vectors.safetensors``
-    ``name`` and ``info`` float16 [P, D], ``reviews`` float32 [P, D] (mean of the training users'
-    reviews), ``embeddings`` float32 [P, d].
+    ``name`` and ``info`` float16 [P, D]; of the training users' reviews ``review_texts`` float32
+    [P, D] and ``review_ratings`` float32 [P, 2] (`ReviewSummary`); ``embeddings`` float32 [P, d].
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -25,6 +25,7 @@ from safetensors.numpy import load_file, save_file
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, replacing, sha256_of, write_json
+from rec_sys.graph.product_reviews import ReviewSummary
 from rec_sys.vector_database.product_index import DEFAULT_CHUNK_SIZE, ProductIndex
 from rec_sys.vector_database.product_statistics import VECTORBASE_SCHEMA
 from rec_sys.vector_database.vectorbase import BUILD_COMMAND, Vectorbase
@@ -61,7 +62,7 @@ def write_vectorbase(
     products: pd.DataFrame,
     name_vectors: np.ndarray,
     info_vectors: np.ndarray,
-    review_vectors: np.ndarray,
+    reviews: ReviewSummary,
     embeddings: np.ndarray,
     factory: str = "Flat",
     chunk_size: int = DEFAULT_CHUNK_SIZE,
@@ -74,7 +75,7 @@ def write_vectorbase(
         products: See `Vectorbase`, as are the arrays.
         name_vectors: [P, D].
         info_vectors: [P, D].
-        review_vectors: [P, D].
+        reviews: Of P products.
         embeddings: [P, d].
         factory: See `ProductIndex.build`.
         chunk_size: See `ProductIndex.build`.
@@ -94,7 +95,8 @@ def write_vectorbase(
         tensors = {
             "name": (name_vectors, np.float16),
             "info": (info_vectors, np.float16),
-            "reviews": (review_vectors, np.float32),
+            "review_texts": (reviews.texts, np.float32),
+            "review_ratings": (reviews.ratings, np.float32),
             "embeddings": (embeddings, np.float32),
         }
         save_file(
@@ -147,7 +149,7 @@ def read_vectorbase(
         products=pq.read_table(folder / _PRODUCTS).to_pandas(types_mapper=pd.ArrowDtype),
         name_vectors=vectors["name"],
         info_vectors=vectors["info"],
-        review_vectors=vectors["reviews"],
+        reviews=ReviewSummary(vectors["review_texts"], vectors["review_ratings"]),
         embeddings=vectors["embeddings"],
         index=ProductIndex.read(folder / _INDEX),
     )

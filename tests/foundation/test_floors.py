@@ -46,3 +46,30 @@ def test_a_room_imports_only_from_rooms_below(path):
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=str)
 def test_files_can_be_read_in_one_sitting(path):
     assert len(path.read_text().splitlines()) <= MAX_LINES
+
+
+def imported_at_once(path: Path) -> set[str]:
+    """Our modules that importing this one imports: not those in functions or for type checkers."""
+    return {
+        node.module
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rec_sys.")
+    }
+
+
+def test_no_module_imports_itself_in_a_circle():
+    graph = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): imported_at_once(path)
+        for path in PACKAGE.rglob("*.py")
+    }
+    done: set[str] = set()
+
+    def visit(module: str, above: tuple[str, ...]) -> None:
+        assert module not in above, " -> ".join([*above, module])
+        if module not in done:
+            for other in graph.get(module, ()):
+                visit(other, (*above, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())

@@ -53,13 +53,14 @@ def test_batch_of_known_values(small_graph):
 
 
 def test_the_target_review_leaves_no_trace_in_the_inputs(small_graph):
-    """The text of a predicted review is changed; nothing that the model sees may change."""
+    """Text and rating of a predicted review change; nothing that the model sees may change."""
     graph, vectors = small_graph
     users, target = np.array([0, 2]), mask(graph, 2, 6)
     none = mask(graph)
     before = builder_of(graph, vectors).build(users, target, none).model_inputs()
     changed = vectors.copy()
     changed[graph.edge_text[[2, 6]]] += 100
+    graph.edge_rating[[2, 6]] = [1, 5]
     after = builder_of(graph, changed).build(users, target, none).model_inputs()
     for name in before:
         np.testing.assert_allclose(before[name], after[name], atol=1e-2, err_msg=name)
@@ -84,8 +85,22 @@ def test_product_reviews_equal_a_naive_mean(small_graph):
     known = ProductReviews.of(graph, vectors, np.array([0, 2, 3, 4]))
     p1 = [e for e in (0, 2, 3, 4) if graph.edge_product[e] == 0]
     naive = vectors[graph.edge_text[p1]].astype(np.float32).mean(axis=0)
-    np.testing.assert_allclose(known.means()[0], naive, rtol=1e-5)
-    assert not known.means()[3].any()
+    summary = known.summary()
+    np.testing.assert_allclose(summary.texts[0], naive, rtol=1e-5)
+    # p1 has 5, 4 and 4 stars: distances 1, 0.5 and 0.5 from the middle, against 5 imaginary ones.
+    np.testing.assert_allclose(summary.ratings[0], [2 / 8, 3 / 8])
+    assert not summary.texts[3].any() and not summary.ratings[3].any()
+
+
+def test_what_is_left_out_equals_never_known(small_graph):
+    graph, vectors = small_graph
+    products, edges = np.array([0, 1, 3]), np.array([2, 1, 5, 6])
+    without = ProductReviews.of(graph, vectors, np.arange(graph.num_edges)).summary_without(
+        products, graph, vectors, edges
+    )
+    never = ProductReviews.of(graph, vectors, np.setdiff1d(np.arange(graph.num_edges), edges))
+    for one, two in zip(without, never.summary(), strict=True):
+        np.testing.assert_allclose(one, two[products], atol=1e-3)
 
 
 @given(seed=st.integers(0, 99), share=st.floats(0.05, 0.9))

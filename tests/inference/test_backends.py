@@ -9,28 +9,12 @@ import pytest
 from tiny_models import VECTOR_DIM, save_checkpoint
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.ego_batch import MODEL_INPUTS
 from rec_sys.inference.onnx_backend import OnnxBackend
 from rec_sys.inference.torch_backend import TorchBackend
 from rec_sys.modules.checkpoint import load_trained
+from rec_sys.modules.onnx_export import export_onnx, random_inputs
 
 SHAPES = [(1, 0, 0), (1, 1, 0), (1, 1, 1), (3, 5, 7), (40, 60, 200)]
-
-
-def inputs_of(users, products, edges):
-    rng = np.random.default_rng(users)
-    vectors = {
-        name: rng.normal(size=(count, VECTOR_DIM)).astype(np.float32)
-        for name, count in zip(MODEL_INPUTS, [users, *[products] * 3], strict=False)
-    }
-    return vectors | {
-        "edge_index": np.stack(
-            [rng.integers(0, max(products, 1), edges), np.sort(rng.integers(0, users, edges))]
-        ),
-        "edge_attr": rng.normal(size=(edges, VECTOR_DIM)).astype(np.float32),
-        "edge_rating": rng.integers(0, 6, edges).astype(np.float32),
-        "edge_age": rng.exponential(100, edges).astype(np.float32),
-    }
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +24,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def onnx_path(trained, tmp_path_factory):
-    exporter = pytest.importorskip("rec_sys.modules.onnx_export")
-    return exporter.export_onnx(trained, tmp_path_factory.mktemp("onnx") / "model.onnx")
+    return export_onnx(trained, tmp_path_factory.mktemp("onnx") / "model.onnx")
 
 
 @pytest.fixture(scope="module", params=["torch", "onnx"])
@@ -59,7 +42,7 @@ def test_it_says_which_model_it_is(backend, trained):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_it_computes_what_the_model_computes(backend, trained, shape):
     users, products, edges = shape
-    inputs = inputs_of(*shape)
+    inputs = random_inputs(VECTOR_DIM, *shape, seed=users)
     outputs = backend.embed(inputs)
     assert outputs.user_embeddings.shape == (users, 8)
     assert outputs.product_embeddings.shape == (products, 8)

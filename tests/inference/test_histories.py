@@ -90,7 +90,7 @@ def test_inputs_of_known_values(built):
     np.testing.assert_allclose(names[[lute, harp]], encode(["Lute", "Harp"]), **close)
     np.testing.assert_allclose(infos[[lute, harp]], encode(["Size: 4", "A harp"]), **close)
     assert not inputs["product_review_features"][lute].any()
-    np.testing.assert_array_equal(inputs["product_review_features"][harp], built.review_vectors[3])
+    np.testing.assert_array_equal(inputs["product_review_features"][harp], built.reviews.texts[3])
 
 
 @pytest.mark.parametrize("letters", ["ab", "aB", "zé", "é€", "a\U0001f600"])

@@ -67,7 +67,8 @@ def test_a_user_is_embedded_alike_alone_and_among_others(model):
     together = embed(model, tensors)
     own = tensors["edge_index"][1] == 2
     alone = dict(tensors)
-    alone["user_features"] = tensors["user_features"][2:3]
+    for name in ("user_features", "user_rating_features"):
+        alone[name] = tensors[name][2:3]
     alone["edge_index"] = torch.stack(
         [tensors["edge_index"][0, own], torch.zeros(own.sum()).long()]
     )
@@ -112,7 +113,8 @@ def test_a_missing_source_is_not_an_average_one():
     torch.manual_seed(0)
     encoder = ProductEncoder(VECTOR_DIM, 16, dropout=0.0, source_dropout=0.0).eval()
     name, nothing = torch.ones(1, VECTOR_DIM), torch.zeros(1, VECTOR_DIM)
-    missing = encoder(name, nothing, nothing)
+    rest = (nothing, nothing, torch.zeros(1, 2))
+    missing = encoder(name, *rest)
     # The bias of an encoder must not leak in where there is no text.
     encoder.info[0].bias.data += 5
-    torch.testing.assert_close(encoder(name, nothing, nothing), missing)
+    torch.testing.assert_close(encoder(name, *rest), missing)

@@ -44,8 +44,8 @@ def test_only_training_users_describe_the_products(built):
     assert table["popularity_rank"] == [1, 4, 3, 5, 2, 6]
     known = [row[2] for row in REVIEWS if row[1] == "p1" and row[0] not in HELD_OUT]
     vectors = FakeEncoder().encode([text for text in known if text]).sum(axis=0)
-    np.testing.assert_allclose(built.review_vectors[0], vectors / len(known), atol=1e-3)
-    assert not built.review_vectors[[3, 5]].any()
+    np.testing.assert_allclose(built.reviews.texts[0], vectors / len(known), atol=1e-3)
+    assert not built.reviews.texts[[3, 5]].any()
 
 
 def test_other_data_than_the_trainings_holds_nobody_out(built, tmp_path):
@@ -55,7 +55,7 @@ def test_other_data_than_the_trainings_holds_nobody_out(built, tmp_path):
 
 
 def test_embeddings_do_not_depend_on_chunks(built):
-    sources = (built.name_vectors, built.info_vectors, built.review_vectors)
+    sources = (built.name_vectors, built.info_vectors, built.reviews)
     for chunk_size in (1, 4, 100):
         embeddings = embed_products(tiny_model(), *sources, chunk_size)
         np.testing.assert_allclose(embeddings, built.embeddings, atol=1e-6)
