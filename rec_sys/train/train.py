@@ -27,16 +27,16 @@ def train(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
         InputError: Something in the settings or the data cannot be used.
     """
     from rec_sys.reviews.cleaning import show_report
+    from rec_sys.train.settings import check_settings
 
+    check_settings(config.train)
     source = build(config.data)
     data = source.load()
     show_report(data)
 
     from rec_sys.graph.prepare import prepare_reviews
     from rec_sys.train.interrupted import interrupted_training
-    from rec_sys.train.settings import check_settings
 
-    check_settings(config.train)
     interrupted = interrupted_training(config, data)
     prepared = prepare_reviews(data, build(config.encoder), config.paths.cache_dir)
 
