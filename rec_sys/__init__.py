@@ -1,8 +1,7 @@
 """rec_sys: recommendations from what people write.
 
-Reviews go in at the bottom, flow upward through five rooms once, and come out as
-recommendations with a reason::
+Reviews go in at the bottom, flow upward through the rooms once, and come out as recommendations
+with a reason::
 
-    foundation < reviews < text < graph < modules
-               < train, evaluation, vector_database < inference < serving
+    foundation < reviews < text < graph < modules < train, vector_database < inference
 """

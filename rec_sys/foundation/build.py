@@ -24,4 +24,13 @@ def build(settings: DictConfig, **arguments: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, InputError):
             raise error.__cause__ from None
+        # A library's own check of its arguments.
+        if isinstance(error.__cause__, ValueError) or _is_lightnings(error.__cause__):
+            reason = " ".join(str(error.__cause__).split())
+            raise InputError(f"{settings['_target_']}: {reason}; change its settings") from None
         raise
+
+
+def _is_lightnings(error: BaseException | None) -> bool:
+    # By name: importing Lightning for the class would take seconds.
+    return type(error).__name__ == "MisconfigurationException"

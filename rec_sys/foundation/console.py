@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 # Without a terminal (a log file, CI) rich would fold at 80 columns and break paths in two.
 _WIDTH_WITHOUT_TERMINAL = 160
@@ -30,7 +31,8 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
         is_number = all(isinstance(row[position], int | float | None) for row in rows)
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_as_text(value) for value in row))
+        # As `Text`: square brackets in a product's name are not rich's markup.
+        table.add_row(*(Text(_as_text(value)) for value in row))
     console().print(table)
 
 
@@ -44,5 +46,4 @@ def _as_text(value: Any) -> str:
         return "–"
     if isinstance(value, float):
         return f"{value:.4f}"
-    # Square brackets in a product's name are text, not rich's markup.
-    return str(value).replace("[", r"\[")
+    return str(value)

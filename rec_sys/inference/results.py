@@ -11,15 +11,15 @@ import pyarrow.parquet as pq
 
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.files import replacing
-from rec_sys.inference.recommendation import UserRecommendations
+from rec_sys.inference.recommendation import Reason, UserRecommendations
 from rec_sys.vector_database.vectorbase import Vectorbase
 
 RECOMMENDATIONS_FILE = "recommendations.jsonl"
 USERS_FILE = "user_embeddings.parquet"
 PRODUCTS_FILE = "product_embeddings.parquet"
 
-# In the printed table a reason is a reminder, not the review.
-_SHOWN_CHARACTERS = 48
+# In the terminal a reason is a reminder, not the review.
+_SHOWN_CHARACTERS = 90
 
 
 def write_results(
@@ -68,29 +68,27 @@ def show_results(results: Sequence[UserRecommendations], show_users: int) -> Non
                     product.name or product.product_id,
                     f"{product.predicted_rating:.2f}",
                     f"{product.score:.3f}",
-                    _because(each, number),
                 )
             )
         if not each.recommendations:
-            rows.append((person, "has reviewed every product", None, None, ""))
+            rows.append((person, "has reviewed every product", None, None))
     if rows:
-        columns = ("person", "product", "predicted rating", "score", "because of")
+        columns = ("person", "product", "predicted rating", "score")
         show_table("recommendations", columns, rows)
     for each in results[:show_users]:
+        person = each.nickname or each.user_id
         if each.explanation:
-            note(f"{each.nickname or each.user_id}: {each.explanation}")
+            note(f"{person}: {each.explanation}")
+        elif each.recommendations:
+            # Attention is the person's, the same for each product.
+            note(f"{person}, because of:")
+            for reason in each.recommendations[0].because:
+                note(f"  {_as_words(reason)}")
     if len(results) > show_users:
         note(f"and {len(results) - show_users} more people (infer.show_users shows more of them)")
 
 
-def _because(each: UserRecommendations, number: int) -> str:
-    # The reasons are the person's, the same for each product: one a line, beside the first ones.
-    if each.fallback:
-        return each.fallback
-    reasons = each.recommendations[number].because
-    if number >= len(reasons):
-        return ""
-    reason = reasons[number]
+def _as_words(reason: Reason) -> str:
     text = reason.text
     if len(text) > _SHOWN_CHARACTERS:
         text = text[: _SHOWN_CHARACTERS - 1].rstrip() + "…"

@@ -21,6 +21,8 @@ from rec_sys.text.encoder import TextEncoder
 #: Key of a checkpoint under which the run's record stands.
 RECORD_KEY = "rec_sys"
 RECORD_FORMAT = 1
+#: A checkpoint may be anybody's: only classes from here are built because it says so.
+TRUSTED_PACKAGES = ("rec_sys.", "torch_geometric.nn.")
 _WEIGHTS_PREFIX = "model."
 
 
@@ -65,7 +67,7 @@ class TrainedModel:
             axis: ``"data"`` or ``"encoder"``; ``{from_checkpoint: true}`` means "as trained".
         """
         if config[axis].get("from_checkpoint"):
-            return OmegaConf.create(self.record["config"][axis])
+            return _trusted(self.record["config"][axis], self.path)
         return config[axis]
 
 
@@ -79,7 +81,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such checkpoint") from None
-    except (UnpicklingError, RuntimeError, zipfile.BadZipFile, EOFError, KeyError):
+    except (UnpicklingError, RuntimeError, zipfile.BadZipFile, EOFError, KeyError, OSError):
         # torch's own advice here is to run the code in the file.
         raise InputError(
             f"{path}: not a readable checkpoint (damaged, or more than tensors and plain values)"
@@ -103,7 +105,9 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
     """
     content = read_checkpoint(path)
     record = content[RECORD_KEY]
-    settings = OmegaConf.create(dict(model_config or record["config"]["model"]))
+    settings = OmegaConf.create(
+        dict(model_config) if model_config else _trusted(record["config"]["model"], path)
+    )
     model = build(settings, vector_dim=record["vector_dim"])
     weights = {
         name.removeprefix(_WEIGHTS_PREFIX): tensor
@@ -128,6 +132,21 @@ def fingerprint_of(weights: Mapping[str, Tensor], model_config: Mapping[str, Any
         digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype}".encode())
         digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()
+
+
+def _trusted(settings: Mapping[str, Any], path: str | Path) -> DictConfig:
+    """Settings that came with a checkpoint, if building them runs only code that may run.
+
+    Raises:
+        InputError: They name somebody else's class.
+    """
+    for name, target in _flat(settings):
+        if name.endswith("_target_") and not target.strip("'").startswith(TRUSTED_PACKAGES):
+            raise InputError(
+                f"{path}: its settings name {target}, which is not a part of rec_sys; if you trust"
+                " it, give these settings on the command line"
+            )
+    return OmegaConf.create(dict(settings))
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

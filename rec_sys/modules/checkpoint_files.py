@@ -34,8 +34,8 @@ def find_checkpoint(checkpoint: str | Path | None, folder: str | Path) -> Path:
     return max(found, key=_age)
 
 
-def find_last_checkpoint(folder: str | Path) -> Path:
-    """The newest checkpoint from which training can go on.
+def last_checkpoints(folder: str | Path) -> list[Path]:
+    """The newest state of each training, the newest training first.
 
     Raises:
         InputError: There is none.
@@ -43,7 +43,7 @@ def find_last_checkpoint(folder: str | Path) -> Path:
     found = list(Path(folder).glob(f"*{LAST_SUFFIX}"))
     if not found:
         raise InputError(f"{folder}: holds no interrupted training (*{LAST_SUFFIX}) to resume")
-    return max(found, key=_age)
+    return sorted(found, key=_age, reverse=True)
 
 
 def _is_last(path: Path) -> bool:

@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("model_config", help="the model's settings, ./config/model/<name>.yaml")
     parser.add_argument("overrides", nargs="*", help="data to compare on: data=local ...")
     parser.add_argument("--output_path", default=DEFAULT_OUTPUT, help="default: %(default)s")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     export_model(given.checkpoint, given.model_config, given.output_path, given.overrides)
 
 

@@ -23,9 +23,10 @@ class RecommenderModule(pl.LightningModule):
     Args:
         model: The network.
         objective: See `rec_sys.modules.objectives`.
-        lr: Learning rate of AdamW at its highest, after the warm-up.
+        lr: Learning rate of AdamW at its highest.
         weight_decay: Of AdamW.
-        warmup_epochs: Epochs over which the learning rate grows linearly.
+        warmup_epochs: The learning rate grows linearly and is at its highest in this epoch, counted
+            from 1.
         max_epochs: The learning rate falls to zero along a cosine until then.
         liked_above: Ratings above count as liked, in stars.
         seed: With the epoch it seeds dropout, so that a resumed training repeats it.

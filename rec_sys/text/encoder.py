@@ -76,6 +76,8 @@ class TextEncoder:
         """The torch device that the model runs on."""
         import torch
 
+        if self._wanted_device == "cuda" and not torch.cuda.is_available():
+            raise InputError("encoder.device=cuda: there is no CUDA device here; use cpu or auto")
         if self._wanted_device != "auto":
             return self._wanted_device
         return "cuda" if torch.cuda.is_available() else "cpu"

@@ -9,11 +9,18 @@ from omegaconf import DictConfig
 
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
+from rec_sys.modules.checkpoint_files import last_checkpoints
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.train.record import AXES, plain_config
 
 #: Keys that may differ without changing the result.
-_FREE_KEYS = {"train.resume", "train.run_name"}
+_FREE_KEYS = {
+    *("train.resume", "train.run_name", "data.folder", "data.cache_dir", "encoder.cache_dir"),
+    *("data.retries", "data.backoff_seconds", "data.timeout_seconds"),
+    *("encoder.batch_size", "encoder.device"),
+}
+#: Keys of the trainer that decide the result.
+_TRAINER_KEYS = ("precision", "gradient_clip_val")
 
 
 @dataclass(frozen=True)
@@ -44,12 +51,17 @@ def interrupted_training(config: DictConfig, data: ReviewData) -> InterruptedTra
         return None
 
     from rec_sys.modules.checkpoint import RECORD_KEY, read_checkpoint
-    from rec_sys.modules.checkpoint_files import find_last_checkpoint
 
     asked = config.train.resume
-    path = find_last_checkpoint(config.paths.checkpoint_dir) if asked is True else Path(asked)
-    content = read_checkpoint(path)
-    record = content[RECORD_KEY]
+    paths = last_checkpoints(config.paths.checkpoint_dir) if asked is True else [Path(asked)]
+    for path in paths:
+        content = read_checkpoint(path)
+        record = content[RECORD_KEY]
+        done = content["epoch"] + 1
+        if done < record["config"]["train"]["max_epochs"]:
+            break
+    else:
+        raise InputError(f"{path}: this training is complete ({done} epochs); nothing to resume")
     differing = list(_differences(record["config"], plain_config(config)))
     if differing:
         raise InputError(
@@ -61,16 +73,16 @@ def interrupted_training(config: DictConfig, data: ReviewData) -> InterruptedTra
             f"{path}: was trained with other reviews than those that are read now; train without"
             " train.resume"
         )
-    done = content["epoch"] + 1
-    if done >= config.train.max_epochs:
-        raise InputError(f"{path}: this training is complete ({done} epochs); nothing to resume")
     note(f"going on with {record['run_name']} after epoch {done} of {config.train.max_epochs}")
     return InterruptedTraining(path, record)
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    flat_then = dict(_flat({axis: then[axis] for axis in AXES}))
-    flat_now = dict(_flat({axis: now[axis] for axis in AXES}))
+    flat_then, flat_now = (
+        dict(_flat({axis: config[axis] for axis in AXES}))
+        | {f"trainer.{key}": config["trainer"].get(key) for key in _TRAINER_KEYS}
+        for config in (then, now)
+    )
     for key in sorted({*flat_then, *flat_now} - _FREE_KEYS):
         if flat_then.get(key) != flat_now.get(key):
             yield f"{key}={flat_then.get(key)}, now {flat_now.get(key)}"

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
+
 from rec_sys.foundation.console import note, show_table
 from rec_sys.train.tracking import Tracking
 
@@ -42,6 +44,16 @@ def show_summary(
     show_table(f"best epoch: {int(best['epoch']) + 1}", ["", *_COLUMNS.values()], rows)
     note(f"checkpoint: {checkpoint}")
     note(f"MLflow run: {tracking.run_name} ({tracking.run_id}) in {tracking.uri}")
-    note(f"            uv run mlflow ui --backend-store-uri {tracking.uri}")
+    if not tracking.uri.startswith("http"):
+        note(f"            uv run mlflow ui --backend-store-uri {tracking.uri}")
     note("next:       uv run -m rec_sys.vector_database.create_vectorbase")
     note("            uv run -m rec_sys.inference.infer")
+    note(
+        f"            uv run python -m rec_sys.modules.model_export {checkpoint}"
+        f" ./config/model/{_model_choice()}.yaml"
+    )
+
+
+def _model_choice() -> str:
+    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
+    return choices.get("model", "<name>")

@@ -2,7 +2,11 @@
 
 import logging
 import os
+import re
+import secrets
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -73,7 +77,13 @@ class Tracking:
                 interrupted.record["run_name"],
                 interrupted.record["mlflow"]["run_id"],
             )
-        run_name = run_name or f"{data_name}-{datetime.now():%Y%m%d-%H%M%S}"
+        # Two runs may start within a second; the name is also a file's.
+        now = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        run_name = run_name or re.sub(r"[^\w.-]+", "_", f"{data_name}-{now}")
+        if not re.fullmatch(r"[\w-][\w.-]*", run_name):
+            raise InputError(
+                f"train.run_name={run_name}: names a file; use letters, digits, dots, - and _"
+            )
         try:
             logger = build(config, run_name=run_name, run_id=run_id)
             logger.experiment.update_run(logger.run_id, status="RUNNING")
@@ -84,6 +94,15 @@ class Tracking:
                 " tracking server, or leave it at sqlite:///mlflow.db"
             ) from None
         return cls(logger, data_name, run_name, config.tracking_uri)
+
+    @contextmanager
+    def told_of_failure(self) -> Iterator[None]:
+        """Marks the run as failed if the block does not come to its end."""
+        try:
+            yield
+        except BaseException:
+            self.logger.experiment.set_terminated(self.run_id, "FAILED")
+            raise
 
     @property
     def run_id(self) -> str:

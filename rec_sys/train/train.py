@@ -38,6 +38,7 @@ def train(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
     from rec_sys.train.interrupted import interrupted_training
 
     interrupted = interrupted_training(config, data)
+    objective = build(config.objective)
     prepared = prepare_reviews(data, build(config.encoder), config.paths.cache_dir)
 
     import pytorch_lightning as pl
@@ -66,32 +67,35 @@ def train(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
     )
     if not datamodule.validation_target.any():
         raise InputError(
-            f"none of the {len(split.validation)} held-out users has two reviews with a rating:"
-            " there is nothing to validate with; use more reviews or raise train.validation_share"
+            f"none of the {len(split.validation)} held-out users has an older review and a newer"
+            " one with a rating: there is nothing to validate with; use more reviews or raise"
+            " train.validation_share"
         )
+    model = build(config.model, vector_dim=prepared.encoder.dimension)
     tracking = Tracking.start(config.logger, source.name, settings.run_name, interrupted)
-    record = record_of(config, prepared, split, tracking)
-    module = RecommenderModule(
-        build(config.model, vector_dim=prepared.encoder.dimension),
-        build(config.objective),
-        lr=settings.lr,
-        weight_decay=settings.weight_decay,
-        warmup_epochs=settings.warmup_epochs,
-        max_epochs=settings.max_epochs,
-        liked_above=settings.liked_above,
-        seed=settings.seed,
-        record=record,
-    )
-    if not interrupted:
-        tracking.log_inputs(record, data.report)
-    trainer, checkpoints = build_trainer(config, tracking)
-    fit(trainer, module, datamodule, interrupted)
+    with tracking.told_of_failure():
+        record = record_of(config, prepared, split, tracking)
+        module = RecommenderModule(
+            model,
+            objective,
+            lr=settings.lr,
+            weight_decay=settings.weight_decay,
+            warmup_epochs=settings.warmup_epochs,
+            max_epochs=settings.max_epochs,
+            liked_above=settings.liked_above,
+            seed=settings.seed,
+            record=record,
+        )
+        if not interrupted:
+            tracking.log_inputs(record, data.report)
+        trainer, checkpoints = build_trainer(config, tracking)
+        fit(trainer, module, datamodule, interrupted)
 
-    best = min(module.history, key=lambda epoch: epoch["val/loss"])
-    trained = load_trained(checkpoints.best)
-    baselines = score_baselines(datamodule, module.objective.distance, settings.liked_above)
-    tracking.log_results(trained, module.history, best, baselines)
-    show_summary(best, baselines, checkpoints.best, tracking)
+        best = min(module.history, key=lambda epoch: epoch["val/loss"])
+        trained = load_trained(checkpoints.best)
+        baselines = score_baselines(datamodule, objective.distance, settings.liked_above)
+        show_summary(best, baselines, checkpoints.best, tracking)
+        tracking.log_results(trained, module.history, best, baselines)
     return best, {
         "trained": trained,
         "module": module,

@@ -84,8 +84,14 @@ def write_vectorbase(
         What `read_vectorbase` reads from the folder.
 
     Raises:
-        InputError: The factory string does not fit.
+        InputError: The factory string does not fit, or the folder holds something else.
     """
+    folder = Path(folder)
+    if folder.exists() and not (folder / _MANIFEST).is_file() and any(folder.iterdir()):
+        raise InputError(
+            f"paths.vectorbase_dir={folder}: holds something else, which would be replaced; name"
+            " another folder"
+        )
     index = ProductIndex.build(embeddings, factory, chunk_size)
     table = pa.Table.from_pandas(products, schema=VECTORBASE_SCHEMA, preserve_index=False)
     with replacing(folder) as draft:

@@ -6,7 +6,7 @@ import torch
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.modules.checkpoint import RECORD_KEY, load_trained, read_checkpoint
-from rec_sys.modules.checkpoint_files import find_checkpoint, find_last_checkpoint
+from rec_sys.modules.checkpoint_files import find_checkpoint, last_checkpoints
 
 
 def test_a_checkpoint_gives_the_same_model(checkpoint, model):
@@ -68,8 +68,16 @@ def test_the_newest_best_checkpoint_is_found(checkpoint, tmp_path):
         os.utime(folder / name, (1000 + age, 1000 + age))
     assert find_checkpoint(None, folder).name == "a.ckpt"
     assert find_checkpoint(folder / "b.ckpt", folder).name == "b.ckpt"
-    assert find_last_checkpoint(folder).name == "c.last.ckpt"
+    assert [path.name for path in last_checkpoints(folder)] == ["c.last.ckpt"]
     with pytest.raises(InputError, match=r"d.ckpt: no such checkpoint; .* holds a.ckpt, b.ckpt"):
         find_checkpoint(folder / "d.ckpt", folder)
     with pytest.raises(InputError, match="no interrupted training"):
-        find_last_checkpoint(tmp_path / "empty")
+        last_checkpoints(tmp_path / "empty")
+
+
+def test_a_class_of_somebody_elses_is_not_built(checkpoint, tmp_path):
+    content = read_checkpoint(checkpoint)
+    content[RECORD_KEY]["config"]["model"]["conv"]["_target_"] = "os.mkdir"
+    torch.save(content, tmp_path / "other.ckpt")
+    with pytest.raises(InputError, match="'os.mkdir', which is not a part of rec_sys"):
+        load_trained(tmp_path / "other.ckpt")

@@ -142,3 +142,14 @@ def test_another_index_is_one_word(built, tmp_path):
     assert other.manifest["factory"] == "HNSW32"
     exact, _ = built.index.search(built.embeddings, 3)
     assert other.index.search(built.embeddings, 3)[0].tolist() == exact.tolist()
+
+
+def test_a_folder_of_something_else_is_not_replaced(built, tmp_path):
+    folder = tmp_path / "precious"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="precious: holds something else"):
+        create_vectorbase(
+            config_of("vectorbase_config", tmp_path, f"paths.vectorbase_dir={folder}")
+        )
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]

@@ -9,8 +9,12 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from rec_sys.foundation.cli import CONFIG_DIR
+from rec_sys.modules import checkpoint as checkpoints
 from rec_sys.reviews.cleaning import clean_reviews
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
+
+# The classes below stand in the settings of the tests' checkpoints.
+checkpoints.TRUSTED_PACKAGES += ("tiny_models.",)
 
 VECTOR_DIM = 8
 HELD_OUT = ["cyd", "dan"]
