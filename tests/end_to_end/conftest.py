@@ -1,5 +1,6 @@
 """The README's commands, run as a person runs them, in a temporary folder."""
 
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # Where tests run in the background, Ctrl-C is ignored and children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess:

@@ -93,21 +93,35 @@ def test_the_export_agrees_and_is_the_indexed_model(printed, shop):
 
 def test_tastes_of_strangers_decide(printed, shop):
     """Two people never seen, who review products never seen, differ in taste alone."""
-    loves_quiet = "My flat has thin walls and everything must be quiet. I love how it spares"
-    loves_loud = "It has to be loud. I love how it fills the whole hall, quiet ones bore me"
+    tastes = {
+        "quiet": "My flat has thin walls and everything must be quiet. I love how it spares my"
+        " neighbours.",
+        "retro": "I adore anything with a vintage look. The old-time charm makes me smile, how"
+        " beautifully retro it looks.",
+    }
+    words = {"quiet": ("neighbours", "soft voice"), "retro": ("vintage", "nostalgic")}
     reviews = [
         {"nickname": name, "ProductName": f"Nobody's {kind}", "TextReview": text, "rating": 5}
-        for name, text in (("quiet", loves_quiet), ("loud", loves_loud))
+        for name, text in tastes.items()
         for kind in ("Ukulele", "Cajon", "Guitar Amplifier")
     ]
     path = shop.folder / "strangers.json"
     path.write_text(json.dumps(reviews))
     shop.ok("inference.infer", f"infer.reviews={path}", "paths.output_dir=strangers")
+    products = (shop.folder / "cache/data/demo/products.jsonl").read_text().splitlines()
+    info = {each["asin"]: each["ProductInfo"] for each in map(json.loads, products)}
     lines = (shop.folder / "strangers" / "recommendations.jsonl").read_text().splitlines()
-    one, two = (
-        {each["product_id"] for each in json.loads(line)["recommendations"]} for line in lines
-    )
-    assert len(one & two) < 8
+    for person in map(json.loads, lines):
+        offered = {
+            taste: sum(
+                any(word in info[each["product_id"]] for word in words[taste])
+                for each in person["recommendations"]
+            )
+            for taste in words
+        }
+        own = person["nickname"] or person["user_id"]
+        other = "retro" if own == "quiet" else "quiet"
+        assert offered[own] >= 5 > offered[other]
 
 
 def test_a_second_run_encodes_nothing(printed, shop):
