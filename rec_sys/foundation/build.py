@@ -1,5 +1,6 @@
 """Objects from their settings."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -29,6 +30,15 @@ def build(settings: DictConfig, **arguments: Any) -> Any:
             reason = " ".join(str(error.__cause__).split())
             raise InputError(f"{settings['_target_']}: {reason}; change its settings") from None
         raise
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The single values of nested settings, by their dotted names."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _is_lightnings(error: BaseException | None) -> bool:

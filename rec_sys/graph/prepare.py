@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -12,13 +11,6 @@ from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encode import encode_texts, open_store
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.text.vector_store import VectorStore
-
-
-class ReviewSource(Protocol):
-    """Anything that gives clean reviews, see `rec_sys.reviews.sources`."""
-
-    def load(self) -> ReviewData:
-        """The clean data set."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from rec_sys.foundation.build import build
+from rec_sys.foundation.build import build, flat
 from rec_sys.foundation.errors import InputError
 from rec_sys.modules.graph_model import GraphModel
 from rec_sys.text.encoder import TextEncoder
@@ -126,7 +126,8 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
 
 def fingerprint_of(weights: Mapping[str, Tensor], model_config: Mapping[str, Any]) -> str:
     """SHA-256 over all weights and the settings that give them their meaning."""
-    digest = hashlib.sha256(repr(sorted(_flat(model_config))).encode())
+    settings = sorted((name, repr(value)) for name, value in flat(model_config))
+    digest = hashlib.sha256(repr(settings).encode())
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
         digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype}".encode())
@@ -140,23 +141,13 @@ def _trusted(settings: Mapping[str, Any], path: str | Path) -> DictConfig:
     Raises:
         InputError: They name somebody else's class.
     """
-    for name, target in _flat(settings):
-        if name.endswith("_target_") and not target.strip("'").startswith(TRUSTED_PACKAGES):
+    for name, target in flat(settings):
+        if name.endswith("_target_") and not str(target).startswith(TRUSTED_PACKAGES):
             raise InputError(
-                f"{path}: its settings name {target}, which is not a part of rec_sys; if you trust"
-                " it, give these settings on the command line"
+                f"{path}: its settings name {target!r}, which is not a part of rec_sys; if you"
+                " trust it, give these settings on the command line"
             )
     return OmegaConf.create(dict(settings))
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    pairs = []
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            pairs += _flat(value, f"{prefix}{name}.")
-        else:
-            pairs.append((f"{prefix}{name}", repr(value)))
-    return pairs
 
 
 def _first_misfit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from rec_sys.foundation.build import flat
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.modules.checkpoint_files import last_checkpoints
@@ -79,18 +80,10 @@ def interrupted_training(config: DictConfig, data: ReviewData) -> InterruptedTra
 
 def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     flat_then, flat_now = (
-        dict(_flat({axis: config[axis] for axis in AXES}))
+        dict(flat({axis: config[axis] for axis in AXES}))
         | {f"trainer.{key}": config["trainer"].get(key) for key in _TRAINER_KEYS}
         for config in (then, now)
     )
     for key in sorted({*flat_then, *flat_now} - _FREE_KEYS):
         if flat_then.get(key) != flat_now.get(key):
             yield f"{key}={flat_then.get(key)}, now {flat_now.get(key)}"
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
