@@ -1,1 +1,1 @@
-"""How good it is, honestly: metrics, baselines, a leakage audit, a leaderboard."""
+"""Sixth floor: how good it is, honestly."""

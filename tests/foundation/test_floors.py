@@ -13,7 +13,7 @@ FLOOR = {
     "graph": 3,
     "modules": 4,
     "train": 5,
-    "evaluation": 5,
+    "evaluation": 6,
     "vector_database": 5,
     "inference": 6,
     "serving": 7,
