@@ -1,109 +1,26 @@
 """Raw reviews and products become one clean data set, and every step says what it did."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from rec_sys.foundation.console import show_table
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.columns import fingerprint_of, kept_rows, seconds_of, without_markup
-from rec_sys.reviews.duplicates import first_of_equals, newest_of_pairs
+from rec_sys.reviews.cleaning_options import OPTIONS_AT, CleaningOptions
+from rec_sys.reviews.columns import NO_TIME, fingerprint_of, kept_rows, seconds_of, without_markup
+from rec_sys.reviews.duplicates import newest_of_pairs, one_of_equals
 from rec_sys.reviews.product_table import build_products
-from rec_sys.reviews.schema import (
-    MAX_RATING,
-    MIN_RATING,
-    PRODUCT_SCHEMA,
-    REVIEW_SCHEMA,
-    ReviewData,
-    to_frame,
-)
+from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
 from rec_sys.reviews.subsets import keep_dense_and_two_sided
+from rec_sys.reviews.twins import collapse_twins
 
 log = logging.getLogger(__name__)
 
-OPTIONS_AT = "data.cleaning"
 _TEXT_COLUMNS = ("text", "nickname", "product_name", "product_info", "style")
-
-
-@dataclass(frozen=True)
-class CleaningOptions:
-    """What to leave out.
-
-    Checked by `validate` and not when built: Hydra would bury the message in its own.
-
-    Attributes:
-        drop_without_text: Leave out reviews without a text instead of keeping them as history.
-        drop_without_rating: The same for reviews without a rating.
-        min_reviews_per_user: Leave out users with fewer reviews, ...
-        min_reviews_per_product: ... and products with fewer, again and again until all have so
-            many (k-core).
-        only_two_sided_users: Keep only users who like some products and dislike others.
-        liked_above: Ratings above this one say "liked".
-        max_liked_difference: How far a two-sided user's numbers of liked and disliked products
-            may lie apart.
-        keep_unreviewed_products: Keep products of the metadata that nobody reviewed.
-    """
-
-    drop_without_text: bool = False
-    drop_without_rating: bool = False
-    min_reviews_per_user: int = 1
-    min_reviews_per_product: int = 1
-    only_two_sided_users: bool = False
-    liked_above: float = 3.0
-    max_liked_difference: int = 2
-    keep_unreviewed_products: bool = False
-
-    def validate(self) -> "CleaningOptions":
-        """Returns itself.
-
-        Raises:
-            InputError: A value is of the wrong kind or out of range; names ``data.cleaning.KEY``.
-        """
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if each.type is bool and not isinstance(value, bool):
-                raise _bad_option(each.name, "must be true or false", value)
-            if each.type is int:
-                least = 0 if each.name == "max_liked_difference" else 1
-                if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                    raise _bad_option(each.name, f"must be a whole number from {least} up", value)
-        value, scale = self.liked_above, f"{MIN_RATING:g} up to, not including, {MAX_RATING:g}"
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _bad_option("liked_above", "must be a number", value)
-        if not MIN_RATING <= value < MAX_RATING:
-            raise _bad_option("liked_above", f"must be a rating from {scale}", value)
-        return self
-
-    @classmethod
-    def of(cls, options: "CleaningOptions | Mapping[str, Any] | None") -> "CleaningOptions":
-        """Takes options in any form a config gives them, and checks them.
-
-        Args:
-            options: Options, a mapping with some of their names (a DictConfig is one), or None
-                for the defaults.
-
-        Raises:
-            InputError: An unknown name or a bad value.
-        """
-        if not isinstance(options, cls):
-            if not isinstance(options, Mapping | None):
-                raise InputError(f"{OPTIONS_AT}: must be a mapping, got {options!r}")
-            given = {key: value for key, value in (options or {}).items() if key[:1] != "_"}
-            known = [each.name for each in fields(cls)]
-            for name in given:
-                if name not in known:
-                    raise InputError(f"{OPTIONS_AT}.{name}: no such option; known: {known}")
-            options = cls(**given)
-        return options.validate()
-
-
-def _bad_option(name: str, rule: str, value: Any) -> InputError:
-    return InputError(f"{OPTIONS_AT}.{name}: {rule}, got {value!r}")
 
 
 class _Steps:
@@ -124,7 +41,7 @@ def clean_reviews(
     products: pd.DataFrame | None = None,
     options: CleaningOptions | None = None,
 ) -> ReviewData:
-    """Cleans a data set. A clean one comes out as it went in.
+    """Cleans a data set. A clean one comes out as it went in, unless twins are collapsed again.
 
     Args:
         reviews: Table with the columns of `REVIEW_SCHEMA`, as `read_reviews` returns it: in the
@@ -133,8 +50,8 @@ def clean_reviews(
         options: What to leave out; by default nothing but duplicates.
 
     Returns:
-        Reviews by user, oldest first (an unknown time is the oldest), one per user and product;
-        products by id; the report; the fingerprint.
+        Reviews by user, oldest first, one per user and product; products by id; the report; the
+        fingerprint. An unknown time is the oldest, and reviews without a time keep their order.
 
     Raises:
         InputError: A bad option, or nothing is left.
@@ -146,6 +63,9 @@ def clean_reviews(
     table = _plain(table, steps)
     table = _told(table, "text", pc.not_equal(table["text"], ""), options.drop_without_text, steps)
     table = _told(table, "rating", table["rating"].is_valid(), options.drop_without_rating, steps)
+    table, merged_ids = _without_twins(table, options, steps)
+    if products is not None and merged_ids:
+        products = products[~products["product_id"].isin(merged_ids)]
     table = _subset(table, options, steps)
     table = _sorted(table)
     product_table, product_steps = build_products(
@@ -175,7 +95,7 @@ def show_report(data: ReviewData) -> None:
 
 def _one_per_pair(table: pa.Table, steps: _Steps) -> pa.Table:
     given = table.num_rows
-    table = kept_rows(table, first_of_equals(table))
+    table = kept_rows(table, one_of_equals(table))
     note = f"{given - table.num_rows} removed (same user, product, text, rating and time)"
     steps.add("exact duplicates", table.num_rows, note, "give a file with reviews")
     given = table.num_rows
@@ -209,6 +129,25 @@ def _told(table: pa.Table, what: str, told: pa.ChunkedArray, drop: bool, steps: 
     return table
 
 
+def _without_twins(
+    table: pa.Table, options: CleaningOptions, steps: _Steps
+) -> tuple[pa.Table, list[str]]:
+    """The table, and the products that are twins of others and gone."""
+    threshold = options.collapse_twins
+    if threshold is False:
+        steps.add("variant twins", table.num_rows, "off", "")
+        return table, []
+    collapsed = collapse_twins(table, threshold)
+    table = kept_rows(collapsed.table, newest_of_pairs(collapsed.table))
+    note = (
+        f"{len(collapsed.merged_ids)} products merged into {collapsed.num_groups} others that "
+        f"share {threshold:g} of the users or more; "
+        f"{collapsed.table.num_rows - table.num_rows} older reviews by the same user removed"
+    )
+    steps.add("variant twins", table.num_rows, note, "")
+    return table, collapsed.merged_ids
+
+
 def _subset(table: pa.Table, options: CleaningOptions, steps: _Steps) -> pa.Table:
     subset = keep_dense_and_two_sided(
         table,
@@ -237,6 +176,9 @@ def _subset(table: pa.Table, options: CleaningOptions, steps: _Steps) -> pa.Tabl
 def _sorted(table: pa.Table) -> pa.Table:
     """By user, oldest first; a product ends every tie, because a user has each only once."""
     keys = {name: table[name] for name in ("user_id", "review_id", "product_id")}
-    keys["seconds"] = pa.array(seconds_of(table["timestamp"]))
-    order = ("user_id", "seconds", "review_id", "product_id")
+    seconds = seconds_of(table["timestamp"])
+    keys["seconds"] = pa.array(seconds)
+    # Without times the order of the rows is the order in time.
+    keys["place"] = pa.array(np.where(seconds == NO_TIME, np.arange(len(seconds)), 0))
+    order = ("user_id", "seconds", "place", "review_id", "product_id")
     return table.take(pc.sort_indices(pa.table(keys), [(name, "ascending") for name in order]))

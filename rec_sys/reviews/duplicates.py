@@ -7,21 +7,24 @@ import pyarrow as pa
 from rec_sys.reviews.columns import codes_of, seconds_of
 
 
-def first_of_equals(table: pa.Table) -> np.ndarray:
+def one_of_equals(table: pa.Table) -> np.ndarray:
     """Keeps one of reviews that agree in user, product, text, rating and time.
 
     Args:
         table: Reviews.
 
     Returns:
-        bool [N], True for the reviews to keep: of equal ones the first.
+        bool [N], True for the reviews to keep: of equal ones the first; without a time the last,
+        because there the order of the rows is all that is known about the time.
     """
     pairs = _pairs(table)
     # Equal reviews are of one user on one product: most texts need not be compared at all.
     suspects = np.flatnonzero((np.bincount(pairs) > 1)[pairs])
     few = table.select(["text", "rating", "timestamp"]).take(pa.array(suspects))
     codes = {name: codes_of(few[name]) for name in few.schema.names}
-    repeated = pd.DataFrame({"pair": pairs[suspects], **codes}).duplicated().to_numpy()
+    rows = pd.DataFrame({"pair": pairs[suspects], **codes})
+    is_timed = few["timestamp"].is_valid().to_numpy()
+    repeated = np.where(is_timed, rows.duplicated(keep="first"), rows.duplicated(keep="last"))
     keep = np.ones(len(pairs), dtype=bool)
     keep[suspects[repeated]] = False
     return keep

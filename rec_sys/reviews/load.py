@@ -9,7 +9,8 @@ from typing import Any
 
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
+from rec_sys.reviews.cleaning import clean_reviews
+from rec_sys.reviews.cleaning_options import CleaningOptions
 from rec_sys.reviews.fields import AUTO
 from rec_sys.reviews.metadata import DEFAULT_MAX_INFO_CHARACTERS, read_products
 from rec_sys.reviews.readers import read_reviews

@@ -1,0 +1,99 @@
+"""Variants of one product that a shop lists apart: "twins", told by having the same users."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import scipy.sparse
+from scipy.sparse.csgraph import connected_components
+
+from rec_sys.reviews.columns import codes_of
+
+#: One or two users who took the same two products say nothing about the products.
+MIN_SHARED_USERS = 3
+# So many (product, product) pairs are counted at a time; memory holds one such block.
+_BLOCK_PAIRS = 1 << 22
+
+
+@dataclass(frozen=True)
+class Collapsed:
+    """A table after its twins became one product.
+
+    Attributes:
+        table: The same rows; a user may have several rows of one product now.
+        merged_ids: Products that are gone.
+        num_groups: Products that took them in.
+    """
+
+    table: pa.Table
+    merged_ids: list[str]
+    num_groups: int
+
+
+def collapse_twins(table: pa.Table, threshold: float) -> Collapsed:
+    """Replaces every product by the most reviewed one of its twins, of equals the lowest id.
+
+    Twins of twins are twins: the groups are the connected components.
+
+    Args:
+        table: Reviews, one per user and product.
+        threshold: Two products are twins if so large a share of the users of either has both
+            (the Jaccard index of their sets of users), above 0 up to 1.
+    """
+    column = table["product_id"].combine_chunks().dictionary_encode()
+    products = column.indices.to_numpy()
+    ids = np.array(column.dictionary.to_pylist(), dtype=object)
+    groups = twin_groups(codes_of(table["user_id"]), products, threshold)
+    num_reviews = np.bincount(products, minlength=len(ids))
+    rank = np.empty(len(ids), dtype=np.int64)
+    rank[np.argsort(ids)] = np.arange(len(ids))
+    by_group = np.lexsort((rank, -num_reviews, groups))  # the first of each group represents it
+    _, first = np.unique(groups[by_group], return_index=True)
+    represented_by = by_group[first][groups]
+
+    is_merged = represented_by != np.arange(len(ids))
+    merged_ids = sorted(ids[is_merged])
+    num_groups = len(np.unique(represented_by[is_merged]))
+    if not merged_ids:
+        return Collapsed(table, [], 0)
+    new = column.dictionary.take(pa.array(represented_by[products]))
+    table = table.set_column(table.schema.get_field_index("product_id"), "product_id", new)
+    return Collapsed(table, merged_ids, num_groups)
+
+
+def twin_groups(users: np.ndarray, products: np.ndarray, threshold: float) -> np.ndarray:
+    """Numbers the groups of twins.
+
+    Args:
+        users: int64 [N], the user of each review, 0 ... number of users - 1.
+        products: int64 [N], its product, likewise; every (user, product) once.
+        threshold: See `collapse_twins`.
+
+    Returns:
+        int64 [number of products], equal for twins and only for them.
+    """
+    num_products = products.max(initial=-1) + 1
+    num_users = np.bincount(products, minlength=num_products)
+    useful = (num_users >= MIN_SHARED_USERS)[products]
+    ones = np.ones(useful.sum(), dtype=np.int32)
+    by_product = scipy.sparse.csr_array(
+        (ones, (products[useful], users[useful])), (num_products, users.max(initial=-1) + 1)
+    )
+    by_user = by_product.T.tocsr()
+    # What a product costs: the products of its users, counted as often as they occur.
+    pairs = by_product @ np.diff(by_user.indptr).astype(np.int64)
+    block_of = np.cumsum(pairs) // _BLOCK_PAIRS
+    starts = np.flatnonzero(np.diff(block_of, prepend=-1))
+    twins = [np.empty((2, 0), dtype=np.int64)]
+    for start, stop in zip(starts, [*starts[1:], num_products], strict=True):
+        shared = (by_product[start:stop] @ by_user).tocoo()
+        one, other, both = shared.row + start, shared.col, shared.data
+        # A division of whole numbers rounds as the written threshold did: 7 of 10 is .7.
+        alike = both / (num_users[one] + num_users[other] - both) >= threshold
+        alike &= (both >= MIN_SHARED_USERS) & (one < other)
+        twins.append(np.stack([one[alike], other[alike]]))
+    one, other = np.concatenate(twins, axis=1)
+    graph = scipy.sparse.csr_array(
+        (np.ones(len(one), dtype=bool), (one, other)), (num_products, num_products)
+    )
+    return connected_components(graph, directed=False)[1].astype(np.int64)
