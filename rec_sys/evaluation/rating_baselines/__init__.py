@@ -1,0 +1,1 @@
+"""Rating models that any other model has to beat, one a file."""

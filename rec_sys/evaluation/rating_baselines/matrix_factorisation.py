@@ -1,0 +1,137 @@
+"""Tastes and traits from ratings alone."""
+
+import numpy as np
+
+from rec_sys.evaluation.interface import Catalogue, Reviews
+from rec_sys.evaluation.rating_baselines.known_ratings import (
+    as_stars,
+    training_ratings,
+    with_rating,
+)
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.segments import rows_to_pointers, segment_sum
+
+# The squares of so many ratings are held at once (plus those of one user or product).
+_RATINGS_AT_ONCE = 65_536
+
+
+class MatrixFactorisation:
+    """Stars as mean + user bias + product bias + the product of two short vectors.
+
+    Minimises the squared error + ``factor_penalty`` times the squared factors +
+    ``bias_penalty`` times the squared biases by alternating ridge regressions: with the products
+    fixed, each user's vector and bias are one small ridge regression, and the other way round. A
+    person who is new is folded in by the same regression over their history, and so is a known
+    one, so that what counts is the history that is shown.
+
+    Source: Koren, Bell, Volinsky, "Matrix Factorization Techniques for Recommender Systems",
+    2009, equations 4 and 5 and the section on alternating least squares.
+
+    Args:
+        rank: Length of the vectors.
+        factor_penalty: Ridge penalty of the vectors.
+        bias_penalty: Ridge penalty of the biases.
+        sweeps: How often both sides are solved.
+        seed: Seeds the vectors that the first sweep starts from.
+
+    Raises:
+        InputError: Rank or sweeps below 1, or a penalty that is not above 0.
+    """
+
+    name = "matrix factorisation"
+
+    def __init__(
+        self,
+        rank: int = 8,
+        factor_penalty: float = 5.0,
+        bias_penalty: float = 5.0,
+        sweeps: int = 15,
+        seed: int = 0,
+    ) -> None:
+        if rank < 1 or sweeps < 1:
+            raise InputError(f"rank={rank}, sweeps={sweeps}: both must be at least 1")
+        if not (factor_penalty > 0 and bias_penalty > 0):
+            raise InputError(
+                f"factor_penalty={factor_penalty}, bias_penalty={bias_penalty}: must be above 0"
+            )
+        self.rank = rank
+        self.penalties = np.array([factor_penalty] * rank + [bias_penalty])
+        self.sweeps = sweeps
+        self.seed = seed
+
+    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
+        """See `RatingModel`.
+
+        Raises:
+            InputError: No training review has a rating.
+        """
+        rated = training_ratings(train)
+        num_products = catalogue.num_products
+        rating = rated.rating.astype(np.float64)
+        self._mean = rating.mean()
+        by_product = np.argsort(rated.product, kind="stable")
+        rng = np.random.default_rng(self.seed)
+        # Of length about 1, so that the first users' vectors are neither tiny nor huge.
+        start = rng.normal(scale=self.rank**-0.5, size=(num_products, self.rank))
+        self._products = np.hstack([start, np.zeros((num_products, 1))])
+        for _ in range(self.sweeps):
+            users = self._solve(rated.user, rated.product, rating, self._products, rated.num_users)
+            # The products last: one without a rating ends as zero instead of as a random start.
+            self._products = self._solve(
+                rated.product[by_product],
+                rated.user[by_product],
+                rating[by_product],
+                users,
+                num_products,
+            )
+
+    def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
+        """See `RatingModel`."""
+        rated = with_rating(histories)
+        users = self._solve(
+            rated.user,
+            rated.product,
+            rated.rating.astype(np.float64),
+            self._products,
+            rated.num_users,
+        )
+        left, right = users[user], self._products[product]
+        products = np.einsum("td,td->t", left[:, :-1], right[:, :-1])
+        return as_stars(self._mean + left[:, -1] + right[:, -1] + products)
+
+    def _solve(
+        self,
+        own: np.ndarray,
+        other: np.ndarray,
+        rating: np.ndarray,
+        others: np.ndarray,
+        num_own: int,
+    ) -> np.ndarray:
+        """A ridge regression for each row of one side, the other side fixed.
+
+        Args:
+            own: int64 [n], ascending, whose regression the rating belongs to.
+            other: int64 [n], row of `others`.
+            rating: float64 [n].
+            others: float64 [m, rank + 1], vectors, then the bias.
+            num_own: Number of regressions.
+
+        Returns:
+            float64 [num_own, rank + 1]; zero without a rating.
+        """
+        solved = np.zeros((num_own, self.rank + 1))
+        pointers = rows_to_pointers(own, num_own)
+        start = 0
+        while start < num_own:
+            limit = pointers[start] + _RATINGS_AT_ONCE
+            end = max(start + 1, int(np.searchsorted(pointers, limit, side="right")) - 1)
+            rows = slice(pointers[start], pointers[end])
+            segment, known = own[rows] - start, others[other[rows]]
+            rest = rating[rows] - self._mean - known[:, -1]
+            inputs = np.hstack([known[:, :-1], np.ones((len(known), 1))])
+            squares = segment_sum(inputs[:, :, None] * inputs[:, None, :], segment, end - start)
+            sums = segment_sum(inputs * rest[:, None], segment, end - start)
+            systems = squares + np.diag(self.penalties)
+            solved[start:end] = np.linalg.solve(systems, sums[:, :, None])[:, :, 0]
+            start = end
+        return solved
