@@ -1,11 +1,13 @@
 """From files on disk to a clean data set: the one path that all sources share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
@@ -17,7 +19,7 @@ from rec_sys.reviews.readers import read_reviews
 from rec_sys.reviews.records import checked_suffix
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.reviews.table_cache import cache_folder, load_tables, save_tables
-from rec_sys.reviews.tables import DEFAULT_MAX_BROKEN_SHARE
+from rec_sys.reviews.tables import DEFAULT_MAX_BROKEN_SHARE, ReadReport
 
 #: Cleaning options in any form that a config gives them.
 Cleaning = CleaningOptions | Mapping[str, Any] | None
@@ -55,6 +57,21 @@ class ReadingOptions:
         return self
 
 
+@dataclass(frozen=True)
+class ReviewReader:
+    """How a file is read that is no list of reviews.
+
+    Attributes:
+        name: Its name: what another reader made of the same file is not taken from the cache.
+        read: From the file to the raw table and what was found; see `read_reviews`.
+        files: Further files that it reads, by what they hold.
+    """
+
+    name: str
+    read: Callable[[Path], tuple[pd.DataFrame, ReadReport]]
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+
 def load_files(
     reviews_path: str | Path,
     metadata_path: str | Path | None,
@@ -63,6 +80,7 @@ def load_files(
     *,
     cache_dir: str | Path | None = None,
     expected_reviews: int | None = None,
+    reader: ReviewReader | None = None,
 ) -> ReviewData:
     """Reads and cleans a data set, or takes what an earlier run made of the same files.
 
@@ -73,6 +91,7 @@ def load_files(
         cleaning: How to clean.
         cache_dir: Folder that keeps the result; None to keep nothing.
         expected_reviews: Number of records the review file must have; None for any.
+        reader: Reads the file of reviews; None for `read_reviews`.
 
     Raises:
         InputError: A file or an option cannot be used, or nothing is left after cleaning.
@@ -84,22 +103,25 @@ def load_files(
     files = [path for path in (reviews_path, metadata_path) if path]
     for path in files:
         checked_suffix(path)  # before minutes are spent on the other one
+    sources = (reviews_path, metadata_path, reading, cleaning, reader)
     if cache_dir is None:
-        data, num_records = _read_and_clean(reviews_path, metadata_path, reading, cleaning)
+        data, num_records = _read_and_clean(*sources)
         _check_number(reviews_path, num_records, expected_reviews)
         return data
     settings = {
         "has_metadata": metadata_path is not None,
         "reading": asdict(reading),
         "cleaning": asdict(cleaning),
+        "reader": [reader.name, *reader.files] if reader else [],
     }
+    files += reader.files.values() if reader else []
     folder = cache_folder(as_path(cache_dir, "cache_dir"), files, settings)
     if cached := load_tables(folder):
         note(f"{reviews_path}: read and cleaned before, taken from {folder}")
         data, num_records = cached
         _check_number(reviews_path, num_records, expected_reviews)
         return data
-    data, num_records = _read_and_clean(reviews_path, metadata_path, reading, cleaning)
+    data, num_records = _read_and_clean(*sources)
     _check_number(reviews_path, num_records, expected_reviews)
     save_tables(folder, data, num_records)
     return data
@@ -138,6 +160,14 @@ class ReviewSource(ABC):
             InputError: They cannot be had.
         """
 
+    def reader(self) -> ReviewReader | None:
+        """What reads the file of reviews; None for `read_reviews`.
+
+        Raises:
+            InputError: A file that it needs cannot be had.
+        """
+        return None
+
     def load(self) -> ReviewData:
         """Reads and cleans the reviews, or takes what an earlier run made of the same files.
 
@@ -154,6 +184,7 @@ class ReviewSource(ABC):
             cleaning,
             cache_dir=self.cache_dir,
             expected_reviews=self.expected_reviews,
+            reader=self.reader(),
         )
 
 
@@ -173,6 +204,7 @@ def _read_and_clean(
     metadata_path: Path | None,
     reading: ReadingOptions,
     cleaning: CleaningOptions,
+    reader: ReviewReader | None,
 ) -> tuple[ReviewData, int]:
     common = {"max_broken_share": reading.max_broken_share}
     products, steps = None, []
@@ -186,7 +218,10 @@ def _read_and_clean(
         )
         steps = report.as_steps("products")
     note(f"reading {reviews_path}")
-    reviews, report = read_reviews(reviews_path, format=reading.reviews_format, **common)
+    if reader:
+        reviews, report = reader.read(reviews_path)
+    else:
+        reviews, report = read_reviews(reviews_path, format=reading.reviews_format, **common)
     steps += report.as_steps("reviews")
     data = clean_reviews(reviews, products, cleaning)
     data.report[:0] = steps

@@ -132,7 +132,7 @@ def _to_row(
         text and headlines and not as_text(record.get(body))
     )
     return (
-        text_of("review_id") or _content_id(user, product, text, rating, seconds),
+        text_of("review_id") or content_id(user, product, text, rating, seconds),
         user,
         text_of("nickname") or None,
         product or None,
@@ -145,6 +145,6 @@ def _to_row(
     )
 
 
-def _content_id(*content: Any) -> str:
+def content_id(*content: Any) -> str:
     """An id that is the same wherever in a file the review stands."""
     return hashlib.blake2b(repr(content).encode(), digest_size=_REVIEW_ID_BYTES).hexdigest()

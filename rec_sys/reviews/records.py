@@ -64,22 +64,38 @@ def read_records(path: str | Path) -> Iterator[Numbered]:
                 yield from _json_values(chain(head, lines), path)
 
 
+def read_lines(path: str | Path) -> Iterator[str]:
+    """Streams the lines of a text file of any suffix, gzipped or not.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    path = Path(path).expanduser()
+    _require_file(path)
+    with _telling_file(path), _open(path) as file:
+        yield from _decoded(file, path)
+
+
 def checked_suffix(path: Path) -> str:
     """The suffix that tells the kind of file, without ".gz".
 
     Raises:
         InputError: No such file, or of no known kind.
     """
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give a file in it")
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
+    _require_file(path)
     name = path.name.lower().removesuffix(GZIP_SUFFIX)
     suffix = Path(name).suffix
     known = (*JSON_SUFFIXES, CSV_SUFFIX, PARQUET_SUFFIX)
     if suffix not in known:
         raise InputError(f"{path}: unknown kind of file; rename it to end in {', '.join(known)}")
     return suffix
+
+
+def _require_file(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give a file in it")
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
 
 
 @contextmanager

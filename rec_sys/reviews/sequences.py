@@ -1,0 +1,169 @@
+"""Sequences of products without texts, ratings or times become the raw review table."""
+
+import json
+import reprlib
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.reviews.readers import content_id
+from rec_sys.reviews.records import GZIP_SUFFIX, JSON_SUFFIXES, checked_suffix, read_lines
+from rec_sys.reviews.schema import REVIEW_SCHEMA, to_frame
+from rec_sys.reviews.tables import ReadReport
+
+FORMAT_NAME = "sequences"
+#: Files that tell the real ids behind the numbers, beside NAME.inter.json: NAME.user2id, ...
+USER_IDS_SUFFIX = ".user2id"
+PRODUCT_IDS_SUFFIX = ".item2id"
+_SEQUENCES_SUFFIX = ".inter"
+_LAYOUT = 'must be one object, {"user": ["product", "product", ...], ...}'
+
+
+def read_sequences(
+    path: str | Path,
+    *,
+    user_ids_path: str | Path | None = None,
+    product_ids_path: str | Path | None = None,
+) -> tuple[pd.DataFrame, ReadReport]:
+    """Reads a JSON object, gzipped or not, from every user to a list of products, oldest first.
+
+    Such a file was written by a program: whatever is wrong with it is an error, nothing is left
+    out. A product that a user has several times comes out several times.
+
+    Args:
+        path: The file.
+        user_ids_path: File with a line ID<tab>NUMBER for every user: the object has the numbers,
+            the table gets the ids. None if the object has the ids itself.
+        product_ids_path: The same for the products.
+
+    Returns:
+        The table with the columns of `REVIEW_SCHEMA`, user after user in the order of the file:
+        the texts are empty, ratings and times missing. And what reading found.
+
+    Raises:
+        InputError: A file cannot be read or is laid out otherwise. The message names the line or
+            the user and the place in the list.
+    """
+    path = Path(path).expanduser()
+    id_of_user = _Ids(user_ids_path)
+    id_of_product = _Ids(product_ids_path)
+    users: list[str] = []
+    products: list[str] = []
+    named: set[str] = set()
+    num_empty = 0
+    for user, sequence in _sequences(path):
+        where = f"{path}, user {reprlib.repr(user)}"
+        user_id = id_of_user(user, where)
+        if user_id in named:
+            raise InputError(f"{where}: occurs twice; join the two lists")
+        named.add(user_id)
+        if not isinstance(sequence, list):
+            raise InputError(
+                f"{where}: must have a list of products, got {reprlib.repr(sequence)}; "
+                "write [] for none"
+            )
+        places = enumerate(sequence, start=1)
+        products += [id_of_product(product, where, place) for place, product in places]
+        users += [user_id] * len(sequence)
+        num_empty += not sequence
+    if not products:
+        raise InputError(f"{path}: holds no products; {_LAYOUT}")
+    report = ReadReport(str(path), FORMAT_NAME, num_records=len(products))
+    report.notes = [f"ids from {Path(ids.path).name}" for ids in (id_of_user, id_of_product) if ids.path]
+    report.notes += [f"{num_empty} users without products"] * bool(num_empty)
+    return _as_reviews(users, products), report
+
+
+def ids_beside(path: Path, suffix: str) -> Path | None:
+    """The file of ids that belongs to a file of sequences by its name, if there is one.
+
+    Args:
+        path: The sequences, for instance ``Instruments.inter.json.gz``.
+        suffix: `USER_IDS_SUFFIX` or `PRODUCT_IDS_SUFFIX`.
+    """
+    stem = path.name
+    for end in (GZIP_SUFFIX, *JSON_SUFFIXES, _SEQUENCES_SUFFIX):
+        stem = stem.removesuffix(end)
+    named = (path.with_name(stem + suffix + packed) for packed in ("", GZIP_SUFFIX))
+    return next((file for file in named if file.is_file()), None)
+
+
+class _Ids:
+    """Ids of users or products, by their numbers if a file tells them."""
+
+    def __init__(self, path: str | Path | None) -> None:
+        self.path = path
+        self._id_of = None if path is None else _numbered_ids(Path(path).expanduser())
+
+    def __call__(self, value: Any, where: str, place: int | None = None) -> str:
+        # type(), because True is an int too
+        given = str(value) if type(value) is int else value
+        given = given.strip() if isinstance(given, str) else ""
+        if not given:
+            raise InputError(
+                f"{_at(where, place)}: must be a number or a text, got {reprlib.repr(value)}"
+            )
+        if self._id_of is None:
+            # Half a surrogate pair: JSON can say it, UTF-8 cannot.
+            return given if given.isascii() else given.encode("utf-8", "replace").decode()
+        if given not in self._id_of:
+            raise InputError(
+                f"{_at(where, place)}: {reprlib.repr(value)} has no id in {self.path}; give the "
+                "file that belongs to these sequences, with a line ID<tab>NUMBER for each"
+            )
+        return self._id_of[given]
+
+
+def _at(where: str, place: int | None) -> str:
+    return where if place is None else f"{where}, product {place} of the list"
+
+
+def _numbered_ids(path: Path) -> dict[str, str]:
+    """From number to id."""
+    id_of: dict[str, str] = {}
+    known: set[str] = set()
+    for line, text in enumerate(read_lines(path), start=1):
+        if text.isspace():
+            continue
+        fields = text.rsplit(maxsplit=1)
+        if len(fields) < 2:
+            raise InputError(
+                f"{path}, line {line}: must be ID<tab>NUMBER, got {reprlib.repr(text.strip())}"
+            )
+        real_id, number = fields[0].strip(), fields[1]
+        if number in id_of or real_id in known:
+            what = f"number {number}" if number in id_of else f"id {reprlib.repr(real_id)}"
+            raise InputError(f"{path}, line {line}: {what} occurs twice; give each its own")
+        id_of[number] = real_id
+        known.add(real_id)
+    return id_of
+
+
+def _sequences(path: Path) -> tuple[tuple[str, Any], ...]:
+    """Users with what stands beside them, in the order of the file."""
+    if checked_suffix(path) not in JSON_SUFFIXES:
+        raise InputError(f"{path}: sequences are read from JSON; {_LAYOUT}")
+    text = "".join(read_lines(path))
+    try:
+        # Objects become tuples of pairs: told from lists, and a user who occurs twice shows.
+        content = json.loads(text, object_pairs_hook=tuple)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}, line {error.lineno}: not JSON from here on ({error.msg}); repair or fetch "
+            "the file again"
+        ) from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: nested too deeply, or a number too long; {_LAYOUT}") from None
+    if not isinstance(content, tuple):
+        raise InputError(f"{path}: {_LAYOUT}, got {reprlib.repr(content)}")
+    return content
+
+
+def _as_reviews(users: list[str], products: list[str]) -> pd.DataFrame:
+    columns: dict[str, list[Any]] = {name: [None] * len(users) for name in REVIEW_SCHEMA.names}
+    pairs = zip(users, products, strict=True)
+    columns["review_id"] = [content_id(user, product, "", None, None) for user, product in pairs]
+    columns |= {"user_id": users, "product_id": products, "text": [""] * len(users)}
+    return to_frame(columns, REVIEW_SCHEMA)
