@@ -1,4 +1,4 @@
-"""Batches for Lightning: fresh random targets every epoch, the newest reviews in validation."""
+"""Batches for Lightning: fresh random targets every epoch, those of the split in validation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,37 +11,41 @@ from torch.utils.data import DataLoader
 from rec_sys.graph.ego_batch import EgoBatchBuilder
 from rec_sys.graph.product_reviews import ProductReviews
 from rec_sys.graph.review_graph import ReviewGraph
-from rec_sys.graph.split import UserSplit, drawn_targets, newest_targets
+from rec_sys.graph.targets import drawn_targets
+from rec_sys.graph.task import Split, Task
 
 TensorBatch = dict[str, torch.Tensor]
 
 
 class ReviewDataModule(pl.LightningDataModule):
-    """Ego batches of training and held-out users.
+    """Ego batches of the users that train, and of those that are measured.
 
-    What the model may know about a product are the reviews of the training users, without the
-    targets of the batch at hand. Everything random follows from (seed, epoch), so that a resumed
-    training sees what an uninterrupted one would have seen. Needs a `Trainer` with
+    What the model may know about a product are the training reviews, without the targets of the
+    batch at hand. Everything random follows from (seed, epoch), so that a resumed training sees
+    what an uninterrupted one would have seen. Needs a `Trainer` with
     ``reload_dataloaders_every_n_epochs=1``.
+
+    A target without a rating has the rating NaN: that it exists can still be learned.
 
     Args:
         graph: All reviews.
         vectors: The vector store's rows, float [N, D].
-        split: Training and held-out users.
+        split: What trains and what is measured.
         batch_size: Users per batch.
-        target_share: Share of the newest reviews of a held-out user that are predicted.
-        train_target_share: Share of the reviews of a training user that are predicted in an
+        train_target_share: Share of the training reviews of a user that are predicted in an
             epoch, drawn anew each time.
         seed: Seeds the order of the users and the draw of the targets.
+
+    Attributes:
+        train_users: int64, index of the users that have a training edge, ascending.
     """
 
     def __init__(
         self,
         graph: ReviewGraph,
         vectors: np.ndarray,
-        split: UserSplit,
+        split: Split,
         batch_size: int,
-        target_share: float,
         train_target_share: float,
         seed: int,
     ) -> None:
@@ -51,28 +55,35 @@ class ReviewDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.train_target_share = train_target_share
         self.seed = seed
-        # A review without a rating cannot be a rating target; it still is history.
-        self.rated = ~np.isnan(graph.edge_rating)
-        newest = newest_targets(graph, split.validation, target_share)
-        self.validation_target, self.validation_hidden = self._rated_and_hidden(newest)
-        self.product_reviews = ProductReviews.of(graph, vectors, graph.edges_of(split.train))
+        self.train_users = np.unique(graph.edge_user[split.train])
+        self.product_reviews = ProductReviews.of(graph, vectors, np.flatnonzero(split.train))
         self.builder = EgoBatchBuilder(graph, vectors, self.product_reviews)
 
     def train_dataloader(self) -> DataLoader:
-        """Training users in a new order, with newly drawn targets."""
+        """Training users in a new order, with newly drawn targets among their training edges."""
         epoch = self.trainer.current_epoch if self.trainer else 0
         rng = np.random.default_rng((self.seed, epoch))
-        drawn = drawn_targets(self.graph, self.split.train, self.train_target_share, rng)
-        users = rng.permutation(self.split.train)
-        return self._loader(users, *self._rated_and_hidden(drawn))
+        train = self.split.train
+        drawn = drawn_targets(self.graph, self.train_users, self.train_target_share, rng, train)
+        return self._loader(rng.permutation(self.train_users), drawn, hidden=~train)
 
     def val_dataloader(self) -> DataLoader:
-        """Held-out users, their newest reviews as targets."""
-        return self._loader(self.split.validation, self.validation_target, self.validation_hidden)
+        """Everybody with a validation target."""
+        return self._task_loader(self.split.validation)
 
-    def _rated_and_hidden(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        # An unrated target is hidden rather than shown: it may be newer than the history.
-        return chosen & self.rated, chosen & ~self.rated
+    def test_dataloader(self) -> DataLoader:
+        """Everybody with a test target.
+
+        Raises:
+            ValueError: The split has no test.
+        """
+        if self.split.test is None:
+            raise ValueError(f"split {self.split.name} puts nothing aside for a test")
+        return self._task_loader(self.split.test)
+
+    def _task_loader(self, task: Task) -> DataLoader:
+        hidden = ~(task.target | task.history)
+        return self._loader(task.users(self.graph), task.target, hidden)
 
     def _loader(self, users: np.ndarray, target: np.ndarray, hidden: np.ndarray) -> DataLoader:
         def collate(batch: Sequence[int]) -> TensorBatch:

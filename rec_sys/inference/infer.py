@@ -40,6 +40,10 @@ _AT_LEAST = {"k": 1, "batch_size": 1, "show_users": 0, "threads": 0}
 def infer(config: DictConfig) -> list[UserRecommendations]:
     """Recommends to the people of a file, or to those whom training did not see.
 
+    Where the split held out no users (``split=time`` and others), and for other data than the
+    training's, everybody is recommended to. Either way all that is known of a person is used: this
+    is for the next choice, not for measuring.
+
     Args:
         config: Composed from ``config/infer_config.yaml``.
 
@@ -109,6 +113,8 @@ def _people_of(data: ReviewData, user_ids: list[str] | None) -> pd.DataFrame:
     reviews = data.reviews
     if user_ids is None:
         note("other data than the training's: recommending to all its users")
+    elif not user_ids:
+        note("training held out no users: recommending to all users of its data")
     else:
         reviews = reviews[reviews["user_id"].isin(user_ids)].reset_index(drop=True)
         note(f"recommending to the {len(user_ids)} held-out users of the training's data")

@@ -1,10 +1,14 @@
-"""Data and text encoder of a checkpoint, or those that the command names instead."""
+"""Data, split and text encoder of a checkpoint, or those that the command names instead."""
 
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from rec_sys.foundation.build import build
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.splits.description import split_fingerprint
+from rec_sys.graph.task import Split
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder
 
@@ -40,17 +44,51 @@ def load_encoder(trained: "TrainedModel", config: DictConfig) -> TextEncoder:
     return encoder
 
 
+def is_training_data(trained: "TrainedModel", data: ReviewData) -> bool:
+    """Whether a data set is exactly the one that the model was trained with.
+
+    If it is not, an equal id may be another person.
+
+    Args:
+        trained: The model.
+        data: Any data set.
+    """
+    return data.fingerprint == trained.record["data"]["fingerprint"]
+
+
 def held_out_user_ids(trained: "TrainedModel", data: ReviewData) -> list[str] | None:
-    """The users that training did not see.
+    """The users that training did not see and the best epoch was chosen by.
 
     Args:
         trained: The model.
         data: Any data set.
 
     Returns:
-        Their ids; None if it is not exactly the data set of the training: an equal id may then
-        be another person.
+        Their ids; none if the split did not hold out whole users; None if it is not exactly the
+        data set of the training.
     """
-    if data.fingerprint != trained.record["data"]["fingerprint"]:
+    if not is_training_data(trained, data):
         return None
     return trained.record["split"]["validation_user_ids"]
+
+
+def split_as_trained(trained: "TrainedModel", graph: ReviewGraph, config: DictConfig) -> Split:
+    """Splits the training's data set again, as it was split for the training.
+
+    Args:
+        trained: The model.
+        graph: The graph of the data set of the training.
+        config: May have an axis ``split``: the same settings, said by somebody who trusts a class
+            that is no part of rec_sys.
+
+    Raises:
+        InputError: It comes out differently.
+    """
+    split = build(trained.settings(config, "split")).split(graph)
+    if split_fingerprint(split) != trained.record["split"]["fingerprint"]:
+        raise InputError(
+            f"{trained.path}: the split of its training (split={split.name}) comes out differently"
+            " now, so that it is not known which reviews trained it; use the version of rec_sys"
+            " and PyTorch that trained it, or train again"
+        )
+    return split

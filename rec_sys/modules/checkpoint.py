@@ -20,7 +20,7 @@ from rec_sys.text.encoder import TextEncoder
 
 #: Key of a checkpoint under which the run's record stands.
 RECORD_KEY = "rec_sys"
-RECORD_FORMAT = 1
+RECORD_FORMAT = 2
 #: A checkpoint may be anybody's: only classes from here are built because it says so.
 TRUSTED_PACKAGES = ("rec_sys.", "torch_geometric.nn.")
 _WEIGHTS_PREFIX = "model."
@@ -64,9 +64,10 @@ class TrainedModel:
 
         Args:
             config: The config of the command at hand.
-            axis: ``"data"`` or ``"encoder"``; ``{from_checkpoint: true}`` means "as trained".
+            axis: ``"data"``, ``"encoder"`` or ``"split"``; ``{from_checkpoint: true}``, or no such
+                axis, means "as trained".
         """
-        if config[axis].get("from_checkpoint"):
+        if axis not in config or config[axis].get("from_checkpoint"):
             return _trusted(self.record["config"][axis], self.path)
         return config[axis]
 

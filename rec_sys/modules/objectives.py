@@ -28,11 +28,13 @@ class Judgement(NamedTuple):
         loss: The distance of the ratings by the configured loss; the same in all epochs, in
             training and in validation.
         rating: float32 [T], predicted ratings 0...5.
+        judged: How many of the targets `loss` is the mean of; None: all T.
     """
 
     objective: Tensor
     loss: Tensor
     rating: Tensor
+    judged: int | None = None
 
 
 def predicted_rating(cosine: Tensor) -> Tensor:
@@ -68,11 +70,11 @@ class RatingObjective(nn.Module):
         product_embeddings: float32 [P, d], unit length.
         target_user: int64 [T].
         target_product: int64 [T].
-        target_rating: float32 [T], 1...5.
+        target_rating: float32 [T], 1...5, NaN if missing; such a target does not count.
         progress: Share of the training that is done, 0...1.
 
     Returns:
-        See `Judgement`. Without any target everything is 0.
+        See `Judgement`. Without any rated target objective and loss are 0.
 
     Raises:
         InputError: No such loss, or the share is not from 0 to 1.
@@ -99,10 +101,13 @@ class RatingObjective(nn.Module):
         """See the class."""
         users, products = user_embeddings[target_user], product_embeddings[target_product]
         rating = predicted_rating(torch.sum(users * products, dim=1))
-        if not len(rating):  # the mean of nothing would be NaN
+        rated = ~torch.isnan(target_rating)
+        if not rated.any():  # the mean of nothing would be NaN
             nothing = user_embeddings.sum() * 0.0
-            return Judgement(nothing, nothing, rating)
-        loss = self.distance(rating, target_rating)
+            return Judgement(nothing, nothing, rating, judged=0)
+        predicted, true = rating[rated], target_rating[rated]
+        loss = self.distance(predicted, true)
         squares_left = max(0.0, 1 - progress / self.squared_share) if self.squared_share else 0.0
-        squares = F.mse_loss(rating, target_rating)
-        return Judgement(squares_left * squares + (1 - squares_left) * loss, loss, rating)
+        squares = F.mse_loss(predicted, true)
+        objective = squares_left * squares + (1 - squares_left) * loss
+        return Judgement(objective, loss, rating, judged=len(true))

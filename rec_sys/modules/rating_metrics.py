@@ -46,10 +46,12 @@ class RatingMetrics(nn.Module):
 
         Args:
             predicted: float32 [T], stars 0...5.
-            true: float32 [T], stars 1...5.
+            true: float32 [T], stars 1...5; NaN does not count.
         """
-        if not len(true):
+        rated = ~torch.isnan(true)
+        if not rated.any():
             return
+        predicted, true = predicted[rated], true[rated]
         liked = (true > self.liked_above).long()
         for metric in self.decisions.values():
             metric.update((predicted > self.liked_above).long(), liked)

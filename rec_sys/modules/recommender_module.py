@@ -127,10 +127,11 @@ class RecommenderModule(pl.LightningModule):
             true,
             progress=self.current_epoch / self.max_epochs,
         )
-        if len(true):
+        judged = len(true) if judgement.judged is None else judgement.judged
+        if judged:
             # Weighted by targets, so that the epoch's loss is the mean over all targets.
-            self.losses[_metrics(stage)].update(judgement.loss.detach(), weight=len(true))
-            self.metrics[_metrics(stage)].update(judgement.rating.detach(), true)
+            self.losses[_metrics(stage)].update(judgement.loss.detach(), weight=judged)
+        self.metrics[_metrics(stage)].update(judgement.rating.detach(), true)
         return judgement.objective
 
     def _report(self, stage: str) -> dict[str, float]:

@@ -18,20 +18,26 @@ def score_baselines(
     """Predicts the validation targets without reading a word.
 
     Args:
-        datamodule: Knows the targets; statistics come from the training users' ratings only,
-            and the bias of a held-out user from the history that the model sees too.
+        datamodule: Knows the targets; statistics come from the training edges' ratings only, and
+            the bias of a user from the history that the model sees too.
         distance: The loss of the objective.
         liked_above: Ratings above count as liked, in stars.
 
     Returns:
-        For each baseline the loss and the metrics of `RatingMetrics`.
+        For each baseline the loss and the metrics of `RatingMetrics`; NaN if nothing is rated.
     """
-    graph, target = datamodule.graph, datamodule.validation_target
-    bias = RatingBias.of(graph, graph.edges_of(datamodule.split.train))
-    predictions = {
-        MAJORITY: np.full(target.sum(), bias.majority_rating, dtype=np.float32),
-        BIAS: bias.predict(graph, target, datamodule.validation_hidden),
-    }
+    graph, split = datamodule.graph, datamodule.split
+    rated = ~np.isnan(graph.edge_rating)
+    target = split.validation.target & rated
+    if (split.train & rated).any():
+        bias = RatingBias.of(graph, np.flatnonzero(split.train))
+        predictions = {
+            MAJORITY: np.full(target.sum(), bias.majority_rating, dtype=np.float32),
+            BIAS: bias.predict(graph, target, hidden=~split.validation.history),
+        }
+    else:
+        target = np.zeros_like(target)  # nothing to learn a rating from
+        predictions = dict.fromkeys((MAJORITY, BIAS), np.zeros(0, dtype=np.float32))
     true = torch.from_numpy(graph.edge_rating[target])
     rows = {}
     for name, values in predictions.items():

@@ -9,34 +9,36 @@ from omegaconf import DictConfig, OmegaConf
 
 if TYPE_CHECKING:
     from rec_sys.graph.prepare import PreparedReviews
-    from rec_sys.graph.split import UserSplit
+    from rec_sys.graph.task import Split
     from rec_sys.train.tracking import Tracking
 
 #: The axes of the config that decide the result.
-AXES = ("data", "encoder", "model", "objective", "train")
+AXES = ("data", "encoder", "split", "model", "objective", "train")
 _PACKAGES = ("torch", "torch-geometric", "pytorch-lightning", "sentence-transformers", "numpy")
 
 
 def record_of(
-    config: DictConfig, prepared: "PreparedReviews", split: "UserSplit", tracking: "Tracking"
+    config: DictConfig, prepared: "PreparedReviews", split: "Split", tracking: "Tracking"
 ) -> dict[str, Any]:
     """Collects the record of a training, as plain values.
 
     Args:
         config: Composed from ``config/train_config.yaml``.
         prepared: The data set.
-        split: Who trains and who is held out.
+        split: What trains and what is measured.
         tracking: Where the run is tracked.
     """
+    from rec_sys.graph.splits.description import describe_split
     from rec_sys.modules.checkpoint import RECORD_FORMAT
 
+    plain = plain_config(config)
     graph, encoder = prepared.graph, prepared.encoder
     return {
         "format": RECORD_FORMAT,
         "run_name": tracking.run_name,
-        "config": plain_config(config),
+        "config": plain,
         "vector_dim": encoder.dimension,
-        "split": split.to_dict(graph),
+        "split": describe_split(split, graph, plain["split"]),
         "data": {
             "name": tracking.data_name,
             "fingerprint": prepared.data.fingerprint,

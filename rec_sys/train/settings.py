@@ -5,7 +5,6 @@ from omegaconf import DictConfig
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 
-_SHARES = ("validation_share", "target_share", "train_target_share")
 _WHOLE = ("max_epochs", "batch_size", "warmup_epochs", "seed")
 _AT_LEAST = {"max_epochs": 1, "batch_size": 1, "warmup_epochs": 0, "weight_decay": 0, "seed": 0}
 
@@ -16,14 +15,14 @@ def check_settings(train: DictConfig) -> None:
     Raises:
         InputError: Names the first such key and what it may be.
     """
-    for key in (*_SHARES, *_AT_LEAST, "lr", "liked_above"):
+    for key in ("train_target_share", *_AT_LEAST, "lr", "liked_above"):
         kind = int if key in _WHOLE else int | float
         if isinstance(train[key], bool) or not isinstance(train[key], kind):
             what = "a whole number" if key in _WHOLE else "a number"
             raise InputError(f"train.{key}={train[key]}: must be {what}")
-    for key in _SHARES:
-        if not 0 < train[key] < 1:
-            raise InputError(f"train.{key}={train[key]}: must be between 0 and 1")
+    share = train.train_target_share
+    if not 0 < share < 1:
+        raise InputError(f"train.train_target_share={share}: must be between 0 and 1")
     for key, least in _AT_LEAST.items():
         if train[key] < least:
             raise InputError(f"train.{key}={train[key]}: must be at least {least}")

@@ -34,11 +34,11 @@ def show_summary(
         tracking: The MLflow run.
     """
     rows = [
-        ["model, training users", *(best[f"train/{name}"] for name in _COLUMNS)],
-        ["model, held-out users", *(best[f"val/{name}"] for name in _COLUMNS)],
+        ["model, training", *(best[f"train/{name}"] for name in _COLUMNS)],
+        ["model, validation", *(best[f"val/{name}"] for name in _COLUMNS)],
     ]
     rows += [
-        [f"{name}, held-out users", *(values[metric] for metric in _COLUMNS)]
+        [f"{name}, validation", *(values[metric] for metric in _COLUMNS)]
         for name, values in baselines.items()
     ]
     show_table(f"best epoch: {int(best['epoch']) + 1}", ["", *_COLUMNS.values()], rows)

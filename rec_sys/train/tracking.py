@@ -112,7 +112,7 @@ class Tracking:
     def log_inputs(self, record: dict[str, Any], cleaning_report: list[dict[str, Any]]) -> None:
         """Logs parameters, the resolved config, the split and the cleaning report."""
         config = record["config"]
-        axes = ("data", "encoder", "model", "objective", "train", "trainer")
+        axes = ("data", "encoder", "split", "model", "objective", "train", "trainer")
         given = {axis: config[axis] for axis in axes} | {"versions": record["versions"]}
         # A parameter of MLflow can be set once only; whether this is a resumed run is none.
         given["train"] = {k: v for k, v in given["train"].items() if k != "resume"}

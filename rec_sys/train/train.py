@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 
 from rec_sys.foundation.build import build
 from rec_sys.foundation.cli import command
-from rec_sys.foundation.errors import InputError
 
 
 def train(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
@@ -30,6 +29,7 @@ def train(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
     from rec_sys.train.settings import check_settings
 
     check_settings(config.train)
+    splitter = build(config.split)
     source = build(config.data)
     data = source.load()
     show_report(data)
@@ -44,7 +44,7 @@ def train(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
     import pytorch_lightning as pl
 
     from rec_sys.graph.datamodule import ReviewDataModule
-    from rec_sys.graph.split import split_users
+    from rec_sys.graph.splits.checks import check_usable
     from rec_sys.modules.checkpoint import load_trained
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train.baselines import score_baselines
@@ -55,22 +55,16 @@ def train(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
 
     settings = config.train
     pl.seed_everything(settings.seed, verbose=False)
-    split = split_users(prepared.graph, settings.validation_share, settings.seed)
+    split = splitter.split(prepared.graph)
+    check_usable(split, prepared.graph)
     datamodule = ReviewDataModule(
         prepared.graph,
         prepared.vectors,
         split,
         settings.batch_size,
-        settings.target_share,
         settings.train_target_share,
         settings.seed,
     )
-    if not datamodule.validation_target.any():
-        raise InputError(
-            f"none of the {len(split.validation)} held-out users has an older review and a newer"
-            " one with a rating: there is nothing to validate with; use more reviews or raise"
-            " train.validation_share"
-        )
     model = build(config.model, vector_dim=prepared.encoder.dimension)
     tracking = Tracking.start(config.logger, source.name, settings.run_name, interrupted)
     with tracking.told_of_failure():

@@ -16,7 +16,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.graph.prepare import PreparedReviews, prepare_reviews
 from rec_sys.graph.product_reviews import ProductReviews, ReviewSummary
 from rec_sys.graph.rating_features import NUM_RATING_FEATURES
-from rec_sys.modules.as_trained import held_out_user_ids, load_data, load_encoder
+from rec_sys.modules.as_trained import is_training_data, load_data, load_encoder, split_as_trained
 from rec_sys.modules.checkpoint_files import find_checkpoint
 from rec_sys.vector_database.product_statistics import with_statistics
 from rec_sys.vector_database.vectorbase import Vectorbase
@@ -52,7 +52,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     prepared = prepare_reviews(data, encoder, config.paths.cache_dir)
     graph, vectors = prepared.graph, prepared.vectors
 
-    edges = known_edges(trained, prepared)
+    edges = known_edges(trained, prepared, config)
     name_vectors = vectors[graph.product_name_text]
     info_vectors = vectors[graph.product_info_text]
     reviews = ProductReviews.of(graph, vectors, edges).summary()
@@ -77,19 +77,25 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     return vectorbase
 
 
-def known_edges(trained: "TrainedModel", prepared: PreparedReviews) -> np.ndarray:
-    """The reviews that may tell what a product is: all but those of the held-out users.
+def known_edges(
+    trained: "TrainedModel", prepared: PreparedReviews, config: DictConfig
+) -> np.ndarray:
+    """The reviews that may tell what a product is: those that trained the model.
 
     Args:
-        trained: Its record names the held-out users.
-        prepared: The data set; if it is not the training's, nobody is held out.
+        trained: Its record tells how they were split.
+        prepared: The data set; if it is not the training's, all its reviews may be known.
+        config: May have an axis ``split``, see `split_as_trained`.
 
     Returns:
-        int64, edges of the graph.
+        int64, edges of the graph, ascending.
+
+    Raises:
+        InputError: The split of the training cannot be made again.
     """
-    graph = prepared.graph
-    held_out = held_out_user_ids(trained, prepared.data) or []
-    return graph.edges_of(np.flatnonzero(~np.isin(graph.user_ids, held_out)))
+    if not is_training_data(trained, prepared.data):
+        return np.arange(prepared.graph.num_edges)
+    return np.flatnonzero(split_as_trained(trained, prepared.graph, config).train)
 
 
 def embed_products(

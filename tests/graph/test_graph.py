@@ -3,11 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import EgoBatchBuilder
 from rec_sys.graph.product_reviews import ProductReviews
 from rec_sys.graph.segments import segment_sum
-from rec_sys.graph.split import drawn_targets, newest_targets, split_users
+from rec_sys.graph.targets import drawn_targets, newest_targets
 
 
 def builder_of(graph, vectors, edges=None):
@@ -118,29 +117,23 @@ def test_drawn_targets_leave_a_history(seed, share):
     )
     graph.edges_of = lambda users: ReviewGraph.edges_of(graph, users)
     users = np.array([1, 4, 7])
-    target = drawn_targets(graph, users, share, rng)
+    train = rng.random(graph.num_edges) < 0.7
+    train[graph.user_ptr[users]] = True
+    target = drawn_targets(graph, users, share, rng, train)
+    assert not (target & ~train).any()
     per_user = np.add.reduceat(target, graph.user_ptr[:-1])
+    train_degrees = np.add.reduceat(train, graph.user_ptr[:-1])
     for user in range(9):
         if user not in users:
             assert per_user[user] == 0
         else:
-            assert 1 <= per_user[user] <= max(1, degrees[user] - 1)
+            assert 1 <= per_user[user] <= max(1, train_degrees[user] - 1)
 
 
 def test_newest_targets(small_graph):
     graph, _ = small_graph
     target = newest_targets(graph, np.arange(4), share=0.2)
     assert np.flatnonzero(target).tolist() == [2, 6]  # single reviews are never targets
-
-
-def test_split_is_seeded_and_disjoint(small_graph):
-    graph, _ = small_graph
-    one, two = split_users(graph, 0.25, seed=3), split_users(graph, 0.25, seed=3)
-    assert one.validation.tolist() == two.validation.tolist()
-    assert sorted([*one.train, *one.validation]) == [0, 1, 2, 3]
-    assert one.to_dict(graph)["validation_user_ids"] == graph.user_ids[one.validation].tolist()
-    with pytest.raises(InputError, match="validation_share"):
-        split_users(graph, 1.5, seed=3)
 
 
 def test_hetero_data(small_graph):

@@ -10,6 +10,7 @@ from rec_sys.foundation.cli import CONFIG_DIR
 
 
 def small_config(folder: Path, *overrides: str) -> DictConfig:
+    other_split = any(each.startswith("split=") for each in overrides)
     small_shop = ["data.num_users=60", "data.num_products=40"]
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         return compose(
@@ -17,7 +18,7 @@ def small_config(folder: Path, *overrides: str) -> DictConfig:
             [
                 *([] if "data=local" in overrides else small_shop),
                 "train.max_epochs=3",
-                "train.validation_share=0.2",
+                *([] if other_split else ["split.validation_share=0.2"]),
                 "trainer.accelerator=cpu",
                 "trainer.enable_progress_bar=false",
                 f"logger.tracking_uri=sqlite:///{folder}/mlflow.db",

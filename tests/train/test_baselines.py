@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from rec_sys.graph.datamodule import ReviewDataModule
 from rec_sys.graph.rating_bias import RatingBias
-from rec_sys.graph.split import UserSplit
+from rec_sys.graph.task import Split, Task
 from rec_sys.train.baselines import BIAS, MAJORITY, score_baselines
 
 
@@ -42,8 +42,11 @@ def test_no_rating_is_an_error(small_graph):
 
 def test_rows_of_known_values(small_graph):
     graph, vectors = small_graph
-    split = UserSplit(train=np.array([0, 1, 3]), validation=np.array([2]), seed=0)
-    datamodule = ReviewDataModule(graph, vectors, split, 4, 0.2, 0.5, 0)
+    train, target, history = (np.zeros(graph.num_edges, dtype=bool) for _ in range(3))
+    train[[0, 1, 2, 3, 7]] = True  # all but cyd's
+    history[[4, 5]] = target[6] = True
+    split = Split("by hand", train, Task(target, history), None)
+    datamodule = ReviewDataModule(graph, vectors, split, 4, 0.5, 0)
     rows = score_baselines(datamodule, F.l1_loss, 3.0)
     assert set(rows) == {MAJORITY, BIAS}
     # The training users' ratings are 5, 1, 3, 4, 5; cyd's newest has 2 stars.

@@ -41,8 +41,14 @@ def test_the_record_tells_what_later_commands_need(trained_once):
     _, _, objects = trained_once
     record, graph = objects["trained"].record, objects["prepared"].graph
     assert record["config"]["data"]["num_users"] == 60
-    held_out = objects["datamodule"].split.validation
-    assert record["split"]["validation_user_ids"] == graph.user_ids[held_out].tolist()
+    split, told = objects["datamodule"].split, record["split"]
+    held_out = np.unique(graph.edge_user[~split.train])
+    assert len(held_out) == 0.2 * graph.num_users
+    assert told["validation_user_ids"] == graph.user_ids[held_out].tolist()
+    assert (told["name"], told["test_user_ids"], told["test_edges"]) == ("users", [], 0)
+    assert told["settings"]["seed"] == 0 and told["settings"]["validation_share"] == 0.2
+    assert told["train_edges"] == split.train.sum()
+    assert told["validation_edges"] == split.validation.target.sum()
     assert record["data"]["fingerprint"] == objects["prepared"].data.fingerprint
     assert record["encoder"]["dimension"] == record["vector_dim"] == 384
 
@@ -115,7 +121,7 @@ def test_other_choices_train_too(folder, overrides):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.validation_share=1.5", "train.validation_share=1.5: must be between 0 and 1"),
+        ("split.validation_share=1.5", "split.validation_share=1.5: must be between 0 and 1"),
         ("train.batch_size=0", "train.batch_size=0: must be at least 1"),
         ("train.lr=0", "train.lr=0"),
         ("train.max_epochs=abc", "train.max_epochs=abc: must be a whole number"),

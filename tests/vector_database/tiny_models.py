@@ -7,8 +7,11 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from rec_sys.foundation.cli import CONFIG_DIR
+from rec_sys.graph.review_graph import build_review_graph
+from rec_sys.graph.splits.description import describe_split
 from rec_sys.modules import checkpoint as checkpoints
 from rec_sys.reviews.cleaning import clean_reviews
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
@@ -17,7 +20,14 @@ from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to
 checkpoints.TRUSTED_PACKAGES += ("tiny_models.",)
 
 VECTOR_DIM = 8
-HELD_OUT = ["cyd", "dan"]
+SPLIT_CONFIG = {
+    "_target_": "rec_sys.graph.splits.users.HeldOutUsers",
+    "validation_share": 0.4,
+    "test_share": 0.0,
+    "target_share": 0.2,
+    "seed": 0,
+}
+HELD_OUT = ["cyd", "dan"]  # drawn by this seed
 MODEL_CONFIG = {
     "_target_": "rec_sys.modules.graph_model.GraphModel",
     "hidden_dim": 8,
@@ -116,17 +126,20 @@ def tiny_model(seed: int = 0):
 
 def save_checkpoint(folder: Path, seed: int = 0, name: str = "tiny") -> Path:
     encoder = FakeEncoder()
+    data, split = shop(), OmegaConf.create(SPLIT_CONFIG)
+    graph = build_review_graph(data, lambda texts: np.zeros(len(texts), dtype=np.int64))
     record = {
-        "format": 1,
+        "format": checkpoints.RECORD_FORMAT,
         "run_name": name,
         "config": {
             "model": MODEL_CONFIG,
             "data": {"_target_": "tiny_models.Shop"},
             "encoder": {"_target_": "tiny_models.FakeEncoder"},
+            "split": SPLIT_CONFIG,
         },
         "vector_dim": VECTOR_DIM,
-        "split": {"seed": 0, "train_users": 3, "validation_user_ids": HELD_OUT},
-        "data": {"name": "shop", "fingerprint": shop().fingerprint},
+        "split": describe_split(instantiate(split).split(graph), graph, SPLIT_CONFIG),
+        "data": {"name": "shop", "fingerprint": data.fingerprint},
         "encoder": {
             "model_fingerprint": encoder.model_fingerprint,
             "fingerprint": encoder.fingerprint,
