@@ -1,0 +1,123 @@
+"""How good predicted stars are: one row of the rating table."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.modules.rating_metrics import rating_metrics
+
+
+@dataclass(frozen=True)
+class RatingScores:
+    """What was measured of one model on one task.
+
+    Attributes:
+        metrics: Those of `rec_sys.modules.rating_metrics`, and ``macro_f1_tuned``.
+        threshold: Predicted stars above it count as "liked" in ``macro_f1_tuned``.
+        user: int64 [T], whose target it is; targets without a rating do not count.
+        squared_error: float64 [T], stars squared, of each target: for a bootstrap that draws
+            users and compares two models on the same targets.
+    """
+
+    metrics: dict[str, float]
+    threshold: float
+    user: np.ndarray
+    squared_error: np.ndarray
+
+
+def score_ratings(
+    predicted: np.ndarray,
+    true: np.ndarray,
+    user: np.ndarray,
+    liked_above: float,
+    threshold: float,
+) -> RatingScores:
+    """Measures predictions of the test task.
+
+    Args:
+        predicted: float32 [T], stars 0...5.
+        true: float32 [T], stars 1...5; NaN does not count.
+        user: int64 [T].
+        liked_above: True ratings above count as liked, in stars.
+        threshold: What `best_threshold` found on the validation task. A model that is careful and
+            stays near the mean is not punished for where the scale is cut.
+
+    Raises:
+        InputError: No target has a rating.
+        ValueError: A prediction is not finite.
+    """
+    rated = _rated(predicted, true)
+    predicted, true, user = predicted[rated], true[rated], user[rated]
+    metrics = rating_metrics(
+        torch.from_numpy(predicted.astype(np.float32)),
+        torch.from_numpy(true.astype(np.float32)),
+        liked_above,
+    )
+    metrics["macro_f1_tuned"] = macro_f1(predicted > threshold, true > liked_above)
+    squared_error = (predicted.astype(np.float64) - true) ** 2
+    return RatingScores(metrics, threshold, user, squared_error)
+
+
+def macro_f1(answer: np.ndarray, liked: np.ndarray) -> float:
+    """Mean of the F1 of "liked" and "not liked"; one that occurs nowhere does not count.
+
+    Args:
+        answer: bool [T], what the model says.
+        liked: bool [T], the truth.
+    """
+    return float(_macro_f1(answer.sum(), (answer & liked).sum(), len(liked), liked.sum()))
+
+
+def best_threshold(predicted: np.ndarray, true: np.ndarray, liked_above: float) -> float:
+    """The threshold on predicted stars with the best macro-F1, chosen on the validation task.
+
+    Tries one threshold between any two neighbouring predictions, one below all and one above all.
+    Of equally good ones, it takes the one nearest to `liked_above`.
+
+    Args:
+        predicted: float32 [T], stars.
+        true: float32 [T], stars; NaN does not count.
+        liked_above: True ratings above count as liked, in stars.
+
+    Returns:
+        Predicted stars strictly above count as liked.
+
+    Raises:
+        InputError: No target has a rating.
+        ValueError: A prediction is not finite.
+    """
+    rated = _rated(predicted, true)
+    values, place = np.unique(predicted[rated].astype(np.float64), return_inverse=True)
+    liked = true[rated] > liked_above
+    # Those that a threshold after the k-th value calls not liked, for k = 0...number of values.
+    below = np.r_[0, np.cumsum(np.bincount(place))]
+    liked_below = np.r_[0, np.cumsum(np.bincount(place, weights=liked))]
+    number, positives = len(liked), liked.sum()
+    scores = _macro_f1(number - below, positives - liked_below, number, positives)
+    thresholds = np.r_[values[0] - 1, (values[1:] + values[:-1]) / 2, values[-1]]
+    best = np.flatnonzero(np.isclose(scores, scores.max(), rtol=0, atol=1e-12))
+    return float(thresholds[best[np.abs(thresholds[best] - liked_above).argmin()]])
+
+
+def _macro_f1(
+    said: np.ndarray, right: np.ndarray, number: int, positives: np.ndarray
+) -> np.ndarray:
+    """From counts: said "liked", of these right, all targets, liked ones. F1 = 2 TP / (n1 + n2)."""
+    said, right = np.asarray(said, dtype=float), np.asarray(right, dtype=float)
+    rejected, rejected_right = number - said, number - positives - (said - right)
+    totals = np.stack([said + positives, rejected + number - positives])
+    hits = np.stack([2 * right, 2 * rejected_right])
+    exists = totals > 0
+    f1 = np.where(exists, hits / np.where(exists, totals, 1), 0)
+    return f1.sum(axis=0) / exists.sum(axis=0)
+
+
+def _rated(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    if not np.isfinite(predicted).all():
+        raise ValueError("a predicted rating is not finite")
+    rated = ~np.isnan(true)
+    if not rated.any():
+        raise InputError("no target has a rating: nothing to compare predicted stars with")
+    return rated
