@@ -1,0 +1,101 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from rec_sys.evaluation.finding import Finding
+from rec_sys.evaluation.leaderboard import as_markdown, show_leaderboard, write_leaderboard
+from rec_sys.evaluation.result_tables import Column, Interval, Leaderboard, Row, Table
+from rec_sys.evaluation.run_facts import RunFacts
+
+NDCG = Column("ndcg@10", "NDCG@10")
+MAE = Column("mae", "MAE", "lower", 2)
+DIFFERENCE = Column("difference", "against EASE", None)
+
+
+@pytest.fixture
+def board():
+    facts = RunFacts.collect(
+        "demo",
+        "ab12",
+        [0, 1],
+        {"split": {"name": "time"}, "models": ["ease"]},
+        {"fit EASE": 1.25},
+        ("numpy", "no-such-package"),
+    )
+    rows = [
+        Row(
+            "popularity",
+            {"ndcg@10": Interval(0.05, 0.04, 0.06), "mae": np.float32(0.701), "n": np.int64(7)},
+        ),
+        Row("EASE | tuned", {"ndcg@10": Interval(0.11, 0.1, 0.12), "mae": math.nan}),
+        Row(
+            "rec_sys",
+            {
+                "ndcg@10": Interval(0.13, 0.12, 0.14),
+                "mae": 0.699,
+                "difference": Interval(0.02, 0.01, 0.03),
+            },
+            is_ours=True,
+        ),
+    ]
+    columns = [NDCG, MAE, DIFFERENCE, Column("n", "targets", None)]
+    return Leaderboard(
+        facts,
+        [Table("Ranking, time split", columns, rows, "1000 targets.")],
+        [Finding("edges", True, "none shown"), Finding("texts", False, "3 copies")],
+        ["Recall after a year: the data ends before."],
+    )
+
+
+def test_markdown_has_everything(board):
+    lines = as_markdown(board).splitlines()
+    assert "| popularity | 0.0500 [0.0400, 0.0600] | **0.70** | – | 7 |" in lines
+    assert "| EASE \\| tuned | 0.1100 [0.1000, 0.1200] | – | – | – |" in lines
+    assert (
+        "| rec_sys (ours) | **0.1300 [0.1200, 0.1400]** | **0.70** | 0.0200 [0.0100, 0.0300] | – |"
+        in lines
+    )
+    assert "| --- | ---: | ---: | ---: | ---: |" in lines
+    assert "1000 targets." in lines
+    assert "| texts | **failed** | 3 copies |" in lines
+    assert "- Recall after a year: the data ends before." in lines
+    assert "- seeds: 0, 1" in lines and "| fit EASE | 1.2 |" in lines
+    assert "  name: time" in lines
+    assert any("`ab12`" in line for line in lines)
+
+
+def test_files_are_written_and_json_is_strict(board, tmp_path):
+    markdown, path = write_leaderboard(board, tmp_path / "new")
+    assert markdown.read_text() == as_markdown(board)
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    plain = json.loads(path.read_text(), parse_constant=refuse)
+    rows = plain["tables"][0]["rows"]
+    assert rows[1]["metrics"]["mae"] is None
+    assert rows[2]["metrics"]["ndcg@10"] == {"value": 0.13, "low": 0.12, "high": 0.14}
+    assert rows[2]["is_ours"] and plain["findings"][1]["passed"] is False
+    facts = plain["facts"]
+    assert facts["data_checksum"] == "ab12" and facts["config"]["split"]["name"] == "time"
+    assert set(facts["versions"]) == {"python", "numpy"}
+    assert facts["cpu_count"] >= 1 and facts["date"].startswith("20")
+
+
+def test_console_marks_the_best(board, capsys):
+    show_leaderboard(board)
+    printed = capsys.readouterr().out
+    assert "0.1300 [0.1200, 0.1400] *" in printed
+    assert "FAILED" in printed and "not measured: Recall" in printed and "1000 targets." in printed
+
+
+def test_the_best_of_nothing_is_nothing():
+    table = Table("", [NDCG], [Row("a", {}), Row("b", {"ndcg@10": math.nan})])
+    assert table.best_rows(NDCG) == set()
+    assert table.best_rows(DIFFERENCE) == set()
+
+
+def test_no_interval_without_a_value():
+    assert NDCG.text_of(Interval(math.nan, math.nan, math.nan)) == "–"
