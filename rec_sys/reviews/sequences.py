@@ -71,7 +71,9 @@ def read_sequences(
     if not products:
         raise InputError(f"{path}: holds no products; {_LAYOUT}")
     report = ReadReport(str(path), FORMAT_NAME, num_records=len(products))
-    report.notes = [f"ids from {Path(ids.path).name}" for ids in (id_of_user, id_of_product) if ids.path]
+    report.notes = [
+        f"ids from {Path(ids.path).name}" for ids in (id_of_user, id_of_product) if ids.path
+    ]
     report.notes += [f"{num_empty} users without products"] * bool(num_empty)
     return _as_reviews(users, products), report
 

@@ -65,19 +65,19 @@ def twin_groups(users: np.ndarray, products: np.ndarray, threshold: float) -> np
     """Numbers the groups of twins.
 
     Args:
-        users: int64 [N], the user of each review, 0 ... number of users - 1.
+        users: int64 [N > 0], the user of each review, 0 ... number of users - 1.
         products: int64 [N], its product, likewise; every (user, product) once.
         threshold: See `collapse_twins`.
 
     Returns:
         int64 [number of products], equal for twins and only for them.
     """
-    num_products = products.max(initial=-1) + 1
+    num_products = products.max() + 1
     num_users = np.bincount(products, minlength=num_products)
     useful = (num_users >= MIN_SHARED_USERS)[products]
     ones = np.ones(useful.sum(), dtype=np.int32)
     by_product = scipy.sparse.csr_array(
-        (ones, (products[useful], users[useful])), (num_products, users.max(initial=-1) + 1)
+        (ones, (products[useful], users[useful])), (num_products, users.max() + 1)
     )
     by_user = by_product.T.tocsr()
     # What a product costs: the products of its users, counted as often as they occur.
