@@ -8,7 +8,7 @@ import numpy as np
 from rec_sys.foundation.console import note
 from rec_sys.graph.review_graph import ReviewGraph, build_review_graph
 from rec_sys.reviews.schema import ReviewData
-from rec_sys.text.encode import encode_texts, open_store
+from rec_sys.text.encode import encode_texts, open_empty_store, open_store
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.text.vector_store import VectorStore
 
@@ -22,6 +22,8 @@ class PreparedReviews:
         graph: Their graph.
         encoder: The encoder of the texts.
         store: Holds a vector of every text.
+        has_texts: Whether any review or product says anything; if not, nothing was asked of the
+            encoder, not even its precision.
         newly_encoded: How many distinct texts had to be encoded just now.
     """
 
@@ -30,6 +32,7 @@ class PreparedReviews:
     encoder: TextEncoder
     store: VectorStore
     newly_encoded: int
+    has_texts: bool = True
 
     @property
     def vectors(self) -> np.ndarray:
@@ -47,7 +50,11 @@ def prepare_reviews(
         encoder: Encodes what the store does not hold yet.
         cache_dir: The store is below it.
     """
-    store = open_store(cache_dir, encoder)
+    has_texts = _has_texts(data)
+    if has_texts:
+        store = open_store(cache_dir, encoder)
+    else:
+        store = open_empty_store(cache_dir, encoder.dimension)
     newly_encoded = 0
 
     def encode(texts: list[str]) -> np.ndarray:
@@ -57,8 +64,14 @@ def prepare_reviews(
         return encoded.rows
 
     graph = build_review_graph(data, encode)
+    encoded = f"{newly_encoded} texts newly encoded, the others were stored"
     note(
         f"graph: {graph.num_users} users, {graph.num_products} products, {graph.num_edges} reviews;"
-        f" {newly_encoded} texts newly encoded, the others were stored"
+        f" {encoded if has_texts else 'nobody says anything: no text to encode'}"
     )
-    return PreparedReviews(data, graph, encoder, store, newly_encoded)
+    return PreparedReviews(data, graph, encoder, store, newly_encoded, has_texts)
+
+
+def _has_texts(data: ReviewData) -> bool:
+    columns = (data.reviews["text"], *(data.products[name] for name in ("name", "info", "style")))
+    return any((column != "").any() for column in columns)

@@ -30,6 +30,15 @@ def open_store(cache_dir: str | Path, encoder: TextEncoder) -> VectorStore:
     return VectorStore(folder, encoder.fingerprint, encoder.dimension)
 
 
+def open_empty_store(cache_dir: str | Path, dimension: int) -> VectorStore:
+    """The store below `cache_dir` of data without any text: it holds the empty text's vector.
+
+    It needs no encoder, so that none is loaded and measured for nothing.
+    """
+    folder = Path(cache_dir) / "text_vectors" / f"no_texts_{dimension}"
+    return VectorStore(folder, "no texts", dimension)
+
+
 def encode_texts(
     texts: Sequence[str], encoder: TextEncoder, store: VectorStore, show_progress: bool = True
 ) -> EncodedTexts:

@@ -48,8 +48,9 @@ def record_of(
         },
         "encoder": {
             "model_fingerprint": encoder.model_fingerprint,
-            "fingerprint": encoder.fingerprint,
-            "precision": encoder.precision,
+            # Measured on first use, which takes half a minute: not for data without a text.
+            "fingerprint": encoder.fingerprint if prepared.has_texts else None,
+            "precision": encoder.precision if prepared.has_texts else None,
             "dimension": encoder.dimension,
         },
         "mlflow": {"tracking_uri": tracking.uri, "run_id": tracking.run_id},
