@@ -4,10 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rec_sys.evaluation.finding import Finding
 from rec_sys.evaluation.run_facts import RunFacts
+
+if TYPE_CHECKING:
+    from rec_sys.evaluation.bootstrap import Comparison
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,14 @@ class Leaderboard:
     tables: Sequence[Table]
     findings: Sequence[Finding] = ()
     not_measured: Sequence[str] = field(default_factory=list)
+
+
+def against_baseline(comparison: "Comparison") -> dict[str, Cell]:
+    """The cells ``difference`` and ``ratio`` of a model beside the best baseline."""
+    return {
+        "difference": Interval(comparison.difference, *comparison.difference_interval),
+        "ratio": Interval(comparison.ratio, *comparison.ratio_interval),
+    }
 
 
 def _value(cell: Cell) -> float | None:

@@ -4,9 +4,17 @@ import math
 import numpy as np
 import pytest
 
+from rec_sys.evaluation.bootstrap import Comparison
 from rec_sys.evaluation.finding import Finding
 from rec_sys.evaluation.leaderboard import as_markdown, show_leaderboard, write_leaderboard
-from rec_sys.evaluation.result_tables import Column, Interval, Leaderboard, Row, Table
+from rec_sys.evaluation.result_tables import (
+    Column,
+    Interval,
+    Leaderboard,
+    Row,
+    Table,
+    against_baseline,
+)
 from rec_sys.evaluation.run_facts import RunFacts
 
 NDCG = Column("ndcg@10", "NDCG@10")
@@ -99,3 +107,8 @@ def test_the_best_of_nothing_is_nothing():
 
 def test_no_interval_without_a_value():
     assert NDCG.text_of(Interval(math.nan, math.nan, math.nan)) == "–"
+
+
+def test_a_comparison_becomes_two_cells():
+    cells = against_baseline(Comparison(0.02, (0.01, 0.03), 1.2, (1.1, 1.3), 99))
+    assert cells == {"difference": Interval(0.02, 0.01, 0.03), "ratio": Interval(1.2, 1.1, 1.3)}
