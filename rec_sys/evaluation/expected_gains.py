@@ -1,0 +1,133 @@
+"""What a ranking gives on average if products with equal scores stand in random order.
+
+A target with G products above it and E products at its score, itself included, is equally likely
+at each of the positions G + 1 ... G + E. So no metric depends on how products are numbered or how
+a sort breaks ties, and if all scores are equal, each metric is that of a random ranking. All
+values here are exact expectations, not metrics of an expected position.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rec_sys.graph.segments import segment_sum
+
+
+@dataclass(frozen=True)
+class TargetPositions:
+    """Where T targets of n users stand.
+
+    Attributes:
+        user: int64 [T], 0...num_users - 1, in any order.
+        above: int64 [T], number of products with a higher score.
+        tied: int64 [T], number of products with the same score, the target included.
+        num_users: n; everyone has a target.
+    """
+
+    user: np.ndarray
+    above: np.ndarray
+    tied: np.ndarray
+    num_users: int
+
+    @property
+    def count(self) -> np.ndarray:
+        """Number of targets per user, int64 [n]."""
+        return np.bincount(self.user, minlength=self.num_users)
+
+    @property
+    def order_in_tie(self) -> np.ndarray:
+        """Counts the targets of one user with one score from 0, int64 [T]."""
+        order = np.lexsort((self.above, self.user))
+        user, above = self.user[order], self.above[order]
+        first = np.ones(len(order), dtype=bool)
+        first[1:] = (user[1:] != user[:-1]) | (above[1:] != above[:-1])
+        starts = np.flatnonzero(first)
+        result = np.empty(len(order), dtype=np.int64)
+        result[order] = np.arange(len(order)) - starts[np.cumsum(first) - 1]
+        return result
+
+    def per_user(self, values: np.ndarray) -> np.ndarray:
+        """Sums over the targets of each user, float64 [n]."""
+        return segment_sum(values, self.user, self.num_users)
+
+
+def hit_chance(positions: TargetPositions, k: int) -> np.ndarray:
+    """Probability that a target is among the first k, float64 [T]: HR@k if it were the only one."""
+    return np.clip(k - positions.above, 0, positions.tied) / positions.tied
+
+
+def discounted_gain(positions: TargetPositions, k: int) -> np.ndarray:
+    """Expected 1 / log2(1 + position), 0 after k, float64 [T]: NDCG@k if it were the only target.
+
+    Järvelin & Kekäläinen, TOIS 2002, with the usual discount that also counts at position 1.
+    """
+    return _mean_over_tie(positions, np.r_[0, np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
+
+
+def reciprocal_position(positions: TargetPositions) -> np.ndarray:
+    """Expected 1 / position, float64 [T]: the reciprocal rank if it were the only target."""
+    last = int((positions.above + positions.tied).max(initial=0))
+    return _mean_over_tie(positions, np.r_[0, np.cumsum(1 / np.arange(1, last + 1))])
+
+
+def recall(positions: TargetPositions, k: int) -> np.ndarray:
+    """Expected share of a user's targets that are among the first k, float64 [n]."""
+    return positions.per_user(hit_chance(positions, k)) / positions.count
+
+
+def hit_rate(positions: TargetPositions, k: int) -> np.ndarray:
+    """Probability that at least one target of a user is among the first k, float64 [n].
+
+    Of a tie of E products, m of them targets, r = clip(k - G, 0, E) are among the first k. The
+    chance that none is a target is hypergeometric: the product over i = 0...m - 1 of
+    (E - r - i) / (E - i). Different scores do not touch each other, so all ties multiply.
+    """
+    order, tied = positions.order_in_tie, positions.tied
+    shown = np.clip(k - positions.above, 0, tied)
+    missed = np.clip((tied - shown - order) / (tied - order), 0, 1)
+    none = np.ones(positions.num_users)
+    np.multiply.at(none, positions.user, missed)
+    return 1 - none
+
+
+def ndcg(positions: TargetPositions, k: int) -> np.ndarray:
+    """Expected NDCG@k, float64 [n]: the gains of all targets, over those of min(k, targets) hits at
+    the top.
+    """
+    ideal = np.r_[0, np.cumsum(1 / np.log2(np.arange(2, k + 2)))]
+    gains = positions.per_user(discounted_gain(positions, k))
+    return gains / ideal[np.minimum(positions.count, k)]
+
+
+def reciprocal_rank(positions: TargetPositions) -> np.ndarray:
+    """Expected 1 / position of a user's first target, float64 [n]; its mean is the MRR, uncut."""
+    best = np.full(positions.num_users, np.iinfo(np.int64).max)
+    np.minimum.at(best, positions.user, positions.above)
+    first = positions.above == best[positions.user]
+    values = np.zeros(positions.num_users)
+    values[positions.user[first]] = reciprocal_position(positions)[first]
+    # Several targets at the best score: the first of them comes earlier than one alone would.
+    number = np.bincount(positions.user[first], minlength=positions.num_users)
+    size = np.zeros(positions.num_users, dtype=np.int64)
+    size[positions.user[first]] = positions.tied[first]
+    for user in np.flatnonzero(number > 1):
+        values[user] = _first_of_several(best[user], size[user], number[user])
+    return values
+
+
+def _first_of_several(above: int, tied: int, targets: int) -> float:
+    """Expected 1 / position of the first of several targets in a tie.
+
+    It is at place j of the tie with P(1) = m / E, P(j + 1) = P(j) (E - m - j + 1) / (E - j).
+    """
+    place = np.arange(1, tied - targets + 2)
+    steps = (tied - targets - place[:-1] + 1) / (tied - place[:-1])
+    chance = targets / tied * np.r_[1, np.cumprod(steps)]
+    return float((chance / (above + place)).sum())
+
+
+def _mean_over_tie(positions: TargetPositions, sums: np.ndarray) -> np.ndarray:
+    """Mean gain over the positions of each tie; ``sums[i]``: of the first i positions."""
+    last = len(sums) - 1
+    end = np.minimum(positions.above + positions.tied, last)
+    return (sums[end] - sums[np.minimum(positions.above, last)]) / positions.tied
