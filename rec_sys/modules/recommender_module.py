@@ -1,5 +1,6 @@
 """The Lightning module: model, objective and metrics, and how they are trained."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,8 @@ class RecommenderModule(pl.LightningModule):
 
     def _report(self, stage: str) -> dict[str, float]:
         metrics, loss = self.metrics[_metrics(stage)], self.losses[_metrics(stage)]
-        values = {f"{stage}/loss": loss.compute().item()}
+        # Without a judged target (ratings are asked for and there are none) no loss is known.
+        values = {f"{stage}/loss": loss.compute().item() if loss.update_called else math.nan}
         values |= {f"{stage}/{name}": value for name, value in metrics.compute().items()}
         self.log(f"{stage}/loss", values[f"{stage}/loss"], prog_bar=True)
         self.log_dict({name: value for name, value in values.items() if not name.endswith("/loss")})

@@ -47,6 +47,14 @@ def test_held_out_users_and_what_is_written(built, tmp_path, capsys):
     assert "recommendations.jsonl" in printed
 
 
+def test_everybody_where_training_held_out_nobody(built, tmp_path, capsys):
+    split = {"_target_": "rec_sys.graph.splits.leave_one_out.LeaveOneOut"}
+    save_checkpoint(tmp_path / "checkpoint_dir", split_config=split)
+    results = infer(config_of("infer_config", tmp_path))
+    assert [each.user_id for each in results] == ["ann", "bob", "cyd", "dan", "eli"]
+    assert "training held out no users" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -41,6 +41,19 @@ def test_no_target_is_no_loss():
     assert result.objective.item() == 0 and len(result.rating) == 0
 
 
+def test_a_target_without_a_rating_does_not_count():
+    index, objective = torch.arange(3), RatingObjective("l1", 0.5)
+    users, products = USERS.clone().requires_grad_(), PRODUCTS
+    true = torch.tensor([5.0, torch.nan, 1.0])
+    result = objective(users, products, torch.zeros_like(index), index, true, 0.0)
+    assert (result.loss.item(), result.objective.item(), result.judged) == (0.5, 0.5, 2)
+    assert len(result.rating) == 3
+    result.objective.backward()
+    assert users.grad.isfinite().all()
+    result = objective(users, products, torch.zeros_like(index), index, true * torch.nan, 0.0)
+    assert (result.objective.item(), result.judged) == (0, 0)
+
+
 def test_unusable_settings_are_named():
     with pytest.raises(InputError, match="objective.loss=l3: choose from l1, mse, huber"):
         RatingObjective("l3", 0.5)

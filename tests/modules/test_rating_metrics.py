@@ -59,3 +59,10 @@ def test_batches_add_up_and_reset_forgets():
 
 def test_nothing_seen_is_not_a_number():
     assert all(math.isnan(value) for value in RatingMetrics(3.0).compute().values())
+
+
+def test_an_unknown_rating_does_not_count():
+    predicted, true = torch.tensor([4.0, 1.0, 2.0]), torch.tensor([5.0, torch.nan, 1.0])
+    found = rating_metrics(predicted, true, 3.0)
+    assert found == rating_metrics(predicted[[0, 2]], true[[0, 2]], 3.0)
+    assert math.isnan(rating_metrics(predicted, true * torch.nan, 3.0)["mae"])

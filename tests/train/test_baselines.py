@@ -40,6 +40,18 @@ def test_no_rating_is_an_error(small_graph):
         RatingBias.of(graph, np.array([5]))
 
 
+def test_without_a_training_rating_nothing_is_said(small_graph):
+    graph, vectors = small_graph
+    graph.edge_rating[[4, 5]] = np.nan
+    train, target, history = (np.zeros(graph.num_edges, dtype=bool) for _ in range(3))
+    train[[4, 5]] = history[[4, 5]] = target[6] = True
+    datamodule = ReviewDataModule(
+        graph, vectors, Split("by hand", train, Task(target, history), None), 4, 0.5, 0
+    )
+    for row in score_baselines(datamodule, F.l1_loss, 3.0).values():
+        assert np.isnan(list(row.values())).all()
+
+
 def test_rows_of_known_values(small_graph):
     graph, vectors = small_graph
     train, target, history = (np.zeros(graph.num_edges, dtype=bool) for _ in range(3))

@@ -124,9 +124,11 @@ def tiny_model(seed: int = 0):
     return model.eval()
 
 
-def save_checkpoint(folder: Path, seed: int = 0, name: str = "tiny") -> Path:
+def save_checkpoint(
+    folder: Path, seed: int = 0, name: str = "tiny", split_config: dict = SPLIT_CONFIG
+) -> Path:
     encoder = FakeEncoder()
-    data, split = shop(), OmegaConf.create(SPLIT_CONFIG)
+    data, split = shop(), OmegaConf.create(split_config)
     graph = build_review_graph(data, lambda texts: np.zeros(len(texts), dtype=np.int64))
     record = {
         "format": checkpoints.RECORD_FORMAT,
@@ -135,10 +137,10 @@ def save_checkpoint(folder: Path, seed: int = 0, name: str = "tiny") -> Path:
             "model": MODEL_CONFIG,
             "data": {"_target_": "tiny_models.Shop"},
             "encoder": {"_target_": "tiny_models.FakeEncoder"},
-            "split": SPLIT_CONFIG,
+            "split": split_config,
         },
         "vector_dim": VECTOR_DIM,
-        "split": describe_split(instantiate(split).split(graph), graph, SPLIT_CONFIG),
+        "split": describe_split(instantiate(split).split(graph), graph, split_config),
         "data": {"name": "shop", "fingerprint": data.fingerprint},
         "encoder": {
             "model_fingerprint": encoder.model_fingerprint,
