@@ -1,0 +1,62 @@
+import math
+
+import mlflow
+import pytest
+from omegaconf import OmegaConf
+
+from rec_sys.evaluation.leaderboard import write_leaderboard
+from rec_sys.evaluation.mlflow_log import log_evaluation, metric_name, metrics_of
+from rec_sys.evaluation.pictures import draw_metric
+from rec_sys.evaluation.result_tables import Column, Interval, Leaderboard, Row, Table
+from rec_sys.evaluation.run_facts import RunFacts
+
+NDCG = Column("ndcg@10", "NDCG@10")
+
+
+@pytest.fixture
+def board():
+    rows = [
+        Row("user + product bias", {"ndcg@10": Interval(0.1, 0.05, 0.2), "n": 7, "why": "text"}),
+        Row("rec_sys", {"ndcg@10": math.nan, "none": None}, is_ours=True),
+    ]
+    facts = RunFacts.collect("demo", "ab", [0], {"split": {"name": "x" * 600}}, {"fit": 2.0})
+    return Leaderboard(facts, [Table("Ranking, time", [NDCG], rows)])
+
+
+def test_names_are_such_as_mlflow_takes():
+    assert metric_name("ridge on texts (own) + bias: é @10") == "ridge_on_texts_own_bias_at_10"
+    assert metric_name("recall@10") == "recall_at_10"
+
+
+def test_all_numbers_become_metrics(board):
+    name = "Ranking_time/user_product_bias/"
+    assert metrics_of(board) == {
+        "seconds/fit": 2.0,
+        name + "ndcg_at_10": 0.1,
+        name + "ndcg_at_10_low": 0.05,
+        name + "ndcg_at_10_high": 0.2,
+        name + "n": 7.0,
+    }
+
+
+def test_a_run_holds_metrics_files_and_pictures(board, tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    config = OmegaConf.create(
+        {
+            "_target_": "pytorch_lightning.loggers.MLFlowLogger",
+            "experiment_name": "test",
+            "tracking_uri": uri,
+            "artifact_location": str(tmp_path / "artifacts"),
+        }
+    )
+    files = write_leaderboard(board, tmp_path / "out")
+    picture = draw_metric(board.tables[0], NDCG)
+    run_id = log_evaluation(config, board, files, {"ndcg.png": picture}, "evaluation-1")
+    client = mlflow.MlflowClient(uri)
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED" and run.info.run_name == "evaluation-1"
+    assert run.data.metrics == pytest.approx(metrics_of(board))
+    assert run.data.params["data/name"] == "demo"
+    assert run.data.params["config/split/name"].startswith("xxx")
+    names = {artifact.path for artifact in client.list_artifacts(run_id)}
+    assert names == {"leaderboard.md", "leaderboard.json", "ndcg.png"}
