@@ -82,7 +82,7 @@ def evaluate_ranking(
         tied.append(counts[1])
         lists.append(top_lists(scores, ks[-1]))
         for k in ks:
-            shown[k] = shown[k] + exposure(scores, k)
+            shown[k] = shown[k] + exposure(scores, lists[-1], k)
     positions = TargetPositions(
         targets.user, np.concatenate(above), np.concatenate(tied), len(users)
     )
