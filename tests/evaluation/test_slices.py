@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from rec_sys.evaluation.beyond_accuracy import beyond_accuracy
+from rec_sys.evaluation.slices import by_history_length, head_products
+from rec_sys.evaluation.twins import twins_in_history
+from rec_sys.foundation.errors import InputError
+
+from .reviews_of import reviews_of
+
+
+def test_history_lengths():
+    groups = by_history_length(reviews_of([[], [0], [0, 1, 2, 3], [0, 1, 2, 3, 4]]), [0, 1, 5])
+    assert {name: mask.tolist() for name, mask in groups.items()} == {
+        "0": [True, False, False, False],
+        "1-4": [False, True, True, False],
+        "5+": [False, False, False, True],
+    }
+
+
+@pytest.mark.parametrize("starts", [[], [1, 2], [0, 5, 5], [0, 5, 3]])
+def test_groups_that_are_none_are_refused(starts):
+    with pytest.raises(InputError, match="begin with 0"):
+        by_history_length(reviews_of([[0]]), starts)
+
+
+@pytest.mark.parametrize(
+    "popularity, head",
+    [
+        ([1, 5, 2, 2], [False, True, False, False]),  # exactly half
+        ([1, 4, 2, 2], [False, True, True, True]),  # one of two equals would do
+        ([3, 3, 3], [True, True, True]),
+    ],
+)
+def test_the_head_has_half_of_the_reviews(popularity, head):
+    assert head_products(np.array(popularity, dtype=np.float32), 0.5).tolist() == head
+
+
+@pytest.mark.parametrize("share", [0, 1, float("nan")])
+def test_a_head_of_all_or_nothing_is_refused(share):
+    with pytest.raises(InputError, match="between 0 and 1"):
+        head_products(np.ones(3), share)
+
+
+# Products 0 and 1 share four of five reviewers, 2 stands apart.
+TWINS = [[0, 1], [0, 1], [0, 1], [1, 0], [0, 2], [2], [2]]
+
+
+def test_twins_by_hand():
+    histories = reviews_of([[0], [2, 1], [2], [], [0, 1], [5]])
+    targets = reviews_of([[1, 2], [0], [0], [1], [0], [9]])
+    found = twins_in_history(reviews_of(TWINS), histories, targets, 0.8)
+    # The fifth has the target itself in the history: that is no twin. 5 and 9 are not in TWINS.
+    assert found.tolist() == [True, False, True, False, False, False, False]
+    assert not twins_in_history(reviews_of(TWINS), histories, targets, 0.81).any()
+
+
+def test_twins_without_reviews_and_with_a_useless_threshold():
+    nobody, some = reviews_of([]), reviews_of([[0]])
+    assert twins_in_history(nobody, some, some, 0.8).tolist() == [False]
+    with pytest.raises(InputError, match="min_jaccard"):
+        twins_in_history(some, some, some, 0)
+
+
+def test_spread_by_hand():
+    popularity = np.array([10.0, 2, 1, 0])
+    even = beyond_accuracy(np.array([3.0, 3, 3, 3]), popularity)
+    assert even == pytest.approx({"coverage": 1, "gini": 0, "mean_popularity": 13 / 4})
+    one = beyond_accuracy(np.array([0.0, 8, 0, 0]), popularity)
+    assert one == pytest.approx({"coverage": 1 / 4, "gini": 3 / 4, "mean_popularity": 2})
+    rng = np.random.default_rng(0)
+    values = rng.random(30)
+    pairs = np.abs(values[:, None] - values).mean()
+    gini = beyond_accuracy(values, np.ones(30))["gini"]
+    assert gini == pytest.approx(pairs / (2 * values.mean()))
