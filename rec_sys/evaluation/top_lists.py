@@ -14,9 +14,15 @@ def top_lists(scores: np.ndarray, k: int) -> np.ndarray:
         int64 [n, k], best first; -1 where there are not so many. Of equal scores, the product with
         the lower index comes first: only for these lists does the numbering of products matter.
     """
-    size = scores.shape[1]
-    length = min(k, size)
-    edge = np.partition(scores, size - length, axis=1)[:, size - length, None]
+    import torch
+
+    length = min(k, scores.shape[1])
+    # Only the value of the last place, because PyTorch takes any of equal scores. NumPy's partition
+    # needs 30 times as long (1 ms a person) where most of 10,000 scores are 0.
+    best = torch.topk(
+        torch.from_numpy(np.ascontiguousarray(scores)), length, dim=1, sorted=False
+    ).values
+    edge = best.amin(dim=1, keepdim=True).numpy()
     shown = scores >= edge
     # Where the edge cuts through equal scores, those with a higher index do not fit in.
     crowded = np.flatnonzero(shown.sum(axis=1) > length)
