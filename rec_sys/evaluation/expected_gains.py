@@ -91,8 +91,9 @@ def hit_rate(positions: TargetPositions, k: int) -> np.ndarray:
 
 
 def ndcg(positions: TargetPositions, k: int) -> np.ndarray:
-    """Expected NDCG@k, float64 [n]: the gains of all targets, over those of min(k, targets) hits at
-    the top.
+    """Expected NDCG@k of each user, float64 [n].
+
+    The gains of all targets over the ideal ones: min(k, number of targets) hits at the top.
     """
     ideal = np.r_[0, np.cumsum(1 / np.log2(np.arange(2, k + 2)))]
     gains = positions.per_user(discounted_gain(positions, k))

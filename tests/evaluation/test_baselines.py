@@ -50,10 +50,13 @@ def test_scores_are_finite_numbers_of_the_right_shape_for_everyone(fitted):
     assert fitted.score(reviews_of([])).shape == (0, SIZE)
 
 
-def test_an_empty_history_is_shown_what_is_popular(fitted):
-    if isinstance(fitted, RecentPopularity):
-        pytest.skip("is about what is popular now")
-    scores = fitted.score(reviews_of([[]]))[0]
+@pytest.mark.parametrize(
+    "model", [m for m in MODELS if m.name != "recent popularity"], ids=lambda model: model.name
+)
+def test_an_empty_history_is_shown_what_is_popular(model):
+    model = copy.copy(model)
+    model.fit(reviews_of(TRAIN), catalogue_of(SIZE))
+    scores = model.score(reviews_of([[]]))[0]
     popular = np.bincount(np.concatenate(TRAIN).astype(int), minlength=SIZE)
     np.testing.assert_array_equal(
         np.argsort(-scores, kind="stable"), np.argsort(-popular, kind="stable")
