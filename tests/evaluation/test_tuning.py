@@ -92,7 +92,7 @@ def test_a_setting_without_values_is_refused():
 @pytest.mark.parametrize("name", ["ranking_baselines", "ranking_baselines_quick"])
 def test_the_grids_of_the_configuration_can_be_built(name):
     grids = [ModelGrid.of(entry) for entry in OmegaConf.load(CONFIG / f"{name}.yaml")]
-    assert len(grids) == 7
+    assert len(grids) == 8
     for grid in grids:
         assert list(grid.unfitted())
 
