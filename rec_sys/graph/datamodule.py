@@ -8,9 +8,12 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from rec_sys.graph.ego_batch import EgoBatchBuilder
+from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder
+from rec_sys.graph.product_graph import ProductGraph
 from rec_sys.graph.product_reviews import ProductReviews
+from rec_sys.graph.product_sample import ProductSample
 from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.segments import rows_to_pointers
 from rec_sys.graph.targets import drawn_targets
 from rec_sys.graph.task import Split, Task
 
@@ -27,13 +30,19 @@ class ReviewDataModule(pl.LightningDataModule):
 
     A target without a rating has the rating NaN: that it exists can still be learned.
 
+    Beside the arrays of an `EgoBatch`, a batch holds ``product_log_share`` float32 [P], see
+    `ProductSample.log_share`, and outside training ``carried`` float32 [U, products of the graph],
+    the scores of the product graph.
+
     Args:
         graph: All reviews.
         vectors: The vector store's rows, float [N, D].
         split: What trains and what is measured.
+        product_graph: Of the training edges.
         batch_size: Users per batch.
         train_target_share: Share of the training reviews of a user that are predicted in an
             epoch, drawn anew each time.
+        negatives: Products that each batch ranks beside those it shows; all if there are not more.
         seed: Seeds the order of the users and the draw of the targets.
 
     Attributes:
@@ -45,18 +54,22 @@ class ReviewDataModule(pl.LightningDataModule):
         graph: ReviewGraph,
         vectors: np.ndarray,
         split: Split,
+        product_graph: ProductGraph,
         batch_size: int,
         train_target_share: float,
+        negatives: int,
         seed: int,
     ) -> None:
         super().__init__()
         self.graph = graph
         self.split = split
+        self.product_graph = product_graph
         self.batch_size = batch_size
         self.train_target_share = train_target_share
         self.seed = seed
         self.train_users = np.unique(graph.edge_user[split.train])
         self.product_reviews = ProductReviews.of(graph, vectors, np.flatnonzero(split.train))
+        self.sample = ProductSample(self.product_reviews.counts, negatives)
         self.builder = EgoBatchBuilder(graph, vectors, self.product_reviews)
 
     def train_dataloader(self) -> DataLoader:
@@ -65,7 +78,8 @@ class ReviewDataModule(pl.LightningDataModule):
         rng = np.random.default_rng((self.seed, epoch))
         train = self.split.train
         drawn = drawn_targets(self.graph, self.train_users, self.train_target_share, rng, train)
-        return self._loader(rng.permutation(self.train_users), drawn, hidden=~train)
+        users = rng.permutation(self.train_users)
+        return self._loader(users, drawn, ~train, rng, measured=False)
 
     def val_dataloader(self) -> DataLoader:
         """Everybody with a validation target."""
@@ -83,13 +97,33 @@ class ReviewDataModule(pl.LightningDataModule):
 
     def _task_loader(self, task: Task) -> DataLoader:
         hidden = ~(task.target | task.history)
-        return self._loader(task.users(self.graph), task.target, hidden)
+        rng = np.random.default_rng(self.seed)  # the same products in every epoch
+        return self._loader(task.users(self.graph), task.target, hidden, rng, measured=True)
 
-    def _loader(self, users: np.ndarray, target: np.ndarray, hidden: np.ndarray) -> DataLoader:
-        def collate(batch: Sequence[int]) -> TensorBatch:
-            return as_tensors(self.builder.build(np.asarray(batch), target, hidden))
+    def _loader(
+        self,
+        users: np.ndarray,
+        target: np.ndarray,
+        hidden: np.ndarray,
+        rng: np.random.Generator,
+        measured: bool,
+    ) -> DataLoader:
+        def collate(chosen: Sequence[int]) -> TensorBatch:
+            others = self.sample.draw(rng)
+            batch = self.builder.build(np.asarray(chosen), target, hidden, others)
+            shown = batch.edge_index.shape[1] + len(batch.target_user)
+            share = self.sample.log_share(batch.products, shown)
+            tensors = as_tensors(batch) | {"product_log_share": torch.from_numpy(share)}
+            if measured:
+                tensors["carried"] = torch.from_numpy(self._carried(batch))
+            return tensors
 
         return DataLoader(users, batch_size=self.batch_size, collate_fn=collate)
+
+    def _carried(self, batch: EgoBatch) -> np.ndarray:
+        product, user = batch.edge_index
+        pointers = rows_to_pointers(user, len(batch.users))
+        return self.product_graph.score(pointers, batch.products[product], batch.edge_rating)
 
 
 def as_tensors(batch: Any) -> TensorBatch:

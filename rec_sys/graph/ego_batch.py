@@ -10,6 +10,7 @@ from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
 from rec_sys.graph.segments import segment_sum
 
 _SECONDS_PER_DAY = 86_400
+_NO_PRODUCTS = np.empty(0, dtype=np.int64)
 
 #: What the graph model takes, in this order; the exported ONNX model has the same inputs.
 MODEL_INPUTS = (
@@ -23,6 +24,7 @@ MODEL_INPUTS = (
     "edge_attr",
     "edge_rating",
     "edge_age",
+    "edge_step",
 )
 
 
@@ -38,17 +40,18 @@ class EgoBatch:
 
     Attributes:
         user_features: float32 [U, D], mean of the user's history reviews; zero without history.
-        user_rating_features: float32 [U, 2], the user's history ratings, see
+        user_rating_features: float32 [U, 3], the user's history ratings, see
             `rec_sys.graph.rating_features`.
         product_name_features: float32 [P, D].
         product_info_features: float32 [P, D].
         product_review_features: float32 [P, D], mean of the known reviews of the product, the
             batch's targets left out; zero if there are none.
-        product_rating_features: float32 [P, 2], their ratings, likewise.
+        product_rating_features: float32 [P, 3], their ratings, likewise.
         edge_index: int64 [2, E], row 0 the product, row 1 the user, both counted in the batch.
         edge_attr: float32 [E, D], the review.
         edge_rating: float32 [E], 1...5, 0 if missing.
         edge_age: float32 [E], days before the user's newest history review; 0 if unknown.
+        edge_step: float32 [E], how many reviews the same user's history has that are newer.
         target_user: int64 [T], counted in the batch.
         target_product: int64 [T], counted in the batch.
         target_rating: float32 [T].
@@ -66,6 +69,7 @@ class EgoBatch:
     edge_attr: np.ndarray
     edge_rating: np.ndarray
     edge_age: np.ndarray
+    edge_step: np.ndarray
     target_user: np.ndarray
     target_product: np.ndarray
     target_rating: np.ndarray
@@ -91,7 +95,13 @@ class EgoBatchBuilder:
     vectors: np.ndarray
     product_reviews: KnownReviews
 
-    def build(self, users: np.ndarray, target: np.ndarray, hidden: np.ndarray) -> EgoBatch:
+    def build(
+        self,
+        users: np.ndarray,
+        target: np.ndarray,
+        hidden: np.ndarray,
+        others: np.ndarray = _NO_PRODUCTS,
+    ) -> EgoBatch:
         """Builds the batch of some users.
 
         An edge of these users is a target if ``target[edge]``, otherwise hidden if
@@ -101,6 +111,7 @@ class EgoBatchBuilder:
             users: int64 [U], distinct.
             target: bool [E of the graph], the edges to be predicted.
             hidden: bool [E of the graph], edges that are neither shown nor predicted.
+            others: int64, further products to embed, whether or not they occur in an edge.
 
         Raises:
             ValueError: A user occurs twice (one's targets could be the other's history).
@@ -115,8 +126,9 @@ class EgoBatchBuilder:
         targets, history = edges[is_target], edges[is_history]
         history_user = local_user[is_history]
 
-        shown = np.concatenate([history, targets])
-        products, local_product = np.unique(graph.edge_product[shown], return_inverse=True)
+        shown = graph.edge_product[np.concatenate([history, targets])]
+        products = np.union1d(shown, others)
+        local_product = np.searchsorted(products, shown)
         edge_attr = self._vectors(graph.edge_text[history])
         lengths = np.bincount(history_user, minlength=len(users))
         sums = segment_sum(edge_attr, history_user, len(users))
@@ -124,7 +136,9 @@ class EgoBatchBuilder:
         known = self.product_reviews.summary_without(products, graph, self.vectors, targets)
         return EgoBatch(
             user_features=sums / np.maximum(lengths, 1)[:, None].astype(np.float32),
-            user_rating_features=rating_features(*rating_sums(rating, history_user, len(users))),
+            user_rating_features=rating_features(
+                *rating_sums(rating, history_user, len(users)), lengths
+            ),
             product_name_features=self._vectors(graph.product_name_text[products]),
             product_info_features=self._vectors(graph.product_info_text[products]),
             product_review_features=known.texts,
@@ -133,6 +147,9 @@ class EgoBatchBuilder:
             edge_attr=edge_attr,
             edge_rating=np.nan_to_num(rating, nan=0.0),
             edge_age=_age_in_days(graph.edge_time[history], history_user, len(users)),
+            edge_step=(np.cumsum(lengths)[history_user] - 1 - np.arange(len(history))).astype(
+                np.float32
+            ),
             target_user=local_user[is_target].astype(np.int64),
             target_product=local_product[len(history) :].astype(np.int64),
             target_rating=graph.edge_rating[targets],

@@ -18,7 +18,7 @@ class ReviewSummary(NamedTuple):
 
     Attributes:
         texts: float32 [n, D], mean review vector; zero without a review.
-        ratings: float32 [n, 2], see `rec_sys.graph.rating_features`.
+        ratings: float32 [n, 3], see `rec_sys.graph.rating_features`.
     """
 
     texts: np.ndarray
@@ -132,5 +132,5 @@ def _summary(
     means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], 0.0)
     return ReviewSummary(
         means.astype(np.float32),
-        rating_features(np.where(rating_counts > 0, rating_sums, 0.0), rating_counts),
+        rating_features(np.where(rating_counts > 0, rating_sums, 0.0), rating_counts, counts),
     )

@@ -1,4 +1,4 @@
-"""The ratings of a user or a product in two numbers that a network can add up."""
+"""The ratings and reviews of a user or a product in three numbers for a network."""
 
 import numpy as np
 
@@ -8,9 +8,11 @@ from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 MIDDLE_RATING = (MIN_RATING + MAX_RATING) / 2
 HALF_RANGE = (MAX_RATING - MIN_RATING) / 2
 #: Length of a row of rating features.
-NUM_RATING_FEATURES = 2
+NUM_RATING_FEATURES = 3
 # So many imaginary ratings stand against the real ones: a single one does not say much.
 _SHRINKAGE = 5.0
+# log(1 + reviews) of a very popular product: the feature comes out between 0 and about 1.
+_LOG_MANY_REVIEWS = 7.0
 
 
 def rating_sums(
@@ -33,19 +35,22 @@ def rating_sums(
     return sums, np.bincount(segment[known], minlength=num_segments)
 
 
-def rating_features(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def rating_features(sums: np.ndarray, counts: np.ndarray, reviews: np.ndarray) -> np.ndarray:
     """Turns sums into features.
 
     With s the sum, n the number and k imaginary ratings: s/(n+k) and n/(n+k). The mean shrunk
     towards any value m is a linear function of both, s/(n+k) + m·k/(n+k), so that the network
-    finds the m that fits, and no statistic over other ratings is needed.
+    finds the m that fits, and no statistic over other ratings is needed. The third number is the
+    logarithm of the number of reviews: how popular a product, how active a user is.
 
     Args:
         sums: float64 [n], see `rating_sums`.
-        counts: int64 [n].
+        counts: int64 [n], number of ratings.
+        reviews: int64 [n], number of reviews, with and without a rating.
 
     Returns:
-        float32 [n, 2]; zeros without a rating.
+        float32 [n, 3]; zeros without a review.
     """
     total = counts + _SHRINKAGE
-    return np.stack([sums / total, counts / total], axis=1).astype(np.float32)
+    activity = np.log1p(reviews) / _LOG_MANY_REVIEWS
+    return np.stack([sums / total, counts / total, activity], axis=1).astype(np.float32)

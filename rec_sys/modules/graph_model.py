@@ -10,18 +10,31 @@ from torch import Tensor, nn
 from rec_sys.graph.rating_features import NUM_RATING_FEATURES
 from rec_sys.modules.layers import FeatureEncoder, ProductEncoder, ReviewEncoder
 
+# The predicted rating of an average pair, about 4.4 stars, as the angle of its embeddings.
+_AVERAGE_ANGLE = 0.7
+# Length of the part of an embedding that holds what the texts say, beside 1 for the ratings.
+_INITIAL_TASTE = 0.3
+
 
 class Embeddings(NamedTuple):
     """What the model returns; the names of the ONNX model's outputs.
 
+    The cosine of two embeddings is a rating: how much this person would like this product. The
+    inner product of a query and a key ranks: how likely this person turns to this product next.
+    One vector cannot say both: nearly everybody would give most products five stars.
+
     Attributes:
         user_embeddings: float32 [U, hidden_dim], unit length.
         product_embeddings: float32 [P, hidden_dim], unit length.
+        user_queries: float32 [U, hidden_dim + 1].
+        product_keys: float32 [P, hidden_dim + 1]; the last number is the product's own appeal.
         attention: float32 [E, heads], sums to 1 over a user's edges: what carried the embedding.
     """
 
     user_embeddings: Tensor
     product_embeddings: Tensor
+    user_queries: Tensor
+    product_keys: Tensor
     attention: Tensor
 
 
@@ -32,6 +45,11 @@ class GraphModel(nn.Module):
     a product index never lands in a user's row. A product's embedding comes from its own
     features only (its texts and the mean of its reviews), so that a new product needs no
     retraining, and a user without any review gets the embedding of the average newcomer.
+
+    The first two numbers of an embedding are an angle on a circle that the ratings alone decide,
+    user by user and product by product: with a the user's and b the product's, their part of the
+    cosine is cos(c + a + b), the model "user + product bias" on a circle. What reviews and texts
+    say comes on top, in the other dimensions.
 
     Args:
         vector_dim: Size of a text vector (384 for all-MiniLM-L6-v2).
@@ -70,6 +88,17 @@ class GraphModel(nn.Module):
             nn.Linear(user_dim, hidden_dim),
         )
         self.product_head = nn.Linear(hidden_dim, hidden_dim)
+        self.user_angle = nn.Linear(NUM_RATING_FEATURES, 1)
+        self.product_angle = nn.Linear(NUM_RATING_FEATURES, 1)
+        self.taste = nn.Parameter(torch.tensor(_INITIAL_TASTE))
+        self.query_head = nn.Sequential(
+            nn.LayerNorm(user_dim),
+            nn.Dropout(dropout),
+            nn.Linear(user_dim, hidden_dim),
+        )
+        self.key_head = nn.Linear(hidden_dim, hidden_dim + 1)
+        #: How much queries and keys count beside the product graph; chosen after training.
+        self.register_buffer("ranking_share", torch.ones(()))
         self._start_from_text_similarity()
 
     def forward(
@@ -84,20 +113,22 @@ class GraphModel(nn.Module):
         edge_attr: Tensor,
         edge_rating: Tensor,
         edge_age: Tensor,
+        edge_step: Tensor,
     ) -> Embeddings:
         """Embeds the users and products of a batch.
 
         Args:
             user_features: float32 [U, vector_dim].
-            user_rating_features: float32 [U, 2].
+            user_rating_features: float32 [U, 3].
             product_name_features: float32 [P, vector_dim].
             product_info_features: float32 [P, vector_dim].
             product_review_features: float32 [P, vector_dim].
-            product_rating_features: float32 [P, 2].
+            product_rating_features: float32 [P, 3].
             edge_index: int64 [2, E], row 0 products, row 1 users. E may be 0.
             edge_attr: float32 [E, vector_dim].
             edge_rating: float32 [E].
             edge_age: float32 [E].
+            edge_step: float32 [E].
 
         Returns:
             See `Embeddings`. The inputs are described at `rec_sys.graph.ego_batch.EgoBatch`.
@@ -109,13 +140,35 @@ class GraphModel(nn.Module):
             product_rating_features,
         )
         x_user = self.user_encoder(user_features)
-        reviews = self.review_encoder(edge_attr, edge_rating, edge_age)
+        reviews = self.review_encoder(edge_attr, edge_rating, edge_age, edge_step)
         messages, (_, attention) = self.conv(
             (x_product, x_user), edge_index, reviews, return_attention_weights=True
         )
-        user = x_user + self.user_head(torch.cat([messages, x_user, user_rating_features], dim=1))
-        product = x_product + self.product_head(x_product)
-        return Embeddings(F.normalize(user, dim=1), F.normalize(product, dim=1), attention)
+        known = torch.cat([messages, x_user, user_rating_features], dim=1)
+        return Embeddings(
+            self._on_sphere(
+                _AVERAGE_ANGLE + self.user_angle(user_rating_features),
+                x_user + self.user_head(known),
+            ),
+            self._on_sphere(
+                -self.product_angle(product_rating_features),
+                x_product + self.product_head(x_product),
+            ),
+            self._query(known),
+            self.key_head(x_product),
+            attention,
+        )
+
+    def _on_sphere(self, angle: Tensor, taste: Tensor) -> Tensor:
+        """Unit vectors: two numbers from the angle, the others the direction of the taste."""
+        direction = F.normalize(taste[:, 2:], dim=1)
+        return F.normalize(
+            torch.cat([torch.cos(angle), torch.sin(angle), self.taste * direction], dim=1), dim=1
+        )
+
+    def _query(self, known: Tensor) -> Tensor:
+        query = self.query_head(known) / self.embedding_dim**0.5
+        return self.ranking_share * F.pad(query, (0, 1), value=1.0)
 
     def _start_from_text_similarity(self) -> None:
         """Lets the embeddings start as projected texts, so that alike texts start alike.
@@ -129,6 +182,9 @@ class GraphModel(nn.Module):
         for layer in (products.name[0], products.info[0], products.reviews[0]):
             layer.load_state_dict(projection)
         self.review_encoder.text.load_state_dict(projection)
-        for layer in (self.user_head[-1], self.product_head):
+        for layer in (
+            *(self.user_head[-1], self.product_head),
+            *(self.user_angle, self.product_angle, self.query_head[-1]),
+        ):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)

@@ -7,6 +7,8 @@ from rec_sys.graph.rating_features import HALF_RANGE, MIDDLE_RATING, NUM_RATING_
 
 # log(1 + days) of ten years: ages of real histories come out between 0 and about 1.
 _LOG_LONGEST_AGE = 8.2
+# log(1 + reviews) of a long history.
+_LOG_LONGEST_HISTORY = 4.0
 
 
 class FeatureEncoder(nn.Sequential):
@@ -31,7 +33,7 @@ class FeatureEncoder(nn.Sequential):
 
 
 class ReviewEncoder(nn.Module):
-    """A review as an edge: what was written, how it was rated, how long ago.
+    """A review as an edge: what was written, how it was rated, how long ago, how many reviews ago.
 
     Args:
         vector_dim: Size of a text vector.
@@ -42,22 +44,26 @@ class ReviewEncoder(nn.Module):
         - edge_attr: float32 [E, vector_dim], zero for an empty text.
         - edge_rating: float32 [E], 1...5, 0 if missing.
         - edge_age: float32 [E], days.
+        - edge_step: float32 [E], newer reviews of the same user.
         - Output: float32 [E, hidden_dim].
     """
 
     def __init__(self, vector_dim: int, hidden_dim: int, dropout: float) -> None:
         super().__init__()
         self.text = nn.Linear(vector_dim, hidden_dim)
-        # Rating known, its distance from the middle, how extreme it is, and the age.
-        self.context = nn.Linear(4, hidden_dim)
+        # Rating known, its distance from the middle, how extreme it is, the age, the place.
+        self.context = nn.Linear(5, hidden_dim)
         self.finish = nn.Sequential(nn.LayerNorm(hidden_dim), nn.GELU(), nn.Dropout(dropout))
 
-    def forward(self, edge_attr: Tensor, edge_rating: Tensor, edge_age: Tensor) -> Tensor:
+    def forward(
+        self, edge_attr: Tensor, edge_rating: Tensor, edge_age: Tensor, edge_step: Tensor
+    ) -> Tensor:
         """See the class."""
         known = (edge_rating > 0).to(edge_attr.dtype)
         distance = known * (edge_rating - MIDDLE_RATING) / HALF_RANGE
         age = torch.log1p(edge_age) / _LOG_LONGEST_AGE
-        context = torch.stack([known, distance, distance.square(), age], dim=1)
+        place = torch.log1p(edge_step) / _LOG_LONGEST_HISTORY
+        context = torch.stack([known, distance, distance.square(), age, place], dim=1)
         return self.finish(self.text(edge_attr) + self.context(context))
 
 
@@ -76,7 +82,7 @@ class ProductEncoder(nn.Module):
 
     Shape:
         - name, info, reviews: float32 [P, vector_dim].
-        - ratings: float32 [P, 2], hidden together with the reviews.
+        - ratings: float32 [P, 3], hidden together with the reviews.
         - Output: float32 [P, hidden_dim].
     """
 

@@ -8,10 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.modules.graph_model import Embeddings
 from rec_sys.reviews.schema import MAX_RATING
 
 #: Takes predicted and true ratings, returns a scalar.
 Distance = Callable[[Tensor, Tensor], Tensor]
+TensorBatch = dict[str, Tensor]
 
 _LOSSES: dict[str, Distance] = {
     "l1": F.l1_loss,
@@ -28,13 +30,17 @@ class Judgement(NamedTuple):
         loss: The distance of the ratings by the configured loss; the same in all epochs, in
             training and in validation.
         rating: float32 [T], predicted ratings 0...5.
-        judged: How many of the targets `loss` is the mean of; None: all T.
+        judged: How many of the targets `loss` is the mean of.
+        ranking: The ranking loss, the mean of all targets; None if nothing is ranked.
+        measure: What validation compares epochs by: the objective as at the end of the training.
     """
 
     objective: Tensor
     loss: Tensor
     rating: Tensor
-    judged: int | None = None
+    judged: int
+    ranking: Tensor | None
+    measure: Tensor
 
 
 def predicted_rating(cosine: Tensor) -> Tensor:
@@ -57,8 +63,6 @@ class RatingObjective(nn.Module):
     all cosines are 1, the gradient vanishes (d cos x/dx = -sin x): a training that starts with
     L1 ends there and has learned nothing. Squares have their minimum elsewhere.
 
-    A ranking objective takes the same arguments: all embeddings of the batch are at hand.
-
     Args:
         loss: ``"l1"`` (absolute distance), ``"mse"`` (squared) or ``"huber"`` (squared up to one
             star, absolute beyond).
@@ -66,11 +70,9 @@ class RatingObjective(nn.Module):
             configured loss from the start.
 
     Inputs:
-        user_embeddings: float32 [U, d], unit length.
-        product_embeddings: float32 [P, d], unit length.
-        target_user: int64 [T].
-        target_product: int64 [T].
-        target_rating: float32 [T], 1...5, NaN if missing; such a target does not count.
+        embeddings: Of the batch.
+        batch: Its targets: ``target_user`` and ``target_product`` int64 [T], ``target_rating``
+            float32 [T], 1...5, NaN if missing; such a target does not count.
         progress: Share of the training that is done, 0...1.
 
     Returns:
@@ -89,25 +91,93 @@ class RatingObjective(nn.Module):
         self.distance = _LOSSES[loss]
         self.squared_share = squared_share
 
-    def forward(
-        self,
-        user_embeddings: Tensor,
-        product_embeddings: Tensor,
-        target_user: Tensor,
-        target_product: Tensor,
-        target_rating: Tensor,
-        progress: float,
-    ) -> Judgement:
+    def forward(self, embeddings: Embeddings, batch: TensorBatch, progress: float) -> Judgement:
         """See the class."""
-        users, products = user_embeddings[target_user], product_embeddings[target_product]
+        true = batch["target_rating"]
+        users = embeddings.user_embeddings[batch["target_user"]]
+        products = embeddings.product_embeddings[batch["target_product"]]
         rating = predicted_rating(torch.sum(users * products, dim=1))
-        rated = ~torch.isnan(target_rating)
+        rated = ~torch.isnan(true)
         if not rated.any():  # the mean of nothing would be NaN
-            nothing = user_embeddings.sum() * 0.0
-            return Judgement(nothing, nothing, rating, judged=0)
-        predicted, true = rating[rated], target_rating[rated]
+            nothing = embeddings.user_embeddings.sum() * 0.0
+            return Judgement(nothing, nothing, rating, 0, None, nothing)
+        predicted, true = rating[rated], true[rated]
         loss = self.distance(predicted, true)
         squares_left = max(0.0, 1 - progress / self.squared_share) if self.squared_share else 0.0
         squares = F.mse_loss(predicted, true)
         objective = squares_left * squares + (1 - squares_left) * loss
-        return Judgement(objective, loss, rating, judged=len(true))
+        return Judgement(objective, loss, rating, len(true), None, loss)
+
+
+class JointObjective(nn.Module):
+    """Rates and ranks: the distance of the ratings plus a softmax over products.
+
+    The ranking term is the cross entropy of each target among all products of the batch that the
+    user has not in their history; the logit of a pair is the inner product of query and key. If
+    the batch holds a sample of the products, the logarithm of the probability with which each is
+    in the sample is taken off its logit, so that popular products, which are sampled more often,
+    are not punished for it (Bengio & Senecal, "Adaptive Importance Sampling to Accelerate
+    Training of a Neural Probabilistic Language Model", 2008; Yi et al., "Sampling-Bias-Corrected
+    Neural Modeling for Large Corpus Item Recommendations", RecSys 2019).
+
+    Args:
+        loss: See `RatingObjective`.
+        squared_share: See `RatingObjective`.
+        rating_weight: Weight of the rating term; 0 ranks only.
+        ranking_weight: Weight of the ranking term; 0 rates only.
+
+    Inputs:
+        embeddings: Of the batch.
+        batch: As of `RatingObjective`; ``edge_index`` int64 [2, E], the history; and
+            ``product_log_share`` float32 [P], see above, 0 if all products are in the batch.
+        progress: Share of the training that is done, 0...1.
+
+    Returns:
+        See `Judgement`.
+
+    Raises:
+        InputError: As `RatingObjective`, or the weights are negative or both 0.
+    """
+
+    def __init__(
+        self, loss: str, squared_share: float, rating_weight: float, ranking_weight: float
+    ) -> None:
+        super().__init__()
+        if min(rating_weight, ranking_weight) < 0 or not rating_weight + ranking_weight:
+            raise InputError(
+                f"objective.rating_weight={rating_weight}, objective.ranking_weight="
+                f"{ranking_weight}: must be at least 0, and one of them above 0"
+            )
+        self.rating = RatingObjective(loss, squared_share)
+        self.rating_weight = rating_weight
+        self.ranking_weight = ranking_weight
+
+    @property
+    def distance(self) -> Distance:
+        """The distance of two ratings."""
+        return self.rating.distance
+
+    def forward(self, embeddings: Embeddings, batch: TensorBatch, progress: float) -> Judgement:
+        """See the class."""
+        rated = self.rating(embeddings, batch, progress)
+        objective = self.rating_weight * rated.objective
+        measure = self.rating_weight * rated.measure
+        ranking = None
+        if self.ranking_weight:
+            ranking = ranking_loss(embeddings, batch)
+            objective = objective + self.ranking_weight * ranking
+            measure = measure + self.ranking_weight * ranking
+        return rated._replace(objective=objective, measure=measure, ranking=ranking)
+
+
+def ranking_loss(embeddings: Embeddings, batch: TensorBatch) -> Tensor:
+    """Mean cross entropy of the targets, see `JointObjective`; 0 without any."""
+    user, product = batch["target_user"], batch["target_product"]
+    if not len(user):
+        return embeddings.user_queries.sum() * 0.0
+    logits = embeddings.user_queries @ embeddings.product_keys.T - batch["product_log_share"]
+    history_product, history_user = batch["edge_index"]
+    seen = torch.zeros_like(logits, dtype=torch.bool)
+    seen[history_user, history_product] = True
+    logits = logits.masked_fill(seen, -torch.inf)
+    return F.nll_loss(logits.log_softmax(dim=1)[user], product)

@@ -36,6 +36,7 @@ _FREE_AXES: dict[str, dict[int, str]] = {
     "edge_attr": {0: "edges"},
     "edge_rating": {0: "edges"},
     "edge_age": {0: "edges"},
+    "edge_step": {0: "edges"},
 }
 _LARGEST_AXIS = 10**7
 
@@ -168,7 +169,7 @@ def random_inputs(
 
     def ratings(count: int) -> np.ndarray:
         numbers = rng.integers(0, 9, count)
-        return rating_features(numbers * rng.uniform(-1, 1, count), numbers)
+        return rating_features(numbers * rng.uniform(-1, 1, count), numbers, numbers + 1)
 
     return {
         "user_features": vectors(users),
@@ -183,4 +184,5 @@ def random_inputs(
         "edge_attr": vectors(edges),
         "edge_rating": rng.integers(0, 6, edges).astype(np.float32),
         "edge_age": rng.exponential(300, edges).astype(np.float32),
+        "edge_step": rng.integers(0, 30, edges).astype(np.float32),
     }

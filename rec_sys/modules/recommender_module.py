@@ -1,6 +1,7 @@
 """The Lightning module: model, objective and metrics, and how they are trained."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,15 @@ from torchmetrics import MeanMetric
 
 from rec_sys.graph.ego_batch import MODEL_INPUTS
 from rec_sys.modules.checkpoint import RECORD_KEY
+from rec_sys.modules.full_catalogue import embed_products
+from rec_sys.modules.graph_model import Embeddings
+from rec_sys.modules.objectives import Judgement
+from rec_sys.modules.ranking_share import K, ShareSearch
 from rec_sys.modules.rating_metrics import RatingMetrics
 
 TensorBatch = dict[str, Tensor]
 _HISTORY_KEY = "rec_sys_history"
+_SHARE = "model.ranking_share"
 TRAIN, VALIDATION = "train", "val"
 
 
@@ -30,6 +36,7 @@ class RecommenderModule(pl.LightningModule):
             from 1.
         max_epochs: The learning rate falls to zero along a cosine until then.
         liked_above: Ratings above count as liked, in stars.
+        ranking_shares: See `ShareSearch`; the share of the newest epoch is saved with the model.
         seed: With the epoch it seeds dropout, so that a resumed training repeats it.
         record: What a checkpoint tells about its origin; plain values only.
     """
@@ -43,6 +50,7 @@ class RecommenderModule(pl.LightningModule):
         warmup_epochs: int,
         max_epochs: int,
         liked_above: float,
+        ranking_shares: Sequence[float],
         seed: int,
         record: dict[str, Any],
     ) -> None:
@@ -53,6 +61,8 @@ class RecommenderModule(pl.LightningModule):
         self.weight_decay = weight_decay
         self.warmup_epochs = warmup_epochs
         self.max_epochs = max_epochs
+        self.ranking_shares = ranking_shares
+        self.ranking_share = 1.0
         self.seed = seed
         self.record = record
         #: One row per finished epoch: ``epoch`` and every metric of both stages.
@@ -60,8 +70,13 @@ class RecommenderModule(pl.LightningModule):
         self.metrics = nn.ModuleDict(
             {_metrics(stage): RatingMetrics(liked_above) for stage in (TRAIN, VALIDATION)}
         )
-        self.losses = nn.ModuleDict(
-            {_metrics(stage): MeanMetric() for stage in (TRAIN, VALIDATION)}
+        self.means = nn.ModuleDict(
+            {
+                _metrics(stage): nn.ModuleDict(
+                    {"loss": MeanMetric(), "ranking_loss": MeanMetric(), "objective": MeanMetric()}
+                )
+                for stage in (TRAIN, VALIDATION)
+            }
         )
 
     def forward(self, batch: TensorBatch) -> Any:
@@ -70,11 +85,31 @@ class RecommenderModule(pl.LightningModule):
 
     def training_step(self, batch: TensorBatch, batch_index: int) -> Tensor:
         """One step on the targets of a batch of training users."""
-        return self._step(batch, TRAIN)
+        return self._judge(self(batch), batch, TRAIN).objective
+
+    def on_validation_epoch_start(self) -> None:
+        """Embeds all products: people are ranked against the whole catalogue."""
+        data = self.trainer.datamodule
+        graph, vectors = data.graph, data.builder.vectors
+        self.keys = torch.from_numpy(
+            embed_products(
+                self.model,
+                vectors[graph.product_name_text],
+                vectors[graph.product_info_text],
+                data.product_reviews.summary(),
+            ).keys
+        ).to(self.device)
+        self.share_search = ShareSearch(self.ranking_shares)
 
     def validation_step(self, batch: TensorBatch, batch_index: int) -> None:
-        """Measures the targets of a batch of held-out users."""
-        self._step(batch, VALIDATION)
+        """Measures the validation targets of a batch of users."""
+        embeddings = self(batch)
+        self._judge(embeddings, batch, VALIDATION)
+        products = batch["products"]
+        seen = torch.stack([batch["edge_index"][1], products[batch["edge_index"][0]]])
+        target = torch.stack([batch["target_user"], products[batch["target_product"]]])
+        network = embeddings.user_queries @ self.keys.T
+        self.share_search.update(network, batch["carried"], seen, target)
 
     def on_train_batch_start(self, batch: TensorBatch, batch_index: int) -> None:
         """Makes dropout a function of seed, epoch and batch, whatever ran before."""
@@ -84,6 +119,10 @@ class RecommenderModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Reports the epoch's validation metrics."""
         self.validation_values = self._report(VALIDATION)
+        self.ranking_share, ndcg = self.share_search.best()
+        ranking = {f"{VALIDATION}/ndcg{K}": ndcg, "ranking_share": self.ranking_share}
+        self.log_dict(ranking)
+        self.validation_values |= ranking
 
     def on_train_epoch_end(self) -> None:
         """Reports the epoch's training metrics; validation has run before."""
@@ -112,38 +151,43 @@ class RecommenderModule(pl.LightningModule):
         """Adds the record, so that a checkpoint is all that the other commands need."""
         checkpoint[RECORD_KEY] = self.record
         checkpoint[_HISTORY_KEY] = self.history
+        # Training goes on with a share of one; whoever loads the model gets the chosen one.
+        share = checkpoint["state_dict"][_SHARE]
+        checkpoint["state_dict"][_SHARE] = torch.full_like(share, self.ranking_share)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Goes on with the history of the interrupted training."""
         self.history = checkpoint[_HISTORY_KEY]
+        checkpoint["state_dict"][_SHARE] = torch.ones_like(checkpoint["state_dict"][_SHARE])
 
-    def _step(self, batch: TensorBatch, stage: str) -> Tensor:
-        embeddings = self(batch)
+    def _judge(self, embeddings: Embeddings, batch: TensorBatch, stage: str) -> Judgement:
+        progress = self.current_epoch / self.max_epochs
+        judgement: Judgement = self.objective(embeddings, batch, progress)
+        targets = len(batch["target_user"])
+        # Weighted by targets, so that the epoch's value is the mean over all targets.
+        means = self.means[_metrics(stage)]
+        if judgement.judged:
+            means["loss"].update(judgement.loss.detach(), weight=judgement.judged)
+        if targets:
+            means["objective"].update(judgement.measure.detach(), weight=targets)
+            if judgement.ranking is not None:
+                means["ranking_loss"].update(judgement.ranking.detach(), weight=targets)
         true = batch["target_rating"]
-        judgement = self.objective(
-            embeddings.user_embeddings,
-            embeddings.product_embeddings,
-            batch["target_user"],
-            batch["target_product"],
-            true,
-            progress=self.current_epoch / self.max_epochs,
-        )
-        judged = len(true) if judgement.judged is None else judgement.judged
-        if judged:
-            # Weighted by targets, so that the epoch's loss is the mean over all targets.
-            self.losses[_metrics(stage)].update(judgement.loss.detach(), weight=judged)
         self.metrics[_metrics(stage)].update(judgement.rating.detach(), true)
-        return judgement.objective
+        return judgement
 
     def _report(self, stage: str) -> dict[str, float]:
-        metrics, loss = self.metrics[_metrics(stage)], self.losses[_metrics(stage)]
-        # Without a judged target (ratings are asked for and there are none) no loss is known.
-        values = {f"{stage}/loss": loss.compute().item() if loss.update_called else math.nan}
+        metrics, means = self.metrics[_metrics(stage)], self.means[_metrics(stage)]
+        # What was never judged (ratings are asked for and there are none) is not known.
+        values = {
+            f"{stage}/{name}": mean.compute().item() if mean.update_called else math.nan
+            for name, mean in means.items()
+        }
         values |= {f"{stage}/{name}": value for name, value in metrics.compute().items()}
+        for each in (metrics, *means.values()):
+            each.reset()
         self.log(f"{stage}/loss", values[f"{stage}/loss"], prog_bar=True)
         self.log_dict({name: value for name, value in values.items() if not name.endswith("/loss")})
-        metrics.reset()
-        loss.reset()
         return values
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rec_sys.train.tracking import Tracking
 
 #: The axes of the config that decide the result.
-AXES = ("data", "encoder", "split", "model", "objective", "train")
+AXES = ("data", "encoder", "split", "product_graph", "model", "objective", "train")
 _PACKAGES = ("torch", "torch-geometric", "pytorch-lightning", "sentence-transformers", "numpy")
 
 

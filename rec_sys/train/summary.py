@@ -16,6 +16,7 @@ _COLUMNS = {
     "auc": "AUC",
     "mae": "MAE",
     "mse": "MSE",
+    "ndcg10": "NDCG@10",
 }
 
 
@@ -34,11 +35,11 @@ def show_summary(
         tracking: The MLflow run.
     """
     rows = [
-        ["model, training", *(best[f"train/{name}"] for name in _COLUMNS)],
-        ["model, validation", *(best[f"val/{name}"] for name in _COLUMNS)],
+        ["model, training", *(best.get(f"train/{name}") for name in _COLUMNS)],
+        ["model, validation", *(best.get(f"val/{name}") for name in _COLUMNS)],
     ]
     rows += [
-        [f"{name}, validation", *(values[metric] for metric in _COLUMNS)]
+        [f"{name}, validation", *(values.get(metric) for metric in _COLUMNS)]
         for name, values in baselines.items()
     ]
     show_table(f"best epoch: {int(best['epoch']) + 1}", ["", *_COLUMNS.values()], rows)

@@ -18,6 +18,7 @@ from rec_sys.foundation.build import build
 from rec_sys.foundation.errors import InputError
 from rec_sys.train.interrupted import InterruptedTraining
 from rec_sys.train.learning_curves import draw_learning_curves
+from rec_sys.train.record import AXES
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import MLFlowLogger
@@ -112,7 +113,7 @@ class Tracking:
     def log_inputs(self, record: dict[str, Any], cleaning_report: list[dict[str, Any]]) -> None:
         """Logs parameters, the resolved config, the split and the cleaning report."""
         config = record["config"]
-        axes = ("data", "encoder", "split", "model", "objective", "train", "trainer")
+        axes = (*AXES, "trainer")
         given = {axis: config[axis] for axis in axes} | {"versions": record["versions"]}
         # A parameter of MLflow can be set once only; whether this is a resumed run is none.
         given["train"] = {k: v for k, v in given["train"].items() if k != "resume"}

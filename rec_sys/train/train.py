@@ -4,23 +4,31 @@ The whole story is `train`: data, model, trainer, fit, results. Slow libraries a
 their turn comes, so that bad input is reported at once.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from rec_sys.foundation.build import build
 from rec_sys.foundation.cli import command
 
+if TYPE_CHECKING:
+    from rec_sys.graph.prepare import PreparedReviews
 
-def train(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
+
+def train(
+    config: DictConfig, prepared: "PreparedReviews | None" = None
+) -> tuple[dict[str, float], dict[str, Any]]:
     """Trains, tracks and saves a model.
 
     Args:
         config: Composed from ``config/train_config.yaml``.
+        prepared: The reviews, if they are at hand; otherwise they are loaded and encoded.
 
     Returns:
         The metrics of the best epoch and the objects that took part: ``trained`` (the best
-        checkpoint, loaded), ``module``, ``datamodule``, ``prepared``, ``trainer``.
+        checkpoint, loaded), ``catalogue`` (its products, ready to rank and rate), ``module``,
+        ``datamodule``, ``split``, ``prepared``, ``trainer``.
 
     Raises:
         InputError: Something in the settings or the data cannot be used.
@@ -30,8 +38,9 @@ def train(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
 
     check_settings(config.train)
     splitter = build(config.split)
+    graph_builder = build(config.product_graph)
     source = build(config.data)
-    data = source.load()
+    data = prepared.data if prepared else source.load()
     show_report(data)
 
     from rec_sys.graph.prepare import prepare_reviews
@@ -39,30 +48,35 @@ def train(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
 
     interrupted = interrupted_training(config, data)
     objective = build(config.objective)
-    prepared = prepare_reviews(data, build(config.encoder), config.paths.cache_dir)
+    prepared = prepared or prepare_reviews(data, build(config.encoder), config.paths.cache_dir)
+    graph, vectors = prepared.graph, prepared.vectors
 
     import pytorch_lightning as pl
 
     from rec_sys.graph.datamodule import ReviewDataModule
     from rec_sys.graph.splits.checks import check_usable
     from rec_sys.modules.checkpoint import load_trained
+    from rec_sys.modules.full_catalogue import FullCatalogue
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train.baselines import score_baselines
     from rec_sys.train.record import record_of
     from rec_sys.train.summary import show_summary
     from rec_sys.train.tracking import Tracking
-    from rec_sys.train.trainer import build_trainer, fit
+    from rec_sys.train.trainer import MONITOR, build_trainer, fit
 
     settings = config.train
     pl.seed_everything(settings.seed, verbose=False)
-    split = splitter.split(prepared.graph)
-    check_usable(split, prepared.graph)
+    split = splitter.split(graph)
+    check_usable(split, graph)
+    product_graph = graph_builder.build(graph, vectors, np.flatnonzero(split.train))
     datamodule = ReviewDataModule(
-        prepared.graph,
-        prepared.vectors,
+        graph,
+        vectors,
         split,
+        product_graph,
         settings.batch_size,
         settings.train_target_share,
+        settings.negatives,
         settings.seed,
     )
     model = build(config.model, vector_dim=prepared.encoder.dimension)
@@ -77,6 +91,7 @@ def train(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
             warmup_epochs=settings.warmup_epochs,
             max_epochs=settings.max_epochs,
             liked_above=settings.liked_above,
+            ranking_shares=settings.ranking_shares,
             seed=settings.seed,
             record=record,
         )
@@ -85,15 +100,19 @@ def train(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
         trainer, checkpoints = build_trainer(config, tracking)
         fit(trainer, module, datamodule, interrupted)
 
-        best = min(module.history, key=lambda epoch: epoch["val/loss"])
+        best = min(module.history, key=lambda epoch: epoch[MONITOR])
         trained = load_trained(checkpoints.best)
+        known = datamodule.product_reviews.summary()
+        catalogue = FullCatalogue.of(trained.model, graph, vectors, known, product_graph)
         baselines = score_baselines(datamodule, objective.distance, settings.liked_above)
         show_summary(best, baselines, checkpoints.best, tracking)
         tracking.log_results(trained, module.history, best, baselines)
     return best, {
         "trained": trained,
+        "catalogue": catalogue,
         "module": module,
         "datamodule": datamodule,
+        "split": split,
         "prepared": prepared,
         "trainer": trainer,
     }

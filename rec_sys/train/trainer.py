@@ -16,7 +16,7 @@ from rec_sys.modules.recommender_module import RecommenderModule
 from rec_sys.train.interrupted import InterruptedTraining
 from rec_sys.train.tracking import Tracking
 
-MONITOR = "val/loss"
+MONITOR = "val/objective"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Checkpoints:
     """Where a training leaves its state.
 
     Attributes:
-        best: The epoch with the lowest validation loss.
+        best: The epoch with the lowest objective in validation.
         last: The newest epoch.
     """
 

@@ -1,0 +1,155 @@
+"""All products embedded at once, and people ranked and rated against all of them."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from rec_sys.graph.ego_batch import MODEL_INPUTS, EgoBatchBuilder
+from rec_sys.graph.product_graph import ProductGraph
+from rec_sys.graph.product_reviews import FixedReviews, ReviewSummary
+from rec_sys.graph.rating_features import NUM_RATING_FEATURES
+from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.modules.graph_model import GraphModel
+from rec_sys.modules.objectives import predicted_rating
+
+DEFAULT_CHUNK_SIZE = 8192
+_USERS_AT_ONCE = 256
+
+
+class ProductEmbeddings(NamedTuple):
+    """The product side of a model, see `rec_sys.modules.graph_model.Embeddings`.
+
+    Attributes:
+        embeddings: float32 [P, d], unit length.
+        keys: float32 [P, d + 1].
+    """
+
+    embeddings: np.ndarray
+    keys: np.ndarray
+
+
+def embed_products(
+    model: GraphModel,
+    name_vectors: np.ndarray,
+    info_vectors: np.ndarray,
+    reviews: ReviewSummary,
+    chunk_size: int = DEFAULT_CHUNK_SIZE,
+    show_progress: bool = False,
+) -> ProductEmbeddings:
+    """Runs the product side of a model, chunk by chunk.
+
+    Args:
+        model: In evaluation mode.
+        name_vectors: float [P, D].
+        info_vectors: float [P, D].
+        reviews: Of the same P products.
+        chunk_size: Products at once.
+        show_progress: Shows a progress bar.
+    """
+    device = model.ranking_share.device
+    sources = (name_vectors, info_vectors, *reviews)
+    num_products, vector_dim = name_vectors.shape
+    embeddings = np.empty((num_products, model.embedding_dim), dtype=np.float32)
+    keys = np.empty((num_products, model.embedding_dim + 1), dtype=np.float32)
+    # Products do not depend on users: a graph without any user or review will do.
+    no_users = torch.zeros(0, vector_dim), torch.zeros(0, NUM_RATING_FEATURES)
+    no_edges = (
+        torch.zeros(2, 0, dtype=torch.int64),
+        *(torch.zeros(0, vector_dim), torch.zeros(0), torch.zeros(0), torch.zeros(0)),
+    )
+    with (
+        torch.inference_mode(),
+        tqdm(
+            total=num_products, desc="embedding products", unit="product", disable=not show_progress
+        ) as progress,
+    ):
+        for start in range(0, num_products, chunk_size):
+            chunk = slice(start, start + chunk_size)
+            features = [torch.from_numpy(each[chunk].astype(np.float32)) for each in sources]
+            inputs = (each.to(device) for each in (*no_users, *features, *no_edges))
+            output = model(*inputs)
+            embeddings[chunk] = output.product_embeddings.cpu().numpy()
+            keys[chunk] = output.product_keys.cpu().numpy()
+            progress.update(len(features[0]))
+    return ProductEmbeddings(embeddings, keys)
+
+
+@dataclass(frozen=True)
+class FullCatalogue:
+    """Everything that is needed to rank all products for people given by their reviews.
+
+    Attributes:
+        model: In evaluation mode.
+        vectors: The vector store's rows, float [N, D].
+        reviews: What may be known about the products.
+        product_graph: Between the products.
+        products: The product side of the model.
+    """
+
+    model: GraphModel
+    vectors: np.ndarray
+    reviews: ReviewSummary
+    product_graph: ProductGraph
+    products: ProductEmbeddings
+
+    @classmethod
+    def of(
+        cls,
+        model: GraphModel,
+        graph: ReviewGraph,
+        vectors: np.ndarray,
+        reviews: ReviewSummary,
+        product_graph: ProductGraph,
+    ) -> "FullCatalogue":
+        """Embeds the products of a graph."""
+        products = embed_products(
+            model.eval(),
+            vectors[graph.product_name_text],
+            vectors[graph.product_info_text],
+            reviews,
+        )
+        return cls(model, vectors, reviews, product_graph, products)
+
+    def score(self, history: ReviewGraph) -> np.ndarray:
+        """Ranks: float32 [U, P], higher is better; what was reviewed is not left out.
+
+        Args:
+            history: The known reviews of U people, over the products of the catalogue.
+        """
+        scores = self.product_graph.score(
+            history.user_ptr, history.edge_product, history.edge_rating
+        )
+        for start, _, queries in self._users(history):
+            scores[start : start + len(queries)] += queries @ self.products.keys.T
+        return scores
+
+    def rate(self, history: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
+        """Predicts stars 0...5, float32 [T].
+
+        Args:
+            history: As of `score`.
+            user: int64 [T], index in `history`.
+            product: int64 [T].
+        """
+        users = np.concatenate(
+            [np.empty((0, self.model.embedding_dim), np.float32)]
+            + [embeddings for _, embeddings, _ in self._users(history)]
+        )
+        return predicted_rating(np.sum(users[user] * self.products.embeddings[product], axis=1))
+
+    def _users(self, history: ReviewGraph):
+        """The user side, block by block: first user, embeddings, queries."""
+        builder = EgoBatchBuilder(history, self.vectors, FixedReviews(self.reviews))
+        nothing = np.zeros(history.num_edges, dtype=bool)
+        device = self.model.ranking_share.device
+        for start in range(0, history.num_users, _USERS_AT_ONCE):
+            users = np.arange(start, min(start + _USERS_AT_ONCE, history.num_users))
+            inputs = builder.build(users, nothing, nothing).model_inputs()
+            with torch.inference_mode():
+                outputs = self.model(
+                    *(torch.from_numpy(inputs[name]).to(device) for name in MODEL_INPUTS)
+                )
+            yield start, outputs.user_embeddings.cpu().numpy(), outputs.user_queries.cpu().numpy()

@@ -1,0 +1,74 @@
+"""How much the network counts beside the product graph: chosen on validation, not learned."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rec_sys.foundation.errors import InputError
+
+#: Products in a list, the k of NDCG@k.
+K = 10
+
+
+class ShareSearch:
+    """Tries some shares of the network's scores on the validation targets.
+
+    The ranking score is ``share * network + graph``. The best share is the one with the highest
+    NDCG@10 among all products (the history left out, equal scores counted by their mean rank);
+    of those that are not worse by more than one standard error of the difference, the smallest is
+    taken, as Breiman et al. ("Classification and Regression Trees", 1984) choose the simplest
+    tree: with few people the highest value is mostly luck.
+
+    Args:
+        shares: Above 0, in any order.
+
+    Raises:
+        InputError: There is no share, or one is not above 0.
+    """
+
+    def __init__(self, shares: Sequence[float]) -> None:
+        if not len(shares) or min(shares) <= 0:
+            raise InputError(f"train.ranking_shares={list(shares)}: numbers above 0 are needed")
+        self.shares = sorted(float(share) for share in shares)
+        self._ndcg: list[Tensor] = []
+
+    def update(self, network: Tensor, graph: Tensor, seen: Tensor, target: Tensor) -> None:
+        """Adds some people.
+
+        Args:
+            network: float32 [U, P], inner products of queries and keys.
+            graph: float32 [U, P], what the product graph carries.
+            seen: int64 [2, n], pairs of user and product that are left out.
+            target: int64 [2, T], pairs of user and product; those without any are not counted.
+        """
+        user, product = target
+        if not len(user):
+            return
+        hits = torch.arange(K, device=network.device)
+        discount = 1 / torch.log2(hits + 2.0)
+        counts = torch.bincount(user, minlength=len(network))
+        ideal = torch.cumsum(discount, 0)[counts.clamp(1, K) - 1]
+        columns = []
+        for share in self.shares:
+            scores = share * network + graph
+            scores[seen[0], seen[1]] = -torch.inf
+            own = scores[user, product][:, None]
+            rows = scores[user]
+            rank = (rows > own).sum(1) + ((rows == own).sum(1) - 1) / 2
+            gain = torch.where(rank < K, 1 / torch.log2(rank + 2), 0.0)
+            sums = torch.zeros(len(network), device=network.device).index_add(0, user, gain)
+            columns.append((sums / ideal)[counts > 0])
+        self._ndcg.append(torch.stack(columns, dim=1).cpu())
+
+    def best(self) -> tuple[float, float]:
+        """The chosen share and its NDCG@10; the smallest share and NaN without any target."""
+        if not self._ndcg:
+            return self.shares[0], float("nan")
+        ndcg = torch.cat(self._ndcg).double()
+        means = ndcg.mean(dim=0)
+        highest = ndcg[:, int(means.argmax())]
+        behind = highest[:, None] - ndcg
+        error = behind.std(dim=0, unbiased=False) / len(ndcg) ** 0.5
+        chosen = int(torch.nonzero(behind.mean(dim=0) <= error)[0])
+        return self.shares[chosen], float(means[chosen])
