@@ -6,7 +6,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.evaluation.ablations import load_ablations
-from rec_sys.evaluation.jobs import Job, Ours, RankingBaseline, RatingBaseline
+from rec_sys.evaluation.baseline_jobs import RankingBaseline, RatingBaseline
+from rec_sys.evaluation.jobs import Job
+from rec_sys.evaluation.our_job import Ours
 from rec_sys.evaluation.stage import check_split_name
 from rec_sys.evaluation.tuning import ModelGrid
 from rec_sys.foundation.cli import CONFIG_DIR

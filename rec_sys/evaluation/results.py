@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rec_sys.evaluation.baseline_jobs import RankingBaseline, RatingBaseline
 from rec_sys.evaluation.bootstrap import Comparison, average_over_seeds, paired_bootstrap
-from rec_sys.evaluation.jobs import Job, Ours, RankingBaseline, RatingBaseline
+from rec_sys.evaluation.jobs import Job
 from rec_sys.evaluation.measured import Measured
+from rec_sys.evaluation.our_job import Ours
 from rec_sys.evaluation.ranking_metrics import RankingResult
 from rec_sys.evaluation.rating_scores import RatingScores
 from rec_sys.evaluation.stage import Stage

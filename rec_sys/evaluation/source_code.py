@@ -18,7 +18,8 @@ _PARTS = {
         *_MEASURING,
     ),
     "ours": (
-        *("evaluation/our_model.py", "evaluation/ablations.py", "graph", "modules", "train"),
+        *("evaluation/our_model.py", "evaluation/our_job.py", "evaluation/our_audit.py"),
+        *("evaluation/ablations.py", "graph", "modules", "train"),
         *_MEASURING,
     ),
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.evaluation.interface import Catalogue, Reviews
 from rec_sys.evaluation.overrides import load_choice, with_overrides
@@ -124,6 +124,7 @@ def build_stage(config: DictConfig, graph: ReviewGraph, name: str, seed: int) ->
     lengths = list(config.evaluation.history_lengths)
     if name == _NEW_USERS:
         own.split.history_length = lengths[0]
+    own.paths = OmegaConf.to_container(own.paths, resolve=True)
     del own.evaluation  # for the training it does not exist
     split = build(own.split).split(graph)
     check_usable(split, graph)

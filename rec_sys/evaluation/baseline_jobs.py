@@ -1,0 +1,104 @@
+"""The models without a network, tuned on the validation and measured on the tests."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rec_sys.evaluation.jobs import Circumstances
+from rec_sys.evaluation.measured import Measured
+from rec_sys.evaluation.rating_tuning import tune_ratings
+from rec_sys.evaluation.source_code import code_fingerprint
+from rec_sys.evaluation.stage import Questions, Stage, catalogue_of
+from rec_sys.evaluation.tuning import ModelGrid, tune
+
+
+@dataclass(frozen=True)
+class RankingBaseline:
+    """A model without a network that ranks, tuned on the validation task.
+
+    Attributes:
+        settings: An entry of ``config/evaluation/ranking_baselines.yaml``.
+    """
+
+    settings: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The class."""
+        return self.settings["model"].rpartition(".")[2]
+
+    def identity(self, stage: Stage) -> Mapping[str, Any]:
+        """See `Job`; the seed is no part of it, as these models have none."""
+        return {"baseline": dict(self.settings), "code": code_fingerprint("baselines")}
+
+    def can_run(self, stage: Stage) -> bool:
+        """See `Job`."""
+        return True
+
+    def run(self, stage: Stage, around: Circumstances) -> Measured:
+        """See `Job`."""
+        how, start = around.measuring, time.perf_counter()
+        chosen_by = Questions.of(stage.graph, stage.split.validation)
+        tuned = tune(
+            ModelGrid.of(self.settings),
+            stage.train,
+            catalogue_of(around.prepared, stage.graph),
+            chosen_by.histories,
+            chosen_by.targets,
+            how.k,
+            how.mask_history[0],
+            how.block_size,
+        )
+        return Measured(
+            tuned.model.name,
+            ranking=how.ranking(tuned.model, stage.graph, stage.tests),
+            settings=tuned.settings,
+            findings=around.invariance(tuned.model, stage),
+            seconds=time.perf_counter() - start,
+        )
+
+
+@dataclass(frozen=True)
+class RatingBaseline:
+    """A model without a network that predicts stars, tuned on the validation task.
+
+    Attributes:
+        settings: An entry of ``config/evaluation/rating_baselines.yaml``.
+        reads_the_review: Whether it is one of ``known_review_baselines.yaml`` instead.
+    """
+
+    settings: Mapping[str, Any]
+    reads_the_review: bool = False
+
+    @property
+    def label(self) -> str:
+        """The class."""
+        return self.settings["model"].rpartition(".")[2]
+
+    def identity(self, stage: Stage) -> Mapping[str, Any]:
+        """See `Job`; the seed is no part of it: the models have a seed of their own."""
+        return {"baseline": dict(self.settings), "code": code_fingerprint("baselines")}
+
+    def can_run(self, stage: Stage) -> bool:
+        """See `Job`."""
+        return True
+
+    def run(self, stage: Stage, around: Circumstances) -> Measured:
+        """See `Job`."""
+        how, start = around.measuring, time.perf_counter()
+        chosen_by = Questions.of(stage.graph, stage.split.validation)
+        tuned = tune_ratings(
+            ModelGrid.of(self.settings),
+            stage.train,
+            catalogue_of(around.prepared, stage.graph),
+            chosen_by.histories,
+            chosen_by.targets,
+            how.liked_above,
+        )
+        return Measured(
+            tuned.model.name,
+            rating=how.rating(tuned.model, stage.graph, stage.tests, tuned.threshold),
+            settings=tuned.settings,
+            seconds=time.perf_counter() - start,
+        )
