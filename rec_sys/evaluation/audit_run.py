@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from rec_sys.evaluation.audit import AuditSettings, Probes, audit
 from rec_sys.evaluation.audit_checks import words_by_row
+from rec_sys.evaluation.audit_probes import FitAndScore
 from rec_sys.evaluation.finding import Finding
 from rec_sys.evaluation.interface import Reviews
 from rec_sys.evaluation.slice_report import Slicing
@@ -52,16 +53,24 @@ def audit_stage(
             twins=(int(twins.sum()), len(twins)),
         )
         found = audit(stage.graph, replace(stage.split, test=test), words, settings, probes)
-        findings += [finding.about(f"{title}, seed {stage.seed}") for finding in found]
+        findings += [finding.about(title) for finding in found]
     return findings
 
 
 def summarised(findings: Sequence[Finding]) -> list[Finding]:
-    """Findings that agree word for word, once: many seeds and models say the same."""
-    return list(dict.fromkeys(findings))
+    """One finding for each check, that of the first seed, with the number of seeds that passed."""
+    by_check: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_check.setdefault(finding.check, []).append(finding)
+    return [
+        replace(alike[0], detail=f"{alike[0].detail} (the first of {len(alike)} seeds)")
+        if len(alike) > 1
+        else alike[0]
+        for alike in by_check.values()
+    ]
 
 
-def _given(stage: Stage, title: str):  # noqa: ANN202
+def _given(stage: Stage, title: str) -> FitAndScore:
     def arrays(graph: ReviewGraph) -> np.ndarray:
         changed = replace(stage, graph=graph)
         histories = Questions.of(graph, stage.tests[title]).histories

@@ -67,8 +67,11 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
     ]
     slicing = Slicing(list(own.history_starts), own.head_share, own.twin_jaccard)
     words = words_of(prepared)
-    findings = [f for stage in stages for f in audit_stage(stage, words, own.audit, slicing)]
-    require_clean(findings)
+    findings = []
+    for stage in stages:
+        found = audit_stage(stage, words, own.audit, slicing)
+        require_clean([finding.about(f"seed {stage.seed}") for finding in found])
+        findings += found
 
     folder = Path(own.folder)
     how = Measuring.of(config)
@@ -78,8 +81,7 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
         for stage in stages
     ]
     results = run_all(jobs, around, folder / "cache")
-    findings += [finding for record in results.records for finding in record.measured.findings]
-    require_clean(findings)
+    findings += results.findings()
 
     bootstrap = Bootstrap(own.resamples, own.confidence, own.bootstrap_seed)
     main = main_tables(results, how, bootstrap, about_ties(prepared.graph))

@@ -37,7 +37,7 @@ def run_all(
                 measured = load_measured(path)
             else:
                 measured = job.run(stage, around)
-                require_clean(measured.findings)
+                require_clean([f.about(f"seed {stage.seed}") for f in measured.findings])
                 save_measured(path, measured)
             records.append(Record(stage, job, measured))
     return Results(records)

@@ -25,7 +25,7 @@ def audit_ours(stage: Stage, vectors: np.ndarray, config: DictConfig) -> list[Fi
         vectors: float [N, D], the text vectors.
         config: ``evaluation.audit``.
     """
-    title, test = next(iter(stage.tests.items()))
+    test = next(iter(stage.tests.values()))
     split = replace(stage.split, test=test)
     train = np.flatnonzero(split.train)
     users = test.users(stage.graph)
@@ -48,5 +48,5 @@ def audit_ours(stage: Stage, vectors: np.ndarray, config: DictConfig) -> list[Fi
     findings = [check_statistics(weights, stage.graph, split).about(f"{OUR_NAME}, product graph")]
     if np.isfinite(stage.graph.edge_rating[test.target]).any() and len(vectors) > 1:
         found = check_batches(batches, stage.graph, vectors, test.target, config.tolerance)
-        findings.append(found.about(f"{OUR_NAME}, {title}"))
+        findings.append(found.about(OUR_NAME))
     return findings

@@ -39,7 +39,9 @@ def ranking_table(
     metrics = [main, f"recall@{k}", f"hr@{k}", "mrr"]
     rows = _rows(models, metrics, bootstrap)
     for name, runs in models.items():
-        rows[name][_SPREAD] = float(np.std([result.per_user[main].mean() for _, result in runs]))
+        if len(runs) > 1:
+            means = [result.per_user[main].mean() for _, result in runs]
+            rows[name][_SPREAD] = float(np.std(means, ddof=1))
         shown = [beyond_accuracy(result.exposure[k], stage.popularity) for stage, result in runs]
         rows[name] |= {key: float(np.mean([each[key] for each in shown])) for key in shown[0]}
     columns = [
@@ -50,9 +52,10 @@ def ranking_table(
         Column("mean_popularity", "mean popularity", None, 1),
     ]
     stages = [stage for stage, _ in next(iter(models.values()))]
+    seeds = ", ".join(str(stage.seed) for stage in stages)
     people = [len(result.users) for _, result in next(iter(models.values()))]
     note = (
-        f"{_span(people)} people with a target, {len(stages)} seeds, all"
+        f"{_span(people)} people with a target, seeds {seeds}, all"
         f" {stages[0].graph.num_products} products ranked, equal scores counted by expectation."
         " Every model, ours included, learned from the training reviews alone (those of the"
         " validation are shown as history where the split says so) and had its settings chosen on"

@@ -73,15 +73,16 @@ def _means(runs: Sequence[RatingScores]) -> dict:
 def _paired(
     model: Sequence[RatingScores], baseline: Sequence[RatingScores]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Squared error of each person, summed over targets and seeds, scaled to the mean of the MSE.
+    """Squared error of each person, summed and scaled so that the mean over people is the MSE.
 
-    Sums weigh targets alike, as the MSE does; drawing people keeps the targets of one together.
+    Sums weigh the targets of a seed alike, as its MSE does, and seeds weigh alike, as in the
+    table; drawing people keeps the targets of one together.
     """
-    user = np.concatenate([scores.user for scores in model])
-    _, person = np.unique(user, return_inverse=True)
-    targets_each = len(user) / max(person.max(initial=-1) + 1, 1)
-    sums = [
-        np.bincount(person, weights=np.concatenate([s.squared_error for s in runs])) / targets_each
+    _, person = np.unique(np.concatenate([s.user for s in model]), return_inverse=True)
+    people, seeds = person.max(initial=-1) + 1, len(model)
+    weight = np.concatenate([np.full(len(s.user), people / seeds / len(s.user)) for s in model])
+    values = [
+        np.bincount(person, weights=weight * np.concatenate([s.squared_error for s in runs]))
         for runs in (model, baseline)
     ]
-    return sums[0], sums[1]
+    return values[0], values[1]

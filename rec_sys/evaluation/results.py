@@ -7,6 +7,7 @@ import numpy as np
 
 from rec_sys.evaluation.baseline_jobs import RankingBaseline, RatingBaseline
 from rec_sys.evaluation.bootstrap import Comparison, average_over_seeds, paired_bootstrap
+from rec_sys.evaluation.finding import Finding
 from rec_sys.evaluation.jobs import Job
 from rec_sys.evaluation.measured import Measured
 from rec_sys.evaluation.our_job import Ours
@@ -88,6 +89,14 @@ class Results:
         for r in self.records:
             if isinstance(r.job, RankingBaseline | RatingBaseline) and r.measured.settings:
                 yield r.stage.split.name, r.measured.model, r.stage.seed, r.measured.settings
+
+    def findings(self) -> list[Finding]:
+        """What the audit said of the models."""
+        return [
+            finding.about(r.stage.split.name.replace("_", " "))
+            for r in self.records
+            for finding in r.measured.findings
+        ]
 
     def seconds(self) -> dict[str, float]:
         """What each job took, when it was run."""

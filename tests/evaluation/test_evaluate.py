@@ -1,0 +1,206 @@
+import json
+
+import mlflow
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+
+from rec_sys.evaluation.audit import LeakageError
+from rec_sys.evaluation.baseline_jobs import RankingBaseline, RatingBaseline
+from rec_sys.evaluation.evaluate import evaluate
+from rec_sys.evaluation.leaderboard import as_plain
+from rec_sys.foundation.cli import CONFIG_DIR, EXIT_BAD_INPUT, ending_politely
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.product_graph_builder import ProductGraphBuilder
+
+from .fake_training import FakeTraining
+
+SHOP = ["data.num_users=40", "data.num_products=25", "evaluation.audit.max_shared_texts=0.2"]
+
+
+def config_of(folder, *overrides):
+    small_shop = [] if "data=local" in overrides else SHOP
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return compose(
+            "evaluate_config",
+            [
+                *("evaluation=quick", "debug=quick", "encoder.precision=fp32", *small_shop),
+                f"logger.tracking_uri=sqlite:///{folder}/mlflow.db",
+                f"logger.artifact_location={folder}/mlruns",
+                f"paths.cache_dir={folder}/cache",
+                f"evaluation.folder={folder}/evaluation",
+                *overrides,
+            ],
+        )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Texts are encoded once."""
+    return tmp_path_factory.mktemp("evaluate")
+
+
+@pytest.fixture
+def training(monkeypatch):
+    fake = FakeTraining()
+    monkeypatch.setattr("rec_sys.train.train.train", fake)
+    return fake
+
+
+def reviews_file(folder, name, rated=True, copied=False):
+    """Six people, five products, four reviews each; `copied`: the last one repeats the first."""
+    reviews = []
+    for user in range(6):
+        for number in range(4):
+            said = 0 if copied and number == 3 else number
+            review = {
+                "nickname": f"n{user}",
+                "ProductName": f"p{(user + number) % 5}",
+                "TextReview": f"person {user} had {said} " + "words to say about this thing " * 2,
+            }
+            reviews.append(review | ({"rating": 1 + (user * number) % 5} if rated else {}))
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(reviews))
+    return f"data.reviews_path={path}"
+
+
+def test_everything_is_written_and_nothing_is_computed_twice(folder, training, monkeypatch):
+    options = (
+        *("evaluation.splits=[leave_one_out,new_users]", "evaluation.seeds=[0,1]"),
+        *("evaluation.history_lengths=[1,2]", "evaluation.history_starts=[0,3]"),
+        "evaluation.ablations=[reviews_masked,no_product_graph]",
+    )
+    board, written = evaluate(config_of(folder, *options))
+    assert len(training.configs) == 2 * 2 * 3  # splits, seeds, whole model and two ablations
+    assert {config.train.seed for config in training.configs} == {0, 1}
+    assert all("evaluation" not in config for config in training.configs)
+    assert sum(config.product_graph.neighbours == 0 for config in training.configs) == 4
+
+    titles = {table.title for table in board.tables}
+    for test in ("leave one out", "new users who show 1 review", "new users who show 2 reviews"):
+        assert {
+            *(f"Ranking, {test}{more}" for more in ("", ": is it better?", ": ablations")),
+            *(f"Rating, review {kind}, {test}" for kind in ("unseen", "known")),
+            *(
+                f"Ranking, {test}: NDCG@10 by {of}"
+                for of in ("kind of target", "length of history")
+            ),
+        } <= titles
+    (ranking,) = (table for table in board.tables if table.title == "Ranking, leave one out")
+    assert [row.model for row in ranking.rows][-1] == "rec_sys"
+    assert len(ranking.rows) == 9 and "new order among such reviews" in ranking.note
+    assert all(finding.passed for finding in board.findings)
+    pictures = list(written.glob("*.png"))
+    assert len(pictures) == 3 * 3
+    json.loads((written / "leaderboard.json").read_text())
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("rec_sys").experiment_id])
+    logged = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    assert {"leaderboard.md", "leaderboard.json", *(p.name for p in pictures)} <= logged
+
+    for job in (RankingBaseline, RatingBaseline):
+        monkeypatch.setattr(job, "run", lambda *_: pytest.fail("computed again"))
+    again, _ = evaluate(config_of(folder, *options))
+    assert len(training.configs) == 12
+    assert as_plain(again)["tables"] == as_plain(board)["tables"]
+    assert again.findings == board.findings
+
+
+def test_seeds_with_one_split_share_the_baselines(folder, training, monkeypatch):
+    """Nobody knows the times, so no order is drawn, and leave-one-out needs no seed."""
+    path = reviews_file(folder, "untimed")
+    runs = []
+    run = RankingBaseline.run
+    monkeypatch.setattr(RankingBaseline, "run", lambda *given: runs.append(given) or run(*given))
+    options = ("data=local", path, "evaluation.splits=[leave_one_out]", "evaluation.seeds=[0,1]")
+    evaluate(config_of(folder, *options))
+    assert len(runs) == 8 and len(training.configs) == 2
+
+
+def test_without_ratings_there_is_no_table_of_them(folder, training):
+    path = reviews_file(folder, "unrated", rated=False)
+    options = ("data=local", path, "evaluation.splits=[leave_one_out]")
+    board, _ = evaluate(config_of(folder, *options, "evaluation.mask_history=[true,false]"))
+    titles = [table.title for table in board.tables]
+    assert titles.index("Ranking, leave one out, history not masked") > 0
+    assert not any(table.title.startswith("Rating") for table in board.tables)
+    assert any(sentence.startswith("Ratings (leave_one_out)") for sentence in board.not_measured)
+
+
+def test_an_ablation_that_the_split_forbids_is_told(folder, training):
+    options = ("evaluation.splits=[time]", "evaluation.ablations=[no_time]")
+    board, _ = evaluate(config_of(folder, *options))
+    assert len(training.configs) == 1
+    assert any(sentence.startswith("no_time (time)") for sentence in board.not_measured)
+
+
+def test_a_leak_stops_the_run_before_any_model(folder, training, tmp_path, capsys):
+    path = reviews_file(folder, "copied", copied=True)
+    config = config_of(
+        folder, "data=local", path, "evaluation.splits=[leave_one_out]",
+        f"evaluation.folder={tmp_path}",
+    )  # fmt: skip
+    with pytest.raises(SystemExit) as ended:
+        ending_politely(evaluate)(config)
+    assert ended.value.code == EXIT_BAD_INPUT
+    message = capsys.readouterr().err
+    assert "the leakage audit failed" in message and "texts are not on both sides" in message
+    assert not training.configs and not list(tmp_path.rglob("leaderboard*"))
+
+
+def test_a_model_that_fails_the_audit_is_not_kept(folder, training, tmp_path, monkeypatch):
+    """Scores that depend on who else is asked change with the batch size."""
+    from .fake_training import FakeCatalogue
+
+    def by_company(self, history):
+        scores = np.random.default_rng(0).random((history.num_users, len(self.popularity)))
+        return scores.astype(np.float32)
+
+    monkeypatch.setattr(FakeCatalogue, "score", by_company)
+    config = config_of(folder, "evaluation.splits=[leave_one_out]", f"evaluation.folder={tmp_path}")
+    with pytest.raises(LeakageError, match=r"order or batch size \(rec_sys\)"):
+        evaluate(config)
+    assert not list(tmp_path.rglob("leaderboard*"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("evaluation.splits=[yesterday]", "split=yesterday: there is no such choice"),
+        ("evaluation.ablations=[everything]", "no ablation everything; there are reviews_masked"),
+        ("evaluation.splits=[]", "evaluation.splits"),
+        ("evaluation.seeds=[0,0]", "twice"),
+        ("evaluation.ks=[0]", "whole number from 1"),
+        ("evaluation.mask_history=[maybe]", "true, false"),
+        ("evaluation.confidence=95", "between 0 and 1"),
+        ("evaluation.ranking_baselines=none_such", "no such file of baselines"),
+        ("train.max_epochs=0", "train.max_epochs"),
+    ],
+)
+def test_mistakes_are_found_before_data_are_read(folder, monkeypatch, override, message):
+    monkeypatch.setattr(
+        "rec_sys.reviews.sources.DemoReviews.load", lambda _: pytest.fail("read the data")
+    )
+    with pytest.raises(InputError, match=message):
+        evaluate(config_of(folder, override))
+
+
+def test_a_split_without_a_test_is_refused(folder):
+    config = config_of(
+        folder, "evaluation.splits=[users]", "evaluation.split_settings.users.test_share=0"
+    )
+    with pytest.raises(InputError, match="puts nothing aside for a test"):
+        evaluate(config)
+
+
+def test_a_product_graph_that_learns_from_targets_is_seen(folder, training, monkeypatch, tmp_path):
+    honest = ProductGraphBuilder.build
+
+    def leaks(self, graph, vectors, edges):
+        return honest(self, graph, vectors, np.arange(graph.num_edges))
+
+    monkeypatch.setattr(ProductGraphBuilder, "build", leaks)
+    config = config_of(folder, "evaluation.splits=[leave_one_out]", f"evaluation.folder={tmp_path}")
+    with pytest.raises(LeakageError, match="nothing is learned from targets .rec_sys, product"):
+        evaluate(config)
+    assert not training.configs

@@ -1,0 +1,204 @@
+"""What an evaluation is put together from: ties, ablations, overrides, kept results, intervals."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from hydra import compose, initialize_config_dir
+
+from rec_sys.evaluation.ablations import CHANGES
+from rec_sys.evaluation.finding import Finding
+from rec_sys.evaluation.mean_intervals import mean_intervals
+from rec_sys.evaluation.measured import Measured, load_measured, save_measured
+from rec_sys.evaluation.our_model import OurModel
+from rec_sys.evaluation.overrides import with_overrides
+from rec_sys.evaluation.ranking_metrics import evaluate_ranking
+from rec_sys.evaluation.rating_baselines.constant import Constant
+from rec_sys.evaluation.rating_scores import score_ratings
+from rec_sys.evaluation.rating_tuning import tune_ratings
+from rec_sys.evaluation.tie_order import shuffle_ties, tied_last_share
+from rec_sys.evaluation.tuning import ModelGrid
+from rec_sys.foundation.cli import CONFIG_DIR
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
+
+from .fake_training import FakeCatalogue
+from .reviews_of import catalogue_of, reviews_of
+
+ARRAYS = ("edge_product", "edge_text", "edge_rating", "edge_time")
+
+
+def graph_of(lists, times):
+    reviews = reviews_of(lists, times)
+    number = np.arange(len(reviews.product))
+    size = int(reviews.product.max()) + 1
+    names = np.arange(size)
+    return ReviewGraph(
+        user_ids=np.arange(len(lists)).astype(str),
+        product_ids=names.astype(str),
+        user_ptr=reviews.user_ptr,
+        edge_product=reviews.product,
+        edge_text=number + 1,
+        edge_rating=(1 + number % 5).astype(np.float32),
+        edge_time=reviews.time,
+        product_name_text=names,
+        product_info_text=names,
+    )
+
+
+@pytest.fixture
+def graph():
+    """Ties in the middle, at the end, over users' borders, and reviews without a time."""
+    lists = [[0, 1, 2, 3], [3, 2, 1, 0, 4], [1, 2, 3], [0], []]
+    times = [1, 2, 2, 3, 3, 3, 3, 3, 3, NO_TIME, NO_TIME, 3, 3]
+    return graph_of(lists, times)
+
+
+def test_only_ties_are_shuffled_and_whole_reviews_move(graph):
+    orders = set()
+    for seed in range(30):
+        shuffled = shuffle_ties(graph, seed)
+        np.testing.assert_array_equal(shuffled.edge_time, graph.edge_time)
+        np.testing.assert_array_equal(shuffled.user_ptr, graph.user_ptr)
+        origin = shuffled.edge_text - 1  # texts are numbered
+        np.testing.assert_array_equal(graph.edge_user[origin], graph.edge_user)
+        for name in ARRAYS:
+            np.testing.assert_array_equal(getattr(graph, name)[origin], getattr(shuffled, name))
+        fixed = [0, 3, 9, 10, 11, 12]
+        np.testing.assert_array_equal(origin[fixed], fixed)
+        orders.add(tuple(origin))
+    assert {order[1:3] for order in orders} == {(1, 2), (2, 1)}
+    assert len({order[4:9] for order in orders}) > 20  # of the 120 orders of five
+
+
+def test_the_order_of_ties_follows_from_the_seed(graph):
+    for name in ARRAYS:
+        np.testing.assert_array_equal(
+            getattr(shuffle_ties(graph, 3), name), getattr(shuffle_ties(graph, 3), name)
+        )
+
+
+def test_last_reviews_at_one_time_are_counted(graph):
+    assert tied_last_share(graph) == pytest.approx(1 / 3)  # user 1; user 2's are of unknown time
+    assert tied_last_share(graph_of([[0], [1]], [1, 1])) == 0
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_ablations_take_away_one_thing_and_leave_the_edges(graph, name):
+    changed = CHANGES[name](graph, 0)
+    np.testing.assert_array_equal(changed.user_ptr, graph.user_ptr)
+    np.testing.assert_array_equal(changed.edge_product, graph.edge_product)
+    different = {
+        field
+        for field in (*ARRAYS, "product_name_text", "product_info_text")
+        if not np.array_equal(getattr(changed, field), getattr(graph, field))
+    }
+    expected = {
+        "mask_reviews": {"edge_text"},
+        "shuffle_reviews": {"edge_text"},
+        "mask_product_texts": {"product_name_text", "product_info_text"},
+        "mask_ratings": {"edge_rating"},
+        "mask_times": {"edge_time"},
+    }
+    assert different == expected[name]
+    if name == "shuffle_reviews":
+        assert sorted(changed.edge_text) == sorted(graph.edge_text)
+
+
+@pytest.fixture
+def model(graph):
+    return OurModel(FakeCatalogue(graph, np.ones(graph.num_edges, dtype=bool)), graph)
+
+
+def test_our_model_keeps_the_contract(model):
+    model.fit(reviews_of([[0]]), catalogue_of(5))
+    histories = reviews_of([[0, 1], [], [4]])
+    scores = model.score(histories)
+    assert scores.shape == (3, 5) and scores.dtype == np.float32 and np.isfinite(scores).all()
+    for user, alone in enumerate(([0, 1], [], [4])):
+        np.testing.assert_array_equal(model.score(reviews_of([alone]))[0], scores[user])
+    assert model.score(reviews_of([])).shape == (0, 5)
+    stars = model.rate(histories, np.array([0, 1]), np.array([4, 0]))
+    assert stars.shape == (2,) and stars.dtype == np.float32
+    assert model.rate(histories, np.zeros(0, int), np.zeros(0, int)).shape == (0,)
+
+
+def test_our_model_is_given_the_history_and_nothing_else(graph):
+    seen = []
+
+    class Watching(FakeCatalogue):
+        def score(self, history):
+            seen.append(history)
+            return super().score(history)
+
+    histories = reviews_of([[2, 1], [], [4]], times=[5, 6, 7])
+    OurModel(Watching(graph, np.ones(graph.num_edges, dtype=bool)), graph).score(histories)
+    (history,) = seen
+    np.testing.assert_array_equal(history.edge_product, [2, 1, 4])
+    np.testing.assert_array_equal(history.edge_user, [0, 0, 2])
+    np.testing.assert_array_equal(history.edge_time, [5, 6, 7])
+    assert history.num_users == 3 and history.num_products == graph.num_products
+
+
+def test_a_kept_result_is_the_result(model, tmp_path):
+    ranking = evaluate_ranking(
+        model, reviews_of([[0], [1]]), reviews_of([[1, 2], [3]]), [1, 3], True, 7
+    )
+    stars = np.array([3, 4, 5], dtype=np.float32)
+    rating = score_ratings(stars, stars[::-1].copy(), np.array([0, 0, 1]), 3.0, 3.5)
+    measured = Measured(
+        "a model",
+        {("time", True): ranking, ("new users", False): ranking},
+        {"time": rating},
+        {"l2": 100, "decay": 0.5},
+        [Finding("check", True, "fine")],
+        1.5,
+    )
+    save_measured(tmp_path / "deep" / "kept.npz", measured)
+    loaded = load_measured(tmp_path / "deep" / "kept.npz")
+    for name in ("model", "settings", "findings", "seconds"):
+        assert getattr(loaded, name) == getattr(measured, name)
+    assert list(loaded.ranking) == list(measured.ranking)
+    for key, result in measured.ranking.items():
+        assert loaded.ranking[key].means() == result.means()
+        np.testing.assert_array_equal(loaded.ranking[key].users, result.users)
+        for kind in ("per_user", "per_target", "exposure"):
+            kept, given = getattr(loaded.ranking[key], kind), getattr(result, kind)
+            assert list(kept) == list(given)
+            for metric in given:
+                np.testing.assert_array_equal(kept[metric], given[metric])
+    assert loaded.rating["time"].metrics == rating.metrics
+    np.testing.assert_array_equal(loaded.rating["time"].squared_error, rating.squared_error)
+
+
+def test_intervals_agree_with_scipy():
+    values = np.random.default_rng(0).gamma(1, size=(400, 3))
+    low, high = mean_intervals(values, 4_000, 0.9, 0)
+    for column in range(3):
+        found = scipy.stats.bootstrap(
+            (values[:, column],), np.mean, confidence_level=0.9, method="percentile", rng=1
+        ).confidence_interval
+        np.testing.assert_allclose([low[column], high[column]], found, rtol=0.02)
+
+
+def test_the_best_constant_for_the_squared_error_is_the_mean():
+    train, targets = reviews_of([[0, 1], [2]]), reviews_of([[3], [4]])
+    train.rating[:] = [5, 5, 1]
+    targets.rating[:] = [5, 2]
+    grid = ModelGrid(Constant, {"kind": ["majority", "mean"]})
+    best = tune_ratings(grid, train, catalogue_of(5), train, targets, 3.0)
+    assert best.settings == {"kind": "mean"}
+    assert best.mse == pytest.approx(((5 - 11 / 3) ** 2 + (2 - 11 / 3) ** 2) / 2, rel=1e-6)
+
+
+def test_overrides_change_a_copy():
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        config = compose("evaluate_config")
+    other = with_overrides(config, ["model=gat", "split=new_users", "train.lr=0.5"])
+    assert (
+        "GATv2Conv" in other.model.conv._target_ and other.model._target_ == config.model._target_
+    )
+    assert (other.train.lr, other.split.history_length) == (0.5, 1)
+    assert config.train.lr != 0.5 and "history_length" not in config.split
+    for wrong in ("split=yesterday", "train.nothing=1", "nothing.at.all=1"):
+        with pytest.raises(InputError, match="there is no such"):
+            with_overrides(config, [wrong])
