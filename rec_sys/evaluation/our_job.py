@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.evaluation.ablations import Ablation
+from rec_sys.evaluation.audit import require_clean
 from rec_sys.evaluation.jobs import Circumstances
 from rec_sys.evaluation.measure import Measuring
 from rec_sys.evaluation.measured import Measured
@@ -76,6 +77,7 @@ class Ours:
         graph = self.ablation.apply(stage.graph, stage.seed) if self.ablation else stage.graph
         prepared = replace(around.prepared, graph=graph)
         findings = [] if self.ablation else audit_ours(stage, around.prepared.vectors, around.audit)
+        require_clean([f.about(f"seed {stage.seed}") for f in findings])
         around.log_path.parent.mkdir(parents=True, exist_ok=True)
         with open(around.log_path, "a") as log, contextlib.redirect_stdout(log):
             _, objects = train(self.config(stage), prepared)
