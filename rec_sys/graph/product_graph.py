@@ -94,6 +94,30 @@ class ProductGraph:
         user = np.repeat(np.arange(len(user_ptr) - 1), np.diff(scores.indptr))
         return Carried(user, scores.indices.astype(np.int64), scores.data)
 
+    def contributions(
+        self, product: np.ndarray, rating: np.ndarray, targets: np.ndarray
+    ) -> np.ndarray:
+        """What each review of one person carries to some products.
+
+        Args:
+            product: int64 [n], see `carry`.
+            rating: float32 [n], see `carry`.
+            targets: int64 [m], rows of products.
+
+        Returns:
+            float32 [n, m]; the sum of a column is the product's score.
+        """
+        found = np.zeros((len(product), len(targets)), dtype=np.float32)
+        for row, source in enumerate(product):
+            if source >= 0:
+                edges = slice(self.pointers[source], self.pointers[source + 1])
+                neighbours = self.neighbours[edges]
+                place = np.searchsorted(neighbours, targets)
+                there = place < len(neighbours)
+                there[there] = neighbours[place[there]] == targets[there]
+                found[row, there] = self.weights[edges][place[there]]
+        return found * self._review_weights(np.array([0, len(product)]), rating)[:, None]
+
     def score(self, user_ptr: np.ndarray, product: np.ndarray, rating: np.ndarray) -> np.ndarray:
         """Like `carry`, for all pairs: float32 [U, P], zero where nothing leads."""
         return (self._history(user_ptr, product, rating) @ self._matrix).toarray()
@@ -106,12 +130,15 @@ class ProductGraph:
     def _history(
         self, user_ptr: np.ndarray, product: np.ndarray, rating: np.ndarray
     ) -> scipy.sparse.csr_array:
-        lengths = np.diff(user_ptr)
-        user = np.repeat(np.arange(len(lengths)), lengths)
-        steps = user_ptr[1:][user] - 1 - np.arange(len(product))
+        user = np.repeat(np.arange(len(user_ptr) - 1), np.diff(user_ptr))
+        weight = self._review_weights(user_ptr, rating)
+        known = product >= 0
+        shape = (len(user_ptr) - 1, self.num_products)
+        return scipy.sparse.csr_array((weight[known], (user[known], product[known])), shape=shape)
+
+    def _review_weights(self, user_ptr: np.ndarray, rating: np.ndarray) -> np.ndarray:
+        """float32 [n]: how much each review counts, wherever it leads."""
+        steps = np.repeat(user_ptr[1:], np.diff(user_ptr)) - 1 - np.arange(len(rating))
         disliked = (rating > 0) & (rating <= self.liked_above)
         weight = self.history_decay**steps * np.where(disliked, self.disliked_weight, 1.0)
-        known = product >= 0
-        shape = (len(lengths), self.num_products)
-        entries = (weight[known].astype(np.float32), (user[known], product[known]))
-        return scipy.sparse.csr_array(entries, shape=shape)
+        return weight.astype(np.float32)

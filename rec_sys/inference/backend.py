@@ -12,11 +12,15 @@ class GraphOutputs(NamedTuple):
     Attributes:
         user_embeddings: float32 [U, d], unit length.
         product_embeddings: float32 [P, d], unit length.
+        user_queries: float32 [U, d + 1].
+        product_keys: float32 [P, d + 1]; the inner product of a query and a key ranks.
         attention: float32 [E, heads], sums to 1 over a user's edges.
     """
 
     user_embeddings: np.ndarray
     product_embeddings: np.ndarray
+    user_queries: np.ndarray
+    product_keys: np.ndarray
     attention: np.ndarray
 
 

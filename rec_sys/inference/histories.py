@@ -62,6 +62,16 @@ class Histories:
         """str [N], the text of each review."""
         return self.reviews["text"].to_numpy(dtype=object)
 
+    @cached_property
+    def review_ids(self) -> np.ndarray:
+        """str [N]."""
+        return self.reviews["review_id"].to_numpy(dtype=object)
+
+    @cached_property
+    def product_names(self) -> np.ndarray:
+        """str, the name of each row of `products`; empty where the vectorbase holds it."""
+        return self.products["name"].to_numpy(dtype=object)
+
     @property
     def all_texts(self) -> list[str]:
         """Everything that has to be encoded, repetitions and empty texts included."""

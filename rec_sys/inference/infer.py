@@ -140,6 +140,9 @@ def _choose_backend(
 
 def _encode_once(encoder: TextEncoder, cache_dir: str, texts: list[str]) -> Encode:
     """Encodes everything first, with one progress bar; later calls find it in the store."""
+    if not any(texts):
+        note("nobody says anything: no text to encode")
+        return encoder.encode  # never called; its store would have its precision measured
     store = open_store(cache_dir, encoder)
     newly_encoded = encode_texts(texts, encoder, store).newly_encoded
     note(f"{newly_encoded} texts newly encoded, the others were stored")

@@ -70,4 +70,7 @@ class OnnxBackend:
                 name: np.zeros((1, arrays[name].shape[1]), np.float32) for name in _PRODUCT_INPUTS
             }
         outputs = GraphOutputs(*self._session.run(list(GraphOutputs._fields), arrays))
-        return outputs._replace(product_embeddings=outputs.product_embeddings[:num_products])
+        return outputs._replace(
+            product_embeddings=outputs.product_embeddings[:num_products],
+            product_keys=outputs.product_keys[:num_products],
+        )

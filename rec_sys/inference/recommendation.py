@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: The most popular products stand in for a person who wrote nothing.
+#: The most popular products stand in for a person of whom nothing is known.
 POPULAR = "popular"
 
 
@@ -16,7 +16,7 @@ class Reason:
         review_id: The review.
         product_name: The product it is about; empty if it has no name.
         text: The beginning of the review.
-        weight: Its share in what the model knows about the person, 0...1.
+        weight: Its share in what speaks for the product, 0...1.
     """
 
     review_id: str
@@ -32,8 +32,9 @@ class Recommendation:
     Attributes:
         product_id: The product.
         name: Its name; empty if it has none.
-        score: Cosine of the person's and the product's embedding, -1...1.
-        predicted_rating: The score as stars, 0...5.
+        score: What ranks: the higher, the more likely the person turns to it. Scores of two people
+            cannot be compared.
+        predicted_rating: How much the person would like it, in stars, 0...5.
         because: The reviews that weigh most, the heaviest first; empty for a fallback.
     """
 

@@ -8,7 +8,9 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.graph.segments import rows_to_pointers
 from rec_sys.inference.backend import GraphBackend
 from rec_sys.inference.histories import UNKNOWN, Histories, read_histories
-from rec_sys.inference.history_batch import Encode, HistoryBatch, build_history_batch
+from rec_sys.inference.history_batch import Encode, build_history_batch
+from rec_sys.inference.ranking import best_products
+from rec_sys.inference.reasons import heaviest_reasons, reason_weights
 from rec_sys.inference.recommendation import (
     POPULAR,
     Reason,
@@ -16,12 +18,13 @@ from rec_sys.inference.recommendation import (
     UserRecommendations,
 )
 from rec_sys.reviews.schema import MAX_RATING
-from rec_sys.vector_database.product_index import NO_PRODUCT
 from rec_sys.vector_database.vectorbase import Vectorbase
 
 DEFAULT_BATCH_SIZE = 256
-_EXPLANATIONS = {POPULAR: "none of the reviews has a text, so these are the most popular products"}
-_EXCERPT_CHARACTERS = 160
+_EXPLANATIONS = {
+    POPULAR: "no review has a text or is of a product of the catalogue, so these are the most"
+    " popular products"
+}
 
 
 def stars(cosine: np.ndarray) -> np.ndarray:
@@ -69,8 +72,8 @@ class Recommender:
     ) -> list[UserRecommendations]:
         """Recommends to everybody who wrote one of the reviews.
 
-        What a person has reviewed is not recommended to them. A person without any text gets
-        the most popular products instead and is told so.
+        What a person has reviewed is not recommended to them. A person of whom neither a text nor
+        a product of the vectorbase is known gets the most popular products and is told so.
 
         Args:
             reviews: Table with the columns of `REVIEW_SCHEMA`, see `read_histories`; or
@@ -106,85 +109,56 @@ class Recommender:
     ) -> list[UserRecommendations]:
         batch = build_history_batch(histories, first, last, self.vectorbase, self.encode)
         outputs = self.backend.embed(batch.inputs)
-        embeddings = outputs.user_embeddings
-        reviewed = [
-            _known(histories.catalogue_row[histories.user_ptr[u] : histories.user_ptr[u + 1]])
-            for u in range(first, last)
-        ]
-        k = min(k, len(self.vectorbase.index))
-        rows, cosines = self.vectorbase.index.search(embeddings, k, reviewed)
-        reasons = self._reasons(histories, batch, outputs.attention, last - first)
+        attention = outputs.attention.mean(axis=1)  # over the heads
+        pointers = rows_to_pointers(batch.user, last - first)
+        product, rating = histories.catalogue_row[batch.review], batch.inputs["edge_rating"]
+        graph = self.vectorbase.product_graph
+        carried = graph.carry(pointers, product, rating)
+        own = [slice(a, b) for a, b in zip(pointers[:-1], pointers[1:], strict=True)]
+        reviewed = [product[edges][product[edges] != UNKNOWN] for edges in own]
+        ranked = best_products(self.vectorbase, outputs.user_queries, carried, reviewed, k)
         results = []
         for position, user in enumerate(range(first, last)):
-            fallback = None if histories.has_text[user] else POPULAR
-            chosen, scores, because = rows[position], cosines[position], reasons[position]
-            if fallback:
-                chosen = self._popular(k, reviewed[position])
-                scores, because = self.vectorbase.embeddings[chosen] @ embeddings[position], ()
+            edges, embedding = own[position], outputs.user_embeddings[position]
+            if histories.has_text[user] or len(reviewed[position]):
+                fallback, (rows, scores) = None, ranked[position]
+                weights = reason_weights(
+                    graph, product[edges], rating[edges], attention[edges], rows
+                )
+                because = [
+                    heaviest_reasons(
+                        histories, self.vectorbase, batch.review[edges], column, self.max_reasons
+                    )
+                    for column in weights.T
+                ]
+            else:
+                fallback, rows = POPULAR, self.vectorbase.by_popularity[:k]
+                scores = self.vectorbase.keys[rows] @ outputs.user_queries[position]
+                because = [()] * len(rows)
             results.append(
                 UserRecommendations(
                     user_id=histories.user_ids[user],
                     nickname=histories.nicknames[user],
-                    recommendations=self._recommendations(chosen, scores, because),
+                    recommendations=self._recommendations(rows, scores, embedding, because),
                     fallback=fallback,
                     explanation=_EXPLANATIONS.get(fallback),
-                    embedding=embeddings[position],
+                    embedding=embedding,
                 )
             )
         return results
 
     def _recommendations(
-        self, rows: np.ndarray, scores: np.ndarray, because: tuple[Reason, ...]
+        self,
+        rows: np.ndarray,
+        scores: np.ndarray,
+        embedding: np.ndarray,
+        because: list[tuple[Reason, ...]],
     ) -> tuple[Recommendation, ...]:
-        there = rows != NO_PRODUCT
-        rows, scores = rows[there], scores[there].astype(np.float64)
         columns = (
             self.vectorbase.product_ids[rows],
             self.vectorbase.names[rows],
             scores.tolist(),
-            stars(scores).tolist(),
+            stars(self.vectorbase.embeddings[rows] @ embedding).tolist(),
+            because,
         )
-        return tuple(Recommendation(*each, because) for each in zip(*columns, strict=True))
-
-    def _popular(self, k: int, reviewed: np.ndarray) -> np.ndarray:
-        first = self.vectorbase.by_popularity[: k + len(reviewed)]
-        return first[~np.isin(first, reviewed)][:k]
-
-    def _reasons(
-        self, histories: Histories, batch: HistoryBatch, attention: np.ndarray, num_users: int
-    ) -> list[tuple[Reason, ...]]:
-        """The reviews with the largest attention, averaged over the heads, of each user."""
-        weights = attention.mean(axis=1)
-        heaviest_first = np.lexsort((-weights, batch.user))
-        pointers = rows_to_pointers(batch.user, num_users)
-        review_ids = histories.reviews["review_id"]
-        own_names = histories.products["name"]
-        reasons = []
-        for start, stop in zip(pointers[:-1], pointers[1:], strict=True):
-            edges = heaviest_first[start:stop][: self.max_reasons]
-            reasons.append(
-                tuple(
-                    Reason(
-                        review_id=review_ids.iat[review],
-                        product_name=(
-                            own_names.iat[histories.product[review]]
-                            if histories.catalogue_row[review] == UNKNOWN
-                            else self.vectorbase.names[histories.catalogue_row[review]]
-                        ),
-                        text=_excerpt(histories.texts[review]),
-                        weight=float(weight),
-                    )
-                    for review, weight in zip(batch.review[edges], weights[edges], strict=True)
-                )
-            )
-        return reasons
-
-
-def _known(rows: np.ndarray) -> np.ndarray:
-    return rows[rows != UNKNOWN]
-
-
-def _excerpt(text: str) -> str:
-    if len(text) <= _EXCERPT_CHARACTERS:
-        return text
-    return text[: _EXCERPT_CHARACTERS - 1].rstrip() + "…"
+        return tuple(Recommendation(*each) for each in zip(*columns, strict=True))

@@ -67,22 +67,22 @@ def show_results(results: Sequence[UserRecommendations], show_users: int) -> Non
                     person if number == 0 else "",
                     product.name or product.product_id,
                     f"{product.predicted_rating:.2f}",
-                    f"{product.score:.3f}",
+                    _in_short(product.because),
                 )
             )
         if not each.recommendations:
             rows.append((person, "has reviewed every product", None, None))
     if rows:
-        columns = ("person", "product", "predicted rating", "score")
+        columns = ("person", "product", "predicted rating", "because of")
         show_table("recommendations", columns, rows)
     for each in results[:show_users]:
         person = each.nickname or each.user_id
         if each.explanation:
             note(f"{person}: {each.explanation}")
         elif each.recommendations:
-            # Attention is the person's, the same for each product.
-            note(f"{person}, because of:")
-            for reason in each.recommendations[0].because:
+            first = each.recommendations[0]
+            note(f"{person}, {_name(first.name)} because of:")
+            for reason in first.because:
                 note(f"  {_as_words(reason)}")
     if len(results) > show_users:
         note(f"and {len(results) - show_users} more people (infer.show_users shows more of them)")
@@ -93,7 +93,15 @@ def _as_words(reason: Reason) -> str:
     if len(text) > _SHOWN_CHARACTERS:
         text = text[: _SHOWN_CHARACTERS - 1].rstrip() + "…"
     said = f"“{text}”" if text else "rated without a text"
-    return f"{reason.weight:.0%} {reason.product_name or 'a product without a name'}: {said}"
+    return f"{reason.weight:.0%} {_name(reason.product_name)}: {said}"
+
+
+def _in_short(reasons: Sequence[Reason]) -> str | None:
+    return ", ".join(f"{each.weight:.0%} {_name(each.product_name)}" for each in reasons) or None
+
+
+def _name(name: str) -> str:
+    return name or "a product without a name"
 
 
 def _as_line(each: UserRecommendations) -> dict:

@@ -1,21 +1,22 @@
 """Builds the product index: ``uv run -m rec_sys.vector_database.create_vectorbase``.
 
 The whole story is `create_vectorbase`: checkpoint, data, text vectors, product embeddings,
-folder. Slow libraries are imported when their turn comes.
+product graph, folder. Slow libraries are imported when their turn comes.
 """
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 from omegaconf import DictConfig
-from tqdm import tqdm
 
+from rec_sys.foundation.build import build
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.prepare import PreparedReviews, prepare_reviews
-from rec_sys.graph.product_reviews import ProductReviews, ReviewSummary
-from rec_sys.graph.rating_features import NUM_RATING_FEATURES
+from rec_sys.graph.product_graph import ProductGraph
+from rec_sys.graph.product_reviews import ProductReviews
 from rec_sys.modules.as_trained import is_training_data, load_data, load_encoder, split_as_trained
 from rec_sys.modules.checkpoint_files import find_checkpoint
 from rec_sys.vector_database.product_statistics import with_statistics
@@ -24,7 +25,6 @@ from rec_sys.vector_database.vectorbase_folder import Origin, write_vectorbase
 
 if TYPE_CHECKING:
     from rec_sys.modules.checkpoint import TrainedModel
-    from rec_sys.modules.graph_model import GraphModel
 
 
 def create_vectorbase(config: DictConfig) -> Vectorbase:
@@ -45,6 +45,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
 
     from rec_sys.modules.checkpoint import load_trained
+    from rec_sys.modules.full_catalogue import embed_products
 
     trained = load_trained(path)
     encoder = load_encoder(trained, config)
@@ -56,7 +57,10 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     name_vectors = vectors[graph.product_name_text]
     info_vectors = vectors[graph.product_info_text]
     reviews = ProductReviews.of(graph, vectors, edges).summary()
-    embeddings = embed_products(trained.model, name_vectors, info_vectors, reviews, chunk_size)
+    embedded = embed_products(
+        trained.model, name_vectors, info_vectors, reviews, chunk_size, show_progress=True
+    )
+    product_graph = build_product_graph(trained, prepared, edges, config)
     vectorbase = write_vectorbase(
         config.paths.vectorbase_dir,
         Origin(
@@ -69,7 +73,8 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
         name_vectors,
         info_vectors,
         reviews,
-        embeddings,
+        embedded,
+        product_graph,
         config.vector_db.factory,
         chunk_size,
     )
@@ -98,47 +103,26 @@ def known_edges(
     return np.flatnonzero(split_as_trained(trained, prepared.graph, config).train)
 
 
-def embed_products(
-    model: "GraphModel",
-    name_vectors: np.ndarray,
-    info_vectors: np.ndarray,
-    reviews: ReviewSummary,
-    chunk_size: int,
-) -> np.ndarray:
-    """Runs the product side of a model, chunk by chunk.
+def build_product_graph(
+    trained: "TrainedModel", prepared: PreparedReviews, edges: np.ndarray, config: DictConfig
+) -> ProductGraph:
+    """Solves for the product graph with the settings of the training.
 
     Args:
-        model: In evaluation mode.
-        name_vectors: float [P, D].
-        info_vectors: float [P, D].
-        reviews: Of the same P products.
-        chunk_size: Products at once.
-
-    Returns:
-        float32 [P, d], unit length.
+        trained: Its record has the settings.
+        prepared: The data set.
+        edges: int64, the reviews that may be known, ascending.
+        config: May have an axis ``product_graph``, which then counts instead.
     """
-    import torch
-
-    sources = (name_vectors, info_vectors, *reviews)
-    num_products, vector_dim = name_vectors.shape
-    embeddings = np.empty((num_products, model.embedding_dim), dtype=np.float32)
-    # Products do not depend on users: a graph without any user or review will do.
-    no_users = torch.zeros(0, vector_dim), torch.zeros(0, NUM_RATING_FEATURES)
-    no_edges = (
-        torch.zeros(2, 0, dtype=torch.int64),
-        *(torch.zeros(0, vector_dim), torch.zeros(0), torch.zeros(0)),
+    started = perf_counter()
+    product_graph = build(trained.settings(config, "product_graph")).build(
+        prepared.graph, prepared.vectors, edges
     )
-    with (
-        torch.inference_mode(),
-        tqdm(total=num_products, desc="embedding products", unit="product") as progress,
-    ):
-        for start in range(0, num_products, chunk_size):
-            chunk = slice(start, start + chunk_size)
-            features = [torch.from_numpy(each[chunk].astype(np.float32)) for each in sources]
-            output = model(*no_users, *features, *no_edges)
-            embeddings[chunk] = output.product_embeddings.numpy()
-            progress.update(len(features[0]))
-    return embeddings
+    note(
+        f"product graph: {len(product_graph.weights)} edges, solved for in"
+        f" {perf_counter() - started:.1f} s"
+    )
+    return product_graph
 
 
 def _show_summary(vectorbase: Vectorbase, num_edges: int) -> None:
@@ -150,6 +134,7 @@ def _show_summary(vectorbase: Vectorbase, num_edges: int) -> None:
             int((vectorbase.products["num_reviews"] == 0).sum()),
         ],
         ["reviews that describe them", num_edges],
+        ["edges between them", len(vectorbase.product_graph.weights)],
         ["index", manifest["factory"]],
         ["embedding", f"{manifest['embedding_dim']} dimensions"],
         ["checkpoint", manifest["checkpoint"]],

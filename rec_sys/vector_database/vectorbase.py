@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.graph.product_graph import ProductGraph
 from rec_sys.graph.product_reviews import ReviewSummary
 from rec_sys.vector_database.product_index import ProductIndex
 
@@ -28,8 +29,10 @@ class Vectorbase:
         name_vectors: float16 [P, D].
         info_vectors: float16 [P, D].
         reviews: Of all products, from the reviews that may be known.
-        embeddings: float32 [P, d], unit length.
-        index: Over the embeddings.
+        embeddings: float32 [P, d], unit length; their cosines with people are ratings.
+        keys: float32 [P, d + 1]; their inner products with people's queries rank.
+        index: Over the keys.
+        product_graph: Between the P products, from the reviews that may be known.
     """
 
     folder: Path
@@ -39,7 +42,9 @@ class Vectorbase:
     info_vectors: np.ndarray
     reviews: ReviewSummary
     embeddings: np.ndarray
+    keys: np.ndarray
     index: ProductIndex
+    product_graph: ProductGraph
 
     @cached_property
     def product_ids(self) -> np.ndarray:

@@ -2,20 +2,24 @@
 
 ``manifest.json``
     What belongs together: fingerprints of model, text encoder and data, sizes, and the SHA-256
-    of each other file.
+    of each other file; and the settings of the product graph.
 ``index.faiss``
     The product index (`ProductIndex`).
 ``products.parquet``
     The product table (`VECTORBASE_SCHEMA`); row i is row i of the index.
 ``product_vectors.safetensors``
     ``name`` and ``info`` float16 [P, D]; of the training users' reviews ``review_texts`` float32
-    [P, D] and ``review_ratings`` float32 [P, 2] (`ReviewSummary`); ``embeddings`` float32 [P, d].
+    [P, D] and ``review_ratings`` float32 [P, 3] (`ReviewSummary`); ``embeddings`` float32 [P, d]
+    and ``keys`` float32 [P, d + 1] (`Vectorbase`).
+``product_graph.safetensors``
+    ``pointers`` int64 [P + 1], ``neighbours`` int32 [n] and ``weights`` float32 [n]
+    (`ProductGraph`).
 """
 
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,18 +29,26 @@ from safetensors.numpy import load_file, save_file
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, replacing, sha256_of, write_json
+from rec_sys.graph.product_graph import ProductGraph
 from rec_sys.graph.product_reviews import ReviewSummary
 from rec_sys.vector_database.product_index import DEFAULT_CHUNK_SIZE, ProductIndex
 from rec_sys.vector_database.product_statistics import VECTORBASE_SCHEMA
 from rec_sys.vector_database.vectorbase import BUILD_COMMAND, Vectorbase
 
-FORMAT = 1
+if TYPE_CHECKING:  # PyTorch is not needed to read one
+    from rec_sys.modules.full_catalogue import ProductEmbeddings
+
+FORMAT = 2
 
 _MANIFEST = "manifest.json"
 _INDEX = "index.faiss"
 _PRODUCTS = "products.parquet"
 _VECTORS = "product_vectors.safetensors"
-_FILES = (_INDEX, _PRODUCTS, _VECTORS)
+_GRAPH = "product_graph.safetensors"
+_FILES = (_INDEX, _PRODUCTS, _VECTORS, _GRAPH)
+_GRAPH_KEY = "product_graph"
+_GRAPH_ARRAYS = {"pointers": np.int64, "neighbours": np.int32, "weights": np.float32}
+_GRAPH_SETTINGS = ("history_decay", "disliked_weight", "liked_above")
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,8 @@ def write_vectorbase(
     name_vectors: np.ndarray,
     info_vectors: np.ndarray,
     reviews: ReviewSummary,
-    embeddings: np.ndarray,
+    embedded: "ProductEmbeddings",
+    product_graph: ProductGraph,
     factory: str = "Flat",
     chunk_size: int = DEFAULT_CHUNK_SIZE,
 ) -> Vectorbase:
@@ -76,7 +89,8 @@ def write_vectorbase(
         name_vectors: [P, D].
         info_vectors: [P, D].
         reviews: Of P products.
-        embeddings: [P, d].
+        embedded: Of P products.
+        product_graph: Between P products.
         factory: See `ProductIndex.build`.
         chunk_size: See `ProductIndex.build`.
 
@@ -92,7 +106,7 @@ def write_vectorbase(
             f"paths.vectorbase_dir={folder}: holds something else, which would be replaced; name"
             " another folder"
         )
-    index = ProductIndex.build(embeddings, factory, chunk_size)
+    index = ProductIndex.build(embedded.keys, factory, chunk_size)
     table = pa.Table.from_pandas(products, schema=VECTORBASE_SCHEMA, preserve_index=False)
     with replacing(folder) as draft:
         draft.mkdir()
@@ -103,22 +117,26 @@ def write_vectorbase(
             "info": (info_vectors, np.float16),
             "review_texts": (reviews.texts, np.float32),
             "review_ratings": (reviews.ratings, np.float32),
-            "embeddings": (embeddings, np.float32),
+            "embeddings": (embedded.embeddings, np.float32),
+            "keys": (embedded.keys, np.float32),
         }
-        save_file(
-            {name: np.ascontiguousarray(array, kind) for name, (array, kind) in tensors.items()},
-            draft / _VECTORS,
+        _save_arrays(draft / _VECTORS, tensors)
+        _save_arrays(
+            draft / _GRAPH,
+            {name: (getattr(product_graph, name), kind) for name, kind in _GRAPH_ARRAYS.items()},
         )
-        # safetensors writes for the owner only; a server may run as somebody else.
-        (draft / _VECTORS).chmod((draft / _INDEX).stat().st_mode)
+        for name in (_VECTORS, _GRAPH):
+            # safetensors writes for the owner only; a server may run as somebody else.
+            (draft / name).chmod((draft / _INDEX).stat().st_mode)
         manifest = {
             "format": FORMAT,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             **asdict(origin),
             "num_products": len(products),
             "vector_dim": name_vectors.shape[1],
-            "embedding_dim": embeddings.shape[1],
+            "embedding_dim": embedded.embeddings.shape[1],
             "factory": str(factory),
+            _GRAPH_KEY: {name: getattr(product_graph, name) for name in _GRAPH_SETTINGS},
             "sha256": {name: sha256_of(draft / name) for name in _FILES},
         }
         write_json(draft / _MANIFEST, manifest)
@@ -157,7 +175,9 @@ def read_vectorbase(
         info_vectors=vectors["info"],
         reviews=ReviewSummary(vectors["review_texts"], vectors["review_ratings"]),
         embeddings=vectors["embeddings"],
+        keys=vectors["keys"],
         index=ProductIndex.read(folder / _INDEX),
+        product_graph=ProductGraph(**load_file(folder / _GRAPH), **manifest[_GRAPH_KEY]),
     )
     if expected_model_fingerprint is not None:
         vectorbase.require_model(expected_model_fingerprint)
@@ -166,12 +186,20 @@ def read_vectorbase(
     return vectorbase
 
 
+def _save_arrays(path: Path, arrays: dict[str, tuple[np.ndarray, type]]) -> None:
+    save_file(
+        {name: np.ascontiguousarray(array, kind) for name, (array, kind) in arrays.items()}, path
+    )
+
+
 def _check_manifest(path: Path, manifest: Any) -> None:
-    needed = {"sha256", "created", *(each.name for each in fields(Origin))}
+    needed = {"sha256", "created", _GRAPH_KEY, *(each.name for each in fields(Origin))}
     if (
         not isinstance(manifest, dict)
         or manifest.get("format") != FORMAT
         or not needed <= set(manifest)
+        or not isinstance(manifest[_GRAPH_KEY], dict)
+        or set(manifest[_GRAPH_KEY]) != set(_GRAPH_SETTINGS)
     ):
         raise InputError(
             f"{path}: damaged, or of another version of rec_sys; rebuild it with `{BUILD_COMMAND}`"

@@ -46,6 +46,8 @@ def test_it_computes_what_the_model_computes(backend, trained, shape):
     outputs = backend.embed(inputs)
     assert outputs.user_embeddings.shape == (users, 8)
     assert outputs.product_embeddings.shape == (products, 8)
+    assert outputs.user_queries.shape == (users, 9)
+    assert outputs.product_keys.shape == (products, 9)
     assert outputs.attention.shape == (edges, 2)
     for array in outputs:
         assert array.dtype == np.float32

@@ -1,10 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import REVIEWS, FakeEncoder, review_table
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.graph.product_graph import ProductGraph
+from rec_sys.inference.histories import UNKNOWN, read_histories
+from rec_sys.inference.history_batch import build_history_batch
 from rec_sys.inference.recommendation import POPULAR
 from rec_sys.inference.recommender import Recommender, stars
 from rec_sys.inference.torch_backend import TorchBackend
@@ -33,22 +39,48 @@ def test_what_was_reviewed_is_not_recommended_and_the_rest_is(recommender):
         assert len(recommended(result)) == len(everything - reviewed)
 
 
+def brute_force(recommender, table):
+    """All scores of all people, by id, from the definition of the score."""
+    built = recommender.vectorbase
+    graph = built.product_graph
+    histories = read_histories(table, built)
+    batch = build_history_batch(histories, 0, len(histories), built, recommender.encode)
+    queries = recommender.backend.embed(batch.inputs).user_queries
+    weights = np.zeros((graph.num_products, graph.num_products))
+    for source in range(graph.num_products):
+        edges = slice(graph.pointers[source], graph.pointers[source + 1])
+        weights[source, graph.neighbours[edges]] = graph.weights[edges]
+    scores = {}
+    for user, user_id in enumerate(histories.user_ids):
+        total = built.keys @ queries[user]
+        own = batch.review[batch.user == user]
+        for step, review in enumerate(own[::-1]):
+            row, rating = histories.catalogue_row[review], histories.reviews["rating"].iat[review]
+            liked = pd.isna(rating) or rating > graph.liked_above
+            if row != UNKNOWN:
+                share = graph.history_decay**step * (1 if liked else graph.disliked_weight)
+                total = total + share * weights[row]
+        scores[user_id] = total
+    return scores
+
+
 def test_a_recommendation_of_known_value(recommender, built):
-    (result,) = recommender.recommend(review_table(REVIEWS[:2]), k=2)
-    cosines = built.embeddings @ result.embedding
-    best = [row for row in np.argsort(-cosines) if row not in (0, 1)][:2]
+    table = review_table(REVIEWS[:2])
+    (result,) = recommender.recommend(table, k=2)
+    scores = brute_force(recommender, table)["ann"]
+    best = [row for row in np.argsort(-scores) if row not in (0, 1)][:2]
     assert recommended(result) == built.product_ids[best].tolist()
+    cosines = built.embeddings @ result.embedding
     for each, row in zip(result.recommendations, best, strict=True):
         assert each.name == built.names[row]
-        assert each.score == pytest.approx(cosines[row], abs=1e-5)
+        assert each.score == pytest.approx(scores[row], abs=1e-5)
         assert each.predicted_rating == pytest.approx(2.5 * (cosines[row] + 1), abs=1e-4)
-    because = result.recommendations[0].because
-    assert {(each.review_id, each.product_name, each.text) for each in because} == {
-        ("r0", "Drum", "good tone"),
-        ("r1", "Flute", "fell apart"),
-    }
-    assert because[0].weight >= because[1].weight
-    assert sum(each.weight for each in because) == pytest.approx(1, abs=1e-5)
+    known = {("r0", "Drum", "good tone"), ("r1", "Flute", "fell apart")}
+    for each in result.recommendations:
+        weights = [reason.weight for reason in each.because]
+        assert {(r.review_id, r.product_name, r.text) for r in each.because} <= known
+        assert weights == sorted(weights, reverse=True)
+        assert sum(weights) == pytest.approx(1, abs=1e-5)
     assert (result.fallback, result.explanation) == (None, None)
 
 
@@ -75,7 +107,9 @@ def test_exclusion_always_holds_and_the_best_of_the_rest_come(
 ):
     # A row without an id, or with the name as its id, is the harp by its name.
     names = ["Harp" if row[1] in (None, "Harp") else None for row in rows]
-    results = recommender.recommend(review_table(rows, product_name=names), k, batch_size)
+    table = review_table(rows, product_name=names)
+    results = recommender.recommend(table, k, batch_size)
+    all_scores = brute_force(recommender, table)
     assert [each.user_id for each in results] == list(dict.fromkeys(row[0] for row in rows))
     for result in results:
         own = [row for row in rows if row[0] == result.user_id]
@@ -85,7 +119,7 @@ def test_exclusion_always_holds_and_the_best_of_the_rest_come(
         assert not reviewed & set(recommended(result))
         assert len(set(recommended(result))) == len(scores) == min(k, sum(allowed))
         if result.fallback is None:
-            best = np.sort((built.embeddings @ result.embedding)[allowed])[::-1][:k]
+            best = np.sort(all_scores[result.user_id][allowed])[::-1][:k]
             np.testing.assert_allclose(scores, best, atol=1e-5)
         assert all(0 <= each.predicted_rating <= 5 for each in result.recommendations)
         for each in result.recommendations:
@@ -115,15 +149,38 @@ def test_many_people_equal_one_by_one(recommender):
                 assert {r.review_id for r in one.because} == {r.review_id for r in two.because}
 
 
-def test_a_person_without_any_text_gets_the_popular_products(recommender):
+def test_a_person_of_whom_nothing_is_known_gets_the_popular_products(recommender):
     rows = [("eve", None, "", None, None), ("fay", "p1", "", 5, 1), ("gus", "p1", "x", 5, 1)]
-    eve, fay, gus = recommender.recommend(review_table(rows), k=3)
-    assert recommended(eve) == ["p1", "p5", "p3"]
-    assert recommended(fay) == ["p5", "p3", "p2"]
-    assert [eve.fallback, fay.fallback, gus.fallback] == [POPULAR, POPULAR, None]
+    rows.append(("hal", "new", "", 5, 1))
+    results = eve, fay, gus, hal = recommender.recommend(review_table(rows), k=3)
+    assert recommended(eve) == recommended(hal) == ["p1", "p5", "p3"]
+    assert [each.fallback for each in results] == [POPULAR, None, None, POPULAR]
     assert "most popular" in eve.explanation and gus.explanation is None
-    assert eve.recommendations[0].because == fay.recommendations[0].because == ()
+    assert eve.recommendations[0].because == hal.recommendations[0].because == ()
+    # A product of the catalogue is enough: the product graph leads on from it.
+    assert "p1" not in recommended(fay) and fay.explanation is None
+    assert [reason.product_name for reason in fay.recommendations[0].because] == ["Drum"]
     assert np.linalg.norm(eve.embedding) == pytest.approx(1, abs=1e-5)
+
+
+def test_reasons_are_those_that_carried_the_product(recommender, built):
+    """Where the product graph is connected only its reviews speak, otherwise the attention does."""
+    pointers, neighbours = np.array([0, 2, 3, 3, 3, 3, 3]), np.array([3, 4, 3], dtype=np.int32)
+    weights = np.array([0.5, -1.0, 0.25], dtype=np.float32)
+    graph = ProductGraph(pointers, neighbours, weights, 0.5, 0.5, 3.0)
+    recommender.vectorbase = replace(built, product_graph=graph)
+    rows = [("u", "p1", "a", 5, 1), ("u", "new", "b", 5, 2), ("u", "p2", "c", 1, 3)]
+    (result,) = recommender.recommend(review_table(rows), k=6)
+    because = {
+        each.product_id: {reason.text: reason.weight for reason in each.because}
+        for each in result.recommendations
+    }
+    # p1: two newer reviews, 0.5 * 0.5^2; p2: the newest one but disliked, 0.25 * 0.5.
+    assert because["p4"] == pytest.approx({"a": 0.5, "c": 0.5})
+    # What speaks against p5 is no reason: the attention, as for what is not connected.
+    assert set(because["p5"]) == {"a", "b", "c"}
+    assert because["p5"] == because["p6"] == because["p3"]
+    assert sum(because["p5"].values()) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_person_of_one_review_of_a_product_never_seen(recommender):

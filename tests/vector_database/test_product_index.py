@@ -8,8 +8,12 @@ from rec_sys.vector_database.product_index import NO_PRODUCT, ProductIndex
 
 
 def unit(rng, *shape):
-    array = rng.normal(size=shape).astype(np.float32)
+    array = vectors(rng, *shape)
     return array / np.linalg.norm(array, axis=-1, keepdims=True)
+
+
+def vectors(rng, *shape):
+    return rng.normal(size=shape).astype(np.float32)
 
 
 @settings(deadline=None)
@@ -22,7 +26,7 @@ def unit(rng, *shape):
 )
 def test_search_equals_brute_force_without_the_excluded(seed, num_products, num_users, k, repeated):
     rng = np.random.default_rng(seed)
-    products, users = unit(rng, num_products, 4), unit(rng, num_users, 4)
+    products, users = vectors(rng, num_products, 4), vectors(rng, num_users, 4)
     if repeated:  # equal products, so that the order of equals is put to the test
         products[:] = products[rng.integers(0, num_products, num_products)]
     exclude = [
@@ -30,25 +34,25 @@ def test_search_equals_brute_force_without_the_excluded(seed, num_products, num_
         for _ in range(num_users)
     ]
     index = ProductIndex.build(products, "Flat", chunk_size=7)
-    rows, cosines = index.search(users, k, exclude)
-    assert rows.shape == cosines.shape == (num_users, k)
+    rows, scores = index.search(users, k, exclude)
+    assert rows.shape == scores.shape == (num_users, k)
     for user in range(num_users):
         allowed = np.setdiff1d(np.arange(num_products), exclude[user])
         best = np.sort(products[allowed] @ users[user])[::-1][:k]
         found = rows[user][rows[user] != NO_PRODUCT]
         assert len(found) == len(set(found)) == len(best)
         assert set(found) <= set(allowed)
-        np.testing.assert_allclose(cosines[user][: len(best)], best, atol=1e-5)
+        np.testing.assert_allclose(scores[user][: len(best)], best, atol=1e-5)
         np.testing.assert_allclose(products[found] @ users[user], best, atol=1e-5)
         assert (rows[user][len(best) :] == NO_PRODUCT).all()
-        assert np.isnan(cosines[user][len(best) :]).all()
+        assert np.isnan(scores[user][len(best) :]).all()
 
 
 def test_equals_come_in_the_order_of_their_rows():
     products = np.eye(3, dtype=np.float32)[[1, 0, 0, 0, 2]]
-    rows, cosines = ProductIndex.build(products, "Flat").search(products[1:2], 5, [np.array([2])])
+    rows, scores = ProductIndex.build(products, "Flat").search(products[1:2], 5, [np.array([2])])
     assert rows.tolist() == [[1, 3, 0, 4, NO_PRODUCT]]
-    assert cosines[0, :4].tolist() == [1, 1, 0, 0]
+    assert scores[0, :4].tolist() == [1, 1, 0, 0]
 
 
 def test_without_exclusions_and_round_trip(tmp_path):
@@ -56,7 +60,7 @@ def test_without_exclusions_and_round_trip(tmp_path):
     index = ProductIndex.build(products, "HNSW8")
     index.write(tmp_path / "index.faiss")
     same = ProductIndex.read(tmp_path / "index.faiss")
-    assert (len(same), same.embedding_dim) == (9, 4)
+    assert (len(same), same.key_dim) == (9, 4)
     assert same.search(products, 1)[0][:, 0].tolist() == list(range(9))
 
 

@@ -1,9 +1,11 @@
 import json
+from dataclasses import fields
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from tiny_models import (
+    GRAPH_CONFIG,
     HELD_OUT,
     PRODUCTS,
     REVIEWS,
@@ -16,8 +18,10 @@ from tiny_models import (
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.prepare import prepare_reviews
+from rec_sys.graph.product_graph_builder import ProductGraphBuilder
 from rec_sys.modules.checkpoint import load_trained
-from rec_sys.vector_database.create_vectorbase import create_vectorbase, embed_products
+from rec_sys.modules.full_catalogue import embed_products
+from rec_sys.vector_database.create_vectorbase import create_vectorbase, known_edges
 from rec_sys.vector_database.vectorbase_folder import read_vectorbase
 
 
@@ -57,11 +61,14 @@ def test_other_data_than_the_trainings_holds_nobody_out(built, tmp_path):
 def test_embeddings_do_not_depend_on_chunks(built):
     sources = (built.name_vectors, built.info_vectors, built.reviews)
     for chunk_size in (1, 4, 100):
-        embeddings = embed_products(tiny_model(), *sources, chunk_size)
-        np.testing.assert_allclose(embeddings, built.embeddings, atol=1e-6)
+        found = embed_products(tiny_model(), *sources, chunk_size)
+        np.testing.assert_allclose(found.embeddings, built.embeddings, atol=1e-6)
+        np.testing.assert_allclose(found.keys, built.keys, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(built.embeddings, axis=1), 1, atol=1e-5)
-    rows, _ = built.index.search(built.embeddings, 1)
-    np.testing.assert_allclose(built.embeddings[rows[:, 0]], built.embeddings, atol=1e-5)
+    rows, scores = built.index.search(built.keys, 6)
+    assert built.index.key_dim == built.embeddings.shape[1] + 1
+    expected = np.take_along_axis(built.keys @ built.keys.T, rows, axis=1)
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
 def test_products_are_found_by_id_and_by_a_name_that_is_theirs_alone(built):
@@ -70,12 +77,48 @@ def test_products_are_found_by_id_and_by_a_name_that_is_theirs_alone(built):
     assert built.rows_of_names(names).tolist() == [3, -1, -1, -1, -1]
 
 
+def test_the_product_graph_is_the_one_of_the_training_edges(built, tmp_path, capsys):
+    """Solved with the settings of the checkpoint, from what the training knew."""
+    trained = load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt")
+    prepared = prepare_reviews(shop(), FakeEncoder(), tmp_path / "cache_dir")
+    config = config_of("vectorbase_config", tmp_path)
+    edges = known_edges(trained, prepared, config)
+    settings = {name: value for name, value in GRAPH_CONFIG.items() if name != "_target_"}
+    expected = ProductGraphBuilder(**settings).build(prepared.graph, prepared.vectors, edges)
+    assert len(expected.weights) > 0
+    for field in fields(expected):
+        one, two = getattr(expected, field.name), getattr(built.product_graph, field.name)
+        np.testing.assert_array_equal(one, two)
+        assert np.asarray(one).dtype == np.asarray(two).dtype, field.name
+    capsys.readouterr()
+    create_vectorbase(config)
+    printed = capsys.readouterr().out
+    assert f"product graph: {len(expected.weights)} edges, solved for in" in printed
+    assert "edges between them" in printed
+
+
+def test_a_folder_of_an_older_version_is_refused(built):
+    path = built.folder / "manifest.json"
+    path.write_text(json.dumps(built.manifest | {"format": 1}))
+    with pytest.raises(InputError, match="of another version of rec_sys; rebuild it with"):
+        read_vectorbase(built.folder)
+    path.write_text(json.dumps(built.manifest | {"product_graph": {"history_decay": 1.0}}))
+    with pytest.raises(InputError, match="damaged"):
+        read_vectorbase(built.folder)
+
+
 def test_a_missing_vectorbase_says_how_to_build_one(tmp_path):
     with pytest.raises(InputError, match="uv run -m rec_sys.vector_database.create_vectorbase"):
         read_vectorbase(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("name", ["index.faiss", "products.parquet", "product_vectors.safetensors"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("index.faiss", "products.parquet", "product_vectors.safetensors"),
+        "product_graph.safetensors",
+    ],
+)
 def test_a_damaged_or_missing_file_is_refused(built, name):
     path = built.folder / name
     content = bytearray(path.read_bytes())
@@ -140,8 +183,8 @@ def test_a_second_build_encodes_nothing(built, tmp_path):
 def test_another_index_is_one_word(built, tmp_path):
     other = create_vectorbase(config_of("vectorbase_config", tmp_path, "vector_db=hnsw"))
     assert other.manifest["factory"] == "HNSW32"
-    exact, _ = built.index.search(built.embeddings, 3)
-    assert other.index.search(built.embeddings, 3)[0].tolist() == exact.tolist()
+    exact, _ = built.index.search(built.keys, 3)
+    assert other.index.search(built.keys, 3)[0].tolist() == exact.tolist()
 
 
 def test_a_folder_of_something_else_is_not_replaced(built, tmp_path):

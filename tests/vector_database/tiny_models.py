@@ -43,6 +43,25 @@ MODEL_CONFIG = {
     },
 }
 
+GRAPH_CONFIG = {
+    "_target_": "rec_sys.graph.product_graph_builder.ProductGraphBuilder",
+    "l2": 1.0,
+    "name_weight": 0.5,
+    "info_weight": 0.5,
+    "review_weight": 0.5,
+    "half_life_days": 1000,
+    "order_share": 0.2,
+    "past_decay": 0.8,
+    "future_decay": 0.5,
+    "longest_history": 50,
+    "history_decay": 0.8,
+    "disliked_weight": 0.7,
+    "liked_above": 3.0,
+    "neighbours": 3,
+    "new_product_boost": 2.0,
+    "max_products": 100,
+}
+
 # user, product, text, rating, second
 REVIEWS = [
     ("ann", "p1", "good tone", 5, 30),
@@ -138,6 +157,7 @@ def save_checkpoint(
             "data": {"_target_": "tiny_models.Shop"},
             "encoder": {"_target_": "tiny_models.FakeEncoder"},
             "split": split_config,
+            "product_graph": GRAPH_CONFIG,
         },
         "vector_dim": VECTOR_DIM,
         "split": describe_split(instantiate(split).split(graph), graph, split_config),
