@@ -20,7 +20,7 @@ from rec_sys.text.encoder import TextEncoder
 
 #: Key of a checkpoint under which the run's record stands.
 RECORD_KEY = "rec_sys"
-RECORD_FORMAT = 2
+RECORD_FORMAT = 3
 #: A checkpoint may be anybody's: only classes from here are built because it says so.
 TRUSTED_PACKAGES = ("rec_sys.", "torch_geometric.nn.")
 _WEIGHTS_PREFIX = "model."
@@ -64,8 +64,8 @@ class TrainedModel:
 
         Args:
             config: The config of the command at hand.
-            axis: ``"data"``, ``"encoder"`` or ``"split"``; ``{from_checkpoint: true}``, or no such
-                axis, means "as trained".
+            axis: ``"data"``, ``"encoder"``, ``"split"`` or ``"product_graph"``;
+                ``{from_checkpoint: true}``, or no such axis, means "as trained".
         """
         if axis not in config or config[axis].get("from_checkpoint"):
             return _trusted(self.record["config"][axis], self.path)
