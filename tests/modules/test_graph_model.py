@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from rec_sys.graph.ego_batch import MODEL_INPUTS
+from rec_sys.graph.rating_features import NUM_RATING_FEATURES
 from rec_sys.modules.layers import ProductEncoder
 from rec_sys.modules.onnx_export import random_inputs
 
@@ -24,6 +26,8 @@ def test_shapes_and_unit_length(model, users, products, edges):
     result = embed(model, inputs(users, products, edges))
     assert result.user_embeddings.shape == (users, model.embedding_dim)
     assert result.product_embeddings.shape == (products, model.embedding_dim)
+    assert result.user_queries.shape == (users, model.embedding_dim + 1)
+    assert result.product_keys.shape == (products, model.embedding_dim + 1)
     assert result.attention.shape == (edges, model.heads)
     for embeddings in result[:2]:
         torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(len(embeddings)))
@@ -48,6 +52,8 @@ def test_a_review_reaches_its_writer_and_nobody_else(model):
     after = embed(model, tensors)
     torch.testing.assert_close(before.user_embeddings[0], after.user_embeddings[0])
     torch.testing.assert_close(before.product_embeddings, after.product_embeddings)
+    torch.testing.assert_close(before.user_queries[0], after.user_queries[0])
+    torch.testing.assert_close(before.product_keys, after.product_keys)
 
 
 def test_a_reviewed_product_changes_its_reviewer_only(model):
@@ -72,11 +78,14 @@ def test_a_user_is_embedded_alike_alone_and_among_others(model):
     alone["edge_index"] = torch.stack(
         [tensors["edge_index"][0, own], torch.zeros(own.sum()).long()]
     )
-    for name in ("edge_attr", "edge_rating", "edge_age"):
+    for name in ("edge_attr", "edge_rating", "edge_age", "edge_step"):
         alone[name] = tensors[name][own]
-    torch.testing.assert_close(
-        embed(model, alone).user_embeddings[0], together.user_embeddings[2], rtol=1e-4, atol=1e-5
-    )
+    found = embed(model, alone)
+    for one, all_of in (
+        (found.user_embeddings, together.user_embeddings),
+        (found.user_queries, together.user_queries),
+    ):
+        torch.testing.assert_close(one[0], all_of[2], rtol=1e-4, atol=1e-5)
 
 
 def test_the_order_of_edges_does_not_matter(model):
@@ -84,15 +93,32 @@ def test_the_order_of_edges_does_not_matter(model):
     order = torch.from_numpy(np.random.default_rng(0).permutation(12))
     shuffled = dict(tensors)
     shuffled["edge_index"] = tensors["edge_index"][:, order]
-    for name in ("edge_attr", "edge_rating", "edge_age"):
+    for name in ("edge_attr", "edge_rating", "edge_age", "edge_step"):
         shuffled[name] = tensors[name][order]
     torch.testing.assert_close(
         embed(model, tensors).user_embeddings, embed(model, shuffled).user_embeddings
     )
 
 
+def test_the_ranking_share_scales_the_scores_and_no_rating(model):
+    tensors = inputs(3, 4, 12)
+    before = embed(model, tensors)
+    model.ranking_share.fill_(0.25)
+    after = embed(model, tensors)
+    torch.testing.assert_close(after.user_queries, 0.25 * before.user_queries)
+    for one, two in zip(
+        before._replace(user_queries=0), after._replace(user_queries=0), strict=True
+    ):
+        torch.testing.assert_close(one, two)
+
+
+def test_the_last_number_of_a_key_counts_alike_for_everybody(model):
+    queries = embed(model, inputs(3, 4, 12)).user_queries
+    torch.testing.assert_close(queries[:, -1], torch.ones(3))
+
+
 def test_alike_texts_start_alike():
-    """Before training, the same text gives a user and a product nearly the same embedding."""
+    """Before training, the same text gives a user and a product nearly the same taste."""
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
@@ -104,7 +130,9 @@ def test_alike_texts_start_alike():
     for name in ("product_name_features", "product_info_features", "product_review_features"):
         tensors[name] = tensors["user_features"]
     result = embed(model.eval(), tensors)
-    cosine = result.user_embeddings @ result.product_embeddings.T
+    # Ratings decide the first two numbers of an embedding, the texts all others.
+    users, products = (F.normalize(each[:, 2:], dim=1) for each in result[:2])
+    cosine = users @ products.T
     given = tensors["user_features"].any(dim=1)
     assert (cosine.argmax(dim=1) == torch.arange(5))[given].all()
 
@@ -113,7 +141,7 @@ def test_a_missing_source_is_not_an_average_one():
     torch.manual_seed(0)
     encoder = ProductEncoder(VECTOR_DIM, 16, dropout=0.0, source_dropout=0.0).eval()
     name, nothing = torch.ones(1, VECTOR_DIM), torch.zeros(1, VECTOR_DIM)
-    rest = (nothing, nothing, torch.zeros(1, 2))
+    rest = (nothing, nothing, torch.zeros(1, NUM_RATING_FEATURES))
     missing = encoder(name, *rest)
     # The bias of an encoder must not leak in where there is no text.
     encoder.info[0].bias.data += 5

@@ -1,8 +1,17 @@
+import math
+
+import numpy as np
 import pytest
 import torch
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.modules.objectives import RatingObjective, predicted_rating
+from rec_sys.modules.graph_model import Embeddings
+from rec_sys.modules.objectives import (
+    JointObjective,
+    RatingObjective,
+    predicted_rating,
+    ranking_loss,
+)
 
 # Cosines 1, 0 and -1 predict 5, 2.5 and 0 stars.
 USERS = torch.tensor([[1.0, 0.0]])
@@ -10,10 +19,26 @@ PRODUCTS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
 TRUE = torch.tensor([5.0, 4.5, 1.0])
 
 
+def embeddings(users=USERS, products=PRODUCTS, queries=None, keys=None):
+    queries = torch.zeros(len(users), 3) if queries is None else queries
+    keys = torch.zeros(len(products), 3) if keys is None else keys
+    return Embeddings(users, products, queries, keys, torch.empty(0, 1))
+
+
+def batch_of(true=TRUE, user=None, product=None, history=((), ()), log_share=None):
+    index = torch.arange(len(true))
+    return {
+        "target_user": torch.zeros_like(index) if user is None else torch.tensor(user),
+        "target_product": index if product is None else torch.tensor(product),
+        "target_rating": true,
+        "edge_index": torch.from_numpy(np.array(history, dtype=np.int64)),
+        "product_log_share": torch.zeros(3) if log_share is None else log_share,
+    }
+
+
 def judge(loss, squared_share=0.0, progress=0.0, targets=3):
     objective = RatingObjective(loss, squared_share)
-    index = torch.arange(targets)
-    return objective(USERS, PRODUCTS, torch.zeros_like(index), index, TRUE[:targets], progress)
+    return objective(embeddings(), batch_of(TRUE[:targets]), progress)
 
 
 def test_rating_of_a_cosine():
@@ -26,32 +51,107 @@ def test_known_distances(loss, expected):
     result = judge(loss)
     assert result.rating.tolist() == [5, 2.5, 0]
     assert result.loss.item() == pytest.approx(expected)
-    assert result.objective.item() == pytest.approx(expected)
+    assert result.objective.item() == result.measure.item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("progress", "squares"), [(0.0, 1.0), (0.25, 0.5), (0.5, 0.0), (0.9, 0.0)])
 def test_squares_fade_and_the_reported_loss_stays(progress, squares):
     result = judge("l1", squared_share=0.5, progress=progress)
-    assert result.loss.item() == pytest.approx(1.0)
+    assert result.loss.item() == result.measure.item() == pytest.approx(1.0)
     assert result.objective.item() == pytest.approx(squares * 5 / 3 + (1 - squares))
 
 
 def test_no_target_is_no_loss():
     result = judge("l1", targets=0)
     assert result.objective.item() == 0 and len(result.rating) == 0
+    joint = JointObjective("l1", 0.0, 1.0, 1.0)(embeddings(), batch_of(TRUE[:0]), 0.0)
+    assert joint.objective.item() == joint.ranking.item() == joint.judged == 0
 
 
 def test_a_target_without_a_rating_does_not_count():
-    index, objective = torch.arange(3), RatingObjective("l1", 0.5)
-    users, products = USERS.clone().requires_grad_(), PRODUCTS
+    objective = RatingObjective("l1", 0.5)
+    users = USERS.clone().requires_grad_()
     true = torch.tensor([5.0, torch.nan, 1.0])
-    result = objective(users, products, torch.zeros_like(index), index, true, 0.0)
+    result = objective(embeddings(users), batch_of(true), 0.0)
     assert (result.loss.item(), result.objective.item(), result.judged) == (0.5, 0.5, 2)
     assert len(result.rating) == 3
     result.objective.backward()
     assert users.grad.isfinite().all()
-    result = objective(users, products, torch.zeros_like(index), index, true * torch.nan, 0.0)
+    result = objective(embeddings(users), batch_of(true * torch.nan), 0.0)
     assert (result.objective.item(), result.judged) == (0, 0)
+
+
+def random_batch(seed=0, users=4, products=6, targets=5):
+    """Queries, keys and a batch whose targets are not in the history of their user."""
+    rng = np.random.default_rng(seed)
+    queries, keys = torch.randn(users, 3), torch.randn(products, 3)
+    pairs = rng.permutation(users * products)
+    user, product = np.divmod(pairs[:targets], products)
+    seen_user, seen_product = np.divmod(pairs[targets : targets + 7], products)
+    share = torch.from_numpy(np.log(rng.uniform(0.1, 1, products)).astype(np.float32))
+    batch = batch_of(
+        torch.full((targets,), torch.nan), user, product, (seen_product, seen_user), share
+    )
+    given = embeddings(torch.randn(users, 2), torch.randn(products, 2), queries, keys)
+    return given, batch
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_the_ranking_loss_equals_a_naive_softmax(corrected):
+    """Over the products that the user has not reviewed, a sampled one's logit put right."""
+    given, batch = random_batch()
+    if not corrected:
+        batch["product_log_share"] = torch.zeros(6)
+    history = set(map(tuple, batch["edge_index"].T.tolist()))
+    losses = []
+    for user, product in zip(
+        batch["target_user"].tolist(), batch["target_product"].tolist(), strict=True
+    ):
+        odds = {
+            other: math.exp(
+                float(given.user_queries[user] @ given.product_keys[other])
+                - float(batch["product_log_share"][other])
+            )
+            for other in range(6)
+            if (other, user) not in history
+        }
+        losses.append(-math.log(odds[product] / sum(odds.values())))
+    assert ranking_loss(given, batch).item() == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_what_was_reviewed_takes_no_part_in_the_ranking():
+    queries, keys = torch.ones(1, 3), torch.zeros(3, 3)
+    alone = batch_of(TRUE[:1], history=((1, 2), (0, 0)))
+    assert ranking_loss(embeddings(queries=queries, keys=keys), alone).item() == 0
+    among = batch_of(TRUE[:1], history=((2,), (0,)))
+    loss = ranking_loss(embeddings(queries=queries, keys=keys), among).item()
+    assert loss == pytest.approx(math.log(2))
+
+
+def test_a_joint_objective_adds_both_terms_and_learns_without_ratings():
+    given, batch = random_batch(seed=1)
+    given.user_queries.requires_grad_()
+    result = JointObjective("mse", 0.0, 1.0, 0.5)(given, batch, 0.0)  # no target has a rating
+    assert result.judged == 0
+    assert result.objective.item() == pytest.approx(0.5 * result.ranking.item())
+    result.objective.backward()
+    assert given.user_queries.grad.isfinite().all() and given.user_queries.grad.any()
+    batch["target_rating"] = torch.full((5,), 4.0)
+    rated = RatingObjective("mse", 0.0)(given, batch, 0.0)
+    both = JointObjective("mse", 0.0, 2.0, 0.5)(given, batch, 0.0)
+    expected = 2 * rated.objective.item() + 0.5 * result.ranking.item()
+    assert both.objective.item() == both.measure.item() == pytest.approx(expected)
+    assert both.loss.item() == rated.loss.item()
+
+
+def test_what_has_no_weight_is_left_out():
+    given, batch = random_batch(seed=2)
+    batch["target_rating"] = torch.full((5,), 4.0)
+    rates = JointObjective("l1", 0.0, 1.0, 0.0)(given, batch, 0.0)
+    assert rates.ranking is None
+    assert rates.objective.item() == RatingObjective("l1", 0.0)(given, batch, 0.0).objective.item()
+    ranks = JointObjective("l1", 0.0, 0.0, 1.0)(given, batch, 0.0)
+    assert ranks.objective.item() == ranks.ranking.item()
 
 
 def test_unusable_settings_are_named():
@@ -59,3 +159,6 @@ def test_unusable_settings_are_named():
         RatingObjective("l3", 0.5)
     with pytest.raises(InputError, match="objective.squared_share=2"):
         RatingObjective("l1", 2)
+    for weights in ((0, 0), (-1, 1), (1, -1)):
+        with pytest.raises(InputError, match="objective.rating_weight="):
+            JointObjective("l1", 0.0, *weights)
