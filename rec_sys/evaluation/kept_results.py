@@ -32,12 +32,13 @@ def run_all(
     with tqdm(todo, unit="model", disable=None) as bar:
         for stage, job in bar:
             bar.set_description(f"{stage.split.name}, seed {stage.seed}, {job.label}")
-            path = cache / f"{key_of(job, stage, around)}.npz"
+            key = key_of(job, stage, around)
+            path = cache / f"{key}.npz"
             if path.exists():
                 measured = load_measured(path)
             else:
                 measured = job.run(stage, around)
                 require_clean([f.about(f"seed {stage.seed}") for f in measured.findings])
                 save_measured(path, measured)
-            records.append(Record(stage, job, measured))
+            records.append(Record(stage, job, measured, key))
     return Results(records)

@@ -34,11 +34,16 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Record:
-    """A finished job."""
+    """A finished job.
+
+    Attributes:
+        key: Of its result; where two stages are alike, records share one.
+    """
 
     stage: Stage
     job: Job
     measured: Measured
+    key: str
 
 
 @dataclass(frozen=True)
@@ -99,10 +104,12 @@ class Results:
         ]
 
     def seconds(self) -> dict[str, float]:
-        """What each job took, when it was run."""
+        """What each job took when it was run, those that several seeds share once."""
+        first = {r.key: r for r in reversed(self.records)}
         return {
             f"{r.stage.split.name}, seed {r.stage.seed}, {r.measured.model}": r.measured.seconds
             for r in self.records
+            if first[r.key] is r
         }
 
     def _ranking(self, title: str, masked: bool, wanted: Callable[[Job], bool]) -> dict[str, Runs]:
