@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rec_sys.graph.product_reviews import KnownReviews
-from rec_sys.graph.rating_features import rating_features, rating_sums
+from rec_sys.graph.rating_features import USER_SHRINKAGE, rating_features, rating_sums
 from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
 from rec_sys.graph.segments import segment_sum
 
@@ -137,7 +137,7 @@ class EgoBatchBuilder:
         return EgoBatch(
             user_features=sums / np.maximum(lengths, 1)[:, None].astype(np.float32),
             user_rating_features=rating_features(
-                *rating_sums(rating, history_user, len(users)), lengths
+                *rating_sums(rating, history_user, len(users)), lengths, USER_SHRINKAGE
             ),
             product_name_features=self._vectors(graph.product_name_text[products]),
             product_info_features=self._vectors(graph.product_info_text[products]),

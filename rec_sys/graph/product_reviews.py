@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from rec_sys.graph.rating_features import rating_features, rating_sums
+from rec_sys.graph.rating_features import PRODUCT_SHRINKAGE, rating_features, rating_sums
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.segments import segment_sum
 
@@ -132,5 +132,7 @@ def _summary(
     means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], 0.0)
     return ReviewSummary(
         means.astype(np.float32),
-        rating_features(np.where(rating_counts > 0, rating_sums, 0.0), rating_counts, counts),
+        rating_features(
+            np.where(rating_counts > 0, rating_sums, 0.0), rating_counts, counts, PRODUCT_SHRINKAGE
+        ),
     )

@@ -4,13 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rec_sys.graph.rating_features import MIDDLE_RATING
+from rec_sys.graph.rating_features import MIDDLE_RATING, PRODUCT_SHRINKAGE, USER_SHRINKAGE
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.segments import segment_sum
-
-#: Pseudo-counts of the shrinkage; a user's own mean says more than a product's.
-USER_SHRINKAGE = 5.0
-PRODUCT_SHRINKAGE = 10.0
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ MIDDLE_RATING = (MIN_RATING + MAX_RATING) / 2
 HALF_RANGE = (MAX_RATING - MIN_RATING) / 2
 #: Length of a row of rating features.
 NUM_RATING_FEATURES = 3
-# So many imaginary ratings stand against the real ones: a single one does not say much.
-_SHRINKAGE = 5.0
+#: So many imaginary ratings stand against the real ones: a single one does not say much. People
+#: differ more from each other than products do, so theirs count sooner.
+USER_SHRINKAGE = 5.0
+PRODUCT_SHRINKAGE = 10.0
 # log(1 + reviews) of a very popular product: the feature comes out between 0 and about 1.
 _LOG_MANY_REVIEWS = 7.0
 
@@ -35,7 +37,9 @@ def rating_sums(
     return sums, np.bincount(segment[known], minlength=num_segments)
 
 
-def rating_features(sums: np.ndarray, counts: np.ndarray, reviews: np.ndarray) -> np.ndarray:
+def rating_features(
+    sums: np.ndarray, counts: np.ndarray, reviews: np.ndarray, shrinkage: float
+) -> np.ndarray:
     """Turns sums into features.
 
     With s the sum, n the number and k imaginary ratings: s/(n+k) and n/(n+k). The mean shrunk
@@ -47,10 +51,11 @@ def rating_features(sums: np.ndarray, counts: np.ndarray, reviews: np.ndarray) -
         sums: float64 [n], see `rating_sums`.
         counts: int64 [n], number of ratings.
         reviews: int64 [n], number of reviews, with and without a rating.
+        shrinkage: k, `USER_SHRINKAGE` or `PRODUCT_SHRINKAGE`.
 
     Returns:
         float32 [n, 3]; zeros without a review.
     """
-    total = counts + _SHRINKAGE
+    total = counts + shrinkage
     activity = np.log1p(reviews) / _LOG_MANY_REVIEWS
     return np.stack([sums / total, counts / total, activity], axis=1).astype(np.float32)

@@ -1,5 +1,6 @@
 """The network: a person's reviews and the products' texts become embeddings of both."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -7,13 +8,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rec_sys.graph.rating_features import NUM_RATING_FEATURES
+from rec_sys.graph.rating_features import (
+    HALF_RANGE,
+    MIDDLE_RATING,
+    NUM_RATING_FEATURES,
+    USER_SHRINKAGE,
+)
 from rec_sys.modules.layers import FeatureEncoder, ProductEncoder, ReviewEncoder
+from rec_sys.reviews.schema import MAX_RATING
 
-# The predicted rating of an average pair, about 4.4 stars, as the angle of its embeddings.
-_AVERAGE_ANGLE = 0.7
-# Length of the part of an embedding that holds what the texts say, beside 1 for the ratings.
+# Where the training starts: reviews in shops average about 4.4 stars.
+_AVERAGE_RATING = 4.4
+_HALF_SCALE = MAX_RATING / 2
+_AVERAGE_ANGLE = math.acos(_AVERAGE_RATING / _HALF_SCALE - 1)
+# Stars that are lost per radian there: d/dx 5/2 (cos x + 1).
+_STARS_PER_RADIAN = _HALF_SCALE * math.sin(_AVERAGE_ANGLE)
+# Length of the part of an embedding that holds the taste, beside 1 for the angle; it is learned
+# as an exponent, so many times faster than other weights, for it has to grow by factors.
 _INITIAL_TASTE = 0.3
+_TASTE_SPEED = 20.0
 
 
 class Embeddings(NamedTuple):
@@ -88,9 +101,9 @@ class GraphModel(nn.Module):
             nn.Linear(user_dim, hidden_dim),
         )
         self.product_head = nn.Linear(hidden_dim, hidden_dim)
-        self.user_angle = nn.Linear(NUM_RATING_FEATURES, 1)
+        self.user_angle = nn.Linear(1 + NUM_RATING_FEATURES, 1)
         self.product_angle = nn.Linear(NUM_RATING_FEATURES, 1)
-        self.taste = nn.Parameter(torch.tensor(_INITIAL_TASTE))
+        self.taste = nn.Parameter(torch.zeros(()))
         self.query_head = nn.Sequential(
             nn.LayerNorm(user_dim),
             nn.Dropout(dropout),
@@ -100,6 +113,7 @@ class GraphModel(nn.Module):
         #: How much queries and keys count beside the product graph; chosen after training.
         self.register_buffer("ranking_share", torch.ones(()))
         self._start_from_text_similarity()
+        self._start_from_mean_ratings()
 
     def forward(
         self,
@@ -145,13 +159,16 @@ class GraphModel(nn.Module):
             (x_product, x_user), edge_index, reviews, return_attention_weights=True
         )
         known = torch.cat([messages, x_user, user_rating_features], dim=1)
+        product_angle = self.product_angle(product_rating_features)
+        surprise = self._surprise(product_angle, edge_index, edge_rating, len(user_features))
+        user_angle = self.user_angle(torch.cat([surprise, user_rating_features], dim=1))
         return Embeddings(
             self._on_sphere(
-                _AVERAGE_ANGLE + self.user_angle(user_rating_features),
+                _AVERAGE_ANGLE + user_angle,
                 x_user + self.user_head(known),
             ),
             self._on_sphere(
-                -self.product_angle(product_rating_features),
+                -product_angle,
                 x_product + self.product_head(x_product),
             ),
             self._query(known),
@@ -159,11 +176,24 @@ class GraphModel(nn.Module):
             attention,
         )
 
+    def _surprise(
+        self, product_angle: Tensor, edge_index: Tensor, edge_rating: Tensor, num_users: int
+    ) -> Tensor:
+        """By how many stars a user's ratings lie above those of the products, shrunk; [U, 1]."""
+        product, user = edge_index
+        known = (edge_rating > 0).to(product_angle.dtype)
+        expected = _AVERAGE_RATING - _STARS_PER_RADIAN * product_angle[product, 0]
+        nothing = product_angle.new_zeros(num_users)
+        sums = nothing.scatter_add(0, user, known * (edge_rating - expected))
+        counts = nothing.scatter_add(0, user, known)
+        return (sums / (counts + USER_SHRINKAGE))[:, None]
+
     def _on_sphere(self, angle: Tensor, taste: Tensor) -> Tensor:
         """Unit vectors: two numbers from the angle, the others the direction of the taste."""
+        length = _INITIAL_TASTE * torch.exp(_TASTE_SPEED * self.taste)
         direction = F.normalize(taste[:, 2:], dim=1)
         return F.normalize(
-            torch.cat([torch.cos(angle), torch.sin(angle), self.taste * direction], dim=1), dim=1
+            torch.cat([torch.cos(angle), torch.sin(angle), length * direction], dim=1), dim=1
         )
 
     def _query(self, known: Tensor) -> Tensor:
@@ -184,7 +214,23 @@ class GraphModel(nn.Module):
         self.review_encoder.text.load_state_dict(projection)
         for layer in (
             *(self.user_head[-1], self.product_head),
-            *(self.user_angle, self.product_angle, self.query_head[-1]),
+            self.query_head[-1],
         ):
             nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def _start_from_mean_ratings(self) -> None:
+        """Lets the angles start as the model "user + product bias".
+
+        A mean of n ratings, shrunk towards m by k imaginary ones, lies s/(n+k) - m n/(n+k) above
+        m: a linear function of the rating features. A user's mean is taken of what the products
+        leave open, as `rec_sys.graph.rating_bias` does.
+        """
+        average = (_AVERAGE_RATING - MIDDLE_RATING) / HALF_RANGE
+        radians = -1 / _STARS_PER_RADIAN
+        product = [HALF_RANGE * radians, -HALF_RANGE * radians * average, 0.0]
+        user = [radians, 0.0, 0.0, 0.0]
+        for layer, weights in ((self.product_angle, product), (self.user_angle, user)):
+            with torch.no_grad():
+                layer.weight.copy_(torch.tensor([weights]))
             nn.init.zeros_(layer.bias)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rec_sys.foundation.files import replacing
 from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS
-from rec_sys.graph.rating_features import rating_features
+from rec_sys.graph.rating_features import USER_SHRINKAGE, rating_features
 from rec_sys.modules.checkpoint import TrainedModel
 from rec_sys.modules.graph_model import Embeddings, GraphModel
 
@@ -169,7 +169,9 @@ def random_inputs(
 
     def ratings(count: int) -> np.ndarray:
         numbers = rng.integers(0, 9, count)
-        return rating_features(numbers * rng.uniform(-1, 1, count), numbers, numbers + 1)
+        return rating_features(
+            numbers * rng.uniform(-1, 1, count), numbers, numbers + 1, USER_SHRINKAGE
+        )
 
     return {
         "user_features": vectors(users),
