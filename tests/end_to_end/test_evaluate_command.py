@@ -4,10 +4,7 @@ import json
 
 from tests.end_to_end.conftest import SMALL, Shell
 
-QUICK = (
-    *("evaluation=quick", "evaluation.splits=[leave_one_out]", "encoder.precision=fp32"),
-    "evaluation.audit.max_shared_texts=0.1",  # of so few targets, one copied text is 3 %
-)
+QUICK = (*("evaluation=quick", "evaluation.splits=[leave_one_out]", "encoder.precision=fp32"),)
 
 
 def test_the_evaluation_measures_ours_beside_the_baselines(tmp_path):

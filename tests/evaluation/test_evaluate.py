@@ -15,7 +15,7 @@ from rec_sys.graph.product_graph_builder import ProductGraphBuilder
 
 from .fake_training import FakeTraining
 
-SHOP = ["data.num_users=40", "data.num_products=25", "evaluation.audit.max_shared_texts=0.2"]
+SHOP = ["data.num_users=40", "data.num_products=25"]
 
 
 def config_of(folder, *overrides):
