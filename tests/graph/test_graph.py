@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from rec_sys.graph.ego_batch import EgoBatchBuilder
 from rec_sys.graph.product_reviews import ProductReviews
+from rec_sys.graph.rating_features import PRODUCT_SHRINKAGE
 from rec_sys.graph.segments import segment_sum
 from rec_sys.graph.targets import drawn_targets, newest_targets
 
@@ -47,6 +48,7 @@ def test_batch_of_known_values(small_graph):
     assert not batch.user_features[1].any()  # bob has nothing left to show
     assert batch.edge_rating.tolist() == [3, 1]
     assert batch.edge_age.tolist() == [0, 0]
+    assert batch.edge_step.tolist() == [1, 0]
     assert (batch.target_user.tolist(), batch.target_product.tolist()) == ([0], [0])
     assert batch.target_rating.tolist() == [5]
 
@@ -63,6 +65,15 @@ def test_the_target_review_leaves_no_trace_in_the_inputs(small_graph):
     after = builder_of(graph, changed).build(users, target, none).model_inputs()
     for name in before:
         np.testing.assert_allclose(before[name], after[name], atol=1e-2, err_msg=name)
+
+
+def test_further_products_are_embedded_with_those_that_occur(small_graph):
+    graph, vectors = small_graph
+    builder, users = builder_of(graph, vectors), np.array([3])  # dan knows p4 alone
+    batch = builder.build(users, mask(graph), mask(graph), others=np.array([1, 3]))
+    assert batch.products.tolist() == [1, 3] and batch.edge_index.tolist() == [[1], [0]]
+    alone = builder.build(users, mask(graph), mask(graph))
+    np.testing.assert_array_equal(batch.product_name_features[1:], alone.product_name_features)
 
 
 def test_an_edge_that_is_target_and_hidden_is_only_a_target(small_graph):
@@ -86,8 +97,10 @@ def test_product_reviews_equal_a_naive_mean(small_graph):
     naive = vectors[graph.edge_text[p1]].astype(np.float32).mean(axis=0)
     summary = known.summary()
     np.testing.assert_allclose(summary.texts[0], naive, rtol=1e-5)
-    # p1 has 5, 4 and 4 stars: distances 1, 0.5 and 0.5 from the middle, against 5 imaginary ones.
-    np.testing.assert_allclose(summary.ratings[0], [2 / 8, 3 / 8])
+    # p1 has 5, 4 and 4 stars: distances 1, 0.5 and 0.5 from the middle, against imaginary ones.
+    total = 3 + PRODUCT_SHRINKAGE
+    expected = [2 / total, 3 / total, np.log(1 + 3) / 7]
+    np.testing.assert_allclose(summary.ratings[0], expected, rtol=1e-6)
     assert not summary.texts[3].any() and not summary.ratings[3].any()
 
 

@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rec_sys.foundation.build import build
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.datamodule import ReviewDataModule
 from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
 from rec_sys.graph.segments import rows_to_pointers
 from rec_sys.graph.splits.checks import check_usable
@@ -276,6 +275,7 @@ def graphs(draw):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@settings(deadline=None)
 @given(graph=graphs())
 def test_nothing_leaks(name, graph):
     splitter = from_config(name)
@@ -347,38 +347,6 @@ def test_the_description_counts_and_names():
 def test_settings_that_make_no_sense(make, message):
     with pytest.raises(InputError, match=message):
         make()
-
-
-# --- the batches that follow from a split
-
-
-def test_batches_show_only_what_the_split_allows(small_graph):
-    """ann's edges are 0, 1, 2; bob 3; cyd 4, 5 (unrated), 6; dan 7."""
-    graph, vectors = small_graph
-    split = LeaveOneOut().split(graph)
-    datamodule = ReviewDataModule(graph, vectors, split, 4, 0.5, 0)
-    assert datamodule.train_users.tolist() == [0, 1, 2, 3]
-    assert datamodule.product_reviews.member.tolist() == split.train.tolist()
-    (batch,) = datamodule.train_dataloader()
-    shown = len(batch["target_user"]) + batch["edge_index"].shape[1]
-    assert shown == 4 == split.train.sum()
-    (batch,) = datamodule.val_dataloader()
-    assert batch["users"].tolist() == [0, 2]
-    targets = batch["products"][batch["target_product"]].tolist()
-    assert targets == graph.edge_product[[1, 5]].tolist()
-    # An unrated target is one all the same.
-    np.testing.assert_array_equal(batch["target_rating"], np.float32([1, np.nan]))
-    assert batch["edge_index"].shape[1] == 2
-    (batch,) = datamodule.test_dataloader()
-    assert batch["edge_index"].shape[1] == 4 and batch["target_rating"].tolist() == [5, 2]
-
-
-def test_no_test_no_test_batches(small_graph):
-    graph, vectors = small_graph
-    split = LeaveOneOut().split(graph)
-    split = Split("by hand", split.train, split.validation, None)
-    with pytest.raises(ValueError, match="nothing aside"):
-        ReviewDataModule(graph, vectors, split, 4, 0.5, 0).test_dataloader()
 
 
 def test_a_leak_is_refused():

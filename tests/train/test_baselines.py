@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from rec_sys.graph.datamodule import ReviewDataModule
+from rec_sys.graph.product_graph import ProductGraph
 from rec_sys.graph.rating_bias import RatingBias
 from rec_sys.graph.task import Split, Task
 from rec_sys.train.baselines import BIAS, MAJORITY, score_baselines
@@ -45,9 +46,9 @@ def test_without_a_training_rating_nothing_is_said(small_graph):
     graph.edge_rating[[4, 5]] = np.nan
     train, target, history = (np.zeros(graph.num_edges, dtype=bool) for _ in range(3))
     train[[4, 5]] = history[[4, 5]] = target[6] = True
-    datamodule = ReviewDataModule(
-        graph, vectors, Split("by hand", train, Task(target, history), None), 4, 0.5, 0
-    )
+    split = Split("by hand", train, Task(target, history), None)
+    nothing = ProductGraph.without_edges(graph.num_products)
+    datamodule = ReviewDataModule(graph, vectors, split, nothing, 4, 0.5, 10, 0)
     for row in score_baselines(datamodule, F.l1_loss, 3.0).values():
         assert np.isnan(list(row.values())).all()
 
@@ -58,7 +59,8 @@ def test_rows_of_known_values(small_graph):
     train[[0, 1, 2, 3, 7]] = True  # all but cyd's
     history[[4, 5]] = target[6] = True
     split = Split("by hand", train, Task(target, history), None)
-    datamodule = ReviewDataModule(graph, vectors, split, 4, 0.5, 0)
+    nothing = ProductGraph.without_edges(graph.num_products)
+    datamodule = ReviewDataModule(graph, vectors, split, nothing, 4, 0.5, 10, 0)
     rows = score_baselines(datamodule, F.l1_loss, 3.0)
     assert set(rows) == {MAJORITY, BIAS}
     # The training users' ratings are 5, 1, 3, 4, 5; cyd's newest has 2 stars.

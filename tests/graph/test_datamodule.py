@@ -1,0 +1,62 @@
+"""The batches that follow from a split."""
+
+import numpy as np
+import pytest
+
+from rec_sys.graph.datamodule import ReviewDataModule
+from rec_sys.graph.product_graph import ProductGraph
+from rec_sys.graph.splits.leave_one_out import LeaveOneOut
+from rec_sys.graph.task import Split
+
+
+def test_batches_show_only_what_the_split_allows(small_graph):
+    """ann's edges are 0, 1, 2; bob 3; cyd 4, 5 (unrated), 6; dan 7."""
+    graph, vectors = small_graph
+    split = LeaveOneOut().split(graph)
+    product_graph = ProductGraph(
+        np.array([0, 1, 1, 1, 1]), np.array([2], np.int32), np.array([0.5], np.float32), 1, 1, 0.0
+    )  # p1 -> p3
+    datamodule = ReviewDataModule(graph, vectors, split, product_graph, 4, 0.5, 1, 0)
+    assert datamodule.train_users.tolist() == [0, 1, 2, 3]
+    assert datamodule.product_reviews.member.tolist() == split.train.tolist()
+    (batch,) = datamodule.train_dataloader()
+    shown = len(batch["target_user"]) + batch["edge_index"].shape[1]
+    assert shown == 4 == split.train.sum()
+    assert "carried" not in batch and batch["product_log_share"].shape == batch["products"].shape
+    (batch,) = datamodule.val_dataloader()
+    assert batch["users"].tolist() == [0, 2]
+    targets = batch["products"][batch["target_product"]].tolist()
+    assert targets == graph.edge_product[[1, 5]].tolist()
+    # An unrated target is one all the same.
+    np.testing.assert_array_equal(batch["target_rating"], np.float32([1, np.nan]))
+    assert batch["edge_index"].shape[1] == 2
+    (batch,) = datamodule.test_dataloader()
+    assert batch["edge_index"].shape[1] == 4 and batch["target_rating"].tolist() == [5, 2]
+    # cyd's history holds p1, ann's does not: p1 is her target.
+    assert batch["carried"].tolist() == [[0, 0, 0, 0], [0, 0, 0.5, 0]]
+
+
+def test_batches_hold_the_products_to_rank_against(small_graph):
+    graph, vectors = small_graph
+    split = LeaveOneOut().split(graph)
+    nothing = ProductGraph.without_edges(graph.num_products)
+    everything = ReviewDataModule(graph, vectors, split, nothing, 1, 0.5, 100, 0)
+    for loader in (everything.train_dataloader(), everything.val_dataloader()):
+        for batch in loader:
+            assert batch["products"].tolist() == [0, 1, 2, 3]
+            assert not batch["product_log_share"].any()
+    sampled = ReviewDataModule(graph, vectors, split, nothing, 1, 0.5, 2, 0)
+    one, two = (
+        [batch["products"].tolist() for batch in sampled.val_dataloader()] for _ in range(2)
+    )
+    assert one == two  # each epoch is measured alike
+    assert all(batch["product_log_share"].max() < 0 for batch in sampled.train_dataloader())
+
+
+def test_no_test_no_test_batches(small_graph):
+    graph, vectors = small_graph
+    split = LeaveOneOut().split(graph)
+    split = Split("by hand", split.train, split.validation, None)
+    with pytest.raises(ValueError, match="nothing aside"):
+        nothing = ProductGraph.without_edges(graph.num_products)
+        ReviewDataModule(graph, vectors, split, nothing, 4, 0.5, 10, 0).test_dataloader()
