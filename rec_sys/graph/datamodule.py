@@ -18,6 +18,8 @@ from rec_sys.graph.targets import drawn_targets
 from rec_sys.graph.task import Split, Task
 
 TensorBatch = dict[str, torch.Tensor]
+# Without gradients more people fit; every batch embeds the ranked products anew.
+_USERS_MEASURED_AT_ONCE = 256
 
 
 class ReviewDataModule(pl.LightningDataModule):
@@ -118,7 +120,8 @@ class ReviewDataModule(pl.LightningDataModule):
                 tensors["carried"] = torch.from_numpy(self._carried(batch))
             return tensors
 
-        return DataLoader(users, batch_size=self.batch_size, collate_fn=collate)
+        size = max(self.batch_size, _USERS_MEASURED_AT_ONCE) if measured else self.batch_size
+        return DataLoader(users, batch_size=size, collate_fn=collate)
 
     def _carried(self, batch: EgoBatch) -> np.ndarray:
         product, user = batch.edge_index
