@@ -160,7 +160,9 @@ class GraphModel(nn.Module):
         )
         known = torch.cat([messages, x_user, user_rating_features], dim=1)
         product_angle = self.product_angle(product_rating_features)
-        surprise = self._surprise(product_angle, edge_index, edge_rating, len(user_features))
+        # Not len(), which would make the example's number of users a constant of the export.
+        num_users = user_features.shape[0]
+        surprise = self._surprise(product_angle, edge_index, edge_rating, num_users)
         user_angle = self.user_angle(torch.cat([surprise, user_rating_features], dim=1))
         return Embeddings(
             self._on_sphere(
