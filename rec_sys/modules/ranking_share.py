@@ -9,6 +9,8 @@ from rec_sys.foundation.errors import InputError
 
 #: Products in a list, the k of NDCG@k.
 K = 10
+# So many standard errors make a difference significant at 5 %.
+_SIGNIFICANT = 1.96
 
 
 class ShareSearch:
@@ -16,9 +18,9 @@ class ShareSearch:
 
     The ranking score is ``share * network + graph``. The best share is the one with the highest
     NDCG@10 among all products (the history left out, equal scores counted by their mean rank);
-    of those that are not worse by more than one standard error of the difference, the smallest is
-    taken, as Breiman et al. ("Classification and Regression Trees", 1984) choose the simplest
-    tree: with few people the highest value is mostly luck.
+    of those that are not significantly worse (paired, 5 %), the smallest is taken, in the way of
+    Breiman et al. ("Classification and Regression Trees", 1984) with trees: with few people the
+    highest value is mostly luck, and what the network knows of popularity is soon out of date.
 
     Args:
         shares: Above 0, in any order.
@@ -70,5 +72,5 @@ class ShareSearch:
         highest = ndcg[:, int(means.argmax())]
         behind = highest[:, None] - ndcg
         error = behind.std(dim=0, unbiased=False) / len(ndcg) ** 0.5
-        chosen = int(torch.nonzero(behind.mean(dim=0) <= error)[0])
+        chosen = int(torch.nonzero(behind.mean(dim=0) <= _SIGNIFICANT * error)[0])
         return self.shares[chosen], float(means[chosen])

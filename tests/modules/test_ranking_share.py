@@ -78,7 +78,7 @@ def test_a_share_that_is_needed_is_taken():
 
 
 @pytest.mark.parametrize(("helped", "hurt", "chosen"), [(3, 2, 0.5), (30, 2, 2.0)])
-def test_what_one_standard_error_could_explain_is_no_reason(helped, hurt, chosen):
+def test_what_luck_could_explain_is_no_reason(helped, hurt, chosen):
     """The larger share brings some of 100 people's product to the first place, others' away."""
     others = [1] * (100 - helped - hurt)
     network = one_hot([1] * helped + [2] * hurt + others, 3)
