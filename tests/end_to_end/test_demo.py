@@ -1,6 +1,7 @@
 """The whole path on the demo, with the default settings."""
 
 import json
+import math
 
 import pyarrow.parquet as pq
 import pytest
@@ -35,16 +36,18 @@ def printed(shop) -> dict[str, str]:
 
 def row_of(table: str, start: str) -> list[float]:
     (line,) = (line for line in table.splitlines() if line.startswith(f"│ {start}"))
-    return [float(cell) for cell in line.split("│")[2:-1]]
+    cells = (cell.strip() for cell in line.split("│")[2:-1])
+    return [math.nan if cell == "–" else float(cell) for cell in cells]
 
 
 def test_the_model_learns_what_a_constant_cannot(printed):
-    loss, f1, accuracy, macro_f1, auc, _, mse = row_of(printed["train"], "model, validation")
+    loss, f1, accuracy, macro_f1, auc, _, mse, ndcg = row_of(printed["train"], "model, validation")
     majority = row_of(printed["train"], MAJORITY[:8])
     bias = row_of(printed["train"], "user + product bias")
     assert loss < 0.8 * majority[0] and mse < 0.8 * bias[6]
     assert f1 > majority[1] and accuracy > majority[2] and macro_f1 > majority[3]
     assert auc > 0.8 > bias[4]
+    assert 0 < ndcg <= 1
 
 
 def test_training_says_where_things_are_and_what_is_next(printed, shop):
