@@ -112,7 +112,7 @@ class RatingObjective(nn.Module):
 class JointObjective(nn.Module):
     """Rates and ranks: the distance of the ratings plus a softmax over products.
 
-    The ranking term is the cross entropy of each target among all products of the batch that the
+    The ranking term is the cross entropy of each liked target among all products of the batch that the
     user has not in their history; the logit of a pair is the inner product of query and key. If
     the batch holds a sample of the products, the logarithm of the probability with which each is
     in the sample is taken off its logit, so that popular products, which are sampled more often,
@@ -125,6 +125,9 @@ class JointObjective(nn.Module):
         squared_share: See `RatingObjective`.
         rating_weight: Weight of the rating term; 0 ranks only.
         ranking_weight: Weight of the ranking term; 0 rates only.
+        disliked_weight: How much a target that was not liked counts in the ranking term, 0...1:
+            people should be shown what they will like, not all that they would buy.
+        liked_above: Stars; a higher rating, and a missing one, counts as liked.
 
     Inputs:
         embeddings: Of the batch.
@@ -140,7 +143,13 @@ class JointObjective(nn.Module):
     """
 
     def __init__(
-        self, loss: str, squared_share: float, rating_weight: float, ranking_weight: float
+        self,
+        loss: str,
+        squared_share: float,
+        rating_weight: float,
+        ranking_weight: float,
+        disliked_weight: float,
+        liked_above: float,
     ) -> None:
         super().__init__()
         if min(rating_weight, ranking_weight) < 0 or not rating_weight + ranking_weight:
@@ -151,6 +160,10 @@ class JointObjective(nn.Module):
         self.rating = RatingObjective(loss, squared_share)
         self.rating_weight = rating_weight
         self.ranking_weight = ranking_weight
+        if not 0 <= disliked_weight <= 1:
+            raise InputError(f"objective.disliked_weight={disliked_weight}: must be from 0 to 1")
+        self.disliked_weight = disliked_weight
+        self.liked_above = liked_above
 
     @property
     def distance(self) -> Distance:
@@ -164,20 +177,29 @@ class JointObjective(nn.Module):
         measure = self.rating_weight * rated.measure
         ranking = None
         if self.ranking_weight:
-            ranking = ranking_loss(embeddings, batch)
+            disliked = batch["target_rating"] <= self.liked_above
+            weight = torch.where(disliked, self.disliked_weight, 1.0)
+            ranking = ranking_loss(embeddings, batch, weight)
             objective = objective + self.ranking_weight * ranking
             measure = measure + self.ranking_weight * ranking
         return rated._replace(objective=objective, measure=measure, ranking=ranking)
 
 
-def ranking_loss(embeddings: Embeddings, batch: TensorBatch) -> Tensor:
-    """Mean cross entropy of the targets, see `JointObjective`; 0 without any."""
+def ranking_loss(embeddings: Embeddings, batch: TensorBatch, weight: Tensor) -> Tensor:
+    """Mean cross entropy of the targets, see `JointObjective`; 0 if none has a weight.
+
+    Args:
+        embeddings: Of the batch.
+        batch: See `JointObjective`.
+        weight: float32 [T], of each target.
+    """
     user, product = batch["target_user"], batch["target_product"]
-    if not len(user):
+    if not weight.sum():
         return embeddings.user_queries.sum() * 0.0
     logits = embeddings.user_queries @ embeddings.product_keys.T - batch["product_log_share"]
     history_product, history_user = batch["edge_index"]
     seen = torch.zeros_like(logits, dtype=torch.bool)
     seen[history_user, history_product] = True
     logits = logits.masked_fill(seen, -torch.inf)
-    return F.nll_loss(logits.log_softmax(dim=1)[user], product)
+    losses = F.nll_loss(logits.log_softmax(dim=1)[user], product, reduction="none")
+    return (weight * losses).sum() / weight.sum()

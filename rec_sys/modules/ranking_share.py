@@ -9,8 +9,8 @@ from rec_sys.foundation.errors import InputError
 
 #: Products in a list, the k of NDCG@k.
 K = 10
-# So many standard errors make a difference significant at 5 %.
-_SIGNIFICANT = 1.96
+# So many standard errors below make a value significantly lower at 5 % (one-sided).
+_SIGNIFICANT = 1.645
 
 
 class ShareSearch:
