@@ -112,8 +112,8 @@ class RatingObjective(nn.Module):
 class JointObjective(nn.Module):
     """Rates and ranks: the distance of the ratings plus a softmax over products.
 
-    The ranking term is the cross entropy of each liked target among all products of the batch that the
-    user has not in their history; the logit of a pair is the inner product of query and key. If
+    The ranking term is the cross entropy of each liked target among all products of the batch that
+    the user has not in their history; the logit of a pair is the inner product of query and key. If
     the batch holds a sample of the products, the logarithm of the probability with which each is
     in the sample is taken off its logit, so that popular products, which are sampled more often,
     are not punished for it (Bengio & Senecal, "Adaptive Importance Sampling to Accelerate

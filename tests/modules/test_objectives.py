@@ -36,6 +36,10 @@ def batch_of(true=TRUE, user=None, product=None, history=((), ()), log_share=Non
     }
 
 
+def joint(loss, rating_weight, ranking_weight, disliked_weight=1.0):
+    return JointObjective(loss, 0.0, rating_weight, ranking_weight, disliked_weight, 3.0)
+
+
 def judge(loss, squared_share=0.0, progress=0.0, targets=3):
     objective = RatingObjective(loss, squared_share)
     return objective(embeddings(), batch_of(TRUE[:targets]), progress)
@@ -64,8 +68,8 @@ def test_squares_fade_and_the_reported_loss_stays(progress, squares):
 def test_no_target_is_no_loss():
     result = judge("l1", targets=0)
     assert result.objective.item() == 0 and len(result.rating) == 0
-    joint = JointObjective("l1", 0.0, 1.0, 1.0)(embeddings(), batch_of(TRUE[:0]), 0.0)
-    assert joint.objective.item() == joint.ranking.item() == joint.judged == 0
+    both = joint("l1", 1.0, 1.0)(embeddings(), batch_of(TRUE[:0]), 0.0)
+    assert both.objective.item() == both.ranking.item() == both.judged == 0
 
 
 def test_a_target_without_a_rating_does_not_count():
@@ -116,29 +120,31 @@ def test_the_ranking_loss_equals_a_naive_softmax(corrected):
             if (other, user) not in history
         }
         losses.append(-math.log(odds[product] / sum(odds.values())))
-    assert ranking_loss(given, batch).item() == pytest.approx(np.mean(losses), rel=1e-5)
+    assert ranking_loss(given, batch, torch.ones(5)).item() == pytest.approx(
+        np.mean(losses), rel=1e-5
+    )
 
 
 def test_what_was_reviewed_takes_no_part_in_the_ranking():
     queries, keys = torch.ones(1, 3), torch.zeros(3, 3)
     alone = batch_of(TRUE[:1], history=((1, 2), (0, 0)))
-    assert ranking_loss(embeddings(queries=queries, keys=keys), alone).item() == 0
+    assert ranking_loss(embeddings(queries=queries, keys=keys), alone, torch.ones(1)).item() == 0
     among = batch_of(TRUE[:1], history=((2,), (0,)))
-    loss = ranking_loss(embeddings(queries=queries, keys=keys), among).item()
+    loss = ranking_loss(embeddings(queries=queries, keys=keys), among, torch.ones(1)).item()
     assert loss == pytest.approx(math.log(2))
 
 
 def test_a_joint_objective_adds_both_terms_and_learns_without_ratings():
     given, batch = random_batch(seed=1)
     given.user_queries.requires_grad_()
-    result = JointObjective("mse", 0.0, 1.0, 0.5)(given, batch, 0.0)  # no target has a rating
+    result = joint("mse", 1.0, 0.5)(given, batch, 0.0)  # no target has a rating
     assert result.judged == 0
     assert result.objective.item() == pytest.approx(0.5 * result.ranking.item())
     result.objective.backward()
     assert given.user_queries.grad.isfinite().all() and given.user_queries.grad.any()
     batch["target_rating"] = torch.full((5,), 4.0)
     rated = RatingObjective("mse", 0.0)(given, batch, 0.0)
-    both = JointObjective("mse", 0.0, 2.0, 0.5)(given, batch, 0.0)
+    both = joint("mse", 2.0, 0.5)(given, batch, 0.0)
     expected = 2 * rated.objective.item() + 0.5 * result.ranking.item()
     assert both.objective.item() == both.measure.item() == pytest.approx(expected)
     assert both.loss.item() == rated.loss.item()
@@ -147,11 +153,24 @@ def test_a_joint_objective_adds_both_terms_and_learns_without_ratings():
 def test_what_has_no_weight_is_left_out():
     given, batch = random_batch(seed=2)
     batch["target_rating"] = torch.full((5,), 4.0)
-    rates = JointObjective("l1", 0.0, 1.0, 0.0)(given, batch, 0.0)
+    rates = joint("l1", 1.0, 0.0)(given, batch, 0.0)
     assert rates.ranking is None
     assert rates.objective.item() == RatingObjective("l1", 0.0)(given, batch, 0.0).objective.item()
-    ranks = JointObjective("l1", 0.0, 0.0, 1.0)(given, batch, 0.0)
+    ranks = joint("l1", 0.0, 1.0)(given, batch, 0.0)
     assert ranks.objective.item() == ranks.ranking.item()
+
+
+def test_what_was_disliked_counts_less_in_the_ranking():
+    given, batch = random_batch(seed=3)
+    batch["target_rating"] = torch.tensor([5.0, 3.0, 4.0, torch.nan, 1.0])
+    each = [ranking_loss(given, batch, torch.eye(5)[target]).item() for target in range(5)]
+    liked = joint("l1", 0.0, 1.0, disliked_weight=0.0)(given, batch, 0.0)
+    assert liked.ranking.item() == pytest.approx(np.mean([each[0], each[2], each[3]]))
+    half = joint("l1", 0.0, 1.0, disliked_weight=0.5)(given, batch, 0.0)
+    expected = np.average(each, weights=[1, 0.5, 1, 1, 0.5])
+    assert half.ranking.item() == pytest.approx(expected)
+    batch["target_rating"] = torch.full((5,), 2.0)
+    assert joint("l1", 0.0, 1.0, disliked_weight=0.0)(given, batch, 0.0).ranking.item() == 0
 
 
 def test_unusable_settings_are_named():
@@ -161,4 +180,6 @@ def test_unusable_settings_are_named():
         RatingObjective("l1", 2)
     for weights in ((0, 0), (-1, 1), (1, -1)):
         with pytest.raises(InputError, match="objective.rating_weight="):
-            JointObjective("l1", 0.0, *weights)
+            joint("l1", *weights)
+    with pytest.raises(InputError, match="objective.disliked_weight=2"):
+        joint("l1", 1.0, 1.0, disliked_weight=2)
