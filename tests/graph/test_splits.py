@@ -1,60 +1,19 @@
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from rec_sys.foundation.build import build
-from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
-from rec_sys.graph.segments import rows_to_pointers
+from rec_sys.graph.review_graph import NO_TIME
 from rec_sys.graph.splits.checks import check_usable
-from rec_sys.graph.splits.description import describe_split, split_fingerprint
+from rec_sys.graph.splits.description import describe_split
 from rec_sys.graph.splits.draw import draw_groups
 from rec_sys.graph.splits.leave_one_out import LeaveOneOut
 from rec_sys.graph.splits.new_products import NewProducts
 from rec_sys.graph.splits.new_users import NewUsers
 from rec_sys.graph.splits.time import GlobalTime
 from rec_sys.graph.splits.users import HeldOutUsers
-from rec_sys.graph.task import Split, Task
+from tests.graph.graphs_by_hand import at, edges, graph_of, told
 
-NAMES = ("users", "leave_one_out", "time", "new_products", "new_users")
 X = NO_TIME
-
-
-def graph_of(*users, products=None):
-    """A graph from lists of (product, time), one list per user, each in time order."""
-    edges = [edge for user in users for edge in user]
-    product, time = (np.array([e[i] for e in edges], dtype=np.int64) for i in (0, 1))
-    owner = np.repeat(np.arange(len(users)), [len(user) for user in users])
-    number = products or (int(product.max()) + 1 if len(product) else 0)
-    return ReviewGraph(
-        user_ids=np.array([f"u{i}" for i in range(len(users))], dtype=object),
-        product_ids=np.array([f"p{i}" for i in range(number)], dtype=object),
-        user_ptr=rows_to_pointers(owner, len(users)),
-        edge_product=product,
-        edge_text=np.zeros(len(edges), dtype=np.int64),
-        edge_rating=np.full(len(edges), np.nan, dtype=np.float32),
-        edge_time=time,
-        product_name_text=np.zeros(number, dtype=np.int64),
-        product_info_text=np.zeros(number, dtype=np.int64),
-    )
-
-
-def at(*times):
-    """A user who reviews product after product at these times."""
-    return list(enumerate(times))
-
-
-def edges(mask):
-    return np.flatnonzero(mask).tolist()
-
-
-def told(split):
-    """All masks as lists of edges."""
-    tasks = [(edges(task.target), edges(task.history)) for task in (split.validation, split.test)]
-    return edges(split.train), *tasks
 
 
 # --- leave_one_out
@@ -245,113 +204,3 @@ def test_new_products_by_hand():
 def test_too_few_products():
     with pytest.raises(InputError, match=r"too few products to split \(2\)"):
         NewProducts(0.1, 0.2, 0).split(graph_of(at(1, 2)))
-
-
-# --- all of them
-
-
-def from_config(name):
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        return build(compose("train_config", [f"split={name}"]).split)
-
-
-@st.composite
-def graphs(draw):
-    """Graphs with every odd thing: users without reviews, ties, unknown times."""
-    time = st.one_of(st.just(X), st.integers(0, 6), st.integers(0, 10**9))
-    lengths = draw(st.lists(st.integers(0, 5), min_size=3, max_size=8))
-    return graph_of(
-        *[
-            list(
-                zip(
-                    draw(st.permutations(range(6)))[:length],
-                    sorted(draw(st.lists(time, min_size=length, max_size=length))),
-                    strict=True,
-                )
-            )
-            for length in lengths
-        ]
-    )
-
-
-@pytest.mark.parametrize("name", NAMES)
-@settings(deadline=None)
-@given(graph=graphs())
-def test_nothing_leaks(name, graph):
-    splitter = from_config(name)
-    try:
-        split = splitter.split(graph)
-    except InputError:
-        return
-    train, validation = split.train, split.validation
-    target = np.zeros_like(train) if split.test is None else split.test.target
-    assert (train.astype(int) + validation.target + target).max(initial=0) <= 1
-    allowed = {"users": ~train, "new_users": ~train}.get(name, train)
-    assert not (validation.history & ~allowed).any()
-    if split.test is not None:
-        if name in ("time", "leave_one_out"):
-            allowed = train | validation.target
-        assert not (split.test.history & ~allowed).any()
-        if name in ("users", "new_users"):
-            users = [graph.edge_user[t.target | t.history] for t in (validation, split.test)]
-            assert not set(users[0]) & set(users[1])
-    if name in ("users", "new_users", "leave_one_out", "time"):
-        for task in filter(None, (validation, split.test)):
-            for user in task.users(graph):
-                own = graph.edge_user == user
-                shown, hidden = graph.edge_time[task.history & own], task.target & own
-                assert shown.max(initial=X) <= graph.edge_time[hidden].min()
-    if name == "time":
-        parts = [graph.edge_time[mask] for mask in (train, validation.target, target)]
-        assert parts[0].max() < parts[1].min() <= parts[1].max() < parts[2].min()
-    if name == "new_products":
-        held_out = graph.edge_product[validation.target | target]
-        assert not set(held_out) & set(graph.edge_product[train])
-    again = splitter.split(graph)
-    assert split_fingerprint(again) == split_fingerprint(split)
-
-
-def test_another_seed_is_another_split():
-    graph = graph_of(*[at(1, 2, 3)] * 30)
-    prints = {split_fingerprint(HeldOutUsers(0.1, 0.1, 0.2, seed).split(graph)) for seed in (0, 1)}
-    assert len(prints) == 2
-
-
-def test_the_description_counts_and_names():
-    graph = graph_of(*[at(1, 2, 3)] * 10)
-    split = NewUsers(0.1, 0.2, 1, 0).split(graph)
-    found = describe_split(split, graph, {"seed": 0})
-    assert (found["name"], found["settings"]) == ("new_users", {"seed": 0})
-    counts = [found[f"{part}_edges"] for part in ("train", "validation", "test")]
-    assert counts == [21, 2, 4]
-    assert found["validation_user_ids"] == graph.user_ids[split.validation.users(graph)].tolist()
-    assert len(found["test_user_ids"]) == 2
-    found = describe_split(LeaveOneOut().split(graph), graph, {})
-    assert (found["validation_user_ids"], found["test_user_ids"]) == ([], [])
-    assert (found["train_edges"], found["test_edges"]) == (10, 10)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: HeldOutUsers(0, 0.0, 0.2, 0), "split.validation_share=0: must be between 0 and 1"),
-        (lambda: HeldOutUsers("a", 0.0, 0.2, 0), "split.validation_share=a: must be a number"),
-        (lambda: HeldOutUsers(0.1, 0.0, 1, 0), "split.target_share=1: must be between 0 and 1"),
-        (lambda: HeldOutUsers(0.1, -0.1, 0.2, 0), "split.test_share=-0.1: .* or 0 for none"),
-        (lambda: NewProducts(0.5, 0.5, 0), "split.validation_share=0.5 and split.test_share=0.5"),
-        (lambda: NewUsers(0.1, 0.1, 0, 0), "split.history_length=0: must be a whole number from 1"),
-        (lambda: NewUsers(0.1, 0.1, 1, -1), "split.seed=-1: must be a whole number from 0"),
-        (lambda: time_split(test_from="soon"), "split.test_from=soon: must be a date like"),
-    ],
-)
-def test_settings_that_make_no_sense(make, message):
-    with pytest.raises(InputError, match=message):
-        make()
-
-
-def test_a_leak_is_refused():
-    yes, no = np.ones(3, dtype=bool), np.zeros(3, dtype=bool)
-    with pytest.raises(ValueError, match="both a target and part of the history"):
-        Task(yes, yes)
-    with pytest.raises(ValueError, match="a target is among the training edges"):
-        Split("by hand", yes, Task(yes, no), None)
