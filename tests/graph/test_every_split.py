@@ -1,5 +1,7 @@
 """What holds of every split."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
@@ -23,6 +25,7 @@ NAMES = ("users", "leave_one_out", "time", "new_products", "new_users")
 X = NO_TIME
 
 
+@cache  # Hydra takes longer than everything else; the splitters keep nothing between graphs
 def from_config(name):
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         return build(compose("train_config", [f"split={name}"]).split)
