@@ -1,0 +1,64 @@
+"""What an audit is given: builders, models and evaluations of the small evaluation."""
+
+import numpy as np
+
+from rec_sys.evaluation.interface import Catalogue, Reviews
+from rec_sys.graph.ego_batch import EgoBatchBuilder
+from rec_sys.graph.product_reviews import ProductReviews
+
+USERS, PRODUCTS, PER_USER, DIMENSION = 12, 9, 6, 4
+EDGES = USERS * PER_USER
+LONG = 20  # words of each text
+
+
+def stars_of(model, graph, split, vectors):
+    """A `FitAndScore`: fits to the training edges of what it is given."""
+    users = np.arange(USERS)
+    catalogue = Catalogue(PRODUCTS, graph.product_name_text, graph.product_info_text, vectors)
+
+    def fit_and_score(given):
+        model.fit(Reviews.of(given, users, split.train), catalogue)
+        histories = Reviews.of(given, users, split.test.history)
+        return model.rate(histories, graph.edge_user[split.test.target], pairs(graph, split))
+
+    return fit_and_score
+
+
+def pairs(graph, split):
+    return graph.edge_product[split.test.target]
+
+
+def batches_of(split, known):
+    """A `BatchBuilder` of the real builder; `known`: the edges that product means are made of."""
+
+    def build(graph, vectors):
+        reviews = ProductReviews.of(graph, vectors, np.flatnonzero(known))
+        builder = EgoBatchBuilder(graph, vectors, reviews)
+        hidden = ~split.test.target & ~split.test.history
+        blocks = np.array_split(np.arange(USERS), 3)
+        return [builder.build(users, split.test.target, hidden) for users in blocks]
+
+    return build
+
+
+def fair_rank(scores, target):
+    """Mean rank; of equal scores, half are better."""
+    return (scores > scores[target]).sum() + (scores == scores[target]).sum() / 2
+
+
+def rank_by_product_number(scores, target):
+    return int(np.flatnonzero(np.argsort(-scores, kind="stable") == target)[0])
+
+
+def ranks(graph, split, rank):
+    """An `Evaluate` of popularity, whose scores are full of ties."""
+    scores = np.bincount(graph.edge_product[split.train], minlength=PRODUCTS) // 3
+    targets = pairs(graph, split)
+
+    def evaluate(permutation, block_size):
+        number = np.arange(PRODUCTS) if permutation is None else permutation
+        renumbered = np.empty_like(scores)
+        renumbered[number] = scores
+        return float(np.mean([rank(renumbered, number[target]) for target in targets]))
+
+    return evaluate
