@@ -60,7 +60,7 @@ def test_mlflow_holds_everything(trained_once):
     client = mlflow.MlflowClient()
     run = client.get_run(objects["trained"].record["mlflow"]["run_id"])
     assert run.info.status == "FINISHED" and run.info.run_name == "once"
-    assert run.data.params["train/batch_size"] == "32"
+    assert run.data.params["train/batch_size"] == str(config.train.batch_size)
     assert run.data.params["model/conv/heads"] == "8"
     for name in ("loss", "f1", "accuracy", "auc", "mae", "mse"):
         history = client.get_metric_history(run.info.run_id, f"val/{name}")
