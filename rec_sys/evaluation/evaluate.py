@@ -4,6 +4,7 @@ The whole story is `evaluate`: data, splits, audit, models, tables. Every finish
 so that an interrupted evaluation goes on where it was.
 """
 
+import secrets
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -36,7 +37,8 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
     check_settings(config.train)
     check_evaluation(own)
     source = build(config.data)
-    run_name = f"{source.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    # Two evaluations may start within a second, and each has a folder of its own.
+    run_name = f"{source.name}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     our_jobs = ours(own, run_name)
     baselines(own, has_texts=True, has_ratings=True)  # mistakes in their files
 

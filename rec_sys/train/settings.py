@@ -1,5 +1,6 @@
 """Which values of ``config/train`` make sense."""
 
+import numpy as np
 from omegaconf import DictConfig
 
 from rec_sys.foundation.errors import InputError
@@ -33,4 +34,21 @@ def check_settings(train: DictConfig) -> None:
         raise InputError(
             f"train.liked_above={train.liked_above}: must be from {MIN_RATING:g} to below"
             f" {MAX_RATING:g}"
+        )
+
+
+def check_ratings(objective: DictConfig, true: np.ndarray) -> None:
+    """Finds an objective that has nothing to learn from.
+
+    Args:
+        objective: ``config/objective``.
+        true: float32 [n], ratings of the training reviews, NaN if missing.
+
+    Raises:
+        InputError: It rates only, and there is no rating.
+    """
+    if not objective.ranking_weight and np.isnan(true).all():
+        raise InputError(
+            "objective.ranking_weight=0: the training reviews have no rating, so there is nothing"
+            " to learn; use objective=joint or objective=ranking"
         )

@@ -34,7 +34,7 @@ def train(
         InputError: Something in the settings or the data cannot be used.
     """
     from rec_sys.reviews.cleaning import show_report
-    from rec_sys.train.settings import check_settings
+    from rec_sys.train.settings import check_ratings, check_settings
 
     check_settings(config.train)
     splitter = build(config.split)
@@ -68,6 +68,7 @@ def train(
     pl.seed_everything(settings.seed, verbose=False)
     split = splitter.split(graph)
     check_usable(split, graph)
+    check_ratings(config.objective, graph.edge_rating[split.train])
     product_graph = graph_builder.build(graph, vectors, np.flatnonzero(split.train))
     datamodule = ReviewDataModule(
         graph,

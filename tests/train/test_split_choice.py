@@ -52,6 +52,14 @@ def test_training_without_a_single_rating(folder):
     assert math.isnan(best["val/loss"]) and math.isnan(best["val/mae"])
     (batch,) = objects["datamodule"].val_dataloader()
     assert len(batch["target_user"]) == 6 and batch["target_rating"].isnan().all()
+    with pytest.raises(
+        InputError, match="objective.ranking_weight=0: the training reviews have no"
+    ):
+        train(
+            small_config(
+                folder, *options, "objective=rating", "data=local", f"data.reviews_path={path}"
+            )
+        )
 
 
 @pytest.mark.parametrize(
