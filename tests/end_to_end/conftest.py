@@ -1,9 +1,12 @@
 """The README's commands, run as a person runs them, in a temporary folder."""
 
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,19 @@ from rec_sys.foundation.cli import CONFIG_DIR
 MODEL_CONFIG = str(CONFIG_DIR / "model" / "model_config.yaml")
 #: A shop that is small enough to train many times.
 SMALL = ("data.num_users=60", "data.num_products=40", "train.max_epochs=2")
+
+
+@cache
+def bytecode() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory()
+
+
+def environment() -> dict[str, str]:
+    """Where Python may keep no bytecode, each command would compile PyTorch anew: half its time."""
+    environment = dict(os.environ)
+    if environment.pop("PYTHONDONTWRITEBYTECODE", None):
+        environment["PYTHONPYCACHEPREFIX"] = bytecode().name
+    return environment
 
 
 @dataclass(frozen=True)
@@ -25,6 +41,7 @@ class Shell:
         return subprocess.Popen(
             [sys.executable, "-m", f"rec_sys.{module}", *arguments],
             cwd=self.folder,
+            env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
