@@ -11,6 +11,7 @@ from rec_sys.evaluation.jobs import Job
 from rec_sys.evaluation.our_job import Ours
 from rec_sys.evaluation.stage import check_split_name
 from rec_sys.evaluation.tuning import ModelGrid
+from rec_sys.foundation.checks import is_whole
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
 
@@ -102,5 +103,5 @@ def _reads(entry: Mapping[str, Any]) -> bool:
 
 
 def _check_whole(key: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if not is_whole(value, least):
         raise InputError(f"{key}: {value} must be a whole number from {least} up")

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse
 
+from rec_sys.foundation.checks import is_number, is_whole
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.item_weights import ridge_inverse
 from rec_sys.graph.partial_histories import partial_histories
@@ -87,7 +88,7 @@ class ProductGraphBuilder:
         """Checks the settings."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if not is_number(value):
                 raise InputError(f"product_graph.{field.name}={value}: must be a number")
         if self.l2 <= 0:
             raise InputError(f"product_graph.l2={self.l2}: must be above 0")
@@ -99,7 +100,7 @@ class ProductGraphBuilder:
                 raise InputError(f"product_graph.{name}={getattr(self, name)}: must be from 0 to 1")
         for name, least in (("longest_history", 2), ("neighbours", 0), ("max_products", 1)):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
+            if not is_whole(value, least):
                 raise InputError(
                     f"product_graph.{name}={value}: must be a whole number from {least} up"
                 )

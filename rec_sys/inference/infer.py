@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
+from rec_sys.foundation.checks import is_whole
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
@@ -90,7 +91,7 @@ def check_settings(settings: DictConfig) -> None:
     """
     for key, least in _AT_LEAST.items():
         value = settings[key]
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if not is_whole(value, least):
             raise InputError(f"infer.{key}={value}: must be a whole number from {least} up")
     if settings.backend not in _BACKENDS:
         raise InputError(f"infer.backend={settings.backend}: choose from {', '.join(_BACKENDS)}")

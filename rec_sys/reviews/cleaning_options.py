@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from rec_sys.foundation.checks import is_number, is_whole
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 
@@ -53,17 +54,15 @@ class CleaningOptions:
                 raise _bad_option(each.name, "must be true or false", value)
             if each.type is int:
                 least = 0 if each.name == "max_liked_difference" else 1
-                if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                if not is_whole(value, least):
                     raise _bad_option(each.name, f"must be a whole number from {least} up", value)
         value, scale = self.liked_above, f"{MIN_RATING:g} up to, not including, {MAX_RATING:g}"
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not is_number(value):
             raise _bad_option("liked_above", "must be a number", value)
         if not MIN_RATING <= value < MAX_RATING:
             raise _bad_option("liked_above", f"must be a rating from {scale}", value)
         value = self.collapse_twins
-        if value is not False and (
-            isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1
-        ):
+        if value is not False and not (is_number(value) and 0 < value <= 1):
             rule = "must be false or a share above 0 up to 1, for instance 0.8"
             raise _bad_option("collapse_twins", rule, value)
         return self

@@ -35,6 +35,7 @@ from typing import Any
 
 import numpy as np
 
+from rec_sys.foundation.checks import is_whole
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing
 from rec_sys.reviews.demo_aspects import ASPECTS
@@ -194,7 +195,7 @@ def _choose(rng: np.random.Generator, pull: np.ndarray, mean: int) -> list[int]:
 
 
 def _check_whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if not is_whole(value, least):
         raise InputError(f"demo data: {name} must be a whole number from {least} up, got {value!r}")
 
 

@@ -15,6 +15,7 @@ import urllib3
 from filelock import FileLock
 from tqdm import tqdm
 
+from rec_sys.foundation.checks import is_number, is_whole
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import write_json
 from rec_sys.reviews.records import GZIP_SUFFIX
@@ -50,8 +51,9 @@ class Patience:
             InputError: A value is no number or negative; names ``data.KEY``.
         """
         for each in fields(self):
-            value, kind = getattr(self, each.name), int if each.name == "retries" else int | float
-            if isinstance(value, bool) or not isinstance(value, kind) or value < 0:
+            value = getattr(self, each.name)
+            whole = each.name == "retries"
+            if not (is_whole(value, least=0) if whole else is_number(value) and value >= 0):
                 raise InputError(f"data.{each.name}: must be a number from 0 up, got {value!r}")
         return self
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from rec_sys.foundation.checks import is_number, is_whole
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.cleaning import clean_reviews
@@ -48,9 +49,9 @@ class ReadingOptions:
             InputError: A number is none, or out of range; names ``data.KEY``.
         """
         share, length = self.max_broken_share, self.max_info_characters
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        if not (is_number(share) and 0 <= share <= 1):
             raise InputError(f"data.max_broken_share: must be from 0 to 1, got {share!r}")
-        if isinstance(length, bool) or not isinstance(length, int) or length < 0:
+        if not is_whole(length, least=0):
             raise InputError(
                 f"data.max_info_characters: must be a whole number from 0 up, got {length!r}"
             )

@@ -7,8 +7,14 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 
 _WHOLE = ("max_epochs", "batch_size", "warmup_epochs", "seed", "negatives")
-_AT_LEAST = {"max_epochs": 1, "batch_size": 1, "warmup_epochs": 0, "weight_decay": 0, "seed": 0}
-_AT_LEAST["negatives"] = 1
+_AT_LEAST = {
+    "max_epochs": 1,
+    "batch_size": 1,
+    "warmup_epochs": 0,
+    "weight_decay": 0,
+    "seed": 0,
+    "negatives": 1,
+}
 
 
 def check_settings(train: DictConfig) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from rec_sys.foundation.build import build
+from rec_sys.foundation.checks import is_whole
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
@@ -40,7 +41,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
         InputError: Something in the settings, the checkpoint or the data cannot be used.
     """
     chunk_size = config.vector_db.chunk_size
-    if not isinstance(chunk_size, int) or chunk_size < 1:
+    if not is_whole(chunk_size, least=1):
         raise InputError(f"vector_db.chunk_size={chunk_size}: must be a whole number from 1 up")
     path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
 

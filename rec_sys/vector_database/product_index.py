@@ -6,6 +6,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from rec_sys.foundation.checks import is_whole
 from rec_sys.foundation.errors import InputError
 
 #: Row of "no product": what search returns where fewer products exist than were asked for.
@@ -39,7 +40,7 @@ class ProductIndex:
         Raises:
             InputError: FAISS does not know the factory string, or it needs more products.
         """
-        if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
+        if not is_whole(chunk_size, least=1):
             raise InputError(f"vector_db.chunk_size={chunk_size}: must be a whole number above 0")
         try:
             index = faiss.index_factory(keys.shape[1], str(factory), faiss.METRIC_INNER_PRODUCT)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from rec_sys.foundation.checks import is_number, is_whole
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.task import Split
@@ -20,7 +21,7 @@ def check_share(key: str, value: Any, zero_allowed: bool = False) -> None:
     Raises:
         InputError: It is not.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         raise InputError(f"split.{key}={value}: must be a number")
     if not (0 < value < 1 or (zero_allowed and value == 0)):
         zero = ", or 0 for none" if zero_allowed else ""
@@ -52,7 +53,7 @@ def check_whole(key: str, value: Any, least: int) -> None:
     Raises:
         InputError: It is not.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if not is_whole(value, least):
         raise InputError(f"split.{key}={value}: must be a whole number from {least} up")
 
 
