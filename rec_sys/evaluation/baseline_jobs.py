@@ -14,11 +14,11 @@ from rec_sys.evaluation.tuning import ModelGrid, tune
 
 
 @dataclass(frozen=True)
-class RankingBaseline:
-    """A model without a network that ranks, tuned on the validation task.
+class Baseline:
+    """A model without a network, as a `Job`.
 
     Attributes:
-        settings: An entry of ``config/evaluation/ranking_baselines.yaml``.
+        settings: An entry of a list of baselines in ``config/evaluation``.
     """
 
     settings: Mapping[str, Any]
@@ -29,12 +29,17 @@ class RankingBaseline:
         return self.settings["model"].rpartition(".")[2]
 
     def identity(self, stage: Stage) -> Mapping[str, Any]:
-        """See `Job`; the seed is no part of it, as these models have none."""
+        """See `Job`; the seed is no part of it, what is random in these models has its own."""
         return {"baseline": dict(self.settings), "code": code_fingerprint("baselines")}
 
     def can_run(self, stage: Stage) -> bool:
         """See `Job`."""
         return True
+
+
+@dataclass(frozen=True)
+class RankingBaseline(Baseline):
+    """Ranks; of ``config/evaluation/ranking_baselines.yaml``, tuned on the validation task."""
 
     def run(self, stage: Stage, around: Circumstances) -> Measured:
         """See `Job`."""
@@ -60,29 +65,14 @@ class RankingBaseline:
 
 
 @dataclass(frozen=True)
-class RatingBaseline:
-    """A model without a network that predicts stars, tuned on the validation task.
+class RatingBaseline(Baseline):
+    """Predicts stars; of ``config/evaluation/rating_baselines.yaml``, tuned on the validation task.
 
     Attributes:
-        settings: An entry of ``config/evaluation/rating_baselines.yaml``.
         reads_the_review: Whether it is one of ``known_review_baselines.yaml`` instead.
     """
 
-    settings: Mapping[str, Any]
     reads_the_review: bool = False
-
-    @property
-    def label(self) -> str:
-        """The class."""
-        return self.settings["model"].rpartition(".")[2]
-
-    def identity(self, stage: Stage) -> Mapping[str, Any]:
-        """See `Job`; the seed is no part of it: the models have a seed of their own."""
-        return {"baseline": dict(self.settings), "code": code_fingerprint("baselines")}
-
-    def can_run(self, stage: Stage) -> bool:
-        """See `Job`."""
-        return True
 
     def run(self, stage: Stage, around: Circumstances) -> Measured:
         """See `Job`."""

@@ -1,6 +1,5 @@
 """Gives each rating baseline the settings that suit the data, by the validation reviews alone."""
 
-import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from rec_sys.evaluation.interface import Catalogue, RatingModel, Reviews
 from rec_sys.evaluation.rating_baselines.review_text import ReviewKnownModel
 from rec_sys.evaluation.rating_scores import best_threshold
-from rec_sys.evaluation.tuning import ModelGrid
+from rec_sys.evaluation.tuning import ModelGrid, combinations
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,9 @@ def tune_ratings(
     best = None
     rated = ~np.isnan(targets.rating)
     # One by one: not every model keeps its settings under their names.
-    combinations = [
-        dict(zip(grid.grid, v, strict=True)) for v in itertools.product(*grid.grid.values())
-    ]
-    models = [_only(grid, settings) for settings in combinations]
-    for model, settings in zip(models, combinations, strict=True):
+    choices = list(combinations(grid.grid))
+    models = [_only(grid, settings) for settings in choices]
+    for model, settings in zip(models, choices, strict=True):
         model.fit(train, catalogue)
         stars = predict(model, histories, targets)
         mse = float(np.square(stars[rated].astype(np.float64) - targets.rating[rated]).mean())

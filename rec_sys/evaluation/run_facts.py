@@ -5,8 +5,9 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from rec_sys.foundation.versions import versions_of
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torch-geometric", "torchmetrics")
 
@@ -48,19 +49,13 @@ class RunFacts:
         packages: Sequence[str] = _PACKAGES,
     ) -> "RunFacts":
         """Adds what this machine knows by itself; a package that is not installed is left out."""
-        versions = {"python": platform.python_version()}
-        for package in packages:
-            try:
-                versions[package] = version(package)
-            except PackageNotFoundError:
-                continue
         return cls(
             data_name=data_name,
             data_checksum=data_checksum,
             seeds=list(seeds),
             config=dict(config),
             durations=dict(durations),
-            versions=versions,
+            versions=versions_of(packages),
             machine=f"{platform.system()} {platform.machine()}",
             cpu_count=os.cpu_count() or 1,
             date=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -53,8 +53,8 @@ class ModelGrid:
             InputError: The class does not take a setting, or a value is out of its range.
         """
         scoring = set(getattr(self.model_class, "score_settings", ()))
-        to_score = list(_combinations({k: v for k, v in self.grid.items() if k in scoring}))
-        for fitting in _combinations({k: v for k, v in self.grid.items() if k not in scoring}):
+        to_score = list(combinations({k: v for k, v in self.grid.items() if k in scoring}))
+        for fitting in combinations({k: v for k, v in self.grid.items() if k not in scoring}):
             try:
                 models = [self.model_class(**fitting, **settings) for settings in to_score]
             except TypeError as error:
@@ -120,6 +120,7 @@ def tune(
     return Tuned(*best, tried=tried)
 
 
-def _combinations(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+def combinations(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """All choices of one value for each setting, the last setting changing fastest."""
     for values in itertools.product(*grid.values()):
         yield dict(zip(grid, values, strict=True))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from rec_sys.evaluation.interface import Reviews
+from rec_sys.graph.segments import members_of
 
 
 def only_users(reviews: Reviews, users: np.ndarray) -> Reviews:
@@ -12,13 +13,9 @@ def only_users(reviews: Reviews, users: np.ndarray) -> Reviews:
         reviews: Of many users.
         users: int64 [n], ascending; counted anew from 0 in this order.
     """
-    pointers = reviews.user_ptr
-    lengths = np.diff(pointers)[users]
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    kept = np.arange(total) + np.repeat(pointers[users] - (ends - lengths), lengths)
+    kept = members_of(reviews.user_ptr, users)
     return Reviews(
-        user=np.repeat(np.arange(len(users)), lengths),
+        user=np.repeat(np.arange(len(users)), np.diff(reviews.user_ptr)[users]),
         product=reviews.product[kept],
         rating=reviews.rating[kept],
         time=reviews.time[kept],

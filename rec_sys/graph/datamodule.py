@@ -17,6 +17,7 @@ from rec_sys.graph.segments import rows_to_pointers
 from rec_sys.graph.targets import drawn_targets
 from rec_sys.graph.task import Split, Task
 
+#: The arrays of an `EgoBatch` by name.
 TensorBatch = dict[str, torch.Tensor]
 # Without gradients more people fit; every batch embeds the ranked products anew.
 _USERS_MEASURED_AT_ONCE = 256

@@ -6,10 +6,9 @@ import numpy as np
 
 from rec_sys.graph.product_reviews import KnownReviews
 from rec_sys.graph.rating_features import USER_SHRINKAGE, rating_features, rating_sums
-from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
+from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY, ReviewGraph
 from rec_sys.graph.segments import segment_sum
 
-_SECONDS_PER_DAY = 86_400
 _NO_PRODUCTS = np.empty(0, dtype=np.int64)
 
 #: What the graph model takes, in this order; the exported ONNX model has the same inputs.
@@ -166,5 +165,5 @@ def _age_in_days(time: np.ndarray, user: np.ndarray, num_users: int) -> np.ndarr
     np.maximum.at(newest, user, time)
     known = time != NO_TIME
     age = np.zeros(len(time), dtype=np.float32)
-    age[known] = (newest[user][known] - time[known]) / _SECONDS_PER_DAY
+    age[known] = (newest[user][known] - time[known]) / SECONDS_PER_DAY
     return age

@@ -49,9 +49,18 @@ def ease_weights(gram: np.ndarray | scipy.sparse.sparray, l2: float) -> np.ndarr
         InputError: `l2` is not a positive number, or so small that the matrix cannot be inverted.
     """
     weights = ridge_inverse(gram, l2)
-    weights /= -np.diag(weights).copy()
-    np.fill_diagonal(weights, 0)
+    inverse_to_ease(weights)
     return weights
+
+
+def inverse_to_ease(inverse: np.ndarray) -> None:
+    """Turns what `ridge_inverse` returns into the weights of `ease_weights`, in place.
+
+    Args:
+        inverse: float32 [P, P]; the largest thing in memory, hence no copy.
+    """
+    inverse /= -np.diag(inverse).copy()
+    np.fill_diagonal(inverse, 0)
 
 
 def ridge_inverse(gram: np.ndarray | scipy.sparse.sparray, l2: float) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Product-product edges: which products a review of one product speaks for."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -122,7 +123,7 @@ class ProductGraph:
         """Like `carry`, for all pairs: float32 [U, P], zero where nothing leads."""
         return (self._history(user_ptr, product, rating) @ self._matrix).toarray()
 
-    @property
+    @cached_property
     def _matrix(self) -> scipy.sparse.csr_array:
         shape = (self.num_products, self.num_products)
         return scipy.sparse.csr_array((self.weights, self.neighbours, self.pointers), shape=shape)

@@ -8,14 +8,13 @@ import scipy.sparse
 
 from rec_sys.foundation.checks import is_number, is_whole
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.item_weights import ridge_inverse
+from rec_sys.graph.item_weights import inverse_to_ease, ridge_inverse
 from rec_sys.graph.partial_histories import partial_histories
 from rec_sys.graph.product_graph import ProductGraph
 from rec_sys.graph.product_reviews import ProductReviews
-from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
+from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY, ReviewGraph
 from rec_sys.graph.unreviewed_products import UnreviewedProducts
 
-_SECONDS_PER_DAY = 86_400
 _ROWS_AT_ONCE = 2048
 _NOT_NEGATIVE = (
     "name_weight",
@@ -130,9 +129,8 @@ class ProductGraphBuilder:
             self._reviewed_together(graph, edges, product) + own @ own.T, self.l2
         )
         unreviewed = UnreviewedProducts.of(inverse, own, self.l2)
-        weights = inverse  # EASE's formula in place: the matrix is the largest thing here
-        weights /= -unreviewed.diagonal
-        np.fill_diagonal(weights, 0)
+        inverse_to_ease(inverse)
+        weights = inverse  # by this name from here on
         if self.order_share:
             after = self._before_to_after(graph.edge_user[edges], product, own)
             weights += np.float32(self.order_share) * after
@@ -197,7 +195,7 @@ class ProductGraphBuilder:
         weight = np.ones(len(edges))
         known = time != NO_TIME
         if self.half_life_days and known.any():
-            age = (time[known].max() - time[known]) / _SECONDS_PER_DAY
+            age = (time[known].max() - time[known]) / SECONDS_PER_DAY
             weight[known] = 0.5 ** (age / self.half_life_days)
         entries = np.sqrt(weight).astype(np.float32), (graph.edge_user[edges], product)
         reviewed = scipy.sparse.csr_array(entries, (graph.num_users, product.max() + 1))

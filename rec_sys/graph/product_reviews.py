@@ -7,10 +7,7 @@ import numpy as np
 
 from rec_sys.graph.rating_features import PRODUCT_SHRINKAGE, rating_features, rating_sums
 from rec_sys.graph.review_graph import ReviewGraph
-from rec_sys.graph.segments import segment_sum
-
-# Reviews are summed in blocks so that the float32 copy of their vectors stays small.
-_EDGES_AT_ONCE = 65_536
+from rec_sys.graph.segments import segment_sum, vector_sums
 
 
 class ReviewSummary(NamedTuple):
@@ -87,15 +84,8 @@ class ProductReviews:
         """
         member = np.zeros(graph.num_edges, dtype=bool)
         member[edges] = True
-        sums = np.zeros((graph.num_products, vectors.shape[1]), dtype=np.float32)
-        # In the order of products, so that a block touches few of them.
-        by_product = edges[np.argsort(graph.edge_product[edges], kind="stable")]
-        for start in range(0, len(by_product), _EDGES_AT_ONCE):
-            block = by_product[start : start + _EDGES_AT_ONCE]
-            touched, segment = np.unique(graph.edge_product[block], return_inverse=True)
-            block_vectors = vectors[graph.edge_text[block]].astype(np.float32)
-            sums[touched] += segment_sum(block_vectors, segment, len(touched))
         product = graph.edge_product[edges]
+        sums = vector_sums(vectors, graph.edge_text[edges], product, graph.num_products)
         counts = np.bincount(product, minlength=graph.num_products)
         ratings = rating_sums(graph.edge_rating[edges], product, graph.num_products)
         return cls(sums, counts, *ratings, member)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from rec_sys.graph.segments import rows_to_pointers
+from rec_sys.graph.segments import members_of, rows_to_pointers
 from rec_sys.reviews.schema import ReviewData
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Time of a review whose time is not known: older than all others.
 NO_TIME = np.iinfo(np.int64).min
+#: Times and ages are stored in seconds and thought of in days.
+SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,7 @@ class ReviewGraph:
 
     def edges_of(self, users: np.ndarray) -> np.ndarray:
         """All edges of some users, user after user, oldest first; int64."""
-        starts, lengths = self.user_ptr[users], self.degrees[users]
-        ends = np.cumsum(lengths)
-        return np.arange(ends[-1] if len(ends) else 0) + np.repeat(
-            starts - (ends - lengths), lengths
-        )
+        return members_of(self.user_ptr, users)
 
     def to_hetero_data(self, vectors: np.ndarray) -> "HeteroData":
         """The whole graph for PyTorch Geometric's tools.

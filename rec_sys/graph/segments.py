@@ -1,6 +1,9 @@
-"""Sums over runs of equal keys, without a Python loop."""
+"""Runs of equal keys, found and added up without a Python loop over them."""
 
 import numpy as np
+
+# Vectors are added in blocks, so that their float32 copy stays small.
+_VECTORS_AT_ONCE = 65_536
 
 
 def rows_to_pointers(segment: np.ndarray, num_segments: int) -> np.ndarray:
@@ -37,3 +40,43 @@ def segment_sum(values: np.ndarray, segment: np.ndarray, num_segments: int) -> n
     # reduceat over the non-empty runs only: an empty run would copy its neighbour.
     result[segment[starts]] = np.add.reduceat(values, starts, axis=0)
     return result
+
+
+def members_of(pointers: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    """The rows of some segments, one segment after the other.
+
+    Args:
+        pointers: int64 [S + 1], see `rows_to_pointers`.
+        segments: int64 [n], in any order.
+
+    Returns:
+        int64, as many as the segments have rows.
+    """
+    lengths = np.diff(pointers)[segments]
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total) + np.repeat(pointers[segments] - (ends - lengths), lengths)
+
+
+def vector_sums(
+    vectors: np.ndarray, row: np.ndarray, segment: np.ndarray, num_segments: int
+) -> np.ndarray:
+    """Sums of stored vectors that share a key, block by block.
+
+    Args:
+        vectors: float [N, D]; may be memory-mapped.
+        row: int64 [n], rows of `vectors`.
+        segment: int64 [n], in any order.
+        num_segments: S.
+
+    Returns:
+        float32 [S, D]; zero where a segment has no row.
+    """
+    sums = np.zeros((num_segments, vectors.shape[1]), dtype=np.float32)
+    # In the order of the segments, so that a block touches few of them.
+    order = np.argsort(segment, kind="stable")
+    for start in range(0, len(order), _VECTORS_AT_ONCE):
+        block = order[start : start + _VECTORS_AT_ONCE]
+        touched, local = np.unique(segment[block], return_inverse=True)
+        sums[touched] += segment_sum(vectors[row[block]].astype(np.float32), local, len(touched))
+    return sums

@@ -1,5 +1,6 @@
 """All products embedded at once, and people ranked and rated against all of them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -140,7 +141,7 @@ class FullCatalogue:
         )
         return predicted_rating(np.sum(users[user] * self.products.embeddings[product], axis=1))
 
-    def _users(self, history: ReviewGraph):
+    def _users(self, history: ReviewGraph) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """The user side, block by block: first user, embeddings, queries."""
         builder = EgoBatchBuilder(history, self.vectors, FixedReviews(self.reviews))
         nothing = np.zeros(history.num_edges, dtype=bool)

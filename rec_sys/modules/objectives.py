@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.graph.datamodule import TensorBatch
 from rec_sys.modules.graph_model import Embeddings
 from rec_sys.reviews.schema import MAX_RATING
 
 #: Takes predicted and true ratings, returns a scalar.
 Distance = Callable[[Tensor, Tensor], Tensor]
-TensorBatch = dict[str, Tensor]
 
 _LOSSES: dict[str, Distance] = {
     "l1": F.l1_loss,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from rec_sys.graph.datamodule import TensorBatch
 from rec_sys.graph.ego_batch import MODEL_INPUTS
 from rec_sys.modules.checkpoint import RECORD_KEY
 from rec_sys.modules.full_catalogue import embed_products
@@ -18,7 +19,6 @@ from rec_sys.modules.objectives import Judgement
 from rec_sys.modules.ranking_share import K, ShareSearch
 from rec_sys.modules.rating_metrics import RatingMetrics
 
-TensorBatch = dict[str, Tensor]
 _HISTORY_KEY = "rec_sys_history"
 _SHARE = "model.ranking_share"
 TRAIN, VALIDATION = "train", "val"

@@ -1,11 +1,11 @@
 """What a checkpoint tells about its origin, so that it is all that the other commands need."""
 
-import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from rec_sys.foundation.versions import versions_of
 
 if TYPE_CHECKING:
     from rec_sys.graph.prepare import PreparedReviews
@@ -54,8 +54,7 @@ def record_of(
             "dimension": encoder.dimension,
         },
         "mlflow": {"tracking_uri": tracking.uri, "run_id": tracking.run_id},
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in _PACKAGES},
+        "versions": versions_of(_PACKAGES),
     }
 
 

@@ -6,9 +6,7 @@ import numpy as np
 
 from rec_sys.evaluation.baselines.settings import require_positive
 from rec_sys.evaluation.interface import Catalogue, Reviews
-from rec_sys.graph.review_graph import NO_TIME
-
-_SECONDS_PER_DAY = 24 * 60 * 60
+from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY
 
 
 @dataclass(kw_only=True)
@@ -54,4 +52,4 @@ class RecentPopularity:
         if not known.any():
             return train.steps_back / self.half_life_steps
         time = np.where(known, train.time, train.time[known].min())
-        return (time.max() - time) / (self.half_life_days * _SECONDS_PER_DAY)
+        return (time.max() - time) / (self.half_life_days * SECONDS_PER_DAY)

@@ -4,10 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rec_sys.graph.segments import segment_sum
-
-# Vectors are added in blocks, so that their float32 copy stays small.
-_REVIEWS_AT_ONCE = 65_536
+from rec_sys.graph.segments import vector_sums
 
 
 @dataclass(frozen=True)
@@ -34,15 +31,10 @@ class MeanVectors:
             segment: int64 [n], the user or product of each review.
             num_segments: S.
         """
-        sums = np.zeros((num_segments, vectors.shape[1]), dtype=np.float32)
-        order = np.argsort(segment, kind="stable")
-        for start in range(0, len(order), _REVIEWS_AT_ONCE):
-            block = order[start : start + _REVIEWS_AT_ONCE]
-            touched, local = np.unique(segment[block], return_inverse=True)
-            sums[touched] += segment_sum(
-                vectors[text[block]].astype(np.float32), local, len(touched)
-            )
-        return cls(sums, np.bincount(segment, minlength=num_segments))
+        return cls(
+            vector_sums(vectors, text, segment, num_segments),
+            np.bincount(segment, minlength=num_segments),
+        )
 
     def of_rows(self, segment: np.ndarray) -> np.ndarray:
         """Means of some users or products, float32 [t, D]; zero without a review."""

@@ -13,12 +13,9 @@ import numpy as np
 
 from rec_sys.evaluation.interface import Catalogue, Reviews
 from rec_sys.evaluation.rating_baselines.bias import Bias
-from rec_sys.evaluation.rating_baselines.known_ratings import as_stars, training_ratings
-from rec_sys.evaluation.rating_baselines.ridge import drawn_examples
-from rec_sys.foundation.errors import InputError
+from rec_sys.evaluation.rating_baselines.known_ratings import training_ratings
+from rec_sys.evaluation.rating_baselines.star_ridge import StarRidge
 from rec_sys.graph.rating_bias import predict_each_from_the_others
-
-_PAIRS_AT_ONCE = 16_384
 
 
 class ReviewKnownModel(Protocol):
@@ -67,14 +64,8 @@ class ReviewText:
         max_examples: int = 200_000,
         seed: int = 0,
     ) -> None:
-        if not penalty > 0 or max_examples < 1:
-            raise InputError(
-                f"penalty={penalty} (above 0), max_examples={max_examples} (1 or more)"
-            )
-        self.penalty = penalty
+        self._ridge = StarRidge(penalty, max_examples, seed)
         self.with_bias = with_bias
-        self.max_examples = max_examples
-        self.seed = seed
         self.name = "ridge on the review itself" + (" + bias" if with_bias else "")
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
@@ -83,27 +74,21 @@ class ReviewText:
         Raises:
             InputError: No training review has a rating.
         """
-        from sklearn.linear_model import Ridge
-
         rated = training_ratings(train)
         self._vectors = catalogue.vectors
         self._bias = Bias()
         self._bias.fit(train, catalogue)
         bias = predict_each_from_the_others(rated.user, rated.product, rated.rating)
-        drawn = drawn_examples(len(rated.rating), self.max_examples, self.seed)
+        drawn = self._ridge.draw(len(rated.rating))
         inputs = self._inputs(bias[drawn], rated.text[drawn])
-        self._ridge = Ridge(alpha=self.penalty).fit(inputs, rated.rating[drawn])
+        self._ridge.fit(inputs, rated.rating[drawn])
 
     def rate_known(
         self, histories: Reviews, user: np.ndarray, product: np.ndarray, text: np.ndarray
     ) -> np.ndarray:
         """See `ReviewKnownModel`."""
         bias = self._bias.unclipped(histories, user, product)
-        stars = np.empty(len(text), dtype=np.float32)
-        for start in range(0, len(text), _PAIRS_AT_ONCE):
-            block = slice(start, start + _PAIRS_AT_ONCE)
-            stars[block] = as_stars(self._ridge.predict(self._inputs(bias[block], text[block])))
-        return stars
+        return self._ridge.predict(len(text), lambda rows: self._inputs(bias[rows], text[rows]))
 
     def _inputs(self, bias: np.ndarray, text: np.ndarray) -> np.ndarray:
         bias = (bias if self.with_bias else np.zeros(len(text)))[:, None].astype(np.float32)
