@@ -12,7 +12,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import product_texts
 from rec_sys.graph.segments import rows_to_pointers
 from rec_sys.reviews.cleaning import clean_reviews
-from rec_sys.reviews.columns import without_markup
+from rec_sys.reviews.columns import seconds_of, without_markup
 from rec_sys.reviews.schema import REVIEW_SCHEMA
 from rec_sys.vector_database.vectorbase import Vectorbase
 
@@ -32,22 +32,28 @@ class Histories:
     one is recommended, however many are served together.
 
     Attributes:
-        reviews: Table with the columns of `REVIEW_SCHEMA`, by user, oldest first; one per user
-            and product, without markup.
+        review_ids: str [N], by user, oldest first; one review per user and product.
+        texts: str [N], without markup, may be empty.
+        rating: float32 [N], 1...5, NaN if missing.
+        time: int64 [N], seconds since 1970 (UTC), `NO_TIME` if missing.
         catalogue_row: int64 [N], row of the product in the vectorbase, or `UNKNOWN`.
-        product: int64 [N], row of the product in `products`.
-        products: Table with the columns of `PRODUCT_SCHEMA`, id by id; texts only where the
-            vectorbase does not hold the product.
+        product: int64 [N], the product, an index into the two below.
+        product_names: str [Q], empty where the vectorbase holds the product.
+        product_infos: str [Q], likewise: style and description, see `product_texts`.
         user_ids: str [U].
         user_ptr: int64 [U + 1], the reviews of user ``u`` are ``user_ptr[u]:user_ptr[u + 1]``.
         nicknames: str or None [U].
         order: int64 [U], the users in the order in which they were given.
     """
 
-    reviews: pd.DataFrame
+    review_ids: np.ndarray
+    texts: np.ndarray
+    rating: np.ndarray
+    time: np.ndarray
     catalogue_row: np.ndarray
     product: np.ndarray
-    products: pd.DataFrame
+    product_names: np.ndarray
+    product_infos: np.ndarray
     user_ids: np.ndarray
     user_ptr: np.ndarray
     nicknames: np.ndarray
@@ -57,26 +63,10 @@ class Histories:
         """U."""
         return len(self.user_ids)
 
-    @cached_property
-    def texts(self) -> np.ndarray:
-        """str [N], the text of each review."""
-        return self.reviews["text"].to_numpy(dtype=object)
-
-    @cached_property
-    def review_ids(self) -> np.ndarray:
-        """str [N]."""
-        return self.reviews["review_id"].to_numpy(dtype=object)
-
-    @cached_property
-    def product_names(self) -> np.ndarray:
-        """str, the name of each row of `products`; empty where the vectorbase holds it."""
-        return self.products["name"].to_numpy(dtype=object)
-
     @property
     def all_texts(self) -> list[str]:
         """Everything that has to be encoded, repetitions and empty texts included."""
-        names, infos = product_texts(self.products)
-        return [*self.texts, *names, *infos]
+        return [*self.texts, *self.product_names, *self.product_infos]
 
     @cached_property
     def has_text(self) -> np.ndarray:
@@ -87,10 +77,9 @@ class Histories:
     @cached_property
     def says_nothing(self) -> np.ndarray:
         """bool [N]: neither text nor rating, on a product of which nothing is known either."""
-        described = (self.products[["name", "info", "style"]] != "").any(axis=1).to_numpy(bool)
-        unrated = self.reviews["rating"].isna().to_numpy(dtype=bool)
+        described = (self.product_names != "") | (self.product_infos != "")
         unknown = (self.catalogue_row == UNKNOWN) & ~described[self.product]
-        return unknown & unrated & (self.texts == "")
+        return unknown & np.isnan(self.rating) & (self.texts == "")
 
 
 def read_histories(reviews: pd.DataFrame, vectorbase: Vectorbase) -> Histories:
@@ -118,16 +107,19 @@ def read_histories(reviews: pd.DataFrame, vectorbase: Vectorbase) -> Histories:
 
     # Ids of the vectorbase and of single reviewers never meet: these hold the separator.
     row_of_product = vectorbase.rows_of(products["product_id"].to_numpy(dtype=object))
-    for name in ("name", "info", "style"):
-        products[name] = products[name].where(row_of_product == UNKNOWN, "")
+    names, infos = (_objects(texts) for texts in product_texts(products))
     product = pd.Index(products["product_id"]).get_indexer(reviews["product_id"])
     user_of_row, user_ids = pd.factorize(reviews["user_id"], sort=True)
     user_ids = np.asarray(user_ids, dtype=object)
     return Histories(
-        reviews=reviews,
+        review_ids=_objects(reviews["review_id"]),
+        texts=_objects(reviews["text"]),
+        rating=reviews["rating"].to_numpy(dtype=np.float32, na_value=np.nan),
+        time=seconds_of(pa.chunked_array(pa.array(reviews["timestamp"]))),
         catalogue_row=row_of_product[product],
         product=product.astype(np.int64),
-        products=products,
+        product_names=np.where(row_of_product == UNKNOWN, names, ""),
+        product_infos=np.where(row_of_product == UNKNOWN, infos, ""),
         user_ids=user_ids,
         user_ptr=rows_to_pointers(user_of_row, len(user_ids)),
         nicknames=_newest_nicknames(reviews, user_of_row, len(user_ids)),

@@ -1,15 +1,14 @@
 """The model's inputs for some of the people."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from rec_sys.graph.ego_batch import EgoBatchBuilder
 from rec_sys.graph.product_reviews import FixedReviews, ReviewSummary
-from rec_sys.graph.review_graph import build_review_graph
+from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.inference.histories import UNKNOWN, Histories
-from rec_sys.reviews.schema import ReviewData
 from rec_sys.vector_database.vectorbase import Vectorbase
 
 #: Distinct texts, none of them empty -> float [n, D].
@@ -25,7 +24,7 @@ class HistoryBatch:
 
     Attributes:
         inputs: The arrays that a `GraphBackend` takes.
-        review: int64 [E], the review of each history edge, a row of ``Histories.reviews``.
+        review: int64 [E], the review of each history edge, counted as in `Histories`.
         user: int64 [E], the user of each history edge, counted in the batch; ascending.
     """
 
@@ -47,36 +46,48 @@ def build_history_batch(
         encode: Gives the vectors of texts.
     """
     start, stop = histories.user_ptr[first], histories.user_ptr[last]
-    product_rows = np.unique(histories.product[start:stop])
-    data = ReviewData(
-        histories.reviews.iloc[start:stop],
-        histories.products.iloc[product_rows].reset_index(drop=True),
-    )
+    own = slice(start, stop)
+    products, product = np.unique(histories.product[own], return_inverse=True)
     texts = _TextRows(encode, vectorbase.name_vectors.shape[1])
-    graph = build_review_graph(data, texts.rows_of)
-
+    rows = texts.rows_of(
+        [
+            *histories.texts[own],
+            *histories.product_names[products],
+            *histories.product_infos[products],
+        ]
+    )
+    edge_text, name_text, info_text = np.split(rows, [len(product), len(product) + len(products)])
     # Reviews of known products tell their catalogue row; each product has one, or none.
-    catalogue_row = np.full(len(product_rows), UNKNOWN)
-    catalogue_row[graph.edge_product] = histories.catalogue_row[start:stop]
+    catalogue_row = np.full(len(products), UNKNOWN)
+    catalogue_row[product] = histories.catalogue_row[own]
     known = catalogue_row != UNKNOWN
     rows = catalogue_row[known]
     vectors = np.concatenate(
         [texts.vectors, vectorbase.name_vectors[rows], vectorbase.info_vectors[rows]]
     )
-    name_text, info_text = graph.product_name_text.copy(), graph.product_info_text.copy()
     name_text[known] = len(texts.vectors) + np.arange(len(rows))
     info_text[known] = len(texts.vectors) + len(rows) + np.arange(len(rows))
-    graph = replace(graph, product_name_text=name_text, product_info_text=info_text)
-    summary = ReviewSummary(
-        *(np.zeros((len(product_rows), each.shape[1]), each.dtype) for each in vectorbase.reviews)
+    graph = ReviewGraph(
+        user_ids=histories.user_ids[first:last],
+        product_ids=products,
+        user_ptr=histories.user_ptr[first : last + 1] - start,
+        edge_product=product,
+        edge_text=edge_text,
+        edge_rating=histories.rating[own],
+        edge_time=histories.time[own],
+        product_name_text=name_text,
+        product_info_text=info_text,
     )
-    for own, all_of in zip(summary, vectorbase.reviews, strict=True):
-        own[known] = all_of[rows]
+    summary = ReviewSummary(
+        *(np.zeros((len(products), each.shape[1]), each.dtype) for each in vectorbase.reviews)
+    )
+    for some, all_of in zip(summary, vectorbase.reviews, strict=True):
+        some[known] = all_of[rows]
 
-    hidden = histories.says_nothing[start:stop]
+    hidden = histories.says_nothing[own]
     builder = EgoBatchBuilder(graph, vectors, FixedReviews(summary))
     batch = builder.build(np.arange(last - first), np.zeros_like(hidden), hidden)
-    # Edges are in the order of the table: both are by user, oldest first.
+    # Edges are in the order of the reviews: both are by user, oldest first.
     return HistoryBatch(batch.model_inputs(), start + np.flatnonzero(~hidden), batch.edge_index[1])
 
 

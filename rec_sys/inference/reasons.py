@@ -51,7 +51,7 @@ def heaviest_reasons(
     Args:
         histories: Has the reviews.
         vectorbase: Has the names of the products it knows.
-        reviews: int64 [n], rows of ``histories.reviews``.
+        reviews: int64 [n], counted as in `Histories`.
         weights: float32 [n].
         most: How many to name, at most.
     """

@@ -104,7 +104,7 @@ def test_edges_belong_to_their_reviews_whatever_the_ids(built, letters):
     np.testing.assert_allclose(
         batch.inputs["edge_attr"], FakeEncoder().encode(list(texts)), atol=1e-3
     )
-    owners = histories.reviews["user_id"].to_numpy()[batch.review]
+    owners = np.repeat(histories.user_ids, np.diff(histories.user_ptr))[batch.review]
     assert owners.tolist() == histories.user_ids[1:][batch.user].tolist()
 
 

@@ -55,7 +55,7 @@ def brute_force(recommender, table):
         total = built.keys @ queries[user]
         own = batch.review[batch.user == user]
         for step, review in enumerate(own[::-1]):
-            row, rating = histories.catalogue_row[review], histories.reviews["rating"].iat[review]
+            row, rating = histories.catalogue_row[review], histories.rating[review]
             liked = pd.isna(rating) or rating > graph.liked_above
             if row != UNKNOWN:
                 share = graph.history_decay**step * (1 if liked else graph.disliked_weight)
