@@ -150,11 +150,13 @@ def build_review_graph(
 def product_texts(products: pd.DataFrame) -> tuple[list[str], list[str]]:
     """What is encoded of a product: its name, and its style followed by its description."""
     names = products["name"].to_list()
-    infos = [
-        ". ".join(part for part in (style, info) if part)
-        for style, info in zip(products["style"], products["info"], strict=True)
-    ]
+    infos = list(map(product_info_text, products["style"], products["info"]))
     return names, infos
+
+
+def product_info_text(style: str, info: str) -> str:
+    """What is encoded of a product beside its name."""
+    return ". ".join(part for part in (style, info) if part)
 
 
 def _seconds(timestamps: pd.Series) -> np.ndarray:

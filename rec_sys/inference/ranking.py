@@ -30,6 +30,7 @@ def best_products(
     carried: Carried,
     reviewed: Sequence[np.ndarray],
     k: int,
+    among: np.ndarray | None = None,
 ) -> list[Ranked]:
     """Ranks all products for each of U people without computing all scores.
 
@@ -43,18 +44,24 @@ def best_products(
         carried: What the histories carry to the products.
         reviewed: For each person the rows not to recommend, int64 of any length.
         k: Products per person, at least 1.
+        among: int64, ascending and distinct: only these rows; by default all.
     """
     pointers = rows_to_pointers(carried.user, len(queries))
     reached = [carried.product[a:b] for a, b in zip(pointers[:-1], pointers[1:], strict=True)]
-    not_searched = [np.union1d(*pair) for pair in zip(reached, reviewed, strict=True)]
-    searched, _ = vectorbase.index.search(
-        queries, min(k, len(vectorbase.index)), exclude=not_searched
-    )
+    if among is None:
+        not_searched = [np.union1d(*pair) for pair in zip(reached, reviewed, strict=True)]
+        searched, _ = vectorbase.index.search(
+            queries, min(k, len(vectorbase.index)), exclude=not_searched
+        )
     ranked = []
     for user, query in enumerate(queries):
         new = ~np.isin(reached[user], reviewed[user])
+        if among is None:
+            found = searched[user][searched[user] != NO_PRODUCT]
+        else:  # a part of the products has no index of its own: all of them are scored
+            new &= np.isin(reached[user], among)
+            found = np.setdiff1d(among, reviewed[user])
         connected = reached[user][new]
-        found = searched[user][searched[user] != NO_PRODUCT]
         rows = np.union1d(found, connected)
         scores = vectorbase.keys[rows] @ query
         own = slice(pointers[user], pointers[user + 1])

@@ -7,8 +7,9 @@ from tqdm import tqdm
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.segments import rows_to_pointers
 from rec_sys.inference.backend import GraphBackend
+from rec_sys.inference.choice import EVERYTHING, Choice
 from rec_sys.inference.histories import UNKNOWN, Histories, read_histories
-from rec_sys.inference.history_batch import Encode, build_history_batch
+from rec_sys.inference.history_batch import Encode, HistoryBatch, build_history_batch
 from rec_sys.inference.ranking import best_products
 from rec_sys.inference.reasons import heaviest_reasons, reason_weights
 from rec_sys.inference.recommendation import (
@@ -69,6 +70,8 @@ class Recommender:
         k: int,
         batch_size: int = DEFAULT_BATCH_SIZE,
         show_progress: bool = False,
+        choice: Choice = EVERYTHING,
+        encode: Encode | None = None,
     ) -> list[UserRecommendations]:
         """Recommends to everybody who wrote one of the reviews.
 
@@ -81,6 +84,8 @@ class Recommender:
             k: Products per person, at least 1.
             batch_size: People at once; decides memory, not results.
             show_progress: Shows a progress bar.
+            choice: The products that may be recommended.
+            encode: Used instead of the recommender's own; it may know some texts already.
 
         Returns:
             One element per person, in the order in which they first occur.
@@ -100,14 +105,22 @@ class Recommender:
         ) as progress:
             for first in range(0, len(reviews), batch_size):
                 last = min(first + batch_size, len(reviews))
-                results += self._recommend_batch(reviews, first, last, k)
+                batch = build_history_batch(
+                    reviews, first, last, self.vectorbase, encode or self.encode
+                )
+                results += self._recommend_batch(reviews, batch, first, last, k, choice)
                 progress.update(last - first)
         return [results[user] for user in reviews.order]
 
     def _recommend_batch(
-        self, histories: Histories, first: int, last: int, k: int
+        self,
+        histories: Histories,
+        batch: HistoryBatch,
+        first: int,
+        last: int,
+        k: int,
+        choice: Choice,
     ) -> list[UserRecommendations]:
-        batch = build_history_batch(histories, first, last, self.vectorbase, self.encode)
         outputs = self.backend.embed(batch.inputs)
         attention = outputs.attention.mean(axis=1)  # over the heads
         pointers = rows_to_pointers(batch.user, last - first)
@@ -116,7 +129,14 @@ class Recommender:
         carried = graph.carry(pointers, product, rating)
         own = [slice(a, b) for a, b in zip(pointers[:-1], pointers[1:], strict=True)]
         reviewed = [product[edges][product[edges] != UNKNOWN] for edges in own]
-        ranked = best_products(self.vectorbase, outputs.user_queries, carried, reviewed, k)
+        ranked = best_products(
+            self.vectorbase,
+            outputs.user_queries,
+            carried,
+            [np.append(rows, choice.without) for rows in reviewed],
+            k,
+            choice.among,
+        )
         results = []
         for position, user in enumerate(range(first, last)):
             edges, embedding = own[position], outputs.user_embeddings[position]
@@ -132,7 +152,7 @@ class Recommender:
                     for column in weights.T
                 ]
             else:
-                fallback, rows = POPULAR, self.vectorbase.by_popularity[:k]
+                fallback, rows = POPULAR, choice.of(self.vectorbase.by_popularity)[:k]
                 scores = self.vectorbase.keys[rows] @ outputs.user_queries[position]
                 because = [()] * len(rows)
             results.append(

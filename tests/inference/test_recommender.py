@@ -9,6 +9,7 @@ from tiny_models import REVIEWS, FakeEncoder, review_table
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.product_graph import ProductGraph
+from rec_sys.inference.choice import Choice
 from rec_sys.inference.histories import UNKNOWN, read_histories
 from rec_sys.inference.history_batch import build_history_batch
 from rec_sys.inference.recommendation import POPULAR
@@ -219,3 +220,28 @@ def test_numbers_that_are_too_small(recommender, k, batch_size):
 
 def test_stars():
     np.testing.assert_allclose(stars(np.array([-1.1, -1, 0, 1, 1.1])), [0, 0, 2.5, 5, 5])
+
+
+def test_only_what_is_wanted_and_the_best_of_it(recommender, built):
+    table = review_table(REVIEWS[:2])  # reviews p1 and p2
+    (everything,) = recommender.recommend(table, k=6)
+    ranked = [int(built.rows_of(np.array([p], dtype=object))[0]) for p in recommended(everything)]
+    among, without = np.array([0, 2, 4, 5]), np.array([4])
+    for choice in (Choice(among), Choice(without=without), Choice(among, without)):
+        (result,) = recommender.recommend(table, k=6, choice=choice)
+        wanted = choice.of(np.array(ranked))
+        assert recommended(result) == built.product_ids[wanted].tolist()
+    stranger = review_table([("eve", None, "", None, None)])
+    (popular,) = recommender.recommend(stranger, k=6, choice=Choice(among, without))
+    wanted = [row for row in built.by_popularity if row in among and row not in without]
+    assert recommended(popular) == built.product_ids[wanted].tolist()
+    (nothing,) = recommender.recommend(table, k=6, choice=Choice(np.array([0])))
+    assert nothing.recommendations == ()
+
+
+def test_texts_that_are_known_already_are_not_encoded(recommender):
+    table = review_table([("ann", "p1", "good tone", 5, 30)])
+    vector = recommender.encode(["good tone"])
+    (first,) = recommender.recommend(table, k=2)
+    (second,) = recommender.recommend(table, k=2, encode=lambda texts: vector)
+    np.testing.assert_array_equal(first.embedding, second.embedding)

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny_models import FakeEncoder, review_table
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.inference.histories import read_histories
+from rec_sys.inference.history_batch import build_history_batch
+from rec_sys.inference.written_reviews import Writer, WrittenReview, histories_of
+
+TEXTS = st.sampled_from(["", "good", "bad <b>news</b>", "x &amp; y", "  spaced   out "])
+REVIEW = st.fixed_dictionaries(
+    {
+        "product_id": st.sampled_from(["", "p1", "p2", "p4", "new", "Harp", "Lute"]),
+        "product_name": st.sampled_from(["", "Harp", "Strings", "<i>Harp</i>", "Lute"]),
+        "style": st.sampled_from(["", "Wind", "&lt;Wind&gt;"]),
+        "product_info": st.sampled_from(["", "made of wood"]),
+        "text": TEXTS,
+        "rating": st.sampled_from([None, 1.0, 4.5]),
+        "time": st.sampled_from([None, 1, 2, 3]),
+    }
+)
+
+
+def as_table(people):
+    """The same reviews as a file's reader would give them: what is missing is None."""
+    rows, more = [], {"product_name": [], "style": [], "product_info": []}
+    for user, reviews in people:
+        for each in reviews:
+            product = each["product_id"] or None
+            rows.append((user, product, each["text"], each["rating"], each["time"]))
+            for name, column in more.items():
+                column.append(each[name] or None)
+    return review_table(rows, **more)
+
+
+def as_writers(people):
+    number, writers = 0, []
+    for user, reviews in people:
+        written = []
+        for each in reviews:
+            written.append(WrittenReview(f"r{number}", **each))
+            number += 1
+        writers.append(Writer(user, written))
+    return writers
+
+
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    people=st.lists(
+        st.tuples(st.sampled_from("abc"), st.lists(REVIEW, min_size=1, max_size=6)),
+        min_size=1,
+        max_size=3,
+        unique_by=lambda person: person[0],
+    )
+)
+def test_the_same_as_through_tables(built, people):
+    written = histories_of(as_writers(people), built)
+    read = read_histories(as_table(people), built)
+    assert read.user_ids[read.order].tolist() == written.user_ids.tolist()
+    for position, user in enumerate(read.order):
+        one = slice(*written.user_ptr[position : position + 2])
+        two = slice(*read.user_ptr[user : user + 2])
+        for name in ("review_ids", "texts", "rating", "time", "catalogue_row"):
+            np.testing.assert_array_equal(getattr(written, name)[one], getattr(read, name)[two])
+        for name in ("product_names", "product_infos"):
+            np.testing.assert_array_equal(
+                getattr(written, name)[written.product[one]],
+                getattr(read, name)[read.product[two]],
+            )
+        np.testing.assert_array_equal(written.says_nothing[one], read.says_nothing[two])
+
+
+def test_people_who_wrote_nothing_are_people(built):
+    people = [Writer("a", []), Writer("b", [WrittenReview("r", text="fine")]), Writer("c", [])]
+    histories = histories_of(people, built)
+    assert np.diff(histories.user_ptr).tolist() == [0, 1, 0]
+    assert histories.has_text.tolist() == [False, True, False]
+    batch = build_history_batch(histories, 0, 3, built, FakeEncoder().encode)
+    assert batch.user.tolist() == [1]
+    alone = histories_of([Writer("a", [])], built)
+    empty = build_history_batch(alone, 0, 1, built, FakeEncoder().encode)
+    assert empty.inputs["edge_index"].shape == (2, 0)
+
+
+def test_nobody(built):
+    with pytest.raises(InputError, match="nobody"):
+        histories_of([], built)
