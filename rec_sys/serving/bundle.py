@@ -1,0 +1,134 @@
+"""The bundle: a folder with everything that the service needs, and nothing else.
+
+``manifest.json``
+    What belongs together: fingerprints of model, text encoder and data, sizes, versions, and the
+    SHA-256 of each other file.
+``graph_model/model.onnx``
+    The graph model.
+``text_encoder/``
+    ``model.onnx``, ``tokenizer.json`` and ``encoder.json``: the text encoder.
+``vectorbase/``
+    The products, as create_vectorbase writes them.
+``people.json``
+    A few people with their reviews, for visitors of the page who do not want to write any.
+
+The service that opens it needs neither PyTorch nor the training's files.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import read_json, sha256_of, write_json
+from rec_sys.foundation.versions import versions_of
+from rec_sys.vector_database.vectorbase import Vectorbase
+from rec_sys.vector_database.vectorbase_folder import read_vectorbase
+
+FORMAT = 1
+CREATE_COMMAND = "uv run -m rec_sys.serving.create_bundle"
+
+MANIFEST = "manifest.json"
+GRAPH_MODEL = "graph_model/model.onnx"
+TEXT_ENCODER = "text_encoder"
+VECTORBASE = "vectorbase"
+PEOPLE = "people.json"
+
+_TOLD = ("sha256", "created", "model_fingerprint", "encoder_fingerprint", "data_fingerprint")
+_PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "tokenizers", "torch", "torch-geometric")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle.
+
+    Attributes:
+        folder: Where it was read from.
+        manifest: Content of ``manifest.json``.
+        vectorbase: The products.
+        people: Demo people: each has ``nickname`` and ``reviews``, with the fields of the API.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    vectorbase: Vectorbase
+    people: Sequence[dict[str, Any]]
+
+    @property
+    def model_fingerprint(self) -> str:
+        """Which graph model it is."""
+        return self.manifest["model_fingerprint"]
+
+    @property
+    def graph_model(self) -> Path:
+        """The ONNX file of the graph model."""
+        return self.folder / GRAPH_MODEL
+
+    @property
+    def text_encoder(self) -> Path:
+        """The folder of the text encoder."""
+        return self.folder / TEXT_ENCODER
+
+
+def seal(folder: Path, vectorbase: Vectorbase) -> None:
+    """Writes the manifest of a folder in which everything else is in place.
+
+    Args:
+        folder: The bundle to be.
+        vectorbase: What its folder ``vectorbase`` holds.
+    """
+    own = vectorbase.manifest
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    manifest = {
+        "format": FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model_fingerprint": own["model_fingerprint"],
+        "encoder_fingerprint": own["encoder_model_fingerprint"],
+        "data_fingerprint": own["data_fingerprint"],
+        "checkpoint": own["checkpoint"],
+        "num_products": own["num_products"],
+        "vector_dim": own["vector_dim"],
+        "embedding_dim": own["embedding_dim"],
+        "versions": versions_of(_PACKAGES),
+        "sha256": {path.relative_to(folder).as_posix(): sha256_of(path) for path in files},
+    }
+    write_json(folder / MANIFEST, manifest)
+
+
+def read_bundle(folder: str | Path) -> Bundle:
+    """Opens a bundle after checking that it is whole and that its parts belong together.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        InputError: No such folder, a file that is missing or does not fit the manifest, or parts
+            of different models.
+    """
+    folder = Path(folder)
+    if not (folder / MANIFEST).is_file():
+        raise InputError(f"{folder}: holds no bundle; make one with `{CREATE_COMMAND}`")
+    manifest = read_json(folder / MANIFEST)
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("format") != FORMAT
+        or any(key not in manifest for key in _TOLD)
+    ):
+        raise InputError(
+            f"{folder / MANIFEST}: damaged, or of another version of rec_sys; make the bundle"
+            f" again with `{CREATE_COMMAND}`"
+        )
+    for name in (GRAPH_MODEL, PEOPLE, *manifest["sha256"]):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name}: is missing; run `{CREATE_COMMAND}` again")
+        if sha256_of(folder / name) != manifest["sha256"].get(name):
+            raise InputError(
+                f"{folder / name}: damaged, its checksum is not the manifest's; run"
+                f" `{CREATE_COMMAND}` again"
+            )
+    vectorbase = read_vectorbase(
+        folder / VECTORBASE, manifest["model_fingerprint"], manifest["encoder_fingerprint"]
+    )
+    return Bundle(folder, manifest, vectorbase, read_json(folder / PEOPLE))

@@ -1,0 +1,122 @@
+"""Makes the bundle of a checkpoint: ``uv run -m rec_sys.serving.create_bundle``.
+
+The whole story is `create_bundle`: checkpoint, products, exported model, exported text encoder,
+demo people, manifest. It is the only part of the serving room that needs PyTorch.
+"""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from rec_sys.foundation.checks import is_whole
+from rec_sys.foundation.cli import command
+from rec_sys.foundation.console import note
+from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import read_json, replacing, write_json
+from rec_sys.modules.checkpoint_files import find_checkpoint
+from rec_sys.serving.bundle import (
+    GRAPH_MODEL,
+    MANIFEST,
+    PEOPLE,
+    TEXT_ENCODER,
+    VECTORBASE,
+    Bundle,
+    read_bundle,
+    seal,
+)
+from rec_sys.vector_database.vectorbase import Vectorbase
+from rec_sys.vector_database.vectorbase_folder import read_vectorbase
+
+if TYPE_CHECKING:
+    from rec_sys.modules.checkpoint import TrainedModel
+
+
+def create_bundle(config: DictConfig) -> Bundle:
+    """Exports a checkpoint with everything that serving it needs.
+
+    The vectorbase in ``paths.vectorbase_dir`` is taken if it is of this checkpoint and these
+    settings, and built otherwise.
+
+    Args:
+        config: Composed from ``config/bundle_config.yaml``.
+
+    Returns:
+        The bundle, as it stands in ``paths.bundle_dir``.
+
+    Raises:
+        InputError: Something in the settings, the checkpoint or the data cannot be used.
+        RuntimeError: An exported model computes something else than PyTorch.
+    """
+    if not is_whole(config.bundle.demo_people, least=0):
+        raise InputError(
+            f"bundle.demo_people={config.bundle.demo_people}: must be a whole number from 0 up"
+        )
+    folder = Path(config.paths.bundle_dir)
+    if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
+        raise InputError(
+            f"paths.bundle_dir={folder}: holds something else, which would be replaced; name"
+            " another folder"
+        )
+    path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
+
+    from rec_sys.modules.as_trained import load_data, load_encoder
+    from rec_sys.modules.checkpoint import load_trained
+    from rec_sys.serving.demo_people import demo_people
+    from rec_sys.text.encoder_export import export_encoder
+
+    trained = load_trained(path)
+    vectorbase = _vectorbase_of(trained, config)
+    with replacing(folder) as draft:
+        note("exporting the graph model and the text encoder")
+        _export_graph_model(trained, draft / GRAPH_MODEL)
+        export_encoder(load_encoder(trained, config), draft / TEXT_ENCODER)
+        shutil.copytree(vectorbase.folder, draft / VECTORBASE)
+        number = config.bundle.demo_people
+        data = load_data(trained, config) if number else None
+        write_json(draft / PEOPLE, demo_people(data, number) if data else [])
+        seal(draft, vectorbase)
+        bundle = read_bundle(draft)
+    note(f"bundle: {folder} ({len(bundle.vectorbase.products)} products, {path.name})")
+    return read_bundle(folder)
+
+
+def _vectorbase_of(trained: "TrainedModel", config: DictConfig) -> Vectorbase:
+    from rec_sys.vector_database.create_vectorbase import create_vectorbase
+
+    folder = Path(config.paths.vectorbase_dir)
+    as_trained = config.data.get("from_checkpoint") and config.encoder.get("from_checkpoint")
+    if as_trained and (folder / MANIFEST).is_file():
+        manifest = read_json(folder / MANIFEST)
+        wanted = (trained.fingerprint, trained.record["data"]["fingerprint"])
+        found = (manifest.get("model_fingerprint"), manifest.get("data_fingerprint"))
+        if found == wanted and manifest.get("factory") == config.vector_db.factory:
+            return read_vectorbase(folder, trained.fingerprint)
+    return create_vectorbase(config)
+
+
+def _export_graph_model(trained: "TrainedModel", path: Path) -> None:
+    from rec_sys.modules.onnx_export import (
+        MAX_DIFFERENCE,
+        check_parity,
+        export_onnx,
+        parity_batches,
+    )
+
+    export_onnx(trained, path)
+    batches = parity_batches(trained.model.vector_dim)
+    worst = max(row.difference for row in check_parity(trained.model, path, batches))
+    if not worst <= MAX_DIFFERENCE:
+        raise RuntimeError(f"the exported model differs from PyTorch by {worst:.1e}")
+
+
+@command("bundle_config")
+def main(config: DictConfig) -> None:
+    """The command line."""
+    create_bundle(config)
+    note("next:   uv run -m rec_sys.serving.app")
+
+
+if __name__ == "__main__":
+    main()
