@@ -57,6 +57,11 @@ class Vectorbase:
         return self.products["name"].to_numpy(dtype=object)
 
     @cached_property
+    def styles(self) -> np.ndarray:
+        """str [P], empty where a product has none."""
+        return self.products["style"].to_numpy(dtype=object)
+
+    @cached_property
     def by_popularity(self) -> np.ndarray:
         """int64 [P], all rows, the most reviewed product first."""
         return np.argsort(self.products["popularity_rank"].to_numpy(dtype=np.int64))

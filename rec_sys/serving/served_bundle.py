@@ -1,0 +1,242 @@
+"""One opened bundle, ready to answer: models, products, search and map belong together."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from time import perf_counter
+
+import numpy as np
+
+from rec_sys.inference.backend import BackendUnavailable, GraphBackend, GraphOutputs, TextBackend
+from rec_sys.inference.choice import Choice
+from rec_sys.inference.histories import UNKNOWN
+from rec_sys.inference.onnx_backend import OnnxBackend
+from rec_sys.inference.recommendation import UserRecommendations
+from rec_sys.inference.recommender import Recommender
+from rec_sys.inference.written_reviews import Writer, WrittenReview, histories_of
+from rec_sys.serving.bundle import Bundle
+from rec_sys.serving.product_search import ProductSearch
+from rec_sys.serving.text_space import TextSpace
+from rec_sys.serving.vector_cache import VectorCache
+from rec_sys.text.onnx_encoder import OnnxTextEncoder
+
+ENCODE, GRAPH, SEARCH = "encode", "graph", "search"
+# Takes the name of a stage and the seconds that it took.
+Observe = Callable[[str, float], None]
+
+_WARM_UP = Writer("", [WrittenReview("warm-up", text="warm strings for a cold stage", rating=5.0)])
+# In the picture a review counts by its stars; one without stars like a good one.
+_USUAL_STARS = 4.0
+
+
+@dataclass(frozen=True)
+class Backends:
+    """What computes.
+
+    Attributes:
+        name: Told in every answer.
+        graph: Runs the graph model.
+        text: Runs the text encoder.
+    """
+
+    name: str
+    graph: GraphBackend
+    text: TextBackend
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Recommendations with what the page draws.
+
+    Attributes:
+        people: In the order in which they were given.
+        places: float32 [U, 2], the people on the map.
+        backend: Name of the backends that computed it.
+        degraded: Whether they stood in for others that are down.
+    """
+
+    people: Sequence[UserRecommendations]
+    places: np.ndarray
+    backend: str
+    degraded: bool
+
+
+def in_process(bundle: Bundle, threads: int, parallel_texts: int) -> Backends:
+    """The bundle's own models in ONNX Runtime.
+
+    Args:
+        bundle: Has the models.
+        threads: Threads of each model; 0 for as many as there are cores.
+        parallel_texts: So many requests are encoded at once; others wait, as the encoder keeps
+            all cores busy.
+    """
+    text = OnnxTextEncoder(bundle.text_encoder, threads)
+    return Backends("onnx", OnnxBackend(bundle.graph_model, threads), _Queued(text, parallel_texts))
+
+
+class ServedBundle:
+    """Answers questions about people and products. May be used by several threads at once.
+
+    Args:
+        bundle: Everything but what computes.
+        backends: What computes.
+        spare: What computes while `backends` is down; None if nothing does.
+        cached_texts: So many vectors of texts are remembered.
+
+    Raises:
+        InputError: The backends run other models than the bundle's.
+    """
+
+    def __init__(
+        self, bundle: Bundle, backends: Backends, spare: Backends | None, cached_texts: int
+    ) -> None:
+        self.bundle = bundle
+        self.vectorbase = bundle.vectorbase
+        self.space = TextSpace.of(self.vectorbase)
+        self.search = ProductSearch(self.vectorbase)
+        self._backends = backends
+        self._spare = spare
+        self._cache = VectorCache(cached_texts)
+        for each in (backends, spare):
+            if each is not None:
+                self.vectorbase.require_encoder(each.text.encoder_fingerprint)
+                self.vectorbase.require_model(each.graph.model_fingerprint, each.name)
+
+    @cached_property
+    def styles(self) -> list[str]:
+        """The categories, the largest first."""
+        counts = Counter(self.vectorbase.styles)
+        return [style for style, _ in counts.most_common() if style]
+
+    def warm_up(self) -> None:
+        """Answers once, so that the first person does not wait for what happens only once.
+
+        Raises:
+            BackendUnavailable: Nothing computes.
+        """
+        self.recommend([_WARM_UP], 1, Choice(), {}, lambda stage, seconds: None)
+
+    def recommend(
+        self,
+        writers: Sequence[Writer],
+        k: int,
+        choice: Choice,
+        known: Mapping[str, np.ndarray],
+        observe: Observe,
+    ) -> Answer:
+        """Recommends to people.
+
+        Args:
+            writers: At least one.
+            k: Products per person.
+            choice: The products that may be recommended.
+            known: Vectors of texts that need not be encoded, float16 [D].
+            observe: Is told how long each stage took.
+
+        Raises:
+            BackendUnavailable: Nothing computes.
+        """
+        try:
+            return self._recommend(self._backends, False, writers, k, choice, known, observe)
+        except BackendUnavailable:
+            if self._spare is None:
+                raise
+            return self._recommend(self._spare, True, writers, k, choice, known, observe)
+
+    def encode(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """Vectors of texts that are about to be kept, float16 [D]; nothing for empty ones.
+
+        Raises:
+            BackendUnavailable: Nothing computes.
+        """
+        texts = list(dict.fromkeys(text for text in texts if text))
+        try:
+            return self._cache.encode(texts, self._backends.text.encode, {})
+        except BackendUnavailable:
+            if self._spare is None:
+                raise
+            return self._cache.encode(texts, self._spare.text.encode, {})
+
+    def _recommend(
+        self,
+        backends: Backends,
+        degraded: bool,
+        writers: Sequence[Writer],
+        k: int,
+        choice: Choice,
+        known: Mapping[str, np.ndarray],
+        observe: Observe,
+    ) -> Answer:
+        started = perf_counter()
+        spent = {ENCODE: 0.0, GRAPH: 0.0}
+        vectors: dict[str, np.ndarray] = {}
+
+        def encode(texts: Sequence[str]) -> np.ndarray:
+            start = perf_counter()
+            vectors.update(self._cache.encode(texts, backends.text.encode, known))
+            spent[ENCODE] += perf_counter() - start
+            return np.stack([vectors[text] for text in texts])
+
+        histories = histories_of(writers, self.vectorbase)
+        recommender = Recommender(_Timed(backends.graph, spent), self.vectorbase, encode)
+        people = recommender.recommend(histories, k, choice=choice)
+        places = np.stack(
+            [self._place(histories, user, vectors) for user in range(len(histories))]
+        )
+        spent[SEARCH] = perf_counter() - started - sum(spent.values())
+        for stage, seconds in spent.items():
+            observe(stage, seconds)
+        return Answer(people, places, backends.name, degraded)
+
+    def _place(self, histories, user: int, vectors: Mapping[str, np.ndarray]) -> np.ndarray:
+        """A person is where the products and words are that they like."""
+        own = slice(*histories.user_ptr[user : user + 2])
+        points, weights = [], []
+        for text, rating, row, product in zip(
+            histories.texts[own],
+            histories.rating[own],
+            histories.catalogue_row[own],
+            histories.product[own],
+            strict=True,
+        ):
+            stars = _USUAL_STARS if np.isnan(rating) else float(rating)
+            if row != UNKNOWN:
+                points.append(self.space.vectors[row])
+            else:
+                name = histories.product_names[product]
+                said = [vectors[each] for each in (name, text) if each]
+                points.append(np.mean(said, axis=0) if said else np.zeros_like(self.space.centre))
+            weights.append(stars - 1)
+        dimension = len(self.space.centre)
+        points = np.asarray(points, dtype=np.float32).reshape(-1, dimension)
+        return self.space.centre_of(points, np.array(weights))
+
+
+class _Timed:
+    """A backend whose time is taken."""
+
+    def __init__(self, backend: GraphBackend, spent: dict[str, float]) -> None:
+        self._backend, self._spent = backend, spent
+        self.model_fingerprint = backend.model_fingerprint
+        self.vector_dim, self.embedding_dim = backend.vector_dim, backend.embedding_dim
+
+    def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
+        start = perf_counter()
+        outputs = self._backend.embed(inputs)
+        self._spent[GRAPH] += perf_counter() - start
+        return outputs
+
+
+class _Queued:
+    """A text encoder that a few may use at once."""
+
+    def __init__(self, encoder: TextBackend, most: int) -> None:
+        self._encoder, self._free = encoder, threading.BoundedSemaphore(most)
+        self.encoder_fingerprint = encoder.encoder_fingerprint
+        self.vector_dim = encoder.vector_dim
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        with self._free:
+            return self._encoder.encode(texts)

