@@ -48,6 +48,4 @@ class TritonGraphBackend:
             InputError: The arrays do not have the model's shapes or types.
             BackendUnavailable: The server does not answer, or does not serve this model any more.
         """
-        return run_exported(
-            inputs, lambda arrays: self._model.infer(arrays, GraphOutputs._fields)
-        )
+        return run_exported(inputs, lambda arrays: self._model.infer(arrays, GraphOutputs._fields))

@@ -4,6 +4,7 @@ The wheel is installed once into the user's cache. It lacks the ONNX Runtime bac
 taken by `onnxruntime_stand_in.py`, behind the same ``config.pbtxt``.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -120,14 +121,10 @@ class TritonServer:
             return
         group = self._process.pid
         self._process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
         self._process = None
 
