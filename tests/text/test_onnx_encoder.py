@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -15,6 +16,7 @@ from rec_sys.text.model_files import ENCODER_FINGERPRINT_KEY
 from rec_sys.text.onnx_encoder import OnnxTextEncoder
 from rec_sys.text.tokenizer import LENGTH_STEP, TextTokenizer
 
+REPOSITORY = Path(__file__).resolve().parents[2] / "triton_utils" / "model_repository"
 TEXTS = [
     "Good.",
     "",
@@ -96,6 +98,7 @@ def test_the_exported_files(exported_encoder, encoder):
     assert metadata[ENCODER_FINGERPRINT_KEY] == encoder.model_fingerprint
     config = (exported_encoder.parent / "config.pbtxt").read_text()
     assert "dynamic_batching" in config and encoder.model_fingerprint in config
+    assert config == (REPOSITORY / "text_encoder" / "config.pbtxt").read_text()  # what git holds
 
 
 def copied(folder, to):
