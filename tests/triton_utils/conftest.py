@@ -1,0 +1,92 @@
+"""One Triton for all tests here, serving what the export commands wrote."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+_BELOW = Path(__file__).parents[1] / "vector_database" / "conftest.py"
+_spec = importlib.util.spec_from_file_location("vector_database_conftest", _BELOW)
+_module = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_module)
+
+built = _module.built
+
+
+@pytest.fixture(scope="session")
+def repository(exported_encoder, tmp_path_factory):
+    """A model repository as the export commands write it; the graph model is a tiny one."""
+    from tiny_models import MODEL_CONFIG, save_checkpoint
+
+    from rec_sys.modules.model_export import export_model
+
+    folder = tmp_path_factory.mktemp("tiny")
+    OmegaConf.save(MODEL_CONFIG, folder / "tiny.yaml")
+    repository = exported_encoder.parents[1]
+    export_model(
+        save_checkpoint(folder),
+        folder / "tiny.yaml",
+        repository / "graph_model" / "1" / "model.onnx",
+        [f"paths.cache_dir={folder / 'cache'}"],
+    )
+    return repository
+
+
+@pytest.fixture(scope="session")
+def put_model(repository):
+    """Puts another model into a repository: (number, path of the ONNX file) -> OnnxBackend.
+
+    It is the tiny model with other weights and another fingerprint; exporting takes seconds.
+    """
+    import numpy as np
+    import onnx
+
+    from rec_sys.foundation.onnx_files import add_metadata
+    from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY
+    from rec_sys.inference.onnx_backend import OnnxBackend
+    from rec_sys.modules.triton_repository import write_triton_config
+    from rec_sys.text.model_files import ENCODER_FINGERPRINT_KEY
+
+    def put(number: int, path: Path):
+        content = onnx.load(repository / "graph_model" / "1" / "model.onnx")
+        for weights in content.graph.initializer:
+            array = onnx.numpy_helper.to_array(weights)
+            if array.dtype == np.float32 and array.ndim == 2:
+                other = np.random.default_rng(number).normal(size=array.shape)
+                new = onnx.numpy_helper.from_array(other.astype(np.float32), weights.name)
+                weights.CopyFrom(new)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(content, path)
+        names = {MODEL_FINGERPRINT_KEY: f"{number}" * 64, ENCODER_FINGERPRINT_KEY: "encoder"}
+        add_metadata(path, names)
+        write_triton_config(path)
+        return OnnxBackend(path, threads=1)
+
+    return put
+
+
+@pytest.fixture(scope="session")
+def server(repository, tmp_path_factory):
+    """A real Triton, ready; skipped only if its wheel is nowhere to be had."""
+    from tests.triton_utils.triton_server import TritonServer, WheelMissing
+
+    if shutil.which("uv") is None:
+        pytest.skip("uv is not installed, which fetches Triton")
+    try:
+        server = TritonServer(repository, tmp_path_factory.mktemp("triton"))
+    except WheelMissing as reason:
+        pytest.skip(str(reason))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def connection(server):
+    from triton_utils.connection import TritonConnection
+
+    connection = TritonConnection(server.url, request_timeout=30.0)
+    yield connection
+    connection.close()

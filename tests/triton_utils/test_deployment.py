@@ -1,0 +1,96 @@
+"""The compose file and the Dockerfile, as far as they can be checked without Docker."""
+
+import ast
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "triton_utils"
+# What a package of the serving group is imported as, where that is not its name; and what comes
+# with one of them.
+IMPORTED_AS = {
+    "faiss-cpu": "faiss",
+    "hydra-core": "hydra",
+    "prometheus-client": "prometheus_client",
+}
+COMES_ALONG = {"omegaconf", "yaml"}  # with hydra
+
+
+@pytest.fixture(scope="module")
+def compose():
+    return yaml.safe_load((FOLDER / "compose.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def dockerfile():
+    text = (FOLDER / "Dockerfile").read_text()
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return [line.split(maxsplit=1) for line in lines]
+
+
+def test_the_services(compose):
+    triton, web = compose["services"]["triton"], compose["services"]["web"]
+    assert triton["image"].startswith("nvcr.io/nvidia/tritonserver:")
+    assert "--model-control-mode=explicit" in triton["command"]
+    assert web["depends_on"]["triton"]["condition"] == "service_healthy"
+    for service in (triton, web):
+        assert service["healthcheck"]["test"][0] == "CMD"
+        assert service["ports"] and all(p.startswith("127.0.0.1:") for p in service["ports"])
+    program = web["healthcheck"]["test"][-1]
+    compile(program, "healthcheck", "exec")
+    assert f"--model-repository={triton['volumes'][0].split(':')[1]}" in triton["command"]
+    assert "serving.backend=triton" in web["command"]
+
+
+def test_the_paths_exist(compose, dockerfile):
+    web = compose["services"]["web"]
+    build = web["build"]
+    context = (FOLDER / build["context"]).resolve()
+    assert context == ROOT and (context / build["dockerfile"]).is_file()
+    repository = compose["services"]["triton"]["volumes"][0].split(":")[0]
+    assert sorted(p.parent.name for p in (FOLDER / repository).glob("*/config.pbtxt")) == [
+        "graph_model",
+        "text_encoder",
+    ]
+    bundle = web["volumes"][0].split(":")[0]
+    assert (FOLDER / bundle).resolve().parent == ROOT
+    allowed = {
+        line[1:]
+        for line in (FOLDER / "Dockerfile.dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    copied = [
+        source for what, rest in dockerfile if what == "COPY" for source in shlex.split(rest)[:-1]
+    ]
+    for source in copied:
+        assert list(ROOT.glob(source)), source
+    assert set(copied) == allowed
+
+
+def test_the_image_installs_the_serving_packages_only(dockerfile):
+    runs = [rest for what, rest in dockerfile if what == "RUN"]
+    assert any("uv sync --locked --only-group serving" in rest for rest in runs)
+    (entry,) = (rest for what, rest in dockerfile if what == "ENTRYPOINT")
+    assert ast.literal_eval(entry) == ["python", "-m", "rec_sys.serving.app"]
+    assert ["USER", "service"] in dockerfile
+
+
+def test_the_client_imports_nothing_that_the_image_lacks():
+    group = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["serving"]
+    names = {each.split(">")[0].split("[")[0] for each in group}
+    available = {IMPORTED_AS.get(name, name) for name in names} | COMES_ALONG
+    available |= sys.stdlib_module_names | {"rec_sys", "triton_utils"}
+    for path in FOLDER.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                modules = [node.module]
+            elif isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            else:
+                continue
+            assert {module.split(".")[0] for module in modules} <= available, path

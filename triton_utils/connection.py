@@ -1,0 +1,221 @@
+"""Requests to a Triton Inference Server that end in time, one way or the other."""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from rec_sys.foundation.checks import is_number, is_whole
+from rec_sys.foundation.errors import InputError
+from rec_sys.inference.backend import BackendUnavailable
+
+_Answer = TypeVar("_Answer")
+
+_UNAVAILABLE = "StatusCode.UNAVAILABLE"
+# The request itself is wrong: another try would fail as well.
+_OUR_MISTAKES = ("StatusCode.INVALID_ARGUMENT", "StatusCode.NOT_FOUND", "StatusCode.UNIMPLEMENTED")
+# While loading: the model's files are not as they should be.
+_INTERNAL = "StatusCode.INTERNAL"
+_NO_REQUEST_ID = "[request id: <id_unknown>] "
+_UNLIMITED = -1
+_KEEPALIVE_MS = 30_000
+
+
+class TritonConnection:
+    """One connection, shared by all threads; it comes back by itself when the server does.
+
+    Args:
+        url: ``host:port`` of Triton's gRPC end point.
+        connect_timeout: Seconds that one attempt to connect may take.
+        request_timeout: Seconds that one request may take, the attempt to connect included.
+        load_timeout: Seconds that loading a model may take.
+        retries: Further attempts if the server is unavailable (not there, or its queue is full).
+        backoff: Seconds before the first further attempt, doubled each time; a random half of it
+            is left out, so that callers do not come back all at once.
+        retry_after: What is told to callers when the attempts are used up, in seconds.
+        client: Stands in for the gRPC client in tests.
+        sleep: Stands in for waiting in tests.
+
+    Raises:
+        InputError: A setting makes no sense. An absent server raises nothing yet.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        connect_timeout: float = 1.0,
+        request_timeout: float = 5.0,
+        load_timeout: float = 120.0,
+        retries: int = 3,
+        backoff: float = 0.1,
+        retry_after: float = 2.0,
+        client: Any = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        numbers = {
+            "connect_timeout": connect_timeout,
+            "request_timeout": request_timeout,
+            "load_timeout": load_timeout,
+            "backoff": backoff,
+            "retry_after": retry_after,
+        }
+        for name, value in numbers.items():
+            if not is_number(value) or value <= 0:
+                raise InputError(f"{name}={value}: must be a number of seconds above 0")
+        if not is_whole(retries, 0):
+            raise InputError(f"retries={retries}: must be a whole number from 0 up")
+        host, _, port = url.rpartition(":")
+        if "/" in url or not host or not port.isdigit():
+            raise InputError(f"url={url}: must be <host>:<port of Triton's gRPC end point>")
+        self.url = url
+        self._request_timeout = request_timeout
+        self._load_timeout = load_timeout
+        self._retries = retries
+        self._backoff = backoff
+        self._retry_after = retry_after
+        self._sleep = sleep
+        self._client = client or InferenceServerClient(
+            url, channel_args=_channel_arguments(connect_timeout)
+        )
+
+    def is_ready(self) -> bool:
+        """Whether the server answers and all its models are ready; for health checks."""
+        try:
+            return self._client.is_server_ready(client_timeout=self._request_timeout)
+        except InferenceServerException:
+            return False
+
+    def is_live(self) -> bool:
+        """Whether the server answers at all; asks once."""
+        try:
+            return self._client.is_server_live(client_timeout=self._request_timeout)
+        except InferenceServerException:
+            return False
+
+    def model_metadata(self, model: str, version: str = "") -> Any:
+        """Names, types and shapes of a model's tensors, and its versions.
+
+        Raises:
+            InputError: There is no such model.
+            BackendUnavailable: The server does not answer.
+        """
+        return self._ask(
+            lambda timeout: self._client.get_model_metadata(model, version, client_timeout=timeout)
+        )
+
+    def model_parameters(self, model: str) -> dict[str, str]:
+        """The ``parameters`` of a model's ``config.pbtxt``.
+
+        Raises:
+            InputError: There is no such model.
+            BackendUnavailable: The server does not answer.
+        """
+        answer = self._ask(
+            lambda timeout: self._client.get_model_config(model, client_timeout=timeout)
+        )
+        return {key: value.string_value for key, value in answer.config.parameters.items()}
+
+    def load_model(self, model: str) -> None:
+        """Has the server take up what stands in its repository now: new versions, say.
+
+        Needs ``--model-control-mode=explicit``. What is served goes on if the new one fails.
+
+        Raises:
+            InputError: There is no such model, or it cannot be loaded.
+            BackendUnavailable: The server does not answer.
+        """
+        self._ask(
+            lambda timeout: self._client.load_model(model, client_timeout=timeout),
+            self._load_timeout,
+            (*_OUR_MISTAKES, _INTERNAL),
+        )
+
+    def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str],
+        version: str = "",
+    ) -> list[np.ndarray]:
+        """Runs a model once.
+
+        Args:
+            model: Its name.
+            inputs: Arrays by name.
+            outputs: The names of the arrays to return.
+            version: Of the model; empty for the newest.
+
+        Returns:
+            The outputs, in the order asked for.
+
+        Raises:
+            InputError: The server has no such model, or the model does not take such inputs.
+            BackendUnavailable: The server does not answer, or could not compute.
+        """
+        tensors = [_tensor(name, array) for name, array in inputs.items()]
+        wanted = [InferRequestedOutput(name) for name in outputs]
+        result = self._ask(
+            lambda timeout: self._client.infer(
+                model,
+                tensors,
+                model_version=version,
+                outputs=wanted,
+                client_timeout=timeout,
+            )
+        )
+        return [result.as_numpy(name) for name in outputs]
+
+    def close(self) -> None:
+        """Ends the connection; the object cannot be used any more."""
+        self._client.close()
+
+    def _ask(
+        self,
+        ask: Callable[[float], _Answer],
+        timeout: float | None = None,
+        mistakes: Sequence[str] = _OUR_MISTAKES,
+    ) -> _Answer:
+        for attempt in range(self._retries + 1):
+            try:
+                return ask(timeout or self._request_timeout)
+            except InferenceServerException as error:
+                reason = f"Triton at {self.url}: {_one_line(error)}"
+                if error.status() in mistakes:
+                    raise InputError(reason) from error
+                if error.status() != _UNAVAILABLE or attempt == self._retries:
+                    raise BackendUnavailable(reason, self._retry_after) from error
+                self._sleep(self._backoff * 2**attempt * random.uniform(0.5, 1.0))
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _tensor(name: str, array: np.ndarray) -> InferInput:
+    datatype = np_to_triton_dtype(array.dtype)
+    if datatype is None:
+        raise InputError(f"{name}: Triton has no type for {array.dtype}")
+    tensor = InferInput(name, list(array.shape), datatype)
+    tensor.set_data_from_numpy(array)
+    return tensor
+
+
+def _one_line(error: InferenceServerException) -> str:
+    status = str(error.status()).removeprefix("StatusCode.")
+    message = str(error.message()).replace(_NO_REQUEST_ID, "")
+    return f"{status}: {' '.join(message.split())}"
+
+
+def _channel_arguments(connect_timeout: float) -> list[tuple[str, int]]:
+    milliseconds = int(connect_timeout * 1000)
+    return [
+        ("grpc.max_send_message_length", _UNLIMITED),
+        ("grpc.max_receive_message_length", _UNLIMITED),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        # gRPC calls the time that an attempt to connect is given "min_reconnect_backoff"; the
+        # others decide how soon a server that is back is noticed (up to 2 minutes by default).
+        ("grpc.min_reconnect_backoff_ms", milliseconds),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 200),
+    ]
