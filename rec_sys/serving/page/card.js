@@ -12,8 +12,8 @@ export function bar(share, text) {
   return el("span", { class: "bar", role: "img", "aria-label": text }, fill);
 }
 
-function reasons(because) {
-  return because.map(({ ProductName, text, weight }) => {
+function reasons({ asin, because }, isOpen, onToggle) {
+  const rows = because.map(({ ProductName, text, weight }) => {
     const percent = Math.round(weight * PERCENT);
     return el(
       "li",
@@ -23,10 +23,19 @@ function reasons(because) {
       text ? el("q", { class: "because-text" }, text) : null,
     );
   });
+  const count = because.length === 1 ? "one" : because.length;
+  // Not the toggle event: that one also comes when an open one is put on the page.
+  const click = (event) => onToggle(!event.currentTarget.parentElement.open);
+  return el(
+    "details",
+    { class: "why", open: isOpen },
+    el("summary", { "data-key": `why ${asin}`, on: { click } }, `Based on ${count} of your reviews`),
+    el("ul", { class: "because" }, ...rows),
+  );
 }
 
-/** The list item. `on` has the handlers add, hide, similar, point(asin or null). */
-export function card(item, { similar, on }) {
+/** The list item. `on` has the handlers add, hide, similar, why(isOpen), point(asin or null). */
+export function card(item, { similar, isOpen, on }) {
   const name = item.ProductName || "A product without a name";
   const because = item.because ?? [];
   const titleId = `card-${item.asin}`;
@@ -38,8 +47,8 @@ export function card(item, { similar, on }) {
       tabindex: "-1",
       "aria-labelledby": titleId,
       on: {
-        mouseenter: () => on.point(item.asin),
-        mouseleave: () => on.point(null),
+        pointerenter: ({ pointerType }) => pointerType === "mouse" && on.point(item.asin),
+        pointerleave: () => on.point(null),
         focusin: () => on.point(item.asin),
         focusout: () => on.point(null),
       },
@@ -56,7 +65,7 @@ export function card(item, { similar, on }) {
       Number.isFinite(item.predicted_rating) ? guess(item.predicted_rating) : null,
     ),
     item.reason ? el("p", { class: "reason" }, item.reason) : null,
-    because.length ? el("ul", { class: "because" }, ...reasons(because)) : null,
+    because.length ? reasons(item, isOpen, on.why) : null,
     el(
       "div",
       { class: "card-actions" },

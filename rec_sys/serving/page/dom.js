@@ -7,7 +7,7 @@ const ICONS = {
   edit: "M4 16l1-4 8.5-8.5 3 3L8 15l-4 1z",
   remove: "M5 5l10 10M15 5L5 15",
   similar: "M7 4h9v9M4 7h9v9H4z",
-  hide: "M4 4l12 12M3 10s2.5-5 7-5c1 0 2 .2 2.8.6M17 10s-2.5 5-7 5c-1 0-2-.2-2.8-.6",
+  hide: "M10 3.5a6.5 6.5 0 100 13 6.5 6.5 0 000-13M5.5 5.5l9 9",
 };
 
 /** The element with this id, which index.html must have. */

@@ -14,7 +14,7 @@ const REACH = 14;
 const SHAPES = {
   own: () => svg("path", { class: "own-dot", d: "M0 -6L6 0L0 6L-6 0Z" }),
   lit: () => svg("circle", { class: "lit-dot", r: 5 }),
-  you: () => svg("circle", { class: "you-dot", r: 7 }),
+  you: () => svg("circle", { class: "you-dot", r: 9 }),
 };
 const SAYS = { own: "You reviewed", lit: "Suggested", you: "Your place" };
 
@@ -59,7 +59,7 @@ export class ProductMap {
       ...{ x: item.place.x, y: -item.place.y },
     }));
     const you = place ? [{ kind: "you", asin: null, x: place.x, y: -place.y }] : [];
-    this.marks = [...own, ...lit, ...you];
+    this.marks = [...you, ...own, ...lit];
     this.at = Math.min(this.at, Math.max(0, this.marks.length - 1));
     const words = describe({ place: you[0], lit, own, shown: this.products.length, of: this.total });
     byId("map-words").replaceChildren(...words);
@@ -73,11 +73,12 @@ export class ProductMap {
     this.draw();
   }
 
-  /** Everything, or the square around the marks. */
+  /** Everything, or the square around the person and the suggestions. */
   square() {
-    if (!this.zoomed || !this.marks.length) return WHOLE;
-    const xs = this.marks.map(({ x }) => x);
-    const ys = this.marks.map(({ y }) => y);
+    if (!this.zoomed || this.marks.every(({ kind }) => kind === "own")) return WHOLE;
+    const near = this.marks.filter(({ kind }) => kind !== "own");
+    const xs = near.map(({ x }) => x);
+    const ys = near.map(({ y }) => y);
     const span = (values) => Math.max(...values) - Math.min(...values);
     const middle = (values) => (Math.max(...values) + Math.min(...values)) / 2;
     const size = Math.max(span(xs), span(ys), SMALLEST) + 2 * MARGIN;

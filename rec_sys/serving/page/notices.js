@@ -1,4 +1,4 @@
-/** What stands above the list: a fallback, a weakened service, or why there is no answer. */
+/** A fallback or a weakened service, above the list; why there is no answer, where it is always seen. */
 
 import { hasKey, rememberKey } from "./api.js";
 import { button, byId, el } from "./dom.js";
@@ -10,7 +10,7 @@ const SECOND_MS = 1000;
 export class Notices {
   constructor(onRetry) {
     this.onRetry = onRetry;
-    this.box = byId("notices");
+    this.trouble = byId("trouble");
     this.signature = "";
     this.ticker = 0;
   }
@@ -32,7 +32,8 @@ export class Notices {
         text: person.explanation ?? "Write a review, and we pick for you instead.",
       });
     }
-    this.replace(JSON.stringify(shown), () => shown.map((one) => notice(one)));
+    this.replace("", () => []);
+    byId("notices").replaceChildren(...shown.map((one) => notice(one)));
   }
 
   /** After a problem; `retryS` is when the page asks again by itself, or null. */
@@ -56,7 +57,7 @@ export class Notices {
       invalid: () => ({
         tone: "bad",
         title: "Something needs a small correction",
-        text: "We marked it. The suggestions below are those from before.",
+        text: "We marked it. Until then, you see the suggestions from before.",
       }),
       key: () => ({
         tone: "warn",
@@ -87,7 +88,9 @@ export class Notices {
     if (signature === this.signature) return true;
     this.signature = signature;
     clearInterval(this.ticker);
-    this.box.replaceChildren(...make());
+    this.trouble.replaceChildren(...make());
+    const isBusy = document.activeElement !== document.body;
+    if (!isBusy) this.trouble.querySelector("input")?.focus({ preventScroll: true });
     return false;
   }
 

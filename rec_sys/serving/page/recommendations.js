@@ -14,6 +14,7 @@ export class Recommendations {
     this.on = on;
     this.items = null;
     this.similar = new Similar(on.add, () => this.render());
+    this.isOpen = new Map();
     this.list = byId("cards");
     this.section = byId("recommendations");
     store.addEventListener("change", () => this.render());
@@ -51,13 +52,15 @@ export class Recommendations {
     }
     const hidden = new Set(this.store.state.excluded.map(({ asin }) => asin));
     const shown = this.items.filter(({ asin }) => !hidden.has(asin));
-    const cards = shown.map((item) =>
+    const cards = shown.map((item, index) =>
       card(item, {
         similar: this.similar.panel(item.asin),
+        isOpen: this.isOpen.get(item.asin) ?? index === 0,
         on: {
           add: this.on.add,
           point: this.on.point,
           similar: ({ asin }) => this.similar.toggle(asin),
+          why: (isOpen) => this.isOpen.set(item.asin, isOpen),
           hide: (product) => this.hide(product, shown),
         },
       }),
