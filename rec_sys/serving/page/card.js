@@ -29,7 +29,11 @@ function reasons({ asin, because }, isOpen, onToggle) {
   return el(
     "details",
     { class: "why", open: isOpen },
-    el("summary", { "data-key": `why ${asin}`, on: { click } }, `Based on ${count} of your reviews`),
+    el(
+      "summary",
+      { "data-key": `why ${asin}`, on: { click } },
+      `Based on ${count} of your reviews`,
+    ),
     el("ul", { class: "because" }, ...rows),
   );
 }

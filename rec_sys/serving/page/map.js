@@ -61,8 +61,8 @@ export class ProductMap {
     const you = place ? [{ kind: "you", asin: null, x: place.x, y: -place.y }] : [];
     this.marks = [...you, ...own, ...lit];
     this.at = Math.min(this.at, Math.max(0, this.marks.length - 1));
-    const words = describe({ place: you[0], lit, own, shown: this.products.length, of: this.total });
-    byId("map-words").replaceChildren(...words);
+    const counts = { shown: this.products.length, of: this.total };
+    byId("map-words").replaceChildren(...describe({ place: you[0], lit, own, ...counts }));
     this.draw();
   }
 

@@ -37,9 +37,10 @@ export function describe({ place, lit, own, shown, of }) {
   const words = [el("p", {}, ...parts)];
   const away = (dot) => Math.hypot(dot.x - place.x, dot.y - place.y);
   const nearestFirst = (dots) => [...dots].sort((a, b) => away(a) - away(b));
+  const known = counted(own.length, "product", "products");
   for (const [title, dots] of [
     ["Suggested, nearest first:", nearestFirst(lit)],
-    [`${counted(own.length, "product", "products")} that you reviewed, nearest first:`, nearestFirst(own)],
+    [`${known} that you reviewed, nearest first:`, nearestFirst(own)],
   ]) {
     if (!dots.length) continue;
     const rows = dots.map((dot) => named(dot, distanceWords(away(dot))));

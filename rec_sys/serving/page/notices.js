@@ -1,4 +1,4 @@
-/** A fallback or a weakened service, above the list; why there is no answer, where it is always seen. */
+/** A fallback or a weakened service, above the list; troubles, where they are always seen. */
 
 import { hasKey, rememberKey } from "./api.js";
 import { button, byId, el } from "./dom.js";

@@ -1,4 +1,4 @@
-/** Asks for recommendations whenever the request has changed, and again when the service was busy. */
+/** Asks for recommendations when the request has changed, and again when the service was busy. */
 
 import { Problem, recommend } from "./api.js";
 
@@ -10,7 +10,7 @@ const NETWORK_RETRY_S = 10;
  * answer never reaches the page.
  */
 export class Updates {
-  /** `on` has the handlers start(), answer(person, answer, asked), problem(problem, asked, retryS). */
+  /** `on` has the handlers start(), answer(person, answer) and problem(problem, asked, retryS). */
   constructor(store, on) {
     this.store = store;
     this.on = on;
@@ -42,7 +42,7 @@ export class Updates {
     try {
       const answer = await recommend(body, controller.signal);
       if (controller.signal.aborted) return;
-      this.on.answer(answer.people[0], answer, body);
+      this.on.answer(answer.people[0], answer);
     } catch (error) {
       if (controller.signal.aborted || error.name === "AbortError") return;
       if (!(error instanceof Problem)) throw error;
