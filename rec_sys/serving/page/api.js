@@ -9,7 +9,7 @@ const KINDS = { 401: "key", 403: "key", 404: "missing", 413: "large", 422: "inva
 /** Why there is no answer. `kind`: network, key, missing, large, invalid, busy or broken. */
 export class Problem extends Error {
   constructor(kind, { status = 0, message = "", fields = [], retryAfter = DEFAULT_WAIT_S } = {}) {
-    super(message || kind);
+    super(message);
     this.kind = kind;
     this.status = status;
     this.fields = fields;

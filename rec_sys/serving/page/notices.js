@@ -131,7 +131,7 @@ export class Notices {
       event.preventDefault();
       if (!input.value.trim()) return;
       rememberKey(input.value.trim());
-      this.signature = "";
+      this.signature = null;
       this.onRetry();
     };
     return el(
