@@ -1,0 +1,71 @@
+/** What the page says beside its content: to screen readers, in the toast, above the list. */
+
+import { byId, el, icon } from "./dom.js";
+
+const TOAST_MS = 8000;
+const ANNOUNCE_AFTER_MS = 50;
+
+let toastTimer = 0;
+let undoAction = null;
+
+/** Lets a screen reader say `text` when it has finished what it is saying. */
+export function announce(text) {
+  const live = byId("live");
+  live.textContent = "";
+  // The same text twice in a row is only said again if the region was empty in between.
+  setTimeout(() => {
+    live.textContent = text;
+  }, ANNOUNCE_AFTER_MS);
+}
+
+function hideToast() {
+  byId("toast").hidden = true;
+  undoAction = null;
+}
+
+/** Shows `text` for a while with a button that calls `undo`. */
+export function toast(text, undo) {
+  clearTimeout(toastTimer);
+  byId("toast-text").textContent = text;
+  byId("toast").hidden = false;
+  undoAction = undo;
+  announce(`${text} You can undo this.`);
+  toastTimer = setTimeout(leaveToast, TOAST_MS);
+}
+
+/** It stays while somebody is on it. */
+function leaveToast() {
+  if (byId("toast").matches(":hover, :focus-within")) toastTimer = setTimeout(leaveToast, TOAST_MS);
+  else hideToast();
+}
+
+/** Connects the toast's button; once, at the start. */
+export function connectToast(focusAfterUndo) {
+  byId("toast-undo").addEventListener("click", () => {
+    const undo = undoAction;
+    hideToast();
+    undo?.();
+    announce("Undone.");
+    focusAfterUndo();
+  });
+}
+
+/** A message above the list: `tone` is info, warn or bad. */
+export function notice({ tone, title, text, children = [] }) {
+  return el(
+    "div",
+    { class: `notice ${tone}` },
+    el("p", { class: "notice-title" }, title),
+    text ? el("p", {}, text) : null,
+    ...children,
+  );
+}
+
+/** Shows `message` under a field and ties it to the input; an empty message takes it away. */
+export function fieldError(output, input, message) {
+  output.replaceChildren(...(message ? [icon("remove"), message] : []));
+  output.hidden = !message;
+  if (!input) return;
+  if (message) input.setAttribute("aria-invalid", "true");
+  else input.removeAttribute("aria-invalid");
+}

@@ -1,0 +1,62 @@
+/** The demo people whose reviews one can borrow. */
+
+import { byId, counted, el, keepFocus } from "./dom.js";
+import { toast } from "./messages.js";
+
+/** Shows the people; the borrowed one is marked. Pressing them again changes nothing. */
+export class People {
+  constructor(store) {
+    this.store = store;
+    this.people = [];
+    this.box = byId("people");
+    store.addEventListener("change", () => this.render());
+    byId("start-over").addEventListener("click", () => this.startOver());
+    this.render();
+  }
+
+  show(people) {
+    this.people = people;
+    this.render();
+  }
+
+  render() {
+    const { person, reviews, excluded } = this.store.state;
+    byId("people-hint").hidden = this.people.length === 0;
+    byId("start-over").hidden = reviews.length + excluded.length === 0;
+    const chips = this.people.map((somebody) => this.chip(somebody, person));
+    keepFocus(this.box, () => this.box.replaceChildren(...chips));
+  }
+
+  chip({ nickname, reviews }, person) {
+    return el(
+      "button",
+      {
+        type: "button",
+        class: "chip",
+        "aria-pressed": String(nickname === person),
+        "data-key": nickname,
+        on: { click: () => this.borrow(nickname, reviews) },
+      },
+      nickname,
+      el(
+        "span",
+        { class: "chip-count" },
+        String(reviews.length),
+        el("span", { class: "visually-hidden" }, reviews.length === 1 ? " review" : " reviews"),
+      ),
+    );
+  }
+
+  borrow(nickname, reviews) {
+    if (nickname === this.store.state.person) return;
+    const before = this.store.borrow(nickname, reviews);
+    const count = counted(reviews.length, "review", "reviews");
+    toast(`You now have ${nickname}’s ${count}.`, () => this.store.update(before));
+  }
+
+  startOver() {
+    const before = this.store.startOver();
+    toast("All cleared.", () => this.store.update(before));
+    byId("product").focus();
+  }
+}

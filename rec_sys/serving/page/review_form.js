@@ -1,0 +1,127 @@
+/** The form that writes a new review or changes one. */
+
+import { ProductSearch } from "./combobox.js";
+import { byId } from "./dom.js";
+import { announce, fieldError } from "./messages.js";
+import { StarChoice } from "./stars.js";
+
+const ERRORS = {
+  ProductName: ["product-error", "product"],
+  rating: ["rating-error", null],
+  TextReview: ["text-error", "text"],
+};
+/** Fields of the service that the form shows under another name. */
+const SHOWN_AS = { asin: "ProductName", Style: "ProductName" };
+
+/** Dispatches "saved" after a review went to the store. */
+export class ReviewForm extends EventTarget {
+  constructor(store) {
+    super();
+    this.store = store;
+    this.editing = null;
+    this.search = new ProductSearch(byId("product"), byId("product-options"));
+    this.stars = new StarChoice(byId("stars"), byId("star-word"), byId("no-stars"));
+    this.text = byId("text");
+    this.search.addEventListener("choose", () => this.touched("ProductName"));
+    this.stars.addEventListener("change", () => this.touched("rating"));
+    this.text.addEventListener("input", () => this.touched("TextReview"));
+    byId("review-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.save();
+    });
+    byId("cancel-edit").addEventListener("click", () => {
+      this.clear();
+      byId("product").focus();
+    });
+    store.addEventListener("change", () => this.forgetRemoved());
+    this.touched("ProductName");
+  }
+
+  get isEmpty() {
+    return !this.editing && !this.search.name && !this.stars.value && !this.text.value.trim();
+  }
+
+  /** Says under the product what the words stand for, and takes an old message away. */
+  touched(field) {
+    this.showErrors([{ field, message: "" }]);
+    fieldError(byId("form-error"), null, "");
+    const { product, name } = this.search;
+    const known = product ? ["In our catalogue", product.Style].filter(Boolean).join(" · ") : "";
+    byId("product-note").textContent =
+      known || (name ? "Not chosen from our catalogue. That is fine: we go by the name." : "");
+    byId("product-note").classList.toggle("good", Boolean(known));
+  }
+
+  save() {
+    const text = this.text.value.trim();
+    if (!text && !this.search.name) {
+      const message = "Name a product or write a few words, so that we have something to go by.";
+      fieldError(byId("form-error"), null, message);
+      announce(message);
+      byId("product").focus();
+      return;
+    }
+    const { product, name } = this.search;
+    const wasEditing = this.editing !== null;
+    this.store.saveReview({
+      id: this.editing?.id ?? crypto.randomUUID?.() ?? `mine-${Date.now()}`,
+      asin: product?.asin ?? null,
+      ProductName: name,
+      Style: product?.Style ?? null,
+      rating: this.stars.value,
+      TextReview: text,
+      time: this.editing?.time ?? new Date().toISOString(),
+    });
+    this.clear();
+    byId("product").focus();
+    announce(wasEditing ? "Review changed." : "Review added.");
+    this.dispatchEvent(new Event("saved"));
+  }
+
+  /** Empties the form, ready for a new review. */
+  clear() {
+    this.load({}, null);
+  }
+
+  /** Opens a review; `focus` false leaves the person where they are. */
+  edit(review, { focus = true } = {}) {
+    this.load(review, review);
+    if (focus) this.goTo(this.text);
+  }
+
+  /** Starts a review of this product. */
+  about(product) {
+    this.load(product, null);
+    this.goTo(this.stars.inputs[0]);
+    announce(`Write a review of ${product.ProductName}.`);
+  }
+
+  load(review, editing) {
+    this.editing = editing;
+    this.search.set(review);
+    this.stars.value = review.rating ? Math.round(review.rating) : null;
+    this.text.value = review.TextReview ?? "";
+    for (const field of Object.keys(ERRORS)) this.touched(field);
+    byId("form-title").textContent = editing ? "Change your review" : "Write a review";
+    byId("save-review").textContent = editing ? "Save changes" : "Add review";
+    byId("cancel-edit").hidden = editing === null;
+  }
+
+  goTo(input) {
+    byId("review-form").scrollIntoView({ block: "start" });
+    input.focus({ preventScroll: true });
+  }
+
+  /** Messages of the service for the open review: [{field, message}]. */
+  showErrors(errors) {
+    for (const { field, message } of errors) {
+      const [output, input] = ERRORS[SHOWN_AS[field] ?? field] ?? ["form-error", null];
+      fieldError(byId(output), input && byId(input), message);
+    }
+  }
+
+  forgetRemoved() {
+    const { reviews } = this.store.state;
+    if (this.editing && !reviews.some(({ id }) => id === this.editing.id)) this.clear();
+  }
+}

@@ -1,0 +1,285 @@
+"""The page, used as a person uses it: mouse, keyboard, phone, dark mode."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import Page, Request, expect
+
+from .page_server import RECOMMENDATIONS, change_answers
+
+DARK, LIGHT = "dark", "light"
+PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
+NASTY = '<b>Bold</b> & "quoted" <img src=x onerror=alert(1)>'
+MOST_TABS = 40
+ENOUGH_CONTRAST = 4.5
+
+#: The background's luminance, and of each visible text the contrast (WCAG) with what is behind it.
+CONTRASTS = """() => {
+  const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const luminance = (colour) => {
+    const [r, g, b] = channels(colour).slice(0, 3).map((channel) => {
+      const share = channel / 255;
+      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (node) => {
+    for (let at = node; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if ((channels(colour)[3] ?? 1) === 1) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const found = {};
+  for (const node of document.querySelectorAll("body *:not(svg *):not(option):not(script)")) {
+    const text = [...node.childNodes].find((c) => c.nodeType === 3 && c.data.trim());
+    if (!text || !node.checkVisibility() || node.closest(".toast")) continue;
+    const pair = [luminance(getComputedStyle(node).color), luminance(behind(node))];
+    found[text.data.trim()] = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+  }
+  return [luminance(getComputedStyle(document.body).backgroundColor), found];
+}"""
+
+
+def cards(page: Page):
+    return page.locator("#cards > .card:not(.skeleton)")
+
+
+def names(page: Page) -> list[str]:
+    return page.locator("#cards h3").all_text_contents()
+
+
+def borrow(page: Page, number: int = 0) -> None:
+    """Takes the reviews of a demo person and waits for what they are suggested."""
+    with page.expect_response(RECOMMENDATIONS):
+        page.locator("#people button").nth(number).click()
+    expect(page.locator("#cards .because").first).to_be_visible()
+
+
+def write(page: Page, text: str, product: str = "") -> None:
+    page.get_by_label("What did you try?").fill(product)
+    page.get_by_label("In your own words").fill(text)
+    with page.expect_response(RECOMMENDATIONS):
+        page.get_by_role("button", name="Add review").click()
+
+
+def tab_to(page: Page, selector: str) -> None:
+    for _ in range(MOST_TABS):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"the tab key does not lead to {selector}")
+
+
+def asked(request: Request) -> dict:
+    return json.loads(request.post_data)
+
+
+def test_a_demo_person_gets_suggestions_with_reasons(visit):
+    page = visit()
+    expect(page.locator("#people button").first).to_be_visible()
+    borrow(page)
+    expect(cards(page)).to_have_count(10)
+    first = cards(page).first
+    expect(first.locator(".guess .stars")).to_have_attribute(
+        "aria-label", re.compile(r"[0-5]\.\d of 5 stars")
+    )
+    expect(first.locator(".because li").first.locator(".bar")).to_have_attribute(
+        "aria-label", re.compile(r"\d+ percent")
+    )
+    expect(page.locator("#people button").first).to_have_attribute("aria-pressed", "true")
+
+
+def test_the_map_has_a_lit_dot_for_each_suggestion_and_says_so_in_words(visit):
+    page = visit()
+    borrow(page)
+    expect(page.locator("#map-frame .mark.lit")).to_have_count(cards(page).count())
+    expect(page.locator("#map-frame .mark.own").first).to_be_attached()
+    expect(page.locator("#map-frame .mark.you")).to_have_count(1)
+    page.get_by_text("The map in words").click()
+    expect(page.locator("#map-words")).to_contain_text(names(page)[0])
+
+
+def test_list_and_map_light_each_other(visit):
+    page = visit()
+    borrow(page)
+    name = names(page)[1]
+    cards(page).nth(1).hover()
+    expect(page.locator("#map-frame .mark.lit.pointed")).to_have_attribute(
+        "aria-label", f"Suggested: {name}"
+    )
+    page.locator("#map-frame .mark.lit").nth(2).focus()
+    expect(page.locator("#cards .card.pointed h3")).to_have_text(names(page)[2])
+    expect(page.locator("#map-frame .tip")).to_have_text(names(page)[2])
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#cards .card.pointed h3")).to_have_text(names(page)[3])
+    page.keyboard.press("Enter")
+    expect(cards(page).nth(3)).to_be_focused()
+
+
+def test_a_review_is_written_with_the_keyboard_alone(visit):
+    page = visit()
+    expect(cards(page)).to_have_count(10)
+    before = names(page)
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the recommendations")).to_be_focused()
+    tab_to(page, "#product")
+    page.keyboard.type(before[0].split()[0][:3])
+    options = page.locator("#product-options").get_by_role("option")
+    expect(options.first).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#product")).to_have_attribute("aria-activedescendant", "product-option-0")
+    chosen = options.first.locator(".option-name").text_content()
+    page.keyboard.press("Enter")
+    expect(page.locator("#product")).to_have_value(chosen)
+    expect(page.locator("#product-options")).to_be_hidden()
+    tab_to(page, "#star-1")
+    page.keyboard.press("Space")
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator("#stars")).to_have_attribute("data-value", "5")
+    tab_to(page, "#text")
+    page.keyboard.type("So light and warm that I take it everywhere.")
+    tab_to(page, "#save-review")
+    with page.expect_request(RECOMMENDATIONS) as sent:
+        page.keyboard.press("Enter")
+    (review,) = asked(sent.value)["reviews"]
+    assert (review["ProductName"], review["rating"]) == (chosen, 5)
+    assert review["asin"]
+    expect(page.locator("#reviews .review-name")).to_have_text(chosen)
+    expect(page.locator("#cards .because").first).to_be_visible()
+    assert names(page) != before
+    assert chosen not in names(page)
+
+
+def test_markup_is_shown_as_it_was_written(visit):
+    def rename(answer):
+        item = answer["people"][0]["recommendations"][0]
+        item["ProductName"] = item["reason"] = NASTY
+
+    page = visit(lambda page: change_answers(page, rename))
+    write(page, NASTY, NASTY)
+    expect(page.locator("#reviews .review-name")).to_have_text(NASTY)
+    expect(page.locator("#reviews .review-text")).to_have_text(NASTY)
+    expect(cards(page).first.locator("h3")).to_have_text(NASTY)
+    expect(cards(page).first.locator(".reason")).to_have_text(NASTY)
+    assert page.locator("main b, main img").count() == 0
+
+
+def test_without_reviews_the_page_says_that_these_are_popular_products(visit):
+    page = visit()
+    expect(page.locator("#notices")).to_contain_text("most popular")
+    expect(page.locator("#no-reviews")).to_be_visible()
+    borrow(page)
+    expect(page.locator("#notices .notice")).to_have_count(0)
+    expect(page.locator("#no-reviews")).to_be_hidden()
+
+
+def test_a_reload_keeps_the_reviews_and_start_over_clears_them(visit):
+    page = visit()
+    write(page, "Warm and light")
+    page.reload()
+    expect(page.locator("#reviews .review-text")).to_have_text("Warm and light")
+    expect(page.locator("#cards .because").first).to_be_visible()
+    page.get_by_role("button", name="Start over").click()
+    expect(page.locator("#reviews li")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#reviews .review-text")).to_have_text("Warm and light")
+    page.get_by_role("button", name="Start over").click()
+    page.reload()
+    expect(cards(page)).to_have_count(10)
+    expect(page.locator("#reviews li")).to_have_count(0)
+
+
+def test_a_review_is_changed_and_removed(visit):
+    page = visit()
+    write(page, "Warm and light")
+    page.get_by_role("button", name="Edit your review").click()
+    page.get_by_label("In your own words").fill("Cold and heavy")
+    with page.expect_request(RECOMMENDATIONS) as sent:
+        page.get_by_role("button", name="Save changes").click()
+    assert [review["TextReview"] for review in asked(sent.value)["reviews"]] == ["Cold and heavy"]
+    expect(page.locator("#reviews .review-text")).to_have_text("Cold and heavy")
+    page.get_by_role("button", name="Remove your review").click()
+    expect(page.locator("#reviews li")).to_have_count(0)
+    expect(page.locator("#notices")).to_contain_text("most popular")
+
+
+def test_an_empty_review_is_refused_in_words(visit):
+    page = visit()
+    page.get_by_role("button", name="Add review").click()
+    expect(page.locator("#form-error")).to_contain_text("write a few words")
+    expect(page.locator("#reviews li")).to_have_count(0)
+
+
+def test_not_interested_hides_a_product_until_undone(visit):
+    page = visit()
+    borrow(page)
+    gone = names(page)[0]
+    with page.expect_request(RECOMMENDATIONS) as sent:
+        cards(page).first.get_by_role("button", name="Not interested").click()
+    assert len(asked(sent.value)["exclude"]) == 1
+    expect(page.locator("#hidden")).to_contain_text("1 product hidden")
+    expect(cards(page)).to_have_count(10)
+    assert gone not in names(page)
+    page.get_by_role("button", name="Undo").click()
+    expect(cards(page).first.locator("h3")).to_have_text(gone)
+    expect(page.locator("#hidden")).to_be_hidden()
+
+
+def test_similar_products_appear_on_demand_and_one_can_be_reviewed(visit):
+    page = visit()
+    borrow(page)
+    cards(page).first.get_by_role("button", name="Similar products").click()
+    similar = cards(page).first.locator(".similar li")
+    expect(similar.first).to_be_visible()
+    similar.first.get_by_role("button", name="Add to my reviews").click()
+    name = page.locator("#product").input_value()
+    expect(similar.first).to_contain_text(name)
+    expect(page.locator("#star-1")).to_be_focused()
+
+
+def test_category_and_number_are_asked_for(visit):
+    page = visit()
+    borrow(page)
+    style = page.locator("#style option").nth(1).text_content()
+    page.get_by_label("Show").select_option("5")
+    page.get_by_label("Category").select_option(style)
+    expect(cards(page)).to_have_count(5)
+    expect(cards(page).locator(".category")).to_have_text([style] * 5)
+
+
+def test_an_answer_that_is_out_of_date_is_dropped(visit):
+    page = visit()
+    borrow(page)
+    page.route(RECOMMENDATIONS, lambda route: None, times=1)  # never answered
+    with page.expect_request(RECOMMENDATIONS):
+        page.get_by_label("Show").select_option("20")
+    with page.expect_event("requestfailed") as dropped:
+        page.get_by_label("Show").select_option("5")
+    assert asked(dropped.value)["k"] == 20
+    expect(cards(page)).to_have_count(5)
+
+
+def test_a_phone_does_not_scroll_sideways(visit):
+    def lengthen(answer):
+        for item in answer["people"][0]["recommendations"]:
+            item["ProductName"] = "Extraordinarily-Long-" * 12
+
+    page = visit(lambda page: change_answers(page, lengthen), **PHONE)
+    write(page, "w" * 300, "Unbreakable" * 20)
+    expect(page.locator("#cards .because").first).to_be_visible()
+    cards(page).first.get_by_role("button", name="Similar products").click()
+    expect(page.locator(".similar li").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+@pytest.mark.parametrize("scheme", [LIGHT, DARK])
+def test_colours_follow_the_scheme_and_can_be_read(visit, scheme):
+    page = visit(color_scheme=scheme)
+    borrow(page)
+    background, contrasts = page.evaluate(CONTRASTS)
+    assert (background < 0.1) == (scheme == DARK)
+    assert len(contrasts) > 20
+    assert {text: ratio for text, ratio in contrasts.items() if ratio < ENOUGH_CONTRAST} == {}
