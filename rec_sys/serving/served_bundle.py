@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from time import perf_counter
+from time import monotonic, perf_counter
+from typing import TypeVar
 
 import numpy as np
 
 from rec_sys.inference.backend import BackendUnavailable, GraphBackend, GraphOutputs, TextBackend
 from rec_sys.inference.choice import Choice
-from rec_sys.inference.histories import UNKNOWN
+from rec_sys.inference.histories import UNKNOWN, Histories
 from rec_sys.inference.onnx_backend import OnnxBackend
 from rec_sys.inference.recommendation import UserRecommendations
 from rec_sys.inference.recommender import Recommender
@@ -25,6 +26,7 @@ from rec_sys.text.onnx_encoder import OnnxTextEncoder
 ENCODE, GRAPH, SEARCH = "encode", "graph", "search"
 # Takes the name of a stage and the seconds that it took.
 Observe = Callable[[str, float], None]
+_Result = TypeVar("_Result")
 
 _WARM_UP = Writer("", [WrittenReview("warm-up", text="warm strings for a cold stage", rating=5.0)])
 # In the picture a review counts by its stars; one without stars like a good one.
@@ -81,28 +83,32 @@ class ServedBundle:
 
     Args:
         bundle: Everything but what computes.
-        backends: What computes.
-        spare: What computes while `backends` is down; None if nothing does.
+        connect: Makes what computes; called until it succeeds, and raises `BackendUnavailable`
+            while a server does not answer.
+        spare: What computes meanwhile, and whenever the server is down; None if nothing does.
         cached_texts: So many vectors of texts are remembered.
 
     Raises:
-        InputError: The backends run other models than the bundle's.
+        InputError: The spare runs other models than the bundle's.
     """
 
     def __init__(
-        self, bundle: Bundle, backends: Backends, spare: Backends | None, cached_texts: int
+        self,
+        bundle: Bundle,
+        connect: Callable[[], Backends],
+        spare: Backends | None,
+        cached_texts: int,
     ) -> None:
         self.bundle = bundle
         self.vectorbase = bundle.vectorbase
         self.space = TextSpace.of(self.vectorbase)
         self.search = ProductSearch(self.vectorbase)
-        self._backends = backends
-        self._spare = spare
+        self._connect = connect
+        self._connecting = threading.Lock()
+        self._backends: Backends | None = None
+        self._spare = spare if spare is None else self._checked(spare)
+        self._spare_until = 0.0
         self._cache = VectorCache(cached_texts)
-        for each in (backends, spare):
-            if each is not None:
-                self.vectorbase.require_encoder(each.text.encoder_fingerprint)
-                self.vectorbase.require_model(each.graph.model_fingerprint, each.name)
 
     @cached_property
     def styles(self) -> list[str]:
@@ -115,6 +121,7 @@ class ServedBundle:
 
         Raises:
             BackendUnavailable: Nothing computes.
+            InputError: The backends run other models than the bundle's.
         """
         self.recommend([_WARM_UP], 1, Choice(), {}, lambda stage, seconds: None)
 
@@ -138,12 +145,9 @@ class ServedBundle:
         Raises:
             BackendUnavailable: Nothing computes.
         """
-        try:
-            return self._recommend(self._backends, False, writers, k, choice, known, observe)
-        except BackendUnavailable:
-            if self._spare is None:
-                raise
-            return self._recommend(self._spare, True, writers, k, choice, known, observe)
+        return self._with_backends(
+            lambda backends: self._recommend(backends, writers, k, choice, known, observe)
+        )
 
     def encode(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """Vectors of texts that are about to be kept, float16 [D]; nothing for empty ones.
@@ -152,17 +156,41 @@ class ServedBundle:
             BackendUnavailable: Nothing computes.
         """
         texts = list(dict.fromkeys(text for text in texts if text))
+        return self._with_backends(
+            lambda backends: self._cache.encode(texts, backends.text.encode, {})
+        )
+
+    def _with_backends(self, use: Callable[[Backends], _Result]) -> _Result:
+        """Uses the backends, or the spare while they are down.
+
+        After a failure they are left alone for a while: waiting for them to fail again would make
+        every answer slow.
+        """
+        if self._spare is not None and monotonic() < self._spare_until:
+            return use(self._spare)
         try:
-            return self._cache.encode(texts, self._backends.text.encode, {})
-        except BackendUnavailable:
+            return use(self._connected())
+        except BackendUnavailable as error:
             if self._spare is None:
                 raise
-            return self._cache.encode(texts, self._spare.text.encode, {})
+            self._spare_until = monotonic() + error.retry_after
+            return use(self._spare)
+
+    def _connected(self) -> Backends:
+        if self._backends is None:
+            with self._connecting:
+                if self._backends is None:
+                    self._backends = self._checked(self._connect())
+        return self._backends
+
+    def _checked(self, backends: Backends) -> Backends:
+        self.vectorbase.require_encoder(backends.text.encoder_fingerprint)
+        self.vectorbase.require_model(backends.graph.model_fingerprint, backends.name)
+        return backends
 
     def _recommend(
         self,
         backends: Backends,
-        degraded: bool,
         writers: Sequence[Writer],
         k: int,
         choice: Choice,
@@ -182,15 +210,15 @@ class ServedBundle:
         histories = histories_of(writers, self.vectorbase)
         recommender = Recommender(_Timed(backends.graph, spent), self.vectorbase, encode)
         people = recommender.recommend(histories, k, choice=choice)
-        places = np.stack(
-            [self._place(histories, user, vectors) for user in range(len(histories))]
-        )
+        places = np.stack([self._place(histories, user, vectors) for user in range(len(histories))])
         spent[SEARCH] = perf_counter() - started - sum(spent.values())
         for stage, seconds in spent.items():
             observe(stage, seconds)
-        return Answer(people, places, backends.name, degraded)
+        return Answer(people, places, backends.name, backends is self._spare)
 
-    def _place(self, histories, user: int, vectors: Mapping[str, np.ndarray]) -> np.ndarray:
+    def _place(
+        self, histories: Histories, user: int, vectors: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
         """A person is where the products and words are that they like."""
         own = slice(*histories.user_ptr[user : user + 2])
         points, weights = [], []

@@ -3,15 +3,13 @@
 import logging
 import threading
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig
+from hydra.utils import get_method
+from omegaconf import DictConfig, OmegaConf
 
-from rec_sys.foundation.build import build
-from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backend import BackendUnavailable
 from rec_sys.serving.bundle import Bundle, read_bundle
-from rec_sys.serving.served_bundle import ServedBundle, in_process
+from rec_sys.serving.served_bundle import Backends, ServedBundle, in_process
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +32,7 @@ class Service:
         self._bundle = read_bundle(folder)
         self._served: ServedBundle | None = None
         self._loading = threading.Lock()
+        self._stopped = threading.Event()
 
     @property
     def bundle(self) -> Bundle:
@@ -57,16 +56,22 @@ class Service:
         return self._served
 
     def start(self) -> None:
-        """Runs the models of the bundle.
+        """Runs the models of the bundle, as soon as their server answers; ends with `stop`.
 
         Raises:
-            BackendUnavailable: Their server does not answer; try again later.
             InputError: Their server has other models.
         """
-        with self._loading:
-            if self._served is None:
-                self._served = self._run(self._bundle)
-                log.info("serving model %s", self._bundle.model_fingerprint)
+        while not self._stopped.is_set() and self._served is None:
+            try:
+                with self._loading:
+                    self._served = self._served or self._run(self._bundle)
+            except BackendUnavailable as error:
+                log.warning("%s; trying again", error)
+                self._stopped.wait(error.retry_after)
+
+    def stop(self) -> None:
+        """Gives up on starting."""
+        self._stopped.set()
 
     def reload(self) -> Bundle:
         """Takes up the bundle that is in the folder now; nobody's question is lost.
@@ -83,23 +88,26 @@ class Service:
 
     def _run(self, bundle: Bundle) -> ServedBundle:
         settings = self._settings
-        spare = None
-        if settings.backend == ONNX or settings.fallback:
-            spare = in_process(bundle, settings.threads, settings.parallel_texts)
         if settings.backend == ONNX:
-            served = ServedBundle(bundle, spare, None, settings.cached_texts)
+            own = in_process(bundle, settings.threads, settings.parallel_texts)
+            served = ServedBundle(bundle, lambda: own, None, settings.cached_texts)
         else:
-            try:
-                backends = build(settings.triton, bundle=bundle)
-            except BackendUnavailable:
-                if spare is None:
-                    raise
-                log.warning("Triton does not answer: starting with the models in this process")
-                backends = _ConnectLater(settings.triton, bundle)
-            served = ServedBundle(bundle, backends, spare, settings.cached_texts)
+            spare = None
+            if settings.fallback:
+                spare = in_process(bundle, settings.threads, settings.parallel_texts)
+            served = ServedBundle(
+                bundle, lambda: self._triton(bundle), spare, settings.cached_texts
+            )
         served.warm_up()
         return served
 
-
-class _ConnectLater:
-    """Stands for backends that were down at the start, and finds out whether they are back."""
+    def _triton(self, bundle: Bundle) -> Backends:
+        settings = OmegaConf.to_container(self._settings.triton, resolve=True)
+        # Not Hydra's instantiate, which hides what the function raises.
+        connect = get_method(settings.pop("_target_"))
+        graph, text = connect(
+            encoder_folder=bundle.text_encoder,
+            model_fingerprint=bundle.model_fingerprint,
+            **settings,
+        )
+        return Backends(TRITON, graph, text)

@@ -1,0 +1,179 @@
+"""From what the rooms below return to what the service answers, in words where people read it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rec_sys.inference.recommendation import Reason, Recommendation, UserRecommendations
+from rec_sys.inference.written_reviews import Writer, WrittenReview
+from rec_sys.serving.schemas import (
+    FoundProduct,
+    Item,
+    PersonIn,
+    PersonOut,
+    Place,
+    PlacedProduct,
+    ReasonOut,
+    RecommendationsOut,
+    ReviewIn,
+    SimilarProduct,
+)
+from rec_sys.serving.served_bundle import Answer, ServedBundle
+from rec_sys.serving.user_store import new_review_id
+
+# As much of a fingerprint as tells two apart.
+SHOWN_FINGERPRINT = 12
+_QUOTED_CHARACTERS = 60
+_POPULAR_REASON = "One of the products that most people reviewed."
+
+
+def written(review: ReviewIn) -> WrittenReview:
+    """A review as the recommender takes it."""
+    return WrittenReview(
+        review_id=review.review_id or new_review_id(),
+        product_id=review.product_id or "",
+        product_name=review.product_name or "",
+        style=review.style or "",
+        text=review.text or "",
+        rating=review.rating,
+        time=review.time,
+    )
+
+
+def writer(person: PersonIn) -> Writer:
+    """A person as the recommender takes them; goes by the newest nickname that a review tells."""
+    told = [review.nickname for review in person.reviews if review.nickname]
+    nickname = person.nickname or (told[-1] if told else None)
+    return Writer(person.id or "", list(map(written, person.reviews)), nickname)
+
+
+def recommendations(
+    answer: Answer, ids: Sequence[str | None], served: ServedBundle
+) -> RecommendationsOut:
+    """An answer with everything that the page shows.
+
+    Args:
+        answer: The recommendations.
+        ids: Of the people; None for those who gave none.
+        served: What answered.
+    """
+    people = [
+        _person(person, user_id, place, served)
+        for person, user_id, place in zip(answer.people, ids, answer.places, strict=True)
+    ]
+    return RecommendationsOut(
+        backend=answer.backend,
+        degraded=answer.degraded,
+        model=served.bundle.model_fingerprint[:SHOWN_FINGERPRINT],
+        people=people,
+    )
+
+
+def found(served: ServedBundle, rows: np.ndarray) -> list[FoundProduct]:
+    """What a search found."""
+    table = served.vectorbase.products
+    numbers = table["num_reviews"].to_numpy(dtype=np.int64)[rows].tolist()
+    means = table["mean_rating"].to_numpy(dtype=np.float64, na_value=np.nan)[rows].tolist()
+    return [
+        FoundProduct(
+            **_named(served, row),
+            num_reviews=number,
+            mean_rating=None if np.isnan(mean) else mean,
+        )
+        for row, number, mean in zip(rows.tolist(), numbers, means, strict=True)
+    ]
+
+
+def similar(served: ServedBundle, row: int, k: int) -> list[SimilarProduct]:
+    """What is described like a product."""
+    rows, cosines = served.space.nearest(row, k)
+    return [
+        SimilarProduct(**_named(served, other), similarity=cosine, place=_place(served, other))
+        for other, cosine in zip(rows.tolist(), cosines.tolist(), strict=True)
+    ]
+
+
+def dots(served: ServedBundle, most: int) -> list[PlacedProduct]:
+    """The most popular products as dots of the map."""
+    places = served.space.places
+    return [
+        PlacedProduct(**_named(served, row), x=float(places[row, 0]), y=float(places[row, 1]))
+        for row in served.vectorbase.by_popularity[:most].tolist()
+    ]
+
+
+def named(served: ServedBundle, row: int) -> dict[str, str]:
+    """The fields of `Product`."""
+    return _named(served, row)
+
+
+def reason_in_words(because: Sequence[Reason]) -> str:
+    """Why a product is recommended, in one sentence for the person.
+
+    Args:
+        because: The heaviest first; empty for a fallback.
+    """
+    if not because:
+        return _POPULAR_REASON
+    first = because[0]
+    subject = _quoted(first.product_name) if first.product_name else _quoted(first.text)
+    verb = "What you wrote about" if first.product_name else "Your words"
+    sentence = f"{verb} {subject} speaks for it" if first.product_name else ""
+    sentence = sentence or f"{verb} {subject} speak for it"
+    if len(because) == 1 or because[1].weight == 0:
+        return f"{sentence}."
+    share = f"{first.weight:.0%}".replace("%", " %")
+    others = [_quoted(each.product_name or each.text) for each in because[1:2]]
+    return f"{sentence} ({share}), then {others[0]}."
+
+
+def _person(
+    person: UserRecommendations, user_id: str | None, place: np.ndarray, served: ServedBundle
+) -> PersonOut:
+    return PersonOut(
+        id=user_id,
+        nickname=person.nickname,
+        fallback=person.fallback,
+        explanation=person.explanation,
+        place=Place(x=float(place[0]), y=float(place[1])),
+        recommendations=[_item(each, served) for each in person.recommendations],
+    )
+
+
+def _item(each: Recommendation, served: ServedBundle) -> Item:
+    (row,) = served.vectorbase.rows_of(np.array([each.product_id], dtype=object)).tolist()
+    return Item(
+        **_named(served, row),
+        score=each.score,
+        predicted_rating=each.predicted_rating,
+        reason=reason_in_words(each.because),
+        because=[
+            ReasonOut(
+                review_id=reason.review_id,
+                product_name=reason.product_name,
+                text=reason.text,
+                weight=min(reason.weight, 1.0),
+            )
+            for reason in each.because
+        ],
+        place=_place(served, row),
+    )
+
+
+def _named(served: ServedBundle, row: int) -> dict[str, str]:
+    base = served.vectorbase
+    return {
+        "product_id": base.product_ids[row],
+        "product_name": base.names[row],
+        "style": base.styles[row],
+    }
+
+
+def _place(served: ServedBundle, row: int) -> Place:
+    x, y = served.space.places[row].tolist()
+    return Place(x=x, y=y)
+
+
+def _quoted(text: str) -> str:
+    short = text if len(text) <= _QUOTED_CHARACTERS else text[: _QUOTED_CHARACTERS - 1] + "…"
+    return f"“{short}”"

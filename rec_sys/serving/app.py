@@ -1,0 +1,156 @@
+"""The web service: ``uv run -m rec_sys.serving.app``.
+
+The whole story is `main`: a bundle (made if there is none), a store, an application, a server.
+PyTorch is imported only if the bundle has to be made.
+"""
+
+import logging
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from rec_sys.foundation.checks import is_number, is_whole
+from rec_sys.foundation.console import note
+from rec_sys.foundation.errors import InputError
+from rec_sys.inference.backend import BackendUnavailable
+from rec_sys.serving.answers import SHOWN_FINGERPRINT
+from rec_sys.serving.bundle import MANIFEST
+from rec_sys.serving.limits import Limits
+from rec_sys.serving.metrics import Metrics
+from rec_sys.serving.parts import Parts
+from rec_sys.serving.service import ONNX, TRITON, Service
+from rec_sys.serving.user_store import UserStore
+
+log = logging.getLogger(__name__)
+
+_BACKENDS = (ONNX, TRITON)
+_AT_LEAST = {"port": 0, "threads": 0, "parallel_texts": 1, "cached_texts": 0, "map_products": 1}
+_GRACE_SECONDS = 10
+
+
+def check_settings(settings: DictConfig) -> None:
+    """Finds values of ``config/serving`` that make no sense.
+
+    Raises:
+        InputError: Names the first such key and what it may be.
+    """
+    if settings.backend not in _BACKENDS:
+        raise InputError(f"serving.backend={settings.backend}: choose from {', '.join(_BACKENDS)}")
+    for key, least in _AT_LEAST.items():
+        if not is_whole(settings[key], least):
+            raise InputError(
+                f"serving.{key}={settings[key]}: must be a whole number from {least} up"
+            )
+    if not is_number(settings.retry_after) or settings.retry_after <= 0:
+        raise InputError(f"serving.retry_after={settings.retry_after}: must be above 0")
+
+
+def build_parts(config: DictConfig) -> Parts:
+    """Opens bundle and store.
+
+    Args:
+        config: Composed from ``config/serve_config.yaml``.
+
+    Raises:
+        InputError: A setting, the bundle or the store cannot be used.
+    """
+    settings = config.serving
+    check_settings(settings)
+    limits = Limits(settings.limits)
+    folder = Path(config.paths.bundle_dir)
+    if not (folder / MANIFEST).is_file():
+        note(f"{folder}: no bundle yet, making it")
+        from rec_sys.serving.create_bundle import create_bundle
+
+        create_bundle(config)
+    service = Service(folder, settings)
+    store = UserStore(settings.store, service.bundle.manifest["encoder_fingerprint"])
+    return Parts(service, store, limits, Metrics(), settings)
+
+
+def start_service(parts: Parts, address: str) -> None:
+    """Makes the service ready, however long its models' server takes to come up."""
+    try:
+        parts.service.start()
+    except InputError as error:
+        log.error("%s", error)
+        os.kill(os.getpid(), signal.SIGTERM)  # this will not pass by itself
+        return
+    if parts.service.is_ready:
+        _tell_model(parts)
+        note(f"ready: {address}")
+
+
+def reload_service(parts: Parts) -> None:
+    """Takes up the bundle that is in the folder now, or says why the old one stays."""
+    try:
+        parts.service.reload()
+    except (InputError, BackendUnavailable) as error:
+        log.error("the old bundle stays in use: %s", error)
+        return
+    _tell_model(parts)
+    note(f"reloaded: model {parts.service.bundle.model_fingerprint[:SHOWN_FINGERPRINT]}")
+
+
+def serve(config: DictConfig) -> None:
+    """Serves until it is told to stop.
+
+    Args:
+        config: Composed from ``config/serve_config.yaml``.
+
+    Raises:
+        InputError: A setting, the bundle, the store or the address cannot be used.
+    """
+    parts = build_parts(config)
+    listener = _listen(config.serving.host, config.serving.port)
+    host, port = listener.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    app = create_app(parts, lambda: start_service(parts, address))
+    note(f"serving on {address} (stop with Ctrl-C)")
+    settings = uvicorn.Config(
+        app,
+        # Its own log of requests holds paths, and with them what people searched for.
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        server_header=False,
+    )
+    # In a thread, so that the signal handler returns at once and requests go on meanwhile.
+    signal.signal(
+        signal.SIGHUP, lambda *_: threading.Thread(target=reload_service, args=[parts]).start()
+    )
+    uvicorn.Server(settings).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"serving.host={host} serving.port={port}: cannot be listened on ({reason}); name"
+            " another port, or 0 for any free one"
+        ) from None
+    return listener
+
+
+def _tell_model(parts: Parts) -> None:
+    parts.metrics.model(parts.service.bundle.model_fingerprint[:SHOWN_FINGERPRINT])
+
+
+@command("serve_config")
+def main(config: DictConfig) -> None:
+    """The command line."""
+    serve(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""What Prometheus asks for: how many requests, how long, and where the time goes."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """The numbers of one service; nothing of what people wrote is in them."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        own = {"registry": self._registry}
+        self._requests = Histogram(
+            "rec_sys_request_seconds",
+            "Time from a request to its answer.",
+            ("method", "route", "status"),
+            buckets=_SECONDS,
+            **own,
+        )
+        self._stages = Histogram(
+            "rec_sys_stage_seconds",
+            "Time of one stage of a recommendation: encode, graph, search.",
+            ("stage",),
+            buckets=_SECONDS,
+            **own,
+        )
+        self._people = Counter(
+            "rec_sys_people",
+            "People recommended to, by the fallback they got.",
+            ("fallback",),
+            **own,
+        )
+        self._degraded = Counter("rec_sys_degraded", "Answers while the backend was down.", **own)
+        self._working = Gauge("rec_sys_requests_in_progress", "Requests being answered.", **own)
+        self._model = Gauge("rec_sys_model_info", "The model in use.", ("model",), **own)
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Notes an answered request; `route` is the template, not the path."""
+        self._requests.labels(method, route, str(status)).observe(seconds)
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """Notes the time of a stage."""
+        self._stages.labels(stage).observe(seconds)
+
+    def person(self, fallback: str | None) -> None:
+        """Notes a person who was recommended to."""
+        self._people.labels(fallback or "none").inc()
+
+    def degraded(self) -> None:
+        """Notes an answer of the spare backend."""
+        self._degraded.inc()
+
+    def working(self, requests: int) -> None:
+        """Notes how many requests are being answered."""
+        self._working.set(requests)
+
+    def model(self, model: str) -> None:
+        """Notes which model is in use."""
+        self._model.clear()
+        self._model.labels(model).set(1)
+
+    def text(self) -> bytes:
+        """All numbers in Prometheus's text format."""
+        return generate_latest(self._registry)
