@@ -11,13 +11,16 @@ import socket
 import threading
 from pathlib import Path
 
+import uvicorn
 from omegaconf import DictConfig
 
 from rec_sys.foundation.checks import is_number, is_whole
+from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backend import BackendUnavailable
 from rec_sys.serving.answers import SHOWN_FINGERPRINT
+from rec_sys.serving.api import create_app
 from rec_sys.serving.bundle import MANIFEST
 from rec_sys.serving.limits import Limits
 from rec_sys.serving.metrics import Metrics

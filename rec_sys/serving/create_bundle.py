@@ -97,12 +97,8 @@ def _vectorbase_of(trained: "TrainedModel", config: DictConfig) -> Vectorbase:
 
 
 def _export_graph_model(trained: "TrainedModel", path: Path) -> None:
-    from rec_sys.modules.onnx_export import (
-        MAX_DIFFERENCE,
-        check_parity,
-        export_onnx,
-        parity_batches,
-    )
+    from rec_sys.foundation.onnx_files import MAX_DIFFERENCE
+    from rec_sys.modules.onnx_export import check_parity, export_onnx, parity_batches
 
     export_onnx(trained, path)
     batches = parity_batches(trained.model.vector_dim)
