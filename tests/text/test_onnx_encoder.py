@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -146,6 +147,11 @@ def test_an_encoder_that_differs_is_not_left_behind(
         export_encoder(encoder, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     assert (tmp_path / "model.onnx").read_text() == "the old one"
+
+
+def test_an_encoder_without_a_fast_tokenizer(tmp_path):
+    with pytest.raises(InputError, match="tokenizer.json: no such file; an encoder without it"):
+        export_encoder(SimpleNamespace(model_folder=tmp_path), tmp_path / "out")
 
 
 def test_every_version_tells_its_fingerprint(exported_encoder, encoder, tmp_path):

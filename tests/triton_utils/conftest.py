@@ -68,16 +68,24 @@ def put_model(repository):
 
 
 @pytest.fixture(scope="session")
-def server(repository, tmp_path_factory):
-    """A real Triton, ready; skipped only if its wheel is nowhere to be had."""
-    from tests.triton_utils.triton_server import TritonServer, WheelMissing
+def triton_wheel():
+    """The folder of Triton's wheel; what needs it is skipped only if it is nowhere to be had."""
+    from tests.triton_utils.triton_server import WheelMissing, install_triton
 
     if shutil.which("uv") is None:
         pytest.skip("uv is not installed, which fetches Triton")
     try:
-        server = TritonServer(repository, tmp_path_factory.mktemp("triton"))
+        return install_triton()
     except WheelMissing as reason:
         pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def server(triton_wheel, repository, tmp_path_factory):
+    """A real Triton, ready."""
+    from tests.triton_utils.triton_server import TritonServer
+
+    server = TritonServer(triton_wheel, repository, tmp_path_factory.mktemp("triton"))
     server.start()
     yield server
     server.stop()

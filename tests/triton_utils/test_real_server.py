@@ -1,11 +1,13 @@
 """The exported repository, exactly as it stands, on a real Triton."""
 
+import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import requests
-from tiny_models import REVIEWS, VECTOR_DIM, FakeEncoder, review_table
+from tiny_models import REVIEWS, VECTOR_DIM, FakeEncoder, review_table, save_checkpoint
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import MODEL_INPUTS
@@ -58,8 +60,6 @@ def test_it_computes_what_the_model_computes(backend, onnx_backend, repository, 
     inputs = random_inputs(VECTOR_DIM, *shape, seed=sum(shape))
     found = backend.embed(inputs)
     assert_equal(found, onnx_backend.embed(inputs), atol=1e-6)
-    from tiny_models import save_checkpoint
-
     trained = load_trained(save_checkpoint(tmp_path))
     assert_equal(found, TorchBackend(trained).embed(inputs), atol=1e-5)
 
@@ -112,7 +112,7 @@ def test_eight_clients_at_once(server, backend, onnx_backend):
         own = TritonGraphBackend(connection)
         rng = np.random.default_rng(number)
         for _ in range(20):
-            users, products, edges = rng.integers([1, 0, 0], [5, 8, 1])
+            users, products, edges = rng.integers([1, 1, 0], [5, 8, 30])
             inputs = random_inputs(VECTOR_DIM, users, products, edges, seed=number)
             each = own if rng.random() < 0.5 else backend  # one of these is everybody's
             assert_equal(each.embed(inputs), onnx_backend.embed(inputs), atol=1e-6)
@@ -121,6 +121,16 @@ def test_eight_clients_at_once(server, backend, onnx_backend):
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(one_client, range(8)))
+
+
+def test_thirty_two_callers_share_a_backend(backend, onnx_backend):
+    def one_caller(number):
+        inputs = random_inputs(VECTOR_DIM, 1 + number % 3, number % 4, 0, seed=number)
+        assert_equal(backend.embed(inputs), onnx_backend.embed(inputs), atol=1e-6)
+        return True
+
+    with ThreadPoolExecutor(32) as pool:
+        assert all(pool.map(one_caller, range(128)))
 
 
 def test_texts_of_many_people_are_joined(server, connection, exported_encoder):
@@ -146,9 +156,6 @@ def test_texts_of_many_people_are_joined(server, connection, exported_encoder):
 
 
 def test_texts_of_another_encoder_are_refused(connection, exported_encoder, tmp_path):
-    import json
-    import shutil
-
     shutil.copy(exported_encoder / "tokenizer.json", tmp_path)
     settings = json.loads((exported_encoder / "encoder.json").read_text())
     other = settings | {"encoder_fingerprint": "e" * 64}

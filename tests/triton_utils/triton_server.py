@@ -37,7 +37,8 @@ def install_triton() -> Path:
         if not folder.is_dir():
             draft = cache / f".{folder.name}.draft"
             shutil.rmtree(draft, ignore_errors=True)
-            command = ["uv", "pip", "install", "--no-deps", "--target", str(draft), WHEEL]
+            command = ["uv", "pip", "install", "--python", sys.executable, "--no-deps"]
+            command += ["--target", str(draft), WHEEL]
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
@@ -73,12 +74,13 @@ class TritonServer:
     """Serves a model repository as it stands, on ports of its own.
 
     Args:
+        wheel: What `install_triton` returned.
         repository: The model repository.
         work_dir: Empty folder for the backend directory and the log.
     """
 
-    def __init__(self, repository: Path, work_dir: Path) -> None:
-        self._wheel = install_triton()
+    def __init__(self, wheel: Path, repository: Path, work_dir: Path) -> None:
+        self._wheel = wheel
         self._repository = repository
         self._backends = build_backends(self._wheel, work_dir / "backends")
         self._log = work_dir / "triton.log"
