@@ -293,6 +293,10 @@ def test_a_phone_does_not_scroll_sideways(visit):
     cards(page).first.get_by_role("button", name="Similar products").click()
     expect(page.locator(".similar li").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+    cards(page).first.get_by_role("button", name="Not interested").click()
+    toast = page.locator("#toast").bounding_box()
+    assert toast["x"] >= 0
+    assert toast["x"] + toast["width"] <= 360
 
 
 @pytest.mark.parametrize("scheme", [LIGHT, DARK])
