@@ -240,6 +240,26 @@ def test_similar_products_appear_on_demand_and_one_can_be_reviewed(visit):
     expect(page.locator("#star-1")).to_be_focused()
 
 
+def test_a_review_that_was_begun_can_be_brought_back(visit):
+    page = visit()
+    borrow(page)
+    page.get_by_label("In your own words").fill("Half a tho")
+    cards(page).first.get_by_role("button", name="Add to my reviews").click()
+    expect(page.get_by_label("What did you try?")).to_have_value(names(page)[0])
+    expect(page.get_by_label("In your own words")).to_have_value("")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_label("In your own words")).to_have_value("Half a tho")
+    expect(page.get_by_label("What did you try?")).to_have_value("")
+
+
+def test_an_empty_list_says_so(visit):
+    def empty(answer):
+        answer["people"][0]["recommendations"] = []
+
+    page = visit(lambda page: change_answers(page, empty))
+    expect(page.locator("#nothing")).to_contain_text("No suggestions right now")
+
+
 def test_category_and_number_are_asked_for(visit):
     page = visit()
     borrow(page)
@@ -273,6 +293,10 @@ def test_a_phone_does_not_scroll_sideways(visit):
     cards(page).first.get_by_role("button", name="Similar products").click()
     expect(page.locator(".similar li").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+    cards(page).first.get_by_role("button", name="Not interested").click()
+    toast = page.locator("#toast").bounding_box()
+    assert toast["x"] >= 0
+    assert toast["x"] + toast["width"] <= 360
 
 
 @pytest.mark.parametrize("scheme", [LIGHT, DARK])

@@ -1,5 +1,7 @@
 /** Talks to the service. Paths are relative, so the page also works below a path of a proxy. */
 
+import { keep, kept } from "./storage.js";
+
 const KEY_NAME = "rec_sys.api_key";
 const DEFAULT_WAIT_S = 5;
 const LONGEST_WAIT_S = 120;
@@ -17,13 +19,16 @@ export class Problem extends Error {
   }
 }
 
+let apiKey = kept(KEY_NAME);
+
 /** The API key lives in this tab only and is forgotten with it. */
 export function rememberKey(key) {
-  sessionStorage.setItem(KEY_NAME, key);
+  apiKey = key;
+  keep(KEY_NAME, key);
 }
 
 export function hasKey() {
-  return sessionStorage.getItem(KEY_NAME) !== null;
+  return apiKey !== null;
 }
 
 /** Seconds to wait: the header holds seconds or a date. */
@@ -65,8 +70,7 @@ async function call(path, { query = {}, body, signal } = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== "" && value !== null);
   const address = given.length ? `${path}?${new URLSearchParams(given)}` : path;
   const headers = { Accept: "application/json" };
-  const key = sessionStorage.getItem(KEY_NAME);
-  if (key !== null) headers["X-API-Key"] = key;
+  if (apiKey !== null) headers["X-API-Key"] = apiKey;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response;
   try {

@@ -71,6 +71,8 @@ const once = [
     load: loadStyles,
     show: (styles) => {
       byId("style").append(...styles.map((style) => el("option", { value: style }, style)));
+      // A category that was chosen before may be gone.
+      if (store.state.style && !styles.includes(store.state.style)) store.update({ style: "" });
       byId("style").value = store.state.style;
     },
   },

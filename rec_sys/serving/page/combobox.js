@@ -6,6 +6,7 @@ import { announce } from "./messages.js";
 
 const SUGGESTIONS = 8;
 const WAIT_FOR_MORE_MS = 180;
+const NOTHING = "Nothing by that name. You can keep it as it is.";
 
 /** Says the chosen product by "choose"; `product` is null while the words are only a name. */
 export class ProductSearch extends EventTarget {
@@ -70,15 +71,16 @@ export class ProductSearch extends EventTarget {
     this.found = found;
     this.list.replaceChildren(...found.map((product, index) => this.option(product, index)));
     if (!found.length) {
-      this.list.append(el("li", { class: "none" }, "Nothing by that name. You can keep it as is."));
+      const none = { class: "none", role: "option", "aria-disabled": "true" };
+      this.list.append(el("li", none, NOTHING));
     }
     this.list.hidden = false;
-    this.input.setAttribute("aria-expanded", String(found.length > 0));
+    this.input.setAttribute("aria-expanded", "true");
     this.activate(-1);
     announce(
       found.length
         ? `${counted(found.length, "product", "products")} found. Use the arrow keys to choose.`
-        : "Nothing by that name. You can keep it as it is.",
+        : NOTHING,
     );
   }
 

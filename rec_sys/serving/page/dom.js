@@ -74,6 +74,12 @@ export function keepFocus(container, render) {
   if (again) again.focus({ preventScroll: true });
 }
 
+/** Goes to a text field, unless a keyboard on the screen would then cover the page. */
+export function focusField(field, otherwise) {
+  const isTouch = window.matchMedia("(pointer: coarse)").matches;
+  (isTouch ? otherwise : field).focus({ preventScroll: true });
+}
+
 /** "1 review", "2 reviews". */
 export function counted(number, one, many) {
   return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;

@@ -27,9 +27,18 @@ export class ProductMap {
     this.view = WHOLE;
     this.zoomed = false;
     this.at = 0;
-    this.dots = svg("path", { class: "dots", "vector-effect": "non-scaling-stroke" });
+    this.dots = svg("path", {
+      class: "dots",
+      "vector-effect": "non-scaling-stroke",
+      "aria-hidden": "true",
+    });
     this.markLayer = svg("g", { class: "marks" });
-    this.picture = svg("svg", { class: "map-picture" }, this.dots, this.markLayer);
+    this.picture = svg(
+      "svg",
+      { class: "map-picture", role: "group", "aria-labelledby": "map-title" },
+      this.dots,
+      this.markLayer,
+    );
     this.tip = el("p", { class: "tip", "aria-hidden": "true", hidden: true });
     byId("map-frame").append(this.picture, this.tip);
     this.picture.addEventListener("pointermove", (event) => this.pointerAt(event));

@@ -3,19 +3,17 @@
 import { byId, el, icon } from "./dom.js";
 
 const TOAST_MS = 8000;
-const ANNOUNCE_AFTER_MS = 50;
+const SAID_AFTER_MS = 5000;
 
 let toastTimer = 0;
 let undoAction = null;
 
 /** Lets a screen reader say `text` when it has finished what it is saying. */
 export function announce(text) {
-  const live = byId("live");
-  live.textContent = "";
-  // The same text twice in a row is only said again if the region was empty in between.
-  setTimeout(() => {
-    live.textContent = text;
-  }, ANNOUNCE_AFTER_MS);
+  // Each text is a line of its own: a second one soon after does not swallow the first.
+  const line = el("p", {}, text);
+  byId("live").append(line);
+  setTimeout(() => line.remove(), SAID_AFTER_MS);
 }
 
 function hideToast() {
@@ -46,7 +44,8 @@ export function connectToast(focusAfterUndo) {
     hideToast();
     undo?.();
     announce("Undone.");
-    focusAfterUndo();
+    const isLost = [document.body, byId("toast-undo")].includes(document.activeElement);
+    if (isLost) focusAfterUndo();
   });
 }
 

@@ -1,6 +1,6 @@
 /** The demo people whose reviews one can borrow. */
 
-import { byId, counted, el, keepFocus } from "./dom.js";
+import { byId, counted, el, focusField, keepFocus } from "./dom.js";
 import { toast } from "./messages.js";
 
 /** Shows the people; the borrowed one is marked. Pressing them again changes nothing. */
@@ -57,6 +57,6 @@ export class People {
   startOver() {
     const before = this.store.startOver();
     toast("All cleared.", () => this.store.update(before));
-    byId("product").focus();
+    focusField(byId("product"), byId("form-title"));
   }
 }

@@ -66,6 +66,10 @@ export class Recommendations {
       }),
     );
     keepFocus(this.list, () => this.list.replaceChildren(...cards));
+    byId("nothing").hidden = shown.length > 0;
+    byId("nothing").textContent = this.store.state.style
+      ? "Nothing more to suggest in this category. Try another one."
+      : "No suggestions right now.";
     this.on.shown(shown);
   }
 

@@ -1,8 +1,8 @@
 /** The form that writes a new review or changes one. */
 
 import { ProductSearch } from "./combobox.js";
-import { byId } from "./dom.js";
-import { announce, fieldError } from "./messages.js";
+import { byId, focusField } from "./dom.js";
+import { announce, fieldError, toast } from "./messages.js";
 import { StarChoice } from "./stars.js";
 
 const ERRORS = {
@@ -31,7 +31,7 @@ export class ReviewForm extends EventTarget {
     });
     byId("cancel-edit").addEventListener("click", () => {
       this.clear();
-      byId("product").focus();
+      focusField(byId("product"), byId("form-title"));
     });
     store.addEventListener("change", () => this.forgetRemoved());
     this.touched("ProductName");
@@ -73,7 +73,7 @@ export class ReviewForm extends EventTarget {
       time: this.editing?.time ?? new Date().toISOString(),
     });
     this.clear();
-    byId("product").focus();
+    focusField(byId("product"), byId("reviews-title"));
     announce(wasEditing ? "Review changed." : "Review added.");
     this.dispatchEvent(new Event("saved"));
   }
@@ -85,15 +85,32 @@ export class ReviewForm extends EventTarget {
 
   /** Opens a review; `focus` false leaves the person where they are. */
   edit(review, { focus = true } = {}) {
+    this.putAside();
     this.load(review, review);
     if (focus) this.goTo(this.text);
   }
 
   /** Starts a review of this product. */
   about(product) {
-    this.load(product, null);
+    this.putAside();
+    this.load({ ...product, rating: null, TextReview: "" }, null);
     this.goTo(this.stars.inputs[0]);
     announce(`Write a review of ${product.ProductName}.`);
+  }
+
+  /** What was begun and not saved can be brought back. */
+  putAside() {
+    const { text, stars, search, editing } = this;
+    const unchanged = editing && editing.TextReview === text.value.trim();
+    if (this.isEmpty || unchanged) return;
+    const draft = {
+      ...{ asin: search.product?.asin ?? null, Style: search.product?.Style ?? null },
+      ...{ ProductName: search.name, rating: stars.value, TextReview: text.value },
+    };
+    toast("Your unfinished review was put aside.", () => {
+      this.load(draft, editing);
+      this.goTo(text);
+    });
   }
 
   load(review, editing) {

@@ -1,13 +1,15 @@
 /** What the page knows about the person. It survives a reload and ends with the tab. */
 
+import { keep, kept } from "./storage.js";
+
 const KEY = "rec_sys.person";
 const EMPTY = Object.freeze({ person: null, reviews: [], excluded: [], style: "", k: 10 });
 
 function restored() {
   try {
-    const kept = JSON.parse(sessionStorage.getItem(KEY)) ?? {};
-    if (!Array.isArray(kept.reviews) || !Array.isArray(kept.excluded)) return EMPTY;
-    return { ...EMPTY, ...kept };
+    const state = JSON.parse(kept(KEY)) ?? {};
+    if (!Array.isArray(state.reviews) || !Array.isArray(state.excluded)) return EMPTY;
+    return { ...EMPTY, ...state };
   } catch (error) {
     if (error instanceof SyntaxError) return EMPTY;
     throw error;
@@ -39,12 +41,7 @@ export class Store extends EventTarget {
   update(changes) {
     const before = this.state;
     this.state = { ...before, ...changes };
-    try {
-      sessionStorage.setItem(KEY, JSON.stringify(this.state));
-    } catch (error) {
-      // A full store costs the person the reload, not what is on the page.
-      if (error.name !== "QuotaExceededError") throw error;
-    }
+    keep(KEY, JSON.stringify(this.state));
     this.dispatchEvent(new Event("change"));
     return before;
   }
