@@ -19,7 +19,6 @@ from rec_sys.serving.schemas import (
     SimilarProduct,
 )
 from rec_sys.serving.served_bundle import Answer, ServedBundle
-from rec_sys.serving.user_store import new_review_id
 
 # As much of a fingerprint as tells two apart.
 SHOWN_FINGERPRINT = 12
@@ -27,10 +26,14 @@ _QUOTED_CHARACTERS = 60
 _POPULAR_REASON = "One of the products that most people reviewed."
 
 
-def written(review: ReviewIn) -> WrittenReview:
-    """A review as the recommender takes it."""
+def written(reviews: Sequence[ReviewIn]) -> list[WrittenReview]:
+    """Reviews as the recommender takes them; one without an id goes by its number, from 0."""
+    return [_written(review, str(number)) for number, review in enumerate(reviews)]
+
+
+def _written(review: ReviewIn, otherwise: str) -> WrittenReview:
     return WrittenReview(
-        review_id=review.review_id or new_review_id(),
+        review_id=review.review_id or otherwise,
         product_id=review.product_id or "",
         product_name=review.product_name or "",
         style=review.style or "",
@@ -44,7 +47,7 @@ def writer(person: PersonIn) -> Writer:
     """A person as the recommender takes them; goes by the newest nickname that a review tells."""
     told = [review.nickname for review in person.reviews if review.nickname]
     nickname = person.nickname or (told[-1] if told else None)
-    return Writer(person.id or "", list(map(written, person.reviews)), nickname)
+    return Writer(person.id or "", written(person.reviews), nickname)
 
 
 def recommendations(

@@ -94,7 +94,7 @@ def _recommendation_routes(parts: Parts) -> APIRouter:
         limits.check_k(body.k)
         if body.people is None:
             limits.check_reviews(body.reviews)
-            writers, ids = [Writer("", list(map(answers.written, body.reviews)))], [None]
+            writers, ids = [Writer("", answers.written(body.reviews))], [None]
         else:
             limits.check_people(len(body.people))
             for number, person in enumerate(body.people):

@@ -78,6 +78,10 @@ def create_bundle(config: DictConfig) -> Bundle:
         write_json(draft / PEOPLE, demo_people(data, number) if data else [])
         seal(draft, vectorbase)
         bundle = read_bundle(draft)
+    if config.bundle.triton_repository is not None:
+        from rec_sys.serving.triton_publish import publish
+
+        publish(read_bundle(folder), config.bundle.triton_repository)
     note(f"bundle: {folder} ({len(bundle.vectorbase.products)} products, {path.name})")
     return read_bundle(folder)
 

@@ -1,5 +1,7 @@
 """The part of the API that keeps what people wrote."""
 
+import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import time
 from typing import Annotated
@@ -36,8 +38,14 @@ def user_routes(parts: Parts) -> APIRouter:
         """
         parts.limits.check_reviews(body.reviews)
         now = int(time())
-        given = [review.model_copy(update={"time": review.time or now}) for review in body.reviews]
-        reviews = [answers.written(review) for review in given]
+        reviews = [
+            replace(
+                review,
+                review_id=given.review_id or uuid.uuid4().hex,
+                time=now if review.time is None else review.time,
+            )
+            for given, review in zip(body.reviews, answers.written(body.reviews), strict=True)
+        ]
         try:
             vectors = parts.service.served.encode([review.text for review in reviews])
         except BackendUnavailable:

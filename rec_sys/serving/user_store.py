@@ -1,6 +1,5 @@
 """What people wrote to the service: kept in a database, SQLite or any that SQLAlchemy knows."""
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -200,11 +199,6 @@ class UserStore:
             "vector": np.asarray(vector, _VECTOR_DTYPE).tobytes() if known else None,
             "encoder": self._encoder if known else None,
         }
-
-
-def new_review_id() -> str:
-    """An id for a review that came without one."""
-    return uuid.uuid4().hex
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

@@ -138,7 +138,7 @@ def test_products(client):
 def test_what_is_refused_names_its_field(service, body, field, word):
     limits = {"text_characters": 40, "reviews": 3, "people": 2, "k": 7, "exclude": 2}
     client, _ = service(*(f"serving.limits.{name}={value}" for name, value in limits.items()))
-    answer = client.post("/recommendations", json=body)
+    answer = client.post("/recommendations", json={"k": 5} | body)
     assert answer.status_code == 422
     (trouble,) = answer.json()["detail"]
     assert trouble["field"].startswith(field) and word in trouble["message"]

@@ -1,0 +1,105 @@
+"""Search, map, cache, demo people and words: what stands behind the page."""
+
+import numpy as np
+import pytest
+from tiny_models import shop
+
+from rec_sys.inference.recommendation import Reason
+from rec_sys.serving.answers import reason_in_words
+from rec_sys.serving.bundle import read_bundle
+from rec_sys.serving.demo_people import demo_people
+from rec_sys.serving.product_search import ProductSearch
+from rec_sys.serving.text_space import TextSpace
+from rec_sys.serving.vector_cache import VectorCache
+
+
+@pytest.fixture
+def vectorbase(bundle):
+    return read_bundle(bundle).vectorbase
+
+
+@pytest.mark.parametrize(
+    ("words", "style", "expected"),
+    [
+        ("drum", None, [0]),
+        ("STR", None, [4, 5]),  # the beginning of a word; more reviews first
+        ("strings p6", None, [5]),  # in any order, of the id, too
+        ("p6 string", None, [5]),
+        ("rings", None, []),
+        ('" OR harp* (', None, []),  # signs are no operators
+        ("drùm", None, [0]),
+        ("", "Strings", [4, 5]),
+        ("p", "Wind", [1]),
+        ("p", "Brass", []),
+    ],
+)
+def test_search(vectorbase, words, style, expected):
+    assert ProductSearch(vectorbase).find(words, 10, style).tolist() == expected
+
+
+def test_a_search_without_words_shows_the_popular_ones(vectorbase):
+    found = ProductSearch(vectorbase).find("  !? ", 3)
+    assert found.tolist() == vectorbase.by_popularity[:3].tolist()
+
+
+def test_neighbours_and_places(vectorbase):
+    space = TextSpace.of(vectorbase)
+    for row in range(6):
+        rows, cosines = space.nearest(row, 3)
+        exact = space.vectors.astype(np.float64) @ space.vectors[row].astype(np.float64)
+        exact[row] = -np.inf
+        assert rows.tolist() == np.argsort(-exact, kind="stable")[:3].tolist()
+        np.testing.assert_allclose(cosines, exact[rows], atol=1e-3)
+    assert len(space.nearest(0, 99)[0]) == 5
+    assert np.abs(space.places).max() <= 1
+    assert space.places[2].tolist() == [0, 0]  # nothing is said about it
+    one = space.vectors[3].astype(np.float32)
+    np.testing.assert_allclose(space.centre_of(one[None], np.ones(1)), space.places[3], atol=1e-3)
+    assert space.centre_of(np.empty((0, 8)), np.empty(0)).tolist() == [0, 0]
+
+
+def test_a_cache_encodes_each_text_once_and_forgets_the_oldest():
+    asked = []
+
+    def encode(texts):
+        asked.extend(texts)
+        return np.array([[len(text), 1.0] for text in texts])
+
+    cache = VectorCache(2)
+    known = {"known": np.zeros(2, np.float16)}
+    found = cache.encode(["a", "bb", "known"], encode, known)
+    assert {text: vector.tolist() for text, vector in found.items()} == {
+        **{"a": [1, 1], "bb": [2, 1], "known": [0, 0]}
+    }
+    cache.encode(["a"], encode, {})
+    cache.encode(["ccc"], encode, {})  # bb was not asked for as lately as a
+    cache.encode(["a", "ccc"], encode, {})
+    assert asked == ["a", "bb", "ccc"]
+    cache.encode(["bb"], encode, {})
+    assert asked[-1] == "bb"
+    assert VectorCache(0).encode(["a"], encode, {})["a"].tolist() == [1, 1]
+
+
+def test_demo_people_have_something_to_say():
+    rows = [
+        *[(f"u{n}", f"p{p}", "text", 4, p) for n in range(3) for p in (1, 2, 3)],
+        *[("strings", f"p{p}", "text", 4, p) for p in (5, 6, 1)],
+        ("silent", "p1", "", 4, 1),
+        ("short", "p1", "once", 4, 1),
+    ]
+    people = demo_people(shop(rows), 2)
+    assert [each["nickname"] for each in people] == ["strings", "u0"]  # of different styles
+    assert people[0]["reviews"][0]["asin"] == "p1"
+    assert people[0]["reviews"][0]["ProductName"] == "Drum"
+    assert demo_people(shop(rows), 9)[2]["nickname"] == "u1"
+    assert demo_people(shop([("short", "p1", "once", 4, 1)]), 3) == []
+
+
+def test_reasons_in_words():
+    drum, flute = Reason("a", "Drum", "good", 0.7), Reason("b", "Flute", "bad", 0.3)
+    words = Reason("c", "", "I am looking for a very small amplifier " * 3, 1.0)
+    assert reason_in_words([drum]) == "What you wrote about “Drum” speaks for it."
+    assert reason_in_words([drum, flute]).endswith("“Drum” speaks for it (70 %), then “Flute”.")
+    assert reason_in_words([words]).startswith("Your words “I am looking")
+    assert len(reason_in_words([words])) < 100
+    assert "most people" in reason_in_words([])

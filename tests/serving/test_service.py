@@ -1,0 +1,163 @@
+import shutil
+import threading
+import time
+
+import pytest
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.inference.backend import BackendUnavailable
+from rec_sys.inference.onnx_backend import OnnxBackend
+from rec_sys.serving.app import build_parts, reload_service
+from rec_sys.serving.bundle import GRAPH_MODEL
+from tests.serving.tiny_service import FakeText, config_with
+
+BODY = {"reviews": [{"asin": "p1", "TextReview": "good tone", "rating": 5}], "k": 3}
+
+
+class FakeTriton:
+    """Stands in for `triton_utils.connect.connect`."""
+
+    text = None
+    connections = 0
+
+    @classmethod
+    def connect(cls, url, encoder_folder, model_fingerprint, **settings):
+        cls.connections += 1
+        if cls.text.is_down:
+            raise BackendUnavailable("nobody answers", 0.05)
+        graph = OnnxBackend(encoder_folder.parent / GRAPH_MODEL, threads=1)
+        assert graph.model_fingerprint == model_fingerprint
+        return graph, cls.text
+
+
+@pytest.fixture
+def triton(monkeypatch):
+    """Overrides of a service that uses a fake Triton; `triton.text.is_down` stops it."""
+    monkeypatch.setattr(FakeTriton, "text", FakeText())
+    monkeypatch.setattr(FakeTriton, "connections", 0)
+    return FakeTriton
+
+
+TRITON = ("serving.backend=triton", f"serving.triton._target_={__name__}.FakeTriton.connect")
+
+
+def replace_bundle(bundle, other):
+    shutil.rmtree(bundle)
+    shutil.copytree(other, bundle)
+
+
+def test_a_new_bundle_is_taken_up_and_no_request_is_lost(service, bundle, two_bundles):
+    client, parts = service("serving.api_key=secret")
+    headers = {"X-API-Key": "secret"}
+    old = parts.service.bundle.model_fingerprint[:12]
+    answers, done = [], threading.Event()
+
+    def keep_asking():
+        while not done.is_set():
+            answers.append(client.post("/recommendations", json=BODY, headers=headers))
+
+    threads = [threading.Thread(target=keep_asking) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    replace_bundle(bundle, two_bundles[1])
+    reloaded = client.post("/admin/reload", headers=headers)
+    enough = len(answers) + 10
+    while len(answers) < enough:
+        time.sleep(0.01)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert reloaded.status_code == 200
+    new = reloaded.json()["model"]
+    assert new == parts.service.bundle.model_fingerprint[:12] != old
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["model"] for answer in answers} == {old, new}
+    assert f'rec_sys_model_info{{model="{new}"}} 1.0' in client.get("/metrics").text
+
+
+def test_a_bundle_that_does_not_fit_changes_nothing(service, bundle):
+    client, parts = service("serving.api_key=secret")
+    before = client.post("/recommendations", json=BODY, headers={"X-API-Key": "secret"}).json()
+    (bundle / GRAPH_MODEL).write_bytes(b"half a file")
+    refused = client.post("/admin/reload", headers={"X-API-Key": "secret"})
+    assert refused.status_code == 409
+    assert "old bundle stays" in refused.json()["detail"][0]["message"]
+    reload_service(parts)  # what SIGHUP does
+    after = client.post("/recommendations", json=BODY, headers={"X-API-Key": "secret"}).json()
+    assert [p["recommendations"] for p in after["people"]] == [
+        p["recommendations"] for p in before["people"]
+    ]
+
+
+def test_reloading_over_http_needs_a_key(client):
+    assert client.post("/admin/reload").status_code == 403
+
+
+def test_triton_answers_like_the_process_itself(service, triton):
+    (own, _), (remote, _) = service(), service(*TRITON)
+    one = own.post("/recommendations", json=BODY).json()
+    two = remote.post("/recommendations", json=BODY).json()
+    assert (one["backend"], two["backend"]) == ("onnx", "triton")
+    ids = [[item["asin"] for item in each["people"][0]["recommendations"]] for each in (one, two)]
+    assert ids[0] == ids[1]
+
+
+def test_triton_down_is_503_and_what_is_written_is_kept(service, triton):
+    client, parts = service(*TRITON)
+    assert client.post("/recommendations", json=BODY).status_code == 200
+    triton.text.is_down = True
+    new = {"reviews": [{"TextReview": "another text"}]}
+    refused = client.post("/recommendations", json=new)
+    assert refused.status_code == 503 and int(refused.headers["Retry-After"]) >= 1
+    assert client.get("/health/live").status_code == 200
+    assert client.post("/users/ann/reviews", json=new).status_code == 201
+    triton.text.is_down = False
+    (person,) = client.get("/users/ann/recommendations").json()["people"]
+    assert person["fallback"] is None
+
+
+def test_the_spare_answers_while_triton_is_down_and_says_so(service, triton, text):
+    client, _ = service(*TRITON, "serving.fallback=true")
+    good = client.post("/recommendations", json=BODY).json()
+    assert (good["backend"], good["degraded"]) == ("triton", False)
+    triton.text.is_down = True
+    body = {"reviews": [{"TextReview": "another text"}]}
+    worse = client.post("/recommendations", json=body).json()
+    assert (worse["backend"], worse["degraded"]) == ("onnx", True)
+    assert "rec_sys_degraded_total 1.0" in client.get("/metrics").text
+    triton.text.is_down = False
+    time.sleep(0.3)  # left alone for a while
+    assert not client.post("/recommendations", json=BODY).json()["degraded"]
+
+
+def test_a_service_waits_for_triton(service, triton):
+    triton.text.is_down = True
+    client, parts = service(*TRITON, wait=False)
+    assert client.get("/health/live").status_code == 200
+    ready = client.get("/health/ready")
+    assert ready.status_code == 503 and "Retry-After" in ready.headers
+    assert client.post("/recommendations", json=BODY).status_code == 503
+    assert client.get("/people").status_code == client.get("/").status_code == 200
+    triton.text.is_down = False
+    for _ in range(200):
+        if client.get("/health/ready").status_code == 200:
+            break
+        time.sleep(0.05)
+    assert client.post("/recommendations", json=BODY).status_code == 200
+    assert triton.connections >= 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("serving.backend=tensorflow", "choose from onnx, triton"),
+        ("serving.port=-1", "serving.port"),
+        ("serving.limits.k=0", "serving.limits.k=0"),
+        ("serving.retry_after=0", "above 0"),
+        ("serving.store=nosuchdb://x", "serving.store"),
+        ("serving.store=sqlite:////no/such/folder/users.db", "cannot be opened"),
+    ],
+)
+def test_settings_that_make_no_sense(bundle, override, message):
+    with pytest.raises(InputError, match=message):
+        build_parts(config_with(bundle, override))
