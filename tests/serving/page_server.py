@@ -13,10 +13,19 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Locator,
+    Page,
+    Route,
+    expect,
+    sync_playwright,
+)
 
 FAKE_SERVICE = Path(__file__).with_name("fake_service.py")
 START_SECONDS = 60
+PATIENCE_MS = 15_000  # a busy machine is slow, not wrong
 CHROMIUM_ARGUMENTS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -55,7 +64,7 @@ def running(command: list[str], port: int) -> Iterator[str]:
         process.stderr.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def page_url() -> Iterator[str]:
     """Where the page is served: override it to put another service behind the same tests."""
     port = free_port()
@@ -73,6 +82,7 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=list(CHROMIUM_ARGUMENTS)
         )
+        expect.set_options(timeout=PATIENCE_MS)
         yield browser
         browser.close()
 
@@ -115,6 +125,8 @@ def visit(browser: Browser, page_url: str) -> Iterator[Callable[..., Page]]:
 
     yield open_page
     for context in contexts:
+        for page in context.pages:
+            page.unroute_all(behavior="ignoreErrors")  # of a request that is still on its way
         context.close()
     assert wrong == []
 
@@ -142,3 +154,25 @@ def change_answers(page: Page, change: Callable[[dict[str, Any]], None]) -> None
         route.fulfill(response=response, json=answer)
 
     page.route(RECOMMENDATIONS, altered)
+
+
+def cards(page: Page) -> Locator:
+    return page.locator("#cards > .card:not(.skeleton)")
+
+
+def names(page: Page) -> list[str]:
+    return page.locator("#cards h3").all_text_contents()
+
+
+def borrow(page: Page, number: int = 0) -> None:
+    """Takes the reviews of a demo person and waits for what they are suggested."""
+    with page.expect_response(RECOMMENDATIONS):
+        page.locator("#people button").nth(number).click()
+    expect(page.locator("#cards .because").first).to_be_visible()
+
+
+def write(page: Page, text: str, product: str = "") -> None:
+    page.get_by_label("What did you try?").fill(product)
+    page.get_by_label("In your own words").fill(text)
+    with page.expect_response(RECOMMENDATIONS):
+        page.get_by_role("button", name="Add review").click()

@@ -1,67 +1,14 @@
-"""The page, used as a person uses it: mouse, keyboard, phone, dark mode."""
+"""The page, used as a person uses it: by mouse and by keyboard."""
 
 import json
 import re
 
-import pytest
 from playwright.sync_api import Page, Request, expect
 
-from .page_server import RECOMMENDATIONS, change_answers
+from .page_server import RECOMMENDATIONS, borrow, cards, change_answers, names, write
 
-DARK, LIGHT = "dark", "light"
-PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 NASTY = '<b>Bold</b> & "quoted" <img src=x onerror=alert(1)>'
 MOST_TABS = 40
-ENOUGH_CONTRAST = 4.5
-
-#: The background's luminance, and of each visible text the contrast (WCAG) with what is behind it.
-CONTRASTS = """() => {
-  const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const luminance = (colour) => {
-    const [r, g, b] = channels(colour).slice(0, 3).map((channel) => {
-      const share = channel / 255;
-      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (node) => {
-    for (let at = node; at; at = at.parentElement) {
-      const colour = getComputedStyle(at).backgroundColor;
-      if ((channels(colour)[3] ?? 1) === 1) return colour;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const found = {};
-  for (const node of document.querySelectorAll("body *:not(svg *):not(option):not(script)")) {
-    const text = [...node.childNodes].find((c) => c.nodeType === 3 && c.data.trim());
-    if (!text || !node.checkVisibility() || node.closest(".toast")) continue;
-    const pair = [luminance(getComputedStyle(node).color), luminance(behind(node))];
-    found[text.data.trim()] = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
-  }
-  return [luminance(getComputedStyle(document.body).backgroundColor), found];
-}"""
-
-
-def cards(page: Page):
-    return page.locator("#cards > .card:not(.skeleton)")
-
-
-def names(page: Page) -> list[str]:
-    return page.locator("#cards h3").all_text_contents()
-
-
-def borrow(page: Page, number: int = 0) -> None:
-    """Takes the reviews of a demo person and waits for what they are suggested."""
-    with page.expect_response(RECOMMENDATIONS):
-        page.locator("#people button").nth(number).click()
-    expect(page.locator("#cards .because").first).to_be_visible()
-
-
-def write(page: Page, text: str, product: str = "") -> None:
-    page.get_by_label("What did you try?").fill(product)
-    page.get_by_label("In your own words").fill(text)
-    with page.expect_response(RECOMMENDATIONS):
-        page.get_by_role("button", name="Add review").click()
 
 
 def tab_to(page: Page, selector: str) -> None:
@@ -280,30 +227,3 @@ def test_an_answer_that_is_out_of_date_is_dropped(visit):
         page.get_by_label("Show").select_option("5")
     assert asked(dropped.value)["k"] == 20
     expect(cards(page)).to_have_count(5)
-
-
-def test_a_phone_does_not_scroll_sideways(visit):
-    def lengthen(answer):
-        for item in answer["people"][0]["recommendations"]:
-            item["ProductName"] = "Extraordinarily-Long-" * 12
-
-    page = visit(lambda page: change_answers(page, lengthen), **PHONE)
-    write(page, "w" * 300, "Unbreakable" * 20)
-    expect(page.locator("#cards .because").first).to_be_visible()
-    cards(page).first.get_by_role("button", name="Similar products").click()
-    expect(page.locator(".similar li").first).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") == 360
-    cards(page).first.get_by_role("button", name="Not interested").click()
-    toast = page.locator("#toast").bounding_box()
-    assert toast["x"] >= 0
-    assert toast["x"] + toast["width"] <= 360
-
-
-@pytest.mark.parametrize("scheme", [LIGHT, DARK])
-def test_colours_follow_the_scheme_and_can_be_read(visit, scheme):
-    page = visit(color_scheme=scheme)
-    borrow(page)
-    background, contrasts = page.evaluate(CONTRASTS)
-    assert (background < 0.1) == (scheme == DARK)
-    assert len(contrasts) > 20
-    assert {text: ratio for text, ratio in contrasts.items() if ratio < ENOUGH_CONTRAST} == {}
