@@ -165,7 +165,7 @@ def naive_app(folder: Path) -> None:
     recommender = Recommender(
         TorchBackend(trained), read_vectorbase(folder / "vectorbase"), encoder.encode
     )
-    app = FastAPI()
+    app, lock = FastAPI(), threading.Lock()
 
     @app.post("/recommendations")
     def recommend(body: dict) -> list:
@@ -174,13 +174,15 @@ def naive_app(folder: Path) -> None:
         columns["user_id"] = ["user"] * len(body["reviews"])
         columns["text"] = [review["TextReview"] for review in body["reviews"]]
         table: pd.DataFrame = to_frame(columns, REVIEW_SCHEMA)
-        (person,) = recommender.recommend(table, body.get("k", 10))
+        with lock:  # PyTorch Geometric keeps the attention on the layer between two calls
+            (person,) = recommender.recommend(table, body.get("k", 10))
         return [(each.product_id, each.score) for each in person.recommendations]
 
     import socket
 
-    listener = socket.socket()
+    listener = socket.socket(proto=socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
+    listener.listen()
     print(f"ready: http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
 
