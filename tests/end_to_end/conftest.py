@@ -1,13 +1,17 @@
 """The README's commands, run as a person runs them, in a temporary folder."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -16,6 +20,9 @@ from rec_sys.foundation.cli import CONFIG_DIR
 MODEL_CONFIG = str(CONFIG_DIR / "model" / "model_config.yaml")
 #: A shop that is small enough to train many times.
 SMALL = ("data.num_users=60", "data.num_products=40", "train.max_epochs=2")
+
+#: Seconds after which something hangs.
+TIMEOUT = 120
 
 
 @cache
@@ -70,4 +77,52 @@ def small_shop(tmp_path_factory) -> Shell:
     shell = Shell(tmp_path_factory.mktemp("small"))
     shell.train(*SMALL, "train.run_name=small")
     shell.ok("vector_database.create_vectorbase")
+    return shell
+
+
+class Running:
+    """A service in a process of its own, on a free port."""
+
+    def __init__(self, shell: Shell, *overrides: str) -> None:
+        self.process = shell.start("serving.app", "serving.port=0", *overrides)
+        self.lines: list[str] = []
+        ready = threading.Event()
+
+        def read() -> None:
+            for line in self.process.stdout:
+                self.lines.append(line.rstrip())
+                if line.startswith("ready: "):
+                    ready.set()
+            ready.set()
+
+        threading.Thread(target=read, daemon=True).start()
+        # Nobody reads the other stream until the end: it must not fill up.
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+        assert ready.wait(TIMEOUT) and self.process.poll() is None, self.lines
+        self.address = self.lines[-1].removeprefix("ready: ")
+
+    def ask(self, path: str, body: dict | None = None) -> dict:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(self.address + path, data, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=TIMEOUT) as answer:
+            return json.load(answer)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            os.kill(self.process.pid, how)
+        return self.process.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def served_shop(small_shop, tmp_path_factory) -> Shell:
+    """A folder with a bundle, made by the first start of the service."""
+    folder = tmp_path_factory.mktemp("service")
+    shutil.copytree(small_shop.folder, folder, dirs_exist_ok=True)
+    shell = Shell(folder)
+    service = Running(shell)
+    try:
+        assert "bundle: no bundle yet, making it" in service.lines
+        assert (folder / "bundle" / "manifest.json").is_file()
+    finally:
+        assert service.stop() == -signal.SIGTERM  # after the last answer, uvicorn passes it on
     return shell

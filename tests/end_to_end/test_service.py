@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,72 +9,22 @@ import threading
 import time
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.end_to_end.conftest import Shell, environment
+from tests.end_to_end.conftest import TIMEOUT, Running, Shell, environment
 
-TIMEOUT = 120
 HEAVY = ("torch", "torch_geometric", "pytorch_lightning", "sentence_transformers", "transformers")
 
 
-class Running:
-    """A service in a process of its own, on a free port."""
-
-    def __init__(self, shell: Shell, *overrides: str) -> None:
-        self.process = shell.start("serving.app", "serving.port=0", *overrides)
-        self.lines: list[str] = []
-        ready = threading.Event()
-
-        def read() -> None:
-            for line in self.process.stdout:
-                self.lines.append(line.rstrip())
-                if line.startswith("ready: "):
-                    ready.set()
-            ready.set()
-
-        threading.Thread(target=read, daemon=True).start()
-        # Nobody reads the other stream until the end: it must not fill up.
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
-        assert ready.wait(TIMEOUT) and self.process.poll() is None, self.lines
-        self.address = self.lines[-1].removeprefix("ready: ")
-
-    def ask(self, path: str, body: dict | None = None) -> dict:
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(self.address + path, data, {"Content-Type": "application/json"})
-        with urlopen(request, timeout=TIMEOUT) as answer:
-            return json.load(answer)
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        if self.process.poll() is None:
-            os.kill(self.process.pid, how)
-        return self.process.wait(timeout=30)
-
-
 @pytest.fixture(scope="module")
-def shop(small_shop, tmp_path_factory) -> Shell:
-    """A folder with a bundle, made by the first start of the service."""
-    folder = tmp_path_factory.mktemp("service")
-    shutil.copytree(small_shop.folder, folder, dirs_exist_ok=True)
-    shell = Shell(folder)
-    service = Running(shell)
-    try:
-        assert "bundle: no bundle yet, making it" in service.lines
-        assert (folder / "bundle" / "manifest.json").is_file()
-    finally:
-        assert service.stop() == -signal.SIGTERM  # after the last answer, uvicorn passes it on
-    return shell
-
-
-@pytest.fixture(scope="module")
-def service(shop):
-    running = Running(shop)
+def service(served_shop):
+    running = Running(served_shop)
     yield running
     running.stop()
 
 
-def test_reviews_in_recommendations_out(service, shop):
+def test_reviews_in_recommendations_out(service, served_shop):
     people = service.ask("/people")["people"]
     assert len(people) == 6 and all(3 <= len(each["reviews"]) <= 6 for each in people)
     answer = service.ask("/recommendations", {"people": people, "k": 5})
@@ -84,16 +33,16 @@ def test_reviews_in_recommendations_out(service, shop):
         items = person["recommendations"]
         assert len(items) == 5 and not reviewed & {each["asin"] for each in items}
         assert all(each["because"] and each["reason"] for each in items)
-    assert (shop.folder / "users.db").is_file()
+    assert (served_shop.folder / "users.db").is_file()
 
 
-def test_a_known_person_gets_the_same_as_through_infer(service, shop):
+def test_a_known_person_gets_the_same_as_through_infer(service, served_shop):
     (person, *_) = service.ask("/people")["people"]
     service.ask("/users/me/reviews", {"reviews": person["reviews"]})
     served = service.ask("/users/me/recommendations?k=5")["people"][0]
-    (shop.folder / "me.json").write_text(json.dumps(person["reviews"]))
-    shop.ok("inference.infer", "infer.reviews=me.json", "infer.k=5", "paths.output_dir=mine")
-    line = (shop.folder / "mine" / "recommendations.jsonl").read_text().splitlines()[0]
+    (served_shop.folder / "me.json").write_text(json.dumps(person["reviews"]))
+    served_shop.ok("inference.infer", "infer.reviews=me.json", "infer.k=5", "paths.output_dir=mine")
+    line = (served_shop.folder / "mine" / "recommendations.jsonl").read_text().splitlines()[0]
     inferred = json.loads(line)["recommendations"]
     assert [each["product_id"] for each in inferred] == [
         each["asin"] for each in served["recommendations"]
@@ -104,8 +53,8 @@ def test_a_known_person_gets_the_same_as_through_infer(service, shop):
         assert one["predicted_rating"] == pytest.approx(two["predicted_rating"], abs=1e-2)
 
 
-def test_kill_9_during_posts_loses_no_acknowledged_review(shop):
-    service, acknowledged = Running(shop), []
+def test_kill_9_during_posts_loses_no_acknowledged_review(served_shop):
+    service, acknowledged = Running(served_shop), []
     kept_going = threading.Event()
 
     def post(part: int) -> None:
@@ -127,7 +76,7 @@ def test_kill_9_during_posts_loses_no_acknowledged_review(shop):
     service.stop(signal.SIGKILL)
     for thread in threads:
         thread.join()
-    again = Running(shop, f"serving.limits.reviews={len(acknowledged) + 10}")
+    again = Running(served_shop, f"serving.limits.reviews={len(acknowledged) + 10}")
     try:
         reviews = again.ask("/users/killed/reviews")["reviews"]
     finally:
@@ -135,8 +84,8 @@ def test_kill_9_during_posts_loses_no_acknowledged_review(shop):
     assert set(acknowledged) <= {each["reviewID"] for each in reviews}
 
 
-def test_sighup_takes_up_the_bundle_that_is_there_now(service, shop):
-    bundle = Path(shop.folder) / "bundle"
+def test_sighup_takes_up_the_bundle_that_is_there_now(service, served_shop):
+    bundle = Path(served_shop.folder) / "bundle"
     graph_model = bundle / "graph_model" / "model.onnx"
     whole = graph_model.read_bytes()
     graph_model.write_bytes(whole[:-1])
@@ -154,9 +103,9 @@ def test_sighup_takes_up_the_bundle_that_is_there_now(service, shop):
         pytest.fail(f"not reloaded: {service.lines}")
 
 
-def test_a_port_that_is_taken(service, shop):
+def test_a_port_that_is_taken(service, served_shop):
     port = service.address.rpartition(":")[2]
-    done = shop.run("serving.app", f"serving.port={port}")
+    done = served_shop.run("serving.app", f"serving.port={port}")
     assert done.returncode == 2
     assert f"serving.port={port}: cannot be listened on" in done.stderr
 
@@ -167,7 +116,7 @@ def test_no_checkpoint_to_make_a_bundle_of(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_serving_imports_nothing_heavy(shop):
+def test_serving_imports_nothing_heavy(served_shop):
     """What a container without PyTorch must be able to do: everything but making the bundle."""
     script = f"""
 import sys
@@ -190,7 +139,7 @@ assert answer.json()["people"][0]["recommendations"]
 """
     subprocess.run(
         [sys.executable, "-c", script],
-        cwd=shop.folder,
+        cwd=served_shop.folder,
         env=environment(),
         check=True,
         timeout=TIMEOUT,
