@@ -138,10 +138,12 @@ def resident_mib(pid: int) -> float:
 
 
 def stage_ms(port: int) -> dict[str, tuple[float, float]]:
-    """For each stage the seconds and the number of times so far."""
+    """For each stage, and for whole requests in the server, the seconds and the times so far."""
     read = Client(port).ask("GET", "/metrics").decode()
     found = re.findall(r'rec_sys_stage_seconds_(sum|count)\{stage="(\w+)"\} (\S+)', read)
+    route = r'rec_sys_request_seconds_(sum|count)\{.*route="(/recommendations)".*\} (\S+)'
     values = {(stage, kind): float(value) for kind, stage, value in found}
+    values |= {(stage, kind): float(value) for kind, stage, value in re.findall(route, read)}
     return {s: (values[s, "sum"], values[s, "count"]) for s, kind in values if kind == "sum"}
 
 
@@ -219,9 +221,14 @@ def main(folder: Path, seconds: float) -> None:
                 measured = load(port, concurrency, seconds, new_review)
                 found[name, concurrency] = measured
                 rows.append([f"{name}: a new review", concurrency, *measured])
-                for stage, (spent, times) in (stage_ms(port) if before else {}).items():
-                    mean = (spent - before[stage][0]) / (times - before[stage][1]) * 1000
-                    shares.append([stage, concurrency, mean])
+                means = {
+                    stage: (spent - before[stage][0]) / (times - before[stage][1]) * 1000
+                    for stage, (spent, times) in (stage_ms(port) if before else {}).items()
+                }
+                shares += [[stage, concurrency, mean] for stage, mean in means.items()]
+                if means:
+                    rest = means["/recommendations"] - means["encode"] - means["graph"]
+                    shares.append(["all but encode and graph", concurrency, rest])
             if name == "ours":
                 client = Client(port)  # the other connection was idle for too long
                 people = json.loads((folder / "bundle" / "people.json").read_text())
@@ -236,7 +243,7 @@ def main(folder: Path, seconds: float) -> None:
         path.unlink()
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     show_table(f"service ({machine})", ["what", "at once", "p50 ms", "p99 ms", "answers/s"], rows)
-    show_table("mean ms of each stage, a new review", ["stage", "at once", "ms"], shares)
+    show_table("mean ms in the server, a new review", ["stage", "at once", "ms"], shares)
     show_table("process", ["service", "s until ready", "MiB resident"], facts)
     ratios = [
         [

@@ -79,7 +79,7 @@ def found(served: ServedBundle, rows: np.ndarray) -> list[FoundProduct]:
     means = table["mean_rating"].to_numpy(dtype=np.float64, na_value=np.nan)[rows].tolist()
     return [
         FoundProduct(
-            **_named(served, row),
+            **named(served, row),
             num_reviews=number,
             mean_rating=None if np.isnan(mean) else mean,
         )
@@ -91,7 +91,7 @@ def similar(served: ServedBundle, row: int, k: int) -> list[SimilarProduct]:
     """What is described like a product."""
     rows, cosines = served.space.nearest(row, k)
     return [
-        SimilarProduct(**_named(served, other), similarity=cosine, place=_place(served, other))
+        SimilarProduct(**named(served, other), similarity=cosine, place=_place(served, other))
         for other, cosine in zip(rows.tolist(), cosines.tolist(), strict=True)
     ]
 
@@ -100,14 +100,9 @@ def dots(served: ServedBundle, most: int) -> list[PlacedProduct]:
     """The most popular products as dots of the map."""
     places = served.space.places
     return [
-        PlacedProduct(**_named(served, row), x=float(places[row, 0]), y=float(places[row, 1]))
+        PlacedProduct(**named(served, row), x=float(places[row, 0]), y=float(places[row, 1]))
         for row in served.vectorbase.by_popularity[:most].tolist()
     ]
-
-
-def named(served: ServedBundle, row: int) -> dict[str, str]:
-    """The fields of `Product`."""
-    return _named(served, row)
 
 
 def reason_in_words(because: Sequence[Reason]) -> str:
@@ -133,20 +128,23 @@ def reason_in_words(because: Sequence[Reason]) -> str:
 def _person(
     person: UserRecommendations, user_id: str | None, place: np.ndarray, served: ServedBundle
 ) -> PersonOut:
+    ids = [each.product_id for each in person.recommendations]
+    rows = served.vectorbase.rows_of(np.array(ids, dtype=object)).tolist()
     return PersonOut(
         id=user_id,
         nickname=person.nickname,
         fallback=person.fallback,
         explanation=person.explanation,
         place=Place(x=float(place[0]), y=float(place[1])),
-        recommendations=[_item(each, served) for each in person.recommendations],
+        recommendations=[
+            _item(each, row, served) for each, row in zip(person.recommendations, rows, strict=True)
+        ],
     )
 
 
-def _item(each: Recommendation, served: ServedBundle) -> Item:
-    (row,) = served.vectorbase.rows_of(np.array([each.product_id], dtype=object)).tolist()
+def _item(each: Recommendation, row: int, served: ServedBundle) -> Item:
     return Item(
-        **_named(served, row),
+        **named(served, row),
         score=each.score,
         predicted_rating=each.predicted_rating,
         reason=reason_in_words(each.because),
@@ -163,7 +161,8 @@ def _item(each: Recommendation, served: ServedBundle) -> Item:
     )
 
 
-def _named(served: ServedBundle, row: int) -> dict[str, str]:
+def named(served: ServedBundle, row: int) -> dict[str, str]:
+    """The fields of `Product`."""
     base = served.vectorbase
     return {
         "product_id": base.product_ids[row],

@@ -87,8 +87,8 @@ def create_app(parts: Parts, on_start: Callable[[], None]) -> FastAPI:
 def _recommendation_routes(parts: Parts) -> APIRouter:
     routes = APIRouter(tags=["recommendations"])
 
-    @routes.post("/recommendations")
-    def recommend(body: RecommendationsIn) -> RecommendationsOut:
+    @routes.post("/recommendations", response_model=RecommendationsOut)
+    def recommend(body: RecommendationsIn) -> Response:
         """Recommends to one person or many by their reviews; nothing is kept."""
         limits = parts.limits
         limits.check_k(body.k)

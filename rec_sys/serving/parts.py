@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from fastapi import Response
 from omegaconf import DictConfig
 
 from rec_sys.inference.choice import Choice
@@ -12,7 +13,6 @@ from rec_sys.inference.written_reviews import Writer
 from rec_sys.serving import answers
 from rec_sys.serving.limits import FieldError, Limits
 from rec_sys.serving.metrics import Metrics
-from rec_sys.serving.schemas import RecommendationsOut
 from rec_sys.serving.served_bundle import ServedBundle
 from rec_sys.serving.service import Service
 from rec_sys.serving.user_store import UserStore
@@ -66,7 +66,7 @@ class Parts:
         k: int,
         choice: Choice,
         known: dict[str, np.ndarray] | None = None,
-    ) -> RecommendationsOut:
+    ) -> Response:
         """Recommends and counts.
 
         Args:
@@ -77,6 +77,9 @@ class Parts:
             choice: The products that may be recommended.
             known: Vectors of texts that need not be encoded.
 
+        Returns:
+            `RecommendationsOut` as JSON.
+
         Raises:
             BackendUnavailable: Nothing computes.
         """
@@ -85,4 +88,6 @@ class Parts:
             self.metrics.person(person.fallback)
         if answer.degraded:
             self.metrics.degraded()
-        return answers.recommendations(answer, ids, served)
+        told = answers.recommendations(answer, ids, served)
+        # Made to JSON here: FastAPI would check once more what has just been built.
+        return Response(told.model_dump_json(by_alias=True), media_type="application/json")

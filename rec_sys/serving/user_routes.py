@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from time import time
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi import APIRouter, HTTPException, Path, Query, Response
 
 from rec_sys.inference.backend import BackendUnavailable
 from rec_sys.inference.written_reviews import Writer
@@ -70,13 +70,13 @@ def user_routes(parts: Parts) -> APIRouter:
         ]
         return StoredReviewsOut(user=user_id, nickname=user.nickname, reviews=reviews)
 
-    @routes.get("/{user_id}/recommendations")
+    @routes.get("/{user_id}/recommendations", response_model=RecommendationsOut)
     def recommend_to_user(
         user_id: UserId,
         k: Annotated[int, Query(ge=1)] = 10,
         style: Name | None = None,
         exclude: Annotated[list[Name], Query()] = [],  # noqa: B006 (FastAPI copies it)
-    ) -> RecommendationsOut:
+    ) -> Response:
         """Recommends by what is kept of a person; to an unknown one the most popular products."""
         parts.limits.check_k(k)
         served = parts.service.served

@@ -75,7 +75,7 @@ class Vectorbase:
         Returns:
             int64 [n], -1 where there is no such product.
         """
-        return self._ids.get_indexer(product_ids)
+        return _looked_up(product_ids, self._row_of_id)
 
     def rows_of_names(self, names: np.ndarray) -> np.ndarray:
         """Finds products by their exact name.
@@ -86,8 +86,7 @@ class Vectorbase:
         Returns:
             int64 [n], -1 where no product, or more than one, has this name.
         """
-        index, rows = self._unique_names
-        return np.append(rows, -1)[index.get_indexer(names)]
+        return _looked_up(names, self._row_of_name)
 
     def require_model(self, fingerprint: str, name: str = "another model") -> None:
         """Makes sure that embeddings of this model may be searched here.
@@ -122,11 +121,16 @@ class Vectorbase:
             )
 
     @cached_property
-    def _ids(self) -> pd.Index:
-        return pd.Index(self.product_ids)
+    def _row_of_id(self) -> dict[str, int]:
+        return {product_id: row for row, product_id in enumerate(self.product_ids)}
 
     @cached_property
-    def _unique_names(self) -> tuple[pd.Index, np.ndarray]:
+    def _row_of_name(self) -> dict[str, int]:
         names = pd.Series(self.names, dtype=object)
         rows = np.flatnonzero(~names.duplicated(keep=False) & (names != ""))
-        return pd.Index(self.names[rows], dtype=object), rows
+        return dict(zip(self.names[rows], rows.tolist(), strict=True))
+
+
+def _looked_up(keys: np.ndarray, row_of: dict[str, int]) -> np.ndarray:
+    # For a few keys a dictionary takes microseconds where a pandas index takes a tenth of a ms.
+    return np.fromiter((row_of.get(key, -1) for key in keys), np.int64, len(keys))
