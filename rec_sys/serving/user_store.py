@@ -98,7 +98,8 @@ class UserStore:
     def __init__(self, url: str, encoder_fingerprint: str) -> None:
         self._encoder = encoder_fingerprint
         try:
-            self._engine = create_engine(url, pool_pre_ping=True)
+            # No parameters in messages: they are what people wrote.
+            self._engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
             if self._engine.dialect.name == "sqlite":
                 event.listen(self._engine, "connect", _prepare_sqlite)
             _metadata.create_all(self._engine)
