@@ -113,7 +113,7 @@ class ServedBundle:
     @cached_property
     def styles(self) -> list[str]:
         """The categories, the largest first."""
-        counts = Counter(self.vectorbase.styles)
+        counts = Counter(self.vectorbase.styles[~self.vectorbase.index.removed])
         return [style for style, _ in counts.most_common() if style]
 
     def warm_up(self) -> None:

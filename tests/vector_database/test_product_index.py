@@ -58,8 +58,8 @@ def test_equals_come_in_the_order_of_their_rows():
 def test_without_exclusions_and_round_trip(tmp_path):
     products = unit(np.random.default_rng(0), 9, 4)
     index = ProductIndex.build(products, "HNSW8")
-    index.write(tmp_path / "index.faiss")
-    same = ProductIndex.read(tmp_path / "index.faiss")
+    index.write(tmp_path)
+    same = ProductIndex.read(tmp_path, "HNSW8")
     assert (len(same), same.key_dim) == (9, 4)
     assert same.search(products, 1)[0][:, 0].tolist() == list(range(9))
 
@@ -79,4 +79,4 @@ def test_a_chunk_size_that_makes_no_sense():
 def test_a_file_that_is_no_index(tmp_path):
     (tmp_path / "index.faiss").write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match="not a readable FAISS index"):
-        ProductIndex.read(tmp_path / "index.faiss")
+        ProductIndex.read(tmp_path)
