@@ -44,8 +44,11 @@ def best_products(
         carried: What the histories carry to the products.
         reviewed: For each person the rows not to recommend, int64 of any length.
         k: Products per person, at least 1.
-        among: int64, ascending and distinct: only these rows; by default all.
+        among: int64, ascending and distinct: only these rows; by default all. Removed products
+            are left out in any case.
     """
+    removed = vectorbase.index.removed
+    among = None if among is None else among[~removed[among]]
     pointers = rows_to_pointers(carried.user, len(queries))
     reached = [carried.product[a:b] for a, b in zip(pointers[:-1], pointers[1:], strict=True)]
     if among is None:
@@ -55,7 +58,7 @@ def best_products(
         )
     ranked = []
     for user, query in enumerate(queries):
-        new = ~np.isin(reached[user], reviewed[user])
+        new = ~np.isin(reached[user], reviewed[user]) & ~removed[reached[user]]
         if among is None:
             found = searched[user][searched[user] != NO_PRODUCT]
         else:  # a part of the products has no index of its own: all of them are scored

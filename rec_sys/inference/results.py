@@ -47,7 +47,10 @@ def write_results(
             file.write(json.dumps(_as_line(each), ensure_ascii=False) + "\n")
     users = np.stack([each.embedding for each in results])
     _write_embeddings(paths[1], "user_id", [each.user_id for each in results], users)
-    _write_embeddings(paths[2], "product_id", vectorbase.product_ids, vectorbase.embeddings)
+    there = ~vectorbase.index.removed
+    _write_embeddings(
+        paths[2], "product_id", vectorbase.product_ids[there], vectorbase.embeddings[there]
+    )
     return paths
 
 

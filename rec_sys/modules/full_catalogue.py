@@ -141,14 +141,28 @@ class FullCatalogue:
         )
         return predicted_rating(np.sum(users[user] * self.products.embeddings[product], axis=1))
 
-    def _users(self, history: ReviewGraph) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """The user side, block by block: first user, embeddings, queries."""
+    def queries(self, history: ReviewGraph, users: np.ndarray) -> np.ndarray:
+        """The queries of some people, float32 [n, d + 1].
+
+        Args:
+            history: As of `score`.
+            users: int64 [n], indices in `history`, distinct.
+        """
+        queries = [each for _, _, each in self._users(history, users)]
+        nobody = np.empty((0, self.products.keys.shape[1]), dtype=np.float32)
+        return np.concatenate([nobody, *queries])
+
+    def _users(
+        self, history: ReviewGraph, users: np.ndarray | None = None
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """The user side, block by block: position of the first, embeddings, queries."""
+        users = np.arange(history.num_users) if users is None else users
         builder = EgoBatchBuilder(history, self.vectors, FixedReviews(self.reviews))
         nothing = np.zeros(history.num_edges, dtype=bool)
         device = self.model.ranking_share.device
-        for start in range(0, history.num_users, _USERS_AT_ONCE):
-            users = np.arange(start, min(start + _USERS_AT_ONCE, history.num_users))
-            inputs = builder.build(users, nothing, nothing).model_inputs()
+        for start in range(0, len(users), _USERS_AT_ONCE):
+            block = users[start : start + _USERS_AT_ONCE]
+            inputs = builder.build(block, nothing, nothing).model_inputs()
             with torch.inference_mode():
                 outputs = self.model(
                     *(torch.from_numpy(inputs[name]).to(device) for name in MODEL_INPUTS)

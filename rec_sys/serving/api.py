@@ -146,7 +146,7 @@ def _product_routes(parts: Parts) -> APIRouter:
         """The most popular products as dots: the nearer, the more alike they are described."""
         served = parts.service.served
         shown = answers.dots(served, parts.settings.map_products)
-        return MapOut(products=shown, shown=len(shown), of=len(served.vectorbase.products))
+        return MapOut(products=shown, shown=len(shown), of=served.vectorbase.num_products)
 
     return routes
 

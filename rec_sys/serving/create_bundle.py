@@ -26,6 +26,7 @@ from rec_sys.serving.bundle import (
     read_bundle,
     seal,
 )
+from rec_sys.vector_database.index_settings import IndexSettings
 from rec_sys.vector_database.vectorbase import Vectorbase
 from rec_sys.vector_database.vectorbase_folder import read_vectorbase
 
@@ -82,7 +83,7 @@ def create_bundle(config: DictConfig) -> Bundle:
         from rec_sys.serving.triton_publish import publish
 
         publish(read_bundle(folder), config.bundle.triton_repository)
-    note(f"bundle: {folder} ({len(bundle.vectorbase.products)} products, {path.name})")
+    note(f"bundle: {folder} ({bundle.vectorbase.num_products} products, {path.name})")
     return read_bundle(folder)
 
 
@@ -95,8 +96,18 @@ def _vectorbase_of(trained: "TrainedModel", config: DictConfig) -> Vectorbase:
         manifest = read_json(folder / MANIFEST)
         wanted = (trained.fingerprint, trained.record["data"]["fingerprint"])
         found = (manifest.get("model_fingerprint"), manifest.get("data_fingerprint"))
-        if found == wanted and manifest.get("factory") == config.vector_db.factory:
-            return read_vectorbase(folder, trained.fingerprint)
+        if found == wanted:
+            vectorbase = read_vectorbase(folder, trained.fingerprint)
+            index, settings = vectorbase.index, IndexSettings.of(config.vector_db)
+            if settings.fits(index.factory, index.search_parameters, index.num_products):
+                return vectorbase
+            if manifest.get("updated"):
+                raise InputError(
+                    f"vector_db.factory={settings.factory}: {folder} has another index"
+                    f" ({index.factory}), and products were added or removed there, which a new one"
+                    f" would lose; use vector_db.factory={index.factory} with its"
+                    " vector_db.search, or run create_vectorbase"
+                )
     return create_vectorbase(config)
 
 

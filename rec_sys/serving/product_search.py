@@ -30,10 +30,15 @@ class ProductSearch:
             " tokenize='unicode61 remove_diacritics 2', prefix='1 2 3')"
         )
         ranks = vectorbase.products["popularity_rank"].to_numpy(dtype=np.int64)
+        removed = vectorbase.index.removed
         columns = (vectorbase.names, vectorbase.styles, vectorbase.product_ids, ranks.tolist())
         self._database.executemany(
             "INSERT INTO products (rowid, name, style, id, popularity) VALUES (?, ?, ?, ?, ?)",
-            ((row, *values) for row, values in enumerate(zip(*columns, strict=True))),
+            (
+                (row, *values)
+                for row, values in enumerate(zip(*columns, strict=True))
+                if not removed[row]
+            ),
         )
         self._by_popularity = vectorbase.by_popularity
         self._styles = vectorbase.styles

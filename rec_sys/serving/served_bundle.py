@@ -10,20 +10,18 @@ from typing import TypeVar
 
 import numpy as np
 
-from rec_sys.inference.backend import BackendUnavailable, GraphBackend, GraphOutputs, TextBackend
+from rec_sys.inference.backend import BackendUnavailable
 from rec_sys.inference.choice import Choice
 from rec_sys.inference.histories import UNKNOWN, Histories
-from rec_sys.inference.onnx_backend import OnnxBackend
 from rec_sys.inference.recommendation import UserRecommendations
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.written_reviews import Writer, WrittenReview, histories_of
+from rec_sys.serving.backends import ENCODE, GRAPH, SEARCH, Backends, Timed
 from rec_sys.serving.bundle import Bundle
 from rec_sys.serving.product_search import ProductSearch
 from rec_sys.serving.text_space import TextSpace
 from rec_sys.serving.vector_cache import VectorCache
-from rec_sys.text.onnx_encoder import OnnxTextEncoder
 
-ENCODE, GRAPH, SEARCH = "encode", "graph", "search"
 # Takes the name of a stage and the seconds that it took.
 Observe = Callable[[str, float], None]
 _Result = TypeVar("_Result")
@@ -31,21 +29,6 @@ _Result = TypeVar("_Result")
 _WARM_UP = Writer("", [WrittenReview("warm-up", text="warm strings for a cold stage", rating=5.0)])
 # In the picture a review counts by its stars; one without stars like a good one.
 _USUAL_STARS = 4.0
-
-
-@dataclass(frozen=True)
-class Backends:
-    """What computes.
-
-    Attributes:
-        name: Told in every answer.
-        graph: Runs the graph model.
-        text: Runs the text encoder.
-    """
-
-    name: str
-    graph: GraphBackend
-    text: TextBackend
 
 
 @dataclass(frozen=True)
@@ -63,19 +46,6 @@ class Answer:
     places: np.ndarray
     backend: str
     degraded: bool
-
-
-def in_process(bundle: Bundle, threads: int, parallel_texts: int) -> Backends:
-    """The bundle's own models in ONNX Runtime.
-
-    Args:
-        bundle: Has the models.
-        threads: Threads of each model; 0 for as many as there are cores.
-        parallel_texts: So many requests are encoded at once; others wait, as the encoder keeps
-            all cores busy.
-    """
-    text = OnnxTextEncoder(bundle.text_encoder, threads)
-    return Backends("onnx", OnnxBackend(bundle.graph_model, threads), _Queued(text, parallel_texts))
 
 
 class ServedBundle:
@@ -113,7 +83,7 @@ class ServedBundle:
     @cached_property
     def styles(self) -> list[str]:
         """The categories, the largest first."""
-        counts = Counter(self.vectorbase.styles)
+        counts = Counter(self.vectorbase.styles[~self.vectorbase.index.removed])
         return [style for style, _ in counts.most_common() if style]
 
     def warm_up(self) -> None:
@@ -208,7 +178,7 @@ class ServedBundle:
             return np.stack([vectors[text] for text in texts])
 
         histories = histories_of(writers, self.vectorbase)
-        recommender = Recommender(_Timed(backends.graph, spent), self.vectorbase, encode)
+        recommender = Recommender(Timed(backends.graph, spent), self.vectorbase, encode)
         people = recommender.recommend(histories, k, choice=choice)
         places = np.stack([self._place(histories, user, vectors) for user in range(len(histories))])
         spent[SEARCH] = perf_counter() - started - sum(spent.values())
@@ -240,31 +210,3 @@ class ServedBundle:
         dimension = len(self.space.centre)
         points = np.asarray(points, dtype=np.float32).reshape(-1, dimension)
         return self.space.centre_of(points, np.array(weights))
-
-
-class _Timed:
-    """A backend whose time is taken."""
-
-    def __init__(self, backend: GraphBackend, spent: dict[str, float]) -> None:
-        self._backend, self._spent = backend, spent
-        self.model_fingerprint = backend.model_fingerprint
-        self.vector_dim, self.embedding_dim = backend.vector_dim, backend.embedding_dim
-
-    def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
-        start = perf_counter()
-        outputs = self._backend.embed(inputs)
-        self._spent[GRAPH] += perf_counter() - start
-        return outputs
-
-
-class _Queued:
-    """A text encoder that a few may use at once."""
-
-    def __init__(self, encoder: TextBackend, most: int) -> None:
-        self._encoder, self._free = encoder, threading.BoundedSemaphore(most)
-        self.encoder_fingerprint = encoder.encoder_fingerprint
-        self.vector_dim = encoder.vector_dim
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        with self._free:
-            return self._encoder.encode(texts)

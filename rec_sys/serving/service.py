@@ -8,8 +8,9 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.inference.backend import BackendUnavailable
+from rec_sys.serving.backends import Backends, in_process
 from rec_sys.serving.bundle import Bundle, read_bundle
-from rec_sys.serving.served_bundle import Backends, ServedBundle, in_process
+from rec_sys.serving.served_bundle import ServedBundle
 
 log = logging.getLogger(__name__)
 

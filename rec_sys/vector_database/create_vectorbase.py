@@ -1,9 +1,11 @@
 """Builds the product index: ``uv run -m rec_sys.vector_database.create_vectorbase``.
 
 The whole story is `create_vectorbase`: checkpoint, data, text vectors, product embeddings,
-product graph, folder. Slow libraries are imported when their turn comes.
+product graph, index, folder. Slow libraries are imported when their turn comes.
 """
 
+from dataclasses import asdict
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -11,21 +13,28 @@ import numpy as np
 from omegaconf import DictConfig
 
 from rec_sys.foundation.build import build
-from rec_sys.foundation.checks import is_whole
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, show_table
-from rec_sys.foundation.errors import InputError
 from rec_sys.graph.prepare import PreparedReviews, prepare_reviews
 from rec_sys.graph.product_graph import ProductGraph
 from rec_sys.graph.product_reviews import ProductReviews
 from rec_sys.modules.as_trained import is_training_data, load_data, load_encoder, split_as_trained
 from rec_sys.modules.checkpoint_files import find_checkpoint
+from rec_sys.vector_database.index_settings import IndexSettings
 from rec_sys.vector_database.product_statistics import with_statistics
+from rec_sys.vector_database.recall import MEASURED_QUERIES, RECALL_AT, build_measured
 from rec_sys.vector_database.vectorbase import Vectorbase
-from rec_sys.vector_database.vectorbase_folder import Origin, write_vectorbase
+from rec_sys.vector_database.vectorbase_folder import (
+    Origin,
+    check_replaceable,
+    write_vectorbase,
+)
 
 if TYPE_CHECKING:
     from rec_sys.modules.checkpoint import TrainedModel
+
+# The people by whose queries an index is measured are drawn with this seed.
+_SEED = 0
 
 
 def create_vectorbase(config: DictConfig) -> Vectorbase:
@@ -40,13 +49,13 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     Raises:
         InputError: Something in the settings, the checkpoint or the data cannot be used.
     """
-    chunk_size = config.vector_db.chunk_size
-    if not is_whole(chunk_size, least=1):
-        raise InputError(f"vector_db.chunk_size={chunk_size}: must be a whole number from 1 up")
+    settings = IndexSettings.of(config.vector_db)
+    folder = Path(config.paths.vectorbase_dir)
+    check_replaceable(folder)
     path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
 
     from rec_sys.modules.checkpoint import load_trained
-    from rec_sys.modules.full_catalogue import embed_products
+    from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
 
     trained = load_trained(path)
     encoder = load_encoder(trained, config)
@@ -59,25 +68,33 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     info_vectors = vectors[graph.product_info_text]
     reviews = ProductReviews.of(graph, vectors, edges).summary()
     embedded = embed_products(
-        trained.model, name_vectors, info_vectors, reviews, chunk_size, show_progress=True
+        trained.model, name_vectors, info_vectors, reviews, settings.chunk_size, show_progress=True
     )
     product_graph = build_product_graph(trained, prepared, edges, config)
+    catalogue = FullCatalogue(trained.model, vectors, reviews, product_graph, embedded)
+    measured = build_measured(
+        embedded.keys, settings, lambda: catalogue.queries(graph, _some_users(graph.num_users))
+    )
+    origin = Origin(
+        model_fingerprint=trained.fingerprint,
+        checkpoint=trained.path.name,
+        encoder_model_fingerprint=encoder.model_fingerprint,
+        data_fingerprint=data.fingerprint,
+    )
     vectorbase = write_vectorbase(
-        config.paths.vectorbase_dir,
-        Origin(
-            model_fingerprint=trained.fingerprint,
-            checkpoint=trained.path.name,
-            encoder_model_fingerprint=encoder.model_fingerprint,
-            data_fingerprint=data.fingerprint,
-        ),
-        with_statistics(data.products, graph, edges),
-        name_vectors,
-        info_vectors,
-        reviews,
-        embedded,
-        product_graph,
-        config.vector_db.factory,
-        chunk_size,
+        Vectorbase(
+            folder=folder,
+            manifest=asdict(origin) | measured.facts,
+            products=with_statistics(data.products, graph, edges),
+            name_vectors=name_vectors,
+            info_vectors=info_vectors,
+            reviews=reviews,
+            embeddings=embedded.embeddings,
+            keys=embedded.keys,
+            index=measured.index,
+            product_graph=product_graph,
+            queries=measured.queries,
+        )
     )
     _show_summary(vectorbase, len(edges))
     return vectorbase
@@ -126,6 +143,11 @@ def build_product_graph(
     return product_graph
 
 
+def _some_users(num_users: int) -> np.ndarray:
+    rng = np.random.default_rng(_SEED)
+    return np.sort(rng.permutation(num_users)[:MEASURED_QUERIES])
+
+
 def _show_summary(vectorbase: Vectorbase, num_edges: int) -> None:
     manifest = vectorbase.manifest
     rows = [
@@ -137,12 +159,21 @@ def _show_summary(vectorbase: Vectorbase, num_edges: int) -> None:
         ["reviews that describe them", num_edges],
         ["edges between them", len(vectorbase.product_graph.weights)],
         ["index", manifest["factory"]],
+        *([f"its {name}", value] for name, value in manifest["search"].items()),
+        [f"its recall@{RECALL_AT}", _as_share(vectorbase)],
         ["embedding", f"{manifest['embedding_dim']} dimensions"],
         ["checkpoint", manifest["checkpoint"]],
     ]
     show_table("vectorbase", ["", "value"], rows)
     note(f"written: {vectorbase.folder}")
     note("next:    uv run -m rec_sys.inference.infer")
+
+
+def _as_share(vectorbase: Vectorbase) -> str:
+    if vectorbase.index.is_exact:
+        return "1, exact"
+    recall, people = vectorbase.manifest["recall_at_10"], len(vectorbase.queries)
+    return f"{recall:.4f}, by the queries of {people} people"
 
 
 @command("vectorbase_config")

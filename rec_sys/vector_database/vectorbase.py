@@ -20,7 +20,9 @@ _SHOWN = 12
 
 @dataclass(frozen=True)
 class Vectorbase:
-    """All products: P of them, text vectors of length D, embeddings of length d.
+    """All products: P rows of them, text vectors of length D, embeddings of length d.
+
+    The rows of removed products stay, so that the others keep theirs; nothing finds them any more.
 
     Attributes:
         folder: Where it was read from.
@@ -31,8 +33,10 @@ class Vectorbase:
         reviews: Of all products, from the reviews that may be known.
         embeddings: float32 [P, d], unit length; their cosines with people are ratings.
         keys: float32 [P, d + 1]; their inner products with people's queries rank.
-        index: Over the keys.
+        index: Over the keys; knows which rows are removed.
         product_graph: Between the P products, from the reviews that may be known.
+        queries: float32 [n, d + 1], of a few people, to measure by them what the index misses;
+            none if it misses nothing.
     """
 
     folder: Path
@@ -45,6 +49,12 @@ class Vectorbase:
     keys: np.ndarray
     index: ProductIndex
     product_graph: ProductGraph
+    queries: np.ndarray
+
+    @property
+    def num_products(self) -> int:
+        """Number of products that are not removed."""
+        return self.index.num_products
 
     @cached_property
     def product_ids(self) -> np.ndarray:
@@ -63,8 +73,9 @@ class Vectorbase:
 
     @cached_property
     def by_popularity(self) -> np.ndarray:
-        """int64 [P], all rows, the most reviewed product first."""
-        return np.argsort(self.products["popularity_rank"].to_numpy(dtype=np.int64))
+        """int64 [num_products], all rows that are not removed, the most reviewed product first."""
+        rows = np.argsort(self.products["popularity_rank"].to_numpy(dtype=np.int64), kind="stable")
+        return rows[~self.index.removed[rows]]
 
     def rows_of(self, product_ids: np.ndarray) -> np.ndarray:
         """Finds products by id.
@@ -122,12 +133,15 @@ class Vectorbase:
 
     @cached_property
     def _row_of_id(self) -> dict[str, int]:
-        return {product_id: row for row, product_id in enumerate(self.product_ids)}
+        # The id of a removed product may have been given again.
+        there = np.flatnonzero(~self.index.removed)
+        return dict(zip(self.product_ids[there], there.tolist(), strict=True))
 
     @cached_property
     def _row_of_name(self) -> dict[str, int]:
-        names = pd.Series(self.names, dtype=object)
-        rows = np.flatnonzero(~names.duplicated(keep=False) & (names != ""))
+        there = np.flatnonzero(~self.index.removed)
+        names = pd.Series(self.names[there], dtype=object)
+        rows = there[~names.duplicated(keep=False) & (names != "")]
         return dict(zip(self.names[rows], rows.tolist(), strict=True))
 
 

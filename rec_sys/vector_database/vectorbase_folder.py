@@ -2,24 +2,25 @@
 
 ``manifest.json``
     What belongs together: fingerprints of model, text encoder and data, sizes, and the SHA-256
-    of each other file; and the settings of the product graph.
-``index.faiss``
-    The product index (`ProductIndex`).
+    of each other file; how the index searches and what share of the best products it finds; and
+    the settings of the product graph.
+``index.faiss`` and ``index_rows.safetensors``
+    The product index (`ProductIndex`), and which of its rows are removed.
 ``products.parquet``
     The product table (`VECTORBASE_SCHEMA`); row i is row i of the index.
 ``product_vectors.safetensors``
     ``name`` and ``info`` float16 [P, D]; of the training users' reviews ``review_texts`` float32
-    [P, D] and ``review_ratings`` float32 [P, 3] (`ReviewSummary`); ``embeddings`` float32 [P, d]
-    and ``keys`` float32 [P, d + 1] (`Vectorbase`).
+    [P, D] and ``review_ratings`` float32 [P, 3] (`ReviewSummary`); ``embeddings`` float32 [P, d],
+    ``keys`` float32 [P, d + 1] and ``queries`` float32 [n, d + 1] (`Vectorbase`).
 ``product_graph.safetensors``
     ``pointers`` int64 [P + 1], ``neighbours`` int32 [n] and ``weights`` float32 [n]
     (`ProductGraph`).
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,21 +32,25 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, replacing, sha256_of, write_json
 from rec_sys.graph.product_graph import ProductGraph
 from rec_sys.graph.product_reviews import ReviewSummary
-from rec_sys.vector_database.product_index import DEFAULT_CHUNK_SIZE, ProductIndex
+from rec_sys.vector_database.index_settings import FLAT
+from rec_sys.vector_database.product_index import INDEX_FILE, ROWS_FILE, ProductIndex
 from rec_sys.vector_database.product_statistics import VECTORBASE_SCHEMA
 from rec_sys.vector_database.vectorbase import BUILD_COMMAND, Vectorbase
 
-if TYPE_CHECKING:  # PyTorch is not needed to read one
-    from rec_sys.modules.full_catalogue import ProductEmbeddings
+FORMAT = 3
+#: Of the manifest: share of the best products that the index finds, and the least that will do.
+RECALL_KEYS = ("recall_at_10", "min_recall")
+#: Of the manifest: when products were last added or removed; missing if that was never.
+UPDATED = "updated"
 
-FORMAT = 2
+# The format before: no removed rows, no queries, keys in the index as they are. It is still read.
+_OLDER_FORMAT = 2
 
 _MANIFEST = "manifest.json"
-_INDEX = "index.faiss"
 _PRODUCTS = "products.parquet"
 _VECTORS = "product_vectors.safetensors"
 _GRAPH = "product_graph.safetensors"
-_FILES = (_INDEX, _PRODUCTS, _VECTORS, _GRAPH)
+_FILES = (INDEX_FILE, ROWS_FILE, _PRODUCTS, _VECTORS, _GRAPH)
 _GRAPH_KEY = "product_graph"
 _GRAPH_ARRAYS = {"pointers": np.int64, "neighbours": np.int32, "weights": np.float32}
 _GRAPH_SETTINGS = ("history_decay", "disliked_weight", "liked_above")
@@ -68,37 +73,11 @@ class Origin:
     data_fingerprint: str
 
 
-def write_vectorbase(
-    folder: str | Path,
-    origin: Origin,
-    products: pd.DataFrame,
-    name_vectors: np.ndarray,
-    info_vectors: np.ndarray,
-    reviews: ReviewSummary,
-    embedded: "ProductEmbeddings",
-    product_graph: ProductGraph,
-    factory: str = "Flat",
-    chunk_size: int = DEFAULT_CHUNK_SIZE,
-) -> Vectorbase:
-    """Builds the index and writes the folder; a folder that is there is replaced as a whole.
-
-    Args:
-        folder: The folder.
-        origin: Where the arrays come from.
-        products: See `Vectorbase`, as are the arrays.
-        name_vectors: [P, D].
-        info_vectors: [P, D].
-        reviews: Of P products.
-        embedded: Of P products.
-        product_graph: Between P products.
-        factory: See `ProductIndex.build`.
-        chunk_size: See `ProductIndex.build`.
-
-    Returns:
-        What `read_vectorbase` reads from the folder.
+def check_replaceable(folder: str | Path) -> None:
+    """Makes sure that a folder may be written: it is empty, not there, or a vectorbase.
 
     Raises:
-        InputError: The factory string does not fit, or the folder holds something else.
+        InputError: It holds something else.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / _MANIFEST).is_file() and any(folder.iterdir()):
@@ -106,41 +85,50 @@ def write_vectorbase(
             f"paths.vectorbase_dir={folder}: holds something else, which would be replaced; name"
             " another folder"
         )
-    index = ProductIndex.build(embedded.keys, factory, chunk_size)
-    table = pa.Table.from_pandas(products, schema=VECTORBASE_SCHEMA, preserve_index=False)
-    with replacing(folder) as draft:
+
+
+def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
+    """Writes a vectorbase to its folder; a folder that is there is replaced as a whole.
+
+    Args:
+        vectorbase: Of its manifest the origin (`Origin`) and what was measured (`RECALL_KEYS`)
+            are kept; everything else is told by its other parts.
+
+    Returns:
+        What `read_vectorbase` reads from the folder.
+
+    Raises:
+        InputError: The folder holds something else.
+    """
+    check_replaceable(vectorbase.folder)
+    graph = vectorbase.product_graph
+    table = pa.Table.from_pandas(
+        vectorbase.products, schema=VECTORBASE_SCHEMA, preserve_index=False
+    )
+    with replacing(vectorbase.folder) as draft:
         draft.mkdir()
-        index.write(draft / _INDEX)
+        vectorbase.index.write(draft)
         pq.write_table(table, draft / _PRODUCTS)
         tensors = {
-            "name": (name_vectors, np.float16),
-            "info": (info_vectors, np.float16),
-            "review_texts": (reviews.texts, np.float32),
-            "review_ratings": (reviews.ratings, np.float32),
-            "embeddings": (embedded.embeddings, np.float32),
-            "keys": (embedded.keys, np.float32),
+            "name": (vectorbase.name_vectors, np.float16),
+            "info": (vectorbase.info_vectors, np.float16),
+            "review_texts": (vectorbase.reviews.texts, np.float32),
+            "review_ratings": (vectorbase.reviews.ratings, np.float32),
+            "embeddings": (vectorbase.embeddings, np.float32),
+            "keys": (vectorbase.keys, np.float32),
+            "queries": (vectorbase.queries, np.float32),
         }
         _save_arrays(draft / _VECTORS, tensors)
         _save_arrays(
             draft / _GRAPH,
-            {name: (getattr(product_graph, name), kind) for name, kind in _GRAPH_ARRAYS.items()},
+            {name: (getattr(graph, name), kind) for name, kind in _GRAPH_ARRAYS.items()},
         )
-        for name in (_VECTORS, _GRAPH):
+        for name in (ROWS_FILE, _VECTORS, _GRAPH):
             # safetensors writes for the owner only; a server may run as somebody else.
-            (draft / name).chmod((draft / _INDEX).stat().st_mode)
-        manifest = {
-            "format": FORMAT,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            **asdict(origin),
-            "num_products": len(products),
-            "vector_dim": name_vectors.shape[1],
-            "embedding_dim": embedded.embeddings.shape[1],
-            "factory": str(factory),
-            _GRAPH_KEY: {name: getattr(product_graph, name) for name in _GRAPH_SETTINGS},
-            "sha256": {name: sha256_of(draft / name) for name in _FILES},
-        }
-        write_json(draft / _MANIFEST, manifest)
-    return read_vectorbase(folder)
+            (draft / name).chmod((draft / INDEX_FILE).stat().st_mode)
+        sha256 = {name: sha256_of(draft / name) for name in _FILES}
+        write_json(draft / _MANIFEST, _manifest_of(vectorbase) | {"sha256": sha256})
+    return read_vectorbase(vectorbase.folder)
 
 
 def read_vectorbase(
@@ -164,9 +152,12 @@ def read_vectorbase(
         raise InputError(f"{folder}: holds no product index; build it with `{BUILD_COMMAND}`")
     manifest = read_json(folder / _MANIFEST)
     _check_manifest(folder / _MANIFEST, manifest)
+    is_older = manifest["format"] == _OLDER_FORMAT
     for name in _FILES:
-        _check_file(folder / name, manifest["sha256"].get(name))
+        if not (is_older and name == ROWS_FILE):
+            _check_file(folder / name, manifest["sha256"].get(name))
     vectors = load_file(folder / _VECTORS)
+    keys = vectors["keys"]
     vectorbase = Vectorbase(
         folder=folder,
         manifest=manifest,
@@ -175,15 +166,33 @@ def read_vectorbase(
         info_vectors=vectors["info"],
         reviews=ReviewSummary(vectors["review_texts"], vectors["review_ratings"]),
         embeddings=vectors["embeddings"],
-        keys=vectors["keys"],
-        index=ProductIndex.read(folder / _INDEX),
+        keys=keys,
+        index=ProductIndex.read(folder, manifest.get("factory", FLAT), manifest.get("search")),
         product_graph=ProductGraph(**load_file(folder / _GRAPH), **manifest[_GRAPH_KEY]),
+        queries=vectors.get("queries", keys[:0]),
     )
     if expected_model_fingerprint is not None:
         vectorbase.require_model(expected_model_fingerprint)
     if expected_encoder is not None:
         vectorbase.require_encoder(expected_encoder)
     return vectorbase
+
+
+def _manifest_of(vectorbase: Vectorbase) -> dict[str, Any]:
+    index, known = vectorbase.index, vectorbase.manifest
+    kept = (*(each.name for each in fields(Origin)), *RECALL_KEYS, UPDATED)
+    return {
+        "format": FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **{name: known[name] for name in kept if name in known},
+        "num_products": index.num_products,
+        "num_removed": len(index) - index.num_products,
+        "vector_dim": vectorbase.name_vectors.shape[1],
+        "embedding_dim": vectorbase.embeddings.shape[1],
+        "factory": index.factory,
+        "search": index.search_parameters,
+        _GRAPH_KEY: {name: getattr(vectorbase.product_graph, name) for name in _GRAPH_SETTINGS},
+    }
 
 
 def _save_arrays(path: Path, arrays: dict[str, tuple[np.ndarray, type]]) -> None:
@@ -196,7 +205,7 @@ def _check_manifest(path: Path, manifest: Any) -> None:
     needed = {"sha256", "created", _GRAPH_KEY, *(each.name for each in fields(Origin))}
     if (
         not isinstance(manifest, dict)
-        or manifest.get("format") != FORMAT
+        or manifest.get("format") not in (FORMAT, _OLDER_FORMAT)
         or not needed <= set(manifest)
         or not isinstance(manifest[_GRAPH_KEY], dict)
         or set(manifest[_GRAPH_KEY]) != set(_GRAPH_SETTINGS)

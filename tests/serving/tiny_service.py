@@ -14,8 +14,8 @@ from rec_sys.inference.onnx_backend import OnnxBackend
 from rec_sys.serving import service as service_module
 from rec_sys.serving.api import create_app
 from rec_sys.serving.app import build_parts, start_service
+from rec_sys.serving.backends import Backends
 from rec_sys.serving.bundle import GRAPH_MODEL, PEOPLE, TEXT_ENCODER, VECTORBASE, seal
-from rec_sys.serving.served_bundle import Backends
 
 PEOPLE_OF_THE_SHOP = [{"nickname": "Ann", "reviews": [{"asin": "p1", "TextReview": "good tone"}]}]
 

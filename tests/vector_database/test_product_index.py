@@ -58,8 +58,8 @@ def test_equals_come_in_the_order_of_their_rows():
 def test_without_exclusions_and_round_trip(tmp_path):
     products = unit(np.random.default_rng(0), 9, 4)
     index = ProductIndex.build(products, "HNSW8")
-    index.write(tmp_path / "index.faiss")
-    same = ProductIndex.read(tmp_path / "index.faiss")
+    index.write(tmp_path)
+    same = ProductIndex.read(tmp_path, "HNSW8")
     assert (len(same), same.key_dim) == (9, 4)
     assert same.search(products, 1)[0][:, 0].tolist() == list(range(9))
 
@@ -79,4 +79,81 @@ def test_a_chunk_size_that_makes_no_sense():
 def test_a_file_that_is_no_index(tmp_path):
     (tmp_path / "index.faiss").write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match="not a readable FAISS index"):
-        ProductIndex.read(tmp_path / "index.faiss")
+        ProductIndex.read(tmp_path)
+
+
+@settings(deadline=None)
+@given(
+    seed=st.integers(0, 999),
+    num_products=st.integers(1, 25),
+    num_more=st.integers(0, 10),
+    k=st.integers(1, 12),
+)
+def test_added_and_removed_products_equal_brute_force(seed, num_products, num_more, k):
+    """Small whole numbers: many equals, and sums without rounding."""
+    rng = np.random.default_rng(seed)
+    keys = rng.integers(-2, 3, (num_products + num_more, 3)).astype(np.float32)
+    queries = rng.integers(-2, 3, (4, 3)).astype(np.float32)
+    index = ProductIndex.build(keys[:num_products], "Flat", chunk_size=4)
+    removed = np.flatnonzero(rng.random(num_products) < 0.4)
+    index.remove(removed)
+    index.add(keys[num_products:], chunk_size=3)
+    at_once = ProductIndex.build(keys, "Flat")
+    exclude = [np.flatnonzero(rng.random(len(keys)) < 0.3) for _ in queries]
+    rows, scores = index.search(queries, k, exclude)
+    wanted, expected = at_once.search(queries, k, [np.union1d(removed, each) for each in exclude])
+    assert index.num_products == len(keys) - len(removed) and len(index) == len(keys)
+    np.testing.assert_array_equal(scores, expected)
+    for row, (found, query) in enumerate(zip(rows, queries, strict=True)):
+        found = found[found != NO_PRODUCT]
+        assert not np.isin(found, np.append(removed, exclude[row])).any()
+        assert (keys[found] @ query).tolist() == expected[row][: len(found)].tolist()
+    if not len(removed):
+        np.testing.assert_array_equal(rows, wanted)
+
+
+@pytest.mark.parametrize("factory", ["Flat", "HNSW8", "IVF4,Flat", "IVF4,PQ4x4,RFlat", "PCA4,SQ8"])
+def test_removed_rows_stay_removed_and_others_keep_theirs(factory, tmp_path):
+    keys = vectors(np.random.default_rng(1), 200, 6)
+    search = {"nprobe": 4, "efSearch": 200}
+    index = ProductIndex.build(keys[:150], factory, search=search)
+    index.add(keys[150:])
+    index.remove(np.array([3, 160, 3]))
+    index.write(tmp_path)
+    same = ProductIndex.read(tmp_path, factory, index.search_parameters)
+    for each in (index, same):
+        assert (len(each), each.num_products, each.key_dim) == (200, 198, 6)
+        rows, scores = each.search(keys, 20)
+        assert not np.isin(rows, [3, 160]).any()
+        if factory in ("Flat", "HNSW8", "IVF4,Flat"):
+            wanted = keys @ keys.T
+            wanted[:, [3, 160]] = -np.inf
+            np.testing.assert_allclose(scores, -np.sort(-wanted, axis=1)[:, :20], atol=1e-4)
+
+
+def test_an_index_that_cannot_leave_out_rows_says_so():
+    index = ProductIndex.build(vectors(np.random.default_rng(0), 50, 4), "PQ4x2")
+    with pytest.raises(InputError, match="cannot leave out single products"):
+        index.remove(np.array([1]))
+    assert index.num_products == 50
+    with pytest.raises(IndexError):
+        index.remove(np.array([-1]))
+
+
+def test_parts_of_a_quantizer_fit_any_key_length():
+    index = ProductIndex.build(vectors(np.random.default_rng(0), 300, 65), "IVF2,PQ16x4")
+    assert index.key_dim == 65
+    assert (index.search(vectors(np.random.default_rng(1), 2, 65), 3)[0] >= 0).all()
+
+
+def test_parameters_of_searching():
+    keys = vectors(np.random.default_rng(0), 300, 4)
+    both = {"nprobe": 5, "efSearch": 7}
+    applied = [
+        ProductIndex.build(keys, factory, search=both).search_parameters
+        for factory in ("Flat", "HNSW8", "IVF8,Flat")
+    ]
+    assert applied == [{}, {"efSearch": 7}, {"nprobe": 5}]
+    for search in ({"nprobes": 3}, {"nprobe": 0}, {"nprobe": "many"}, {"nprobe": True}):
+        with pytest.raises(InputError, match="vector_db.search.nprobe"):
+            ProductIndex.build(keys, "IVF8,Flat", search=search)
