@@ -47,7 +47,7 @@ def encoder():
     """all-MiniLM-L6-v2 from the installed package, in single precision."""
     from rec_sys.text.encoder import TextEncoder
 
-    return TextEncoder("embedded", "fp32", 256, 32, "cpu", "never written to")
+    return TextEncoder("embedded", "fp32", 256, "cpu", "never written to")
 
 
 @pytest.fixture(scope="session")

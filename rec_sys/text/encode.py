@@ -44,14 +44,15 @@ def encode_texts(
 ) -> EncodedTexts:
     """Makes sure that every text has a vector in the store.
 
-    Each batch is stored as soon as it is encoded: an interruption loses one batch at most. If
-    nothing is new, the encoder's weights are not even loaded.
+    Each batch is stored as soon as it is encoded: an interruption loses only the few that are
+    under way. If nothing is new, the encoder's weights are not even loaded.
 
     Args:
         texts: n texts, repetitions and empty texts welcome.
         encoder: Encodes what the store does not hold.
         store: Opened for this encoder (`open_store`).
-        show_progress: Shows a progress bar with texts/s and the time left.
+        show_progress: Shows a progress bar with texts/s, the time left and the share of the
+            distinct texts that the store held already.
 
     Returns:
         The rows, in the order of `texts`.
@@ -61,17 +62,18 @@ def encode_texts(
     if not len(missing):
         return EncodedTexts(rows, 0)
 
-    # Longest first: little padding inside a batch, and the time left is never underestimated.
-    new_texts = sorted({texts[i] for i in missing}, key=lambda text: (-len(text), text))
+    new_texts = list(dict.fromkeys(texts[i] for i in missing))
+    distinct = len({*texts} - {""})
     with tqdm(
         total=len(new_texts),
-        desc=f"encoding texts ({len(store) - 1} stored)",
+        desc=f"encoding texts ({1 - len(new_texts) / distinct:.0%} found in the store)",
         unit="text",
+        # Batches hold few long or many short texts: only their mean tells the time left.
+        smoothing=0,
         disable=not show_progress,
     ) as progress:
-        for start in range(0, len(new_texts), encoder.batch_size):
-            batch = new_texts[start : start + encoder.batch_size]
-            store.append(batch, encoder.encode(batch))
+        for batch, vectors in encoder.encode_in_batches(new_texts):
+            store.append([new_texts[row] for row in batch], vectors)
             progress.update(len(batch))
     rows[missing] = store.rows_of([texts[i] for i in missing])
     return EncodedTexts(rows, len(new_texts))

@@ -69,7 +69,7 @@ def export_encoder(encoder: TextEncoder, folder: str | Path) -> float:
         raise InputError(
             f"{tokenizer}: no such file; an encoder without it cannot be exported, choose another"
         )
-    model = encoder.load("fp32").to("cpu").eval()
+    model = encoder.load("fp32").to("cpu")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".text_encoder.", dir=folder) as name:
         drafts = Path(name)
@@ -174,9 +174,7 @@ def _read_encoder(overrides: Sequence[str]) -> TextEncoder:
     except HydraException as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{' '.join(overrides)}: cannot be set ({reason})") from None
-    return TextEncoder(
-        settings.model, "fp32", settings.max_length, settings.batch_size, "cpu", cache_dir="cache"
-    )
+    return TextEncoder(settings.model, "fp32", settings.max_length, "cpu", cache_dir="cache")
 
 
 @ending_politely

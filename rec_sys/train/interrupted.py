@@ -18,7 +18,7 @@ from rec_sys.train.record import AXES, plain_config
 _FREE_KEYS = {
     *("train.resume", "train.run_name", "data.folder", "data.cache_dir", "encoder.cache_dir"),
     *("data.retries", "data.backoff_seconds", "data.timeout_seconds"),
-    *("encoder.batch_size", "encoder.device"),
+    *("encoder.batch_tokens", "encoder.batch_size", "encoder.device"),
 }
 #: Keys of the trainer that decide the result.
 _TRAINER_KEYS = ("precision", "gradient_clip_val")

@@ -38,7 +38,7 @@ def end(process, signal_number) -> str:
 
 def test_interrupted_encoding_goes_on(tmp_path):
     shell = Shell(tmp_path)
-    options = (*SMALL, "encoder.precision=fp32", "encoder.batch_size=8")
+    options = (*SMALL, "encoder.precision=fp32", "encoder.batch_tokens=256")
     for signal_number in (signal.SIGINT, signal.SIGKILL):
         kept = stored(tmp_path)
         process = shell.start("train.train", *options)

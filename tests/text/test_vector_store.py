@@ -11,8 +11,6 @@ DIMENSION = 4
 class CountingEncoder:
     """Encodes a text as its length; counts texts; breaks on request."""
 
-    batch_size = 2
-
     def __init__(self, break_after=None):
         self.encoded = []
         self.break_after = break_after
@@ -22,6 +20,11 @@ class CountingEncoder:
             raise KeyboardInterrupt
         self.encoded += texts
         return np.array([[len(text)] * DIMENSION for text in texts], dtype=np.float32)
+
+    def encode_in_batches(self, texts):
+        for first in range(0, len(texts), 2):
+            rows = np.arange(first, min(first + 2, len(texts)))[::-1]
+            yield rows, self.encode([texts[row] for row in rows])
 
 
 def open_store(folder):
@@ -49,7 +52,15 @@ def test_an_interruption_loses_one_batch_at_most(tmp_path):
         encode_texts(texts, CountingEncoder(break_after=2), open_store(tmp_path), False)
     rest = CountingEncoder()
     encode_texts(texts, rest, open_store(tmp_path), False)
-    assert sorted(rest.encoded) == ["a", "bb", "ccc"]
+    assert sorted(rest.encoded) == ["ccc", "dddd", "eeeee"]
+
+
+def test_the_bar_tells_the_share_that_the_store_held(tmp_path, capsys):
+    store = open_store(tmp_path)
+    encode_texts(["a", "bb", "ccc"], CountingEncoder(), store, show_progress=False)
+    encode_texts(["a", "bb", "", "ccc", "a", "dddd"], CountingEncoder(), store)
+    printed = capsys.readouterr().err
+    assert "75% found in the store" in printed and "1/1" in printed and "text" in printed
 
 
 @pytest.mark.parametrize("torn", ["vectors.f16", "keys.bin"])

@@ -91,7 +91,6 @@ class FakeEncoder:
     def __init__(self, salt: str = "", **_: object) -> None:
         self.salt = salt
         self.dimension = VECTOR_DIM
-        self.batch_size = 4
         self.model_fingerprint = hashlib.sha256(f"fake:{salt}".encode()).hexdigest()
         self.fingerprint = hashlib.sha256(self.model_fingerprint.encode()).hexdigest()
         self.encoded = []
@@ -102,6 +101,11 @@ class FakeEncoder:
         array = np.array([np.random.default_rng(seed).normal(size=VECTOR_DIM) for seed in seeds])
         array = array.reshape(-1, VECTOR_DIM).astype(np.float32)
         return array / np.linalg.norm(array, axis=1, keepdims=True)
+
+    def encode_in_batches(self, texts):
+        for first in range(0, len(texts), 4):
+            batch = texts[first : first + 4]
+            yield np.arange(first, first + len(batch)), self.encode(batch)
 
 
 class Shop:

@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+import torch
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.text import batch_encoding
+from rec_sys.text.encode import encode_texts
+from rec_sys.text.encoder import TextEncoder
+from rec_sys.text.vector_store import VectorStore
+
+TEXTS = [
+    "Holds its tuning.",
+    "",
+    "The neck feels comfortable, and after an hour of playing my fingers are still fine.",
+    "hum " * 400,
+    "Bad.",
+    "Holds its tuning.",
+    "Ça sonne très bien — 音色很好 🎸",
+    "I bought this for my daughter's first lessons; she loves the colour. " * 3,
+]
+MAX_TURN = 1e-3
+
+
+def text_encoder(precision="fp32", **settings):
+    return TextEncoder("embedded", precision, 256, "cpu", "never written to", **settings)
+
+
+@pytest.fixture(scope="module", params=["fp32", "bf16"])
+def either(request):
+    return text_encoder(request.param)
+
+
+def cosines(one, other):
+    return (one * other).sum(axis=1)
+
+
+def test_vectors_are_those_of_sentence_transformers(encoder):
+    found = encoder.encode(TEXTS)
+    assert found.dtype == np.float32
+    expected = encoder.load("fp32").encode(TEXTS, batch_size=len(TEXTS))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_vector_does_not_depend_on_its_company(either, monkeypatch):
+    together = either.encode(TEXTS)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    alone = np.concatenate([either.encode([text]) for text in TEXTS])
+    assert cosines(together, alone).min() > 1 - MAX_TURN
+    backwards = either.encode(TEXTS[::-1])[::-1]
+    assert cosines(together, backwards).min() > 1 - MAX_TURN
+    monkeypatch.setattr(batch_encoding, "WINDOW_TEXTS", 3)
+    assert cosines(together, either.encode(TEXTS)).min() > 1 - MAX_TURN
+
+
+@pytest.mark.parametrize("budget", [1, 40, 100_000])
+def test_the_budget_decides_nothing_but_the_batches(encoder, budget):
+    other = text_encoder(batch_tokens=budget)
+    batches = list(other.encode_in_batches(TEXTS))
+    assert sorted(np.concatenate([rows for rows, _ in batches]).tolist()) == [*range(len(TEXTS))]
+    assert all(vectors.shape == (len(rows), 384) for rows, vectors in batches)
+    if budget == 1:
+        assert len(batches) == len(TEXTS)
+    assert cosines(other.encode(TEXTS), encoder.encode(TEXTS)).min() > 1 - MAX_TURN
+    assert (other.fingerprint, other.model_fingerprint) == (
+        encoder.fingerprint,
+        encoder.model_fingerprint,
+    )
+
+
+def test_what_is_beyond_the_maximum_length_is_cut_off():
+    short = TextEncoder("embedded", "fp32", 8, "cpu", "never written to")
+    words = "one two three four five six"
+    cut, same = short.encode([f"{words} seven eight nine", words])
+    np.testing.assert_allclose(cut, same, atol=1e-5)
+
+
+def test_the_prompt_of_another_model(encoder):
+    model = encoder.load("fp32")
+    model.prompts, model.default_prompt_name = {"review": "Review: "}, "review"
+    expected = model.encode(TEXTS)
+    np.testing.assert_allclose(encoder.encode_with(model, TEXTS), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_is_that_of_the_tokenizer(encoder, side):
+    tokenizer = encoder.load("fp32").tokenizer
+    tokenizer.padding_side = side
+    tokens = dict(tokenizer(TEXTS[:3]))
+    for name, expected in tokenizer.pad(tokens, return_tensors="pt").items():
+        assert torch.equal(batch_encoding._pad(tokens[name], name, tokenizer), expected)
+
+
+def test_without_texts_no_weights_are_loaded():
+    fresh = text_encoder()
+    assert fresh.encode([]).shape == (0, 384)
+    assert "_model" not in vars(fresh)
+    assert list(text_encoder().encode_in_batches([])) == []
+
+
+def test_the_number_of_threads_is_given_back(encoder):
+    threads = torch.get_num_threads()
+    encoder.encode(TEXTS)
+    batches = encoder.encode_in_batches(TEXTS)
+    next(batches)
+    batches.close()
+    assert torch.get_num_threads() == threads
+
+
+def test_a_broken_pass_is_told(encoder, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(batch_encoding, "_encode", broken)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        encoder.encode(TEXTS)
+
+
+def test_each_batch_is_stored_when_it_is_done(encoder, tmp_path, monkeypatch):
+    fresh = text_encoder(batch_tokens=1)
+    store = VectorStore(tmp_path, fresh.fingerprint, fresh.dimension)
+    monkeypatch.setattr(store, "append", interrupted_after(store.append, 3))
+    with pytest.raises(KeyboardInterrupt):
+        encode_texts(TEXTS, fresh, store, show_progress=False)
+    store = VectorStore(tmp_path, fresh.fingerprint, fresh.dimension)
+    assert len(store) == 1 + 3
+    rest = encode_texts(TEXTS, fresh, store, show_progress=False)
+    assert rest.newly_encoded == len({*TEXTS} - {""}) - 3
+    stored = store.vectors[rest.rows].astype(np.float32)
+    expected = encoder.encode(TEXTS)
+    expected[TEXTS.index("")] = 0
+    np.testing.assert_allclose(stored, expected, atol=1e-3)
+
+
+def interrupted_after(append, batches):
+    done = 0
+
+    def counting(*arguments):
+        nonlocal done
+        if done == batches:
+            raise KeyboardInterrupt
+        done += 1
+        append(*arguments)
+
+    return counting
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "many"])
+def test_a_wrong_budget_is_refused(wrong):
+    with pytest.raises(InputError, match="encoder.batch_tokens"):
+        text_encoder(batch_tokens=wrong)
+
+
+def test_settings_of_older_checkpoints_are_understood():
+    assert text_encoder(batch_size=64).batch_tokens == text_encoder().batch_tokens
