@@ -1,11 +1,26 @@
 """Both models of a Triton server, as the web service asks for them."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from triton_utils.connection import TritonConnection
 from triton_utils.graph_backend import TritonGraphBackend
 from triton_utils.text_backend import TritonTextBackend
+
+
+class TritonModels(NamedTuple):
+    """What a server runs for us.
+
+    Attributes:
+        graph: The graph model.
+        text: The text encoder.
+        is_ready: Whether the server answers and has its models loaded.
+    """
+
+    graph: TritonGraphBackend
+    text: TritonTextBackend
+    is_ready: Callable[[], bool]
 
 
 def connect(
@@ -15,7 +30,7 @@ def connect(
     graph_model: str = "graph_model",
     text_encoder: str = "text_encoder",
     **settings: Any,
-) -> tuple[TritonGraphBackend, TritonTextBackend]:
+) -> TritonModels:
     """Connects to a server.
 
     Args:
@@ -31,7 +46,8 @@ def connect(
         BackendUnavailable: The server does not answer.
     """
     connection = TritonConnection(url, **settings)
-    return (
+    return TritonModels(
         TritonGraphBackend(connection, graph_model, model_fingerprint),
         TritonTextBackend(connection, encoder_folder, text_encoder),
+        connection.is_ready,
     )

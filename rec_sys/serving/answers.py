@@ -6,18 +6,17 @@ import numpy as np
 
 from rec_sys.inference.recommendation import Reason, Recommendation, UserRecommendations
 from rec_sys.inference.written_reviews import Writer, WrittenReview
-from rec_sys.serving.schemas import (
+from rec_sys.serving.answer_schemas import (
     FoundProduct,
     Item,
-    PersonIn,
     PersonOut,
     Place,
     PlacedProduct,
     ReasonOut,
     RecommendationsOut,
-    ReviewIn,
     SimilarProduct,
 )
+from rec_sys.serving.request_schemas import PersonIn, ReviewIn
 from rec_sys.serving.served_bundle import Answer, ServedBundle
 
 # As much of a fingerprint as tells two apart.
@@ -45,9 +44,14 @@ def _written(review: ReviewIn, otherwise: str) -> WrittenReview:
 
 def writer(person: PersonIn) -> Writer:
     """A person as the recommender takes them; goes by the newest nickname that a review tells."""
-    told = [review.nickname for review in person.reviews if review.nickname]
-    nickname = person.nickname or (told[-1] if told else None)
+    nickname = newest_nickname(person.reviews, person.nickname)
     return Writer(person.id or "", written(person.reviews), nickname)
+
+
+def newest_nickname(reviews: Sequence[ReviewIn], given: str | None) -> str | None:
+    """The name that was given for the person, otherwise the last that a review tells."""
+    told = [review.nickname for review in reviews if review.nickname]
+    return given or (told[-1] if told else None)
 
 
 def recommendations(
@@ -113,16 +117,18 @@ def reason_in_words(because: Sequence[Reason]) -> str:
     """
     if not because:
         return _POPULAR_REASON
-    first = because[0]
-    subject = _quoted(first.product_name) if first.product_name else _quoted(first.text)
-    verb = "What you wrote about" if first.product_name else "Your words"
-    sentence = f"{verb} {subject} speaks for it" if first.product_name else ""
-    sentence = sentence or f"{verb} {subject} speak for it"
-    if len(because) == 1 or because[1].weight == 0:
+    first, *others = (each for each in because if each.weight > 0)
+    sentence = f"Because of {_subject(first)}"
+    if not others:
         return f"{sentence}."
     share = f"{first.weight:.0%}".replace("%", " %")
-    others = [_quoted(each.product_name or each.text) for each in because[1:2]]
-    return f"{sentence} ({share}), then {others[0]}."
+    return f"{sentence} ({share}), then of {_subject(others[0])}."
+
+
+def _subject(reason: Reason) -> str:
+    if reason.product_name:
+        return f"what you wrote about {_quoted(reason.product_name)}"
+    return f"your words {_quoted(reason.text)}"
 
 
 def _person(

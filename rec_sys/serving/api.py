@@ -1,4 +1,4 @@
-"""The service over HTTP. What each part answers is in `rec_sys.serving.schemas`."""
+"""The service over HTTP. What each part answers is in `rec_sys.serving.answer_schemas`."""
 
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -9,30 +9,31 @@ from typing import Annotated
 import anyio.to_thread
 import numpy as np
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Response, Security
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import FileResponse
 from fastapi.security import APIKeyHeader
 from fastapi.staticfiles import StaticFiles
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import UNKNOWN
-from rec_sys.inference.written_reviews import Writer
 from rec_sys.serving import answers
-from rec_sys.serving.gate import Gate
-from rec_sys.serving.parts import Parts
-from rec_sys.serving.refusals import REFUSALS, add_refusals
-from rec_sys.serving.schemas import (
+from rec_sys.serving.answer_schemas import (
     MapOut,
     ModelOut,
-    Name,
     PeopleOut,
-    RecommendationsIn,
     RecommendationsOut,
     SearchOut,
     SimilarOut,
     StylesOut,
 )
+from rec_sys.serving.gate import Gate
+from rec_sys.serving.parts import Parts
+from rec_sys.serving.refusals import REFUSALS, add_refusals
+from rec_sys.serving.request_schemas import Name, PersonIn, RecommendationsIn
 from rec_sys.serving.user_routes import user_routes
 
+#: Names of this machine for itself.
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PAGE = Path(__file__).parent / "page"
 _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
 
@@ -54,15 +55,17 @@ def create_app(parts: Parts, on_start: Callable[[], None]) -> FastAPI:
             parts.service.stop()
         parts.store.close()
 
+    given = parts.settings.api_key
+    wanted = "" if given is None else str(given)
+
     def key_holder(key: Annotated[str | None, Security(_HEADER)]) -> None:
-        wanted = parts.settings.api_key
-        if wanted and not secrets.compare_digest((key or "").encode(), str(wanted).encode()):
+        if wanted and not secrets.compare_digest((key or "").encode(), wanted.encode()):
             raise HTTPException(401, "the header X-API-Key is missing or wrong")
 
     app = FastAPI(
         title="rec_sys",
         summary="Recommendations from what people write.",
-        description=__doc__,
+        description="Reviews in, recommendations out, each with its reason.",
         lifespan=lifespan,
     )
     add_refusals(app, parts.settings.retry_after)
@@ -78,6 +81,9 @@ def create_app(parts: Parts, on_start: Callable[[], None]) -> FastAPI:
     def page() -> FileResponse:
         return FileResponse(PAGE / "index.html")
 
+    if parts.settings.host in LOOPBACK:
+        # Pages of other sites must not reach it under a name of theirs (DNS rebinding).
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
     app.add_middleware(
         Gate, limits=parts.limits, metrics=parts.metrics, retry_after=parts.settings.retry_after
     )
@@ -94,7 +100,7 @@ def _recommendation_routes(parts: Parts) -> APIRouter:
         limits.check_k(body.k)
         if body.people is None:
             limits.check_reviews(body.reviews)
-            writers, ids = [Writer("", answers.written(body.reviews))], [None]
+            writers, ids = [answers.writer(PersonIn(reviews=body.reviews))], [None]
         else:
             limits.check_people(len(body.people))
             for number, person in enumerate(body.people):
@@ -122,6 +128,7 @@ def _product_routes(parts: Parts) -> APIRouter:
         """Finds products whose words begin with those of `q`; the most popular ones without any."""
         parts.limits.check_k(k)
         served = parts.service.served
+        parts.require_style(served, style)
         return SearchOut(products=answers.found(served, served.search.find(q, k, style)))
 
     @routes.get(
@@ -154,10 +161,16 @@ def _product_routes(parts: Parts) -> APIRouter:
 def _admin_routes(parts: Parts) -> APIRouter:
     routes = APIRouter(prefix="/admin", tags=["administration"])
 
-    @routes.post("/reload", responses={403: {"description": "The service has no API key."}})
+    @routes.post(
+        "/reload",
+        responses={
+            403: {"description": "The service has no API key."},
+            409: {"description": "The bundle does not fit; the old one stays in use."},
+        },
+    )
     def reload() -> ModelOut:
         """Takes up the bundle that is in the folder now; one that does not fit changes nothing."""
-        if not parts.settings.api_key:
+        if parts.settings.api_key in (None, ""):
             raise HTTPException(403, "set serving.api_key to reload over HTTP, or send SIGHUP")
         try:
             bundle = parts.service.reload()

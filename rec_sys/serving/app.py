@@ -14,13 +14,13 @@ from pathlib import Path
 import uvicorn
 from omegaconf import DictConfig
 
-from rec_sys.foundation.checks import is_number, is_whole
+from rec_sys.foundation.checks import is_whole
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backend import BackendUnavailable
 from rec_sys.serving.answers import SHOWN_FINGERPRINT
-from rec_sys.serving.api import create_app
+from rec_sys.serving.api import LOOPBACK, create_app
 from rec_sys.serving.bundle import MANIFEST
 from rec_sys.serving.limits import Limits
 from rec_sys.serving.metrics import Metrics
@@ -31,8 +31,16 @@ from rec_sys.serving.user_store import UserStore
 log = logging.getLogger(__name__)
 
 _BACKENDS = (ONNX, TRITON)
-_AT_LEAST = {"port": 0, "threads": 0, "parallel_texts": 1, "cached_texts": 0, "map_products": 1}
+_AT_LEAST = {
+    "port": 0,
+    "threads": 0,
+    "parallel_texts": 1,
+    "cached_texts": 0,
+    "map_products": 1,
+    "retry_after": 1,
+}
 _GRACE_SECONDS = 10
+_LAST_PORT = 65_535
 
 
 def check_settings(settings: DictConfig) -> None:
@@ -48,8 +56,10 @@ def check_settings(settings: DictConfig) -> None:
             raise InputError(
                 f"serving.{key}={settings[key]}: must be a whole number from {least} up"
             )
-    if not is_number(settings.retry_after) or settings.retry_after <= 0:
-        raise InputError(f"serving.retry_after={settings.retry_after}: must be above 0")
+    if settings.port > _LAST_PORT:
+        raise InputError(f"serving.port={settings.port}: must be {_LAST_PORT} at most")
+    if settings.host not in LOOPBACK and not settings.api_key:
+        log.warning("serving.host=%s without a serving.api_key: anybody may ask", settings.host)
 
 
 def build_parts(config: DictConfig) -> Parts:
@@ -71,8 +81,7 @@ def build_parts(config: DictConfig) -> Parts:
 
         create_bundle(config)
     service = Service(folder, settings)
-    store = UserStore(settings.store, service.bundle.manifest["encoder_fingerprint"])
-    return Parts(service, store, limits, Metrics(), settings)
+    return Parts(service, UserStore(settings.store), limits, Metrics(), settings)
 
 
 def start_service(parts: Parts, address: str) -> None:
@@ -83,7 +92,7 @@ def start_service(parts: Parts, address: str) -> None:
         log.error("%s", error)
         os.kill(os.getpid(), signal.SIGTERM)  # this will not pass by itself
         return
-    if parts.service.is_ready:
+    if parts.service.has_started:
         _tell_model(parts)
         note(f"ready: {address}")
 
@@ -136,6 +145,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()
     except OSError as error:
         listener.close()
         reason = error.strerror or str(error)

@@ -1,7 +1,7 @@
 """What computes for the service: models in this process, or those of a server."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -23,11 +23,13 @@ class Backends:
         name: Told in every answer.
         graph: Runs the graph model.
         text: Runs the text encoder.
+        is_ready: Whether both could run now.
     """
 
     name: str
     graph: GraphBackend
     text: TextBackend
+    is_ready: Callable[[], bool] = lambda: True
 
 
 def in_process(bundle: Bundle, threads: int, parallel_texts: int) -> Backends:

@@ -62,6 +62,11 @@ class Bundle:
         return self.manifest["model_fingerprint"]
 
     @property
+    def encoder_fingerprint(self) -> str:
+        """Which text encoder it is."""
+        return self.manifest["encoder_fingerprint"]
+
+    @property
     def graph_model(self) -> Path:
         """The ONNX file of the graph model."""
         return self.folder / GRAPH_MODEL
@@ -98,7 +103,7 @@ def seal(folder: Path, vectorbase: Vectorbase) -> None:
 
 
 def read_bundle(folder: str | Path) -> Bundle:
-    """Opens a bundle after checking that it is whole and that its parts belong together.
+    """Opens a bundle after checking that it is whole and that the products are of its models.
 
     Args:
         folder: The folder.

@@ -69,6 +69,8 @@ def create_bundle(config: DictConfig) -> Bundle:
 
     trained = load_trained(path)
     vectorbase = _vectorbase_of(trained, config)
+    # A training that still runs may have written the checkpoint anew.
+    vectorbase.require_model(trained.fingerprint, path.name)
     with replacing(folder) as draft:
         note("exporting the graph model and the text encoder")
         _export_graph_model(trained, draft / GRAPH_MODEL)

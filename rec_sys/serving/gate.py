@@ -24,7 +24,9 @@ _HEADERS = (
 _DOCUMENTATION = ("/docs", "/redoc")
 # Asked by machines, all the time, also of a service that is too busy for anything else.
 _ALWAYS = ("/health/", "/metrics")
-_UNKNOWN_ROUTE = "unknown"
+# Whatever else is asked for is one thing to Prometheus: strangers must not fill its memory.
+_UNKNOWN = "unknown"
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class _TooLarge(Exception):
@@ -74,9 +76,10 @@ class Gate:
         finally:
             self._count(-1 if counted else 0)
             # The template, not the path: paths hold the ids of people.
-            route = getattr(scope.get("route"), "path", _UNKNOWN_ROUTE)
+            route = getattr(scope.get("route"), "path", _UNKNOWN)
             seconds = perf_counter() - started
-            self._metrics.request(scope["method"], route, status, seconds)
+            method = scope["method"] if scope["method"] in _METHODS else _UNKNOWN
+            self._metrics.request(method, route, status, seconds)
             log.info("%s %s %d %.1f ms", scope["method"], route, status, 1000 * seconds)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:

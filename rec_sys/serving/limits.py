@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from rec_sys.foundation.checks import is_whole
 from rec_sys.foundation.errors import InputError
-from rec_sys.serving.schemas import ReviewIn
+from rec_sys.serving.request_schemas import ReviewIn
 
 
 class FieldError(ValueError):

@@ -53,10 +53,17 @@ class Parts:
         without = without[without != UNKNOWN]
         if style is None:
             return Choice(without=without)
-        among = np.flatnonzero(base.styles == style)
-        if not len(among):
+        self.require_style(served, style)
+        return Choice(np.flatnonzero(base.styles == style), without)
+
+    def require_style(self, served: ServedBundle, style: str | None) -> None:
+        """Refuses a category that no product has.
+
+        Raises:
+            FieldError: There is no such category.
+        """
+        if style is not None and style not in served.styles:
             raise FieldError("style", f"no product is of the category {style!r}; see GET /styles")
-        return Choice(among, without)
 
     def recommend(
         self,

@@ -8,6 +8,8 @@ import numpy as np
 
 from rec_sys.vector_database.vectorbase import Vectorbase
 
+# Nobody types more to find one product.
+_MOST_WORDS = 12
 _WORD = re.compile(r"\w+")
 # The order of the columns: a word in the name counts most. See SQLite's bm25().
 _WEIGHTS = (10.0, 2.0, 5.0)
@@ -54,7 +56,7 @@ class ProductSearch:
         Returns:
             Rows of the vectorbase, int64 [at most k], the best first.
         """
-        found = _WORD.findall(words)
+        found = _WORD.findall(words)[:_MOST_WORDS]
         if not found:
             rows = self._by_popularity
             return (rows if style is None else rows[self._styles[rows] == style])[:k]

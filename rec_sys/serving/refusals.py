@@ -11,8 +11,8 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from rec_sys.inference.backend import BackendUnavailable
+from rec_sys.serving.answer_schemas import Refused
 from rec_sys.serving.limits import FieldError
-from rec_sys.serving.schemas import Refused
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +42,7 @@ def add_refusals(app: FastAPI, retry_after: int) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        troubles = [(_field(each["loc"]), _message(each)) for each in error.errors()]
-        return refused(422, troubles)
+        return refused(422, list(map(_trouble, error.errors())))
 
     @app.exception_handler(BackendUnavailable)
     def unavailable(request: Request, error: BackendUnavailable) -> JSONResponse:
@@ -59,6 +58,11 @@ def add_refusals(app: FastAPI, retry_after: int) -> None:
         message = "the database does not answer at the moment; try again"
         return refused(503, [("", message)], {"Retry-After": str(retry_after)})
 
+    @app.exception_handler(Exception)
+    def fault(request: Request, error: Exception) -> JSONResponse:
+        # It is logged with its traceback by the server.
+        return refused(500, [("", "a fault of the service; please report it")])
+
     @app.exception_handler(HTTPException)
     def other(request: Request, error: HTTPException) -> JSONResponse:
         return refused(error.status_code, [("", str(error.detail))], error.headers)
@@ -70,10 +74,14 @@ def refused(status: int, troubles: Sequence[tuple[str, str]], headers: Any = Non
     return JSONResponse({"detail": detail}, status, headers)
 
 
+def _trouble(error: dict[str, Any]) -> tuple[str, str]:
+    if error["type"] == "json_invalid":
+        return "", f"not JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
+    if error["type"] == "extra_forbidden":
+        return _field(error["loc"]), "no such field; see /openapi.json for those that there are"
+    return _field(error["loc"]), str(error["msg"]).removeprefix(_PREFIX)
+
+
 def _field(location: Sequence[int | str]) -> str:
     parts = location[1:] if location and location[0] in _SOURCES else location
     return ".".join(map(str, parts))
-
-
-def _message(error: dict[str, Any]) -> str:
-    return str(error["msg"]).removeprefix(_PREFIX)

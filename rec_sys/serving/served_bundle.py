@@ -1,5 +1,6 @@
 """One opened bundle, ready to answer: models, products, search and map belong together."""
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backend import BackendUnavailable
 from rec_sys.inference.choice import Choice
 from rec_sys.inference.histories import UNKNOWN, Histories
@@ -22,6 +24,8 @@ from rec_sys.serving.product_search import ProductSearch
 from rec_sys.serving.text_space import TextSpace
 from rec_sys.serving.vector_cache import VectorCache
 
+log = logging.getLogger(__name__)
+
 # Takes the name of a stage and the seconds that it took.
 Observe = Callable[[str, float], None]
 _Result = TypeVar("_Result")
@@ -29,6 +33,8 @@ _Result = TypeVar("_Result")
 _WARM_UP = Writer("", [WrittenReview("warm-up", text="warm strings for a cold stage", rating=5.0)])
 # In the picture a review counts by its stars; one without stars like a good one.
 _USUAL_STARS = 4.0
+# So long a server that has other models is left alone.
+_WRONG_MODELS_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,13 @@ class ServedBundle:
         """The categories, the largest first."""
         counts = Counter(self.vectorbase.styles[~self.vectorbase.index.removed])
         return [style for style, _ in counts.most_common() if style]
+
+    @property
+    def can_answer(self) -> bool:
+        """Whether something computes right now; asks the server, if there is one."""
+        if self._spare is not None:
+            return True
+        return self._backends is not None and self._backends.is_ready()
 
     def warm_up(self) -> None:
         """Answers once, so that the first person does not wait for what happens only once.
@@ -150,8 +163,18 @@ class ServedBundle:
         if self._backends is None:
             with self._connecting:
                 if self._backends is None:
-                    self._backends = self._checked(self._connect())
+                    self._backends = self._first_connection()
         return self._backends
+
+    def _first_connection(self) -> Backends:
+        try:
+            return self._checked(self._connect())
+        except InputError as error:
+            if self._spare is None:
+                raise
+            # A server of other models is of no more use than none.
+            log.error("%s", error)
+            raise BackendUnavailable(str(error), _WRONG_MODELS_SECONDS) from error
 
     def _checked(self, backends: Backends) -> Backends:
         self.vectorbase.require_encoder(backends.text.encoder_fingerprint)

@@ -41,9 +41,14 @@ class Service:
         return self._served.bundle if self._served else self._bundle
 
     @property
-    def is_ready(self) -> bool:
-        """Whether questions can be answered."""
+    def has_started(self) -> bool:
+        """Whether `start` has succeeded."""
         return self._served is not None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether questions can be answered now."""
+        return self._served is not None and self._served.can_answer
 
     @property
     def served(self) -> ServedBundle:
@@ -106,9 +111,9 @@ class Service:
         settings = OmegaConf.to_container(self._settings.triton, resolve=True)
         # Not Hydra's instantiate, which hides what the function raises.
         connect = get_method(settings.pop("_target_"))
-        graph, text = connect(
+        models = connect(
             encoder_folder=bundle.text_encoder,
             model_fingerprint=bundle.model_fingerprint,
             **settings,
         )
-        return Backends(TRITON, graph, text)
+        return Backends(TRITON, models.graph, models.text, models.is_ready)

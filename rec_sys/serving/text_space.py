@@ -25,7 +25,7 @@ class TextSpace:
     """Where products are in the space of the text encoder.
 
     Attributes:
-        vectors: float16 [P, D], unit length, zero for a product of which nothing is said.
+        vectors: float32 [P, D], unit length, zero for a product of which nothing is said.
         centre: float32 [D].
         directions: float32 [D, 2], scaled so that the map is as large as its products.
         places: float32 [P, 2], each within -1...1.
@@ -51,9 +51,7 @@ class TextSpace:
         reach = np.quantile(np.abs((sample - centre) @ directions), _WITHIN, axis=0)
         directions = directions * (_REACH / np.maximum(reach, np.finfo(np.float32).tiny))
         removed = vectorbase.index.removed
-        space = cls(
-            vectors.astype(np.float16), centre, directions.astype(np.float32), np.empty(0), removed
-        )
+        space = cls(vectors, centre, directions.astype(np.float32), np.empty(0), removed)
         return replace(space, places=space.place(vectors))
 
     def place(self, vectors: np.ndarray) -> np.ndarray:
@@ -89,8 +87,7 @@ class TextSpace:
             Rows int64 [at most k], the nearest first and never the product itself, and their
             cosines float32.
         """
-        vectors = self.vectors.astype(np.float32)  # NumPy multiplies halves one by one
-        cosines = vectors @ vectors[row]
+        cosines = self.vectors @ self.vectors[row]
         others = ~self.removed
         others[row] = False
         cosines[~others] = -np.inf

@@ -41,6 +41,7 @@ def _put(source: Path, folder: Path, write_config: Callable[[Path], Path]) -> in
     there = versions_beside(folder / "1" / MODEL_FILE)
     newest = max(there, default=0)
     if there and sha256_of(there[newest]) == sha256_of(source):
+        write_config(there[newest])  # perhaps the last attempt ended before it
         note(f"{there[newest]}: is this model already")
         return newest
     path = folder / str(newest + 1) / MODEL_FILE

@@ -11,16 +11,14 @@ from fastapi import APIRouter, HTTPException, Path, Query, Response
 from rec_sys.inference.backend import BackendUnavailable
 from rec_sys.inference.written_reviews import Writer
 from rec_sys.serving import answers
-from rec_sys.serving.parts import Parts
-from rec_sys.serving.schemas import (
-    MAX_NAME_LENGTH,
-    Name,
+from rec_sys.serving.answer_schemas import (
     RecommendationsOut,
     StoredOut,
     StoredReview,
     StoredReviewsOut,
-    StoreIn,
 )
+from rec_sys.serving.parts import Parts
+from rec_sys.serving.request_schemas import MAX_NAME_LENGTH, Name, StoreIn
 
 UserId = Annotated[str, Path(min_length=1, max_length=MAX_NAME_LENGTH, examples=["ann"])]
 
@@ -46,20 +44,22 @@ def user_routes(parts: Parts) -> APIRouter:
             )
             for given, review in zip(body.reviews, answers.written(body.reviews), strict=True)
         ]
+        encoder = parts.service.bundle.encoder_fingerprint
         try:
-            vectors = parts.service.served.encode([review.text for review in reviews])
+            served = parts.service.served
+            vectors = served.encode([review.text for review in reviews])
+            encoder = served.bundle.encoder_fingerprint
         except BackendUnavailable:
             vectors = {}  # what people write is kept in any case, and encoded when it is needed
-        told = [review.nickname for review in body.reviews if review.nickname]
-        nickname = body.nickname or (told[-1] if told else None)
-        total = parts.store.add(user_id, reviews, vectors, nickname)
+        nickname = answers.newest_nickname(body.reviews, body.nickname)
+        total = parts.store.add(user_id, reviews, vectors, encoder, nickname)
         stored = len({review.review_id for review in reviews})
         return StoredOut(user=user_id, stored=stored, reviews=total)
 
     @routes.get("/{user_id}/reviews")
     def kept_reviews(user_id: UserId) -> StoredReviewsOut:
         """What a person wrote, the newest reviews only if there are very many."""
-        user = parts.store.find(user_id, parts.limits.reviews)
+        user = parts.store.find(user_id, parts.limits.reviews, "")
         if user is None:
             raise HTTPException(404, "nobody with this id has written anything")
         reviews = [
@@ -81,7 +81,7 @@ def user_routes(parts: Parts) -> APIRouter:
         parts.limits.check_k(k)
         served = parts.service.served
         choice = parts.choice(served, style, exclude)
-        user = parts.store.find(user_id, parts.limits.reviews)
+        user = parts.store.find(user_id, parts.limits.reviews, served.bundle.encoder_fingerprint)
         reviews, known, nickname = (
             (user.reviews, user.vectors, user.nickname) if user else ([], {}, None)
         )

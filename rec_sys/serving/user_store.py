@@ -89,14 +89,12 @@ class UserStore:
 
     Args:
         url: An SQLAlchemy URL, such as ``sqlite:///users.db`` or ``postgresql+psycopg://...``.
-        encoder_fingerprint: Vectors of other encoders are not handed out.
 
     Raises:
         InputError: No database can be opened there.
     """
 
-    def __init__(self, url: str, encoder_fingerprint: str) -> None:
-        self._encoder = encoder_fingerprint
+    def __init__(self, url: str) -> None:
         try:
             # No parameters in messages: they are what people wrote.
             self._engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
@@ -104,7 +102,8 @@ class UserStore:
                 event.listen(self._engine, "connect", _prepare_sqlite)
             _metadata.create_all(self._engine)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-            raise InputError(f"serving.store={url}: no such kind of database ({error})") from None
+            # Not the URL, which may hold a password.
+            raise InputError(f"serving.store: no such kind of database ({error})") from None
         except OperationalError as error:
             reason = str(error.orig).splitlines()[0]
             raise InputError(
@@ -121,6 +120,7 @@ class UserStore:
         user_id: str,
         reviews: Sequence[WrittenReview],
         vectors: dict[str, np.ndarray],
+        encoder: str,
         nickname: str | None = None,
     ) -> int:
         """Keeps reviews; one whose id the person has used already replaces the older one.
@@ -129,12 +129,13 @@ class UserStore:
             user_id: The person; made if new.
             reviews: At least one.
             vectors: From texts to vectors, float [D]; texts may be missing.
+            encoder: The fingerprint of the text encoder that they are from.
             nickname: Replaces the one that is known, unless it is None.
 
         Returns:
             How many reviews of the person are kept now.
         """
-        rows = {review.review_id: self._row(user_id, review, vectors) for review in reviews}
+        rows = {review.review_id: _row(user_id, review, vectors, encoder) for review in reviews}
         for attempt in range(_ATTEMPTS):
             try:
                 return self._add(user_id, list(rows.values()), nickname)
@@ -143,12 +144,13 @@ class UserStore:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
-    def find(self, user_id: str, newest: int) -> StoredUser | None:
+    def find(self, user_id: str, newest: int, encoder: str) -> StoredUser | None:
         """A person with their newest reviews, or None if nobody has this id.
 
         Args:
             user_id: The person.
             newest: So many reviews at most.
+            encoder: Vectors of other text encoders are left out.
         """
         ours = _reviews.c.user_id == user_id
         order = (_reviews.c.time.desc().nulls_last(), _reviews.c.id.desc())
@@ -161,7 +163,7 @@ class UserStore:
         vectors = {
             row["text"]: np.frombuffer(row["vector"], _VECTOR_DTYPE)
             for row in rows
-            if row["vector"] is not None and row["encoder"] == self._encoder
+            if row["vector"] is not None and row["encoder"] == encoder
         }
         reviews = [WrittenReview(**{name: row[name] for name in _WRITTEN}) for row in rows]
         return StoredUser(user_id, user.nickname, reviews, vectors)
@@ -189,17 +191,18 @@ class UserStore:
             connection.execute(_reviews.insert(), rows)
             return connection.execute(select(func.count()).where(ours)).scalar_one()
 
-    def _row(
-        self, user_id: str, review: WrittenReview, vectors: dict[str, np.ndarray]
-    ) -> dict[str, Any]:
-        vector = vectors.get(review.text)
-        known = vector is not None
-        return {
-            "user_id": user_id,
-            **{name: getattr(review, name) for name in _WRITTEN},
-            "vector": np.asarray(vector, _VECTOR_DTYPE).tobytes() if known else None,
-            "encoder": self._encoder if known else None,
-        }
+
+def _row(
+    user_id: str, review: WrittenReview, vectors: dict[str, np.ndarray], encoder: str
+) -> dict[str, Any]:
+    vector = vectors.get(review.text)
+    known = vector is not None
+    return {
+        "user_id": user_id,
+        **{name: getattr(review, name) for name in _WRITTEN},
+        "vector": np.asarray(vector, _VECTOR_DTYPE).tobytes() if known else None,
+        "encoder": encoder if known else None,
+    }
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

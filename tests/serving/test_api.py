@@ -1,3 +1,4 @@
+import json
 import threading
 import time
 
@@ -120,8 +121,11 @@ def test_products(client):
     ("body", "field", "word"),
     [
         ({"reviews": [{"TextReview": "x", "rating": 9}]}, "reviews.0.rating", "5"),
-        ({"reviews": [{"TextReview": "x", "Rating": 4}]}, "reviews.0.Rating", "not permitted"),
+        ({"reviews": [{"TextReview": "x", "Rating": 4}]}, "reviews.0.Rating", "no such field"),
         ({"reviews": [{"rating": 4}]}, "reviews.0", "TextReview"),
+        ({"reviews": [{"TextReview": "x", "rating": True}]}, "reviews.0.rating", "number"),
+        ({"reviews": [{"asin": "x\ud800"}]}, "reviews.0.asin", "surrogate"),
+        ({"reviews": [{"TextReview": "x\ud800"}]}, "reviews.0.TextReview", "surrogate"),
         ({"reviews": [{"TextReview": "x", "time": "noon"}]}, "reviews.0.time", "2024"),
         ({"reviews": [{"TextReview": "x" * 41}]}, "reviews.0.TextReview", "40"),
         ({"reviews": [{"TextReview": "x"}] * 4}, "reviews", "3"),
@@ -138,7 +142,11 @@ def test_products(client):
 def test_what_is_refused_names_its_field(service, body, field, word):
     limits = {"text_characters": 40, "reviews": 3, "people": 2, "k": 7, "exclude": 2}
     client, _ = service(*(f"serving.limits.{name}={value}" for name, value in limits.items()))
-    answer = client.post("/recommendations", json={"k": 5} | body)
+    # Not the client's own way: it cannot write half of a surrogate pair.
+    content = json.dumps({"k": 5} | body)
+    answer = client.post(
+        "/recommendations", content=content, headers={"Content-Type": "application/json"}
+    )
     assert answer.status_code == 422
     (trouble,) = answer.json()["detail"]
     assert trouble["field"].startswith(field) and word in trouble["message"]
@@ -241,3 +249,32 @@ def test_places_follow_what_is_liked(service):
     np.testing.assert_allclose(place, space.places[3], atol=1e-3)
     (middle,) = ask(client, reviews=[])
     assert middle["place"] == {"x": 0, "y": 0}
+
+
+def test_other_sites_and_odd_methods(service):
+    client, _ = service()
+    foreign = client.get("/styles", headers={"Host": "evil.example"})
+    assert foreign.status_code == 400
+    assert client.get("/styles", headers={"Host": "127.0.0.1:8000"}).status_code == 200
+    assert client.request("BREW", "/styles").status_code == 405
+    assert 'method="unknown"' in client.get("/metrics").text
+    shared, _ = service("serving.host=0.0.0.0", "serving.api_key=1")
+    named = {"Host": "shop.example", "X-API-Key": "1"}
+    assert shared.get("/styles", headers=named).status_code == 200
+    assert shared.get("/styles", headers=named | {"X-API-Key": ""}).status_code == 401
+
+
+def test_what_is_no_json_and_what_is_no_category(client):
+    headers = {"Content-Type": "application/json"}
+    broken = client.post("/recommendations", content=b'{"reviews": [', headers=headers)
+    (trouble,) = broken.json()["detail"]
+    assert trouble["field"] == "" and trouble["message"].startswith("not JSON")
+    answer = client.get("/products/search", params={"q": "drum", "style": "Brass"})
+    assert answer.status_code == 422 and answer.json()["detail"][0]["field"] == "style"
+
+
+def test_a_fault_is_told_in_the_same_form(service, monkeypatch):
+    client, parts = service()
+    monkeypatch.setattr(parts.service.served, "search", None)
+    answer = client.get("/products/search")
+    assert answer.status_code == 500 and "fault" in answer.json()["detail"][0]["message"]

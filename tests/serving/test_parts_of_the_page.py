@@ -98,8 +98,10 @@ def test_demo_people_have_something_to_say():
 def test_reasons_in_words():
     drum, flute = Reason("a", "Drum", "good", 0.7), Reason("b", "Flute", "bad", 0.3)
     words = Reason("c", "", "I am looking for a very small amplifier " * 3, 1.0)
-    assert reason_in_words([drum]) == "What you wrote about “Drum” speaks for it."
-    assert reason_in_words([drum, flute]).endswith("“Drum” speaks for it (70 %), then “Flute”.")
-    assert reason_in_words([words]).startswith("Your words “I am looking")
+    assert reason_in_words([drum]) == "Because of what you wrote about “Drum”."
+    assert reason_in_words([drum, flute]).endswith(
+        "“Drum” (70 %), then of what you wrote about “Flute”."
+    )
+    assert reason_in_words([words]).startswith("Because of your words “I am looking")
     assert len(reason_in_words([words])) < 100
     assert "most people" in reason_in_words([])

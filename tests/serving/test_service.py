@@ -10,6 +10,7 @@ from rec_sys.inference.onnx_backend import OnnxBackend
 from rec_sys.serving.app import build_parts, reload_service
 from rec_sys.serving.bundle import GRAPH_MODEL
 from tests.serving.tiny_service import FakeText, config_with
+from triton_utils.connect import TritonModels
 
 BODY = {"reviews": [{"asin": "p1", "TextReview": "good tone", "rating": 5}], "k": 3}
 
@@ -19,15 +20,18 @@ class FakeTriton:
 
     text = None
     connections = 0
+    has_wrong_models = False
 
     @classmethod
     def connect(cls, url, encoder_folder, model_fingerprint, **settings):
         cls.connections += 1
         if cls.text.is_down:
             raise BackendUnavailable("nobody answers", 0.05)
+        if cls.has_wrong_models:
+            raise InputError("the server has another model")
         graph = OnnxBackend(encoder_folder.parent / GRAPH_MODEL, threads=1)
         assert graph.model_fingerprint == model_fingerprint
-        return graph, cls.text
+        return TritonModels(graph, cls.text, lambda: not cls.text.is_down)
 
 
 @pytest.fixture
@@ -35,6 +39,7 @@ def triton(monkeypatch):
     """Overrides of a service that uses a fake Triton; `triton.text.is_down` stops it."""
     monkeypatch.setattr(FakeTriton, "text", FakeText())
     monkeypatch.setattr(FakeTriton, "connections", 0)
+    monkeypatch.setattr(FakeTriton, "has_wrong_models", False)
     return FakeTriton
 
 
@@ -110,6 +115,7 @@ def test_triton_down_is_503_and_what_is_written_is_kept(service, triton):
     refused = client.post("/recommendations", json=new)
     assert refused.status_code == 503 and int(refused.headers["Retry-After"]) >= 1
     assert client.get("/health/live").status_code == 200
+    assert client.get("/health/ready").status_code == 503
     assert client.post("/users/ann/reviews", json=new).status_code == 201
     triton.text.is_down = False
     (person,) = client.get("/users/ann/recommendations").json()["people"]
@@ -128,6 +134,21 @@ def test_the_spare_answers_while_triton_is_down_and_says_so(service, triton, tex
     triton.text.is_down = False
     time.sleep(0.3)  # left alone for a while
     assert not client.post("/recommendations", json=BODY).json()["degraded"]
+
+
+def test_the_spare_answers_for_a_triton_of_other_models(service, triton, text):
+    triton.has_wrong_models = True
+    client, _ = service(*TRITON, "serving.fallback=true")
+    answer = client.post("/recommendations", json=BODY).json()
+    assert (answer["backend"], answer["degraded"]) == ("onnx", True)
+    assert client.get("/health/ready").status_code == 200
+
+
+def test_vectors_of_another_encoder_are_not_used(service, bundle, two_bundles, text):
+    client, parts = service()
+    client.post("/users/ann/reviews", json={"reviews": [{"TextReview": "warm"}]})
+    assert set(parts.store.find("ann", 1, text.encoder_fingerprint).vectors) == {"warm"}
+    assert parts.store.find("ann", 1, "another").vectors == {}
 
 
 def test_a_service_waits_for_triton(service, triton):
@@ -153,7 +174,8 @@ def test_a_service_waits_for_triton(service, triton):
         ("serving.backend=tensorflow", "choose from onnx, triton"),
         ("serving.port=-1", "serving.port"),
         ("serving.limits.k=0", "serving.limits.k=0"),
-        ("serving.retry_after=0", "above 0"),
+        ("serving.retry_after=0.5", "from 1 up"),
+        ("serving.port=70000", "65535"),
         ("serving.store=nosuchdb://x", "serving.store"),
         ("serving.store=sqlite:////no/such/folder/users.db", "cannot be opened"),
     ],

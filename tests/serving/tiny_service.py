@@ -101,7 +101,9 @@ def service(bundle, text):
         if wait:
             start_service(parts, "")
         client = TestClient(
-            create_app(parts, lambda: start_service(parts, "")), raise_server_exceptions=False
+            create_app(parts, lambda: start_service(parts, "")),
+            base_url="http://localhost",
+            raise_server_exceptions=False,
         )
         client.__enter__()
         clients.append(client)
