@@ -2,8 +2,10 @@ import json
 import shutil
 
 import pytest
+from tiny_models import config_of, save_checkpoint
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.serving import create_bundle
 from rec_sys.serving.bundle import GRAPH_MODEL, MANIFEST, VECTORBASE, read_bundle
 
 
@@ -47,3 +49,13 @@ def test_products_of_another_model(bundle, two_bundles):
     (bundle / MANIFEST).write_text(json.dumps(told))
     with pytest.raises(InputError, match="another model"):
         read_bundle(bundle)
+
+
+def test_a_checkpoint_that_is_written_anew_meanwhile(two_bundles, tmp_path, monkeypatch):
+    save_checkpoint(tmp_path / "checkpoint_dir")
+    other = read_bundle(two_bundles[1]).vectorbase
+    monkeypatch.setattr(create_bundle, "_vectorbase_of", lambda *_: other)
+    config = config_of("bundle_config", tmp_path, f"paths.bundle_dir={tmp_path / 'bundle'}")
+    with pytest.raises(InputError, match="another model"):
+        create_bundle.create_bundle(config)
+    assert not (tmp_path / "bundle").exists()
