@@ -9,7 +9,6 @@ from typing import Annotated
 import anyio.to_thread
 import numpy as np
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Response, Security
-from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import FileResponse
 from fastapi.security import APIKeyHeader
 from fastapi.staticfiles import StaticFiles
@@ -81,11 +80,12 @@ def create_app(parts: Parts, on_start: Callable[[], None]) -> FastAPI:
     def page() -> FileResponse:
         return FileResponse(PAGE / "index.html")
 
-    if parts.settings.host in LOOPBACK:
-        # Pages of other sites must not reach it under a name of theirs (DNS rebinding).
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
     app.add_middleware(
-        Gate, limits=parts.limits, metrics=parts.metrics, retry_after=parts.settings.retry_after
+        Gate,
+        limits=parts.limits,
+        metrics=parts.metrics,
+        retry_after=parts.settings.retry_after,
+        hosts=LOOPBACK if parts.settings.host in LOOPBACK else None,
     )
     return app
 

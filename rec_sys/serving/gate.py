@@ -5,6 +5,7 @@ As plain ASGI, so that a body that is too large is refused before it is read.
 
 import json
 import logging
+from collections.abc import Collection
 from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -41,11 +42,20 @@ class Gate:
         limits: The largest body, and how many requests are taken at once.
         metrics: Is told about each request.
         retry_after: Told to those who are refused because too many came at once, in seconds.
+        hosts: The names under which the service may be asked; None for any. Otherwise a page of
+            another site could reach it under a name of its own (DNS rebinding).
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, retry_after: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        metrics: Metrics,
+        retry_after: int,
+        hosts: Collection[str] | None,
+    ) -> None:
         self._app, self._limits, self._metrics = app, limits, metrics
-        self._retry_after = retry_after
+        self._retry_after, self._hosts = retry_after, hosts
         self._working = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,7 +77,9 @@ class Gate:
         counted = not path.startswith(_ALWAYS)
         self._count(+1 if counted else 0)
         try:
-            if counted and self._working > self._limits.requests_at_once:
+            if self._hosts is not None and _host_of(scope) not in self._hosts:
+                await _refuse(noting, 400, "the service is not known under this name")
+            elif counted and self._working > self._limits.requests_at_once:
                 await _refuse(
                     noting, 503, "too many requests at once; try again", self._retry_after
                 )
@@ -80,7 +92,7 @@ class Gate:
             seconds = perf_counter() - started
             method = scope["method"] if scope["method"] in _METHODS else _UNKNOWN
             self._metrics.request(method, route, status, seconds)
-            log.info("%s %s %d %.1f ms", scope["method"], route, status, 1000 * seconds)
+            log.info("%s %s %d %.1f ms", method, route, status, 1000 * seconds)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit, read, refused = self._limits.body_bytes, 0, False
@@ -112,6 +124,14 @@ class Gate:
     def _count(self, change: int) -> None:
         self._working += change
         self._metrics.working(self._working)
+
+
+def _host_of(scope: Scope) -> str:
+    """The name in the header Host, without a port; of an IPv6 address without its brackets."""
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
 
 
 async def _refuse(send: Send, status: int, message: str, retry_after: int | None = None) -> None:

@@ -256,6 +256,7 @@ def test_other_sites_and_odd_methods(service):
     foreign = client.get("/styles", headers={"Host": "evil.example"})
     assert foreign.status_code == 400
     assert client.get("/styles", headers={"Host": "127.0.0.1:8000"}).status_code == 200
+    assert client.get("/styles", headers={"Host": "[::1]:8000"}).status_code == 200
     assert client.request("BREW", "/styles").status_code == 405
     assert 'method="unknown"' in client.get("/metrics").text
     shared, _ = service("serving.host=0.0.0.0", "serving.api_key=1")
