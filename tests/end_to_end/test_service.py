@@ -131,7 +131,8 @@ import triton_utils.connect
 with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
     config = compose("serve_config", ["serving.store=sqlite://"])
 parts = build_parts(config)
-with TestClient(create_app(parts, lambda: start_service(parts, ""))) as client:
+app = create_app(parts, lambda: start_service(parts, ""))
+with TestClient(app, base_url="http://localhost") as client:
     start_service(parts, "")
     answer = client.post("/recommendations", json={{"reviews": [{{"TextReview": "warm"}}]}})
 assert answer.status_code == 200, answer.text
