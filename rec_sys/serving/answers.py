@@ -183,5 +183,6 @@ def _place(served: ServedBundle, row: int) -> Place:
 
 
 def _quoted(text: str) -> str:
+    text = text.rstrip(" .")  # the sentence around it has its own end
     short = text if len(text) <= _QUOTED_CHARACTERS else text[: _QUOTED_CHARACTERS - 1] + "…"
     return f"“{short}”"
