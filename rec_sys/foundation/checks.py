@@ -3,6 +3,15 @@
 from typing import Any
 
 
+def is_whole_text(text: str) -> bool:
+    """Whether there is no half of a surrogate pair in a text: that is no character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_number(value: Any) -> bool:
     """Whether it is a whole or decimal number; true and false, though ints in Python, are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)

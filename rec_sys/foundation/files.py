@@ -42,6 +42,25 @@ def replacing(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def require_replaceable(folder: str | Path, marker: str, setting: str) -> None:
+    """Makes sure that a folder may be replaced as a whole: not there, empty, or written by us.
+
+    Args:
+        folder: The folder.
+        marker: A file that stands in every folder of its kind.
+        setting: What names the folder, for the message.
+
+    Raises:
+        InputError: It holds something else.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / marker).is_file() and any(folder.iterdir()):
+        raise InputError(
+            f"{setting}={folder}: holds something else, which would be replaced; name another"
+            " folder"
+        )
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Writes `value` as indented JSON, atomically."""
     with replacing(path) as draft:

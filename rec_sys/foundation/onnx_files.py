@@ -2,9 +2,15 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rec_sys.foundation.errors import InputError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 # Older ONNX Runtimes, such as those inside Triton, load this version.
 OPSET = 18
@@ -39,3 +45,47 @@ def add_metadata(path: Path, properties: Mapping[str, str]) -> None:
     onnx.helper.set_model_props(content, dict(properties))
     onnx.checker.check_model(content)
     onnx.save(content, path)
+
+
+def require_agreement(difference: float, what: str) -> None:
+    """Refuses an export that computes something else.
+
+    Args:
+        difference: The largest one between any two numbers.
+        what: What was exported, for the message.
+
+    Raises:
+        RuntimeError: It is more than rounding, or no number.
+    """
+    if not difference <= MAX_DIFFERENCE:
+        raise RuntimeError(f"the exported {what} differs from PyTorch by {difference:.1e}")
+
+
+def open_session(
+    path: Path, threads: int, without_optimizers: Sequence[str] = ()
+) -> "InferenceSession":
+    """An exported model in ONNX Runtime, on the CPU.
+
+    Args:
+        path: The file; it exists.
+        threads: Threads of one pass; 0 for as many as there are cores.
+        without_optimizers: ONNX Runtime's optimizers to leave out.
+
+    Raises:
+        InputError: Not a readable model.
+    """
+    import onnxruntime
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(
+            str(path),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=list(without_optimizers),
+        )
+    except (Fail, InvalidGraph, InvalidProtobuf) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{path}: not a readable ONNX model ({reason})") from None

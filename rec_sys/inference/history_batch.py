@@ -14,8 +14,8 @@ from rec_sys.vector_database.vectorbase import Vectorbase
 #: Distinct texts, none of them empty -> float [n, D].
 Encode = Callable[[Sequence[str]], np.ndarray]
 
-# As in the vector store: what training saw is what the model sees now.
-_VECTOR_DTYPE = np.float16
+#: As in the vector store: what training saw is what the model sees now.
+VECTOR_DTYPE = np.float16
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,12 @@ class _TextRows:
 
     def __init__(self, encode: Encode, vector_dim: int) -> None:
         self._encode = encode
-        self.vectors = np.zeros((1, vector_dim), dtype=_VECTOR_DTYPE)
+        self.vectors = np.zeros((1, vector_dim), dtype=VECTOR_DTYPE)
 
     def rows_of(self, texts: Sequence[str]) -> np.ndarray:
         distinct = list(dict.fromkeys(text for text in texts if text))
         if distinct:
-            encoded = np.asarray(self._encode(distinct)).astype(_VECTOR_DTYPE)
+            encoded = np.asarray(self._encode(distinct)).astype(VECTOR_DTYPE)
             self.vectors = np.concatenate([self.vectors, encoded])
         row_of = {"": 0} | {text: row for row, text in enumerate(distinct, start=1)}
         return np.fromiter((row_of[text] for text in texts), np.int64, len(texts))

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.onnx_files import open_session
 from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS
 from rec_sys.inference.backend import GraphOutputs, run_exported
 
@@ -29,15 +28,7 @@ class OnnxBackend:
         path = Path(path)
         if not path.is_file():
             raise InputError(f"{path}: no such ONNX model; export one with `{EXPORT_COMMAND}`")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except (Fail, InvalidGraph, InvalidProtobuf) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{path}: not a readable ONNX model ({reason})") from None
+        self._session = open_session(path, threads)
         inputs = {each.name: each.shape for each in self._session.get_inputs()}
         outputs = {each.name: each.shape for each in self._session.get_outputs()}
         metadata = self._session.get_modelmeta().custom_metadata_map

@@ -17,7 +17,7 @@ from rec_sys.foundation.cli import CONFIG_DIR, ending_politely
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing
-from rec_sys.foundation.onnx_files import MAX_DIFFERENCE
+from rec_sys.foundation.onnx_files import MAX_DIFFERENCE, require_agreement
 from rec_sys.foundation.triton_config import is_in_repository
 from rec_sys.modules.checkpoint_files import find_checkpoint
 
@@ -76,8 +76,7 @@ def export_model(
             ["batch", "users", "products", "edges", "largest difference"],
             [[r.case, r.users, r.products, r.edges, f"{r.difference:.1e}"] for r in rows],
         )
-        if worst > MAX_DIFFERENCE:
-            raise RuntimeError(f"the exported model differs from PyTorch by {worst:.1e}")
+        require_agreement(worst, "model")
     note(f"maximum difference {worst:.1e} (at most {MAX_DIFFERENCE:.0e})")
     note(f"model: {output_path}")
     if is_in_repository(output_path):

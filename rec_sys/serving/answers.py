@@ -19,8 +19,6 @@ from rec_sys.serving.answer_schemas import (
 from rec_sys.serving.request_schemas import PersonIn, ReviewIn
 from rec_sys.serving.served_bundle import Answer, ServedBundle
 
-# As much of a fingerprint as tells two apart.
-SHOWN_FINGERPRINT = 12
 _QUOTED_CHARACTERS = 60
 _POPULAR_REASON = "One of the products that most people reviewed."
 
@@ -71,7 +69,7 @@ def recommendations(
     return RecommendationsOut(
         backend=answer.backend,
         degraded=answer.degraded,
-        model=served.bundle.model_fingerprint[:SHOWN_FINGERPRINT],
+        model=served.bundle.model_label,
         people=people,
     )
 

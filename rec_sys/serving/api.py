@@ -54,8 +54,7 @@ def create_app(parts: Parts, on_start: Callable[[], None]) -> FastAPI:
             parts.service.stop()
         parts.store.close()
 
-    given = parts.settings.api_key
-    wanted = "" if given is None else str(given)
+    wanted = parts.api_key
 
     def key_holder(key: Annotated[str | None, Security(_HEADER)]) -> None:
         if wanted and not secrets.compare_digest((key or "").encode(), wanted.encode()):
@@ -170,15 +169,13 @@ def _admin_routes(parts: Parts) -> APIRouter:
     )
     def reload() -> ModelOut:
         """Takes up the bundle that is in the folder now; one that does not fit changes nothing."""
-        if parts.settings.api_key in (None, ""):
+        if not parts.api_key:
             raise HTTPException(403, "set serving.api_key to reload over HTTP, or send SIGHUP")
         try:
-            bundle = parts.service.reload()
+            bundle = parts.reload()
         except InputError as error:
             raise HTTPException(409, f"the old bundle stays in use: {error}") from None
-        model = bundle.model_fingerprint[: answers.SHOWN_FINGERPRINT]
-        parts.metrics.model(model)
-        return ModelOut(model=model, created=bundle.manifest["created"])
+        return ModelOut(model=bundle.model_label, created=bundle.manifest["created"])
 
     return routes
 

@@ -19,13 +19,13 @@ from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backend import BackendUnavailable
-from rec_sys.serving.answers import SHOWN_FINGERPRINT
 from rec_sys.serving.api import LOOPBACK, create_app
+from rec_sys.serving.backends import ONNX, TRITON
 from rec_sys.serving.bundle import MANIFEST
 from rec_sys.serving.limits import Limits
 from rec_sys.serving.metrics import Metrics
 from rec_sys.serving.parts import Parts
-from rec_sys.serving.service import ONNX, TRITON, Service
+from rec_sys.serving.service import Service
 from rec_sys.serving.user_store import UserStore
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,6 @@ def check_settings(settings: DictConfig) -> None:
             )
     if settings.port > _LAST_PORT:
         raise InputError(f"serving.port={settings.port}: must be {_LAST_PORT} at most")
-    if settings.host not in LOOPBACK and not settings.api_key:
-        log.warning("serving.host=%s without a serving.api_key: anybody may ask", settings.host)
 
 
 def build_parts(config: DictConfig) -> Parts:
@@ -93,19 +91,18 @@ def start_service(parts: Parts, address: str) -> None:
         os.kill(os.getpid(), signal.SIGTERM)  # this will not pass by itself
         return
     if parts.service.has_started:
-        _tell_model(parts)
+        parts.tell_model()
         note(f"ready: {address}")
 
 
 def reload_service(parts: Parts) -> None:
     """Takes up the bundle that is in the folder now, or says why the old one stays."""
     try:
-        parts.service.reload()
+        bundle = parts.reload()
     except (InputError, BackendUnavailable) as error:
         log.error("the old bundle stays in use: %s", error)
         return
-    _tell_model(parts)
-    note(f"reloaded: model {parts.service.bundle.model_fingerprint[:SHOWN_FINGERPRINT]}")
+    note(f"reloaded: model {bundle.model_label}")
 
 
 def serve(config: DictConfig) -> None:
@@ -118,6 +115,10 @@ def serve(config: DictConfig) -> None:
         InputError: A setting, the bundle, the store or the address cannot be used.
     """
     parts = build_parts(config)
+    if config.serving.host not in LOOPBACK and not parts.api_key:
+        log.warning(
+            "serving.host=%s without a serving.api_key: anybody may ask", config.serving.host
+        )
     listener = _listen(config.serving.host, config.serving.port)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -154,10 +155,6 @@ def _listen(host: str, port: int) -> socket.socket:
             " another port, or 0 for any free one"
         ) from None
     return listener
-
-
-def _tell_model(parts: Parts) -> None:
-    parts.metrics.model(parts.service.bundle.model_fingerprint[:SHOWN_FINGERPRINT])
 
 
 @command("serve_config")

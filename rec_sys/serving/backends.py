@@ -12,6 +12,7 @@ from rec_sys.inference.onnx_backend import OnnxBackend
 from rec_sys.serving.bundle import Bundle
 from rec_sys.text.onnx_encoder import OnnxTextEncoder
 
+ONNX, TRITON = "onnx", "triton"
 ENCODE, GRAPH, SEARCH = "encode", "graph", "search"
 
 
@@ -42,7 +43,7 @@ def in_process(bundle: Bundle, threads: int, parallel_texts: int) -> Backends:
             all cores busy.
     """
     text = OnnxTextEncoder(bundle.text_encoder, threads)
-    return Backends("onnx", OnnxBackend(bundle.graph_model, threads), _Queued(text, parallel_texts))
+    return Backends(ONNX, OnnxBackend(bundle.graph_model, threads), _Queued(text, parallel_texts))
 
 
 class Timed:

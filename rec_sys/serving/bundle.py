@@ -36,6 +36,7 @@ TEXT_ENCODER = "text_encoder"
 VECTORBASE = "vectorbase"
 PEOPLE = "people.json"
 
+_SHOWN_FINGERPRINT = 12
 _TOLD = ("sha256", "created", "model_fingerprint", "encoder_fingerprint", "data_fingerprint")
 _PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "tokenizers", "torch", "torch-geometric")
 
@@ -60,6 +61,11 @@ class Bundle:
     def model_fingerprint(self) -> str:
         """Which graph model it is."""
         return self.manifest["model_fingerprint"]
+
+    @property
+    def model_label(self) -> str:
+        """As much of the fingerprint as tells two models apart, for people."""
+        return self.model_fingerprint[:_SHOWN_FINGERPRINT]
 
     @property
     def encoder_fingerprint(self) -> str:

@@ -14,7 +14,7 @@ from rec_sys.foundation.checks import is_whole
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import read_json, replacing, write_json
+from rec_sys.foundation.files import read_json, replacing, require_replaceable, write_json
 from rec_sys.modules.checkpoint_files import find_checkpoint
 from rec_sys.serving.bundle import (
     GRAPH_MODEL,
@@ -55,11 +55,7 @@ def create_bundle(config: DictConfig) -> Bundle:
             f"bundle.demo_people={config.bundle.demo_people}: must be a whole number from 0 up"
         )
     folder = Path(config.paths.bundle_dir)
-    if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
-        raise InputError(
-            f"paths.bundle_dir={folder}: holds something else, which would be replaced; name"
-            " another folder"
-        )
+    require_replaceable(folder, MANIFEST, "paths.bundle_dir")
     path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
 
     from rec_sys.modules.as_trained import load_data, load_encoder
@@ -80,13 +76,14 @@ def create_bundle(config: DictConfig) -> Bundle:
         data = load_data(trained, config) if number else None
         write_json(draft / PEOPLE, demo_people(data, number) if data else [])
         seal(draft, vectorbase)
-        bundle = read_bundle(draft)
+        read_bundle(draft)  # what cannot be read must not replace what can
+    bundle = read_bundle(folder)
     if config.bundle.triton_repository is not None:
         from rec_sys.serving.triton_publish import publish
 
-        publish(read_bundle(folder), config.bundle.triton_repository)
+        publish(bundle, config.bundle.triton_repository)
     note(f"bundle: {folder} ({bundle.vectorbase.num_products} products, {path.name})")
-    return read_bundle(folder)
+    return bundle
 
 
 def _vectorbase_of(trained: "TrainedModel", config: DictConfig) -> Vectorbase:
@@ -114,14 +111,13 @@ def _vectorbase_of(trained: "TrainedModel", config: DictConfig) -> Vectorbase:
 
 
 def _export_graph_model(trained: "TrainedModel", path: Path) -> None:
-    from rec_sys.foundation.onnx_files import MAX_DIFFERENCE
+    from rec_sys.foundation.onnx_files import require_agreement
     from rec_sys.modules.onnx_export import check_parity, export_onnx, parity_batches
 
     export_onnx(trained, path)
     batches = parity_batches(trained.model.vector_dim)
-    worst = max(row.difference for row in check_parity(trained.model, path, batches))
-    if not worst <= MAX_DIFFERENCE:
-        raise RuntimeError(f"the exported model differs from PyTorch by {worst:.1e}")
+    rows = check_parity(trained.model, path, batches)
+    require_agreement(max(row.difference for row in rows), "model")
 
 
 @command("bundle_config")

@@ -11,6 +11,7 @@ from rec_sys.inference.choice import Choice
 from rec_sys.inference.histories import UNKNOWN
 from rec_sys.inference.written_reviews import Writer
 from rec_sys.serving import answers
+from rec_sys.serving.bundle import Bundle
 from rec_sys.serving.limits import FieldError, Limits
 from rec_sys.serving.metrics import Metrics
 from rec_sys.serving.served_bundle import ServedBundle
@@ -35,6 +36,22 @@ class Parts:
     limits: Limits
     metrics: Metrics
     settings: DictConfig
+
+    @property
+    def api_key(self) -> str:
+        """What clients have to know; empty for none."""
+        given = self.settings.api_key
+        return "" if given is None else str(given)
+
+    def tell_model(self) -> None:
+        """Lets the metrics name the model in use."""
+        self.metrics.model(self.service.bundle.model_label)
+
+    def reload(self) -> Bundle:
+        """See `Service.reload`."""
+        bundle = self.service.reload()
+        self.tell_model()
+        return bundle
 
     def choice(self, served: ServedBundle, style: str | None, exclude: Sequence[str]) -> Choice:
         """The products that may be recommended.

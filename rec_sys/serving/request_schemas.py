@@ -12,6 +12,7 @@ from pydantic import (
     model_validator,
 )
 
+from rec_sys.foundation.checks import is_whole_text
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 from rec_sys.reviews.values import BrokenRecord, as_seconds
@@ -26,10 +27,8 @@ def whole_characters(text: str) -> str:
     Raises:
         ValueError: There is one.
     """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("holds half of a surrogate pair (a broken emoji?); take it out") from None
+    if not is_whole_text(text):
+        raise ValueError("holds half of a surrogate pair (a broken emoji?); take it out")
     return text
 
 

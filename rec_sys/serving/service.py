@@ -8,13 +8,11 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.inference.backend import BackendUnavailable
-from rec_sys.serving.backends import Backends, in_process
+from rec_sys.serving.backends import ONNX, TRITON, Backends, in_process
 from rec_sys.serving.bundle import Bundle, read_bundle
 from rec_sys.serving.served_bundle import ServedBundle
 
 log = logging.getLogger(__name__)
-
-ONNX, TRITON = "onnx", "triton"
 
 
 class Service:

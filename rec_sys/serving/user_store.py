@@ -29,10 +29,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, OperationalError
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.inference.history_batch import VECTOR_DTYPE
 from rec_sys.inference.written_reviews import WrittenReview
 
-# As in the vector store of the training.
-_VECTOR_DTYPE = np.dtype(np.float16)
 _BUSY_SECONDS = 10
 # Writers who meet on a new person: the second one finds them there.
 _ATTEMPTS = 3
@@ -161,7 +160,7 @@ class UserStore:
             found = connection.execute(select(_reviews).where(ours).order_by(*order).limit(newest))
             rows = [row._mapping for row in found][::-1]
         vectors = {
-            row["text"]: np.frombuffer(row["vector"], _VECTOR_DTYPE)
+            row["text"]: np.frombuffer(row["vector"], VECTOR_DTYPE)
             for row in rows
             if row["vector"] is not None and row["encoder"] == encoder
         }
@@ -200,7 +199,7 @@ def _row(
     return {
         "user_id": user_id,
         **{name: getattr(review, name) for name in _WRITTEN},
-        "vector": np.asarray(vector, _VECTOR_DTYPE).tobytes() if known else None,
+        "vector": np.asarray(vector, VECTOR_DTYPE).tobytes() if known else None,
         "encoder": encoder if known else None,
     }
 

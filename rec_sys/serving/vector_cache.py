@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rec_sys.inference.history_batch import Encode
+from rec_sys.inference.history_batch import VECTOR_DTYPE, Encode
 
 _DIGEST_BYTES = 16
-# As in the vector store of the training.
-_VECTOR_DTYPE = np.float16
 
 
 class VectorCache:
@@ -47,7 +45,7 @@ class VectorCache:
                     self._vectors.move_to_end(keys[text])
         missing = [text for text, vector in remembered.items() if vector is None]
         if missing:
-            found = np.asarray(encode(missing)).astype(_VECTOR_DTYPE)
+            found = np.asarray(encode(missing)).astype(VECTOR_DTYPE)
             remembered.update(zip(missing, found, strict=True))
             self._remember({keys[text]: remembered[text] for text in missing})
         return {text: known[text] if text in known else remembered[text] for text in texts}

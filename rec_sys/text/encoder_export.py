@@ -19,7 +19,13 @@ from rec_sys.foundation.cli import CONFIG_DIR, ending_politely
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, sha256_of, write_json
-from rec_sys.foundation.onnx_files import MAX_DIFFERENCE, OPSET, add_metadata, quiet_export
+from rec_sys.foundation.onnx_files import (
+    MAX_DIFFERENCE,
+    OPSET,
+    add_metadata,
+    quiet_export,
+    require_agreement,
+)
 from rec_sys.foundation.triton_config import MODEL_FILE, is_in_repository
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.text.model_files import ENCODER_FINGERPRINT_KEY
@@ -87,8 +93,7 @@ def export_encoder(encoder: TextEncoder, folder: str | Path) -> float:
         exported = OnnxTextEncoder(drafts)
         expected = encoder.encode_with(model, _PROBES)
         worst = float(np.abs(exported.encode(_PROBES) - expected).max())
-        if not worst <= MAX_DIFFERENCE:
-            raise RuntimeError(f"the exported text encoder differs from PyTorch by {worst:.1e}")
+        require_agreement(worst, "text encoder")
         for file in (TOKENIZER_FILE, SETTINGS_FILE, MODEL_FILE):
             os.replace(drafts / file, folder / file)
     return worst

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.onnx_files import open_session
 from rec_sys.foundation.triton_config import MODEL_FILE
 from rec_sys.text.model_files import ENCODER_FINGERPRINT_KEY
 from rec_sys.text.tokenizer import EXPORT_COMMAND, TextTokenizer, TokenBatch
@@ -42,18 +41,7 @@ class OnnxTextEncoder:
         path = Path(folder) / MODEL_FILE
         if not path.is_file():
             raise InputError(f"{path}: no such file; export it with `{EXPORT_COMMAND}`")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path),
-                options,
-                providers=["CPUExecutionProvider"],
-                disabled_optimizers=_SLOW_FUSIONS,
-            )
-        except (Fail, InvalidGraph, InvalidProtobuf) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{path}: not a readable ONNX model ({reason})") from None
+        self._session = open_session(path, threads, _SLOW_FUSIONS)
         metadata = self._session.get_modelmeta().custom_metadata_map
         if metadata.get(ENCODER_FINGERPRINT_KEY) != self.encoder_fingerprint:
             raise InputError(

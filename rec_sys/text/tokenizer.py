@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from rec_sys.foundation.checks import is_whole
+from rec_sys.foundation.checks import is_whole, is_whole_text
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, sha256_of
 
@@ -138,7 +138,7 @@ class TextTokenizer:
         for number, text in enumerate(texts):
             if not isinstance(text, str):
                 raise InputError(f"text {number}: is {type(text).__name__}, not a text")
-            if any("\ud800" <= letter <= "\udfff" for letter in text):
+            if not is_whole_text(text):
                 raise InputError(
                     f"text {number}: holds half of a surrogate pair, which is no character;"
                     " remove it"

@@ -29,7 +29,13 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load_file, save_file
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import read_json, replacing, sha256_of, write_json
+from rec_sys.foundation.files import (
+    read_json,
+    replacing,
+    require_replaceable,
+    sha256_of,
+    write_json,
+)
 from rec_sys.graph.product_graph import ProductGraph
 from rec_sys.graph.product_reviews import ReviewSummary
 from rec_sys.vector_database.index_settings import FLAT
@@ -79,12 +85,7 @@ def check_replaceable(folder: str | Path) -> None:
     Raises:
         InputError: It holds something else.
     """
-    folder = Path(folder)
-    if folder.exists() and not (folder / _MANIFEST).is_file() and any(folder.iterdir()):
-        raise InputError(
-            f"paths.vectorbase_dir={folder}: holds something else, which would be replaced; name"
-            " another folder"
-        )
+    require_replaceable(folder, _MANIFEST, "paths.vectorbase_dir")
 
 
 def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:

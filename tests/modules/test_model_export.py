@@ -64,7 +64,7 @@ def test_parity_sees_a_difference(checkpoint, tmp_path):
 
 def test_a_model_that_differs_is_not_left_behind(checkpoint, settings, tmp_path, monkeypatch):
     monkeypatch.setattr(model_export, "_real_batch", lambda trained, overrides: {})
-    monkeypatch.setattr("rec_sys.modules.model_export.MAX_DIFFERENCE", -1.0)
+    monkeypatch.setattr("rec_sys.foundation.onnx_files.MAX_DIFFERENCE", -1.0)
     with pytest.raises(RuntimeError, match="differs from PyTorch"):
         export_model(checkpoint, config_file(settings), tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()

@@ -141,7 +141,7 @@ def test_an_encoder_that_differs_is_not_left_behind(
     monkeypatch.setattr(
         encoder_export, "_export_onnx", lambda _, path, __: shutil.copy(exported, path)
     )
-    monkeypatch.setattr(encoder_export, "MAX_DIFFERENCE", -1.0)
+    monkeypatch.setattr("rec_sys.foundation.onnx_files.MAX_DIFFERENCE", -1.0)
     (tmp_path / "model.onnx").write_text("the old one")
     with pytest.raises(RuntimeError, match="differs from PyTorch"):
         export_encoder(encoder, tmp_path)
