@@ -7,7 +7,7 @@ import numpy as np
 from rec_sys.graph.product_reviews import KnownReviews
 from rec_sys.graph.rating_features import USER_SHRINKAGE, rating_features, rating_sums
 from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY, ReviewGraph
-from rec_sys.graph.segments import segment_sum
+from rec_sys.graph.segments import read_vectors, segment_sum
 
 _NO_PRODUCTS = np.empty(0, dtype=np.int64)
 
@@ -126,7 +126,9 @@ class EgoBatchBuilder:
         history_user = local_user[is_history]
 
         shown = graph.edge_product[np.concatenate([history, targets])]
-        products = np.union1d(shown, others)
+        present = np.zeros(graph.num_products, dtype=bool)
+        present[shown] = present[others] = True
+        products = np.flatnonzero(present)
         local_product = np.searchsorted(products, shown)
         edge_attr = self._vectors(graph.edge_text[history])
         lengths = np.bincount(history_user, minlength=len(users))
@@ -157,7 +159,7 @@ class EgoBatchBuilder:
         )
 
     def _vectors(self, rows: np.ndarray) -> np.ndarray:
-        return self.vectors[rows].astype(np.float32)
+        return read_vectors(self.vectors, rows)
 
 
 def _age_in_days(time: np.ndarray, user: np.ndarray, num_users: int) -> np.ndarray:

@@ -1,13 +1,14 @@
 """What others said about a product, with the reviews to be predicted taken out."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from rec_sys.graph.rating_features import PRODUCT_SHRINKAGE, rating_features, rating_sums
 from rec_sys.graph.review_graph import ReviewGraph
-from rec_sys.graph.segments import segment_sum, vector_sums
+from rec_sys.graph.segments import read_vectors, segment_sum, vector_sums
 
 
 class ReviewSummary(NamedTuple):
@@ -92,36 +93,42 @@ class ProductReviews:
 
     def summary(self) -> ReviewSummary:
         """Of all products, nothing left out."""
-        return _summary(self.sums, self.counts, self.rating_sums, self.rating_counts)
+        return self._whole
 
     def summary_without(
         self, products: np.ndarray, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray
     ) -> ReviewSummary:
         """See `KnownReviews`; edges that are not in the sums need not be left out."""
-        kept = [
-            each[products]
-            for each in (self.sums, self.counts, self.rating_sums, self.rating_counts)
-        ]
+        texts, ratings = (each[products] for each in self._whole)
         edges = edges[self.member[edges]]
-        if len(edges):
-            local = np.searchsorted(products, graph.edge_product[edges])
-            texts = vectors[graph.edge_text[edges]].astype(np.float32)
-            left_out = (
-                segment_sum(texts, local, len(products)),
-                np.bincount(local, minlength=len(products)),
-                *rating_sums(graph.edge_rating[edges], local, len(products)),
-            )
-            kept = [all_of - part for all_of, part in zip(kept, left_out, strict=True)]
-        return _summary(*kept)
+        # A batch leaves out reviews of a few of its products: only those are summed up anew.
+        changed, local = np.unique(graph.edge_product[edges], return_inverse=True)
+        left_out = (
+            segment_sum(read_vectors(vectors, graph.edge_text[edges]), local, len(changed)),
+            np.bincount(local, minlength=len(changed)),
+            *rating_sums(graph.edge_rating[edges], local, len(changed)),
+        )
+        rest = (each[changed] - part for each, part in zip(self._sums, left_out, strict=True))
+        place = np.searchsorted(products, changed)
+        texts[place], ratings[place] = _summary(*rest)
+        return ReviewSummary(texts, ratings)
+
+    @property
+    def _sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return self.sums, self.counts, self.rating_sums, self.rating_counts
+
+    @cached_property
+    def _whole(self) -> ReviewSummary:
+        return _summary(*self._sums)
 
 
 def _summary(
     sums: np.ndarray, counts: np.ndarray, rating_sums: np.ndarray, rating_counts: np.ndarray
 ) -> ReviewSummary:
-    # Subtraction leaves rounding dust where nothing is left.
-    means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], 0.0)
+    means = sums / np.maximum(counts, 1).astype(np.float32)[:, None]
+    means[counts == 0] = 0.0  # subtraction leaves rounding dust where nothing is left
     return ReviewSummary(
-        means.astype(np.float32),
+        means,
         rating_features(
             np.where(rating_counts > 0, rating_sums, 0.0), rating_counts, counts, PRODUCT_SHRINKAGE
         ),

@@ -1,6 +1,7 @@
 """Which products a batch ranks its targets against."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class ProductSample:
         left_out = self.size * np.log1p(-self._drawn[products]) + shown * np.log1p(-popularity)
         return np.log(-np.expm1(left_out)).astype(np.float32)
 
-    @property
+    @cached_property
     def _drawn(self) -> np.ndarray:
         weights = (self.counts + 1.0) ** _POPULARITY_POWER
         return weights / weights.sum()

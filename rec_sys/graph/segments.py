@@ -58,6 +58,18 @@ def members_of(pointers: np.ndarray, segments: np.ndarray) -> np.ndarray:
     return np.arange(total) + np.repeat(pointers[segments] - (ends - lengths), lengths)
 
 
+def read_vectors(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Some of the stored vectors, float32 [n, D].
+
+    Args:
+        vectors: float [N, D]; may be memory-mapped.
+        rows: int64 [n].
+    """
+    import torch  # widens many numbers at once, NumPy one after the other: six times the time
+
+    return torch.from_numpy(vectors[rows]).float().numpy()
+
+
 def vector_sums(
     vectors: np.ndarray, row: np.ndarray, segment: np.ndarray, num_segments: int
 ) -> np.ndarray:
@@ -78,5 +90,5 @@ def vector_sums(
     for start in range(0, len(order), _VECTORS_AT_ONCE):
         block = order[start : start + _VECTORS_AT_ONCE]
         touched, local = np.unique(segment[block], return_inverse=True)
-        sums[touched] += segment_sum(vectors[row[block]].astype(np.float32), local, len(touched))
+        sums[touched] += segment_sum(read_vectors(vectors, row[block]), local, len(touched))
     return sums

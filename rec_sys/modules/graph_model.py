@@ -155,8 +155,14 @@ class GraphModel(nn.Module):
         )
         x_user = self.user_encoder(user_features)
         reviews = self.review_encoder(edge_attr, edge_rating, edge_age, edge_step)
+        # One copy of a product per review: the layer projects all that it is given, and most
+        # products of a batch are ranked without sending a message.
+        sender = torch.arange(edge_index.shape[1], device=edge_index.device)
         messages, (_, attention) = self.conv(
-            (x_product, x_user), edge_index, reviews, return_attention_weights=True
+            (x_product[edge_index[0]], x_user),
+            torch.stack([sender, edge_index[1]]),
+            reviews,
+            return_attention_weights=True,
         )
         known = torch.cat([messages, x_user, user_rating_features], dim=1)
         product_angle = self.product_angle(product_rating_features)

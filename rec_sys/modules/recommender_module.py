@@ -133,7 +133,9 @@ class RecommenderModule(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW; the learning rate warms up and then falls along a cosine."""
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True
+        )
         warmup = max(1, self.warmup_epochs)
         schedule = torch.optim.lr_scheduler.SequentialLR(
             optimizer,
