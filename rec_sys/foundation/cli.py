@@ -61,6 +61,8 @@ def _be_quiet() -> None:
     # MLflow and Hugging Face libraries call home or chat unless told otherwise.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # What PyTorch's C++ side would print: that an objective uses all heads, for one.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     # Libraries that warn about each other's future, and Lightning about loader processes that
     # our batches, cut from arrays in memory, do not need, and about older checkpoints.
     for message in ("torch.jit.script", "LeafSpec", "many workers", "exists and is not empty"):

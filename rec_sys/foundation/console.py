@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rec_sys.foundation.processes import is_main_process
+
 # Without a terminal (a log file, CI) rich would fold at 80 columns and break paths in two.
 _WIDTH_WITHOUT_TERMINAL = 160
 
@@ -25,6 +27,8 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
         columns: Column headings.
         rows: One sequence per row, as long as `columns`; ``None`` is shown as a dash.
     """
+    if not is_main_process():
+        return
     table = Table(title=title, title_justify="left", title_style="bold")
     rows = list(rows)
     for position, name in enumerate(columns):
@@ -38,7 +42,8 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 
 def note(message: str) -> None:
     """Prints one line of information, without interpreting markup in it."""
-    console().print(message, markup=False, highlight=False, soft_wrap=True)
+    if is_main_process():
+        console().print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 def _as_text(value: Any) -> str:

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder
 from rec_sys.graph.product_graph import ProductGraph
 from rec_sys.graph.product_reviews import ProductReviews
@@ -33,6 +34,9 @@ class ReviewDataModule(pl.LightningDataModule):
 
     A target without a rating has the rating NaN: that it exists can still be learned.
 
+    Of several processes each takes its share of a batch's users. All draw the same sample of
+    products; beside it, each sees the products of its own users.
+
     Beside the arrays of an `EgoBatch`, a batch holds ``product_log_share`` float32 [P], see
     `ProductSample.log_share`, and outside training ``carried`` float32 [U, products of the graph],
     the scores of the product graph.
@@ -41,8 +45,9 @@ class ReviewDataModule(pl.LightningDataModule):
         graph: All reviews.
         vectors: The vector store's rows, float [N, D].
         split: What trains and what is measured.
-        product_graph: Of the training edges.
-        batch_size: Users per batch.
+        product_graph: Of the training edges. None in all but the first of several processes: they
+            get it from that one before training starts.
+        batch_size: Users per batch, of all processes together.
         train_target_share: Share of the training reviews of a user that are predicted in an
             epoch, drawn anew each time.
         negatives: Products that each batch ranks beside those it shows; all if there are not more.
@@ -57,7 +62,7 @@ class ReviewDataModule(pl.LightningDataModule):
         graph: ReviewGraph,
         vectors: np.ndarray,
         split: Split,
-        product_graph: ProductGraph,
+        product_graph: ProductGraph | None,
         batch_size: int,
         train_target_share: float,
         negatives: int,
@@ -74,6 +79,20 @@ class ReviewDataModule(pl.LightningDataModule):
         self.product_reviews = ProductReviews.of(graph, vectors, np.flatnonzero(split.train))
         self.sample = ProductSample(self.product_reviews.counts, negatives)
         self.builder = EgoBatchBuilder(graph, vectors, self.product_reviews)
+
+    def setup(self, stage: str) -> None:
+        """Hands the product graph to the other processes; called by Lightning.
+
+        Raises:
+            InputError: There are more processes than people to measure.
+        """
+        users = len(self.split.validation.users(self.graph))
+        if users < self.trainer.world_size:
+            raise InputError(
+                f"trainer.devices: {self.trainer.world_size} processes, but only {users} people to"
+                " measure; use fewer processes"
+            )
+        self.product_graph = self.trainer.strategy.broadcast(self.product_graph)
 
     def train_dataloader(self) -> DataLoader:
         """Training users in a new order, with newly drawn targets among their training edges."""
@@ -122,7 +141,18 @@ class ReviewDataModule(pl.LightningDataModule):
             return tensors
 
         size = max(self.batch_size, _USERS_MEASURED_AT_ONCE) if measured else self.batch_size
-        return DataLoader(users, batch_size=size, collate_fn=collate)
+        rank, processes = self._place
+        if not measured:
+            # Every process must make as many steps; a few users come twice.
+            users = np.concatenate([users, users[: -len(users) % processes]])
+        return DataLoader(
+            users[rank::processes], batch_size=-(-size // processes), collate_fn=collate
+        )
+
+    @property
+    def _place(self) -> tuple[int, int]:
+        """The number of this process and of all."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _carried(self, batch: EgoBatch) -> np.ndarray:
         product, user = batch.edge_index

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rec_sys.foundation.console import note
+from rec_sys.foundation.processes import in_turn
 from rec_sys.graph.review_graph import ReviewGraph, build_review_graph
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encode import encode_texts, open_empty_store, open_store
@@ -50,6 +51,13 @@ def prepare_reviews(
         encoder: Encodes what the store does not hold yet.
         cache_dir: The store is below it.
     """
+    with in_turn(cache_dir):
+        return _prepare_reviews(data, encoder, cache_dir)
+
+
+def _prepare_reviews(
+    data: ReviewData, encoder: TextEncoder, cache_dir: str | Path
+) -> PreparedReviews:
     has_texts = _has_texts(data)
     if has_texts:
         store = open_store(cache_dir, encoder)

@@ -14,7 +14,12 @@ from rec_sys.graph.rating_features import (
     NUM_RATING_FEATURES,
     USER_SHRINKAGE,
 )
-from rec_sys.modules.layers import FeatureEncoder, ProductEncoder, ReviewEncoder
+from rec_sys.modules.layers import (
+    FeatureEncoder,
+    ProductEncoder,
+    ReviewEncoder,
+    full_precision,
+)
 from rec_sys.reviews.schema import MAX_RATING
 
 # Where the training starts: reviews in shops average about 4.4 stars.
@@ -164,25 +169,21 @@ class GraphModel(nn.Module):
             reviews,
             return_attention_weights=True,
         )
-        known = torch.cat([messages, x_user, user_rating_features], dim=1)
-        product_angle = self.product_angle(product_rating_features)
-        # Not len(), which would make the example's number of users a constant of the export.
-        num_users = user_features.shape[0]
-        surprise = self._surprise(product_angle, edge_index, edge_rating, num_users)
-        user_angle = self.user_angle(torch.cat([surprise, user_rating_features], dim=1))
-        return Embeddings(
-            self._on_sphere(
-                _AVERAGE_ANGLE + user_angle,
-                x_user + self.user_head(known),
-            ),
-            self._on_sphere(
-                -product_angle,
-                x_product + self.product_head(x_product),
-            ),
-            self._query(known),
-            self.key_head(x_product),
-            attention,
-        )
+        with full_precision(user_features.device):
+            x_user, x_product, messages = x_user.float(), x_product.float(), messages.float()
+            known = torch.cat([messages, x_user, user_rating_features], dim=1)
+            product_angle = self.product_angle(product_rating_features)
+            # Not len(), which would make the example's number of users a constant of the export.
+            num_users = user_features.shape[0]
+            surprise = self._surprise(product_angle, edge_index, edge_rating, num_users)
+            user_angle = self.user_angle(torch.cat([surprise, user_rating_features], dim=1))
+            return Embeddings(
+                self._on_sphere(_AVERAGE_ANGLE + user_angle, x_user + self.user_head(known)),
+                self._on_sphere(-product_angle, x_product + self.product_head(x_product)),
+                self._query(known),
+                self.key_head(x_product),
+                attention.float(),
+            )
 
     def _surprise(
         self, product_angle: Tensor, edge_index: Tensor, edge_rating: Tensor, num_users: int

@@ -1,5 +1,7 @@
 """The small parts of the graph model."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,17 @@ from rec_sys.graph.rating_features import HALF_RANGE, MIDDLE_RATING, NUM_RATING_
 _LOG_LONGEST_AGE = 8.2
 # log(1 + reviews) of a long history.
 _LOG_LONGEST_HISTORY = 4.0
+
+
+def full_precision(device: torch.device) -> AbstractContextManager:
+    """Switches mixed precision off: bf16's three digits are too few for angles and logits.
+
+    Args:
+        device: Where the block computes. Its inputs have to be float32.
+    """
+    if not torch.is_autocast_enabled(device.type):
+        return nullcontext()  # nothing that an export would have to write down
+    return torch.autocast(device.type, enabled=False)
 
 
 class FeatureEncoder(nn.Sequential):

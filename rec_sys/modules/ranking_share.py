@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from rec_sys.foundation.errors import InputError
 
@@ -13,7 +15,7 @@ K = 10
 _SIGNIFICANT = 1.645
 
 
-class ShareSearch:
+class ShareSearch(Metric):
     """Tries some shares of the network's scores on the validation targets.
 
     The ranking score is ``share * network + graph``. The best share is the one with the highest
@@ -32,8 +34,10 @@ class ShareSearch:
     def __init__(self, shares: Sequence[float]) -> None:
         if not len(shares) or min(shares) <= 0:
             raise InputError(f"train.ranking_shares={list(shares)}: numbers above 0 are needed")
+        super().__init__()
         self.shares = sorted(float(share) for share in shares)
-        self._ndcg: list[Tensor] = []
+        # Of several processes each measures some people; `compute` sees those of all.
+        self.add_state("ndcg", default=[], dist_reduce_fx="cat")
 
     def update(self, network: Tensor, graph: Tensor, seen: Tensor, target: Tensor) -> None:
         """Adds some people.
@@ -61,13 +65,13 @@ class ShareSearch:
             gain = torch.where(rank < K, 1 / torch.log2(rank + 2), 0.0)
             sums = torch.zeros(len(network), device=network.device).index_add(0, user, gain)
             columns.append((sums / ideal)[counts > 0])
-        self._ndcg.append(torch.stack(columns, dim=1).cpu())
+        self.ndcg.append(torch.stack(columns, dim=1))
 
-    def best(self) -> tuple[float, float]:
+    def compute(self) -> tuple[float, float]:
         """The chosen share and its NDCG@10; the smallest share and NaN without any target."""
-        if not self._ndcg:
+        if not len(self.ndcg):
             return self.shares[0], float("nan")
-        ndcg = torch.cat(self._ndcg).double()
+        ndcg = dim_zero_cat(self.ndcg).double()
         means = ndcg.mean(dim=0)
         highest = ndcg[:, int(means.argmax())]
         behind = highest[:, None] - ndcg

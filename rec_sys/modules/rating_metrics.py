@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torchmetrics import SumMetric
 from torchmetrics.classification import (
     BinaryAccuracy,
     BinaryAUROC,
@@ -24,21 +25,28 @@ class RatingMetrics(nn.Module):
 
     Args:
         liked_above: The threshold, in stars.
+        of_all_processes: Whether `compute` speaks of what all processes that train together have
+            seen; then all of them have to call it.
     """
 
-    def __init__(self, liked_above: float) -> None:
+    def __init__(self, liked_above: float, of_all_processes: bool = True) -> None:
         super().__init__()
         self.liked_above = liked_above
+        options = {"sync_on_compute": of_all_processes}
         self.decisions = nn.ModuleDict(
             {
-                "f1": BinaryF1Score(),
-                "accuracy": BinaryAccuracy(),
-                "macro_f1": MulticlassF1Score(num_classes=2, average="macro"),
+                "f1": BinaryF1Score(**options),
+                "accuracy": BinaryAccuracy(**options),
+                "macro_f1": MulticlassF1Score(num_classes=2, average="macro", **options),
             }
         )
-        self.distances = nn.ModuleDict({"mae": MeanAbsoluteError(), "mse": MeanSquaredError()})
-        self.auc = BinaryAUROC()
-        self.seen = [0, 0]  # targets not liked, liked
+        self.distances = nn.ModuleDict(
+            {"mae": MeanAbsoluteError(**options), "mse": MeanSquaredError(**options)}
+        )
+        self.auc = BinaryAUROC(**options)
+        self.seen = nn.ModuleList(
+            SumMetric(**options) for _ in range(2)
+        )  # targets not liked, liked
 
     @torch.no_grad()
     def update(self, predicted: Tensor, true: Tensor) -> None:
@@ -49,39 +57,39 @@ class RatingMetrics(nn.Module):
             true: float32 [T], stars 1...5; NaN does not count.
         """
         rated = ~torch.isnan(true)
-        if not rated.any():
-            return
         predicted, true = predicted[rated], true[rated]
         liked = (true > self.liked_above).long()
+        for answer, seen in enumerate(self.seen):
+            seen.update((liked == answer).sum())
+        if not len(true):
+            return
         for metric in self.decisions.values():
             metric.update((predicted > self.liked_above).long(), liked)
         for metric in self.distances.values():
             metric.update(predicted, true)
         # Scaled into 0...1, or torchmetrics would take the stars for logits.
         self.auc.update(predicted / MAX_RATING, liked)
-        positives = int(liked.sum())
-        self.seen = [self.seen[0] + len(liked) - positives, self.seen[1] + positives]
 
     def compute(self) -> dict[str, float]:
         """The metrics of everything since the last reset; NaN where they are not defined."""
-        if not sum(self.seen):
+        seen = [metric.compute().item() for metric in self.seen]
+        if not sum(seen):
             return dict.fromkeys([*self.decisions, *self.distances, "auc"], math.nan)
         values = {
             name: metric.compute().item()
             for name, metric in [*self.decisions.items(), *self.distances.items()]
         }
-        values["auc"] = self.auc.compute().item() if all(self.seen) else math.nan
+        values["auc"] = self.auc.compute().item() if all(seen) else math.nan
         return values
 
     def reset(self) -> None:
         """Forgets everything."""
-        self.seen = [0, 0]
-        for metric in [*self.decisions.values(), *self.distances.values(), self.auc]:
+        for metric in [*self.seen, *self.decisions.values(), *self.distances.values(), self.auc]:
             metric.reset()
 
 
 def rating_metrics(predicted: Tensor, true: Tensor, liked_above: float) -> dict[str, float]:
     """The metrics of `RatingMetrics` for ratings that are all at hand."""
-    metrics = RatingMetrics(liked_above)
+    metrics = RatingMetrics(liked_above, of_all_processes=False)
     metrics.update(predicted, true)
     return metrics.compute()

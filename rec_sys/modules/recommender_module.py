@@ -15,6 +15,7 @@ from rec_sys.graph.ego_batch import MODEL_INPUTS
 from rec_sys.modules.checkpoint import RECORD_KEY
 from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.modules.graph_model import Embeddings
+from rec_sys.modules.layers import full_precision
 from rec_sys.modules.objectives import Judgement
 from rec_sys.modules.ranking_share import K, ShareSearch
 from rec_sys.modules.rating_metrics import RatingMetrics
@@ -61,8 +62,8 @@ class RecommenderModule(pl.LightningModule):
         self.weight_decay = weight_decay
         self.warmup_epochs = warmup_epochs
         self.max_epochs = max_epochs
-        self.ranking_shares = ranking_shares
         self.ranking_share = 1.0
+        self.share_search = ShareSearch(ranking_shares)
         self.seed = seed
         self.record = record
         #: One row per finished epoch: ``epoch`` and every metric of both stages.
@@ -85,7 +86,9 @@ class RecommenderModule(pl.LightningModule):
 
     def training_step(self, batch: TensorBatch, batch_index: int) -> Tensor:
         """One step on the targets of a batch of training users."""
-        return self._judge(self(batch), batch, TRAIN).objective
+        embeddings = self(batch)
+        with full_precision(self.device):
+            return self._judge(embeddings, batch, TRAIN).objective
 
     def on_validation_epoch_start(self) -> None:
         """Embeds all products: people are ranked against the whole catalogue."""
@@ -99,29 +102,31 @@ class RecommenderModule(pl.LightningModule):
                 data.product_reviews.summary(),
             ).keys
         ).to(self.device)
-        self.share_search = ShareSearch(self.ranking_shares)
+        self.share_search.reset()
 
     def validation_step(self, batch: TensorBatch, batch_index: int) -> None:
         """Measures the validation targets of a batch of users."""
         embeddings = self(batch)
-        self._judge(embeddings, batch, VALIDATION)
+        with full_precision(self.device):
+            self._judge(embeddings, batch, VALIDATION)
+            network = embeddings.user_queries @ self.keys.T
         products = batch["products"]
         seen = torch.stack([batch["edge_index"][1], products[batch["edge_index"][0]]])
         target = torch.stack([batch["target_user"], products[batch["target_product"]]])
-        network = embeddings.user_queries @ self.keys.T
         self.share_search.update(network, batch["carried"], seen, target)
 
     def on_train_batch_start(self, batch: TensorBatch, batch_index: int) -> None:
-        """Makes dropout a function of seed, epoch and batch, whatever ran before."""
-        state = np.random.SeedSequence((self.seed, self.current_epoch, batch_index))
+        """Makes dropout a function of seed, epoch, batch and process, whatever ran before."""
+        place = (self.seed, self.current_epoch, batch_index, self.global_rank)
+        state = np.random.SeedSequence(place)
         torch.manual_seed(int(state.generate_state(1)[0]))
 
     def on_validation_epoch_end(self) -> None:
         """Reports the epoch's validation metrics."""
         self.validation_values = self._report(VALIDATION)
-        self.ranking_share, ndcg = self.share_search.best()
+        self.ranking_share, ndcg = self.share_search.compute()
         ranking = {f"{VALIDATION}/ndcg{K}": ndcg, "ranking_share": self.ranking_share}
-        self.log_dict(ranking)
+        self.log_dict(ranking, sync_dist=True)
         self.validation_values |= ranking
 
     def on_train_epoch_end(self) -> None:
@@ -134,7 +139,11 @@ class RecommenderModule(pl.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW; the learning rate warms up and then falls along a cosine."""
         optimizer = torch.optim.AdamW(
-            self.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True
+            self.parameters(),
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            # One pass over all weights; Lightning cannot clip gradients for it in mixed precision.
+            fused=self.trainer.precision == "32-true",
         )
         warmup = max(1, self.warmup_epochs)
         schedule = torch.optim.lr_scheduler.SequentialLR(
@@ -168,12 +177,10 @@ class RecommenderModule(pl.LightningModule):
         targets = len(batch["target_user"])
         # Weighted by targets, so that the epoch's value is the mean over all targets.
         means = self.means[_metrics(stage)]
-        if judgement.judged:
-            means["loss"].update(judgement.loss.detach(), weight=judgement.judged)
-        if targets:
-            means["objective"].update(judgement.measure.detach(), weight=targets)
-            if judgement.ranking is not None:
-                means["ranking_loss"].update(judgement.ranking.detach(), weight=targets)
+        means["loss"].update(judgement.loss.detach(), weight=judgement.judged)
+        means["objective"].update(judgement.measure.detach(), weight=targets)
+        if judgement.ranking is not None:
+            means["ranking_loss"].update(judgement.ranking.detach(), weight=targets)
         true = batch["target_rating"]
         self.metrics[_metrics(stage)].update(judgement.rating.detach(), true)
         return judgement
@@ -188,8 +195,9 @@ class RecommenderModule(pl.LightningModule):
         values |= {f"{stage}/{name}": value for name, value in metrics.compute().items()}
         for each in (metrics, *means.values()):
             each.reset()
-        self.log(f"{stage}/loss", values[f"{stage}/loss"], prog_bar=True)
-        self.log_dict({name: value for name, value in values.items() if not name.endswith("/loss")})
+        self.log(f"{stage}/loss", values[f"{stage}/loss"], prog_bar=True, sync_dist=True)
+        others = {name: value for name, value in values.items() if not name.endswith("/loss")}
+        self.log_dict(others, sync_dist=True)
         return values
 
 

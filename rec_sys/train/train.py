@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from rec_sys.foundation.build import build
 from rec_sys.foundation.cli import command
+from rec_sys.foundation.processes import is_main_process
 
 if TYPE_CHECKING:
     from rec_sys.graph.prepare import PreparedReviews
@@ -28,7 +29,8 @@ def train(
     Returns:
         The metrics of the best epoch and the objects that took part: ``trained`` (the best
         checkpoint, loaded), ``catalogue`` (its products, ready to rank and rate), ``module``,
-        ``datamodule``, ``split``, ``prepared``, ``trainer``.
+        ``datamodule``, ``split``, ``prepared``, ``trainer``. Of several processes only the first
+        has ``trained`` and ``catalogue``.
 
     Raises:
         InputError: Something in the settings or the data cannot be used.
@@ -69,7 +71,9 @@ def train(
     split = splitter.split(graph)
     check_usable(split, graph)
     check_ratings(config.objective, graph.edge_rating[split.train])
-    product_graph = graph_builder.build(graph, vectors, np.flatnonzero(split.train))
+    product_graph = None
+    if is_main_process():
+        product_graph = graph_builder.build(graph, vectors, np.flatnonzero(split.train))
     datamodule = ReviewDataModule(
         graph,
         vectors,
@@ -102,21 +106,22 @@ def train(
         fit(trainer, module, datamodule, interrupted)
 
         best = min(module.history, key=lambda epoch: epoch[MONITOR])
+        objects = {
+            "module": module,
+            "datamodule": datamodule,
+            "split": split,
+            "prepared": prepared,
+            "trainer": trainer,
+        }
+        if not trainer.is_global_zero:
+            return best, objects
         trained = load_trained(checkpoints.best)
         known = datamodule.product_reviews.summary()
         catalogue = FullCatalogue.of(trained.model, graph, vectors, known, product_graph)
         baselines = score_baselines(datamodule, objective.distance, settings.liked_above)
         show_summary(best, baselines, checkpoints.best, tracking)
         tracking.log_results(trained, module.history, best, baselines)
-    return best, {
-        "trained": trained,
-        "catalogue": catalogue,
-        "module": module,
-        "datamodule": datamodule,
-        "split": split,
-        "prepared": prepared,
-        "trainer": trainer,
-    }
+    return best, objects | {"trained": trained, "catalogue": catalogue}
 
 
 @command("train_config")

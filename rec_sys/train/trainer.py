@@ -50,6 +50,7 @@ def build_trainer(config: DictConfig, tracking: Tracking) -> tuple[pl.Trainer, C
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
+        use_distributed_sampler=False,  # the batches of several processes are our own
         # The targets of the training users are drawn anew for each epoch.
         reload_dataloaders_every_n_epochs=1,
     )

@@ -1,8 +1,11 @@
 """The batches that follow from a split."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from rec_sys.foundation.errors import InputError
 from rec_sys.graph.datamodule import ReviewDataModule
 from rec_sys.graph.product_graph import ProductGraph
 from rec_sys.graph.splits.leave_one_out import LeaveOneOut
@@ -60,3 +63,52 @@ def test_no_test_no_test_batches(small_graph):
     with pytest.raises(ValueError, match="nothing aside"):
         nothing = ProductGraph.without_edges(graph.num_products)
         ReviewDataModule(graph, vectors, split, nothing, 4, 0.5, 10, 0).test_dataloader()
+
+
+def of_processes(small_graph, count, batch_size):
+    """The datamodules of several processes, each knowing its place."""
+    graph, vectors = small_graph
+    split = LeaveOneOut().split(graph)
+    known = ProductGraph.without_edges(graph.num_products)
+    modules = []
+    for rank in range(count):
+        # Lightning's broadcast hands out what the first process has.
+        strategy = SimpleNamespace(broadcast=lambda _: known)
+        module = ReviewDataModule(
+            graph, vectors, split, known if rank == 0 else None, batch_size, 0.5, 2, 0
+        )
+        module.trainer = SimpleNamespace(
+            global_rank=rank, world_size=count, current_epoch=0, strategy=strategy
+        )
+        modules.append(module)
+    return modules
+
+
+def test_processes_share_each_batch(small_graph):
+    (alone,) = of_processes(small_graph, 1, 2)
+    together = of_processes(small_graph, 2, 2)
+    batches = [list(module.train_dataloader()) for module in together]
+    for whole, *parts in zip(alone.train_dataloader(), *batches, strict=True):
+        assert sorted(np.concatenate([part["users"] for part in parts])) == sorted(whole["users"])
+
+
+def test_processes_make_equally_many_steps(small_graph):
+    """Four users to train, three processes: two users come twice."""
+    batches = [list(module.train_dataloader()) for module in of_processes(small_graph, 3, 3)]
+    assert [len(each) for each in batches] == [2, 2, 2]
+    users = np.concatenate([batch["users"] for each in batches for batch in each])
+    assert np.unique(users).tolist() == [0, 1, 2, 3] and len(users) == 6
+
+
+def test_nobody_is_measured_twice(small_graph):
+    modules = of_processes(small_graph, 2, 1)
+    for module in modules:
+        module.setup("fit")
+    users = [batch["users"].tolist() for each in modules for batch in each.val_dataloader()]
+    assert users == [[0], [2]]
+
+
+def test_more_processes_than_people_to_measure_are_refused(small_graph):
+    for module in of_processes(small_graph, 3, 1):
+        with pytest.raises(InputError, match="3 processes, but only 2 people"):
+            module.setup("fit")

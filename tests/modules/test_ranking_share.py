@@ -56,7 +56,7 @@ def test_ndcg_equals_a_naive_loop(seed, batches):
             if len(targets):
                 scores = 0.5 * network[user] + graph[user]
                 naive.append(naive_ndcg(scores, set(seen[seen[:, 0] == user, 1]), targets))
-    share, ndcg = search.best()
+    share, ndcg = search.compute()
     assert share == 0.5
     assert ndcg == pytest.approx(np.mean(naive) if naive else math.nan, abs=1e-6, nan_ok=True)
 
@@ -65,7 +65,7 @@ def test_without_a_difference_the_smallest_share_is_taken():
     search = ShareSearch([0.4, 0.1, 0.2])
     target = torch.tensor([[0, 1], [0, 1]])
     search.update(one_hot([0, 1], 3), torch.zeros(2, 3), NOTHING, target)
-    assert search.best() == (0.1, pytest.approx(1.0))
+    assert search.compute() == (0.1, pytest.approx(1.0))
 
 
 def test_a_share_that_is_needed_is_taken():
@@ -73,7 +73,7 @@ def test_a_share_that_is_needed_is_taken():
     search = ShareSearch([0.5, 2.0, 4.0])
     target = torch.tensor([range(6), [1] * 6])
     search.update(one_hot([1] * 6, 3), one_hot([2] * 6, 3), NOTHING, target)
-    share, ndcg = search.best()
+    share, ndcg = search.compute()
     assert (share, ndcg) == (2.0, pytest.approx(1.0))
 
 
@@ -89,13 +89,13 @@ def test_what_luck_could_explain_is_no_reason(helped, hurt, chosen):
     gains = second_place * np.array([1] * helped + [-1] * hurt + [0] * len(others))
     assert (gains.mean() <= gains.std() / 10) == (chosen == 0.5)
     lost = second_place * (helped if chosen == 0.5 else hurt) / 100
-    assert search.best() == (chosen, pytest.approx(1 - lost))
+    assert search.compute() == (chosen, pytest.approx(1 - lost))
 
 
 def test_nobody_to_measure():
     search = ShareSearch([2.0, 1.0])
     search.update(torch.zeros(3, 4), torch.zeros(3, 4), NOTHING, NOTHING)
-    share, ndcg = search.best()
+    share, ndcg = search.compute()
     assert share == 1.0 and math.isnan(ndcg)
 
 

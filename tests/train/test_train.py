@@ -151,3 +151,14 @@ def test_unusable_settings_are_one_line(folder, override, message):
     with pytest.raises(InputError, match=message) as caught:
         train(small_config(folder, override))
     assert "\n" not in str(caught.value)
+
+
+def test_mixed_precision_comes_close(folder, trained_once):
+    """``trainer=gpu``, on the CPU: bf16 in the layers, float32 where digits count."""
+    _, best, _ = trained_once
+    config = small_config(folder, "trainer=gpu", "trainer.accelerator=cpu", "train.run_name=mixed")
+    assert config.trainer.precision == "bf16-mixed"
+    mixed, objects = train(config)
+    for name in ("loss", "ranking_loss"):
+        assert mixed[f"val/{name}"] == pytest.approx(best[f"val/{name}"], rel=0.05)
+    assert all(weight.dtype == torch.float32 for weight in objects["module"].parameters())

@@ -1,0 +1,51 @@
+"""``trainer=ddp``: several processes train what one would."""
+
+import json
+
+import pytest
+
+from tests.end_to_end.conftest import Shell
+
+#: Nothing random but what all processes share: targets, order of the users, sample of products.
+EQUAL = (
+    *("data.num_users=80", "data.num_products=60", "train.max_epochs=3", "train.batch_size=16"),
+    *("model.dropout=0", "model.source_dropout=0", "model.conv.dropout=0"),
+    *("split.validation_share=0.3", "trainer.accelerator=cpu"),
+)
+METRICS = {"loss", "f1", "accuracy", "macro_f1", "auc", "mae", "mse", "ranking_loss", "ndcg10"}
+
+
+def history_of(folder, name):
+    from rec_sys.modules.checkpoint import read_checkpoint
+
+    return read_checkpoint(folder / "checkpoints" / f"{name}.last.ckpt")["rec_sys_history"]
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory) -> Shell:
+    shell = Shell(tmp_path_factory.mktemp("processes"))
+    shell.train(*EQUAL, "train.run_name=one")
+    return shell
+
+
+def test_two_processes_train_what_one_trains(shell):
+    said = shell.train(*EQUAL, "train.run_name=two", "trainer=ddp")
+    one, two = (history_of(shell.folder, name) for name in ("one", "two"))
+    assert len(one) == len(two) == 3
+    for alone, together in zip(one, two, strict=True):
+        for name in METRICS:
+            expected = pytest.approx(alone[f"val/{name}"], abs=0.02, rel=0.02)
+            assert together[f"val/{name}"] == expected, name
+    # The first process alone speaks and saves.
+    assert said.count("best epoch") == said.count("checkpoint:") == 1
+    assert sorted(path.name for path in (shell.folder / "checkpoints").iterdir()) == [
+        *("one.ckpt", "one.last.ckpt", "two.ckpt", "two.last.ckpt")
+    ]
+
+
+def test_what_they_trained_recommends(shell):
+    checkpoint = "checkpoint=checkpoints/two.ckpt"
+    shell.ok("vector_database.create_vectorbase", checkpoint)
+    shell.ok("inference.infer", checkpoint, "infer.k=3")
+    files = list((shell.folder / "recommendations").rglob("*.json*"))
+    assert files and all(json.loads(line) for line in files[0].read_text().splitlines()[:1])
