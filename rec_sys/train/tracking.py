@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from rec_sys.foundation.build import build
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.stages import Stages, peak_memory
 from rec_sys.train.interrupted import InterruptedTraining
 from rec_sys.train.learning_curves import draw_learning_curves
 from rec_sys.train.record import AXES
@@ -141,6 +142,13 @@ class Tracking:
         client.log_figure(self.run_id, figure, "learning_curves.png")
         client.log_artifact(self.run_id, str(trained.path), "checkpoint")
         self._log_model(trained)
+
+    def log_stages(self, stages: Stages) -> None:
+        """Logs the seconds of each stage and the memory."""
+        seconds = {
+            f"seconds/{name.replace(' ', '_')}": value for name, value in stages.seconds.items()
+        }
+        self.logger.log_metrics(seconds | {"peak_memory_gib": peak_memory()})
 
     def _log_model(self, trained: "TrainedModel") -> None:
         """The network as ONNX: free of pickle, with a signature, loadable by MLflow anywhere."""

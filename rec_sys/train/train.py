@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from rec_sys.foundation.build import build
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.processes import is_main_process
+from rec_sys.foundation.stages import Stages
 
 if TYPE_CHECKING:
     from rec_sys.graph.prepare import PreparedReviews
@@ -42,7 +43,9 @@ def train(
     splitter = build(config.split)
     graph_builder = build(config.product_graph)
     source = build(config.data)
-    data = prepared.data if prepared else source.load()
+    stages = Stages()
+    with stages("reading"):
+        data = prepared.data if prepared else source.load()
     show_report(data)
 
     from rec_sys.graph.prepare import prepare_reviews
@@ -50,7 +53,8 @@ def train(
 
     interrupted = interrupted_training(config, data)
     objective = build(config.objective)
-    prepared = prepared or prepare_reviews(data, build(config.encoder), config.paths.cache_dir)
+    with stages("texts and graph"):
+        prepared = prepared or prepare_reviews(data, build(config.encoder), config.paths.cache_dir)
     graph, vectors = prepared.graph, prepared.vectors
 
     import pytorch_lightning as pl
@@ -72,8 +76,9 @@ def train(
     check_usable(split, graph)
     check_ratings(config.objective, graph.edge_rating[split.train])
     product_graph = None
-    if is_main_process():
-        product_graph = graph_builder.build(graph, vectors, np.flatnonzero(split.train))
+    with stages("product graph"):
+        if is_main_process():  # the other processes get it from this one
+            product_graph = graph_builder.build(graph, vectors, np.flatnonzero(split.train))
     datamodule = ReviewDataModule(
         graph,
         vectors,
@@ -103,7 +108,8 @@ def train(
         if not interrupted:
             tracking.log_inputs(record, data.report)
         trainer, checkpoints = build_trainer(config, tracking)
-        fit(trainer, module, datamodule, interrupted)
+        with stages("training"):
+            fit(trainer, module, datamodule, interrupted)
 
         best = min(module.history, key=lambda epoch: epoch[MONITOR])
         objects = {
@@ -120,7 +126,10 @@ def train(
         catalogue = FullCatalogue.of(trained.model, graph, vectors, known, product_graph)
         baselines = score_baselines(datamodule, objective.distance, settings.liked_above)
         show_summary(best, baselines, checkpoints.best, tracking)
-        tracking.log_results(trained, module.history, best, baselines)
+        with stages("tracking"):
+            tracking.log_results(trained, module.history, best, baselines)
+        tracking.log_stages(stages)
+        stages.show()
     return best, objects | {"trained": trained, "catalogue": catalogue}
 
 
