@@ -10,7 +10,6 @@ _ENTITY = re.compile(r"&(#\d+|#x[\da-f]+|[a-z]+\d*);", re.IGNORECASE)
 _ESCAPED_AMPERSAND = re.compile(r"&((amp|#0*38|#x0*26);)+", re.IGNORECASE)
 # Line breaks and tabs are space, the other control characters and invisible marks are nothing.
 _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff]")
-_SPACE = re.compile(r"\s+")
 # Some titles of 2018 are a page's scripts: "var aPageStart = (new Date()).getTime(); ...".
 _SCRIPT = re.compile(r"<script|\bgetTime\b", re.IGNORECASE)
 # What comes out of one round can be markup again. Real texts need two; the limit keeps a text
@@ -26,7 +25,9 @@ SUSPICIOUS = (
 
 def has_markup(text: str) -> bool:
     """Whether there are tags or entities in it."""
-    return bool(_TAG.search(text) or _ENTITY.search(text) or _CODE.search(text))
+    # Looking for one character is a hundred times as fast as the expressions.
+    in_brackets = "<" in text and (_TAG.search(text) or _CODE.search(text))
+    return bool(in_brackets or ("&" in text and _ENTITY.search(text)))
 
 
 def has_script(text: str) -> bool:
@@ -36,17 +37,22 @@ def has_script(text: str) -> bool:
 
 def plain_text(text: str) -> str:
     """Without tags, entities, control characters and superfluous space."""
-    text = _INVISIBLE.sub("", text)
+    text = _visible(text)
     for _ in range(_MAX_ROUNDS):
         before = text
         if "<" in text:
             text = _TAG.sub(" ", _CODE.sub(" ", text))
         if "&" in text:
             text = _ENTITY.sub(_character, _ESCAPED_AMPERSAND.sub("&", text))
-            text = _INVISIBLE.sub("", text)
+            text = _visible(text)
         if text == before:
             break
-    return _SPACE.sub(" ", text).strip()
+    return " ".join(text.split())
+
+
+def _visible(text: str) -> str:
+    # None of the invisible characters is printable, and most texts are.
+    return text if text.isprintable() else _INVISIBLE.sub("", text)
 
 
 def _character(entity: re.Match[str]) -> str:

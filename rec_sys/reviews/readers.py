@@ -114,7 +114,7 @@ def _to_row(
     """One row in the order of `REVIEW_SCHEMA`; `found` counts what was taken instead."""
 
     def text_of(column: str) -> str:
-        return first_text(record, columns.get(column, ()))
+        return first_text(record, columns[column]) if column in columns else ""
 
     user = text_of("user_id")
     if not user:
@@ -128,9 +128,8 @@ def _to_row(
     rating = as_rating(first_given(record, columns["rating"]))
     seconds = as_seconds(first_given(record, columns["timestamp"]))
     body, *headlines = columns["text"]
-    found["texts missing, their headline taken"] += bool(
-        text and headlines and not as_text(record.get(body))
-    )
+    if text and headlines and not as_text(record.get(body)):
+        found["texts missing, their headline taken"] += 1
     return (
         text_of("review_id") or content_id(user, product, text, rating, seconds),
         user,

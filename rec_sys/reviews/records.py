@@ -3,6 +3,7 @@
 import ast
 import codecs
 import gzip
+import io
 import json
 import re
 import zlib
@@ -118,7 +119,8 @@ def _open(path: Path) -> BinaryIO:
     with path.open("rb") as file:
         first = file.read(len(GZIP_MAGIC))
     if first == GZIP_MAGIC:
-        return gzip.open(path)
+        # Its own way from line to line takes twice as long.
+        return io.BufferedReader(gzip.open(path), _BLOCK_CHARACTERS)
     if first and path.suffix.lower() == GZIP_SUFFIX:
         raise InputError(
             f"{path}: not a gzip file; if it is unpacked already, rename it without .gz"
@@ -156,10 +158,17 @@ def _is_one_record_a_line(head: list[str]) -> bool:
 
 
 def _json_lines(lines: Iterable[str]) -> Iterator[Numbered]:
+    decode = json.JSONDecoder().raw_decode
     for number, line in enumerate(lines, start=1):
         if line.isspace():
             continue
         try:
+            # Nearly every line is an object and its end. For any other, `loads` knows the rules.
+            if line.startswith("{"):
+                value, end = decode(line)
+                if line[end:] == "\n":
+                    yield number, value
+                    continue
             yield number, _as_record(json.loads(line))
         except (ValueError, RecursionError) as error:
             yield number, _python_literal(line, f"not JSON ({_reason(error)})")

@@ -109,7 +109,9 @@ def build_table(
             chunks.append(_batch(rows, schema))
             rows = []
     _check_share(report, max_broken_share)
-    return pa.Table.from_batches([*chunks, _batch(rows, schema)], schema), report
+    table = pa.Table.from_batches([*chunks, _batch(rows, schema)], schema)
+    # In one piece: cleaning takes and replaces rows several times as fast.
+    return table.combine_chunks(), report
 
 
 def _head(records: Iterator[Numbered]) -> tuple[list[Numbered], list[dict[str, Any]]]:

@@ -48,7 +48,9 @@ def as_text(value: Any) -> str:
 def first_text(record: dict[str, Any], names: tuple[str, ...]) -> str:
     """The first of these fields that is not empty, as text."""
     for name in names:
-        if text := as_text(record.get(name)):
+        value = record.get(name)
+        # Most values are texts, and this is called for every one of them.
+        if text := value.strip() if type(value) is str else as_text(value):
             return text
     return ""
 
@@ -101,6 +103,8 @@ def as_seconds(value: Any) -> int | None:
     Raises:
         BrokenRecord: None of these.
     """
+    if type(value) is int and 0 <= value < _UNITS_BELOW_SECONDS[-1][0]:
+        return value  # as nearly all files tell it
     if isinstance(value, str):
         value = _parsed_time(value.strip())
     elif isinstance(value, date) and not isinstance(value, datetime):
