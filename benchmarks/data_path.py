@@ -151,12 +151,14 @@ def report(found: dict[str, list[dict]], files: FullSizeSet, path: Path | None) 
             float(np.median(seconds[name])),
             files.numbers["reviews"] / float(np.median(seconds[name])),
             ratios[name],
+            float(np.median([each["cpu_seconds"] for each in found[name]])),
             peaks[name],
             max(each["start_mib"] for each in found[name]),
         )
         for name in WAYS
     ]
-    columns = ("way", "s", "reviews/s", f"times the time of {first}", "peak MiB", "MiB at start")
+    columns = ("way", "s", "reviews/s", f"times the time of {first}", "CPU s")
+    columns += ("peak MiB", "MiB at start")
     show_table(f"{files.numbers['reviews']:,} reviews, raw file to graph", columns, rows)
     note("MiB at start: imports, and for the loops the vectors, which ours never holds in memory")
     write_figures(

@@ -60,7 +60,7 @@ class Workplace:
             if old.name != program:
                 note(f"removing {old}: made by another version of the program")
                 shutil.rmtree(old)
-        return cls(files, places / program / f"share_{share:g}")
+        return cls(files, places / program / files.folder.name)
 
     def measure(self, stage: str, **numbers: float) -> dict[str, Any]:
         """The measurement of a stage, made now unless it was made before.
