@@ -55,7 +55,7 @@ def main() -> None:
     note("all but encoding: with vectors that stand in for those of the text encoder")
     note(
         "peak: resident, pages of memory-mapped vectors included, which the system can take back;"
-        " own: without them"
+        " own: without them; the exponent of memory is that of the peak, imports included"
     )
     found = figures(rows)
     columns = ("exponent", "fitted", "target", "sizes")
