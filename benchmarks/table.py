@@ -43,11 +43,13 @@ class Benchmark:
 BENCHMARKS = {
     "encoder": Benchmark("encoder.py", ("48",)),
     "data_path": Benchmark("data_path.py", ("--share", "0.02", "--rounds", "1")),
+    "training": Benchmark("training.py", ("--share", "0.05", "--steps", "5")),
     "bulk": Benchmark("bulk.py", ("--share", "0.02", "--one-by-one", "50")),
     "growth": Benchmark(
         "growth.py", ("--sizes", "0.02", "0.04", "--encoded-shares", "0.001", "0.002")
     ),
     "index": Benchmark("index.py", ("+sizes=[20000]",)),
+    "full_run": Benchmark("full_run.py", ("--share", "0.005", "debug=quick")),
 }
 
 
