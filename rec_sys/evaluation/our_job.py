@@ -25,6 +25,9 @@ from rec_sys.graph.splits.description import split_fingerprint
 from rec_sys.graph.splits.time import GlobalTime
 from rec_sys.train.record import AXES
 
+#: Keys of ``config/train`` that do not decide the result here.
+_NO_MATTER = ("run_name", "resume", "warm_start")
+
 
 @dataclass(frozen=True)
 class Ours:
@@ -49,13 +52,14 @@ class Ours:
         parts = (self.run_name, stage.split.name, f"seed{stage.seed}", self.label)
         config.train.run_name = "-".join(parts)
         config.train.resume = False
+        config.train.warm_start = None  # it would have learnt from more than it is said to have
         return config
 
     def identity(self, stage: Stage) -> Mapping[str, Any]:
         """See `Job`."""
         config = OmegaConf.to_container(self.config(stage), resolve=True)
         axes = {axis: config[axis] for axis in AXES}
-        axes["train"] = {k: v for k, v in axes["train"].items() if k not in ("run_name", "resume")}
+        axes["train"] = {k: v for k, v in axes["train"].items() if k not in _NO_MATTER}
         trainer = {k: v for k, v in config["trainer"].items() if k != "enable_progress_bar"}
         return {
             "ours": axes,

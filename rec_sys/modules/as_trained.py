@@ -84,7 +84,12 @@ def split_as_trained(trained: "TrainedModel", graph: ReviewGraph, config: DictCo
     Raises:
         InputError: It comes out differently.
     """
-    split = build(trained.settings(config, "split")).split(graph)
+    splitter = build(trained.settings(config, "split"))
+    if trained.record.get("warm_start"):
+        # It depends on what an earlier checkpoint had seen, which may be gone.
+        split = trained.seen.split(splitter.name, graph)
+    else:
+        split = splitter.split(graph)
     if split_fingerprint(split) != trained.record["split"]["fingerprint"]:
         raise InputError(
             f"{trained.path}: the split of its training (split={split.name}) comes out differently"

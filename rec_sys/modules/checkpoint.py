@@ -15,15 +15,19 @@ from torch import Tensor
 
 from rec_sys.foundation.build import build, flat
 from rec_sys.foundation.errors import InputError
+from rec_sys.graph.splits.seen import Learnt, SeenReviews
 from rec_sys.modules.graph_model import GraphModel
 from rec_sys.text.encoder import TextEncoder
 
 #: Key of a checkpoint under which the run's record stands.
 RECORD_KEY = "rec_sys"
 RECORD_FORMAT = 3
+#: Key under which stands which reviews the training has seen; older checkpoints have none.
+SEEN_KEY = "rec_sys_seen"
 #: A checkpoint may be anybody's: only classes from here are built because it says so.
 TRUSTED_PACKAGES = ("rec_sys.", "torch_geometric.nn.")
 _WEIGHTS_PREFIX = "model."
+_SEEN_ARRAYS = ("users", "products", "edge_user", "edge_product", "roles")
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,15 @@ class TrainedModel:
         path: The checkpoint.
         model: The network, in evaluation mode, on the CPU.
         record: What training wrote about itself: ``run_name``, ``config``, ``split``, ``data``,
-            ``encoder``, ``mlflow``, ``versions``, ``vector_dim``; plain values.
+            ``encoder``, ``mlflow``, ``versions``, ``vector_dim``; plain values. ``warm_start``
+            tells the checkpoint that it started from, if there was one.
+        seen: Which reviews it has seen; None if the checkpoint does not tell.
     """
 
     path: Path
     model: GraphModel
     record: dict[str, Any]
+    seen: SeenReviews | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -122,7 +129,33 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
             " it was trained with"
         )
     model.load_state_dict(weights)
-    return TrainedModel(Path(path), model.eval(), record)
+    return TrainedModel(Path(path), model.eval(), record, seen_in(content))
+
+
+def seen_in(content: Mapping[str, Any]) -> SeenReviews | None:
+    """Which reviews a training has seen.
+
+    Args:
+        content: Of its checkpoint, see `read_checkpoint`.
+
+    Returns:
+        None if the checkpoint is older than this knowledge.
+    """
+    kept = content.get(SEEN_KEY)
+    if kept is None:
+        return None
+    arrays = {name: kept[name].numpy() for name in _SEEN_ARRAYS}
+    earlier = Learnt(*(each.numpy() for each in kept["earlier"]))
+    return SeenReviews(**arrays, has_test=kept["has_test"], earlier=earlier)
+
+
+def plain_seen(seen: SeenReviews) -> dict[str, Any]:
+    """What `seen_in` reads, as tensors and plain values."""
+    return {
+        **{name: torch.from_numpy(getattr(seen, name)) for name in _SEEN_ARRAYS},
+        "has_test": seen.has_test,
+        "earlier": [torch.from_numpy(each) for each in seen.earlier],
+    }
 
 
 def fingerprint_of(weights: Mapping[str, Tensor], model_config: Mapping[str, Any]) -> str:

@@ -12,7 +12,8 @@ from torchmetrics import MeanMetric
 
 from rec_sys.graph.datamodule import TensorBatch
 from rec_sys.graph.ego_batch import MODEL_INPUTS
-from rec_sys.modules.checkpoint import RECORD_KEY
+from rec_sys.graph.splits.seen import SeenReviews
+from rec_sys.modules.checkpoint import RECORD_KEY, SEEN_KEY, plain_seen
 from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.modules.graph_model import Embeddings
 from rec_sys.modules.layers import full_precision
@@ -40,6 +41,7 @@ class RecommenderModule(pl.LightningModule):
         ranking_shares: See `ShareSearch`; the share of the newest epoch is saved with the model.
         seed: With the epoch it seeds dropout, so that a resumed training repeats it.
         record: What a checkpoint tells about its origin; plain values only.
+        seen: Which reviews the training sees, for one that starts from its checkpoint.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class RecommenderModule(pl.LightningModule):
         ranking_shares: Sequence[float],
         seed: int,
         record: dict[str, Any],
+        seen: SeenReviews,
     ) -> None:
         super().__init__()
         self.model = model
@@ -66,6 +69,7 @@ class RecommenderModule(pl.LightningModule):
         self.share_search = ShareSearch(ranking_shares)
         self.seed = seed
         self.record = record
+        self.seen = seen
         #: One row per finished epoch: ``epoch`` and every metric of both stages.
         self.history: list[dict[str, float]] = []
         self.metrics = nn.ModuleDict(
@@ -161,6 +165,7 @@ class RecommenderModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the record, so that a checkpoint is all that the other commands need."""
         checkpoint[RECORD_KEY] = self.record
+        checkpoint[SEEN_KEY] = plain_seen(self.seen)
         checkpoint[_HISTORY_KEY] = self.history
         # Training goes on with a share of one; whoever loads the model gets the chosen one.
         share = checkpoint["state_dict"][_SHARE]

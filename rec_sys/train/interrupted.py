@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -14,9 +14,14 @@ from rec_sys.modules.checkpoint_files import last_checkpoints
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.train.record import AXES, plain_config
 
+if TYPE_CHECKING:
+    from rec_sys.graph.splits.seen import SeenReviews
+
 #: Keys that may differ without changing the result.
 _FREE_KEYS = {
-    *("train.resume", "train.run_name", "data.folder", "data.cache_dir", "encoder.cache_dir"),
+    # What it started from is in its weights already.
+    *("train.resume", "train.warm_start", "train.run_name"),
+    *("data.folder", "data.cache_dir", "encoder.cache_dir"),
     *("data.retries", "data.backoff_seconds", "data.timeout_seconds"),
     *("encoder.batch_tokens", "encoder.batch_size", "encoder.device"),
 }
@@ -31,10 +36,17 @@ class InterruptedTraining:
     Attributes:
         path: Its newest checkpoint.
         record: What it wrote about itself.
+        seen: Which reviews it has seen; None if an older version of rec_sys wrote it.
     """
 
     path: Path
     record: dict[str, Any]
+    seen: "SeenReviews | None"
+
+    @property
+    def origin(self) -> dict[str, Any] | None:
+        """The checkpoint that it started from, see `WarmStart.origin`."""
+        return self.record.get("warm_start")
 
 
 def interrupted_training(config: DictConfig, data: ReviewData) -> InterruptedTraining | None:
@@ -51,7 +63,7 @@ def interrupted_training(config: DictConfig, data: ReviewData) -> InterruptedTra
     if not config.train.resume:
         return None
 
-    from rec_sys.modules.checkpoint import RECORD_KEY, read_checkpoint
+    from rec_sys.modules.checkpoint import RECORD_KEY, read_checkpoint, seen_in
 
     asked = config.train.resume
     paths = last_checkpoints(config.paths.checkpoint_dir) if asked is True else [Path(asked)]
@@ -63,7 +75,9 @@ def interrupted_training(config: DictConfig, data: ReviewData) -> InterruptedTra
             break
     else:
         raise InputError(f"{path}: this training is complete ({done} epochs); nothing to resume")
-    differing = list(_differences(record["config"], plain_config(config)))
+    now = plain_config(config)
+    _check_origin(path, record.get("warm_start"), now["train"]["warm_start"])
+    differing = list(_differences(record["config"], now))
     if differing:
         raise InputError(
             f"{path}: was trained with other settings ({'; '.join(differing)}); give the same ones"
@@ -75,7 +89,21 @@ def interrupted_training(config: DictConfig, data: ReviewData) -> InterruptedTra
             " train.resume"
         )
     note(f"going on with {record['run_name']} after epoch {done} of {config.train.max_epochs}")
-    return InterruptedTraining(path, record)
+    return InterruptedTraining(path, record, seen_in(content))
+
+
+def _check_origin(path: Path, origin: dict[str, Any] | None, asked: bool | str | None) -> None:
+    """The command that was interrupted may be given again with train.resume, or without its start.
+
+    Raises:
+        InputError: It started from something else.
+    """
+    if asked and asked != (origin or {}).get("asked"):
+        started = f"train.warm_start={origin['asked']}" if origin else "random weights"
+        raise InputError(
+            f"{path}: this training started from {started}, not from train.warm_start={asked};"
+            " leave train.warm_start out to resume it, or train without train.resume"
+        )
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:

@@ -18,7 +18,11 @@ _PACKAGES = ("torch", "torch-geometric", "pytorch-lightning", "sentence-transfor
 
 
 def record_of(
-    config: DictConfig, prepared: "PreparedReviews", split: "Split", tracking: "Tracking"
+    config: DictConfig,
+    prepared: "PreparedReviews",
+    split: "Split",
+    tracking: "Tracking",
+    warm_start: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Collects the record of a training, as plain values.
 
@@ -27,6 +31,7 @@ def record_of(
         prepared: The data set.
         split: What trains and what is measured.
         tracking: Where the run is tracked.
+        warm_start: The checkpoint that it starts from, see `WarmStart.origin`.
     """
     from rec_sys.graph.splits.description import describe_split
     from rec_sys.modules.checkpoint import RECORD_FORMAT
@@ -53,13 +58,14 @@ def record_of(
             "precision": encoder.precision if prepared.has_texts else None,
             "dimension": encoder.dimension,
         },
+        "warm_start": warm_start,
         "mlflow": {"tracking_uri": tracking.uri, "run_id": tracking.run_id},
         "versions": versions_of(_PACKAGES),
     }
 
 
 def plain_config(config: DictConfig) -> dict[str, Any]:
-    """The resolved config as plain values, its data files by their full path.
+    """The resolved config as plain values, its files by their full path.
 
     Later commands read the data again, perhaps from another working directory.
     """
@@ -67,4 +73,7 @@ def plain_config(config: DictConfig) -> dict[str, Any]:
     for key, value in plain["data"].items():
         if key.endswith("_path") and value is not None:
             plain["data"][key] = str(Path(value).expanduser().resolve())
+    if isinstance(plain["train"].get("warm_start"), str):
+        path = Path(plain["train"]["warm_start"]).expanduser()
+        plain["train"]["warm_start"] = str(path.resolve())
     return plain

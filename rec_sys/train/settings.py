@@ -34,6 +34,11 @@ def check_settings(train: DictConfig) -> None:
     for key, least in _AT_LEAST.items():
         if train[key] < least:
             raise InputError(f"train.{key}={train[key]}: must be at least {least}")
+    if not isinstance(train.warm_start, bool | str | None) or train.warm_start == "":
+        raise InputError(
+            f"train.warm_start={train.warm_start}: must be null, true (the newest checkpoint) or"
+            " the path of a checkpoint"
+        )
     if train.lr <= 0:
         raise InputError(f"train.lr={train.lr}: must be above 0")
     if not MIN_RATING <= train.liked_above < MAX_RATING:

@@ -111,18 +111,27 @@ class Tracking:
         """MLflow's id of the run."""
         return self.logger.run_id
 
-    def log_inputs(self, record: dict[str, Any], cleaning_report: list[dict[str, Any]]) -> None:
-        """Logs parameters, the resolved config, the split and the cleaning report."""
+    def log_inputs(
+        self,
+        record: dict[str, Any],
+        cleaning_report: list[dict[str, Any]],
+        changes: dict[str, Any] | None,
+    ) -> None:
+        """Logs parameters, the resolved config, the split, the cleaning report, what changed."""
         config = record["config"]
         axes = (*AXES, "trainer")
         given = {axis: config[axis] for axis in axes} | {"versions": record["versions"]}
         # A parameter of MLflow can be set once only; whether this is a resumed run is none.
         given["train"] = {k: v for k, v in given["train"].items() if k != "resume"}
+        if record["warm_start"]:
+            given["warm_start"] = record["warm_start"]
         self.logger.log_hyperparams(given)
         client = self.logger.experiment
         client.log_dict(self.run_id, config, "config.yaml")
         client.log_dict(self.run_id, record["split"], "split.json")
         client.log_dict(self.run_id, {"steps": cleaning_report}, "cleaning_report.json")
+        if changes:
+            client.log_dict(self.run_id, changes, "changes.json")
 
     def log_results(
         self,

@@ -38,11 +38,13 @@ def train(
     """
     from rec_sys.reviews.cleaning import show_report
     from rec_sys.train.settings import check_ratings, check_settings
+    from rec_sys.train.warm_start import find_warm_start, split_reviews
 
     check_settings(config.train)
     splitter = build(config.split)
     graph_builder = build(config.product_graph)
     source = build(config.data)
+    start = find_warm_start(config)
     stages = Stages()
     with stages("reading"):
         data = prepared.data if prepared else source.load()
@@ -53,8 +55,11 @@ def train(
 
     interrupted = interrupted_training(config, data)
     objective = build(config.objective)
+    encoder = prepared.encoder if prepared else build(config.encoder)
+    if start:
+        start.check_encoder(encoder)
     with stages("texts and graph"):
-        prepared = prepared or prepare_reviews(data, build(config.encoder), config.paths.cache_dir)
+        prepared = prepared or prepare_reviews(data, encoder, config.paths.cache_dir)
     graph, vectors = prepared.graph, prepared.vectors
 
     import pytorch_lightning as pl
@@ -65,6 +70,7 @@ def train(
     from rec_sys.modules.full_catalogue import FullCatalogue
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train.baselines import score_baselines
+    from rec_sys.train.changes import changes_between, show_changes
     from rec_sys.train.record import record_of
     from rec_sys.train.summary import show_summary
     from rec_sys.train.tracking import Tracking
@@ -72,7 +78,7 @@ def train(
 
     settings = config.train
     pl.seed_everything(settings.seed, verbose=False)
-    split = splitter.split(graph)
+    split, seen = split_reviews(splitter, graph, start, interrupted)
     check_usable(split, graph)
     check_ratings(config.objective, graph.edge_rating[split.train])
     product_graph = None
@@ -89,10 +95,15 @@ def train(
         settings.negatives,
         settings.seed,
     )
-    model = build(config.model, vector_dim=prepared.encoder.dimension)
+    model = build(config.model, vector_dim=encoder.dimension)
+    origin, changes = interrupted.origin if interrupted else None, None
+    if start:
+        start.put_weights(model)
+        origin, changes = start.origin, changes_between(start.seen, seen, prepared.newly_encoded)
+        show_changes(changes, origin["checkpoint"])
     tracking = Tracking.start(config.logger, source.name, settings.run_name, interrupted)
     with tracking.told_of_failure():
-        record = record_of(config, prepared, split, tracking)
+        record = record_of(config, prepared, split, tracking, origin)
         module = RecommenderModule(
             model,
             objective,
@@ -104,9 +115,10 @@ def train(
             ranking_shares=settings.ranking_shares,
             seed=settings.seed,
             record=record,
+            seen=seen,
         )
         if not interrupted:
-            tracking.log_inputs(record, data.report)
+            tracking.log_inputs(record, data.report, changes)
         trainer, checkpoints = build_trainer(config, tracking)
         with stages("training"):
             fit(trainer, module, datamodule, interrupted)

@@ -16,6 +16,7 @@ from rec_sys.graph.splits.description import describe_split, split_fingerprint
 from rec_sys.graph.splits.leave_one_out import LeaveOneOut
 from rec_sys.graph.splits.new_products import NewProducts
 from rec_sys.graph.splits.new_users import NewUsers
+from rec_sys.graph.splits.seen import SeenReviews
 from rec_sys.graph.splits.time import GlobalTime
 from rec_sys.graph.splits.users import HeldOutUsers
 from rec_sys.graph.task import Split, Task
@@ -85,6 +86,34 @@ def test_nothing_leaks(name, graph):
         assert not set(held_out) & set(graph.edge_product[train])
     again = splitter.split(graph)
     assert split_fingerprint(again) == split_fingerprint(split)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(deadline=None)
+@given(first=graphs(), second=graphs(), third=graphs())
+def test_what_weights_have_learnt_from_is_not_measured(name, first, second, third):
+    """Trainings in a row, each starting from the one before; no graph need hold another."""
+    splitter, seen, learnt, learnt_users = from_config(name), None, set(), set()
+    for graph in (first, second, third):
+        try:
+            split = splitter.split(graph, seen)
+        except InputError:
+            return
+        pairs = np.array([*zip(graph.edge_user, graph.edge_product, strict=True)]).reshape(-1, 2)
+        for task in filter(None, (split.validation, split.test)):
+            assert not {tuple(pair) for pair in pairs[task.target]} & learnt
+            if name in ("users", "new_users"):
+                assert not set(graph.edge_user[task.target | task.history]) & learnt_users
+            if name in ("leave_one_out", "time"):
+                for user in task.users(graph):
+                    own = graph.edge_user == user
+                    shown, hidden = graph.edge_time[task.history & own], task.target & own
+                    assert shown.max(initial=X) <= graph.edge_time[hidden].min()
+        learnt |= {tuple(pair) for pair in pairs[split.train]}
+        learnt_users |= set(graph.edge_user[split.train])
+        seen = SeenReviews.of(split, graph, seen)
+        assert len(seen.learnt.reviews) == len(learnt)
+        assert len(seen.learnt.users) == len(learnt_users)
 
 
 def test_another_seed_is_another_split():

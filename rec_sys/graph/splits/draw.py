@@ -6,6 +6,7 @@ import numpy as np
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.splits.seen import Groups, SeenReviews
 from rec_sys.graph.task import Split, Task
 
 #: Takes users, int64 [n], and returns which edges are to be predicted, bool [E].
@@ -28,10 +29,6 @@ def draw_groups(number: int, shares: Sequence[float], seed: int, what: str) -> l
     Raises:
         InputError: There are too few.
     """
-    # PyTorch takes a second to import; settings are checked before that.
-    import torch
-    from torch.utils.data import random_split
-
     sizes: list[int] = []
     for share in shares:
         left = number - 1 - sum(sizes)  # one stays to train with
@@ -40,14 +37,62 @@ def draw_groups(number: int, shares: Sequence[float], seed: int, what: str) -> l
                 f"too few {what} to split ({number}): each part needs one; use more reviews"
             )
         sizes.append(min(max(1, round(share * number)), left) if share else 0)
+    return _drawn(number, sizes, seed)
+
+
+def continue_groups(
+    known: Groups, shares: Sequence[float], seed: int, what: str
+) -> list[np.ndarray]:
+    """Keeps the groups of an earlier split and draws those who are new by the same shares.
+
+    Who trained the earlier model trains again, who was held out is held out again, also for a
+    test that is not asked for any more.
+
+    Args:
+        known: The parts that n users, or products, had.
+        shares: Of validation and test; of the new ones each group gets its share, rounded, and
+            one at least if nobody who is still there was in it.
+        seed: See `draw_groups`.
+        what: See `draw_groups`.
+
+    Returns:
+        Those to train with, to validate with and to test with; int64, ascending.
+
+    Raises:
+        InputError: There are too few new ones.
+    """
+    old = [np.flatnonzero(mask) for mask in (known.validation, known.test)]
+    new = np.flatnonzero(~np.any(known, axis=0))
+    sizes = [
+        max(round(share * len(new)), 1 if share and not len(group) else 0)
+        for share, group in zip(shares, old, strict=True)
+    ]
+    if sum(sizes) > len(new):
+        raise InputError(
+            f"train.warm_start: of the {len(known.learnt)} {what} only {len(new)} are new to the"
+            " checkpoint, and it held out none of the others: too few are left to measure with;"
+            " use more reviews, or train without train.warm_start"
+        )
+    rest, *drawn = _drawn(len(new), sizes, seed)
+    train = np.sort(np.append(np.flatnonzero(known.learnt), new[rest]))
+    return [train, *(np.sort(np.append(o, new[d])) for o, d in zip(old, drawn, strict=True))]
+
+
+def _drawn(number: int, sizes: Sequence[int], seed: int) -> list[np.ndarray]:
+    """The rest and a group of each size, int64, ascending."""
+    # PyTorch takes a second to import; settings are checked before that.
+    import torch
+    from torch.utils.data import random_split
+
+    all_sizes = [number - sum(sizes), *sizes]
     drawn = random_split(
         range(number),
         # An empty part would draw the same groups, but with a warning.
-        [number - sum(sizes), *(size for size in sizes if size)],
+        [size for size in all_sizes if size],
         generator=torch.Generator().manual_seed(seed),
     )
     groups = iter([np.sort(np.asarray(part.indices, dtype=np.int64)) for part in drawn])
-    return [next(groups), *(next(groups) if size else np.zeros(0, np.int64) for size in sizes)]
+    return [next(groups) if size else np.zeros(0, np.int64) for size in all_sizes]
 
 
 def split_by_users(
@@ -57,6 +102,7 @@ def split_by_users(
     test_share: float,
     seed: int,
     targets_of: TargetsOf,
+    seen: SeenReviews | None = None,
 ) -> Split:
     """Some users train; of the others nothing is known but the history they show.
 
@@ -68,15 +114,18 @@ def split_by_users(
         seed: Seeds the draw of the users.
         targets_of: Which of the held-out users' reviews are to be predicted; all their other
             reviews are history.
+        seen: What the weights have seen that the training starts from, see `continue_groups`.
 
     Raises:
         InputError: There are too few users.
     """
     if graph.num_users < 2:
         raise InputError("the reviews come from a single user; training needs at least two users")
-    train, validation, test = draw_groups(
-        graph.num_users, [validation_share, test_share], seed, "users"
-    )
+    shares = [validation_share, test_share]
+    if seen is None:
+        train, validation, test = draw_groups(graph.num_users, shares, seed, "users")
+    else:
+        train, validation, test = continue_groups(seen.user_groups(graph), shares, seed, "users")
 
     def task(users: np.ndarray) -> Task:
         target = targets_of(users)

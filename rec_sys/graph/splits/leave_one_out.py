@@ -4,6 +4,7 @@ import numpy as np
 
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.splits.draw import edge_mask, shown_to
+from rec_sys.graph.splits.seen import SeenReviews, newer_than_learnt
 from rec_sys.graph.task import Split
 
 # One to train with, one to validate and one to test with.
@@ -19,10 +20,21 @@ class LeaveOneOut:
 
     name = "leave_one_out"
 
-    def split(self, graph: ReviewGraph) -> Split:
-        """Splits a graph."""
+    def split(self, graph: ReviewGraph, seen: SeenReviews | None = None) -> Split:
+        """Splits a graph.
+
+        Args:
+            graph: The graph.
+            seen: What the weights have seen that the training starts from. A review is then a
+                target only if it is newer than all of its user's that were learnt from, and
+                trains otherwise: who had two reviews, and trained with both, and now has a third
+                one, has a target for the test but none for validation.
+        """
         ends = graph.user_ptr[1:][graph.degrees >= _LEAST_REVIEWS]
         validation, test = edge_mask(graph, ends - 2), edge_mask(graph, ends - 1)
+        if seen is not None:
+            newer = newer_than_learnt(graph, seen.learnt_edges(graph))
+            validation, test = validation & newer, test & newer
         train: np.ndarray = ~validation & ~test
         return Split(
             self.name,

@@ -4,7 +4,8 @@ import numpy as np
 
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.splits.checks import check_shares, check_whole
-from rec_sys.graph.splits.draw import draw_groups, shown_to
+from rec_sys.graph.splits.draw import continue_groups, draw_groups, shown_to
+from rec_sys.graph.splits.seen import Groups, SeenReviews
 from rec_sys.graph.task import Split
 
 
@@ -33,17 +34,25 @@ class NewProducts:
         self.test_share = test_share
         self.seed = seed
 
-    def split(self, graph: ReviewGraph) -> Split:
+    def split(self, graph: ReviewGraph, seen: SeenReviews | None = None) -> Split:
         """Splits a graph.
+
+        Args:
+            graph: The graph.
+            seen: What the weights have seen that the training starts from: its products keep
+                their parts, new ones are drawn.
 
         Raises:
             InputError: There are too few products.
         """
         # A product without any review would be no target, only make the groups smaller.
         reviewed = np.unique(graph.edge_product)
-        groups = draw_groups(
-            len(reviewed), [self.validation_share, self.test_share], self.seed, "products"
-        )
+        shares = [self.validation_share, self.test_share]
+        if seen is None:
+            groups = draw_groups(len(reviewed), shares, self.seed, "products")
+        else:
+            known = Groups(*(mask[reviewed] for mask in seen.product_groups(graph)))
+            groups = continue_groups(known, shares, self.seed, "products")
         train, validation, test = (np.isin(graph.edge_product, reviewed[group]) for group in groups)
         trains = np.zeros(graph.num_users, dtype=bool)
         trains[graph.edge_user[train]] = True

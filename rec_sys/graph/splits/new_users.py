@@ -5,6 +5,7 @@ import numpy as np
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.splits.checks import check_shares, check_whole
 from rec_sys.graph.splits.draw import split_by_users
+from rec_sys.graph.splits.seen import SeenReviews
 from rec_sys.graph.targets import mask_of_last
 from rec_sys.graph.task import Split
 
@@ -36,8 +37,13 @@ class NewUsers:
         self.history_length = history_length
         self.seed = seed
 
-    def split(self, graph: ReviewGraph) -> Split:
+    def split(self, graph: ReviewGraph, seen: SeenReviews | None = None) -> Split:
         """Splits a graph.
+
+        Args:
+            graph: The graph.
+            seen: What the weights have seen that the training starts from: its users keep their
+                parts, new ones are drawn.
 
         Raises:
             InputError: There are too few users.
@@ -49,6 +55,7 @@ class NewUsers:
             self.test_share,
             self.seed,
             lambda users: self._later_reviews(graph, users),
+            seen,
         )
 
     def _later_reviews(self, graph: ReviewGraph, users: np.ndarray) -> np.ndarray:

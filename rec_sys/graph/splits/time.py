@@ -8,6 +8,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
 from rec_sys.graph.splits.checks import check_shares
 from rec_sys.graph.splits.draw import shown_to
+from rec_sys.graph.splits.seen import SeenReviews
 from rec_sys.graph.task import Split
 
 
@@ -45,8 +46,13 @@ class GlobalTime:
         self.validation_from = _seconds("validation_from", validation_from)
         self.test_from = _seconds("test_from", test_from)
 
-    def split(self, graph: ReviewGraph) -> Split:
+    def split(self, graph: ReviewGraph, seen: SeenReviews | None = None) -> Split:
         """Splits a graph.
+
+        Args:
+            graph: The graph.
+            seen: What the weights have seen that the training starts from: a validation whose
+                beginning a share decides begins after the newest review that was learnt from.
 
         Raises:
             InputError: No time is known, or one of the parts would be empty.
@@ -58,6 +64,9 @@ class GlobalTime:
                 " only the order of each user's reviews"
             )
         validation_from, test_from = self._cuts(np.sort(time[time != NO_TIME]))
+        if seen is not None and self.validation_from is None:
+            newest = time[seen.learnt_edges(graph)].max(initial=NO_TIME)
+            validation_from = max(validation_from, int(newest) + 1)
         train = time < validation_from  # NO_TIME is below every time
         test = np.zeros_like(train) if test_from is None else time >= test_from
         validation = ~train & ~test

@@ -3,6 +3,7 @@
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.splits.checks import check_share, check_shares, check_whole
 from rec_sys.graph.splits.draw import split_by_users
+from rec_sys.graph.splits.seen import SeenReviews
 from rec_sys.graph.targets import newest_targets
 from rec_sys.graph.task import Split
 
@@ -34,8 +35,13 @@ class HeldOutUsers:
         self.target_share = target_share
         self.seed = seed
 
-    def split(self, graph: ReviewGraph) -> Split:
+    def split(self, graph: ReviewGraph, seen: SeenReviews | None = None) -> Split:
         """Splits a graph.
+
+        Args:
+            graph: The graph.
+            seen: What the weights have seen that the training starts from: its users keep their
+                parts, new ones are drawn.
 
         Raises:
             InputError: There are too few users.
@@ -47,4 +53,5 @@ class HeldOutUsers:
             self.test_share,
             self.seed,
             lambda users: newest_targets(graph, users, self.target_share),
+            seen,
         )
