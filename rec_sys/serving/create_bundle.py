@@ -93,9 +93,10 @@ def _vectorbase_of(trained: "TrainedModel", config: DictConfig) -> Vectorbase:
     as_trained = config.data.get("from_checkpoint") and config.encoder.get("from_checkpoint")
     if as_trained and (folder / MANIFEST).is_file():
         manifest = read_json(folder / MANIFEST)
-        wanted = (trained.fingerprint, trained.record["data"]["fingerprint"])
-        found = (manifest.get("model_fingerprint"), manifest.get("data_fingerprint"))
-        if found == wanted:
+        is_data = manifest.get("data_fingerprint") == trained.record["data"]["fingerprint"]
+        # What somebody has updated would be lost in a new one from the training's data.
+        is_wanted = is_data or bool(manifest.get("updated"))
+        if is_wanted and manifest.get("model_fingerprint") == trained.fingerprint:
             vectorbase = read_vectorbase(folder, trained.fingerprint)
             index, settings = vectorbase.index, IndexSettings.of(config.vector_db)
             if settings.fits(index.factory, index.search_parameters, index.num_products):

@@ -4,7 +4,8 @@ Both functions read a vectorbase, change it and write it as a whole in the place
 bundle has a copy of its own: make it again afterwards.
 
 What a new product means to others, its edges in the product graph, is only known after the next
-create_vectorbase. Until then it is ranked by its key alone, and comes last by popularity.
+create_vectorbase or update_vectorbase, which see the reviews. Until then it is ranked by its key
+alone, and comes last by popularity.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,11 +18,11 @@ import pandas as pd
 import pyarrow as pa
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.product_graph import ProductGraph
 from rec_sys.graph.product_reviews import ReviewSummary
 from rec_sys.graph.review_graph import product_texts
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database.index_settings import DEFAULT_CHUNK_SIZE
+from rec_sys.vector_database.product_rows import ProductRows, with_rows, without_rows
 from rec_sys.vector_database.product_statistics import VECTORBASE_SCHEMA
 from rec_sys.vector_database.recall import measured
 from rec_sys.vector_database.vectorbase import Vectorbase
@@ -82,25 +83,18 @@ def add_products(
         parts.append((*vectors, *unknown, *embed(*vectors, unknown)))
     if not parts:
         return vectorbase
-    old = (
-        *(vectorbase.name_vectors, vectorbase.info_vectors, *vectorbase.reviews),
-        *(vectorbase.embeddings, vectorbase.keys),
+    name_vectors, info_vectors, texts, ratings, embeddings, keys = (
+        np.concatenate(each) for each in zip(*parts, strict=True)
     )
-    arrays = [np.concatenate([first, *new]) for first, *new in zip(old, *parts, strict=True)]
-    name_vectors, info_vectors, texts, ratings, embeddings, keys = arrays
-    vectorbase.index.add(keys[len(vectorbase.keys) :], chunk_size)
-    return _write(
-        replace(
-            vectorbase,
-            products=_with_new(vectorbase.products, products),
-            name_vectors=name_vectors,
-            info_vectors=info_vectors,
-            reviews=ReviewSummary(texts, ratings),
-            embeddings=embeddings,
-            keys=keys,
-            product_graph=_without_edges_to(vectorbase.product_graph, len(products)),
-        )
+    new = ProductRows(
+        _unreviewed(products, int(vectorbase.products["popularity_rank"].max())),
+        name_vectors,
+        info_vectors,
+        ReviewSummary(texts, ratings),
+        embeddings,
+        keys,
     )
+    return write_updated(with_rows(vectorbase, new, chunk_size))
 
 
 def remove_products(folder: str | Path, product_ids: Sequence[str]) -> Vectorbase:
@@ -131,12 +125,21 @@ def remove_products(folder: str | Path, product_ids: Sequence[str]) -> Vectorbas
         raise InputError(f"product_ids: {folder} would be left without any product; keep one")
     if not len(rows):
         return vectorbase
-    vectorbase.index.remove(rows)
-    # A new object: the one at hand may have looked up products before.
-    return _write(replace(vectorbase))
+    return write_updated(without_rows(vectorbase, rows))
 
 
-def _write(vectorbase: Vectorbase) -> Vectorbase:
+def write_updated(vectorbase: Vectorbase) -> Vectorbase:
+    """Writes a vectorbase whose products have changed, if its index still finds enough.
+
+    Args:
+        vectorbase: The vectorbase.
+
+    Returns:
+        What stands in its folder now.
+
+    Raises:
+        InputError: The index misses too much.
+    """
     least = vectorbase.manifest.get("min_recall", 0.0)
     facts = {UPDATED: datetime.now(UTC).isoformat(timespec="seconds")}
     # An index of an older version was built without queries to measure it by.
@@ -168,26 +171,18 @@ def _encode(texts: list[str], encode: Encode, vectorbase: Vectorbase) -> np.ndar
     return vectors
 
 
-def _with_new(table: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
-    old = pa.Table.from_pandas(table, schema=VECTORBASE_SCHEMA, preserve_index=False)
-    new = pa.Table.from_pandas(products, schema=PRODUCT_SCHEMA, preserve_index=False)
+def _unreviewed(products: pd.DataFrame, last: int) -> pd.DataFrame:
+    """With the statistics of products that nobody knows, behind the `last` in popularity."""
+    table = pa.Table.from_pandas(products, schema=PRODUCT_SCHEMA, preserve_index=False)
     number = len(products)
-    last = int(table["popularity_rank"].max())
     columns = (
         np.zeros(number, np.int64),
         pa.nulls(number, pa.float32()),
         last + np.arange(1, number + 1),
     )
     for field, column in zip(list(VECTORBASE_SCHEMA)[len(PRODUCT_SCHEMA) :], columns, strict=True):
-        new = new.append_column(field, pa.array(column, field.type))
-    return pa.concat_tables([old, new.cast(VECTORBASE_SCHEMA)]).to_pandas(
-        types_mapper=pd.ArrowDtype
-    )
-
-
-def _without_edges_to(graph: ProductGraph, number: int) -> ProductGraph:
-    pointers = np.append(graph.pointers, np.full(number, graph.pointers[-1]))
-    return replace(graph, pointers=pointers)
+        table = table.append_column(field, pa.array(column, field.type))
+    return table.to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def _list(ids: np.ndarray) -> str:

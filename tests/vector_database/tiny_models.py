@@ -118,8 +118,28 @@ class Shop:
         return shop([row for row in REVIEWS if row[0] != self.without])
 
 
-def shop(rows=REVIEWS) -> ReviewData:
-    products = dict(zip(PRODUCT_SCHEMA.names, zip(*PRODUCTS, strict=True), strict=True))
+class LaterShop:
+    """The shop some time later: further reviews, new products, some gone, some renamed."""
+
+    def __init__(self, reviews=(), products=(), without=(), renamed=None) -> None:
+        self.reviews = [*REVIEWS, *map(tuple, reviews)]
+        self.products = [*PRODUCTS, *map(tuple, products)]
+        self.without = without
+        self.renamed = renamed or {}
+
+    def load(self) -> ReviewData:
+        return shop(
+            [row for row in self.reviews if row[1] not in self.without],
+            [
+                (id, self.renamed.get(id, name), *more)
+                for id, name, *more in self.products
+                if id not in self.without
+            ],
+        )
+
+
+def shop(rows=REVIEWS, products=PRODUCTS) -> ReviewData:
+    products = dict(zip(PRODUCT_SCHEMA.names, zip(*products, strict=True), strict=True))
     return clean_reviews(
         review_table(rows), to_frame(products, PRODUCT_SCHEMA), {"keep_unreviewed_products": True}
     )

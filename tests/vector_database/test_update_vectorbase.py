@@ -1,0 +1,178 @@
+"""The command that brings a vectorbase up to date, beside one that is built anew."""
+
+import numpy as np
+import pytest
+import tiny_models
+from tiny_models import FakeEncoder, config_of, review_table, save_checkpoint
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.inference.recommender import Recommender
+from rec_sys.inference.torch_backend import TorchBackend
+from rec_sys.modules.checkpoint import load_trained
+from rec_sys.vector_database.create_vectorbase import create_vectorbase
+from rec_sys.vector_database.update import remove_products
+from rec_sys.vector_database.update_vectorbase import update_vectorbase
+
+NEW_PRODUCT = (
+    "products=[[n1,Kazoo,A kazoo,Wind]]",
+    "reviews=[[eli,n1,buzzes nicely,5,40],[fay,n1,a toy,2,41],[fay,p2,soft,4,42]]",
+)
+GONE = ("without=[p2]",)
+RENAMED = ("renamed={p4:Concert harp}",)
+REVIEWED = ("reviews=[[bob,p5,breaks at once,1,50]]",)
+EVERYTHING = (
+    "products=[[n1,Kazoo,A kazoo,Wind],[n2,'','','']]",
+    "reviews=[[eli,n1,buzzes nicely,5,40],[bob,p5,breaks at once,1,50]]",
+    *(*GONE, *RENAMED),
+)
+
+
+def later(tmp_path, which, *overrides, name="update_config"):
+    data = ["~data", "+data._target_=tiny_models.LaterShop", *(f"+data.{each}" for each in which)]
+    return config_of(name, tmp_path, *data, *overrides)
+
+
+def content(path):
+    return {each.name: each.read_bytes() for each in path.iterdir()}
+
+
+def by_id(vectorbase):
+    """All that is said about each product that is not removed, its edges by the other's id."""
+    ids, graph = vectorbase.product_ids, vectorbase.product_graph
+    told = {}
+    for row in np.flatnonzero(~vectorbase.index.removed):
+        out = slice(graph.pointers[row], graph.pointers[row + 1])
+        neighbours = graph.neighbours[out]
+        assert (np.diff(neighbours) > 0).all()
+        edges = dict(zip(ids[neighbours], graph.weights[out].tolist(), strict=True))
+        arrays = (
+            *(vectorbase.name_vectors[row], vectorbase.info_vectors[row]),
+            *(each[row] for each in vectorbase.reviews),
+            *(vectorbase.embeddings[row], vectorbase.keys[row]),
+        )
+        told[ids[row]] = (vectorbase.products.iloc[row].to_dict(), arrays, edges)
+    return told
+
+
+def require_equal(one, two):
+    assert one.keys() == two.keys()
+    for product, (line, arrays, edges) in one.items():
+        other_line, other_arrays, other_edges = two[product]
+        assert line == pytest.approx(other_line, nan_ok=True), product
+        for mine, theirs in zip(arrays, other_arrays, strict=True):
+            np.testing.assert_allclose(mine, theirs, atol=1e-5, err_msg=product)
+        assert edges == pytest.approx(other_edges, abs=1e-5), product
+
+
+@pytest.mark.parametrize("which", [NEW_PRODUCT, GONE, RENAMED, REVIEWED, EVERYTHING])
+def test_an_updated_vectorbase_says_what_a_new_one_would_say(built, tmp_path, which):
+    now = update_vectorbase(later(tmp_path, which))
+    anew = create_vectorbase(
+        later(
+            tmp_path, which, f"paths.vectorbase_dir={tmp_path / 'anew'}", name="vectorbase_config"
+        )
+    )
+    require_equal(by_id(now), by_id(anew))
+    for key in ("data_fingerprint", "model_fingerprint", "checkpoint", "num_products"):
+        assert now.manifest[key] == anew.manifest[key]
+    assert sorted(now.product_ids[now.by_popularity]) == sorted(anew.product_ids)
+    # People are recommended the same by both, in the same order.
+    backend = TorchBackend(load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt"))
+    people = review_table([("zoe", "p1", "good tone", 5, 1), ("tim", "p4", "loud", 2, 1)])
+    lists = [
+        [
+            [(each.product_id, round(each.score, 4)) for each in person.recommendations]
+            for person in Recommender(backend, each, FakeEncoder().encode).recommend(people, 8)
+        ]
+        for each in (now, anew)
+    ]
+    assert lists[0] == lists[1]
+
+
+def test_what_comes_goes_and_changes_is_counted(built, tmp_path, capsys):
+    capsys.readouterr()
+    now = update_vectorbase(later(tmp_path, EVERYTHING))
+    printed = [line.split("│")[1:3] for line in capsys.readouterr().out.splitlines() if "│" in line]
+    counts = {name.strip(): int(number) for name, number in printed if number.strip().isdigit()}
+    assert (counts["added"], counts["removed"]) == (2, 1)
+    assert counts["updated: name, description or style"] == 1
+    assert counts["updated: reviews about them"] == 2  # p5; cyd's of p1, held out before
+    assert counts["unchanged"] == 2 and counts["now"] == 7
+    # Kazoo, Wind. A kazoo, buzzes nicely, breaks at once, Concert harp
+    assert counts["texts newly encoded"] == 5
+    # Unchanged products keep their rows to the last bit.
+    assert now.rows_of(np.array(["p3", "p6"], dtype=object)).tolist() == [2, 5]
+    np.testing.assert_array_equal(now.keys[[2, 5]], built.keys[[2, 5]])
+    assert now.rows_of(np.array(["p2"], dtype=object)).tolist() == [-1]
+    assert now.rows_of_names(np.array(["Harp", "Concert harp"], dtype=object))[0] == -1
+
+
+def test_without_a_change_the_folder_is_left_alone(built, tmp_path, capsys):
+    before = content(built.folder)
+    same = update_vectorbase(config_of("update_config", tmp_path))
+    assert content(built.folder) == before and same.manifest == built.manifest
+    assert "nothing changed" in capsys.readouterr().out
+    # Here all reviews may be known, also those that validation held back.
+    assert update_vectorbase(later(tmp_path, EVERYTHING)).manifest["updated"]
+    before = content(built.folder)
+    update_vectorbase(later(tmp_path, EVERYTHING))
+    assert content(built.folder) == before
+
+
+def test_what_was_removed_by_hand_comes_back_with_the_data(built, tmp_path):
+    remove_products(built.folder, ["p1"])
+    now = update_vectorbase(config_of("update_config", tmp_path))
+    require_equal(by_id(now), by_id(built))
+    assert now.rows_of(np.array(["p1"], dtype=object)).tolist() == [6]
+
+
+def test_edges_can_be_kept(built, tmp_path):
+    now = update_vectorbase(later(tmp_path, EVERYTHING, "solve_product_graph=false"))
+    then = by_id(built)
+    for product, (_, _, edges) in by_id(now).items():
+        # An edge to the product that is gone leads to its unused row: nobody is led there.
+        assert edges == (then[product][2] if product in then else {})
+
+
+def test_an_index_that_is_not_exact_is_filled_further_and_measured(built, tmp_path):
+    options = ["vector_db=hnsw", "vector_db.min_recall=1"]
+    large = create_vectorbase(config_of("vectorbase_config", tmp_path, *options))
+    now = update_vectorbase(later(tmp_path, EVERYTHING))
+    assert now.manifest["factory"] == "HNSW32" and now.manifest["recall_at_10"] == 1
+    np.testing.assert_array_equal(now.queries, large.queries)
+    anew = create_vectorbase(later(tmp_path, EVERYTHING, *options, name="vectorbase_config"))
+    require_equal(by_id(now), by_id(anew))
+
+
+def test_what_cannot_be_used_changes_nothing(built, tmp_path):
+    before = content(built.folder)
+    save_checkpoint(tmp_path / "checkpoint_dir", seed=1, name="other")
+    encoder = ["~encoder", "+encoder._target_=tiny_models.FakeEncoder", "+encoder.salt=x"]
+    other = tmp_path / "checkpoint_dir" / "other.ckpt"
+    for overrides, message in [
+        ([f"checkpoint={other}"], "built from another model"),
+        (["checkpoint=nowhere.ckpt"], "no such checkpoint"),
+        (encoder, "another text encoder"),
+        (["chunk_size=0"], "chunk_size=0"),
+        ([f"paths.vectorbase_dir={tmp_path / 'nowhere'}"], "holds no product index; build it"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            update_vectorbase(later(tmp_path, EVERYTHING, *overrides))
+    # The newest checkpoint is not the one that it was built from: that is found by its name.
+    (tmp_path / "checkpoint_dir" / "tiny.ckpt").unlink()
+    with pytest.raises(InputError, match=r"tiny.ckpt: no such checkpoint; .* holds other.ckpt"):
+        update_vectorbase(later(tmp_path, EVERYTHING))
+    assert content(built.folder) == before
+
+
+def test_only_new_texts_are_encoded(built, tmp_path, monkeypatch):
+    encoded = []
+    encode = FakeEncoder.encode
+
+    def remember(self, texts):
+        encoded.extend(texts)
+        return encode(self, texts)
+
+    monkeypatch.setattr(tiny_models.FakeEncoder, "encode", remember)
+    update_vectorbase(later(tmp_path, NEW_PRODUCT))
+    assert sorted(encoded) == sorted(["Kazoo", "Wind. A kazoo", "buzzes nicely", "a toy", "soft"])
