@@ -9,6 +9,7 @@ import scipy.sparse
 
 from rec_sys.graph.product_graph import ProductGraph
 from rec_sys.graph.product_reviews import ReviewSummary
+from rec_sys.vector_database.product_index import ProductIndex
 from rec_sys.vector_database.product_statistics import VECTORBASE_SCHEMA
 from rec_sys.vector_database.vectorbase import Vectorbase
 
@@ -85,17 +86,47 @@ def with_table(vectorbase: Vectorbase, products: pd.DataFrame, rows: np.ndarray)
     return replace(vectorbase, products=_frame(both.take(pa.array(source))))
 
 
+def without_unused(vectorbase: Vectorbase, chunk_size: int) -> Vectorbase:
+    """Lets the others move up where products were removed.
+
+    Args:
+        vectorbase: Its index is exact: a new one is no more than a copy of the keys.
+        chunk_size: Products indexed at once.
+    """
+    kept = np.flatnonzero(~vectorbase.index.removed)
+    rows = np.full(len(vectorbase.keys), -1)
+    rows[kept] = np.arange(len(kept))
+    arrays = {
+        name: getattr(vectorbase, name)[kept]
+        for name in ("name_vectors", "info_vectors", "embeddings", "keys")
+    }
+    return replace(
+        vectorbase,
+        products=vectorbase.products.take(kept),
+        reviews=ReviewSummary(*(each[kept] for each in vectorbase.reviews)),
+        product_graph=moved_to(vectorbase.product_graph, rows, len(kept)),
+        index=ProductIndex.build(
+            arrays["keys"],
+            vectorbase.index.factory,
+            chunk_size,
+            vectorbase.index.search_parameters,
+        ),
+        **arrays,
+    )
+
+
 def moved_to(graph: ProductGraph, rows: np.ndarray, num_rows: int) -> ProductGraph:
     """The same edges between other rows.
 
     Args:
         graph: Between P products.
-        rows: int64 [P], distinct: where each of them stands.
+        rows: int64 [P], distinct: where each of them stands, below 0 if nowhere any more.
         num_rows: How many rows there are.
     """
-    source = np.repeat(rows, np.diff(graph.pointers))
+    source, target = np.repeat(rows, np.diff(graph.pointers)), rows[graph.neighbours]
+    there = (source >= 0) & (target >= 0)
     matrix = scipy.sparse.csr_array(
-        (graph.weights, (source, rows[graph.neighbours])), shape=(num_rows, num_rows)
+        (graph.weights[there], (source[there], target[there])), shape=(num_rows, num_rows)
     )
     matrix.sort_indices()
     return replace(

@@ -5,9 +5,9 @@ would say of it for the same data: text vectors, reviews, embedding, key, statis
 texts that are new are encoded, and only products that are new or about which something else is
 known now are embedded. What differs is how the rows lie:
 
-* Products keep their rows, new ones stand at the end. A changed product gets a new row, and that
-  of a removed one stays behind unused, until the next `create_vectorbase`.
-* The index is the one that is there, filled further, and measured again if it is not exact.
+* New and changed products stand at the end.
+* An index that is not exact is the one that is there, filled further and measured again. The rows
+  of removed and changed products stay behind in it, unused, until the next `create_vectorbase`.
 
 As for a new build, all reviews of data that is not exactly the training's may be known, also those
 that validation held back. The product graph is solved for anew: a new product changes the weights
@@ -42,6 +42,7 @@ from rec_sys.vector_database.product_rows import (
     with_rows,
     with_table,
     without_rows,
+    without_unused,
 )
 from rec_sys.vector_database.product_statistics import with_statistics
 from rec_sys.vector_database.update import write_updated
@@ -128,7 +129,8 @@ def _apply(
     updated = with_rows(updated, new, chunk_size)
     # Who is how popular may have changed for all.
     updated = with_table(updated, products, updated.rows_of(graph.product_ids))
-    return replace(updated, product_graph=kept_graph)
+    updated = replace(updated, product_graph=kept_graph)
+    return without_unused(updated, chunk_size) if updated.index.is_exact else updated
 
 
 def _show_summary(vectorbase: Vectorbase, changes: ProductChanges, newly_encoded: int) -> None:
@@ -141,7 +143,7 @@ def _show_summary(vectorbase: Vectorbase, changes: ProductChanges, newly_encoded
         ["unchanged", int((~changes.new & ~changes.changed).sum())],
         ["now", vectorbase.num_products],
         ["texts newly encoded", newly_encoded],
-        ["rows of removed and replaced ones that are unused now", unused],
+        ["unused rows of removed and changed ones", unused],
     ]
     show_table("products of the vectorbase", ["", "number"], rows)
     note(f"written: {vectorbase.folder}")

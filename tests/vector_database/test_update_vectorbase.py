@@ -100,9 +100,10 @@ def test_what_comes_goes_and_changes_is_counted(built, tmp_path, capsys):
     assert counts["unchanged"] == 2 and counts["now"] == 7
     # Kazoo, Wind. A kazoo, buzzes nicely, breaks at once, Concert harp
     assert counts["texts newly encoded"] == 5
-    # Unchanged products keep their rows to the last bit.
-    assert now.rows_of(np.array(["p3", "p6"], dtype=object)).tolist() == [2, 5]
-    np.testing.assert_array_equal(now.keys[[2, 5]], built.keys[[2, 5]])
+    # Unchanged products keep their rows to the last bit; they only move up.
+    assert now.rows_of(np.array(["p3", "p6"], dtype=object)).tolist() == [0, 1]
+    np.testing.assert_array_equal(now.keys[[0, 1]], built.keys[[2, 5]])
+    assert counts["unused rows of removed and changed ones"] == len(now.keys) - 7 == 0
     assert now.rows_of(np.array(["p2"], dtype=object)).tolist() == [-1]
     assert now.rows_of_names(np.array(["Harp", "Concert harp"], dtype=object))[0] == -1
 
@@ -123,15 +124,17 @@ def test_what_was_removed_by_hand_comes_back_with_the_data(built, tmp_path):
     remove_products(built.folder, ["p1"])
     now = update_vectorbase(config_of("update_config", tmp_path))
     require_equal(by_id(now), by_id(built))
-    assert now.rows_of(np.array(["p1"], dtype=object)).tolist() == [6]
+    assert now.rows_of(np.array(["p1"], dtype=object)).tolist() == [5]
+    assert now.manifest["num_removed"] == 0
 
 
 def test_edges_can_be_kept(built, tmp_path):
     now = update_vectorbase(later(tmp_path, EVERYTHING, "solve_product_graph=false"))
     then = by_id(built)
     for product, (_, _, edges) in by_id(now).items():
-        # An edge to the product that is gone leads to its unused row: nobody is led there.
-        assert edges == (then[product][2] if product in then else {})
+        kept = then[product][2] if product in then else {}
+        assert edges == {other: weight for other, weight in kept.items() if other != "p2"}
+    assert any("p2" in edges for _, _, edges in then.values())
 
 
 def test_an_index_that_is_not_exact_is_filled_further_and_measured(built, tmp_path):
@@ -140,6 +143,10 @@ def test_an_index_that_is_not_exact_is_filled_further_and_measured(built, tmp_pa
     now = update_vectorbase(later(tmp_path, EVERYTHING))
     assert now.manifest["factory"] == "HNSW32" and now.manifest["recall_at_10"] == 1
     np.testing.assert_array_equal(now.queries, large.queries)
+    assert now.manifest["num_removed"] == 4 and len(now.keys) == 11  # p1, p2, p4, p5
+    # Once more, over rows that are unused.
+    update_vectorbase(later(tmp_path, GONE))
+    now = update_vectorbase(later(tmp_path, EVERYTHING))
     anew = create_vectorbase(later(tmp_path, EVERYTHING, *options, name="vectorbase_config"))
     require_equal(by_id(now), by_id(anew))
 

@@ -70,8 +70,8 @@ def continue_groups(
     if sum(sizes) > len(new):
         raise InputError(
             f"train.warm_start: of the {len(known.learnt)} {what} only {len(new)} are new to the"
-            " checkpoint, and it held out none of the others: too few are left to measure with;"
-            " use more reviews, or train without train.warm_start"
+            " checkpoint, too few where it held out nobody for validation or test; use more"
+            " reviews, or train without train.warm_start"
         )
     rest, *drawn = _drawn(len(new), sizes, seed)
     train = np.sort(np.append(np.flatnonzero(known.learnt), new[rest]))
