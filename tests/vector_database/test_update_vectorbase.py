@@ -8,6 +8,7 @@ from tiny_models import FakeEncoder, config_of, review_table, save_checkpoint
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.torch_backend import TorchBackend
+from rec_sys.modules import full_catalogue
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.update import remove_products
@@ -183,3 +184,20 @@ def test_only_new_texts_are_encoded(built, tmp_path, monkeypatch):
     monkeypatch.setattr(tiny_models.FakeEncoder, "encode", remember)
     update_vectorbase(later(tmp_path, NEW_PRODUCT))
     assert sorted(encoded) == sorted(["Kazoo", "Wind. A kazoo", "buzzes nicely", "a toy", "soft"])
+
+
+def test_nothing_is_embedded_where_products_only_go(built, tmp_path, monkeypatch):
+    update_vectorbase(later(tmp_path, RENAMED))
+    without_p6 = (*RENAMED, "without=[p6]")  # nobody has reviewed it
+    embedded = []
+    embed = full_catalogue.embed_products
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            full_catalogue,
+            "embed_products",
+            lambda model, names, *rest: embedded.append(len(names)) or embed(model, names, *rest),
+        )
+        now = update_vectorbase(later(tmp_path, without_p6))
+    assert embedded == [0] and now.num_products == 5
+    anew = create_vectorbase(later(tmp_path, without_p6, name="vectorbase_config"))
+    require_equal(by_id(now), by_id(anew))
