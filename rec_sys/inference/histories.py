@@ -63,6 +63,26 @@ class Histories:
         """U."""
         return len(self.user_ids)
 
+    def part(self, first: int, last: int) -> "Histories":
+        """The users ``first`` to ``last - 1`` alone, in this order."""
+        start, stop = self.user_ptr[first], self.user_ptr[last]
+        own, users = slice(start, stop), slice(first, last)
+        products, product = np.unique(self.product[own], return_inverse=True)
+        return Histories(
+            review_ids=self.review_ids[own],
+            texts=self.texts[own],
+            rating=self.rating[own],
+            time=self.time[own],
+            catalogue_row=self.catalogue_row[own],
+            product=product.astype(np.int64),
+            product_names=self.product_names[products],
+            product_infos=self.product_infos[products],
+            user_ids=self.user_ids[users],
+            user_ptr=self.user_ptr[first : last + 1] - start,
+            nicknames=self.nicknames[users],
+            order=np.arange(last - first),
+        )
+
     @property
     def all_texts(self) -> list[str]:
         """Everything that has to be encoded, repetitions and empty texts included."""

@@ -57,7 +57,7 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     """
     settings = config.infer
     check_settings(settings)
-    reviews = _read_people(settings) if settings.reviews is not None else None
+    reviews = read_people(settings) if settings.reviews is not None else None
     vectorbase = read_vectorbase(config.paths.vectorbase_dir)
     path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
 
@@ -65,7 +65,7 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
 
     trained = load_trained(path)
     vectorbase.require_model(trained.fingerprint, trained.path.name)
-    backend = _choose_backend(settings, trained, vectorbase)
+    backend = choose_backend(settings, trained, vectorbase)
     encoder = load_encoder(trained, config)
     vectorbase.require_encoder(encoder.model_fingerprint)
     if reviews is None:
@@ -73,7 +73,7 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
         reviews = _people_of(data, held_out_user_ids(trained, data))
 
     histories = read_histories(reviews, vectorbase)
-    encode = _encode_once(encoder, config.paths.cache_dir, histories.all_texts)
+    encode = encode_once(encoder, config.paths.cache_dir, histories.all_texts)
     results = Recommender(backend, vectorbase, encode).recommend(
         histories, settings.k, settings.batch_size, show_progress=True
     )
@@ -97,7 +97,12 @@ def check_settings(settings: DictConfig) -> None:
         raise InputError(f"infer.backend={settings.backend}: choose from {', '.join(_BACKENDS)}")
 
 
-def _read_people(settings: DictConfig) -> pd.DataFrame:
+def read_people(settings: DictConfig) -> pd.DataFrame:
+    """Reads the file ``infer.reviews``, in which users and products may be missing.
+
+    Raises:
+        InputError: It cannot be read.
+    """
     reviews, report = read_reviews(
         settings.reviews,
         max_broken_share=settings.max_broken_share,
@@ -119,15 +124,24 @@ def _people_of(data: ReviewData, user_ids: list[str] | None) -> pd.DataFrame:
     else:
         reviews = reviews[reviews["user_id"].isin(user_ids)].reset_index(drop=True)
         note(f"recommending to the {len(user_ids)} held-out users of the training's data")
-    row = pd.Index(data.products["product_id"]).get_indexer(reviews["product_id"])
-    products = data.products.take(row)
-    columns = {own: products[name].to_numpy() for name, own in OWN_COLUMNS.items()}
-    return reviews.assign(**columns)
+    return with_products(reviews, data.products)
 
 
-def _choose_backend(
+def with_products(reviews: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
+    """Reviews of a data set with what its product table knows of their products."""
+    row = pd.Index(products["product_id"]).get_indexer(reviews["product_id"])
+    products = products.take(row)
+    return reviews.assign(**{own: products[name].to_numpy() for name, own in OWN_COLUMNS.items()})
+
+
+def choose_backend(
     settings: DictConfig, trained: "TrainedModel", vectorbase: Vectorbase
 ) -> GraphBackend:
+    """What runs the graph model: ``infer.backend``.
+
+    Raises:
+        InputError: The exported model cannot be used, or is of another checkpoint.
+    """
     if settings.backend == TORCH:
         from rec_sys.inference.torch_backend import TorchBackend
 
@@ -139,7 +153,7 @@ def _choose_backend(
     return backend
 
 
-def _encode_once(encoder: TextEncoder, cache_dir: str, texts: list[str]) -> Encode:
+def encode_once(encoder: TextEncoder, cache_dir: str, texts: list[str]) -> Encode:
     """Encodes everything first, with one progress bar; later calls find it in the store."""
     if not any(texts):
         note("nobody says anything: no text to encode")

@@ -17,6 +17,7 @@ FLOOR = {
     "vector_database": 5,
     "inference": 6,
     "serving": 7,
+    "cluster": 8,
 }
 MAX_LINES = 260
 

@@ -1,0 +1,224 @@
+"""Encodes the texts of many files on many machines: ``uv run -m rec_sys.cluster.encode_files``.
+
+The whole story is `encode_files`: files, texts, what the store lacks, vectors, store. Other
+machines read and encode. This one alone keeps the store, so that they need not share a disk with
+it, and appends whatever arrives: an interruption loses only what is under way.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from rec_sys.cluster.workers import check_settings, connected, work_on
+from rec_sys.foundation.build import build
+from rec_sys.foundation.cli import command
+from rec_sys.foundation.console import note, show_table
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.review_graph import product_texts
+from rec_sys.reviews.load import as_path
+from rec_sys.reviews.records import checked_suffix
+from rec_sys.text.encode import open_store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_FILE, _TEXT, _VECTOR = "file", "text", "vector"
+
+
+@dataclass(frozen=True)
+class EncodedFiles:
+    """What became of the texts of some files.
+
+    Attributes:
+        files: The files.
+        distinct: How many different texts are in them, empty ones aside.
+        newly_encoded: How many of these the store did not hold.
+    """
+
+    files: list[Path]
+    distinct: int
+    newly_encoded: int
+
+
+def encode_files(config: DictConfig) -> EncodedFiles:
+    """Makes sure that the vector store holds all texts of all files of a folder.
+
+    Each file is read as ``data=local data.reviews_path=FILE`` reads it, so that training on it
+    finds every review, product name and product description in the store.
+
+    Args:
+        config: Composed from ``config/encode_files_config.yaml``.
+
+    Raises:
+        InputError: A setting, a file or the cluster cannot be used.
+    """
+    cluster = config.cluster
+    check_settings(cluster)
+    files = review_files(config.data)
+    encoder = build(config.encoder)
+    with connected(cluster):
+        texts = _distinct_texts(files, config)
+        if not texts:
+            note("nobody says anything: no text to encode")
+            return EncodedFiles(files, 0, 0)
+        store = open_store(config.paths.cache_dir, encoder)
+        is_new = store.rows_of(texts) < 0
+        new = [text for text, wanted in zip(texts, is_new, strict=True) if wanted]
+        # What this machine found to be the fastest faithful precision counts for all.
+        settings = _plain(config.encoder) | {"precision": encoder.precision}
+        arguments = (settings, encoder.fingerprint)
+        found = 1 - len(new) / len(texts)
+        with tqdm(
+            total=len(new),
+            desc=f"encoding texts ({found:.0%} found in the store)",
+            unit="text",
+            smoothing=0,
+        ) as progress:
+            for table in work_on(
+                _tasks(_TEXT, new, cluster.texts_per_task),
+                EncodingWorker,
+                arguments,
+                cluster,
+                gpus=cluster.gpus_per_actor,
+            ):
+                store.append(table[_TEXT].to_pylist(), _matrix(table[_VECTOR]))
+                progress.update(len(table))
+    rows = [
+        ["files", len(files)],
+        ["distinct texts", len(texts)],
+        ["found in the store", f"{found:.0%}"],
+        ["newly encoded", len(new)],
+    ]
+    show_table("texts", ["", "value"], rows)
+    note(f"written: {store.folder}")
+    return EncodedFiles(files, len(texts), len(new))
+
+
+def review_files(data: DictConfig) -> list[Path]:
+    """The files of reviews that ``config/data`` names: one, or all of a folder.
+
+    The file of products may be in the same folder, as may hidden files.
+
+    Raises:
+        InputError: There is none, or one that is of no known kind.
+    """
+    if "reviews_path" not in data:
+        raise InputError(
+            "encode_files reads files of your own: data=local data.reviews_path=FOLDER"
+        )
+    if data.reviews_path is None:
+        raise InputError("data.reviews_path is missing: name a folder with files of reviews")
+    path = as_path(data.reviews_path, "reviews_path").absolute()
+    products = data.metadata_path
+    products = None if products is None else as_path(products, "metadata_path").absolute()
+    files = [path]
+    if path.is_dir():
+        files = sorted(
+            each
+            for each in path.iterdir()
+            if each.is_file() and each != products and not each.name.startswith(".")
+        )
+    if not files:
+        raise InputError(f"data.reviews_path={path}: there is no file in this folder")
+    for each in files if products is None else [*files, products]:
+        checked_suffix(each)
+    return files
+
+
+class ReadingWorker:
+    """Reads files of reviews.
+
+    Args:
+        data: The settings of ``config/data``.
+    """
+
+    def __init__(self, data: dict) -> None:
+        self._settings = OmegaConf.create(data)
+
+    def __call__(self, files: "pa.Table") -> "pa.Table":
+        """From file names to the distinct texts of the files, empty ones aside."""
+        import pyarrow as pa
+
+        texts: dict[str, None] = {}
+        for path in files[_FILE].to_pylist():
+            data = build(self._settings, reviews_path=path).load()
+            names, infos = product_texts(data.products)
+            texts |= dict.fromkeys([*data.reviews["text"], *names, *infos])
+        texts.pop("", None)
+        return pa.table({_TEXT: pa.array(texts, pa.string())})
+
+
+class EncodingWorker:
+    """Encodes texts.
+
+    Args:
+        settings: Of ``config/encoder``.
+        fingerprint: Of the encoder whose vectors are wanted.
+
+    Raises:
+        InputError: The encoder of this machine is another one.
+    """
+
+    def __init__(self, settings: dict, fingerprint: str) -> None:
+        self._encoder = build(OmegaConf.create(settings))
+        if self._encoder.fingerprint != fingerprint:
+            raise InputError(
+                f"encoder.model={settings.get('model')}: is another one on a machine of the"
+                " cluster; install the same version of rec_sys and its packages everywhere"
+            )
+
+    def __call__(self, texts: "pa.Table") -> "pa.Table":
+        """From texts to texts and float16 vectors."""
+        import pyarrow as pa
+
+        vectors = self._encoder.encode(texts[_TEXT].to_pylist()).astype(np.float16)
+        flat = pa.array(vectors.reshape(-1))
+        column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+        return pa.table({_TEXT: texts[_TEXT], _VECTOR: column})
+
+
+def _distinct_texts(files: list[Path], config: DictConfig) -> list[str]:
+    data = _plain(config.data)
+    for key in ("metadata_path", "cache_dir"):
+        # A worker's working directory is its own.
+        data[key] = None if data[key] is None else str(as_path(data[key], key).absolute())
+    texts: dict[str, None] = {}
+    with tqdm(total=len(files), desc="reading files", unit="file") as progress:
+        names = _tasks(_FILE, [str(path) for path in files], 1)
+        for table in work_on(names, ReadingWorker, (data,), config.cluster):
+            texts |= dict.fromkeys(table[_TEXT].to_pylist())
+            progress.update()
+    return list(texts)
+
+
+def _tasks(column: str, values: list[str], size: int) -> "list[pa.Table]":
+    """Tables of one column, so many values in each."""
+    import pyarrow as pa
+
+    return [
+        pa.table({column: pa.array(values[first : first + size], pa.string())})
+        for first in range(0, len(values), size)
+    ]
+
+
+def _matrix(column: "pa.ChunkedArray") -> np.ndarray:
+    flat = column.combine_chunks().flatten().to_numpy()
+    return flat.reshape(len(column), -1)
+
+
+def _plain(settings: DictConfig) -> dict:
+    return OmegaConf.to_container(settings, resolve=True)
+
+
+@command("encode_files_config")
+def main(config: DictConfig) -> None:
+    """The command line."""
+    encode_files(config)
+
+
+if __name__ == "__main__":
+    main()

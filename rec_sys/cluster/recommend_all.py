@@ -1,0 +1,211 @@
+"""Recommends to all people of a data set: ``uv run -m rec_sys.cluster.recommend_all``.
+
+The whole story is `recommend_all`: model, products, people, recommendations, folder. Checkpoint
+and vectorbase are read on every machine. What else a worker needs comes to it, and its results go
+back to this machine, which alone writes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from rec_sys.cluster import workers
+from rec_sys.cluster.workers import connected, work_on
+from rec_sys.foundation.cli import command
+from rec_sys.foundation.console import note
+from rec_sys.foundation.files import replacing, require_replaceable, write_json
+from rec_sys.inference.histories import Histories, read_histories
+from rec_sys.inference.history_batch import Encode
+from rec_sys.inference.infer import (
+    check_settings,
+    choose_backend,
+    encode_once,
+    read_people,
+    with_products,
+)
+from rec_sys.inference.recommendation_table import RECOMMENDATION_SCHEMA, as_table
+from rec_sys.inference.recommender import Recommender
+from rec_sys.modules.as_trained import load_data, load_encoder
+from rec_sys.modules.checkpoint_files import find_checkpoint
+from rec_sys.vector_database.vectorbase_folder import read_vectorbase
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+_PART = "part"
+ABOUT_FILE = "_about.json"  # readers of a folder of Parquet files skip names like this
+
+
+class Part(NamedTuple):
+    """Some people, and all that has to be known of what they say.
+
+    Attributes:
+        histories: The people.
+        texts: str [n], distinct, none of them empty.
+        vectors: float16 [n, D].
+    """
+
+    histories: Histories
+    texts: list[str]
+    vectors: np.ndarray
+
+
+def recommend_all(config: DictConfig) -> Path:
+    """Recommends to everybody, as `infer` does, and writes Parquet files in the users' order.
+
+    All that is known of a person is used: this is for the next choice, not for measuring. Who
+    has reviewed every product is in no row.
+
+    Args:
+        config: Composed from ``config/recommend_all_config.yaml``.
+
+    Returns:
+        The folder: ``part-*.parquet``, columns `RECOMMENDATION_SCHEMA`, and ``_about.json``.
+
+    Raises:
+        InputError: Something in the settings, the data, the checkpoint, the vectorbase or the
+            cluster cannot be used.
+    """
+    settings, cluster = config.infer, config.cluster
+    check_settings(settings)
+    workers.check_settings(cluster)
+    folder = Path(config.folder)
+    require_replaceable(folder, ABOUT_FILE, "folder")
+    reviews = read_people(settings) if settings.reviews is not None else None
+    vectorbase = read_vectorbase(config.paths.vectorbase_dir)
+    path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
+
+    from rec_sys.modules.checkpoint import load_trained
+
+    trained = load_trained(path)
+    vectorbase.require_model(trained.fingerprint, path.name)
+    encoder = load_encoder(trained, config)
+    vectorbase.require_encoder(encoder.model_fingerprint)
+    if reviews is None:
+        data = load_data(trained, config)
+        reviews = with_products(data.reviews, data.products)
+    histories = read_histories(reviews, vectorbase)
+    encode = encode_once(encoder, config.paths.cache_dir, histories.all_texts)
+
+    with connected(cluster):
+        import ray
+
+        parts = [ray.put(part) for part in _parts(histories, cluster.people_per_task, encode)]
+        # A worker's working directory is its own.
+        there = {"onnx_path": str(Path(settings.onnx_path).absolute())}
+        arguments = (
+            vectorbase.folder.absolute(),
+            path.absolute(),
+            OmegaConf.to_container(settings, resolve=True) | there,
+            trained.fingerprint,
+            parts,
+        )
+        results = work_on(
+            [pa.table({_PART: [number]}) for number in range(len(parts))],
+            RecommendingWorker,
+            arguments,
+            cluster,
+            in_order=True,
+        )
+        about = {
+            "checkpoint": path.name,
+            "model_fingerprint": trained.fingerprint,
+            "people": len(histories),
+            "k": settings.k,
+        }
+        progress = tqdm(results, total=len(parts), desc="recommending", unit="part")
+        rows = _write(folder, progress, about)
+    note(f"written: {folder}, {rows} recommendations to {len(histories)} people")
+    return folder
+
+
+class RecommendingWorker:
+    """Recommends to people.
+
+    Args:
+        vectorbase: Its folder.
+        checkpoint: The model's file.
+        settings: Of ``config/infer``.
+        fingerprint: Of the model that is wanted.
+        parts: The people.
+
+    Raises:
+        InputError: The folder or the file of this machine cannot be used, or is another one.
+    """
+
+    def __init__(
+        self,
+        vectorbase: Path,
+        checkpoint: Path,
+        settings: dict[str, Any],
+        fingerprint: str,
+        parts: "Sequence[ObjectRef[Part]]",
+    ) -> None:
+        from rec_sys.modules.checkpoint import load_trained
+
+        self._settings = OmegaConf.create(settings)
+        self._parts = parts
+        self._vectorbase = read_vectorbase(vectorbase, fingerprint)
+        self._backend = choose_backend(self._settings, load_trained(checkpoint), self._vectorbase)
+
+    def __call__(self, numbers: pa.Table) -> pa.Table:
+        """From numbers of parts to the recommendations for the people in them."""
+        import ray
+
+        tables = []
+        for number in numbers[_PART].to_pylist():
+            part = ray.get(self._parts[number])
+            encode = _stored(part.texts, part.vectors)
+            results = Recommender(self._backend, self._vectorbase, encode).recommend(
+                part.histories, self._settings.k, self._settings.batch_size
+            )
+            tables.append(as_table(results))
+        return pa.concat_tables(tables)
+
+
+def _parts(histories: Histories, people: int, encode: Encode) -> Iterator[Part]:
+    for first in range(0, len(histories), people):
+        part = histories.part(first, min(first + people, len(histories)))
+        texts = [text for text in dict.fromkeys(part.all_texts) if text]
+        yield Part(part, texts, encode(texts) if texts else np.empty((0, 0), np.float16))
+
+
+def _stored(texts: list[str], vectors: np.ndarray) -> Encode:
+    row_of = {text: row for row, text in enumerate(texts)}
+
+    def encode(wanted: Sequence[str]) -> np.ndarray:
+        return vectors[[row_of[text] for text in wanted]]
+
+    return encode
+
+
+def _write(folder: Path, tables: Iterable[pa.Table], about: dict[str, Any]) -> int:
+    """Writes the folder, whole or not at all; returns the number of rows."""
+    rows = 0
+    with replacing(folder) as draft:
+        draft.mkdir()
+        for number, table in enumerate(tables):
+            rows += len(table)
+            pq.write_table(
+                table.cast(RECOMMENDATION_SCHEMA),
+                draft / f"part-{number:05d}.parquet",
+                compression="zstd",
+            )
+        write_json(draft / ABOUT_FILE, about | {"rows": rows})
+    return rows
+
+
+@command("recommend_all_config")
+def main(config: DictConfig) -> None:
+    """The command line."""
+    recommend_all(config)
+
+
+if __name__ == "__main__":
+    main()

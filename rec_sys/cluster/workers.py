@@ -1,0 +1,222 @@
+"""Worker processes on all machines of a Ray cluster, and what becomes of bad input there."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from rec_sys.foundation.checks import is_number, is_whole
+from rec_sys.foundation.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+INSTALL_COMMAND = "uv sync --extra ray"
+
+# The address of whatever cluster this machine belongs to.
+_AUTO = "auto"
+_PATIENCE_SECONDS = 5.0
+_MB = 1 << 20
+# Ray itself refuses less.
+_LEAST_OBJECT_STORE_MB = 75
+_AT_LEAST = {
+    "cpus": 1,
+    "object_store_mb": _LEAST_OBJECT_STORE_MB,
+    "actors": 1,
+    "cpus_per_actor": 1,
+    "texts_per_task": 1,
+    "people_per_task": 1,
+}
+_MAY_BE_NULL = ("cpus", "actors")
+# The column of a table that tells, instead of a result, why there is none.
+_PROBLEM = "problem"
+#: Has to be set before Ray is imported.
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # no call home
+    # Under `uv run` Ray would pack the working directory, data included, and send it around.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # spares a warning about GPUs
+    # Only what ends a process: Ray calls arguments of a restartable process an error.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
+
+
+def check_settings(cluster: DictConfig) -> None:
+    """Finds values of ``config/cluster`` that make no sense.
+
+    Raises:
+        InputError: Names the first such key and what it may be.
+    """
+    for key, least in _AT_LEAST.items():
+        value = cluster[key]
+        if not (is_whole(value, least) or (value is None and key in _MAY_BE_NULL)):
+            raise InputError(f"cluster.{key}={value}: must be a whole number from {least} up")
+    gpus = cluster.gpus_per_actor
+    if not (is_number(gpus) and gpus >= 0):
+        raise InputError(f"cluster.gpus_per_actor={gpus}: must be a number from 0 up")
+
+
+@contextmanager
+def connected(cluster: DictConfig) -> Iterator[None]:
+    """Connects with a Ray cluster, or starts one on this machine that ends with the block.
+
+    Args:
+        cluster: ``config/cluster``.
+
+    Raises:
+        InputError: Ray is not installed, or no cluster answers at the address.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError:
+        raise InputError(f"Ray is not installed; install it with `{INSTALL_COMMAND}`") from None
+
+    if cluster.address not in (None, _AUTO):
+        _require_answer(cluster.address)
+    own = {
+        "num_cpus": cluster.cpus,
+        "object_store_memory": cluster.object_store_mb * _MB,
+        "include_dashboard": False,
+    }
+    try:
+        ray.init(
+            # Without "local", Ray would join whatever cluster it finds.
+            address=cluster.address or "local",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **({} if cluster.address else own),
+        )
+    except (ConnectionError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"cluster.address={cluster.address}: {reason}") from None
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def work_on(
+    tasks: "Sequence[pa.Table]",
+    make_worker: Callable[..., Callable[["pa.Table"], "pa.Table"]],
+    arguments: Sequence[Any],
+    cluster: DictConfig,
+    *,
+    gpus: float = 0,
+    in_order: bool = False,
+) -> Iterator["pa.Table"]:
+    """Has each task worked on by one of several processes.
+
+    A process that dies is started again, and the tasks whose results it had not handed over are
+    worked on again, as Ray Data does by default and without end: what comes out is the same.
+
+    Args:
+        tasks: At least one table; of the same columns all.
+        make_worker: Called once in each process; what it returns takes the table of a task and
+            returns the table of its results.
+        arguments: Of `make_worker`.
+        cluster: ``config/cluster``.
+        gpus: Of each process.
+        in_order: Whether results come in the order of the tasks and not as they are done.
+
+    Yields:
+        The tables of the results.
+
+    Raises:
+        InputError: A worker raised one, or the cluster has no room for a worker.
+    """
+    import ray
+
+    actors = cluster.actors or _room(cluster.cpus_per_actor, gpus)
+    actors = min(actors, len(tasks))
+    results = ray.data.from_arrow(list(tasks)).map_batches(
+        Worker,
+        fn_constructor_args=(make_worker, tuple(arguments)),
+        batch_format="pyarrow",
+        batch_size=None,
+        compute=ray.data.ActorPoolStrategy(size=actors),
+        num_cpus=cluster.cpus_per_actor,
+        num_gpus=gpus,
+    )
+    results.context.execution_options.preserve_order = in_order
+    # To Ray Data a process that is not needed any more while it starts is one that died.
+    results.context.max_consecutive_actor_init_deaths = actors
+    for table in results.iter_batches(batch_size=None, batch_format="pyarrow"):
+        if _PROBLEM in table.column_names:
+            raise InputError(table[_PROBLEM][0].as_py())
+        yield table
+
+
+class Worker:
+    """A worker in its process, made when the first task is there.
+
+    Of an exception Ray hands on the traceback, as text, and not the exception: bad input comes
+    back as a value.
+
+    Args:
+        make: Makes what works.
+        arguments: Of `make`.
+    """
+
+    def __init__(self, make: Callable[..., Callable], arguments: tuple) -> None:
+        self._make, self._arguments = make, arguments
+        self._work: Callable | None = None
+
+    def __call__(self, table: "pa.Table") -> "pa.Table":
+        """The results of a task, or one row that tells the problem with it."""
+        import pyarrow as pa
+
+        try:
+            self._work = self._work or self._make(*self._arguments)
+            return self._work(table)
+        except InputError as error:
+            return pa.table({_PROBLEM: [str(error)]})
+
+
+def _require_answer(address: str) -> None:
+    """Tries the address, which Ray itself would do for minutes.
+
+    Raises:
+        InputError: It is none, or nobody is there.
+    """
+    host, colon, port = str(address).rpartition(":")
+    if not (colon and port.isdecimal()) or "/" in host:
+        raise InputError(f"cluster.address={address}: must be HOST:PORT, auto or null")
+    try:
+        socket.create_connection((host, int(port)), _PATIENCE_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"cluster.address={address}: nobody answers there ({error}); start a cluster with"
+            " `ray start --head`, which tells its address"
+        ) from None
+
+
+def _room(cpus: int, gpus: float) -> int:
+    """For how many workers there is room on all machines together.
+
+    Raises:
+        InputError: For none.
+    """
+    import ray
+
+    room = 0
+    for node in ray.nodes():
+        if node["Alive"]:
+            there = node["Resources"]
+            fit = there.get("CPU", 0) // cpus
+            room += int(min(fit, there.get("GPU", 0) // gpus) if gpus else fit)
+    if not room:
+        raise InputError(
+            f"cluster.cpus_per_actor={cpus}, cluster.gpus_per_actor={gpus}: no machine of the"
+            " cluster has so many; ask for fewer"
+        )
+    return room

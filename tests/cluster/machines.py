@@ -1,0 +1,87 @@
+"""A cluster of two machines that are both this one, and a way to kill a worker on it."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+OBJECT_STORE_BYTES = 100 << 20
+#: Seconds after which something hangs.
+TIMEOUT = 120
+POLL = 0.01
+
+
+class Machines:
+    """Two nodes of one core each.
+
+    Attributes:
+        address: What ``cluster.address`` takes.
+    """
+
+    def __init__(self, temp_dir: str) -> None:
+        from ray.cluster_utils import Cluster
+
+        node = {"num_cpus": 1, "object_store_memory": OBJECT_STORE_BYTES}
+        head = {"include_dashboard": False, "include_log_monitor": False, "temp_dir": temp_dir}
+        self._cluster = Cluster(initialize_head=True, head_node_args=node | head)
+        self._cluster.add_node(**node)
+        self.address = self._cluster.address
+
+    def raylets(self) -> list[int]:
+        found = [node.all_processes.get("raylet", []) for node in self._cluster.list_all_nodes()]
+        return [each.process.pid for processes in found for each in processes]
+
+    def workers(self) -> list[int]:
+        return [pid for raylet in self.raylets() for pid in children_of(raylet)]
+
+    def working(self) -> list[int]:
+        """The worker processes that have a task just now."""
+        return [pid for pid in self.workers() if title_of(pid).startswith("ray::MapWorker")]
+
+    def stop(self) -> None:
+        everything = {*self.raylets(), *self.workers()}
+        self._cluster.shutdown()
+        until = time.monotonic() + TIMEOUT
+        while left := [pid for pid in everything if is_running(pid)]:
+            assert time.monotonic() < until, f"still running: {left}"
+            time.sleep(POLL)
+
+
+@contextmanager
+def killing_one(find: Callable[[], list[int]]) -> Iterator[list[int]]:
+    """Kills the first process that `find` finds; at the end its list has that one's id."""
+    killed: list[int] = []
+
+    def kill() -> None:
+        until = time.monotonic() + TIMEOUT
+        while not (found := find()) and time.monotonic() < until:
+            time.sleep(POLL)
+        os.kill(found[0], signal.SIGKILL)
+        killed.append(found[0])
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    yield killed
+    thread.join(TIMEOUT)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(each) for each in _read(f"/proc/{pid}/task/{pid}/children").split()]
+
+
+def title_of(pid: int) -> str:
+    return _read(f"/proc/{pid}/cmdline")
+
+
+def is_running(pid: int) -> bool:
+    return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()[:1] not in ([], ["Z"])
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
