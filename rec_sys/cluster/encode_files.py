@@ -70,6 +70,8 @@ def encode_files(config: DictConfig) -> EncodedFiles:
         new = [text for text, wanted in zip(texts, is_new, strict=True) if wanted]
         # What this machine found to be the fastest faithful precision counts for all.
         settings = _plain(config.encoder) | {"precision": encoder.precision}
+        if Path(settings.get("model", "")).is_dir():
+            settings["model"] = str(Path(settings["model"]).absolute())
         arguments = (settings, encoder.fingerprint)
         found = 1 - len(new) / len(texts)
         with tqdm(
@@ -184,7 +186,7 @@ class EncodingWorker:
 def _distinct_texts(files: list[Path], config: DictConfig) -> list[str]:
     data = _plain(config.data)
     for key in ("metadata_path", "cache_dir"):
-        # A worker's working directory is its own.
+        # A worker's working directory may be another.
         data[key] = None if data[key] is None else str(as_path(data[key], key).absolute())
     texts: dict[str, None] = {}
     with tqdm(total=len(files), desc="reading files", unit="file") as progress:

@@ -97,7 +97,7 @@ def recommend_all(config: DictConfig) -> Path:
         import ray
 
         parts = [ray.put(part) for part in _parts(histories, cluster.people_per_task, encode)]
-        # A worker's working directory is its own.
+        # A worker's working directory may be another.
         there = {"onnx_path": str(Path(settings.onnx_path).absolute())}
         arguments = (
             vectorbase.folder.absolute(),
