@@ -70,7 +70,7 @@ def encode_files(config: DictConfig) -> EncodedFiles:
         new = [text for text, wanted in zip(texts, is_new, strict=True) if wanted]
         # What this machine found to be the fastest faithful precision counts for all.
         settings = _plain(config.encoder) | {"precision": encoder.precision}
-        if Path(settings.get("model", "")).is_dir():
+        if "model" in settings and Path(settings["model"]).is_dir():
             settings["model"] = str(Path(settings["model"]).absolute())
         arguments = (settings, encoder.fingerprint)
         found = 1 - len(new) / len(texts)

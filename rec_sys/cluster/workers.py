@@ -136,7 +136,7 @@ def work_on(
     """
     import ray
 
-    actors = cluster.actors or _room(cluster.cpus_per_actor, gpus)
+    actors = cluster.actors or room_for(cluster.cpus_per_actor, gpus)
     actors = min(actors, len(tasks))
     results = ray.data.from_arrow(list(tasks)).map_batches(
         Worker,
@@ -200,7 +200,7 @@ def _require_answer(address: str) -> None:
         ) from None
 
 
-def _room(cpus: int, gpus: float) -> int:
+def room_for(cpus: int, gpus: float) -> int:
     """For how many workers there is room on all machines together.
 
     Raises:

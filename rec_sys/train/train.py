@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from rec_sys.foundation.build import build
 from rec_sys.foundation.cli import command
-from rec_sys.foundation.processes import is_main_process
+from rec_sys.foundation.processes import in_turn, is_main_process
 from rec_sys.foundation.stages import Stages
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def train(
         start.put_weights(model)
         origin, changes = start.origin, changes_between(start.seen, seen, prepared.newly_encoded)
         show_changes(changes, origin["checkpoint"])
-    tracking = Tracking.start(config.logger, source.name, settings.run_name, interrupted)
+    with in_turn(config.paths.cache_dir):  # the first one makes MLflow's tables
+        tracking = Tracking.start(config.logger, source.name, settings.run_name, interrupted)
     with tracking.told_of_failure():
         record = record_of(config, prepared, split, tracking, origin)
         module = RecommenderModule(
@@ -148,7 +149,7 @@ def train(
 @command("train_config")
 def main(config: DictConfig) -> None:
     """The command line."""
-    train(config)
+    build(config.launcher)(config)
 
 
 if __name__ == "__main__":

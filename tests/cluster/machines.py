@@ -37,9 +37,9 @@ class Machines:
     def workers(self) -> list[int]:
         return [pid for raylet in self.raylets() for pid in children_of(raylet)]
 
-    def working(self) -> list[int]:
-        """The worker processes that have a task just now."""
-        return [pid for pid in self.workers() if title_of(pid).startswith("ray::MapWorker")]
+    def working(self, name: str = "MapWorker") -> list[int]:
+        """The worker processes that work just now as what Ray calls so."""
+        return [pid for pid in self.workers() if title_of(pid).startswith(f"ray::{name}")]
 
     def stop(self) -> None:
         everything = {*self.raylets(), *self.workers()}

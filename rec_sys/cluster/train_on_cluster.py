@@ -1,0 +1,119 @@
+"""Trains on the machines of a cluster: ``uv run -m rec_sys.train.train launcher=ray``.
+
+Each process calls `train` as it is. What they share is the working directory.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from rec_sys.cluster.workers import check_settings, connected, room_for
+from rec_sys.foundation.checks import is_whole
+from rec_sys.foundation.console import note, show_table
+from rec_sys.foundation.errors import InputError
+from rec_sys.modules.checkpoint_files import LAST_SUFFIX
+
+_AT_LEAST = {"workers": 1, "max_failures": 0}
+# Ray's own notes on a training, below paths.cache_dir.
+_NOTES = "ray_train"
+_CHECKPOINT = "checkpoint"
+
+
+def train_on_cluster(
+    config: DictConfig, workers: int | None, max_failures: int
+) -> dict[str, float]:
+    """Trains with several processes on several machines.
+
+    If a process dies, all are started again and go on from the newest epoch that was saved.
+
+    Args:
+        config: Composed from ``config/train_config.yaml`` with ``launcher=ray``.
+        workers: How many processes; None for as many as the cluster has room for.
+        max_failures: How often they may be started again.
+
+    Returns:
+        The metrics of the best epoch.
+
+    Raises:
+        InputError: Something in the settings, the data or the cluster cannot be used, or processes
+            died too often.
+    """
+    cluster = config.cluster
+    check_settings(cluster)
+    for key, value in {"workers": workers, "max_failures": max_failures}.items():
+        if not (is_whole(value, _AT_LEAST[key]) or (value is None and key == "workers")):
+            least = _AT_LEAST[key]
+            raise InputError(f"launcher.{key}={value}: must be a whole number from {least} up")
+    with connected(cluster):
+        from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+        from ray.train.torch import TorchTrainer
+
+        room = room_for(cluster.cpus_per_actor, cluster.gpus_per_actor)
+        if workers is not None and workers > room:
+            raise InputError(
+                f"launcher.workers={workers}: the cluster has room for {room}; ask for fewer, or"
+                " for less of a machine (cluster.cpus_per_actor, cluster.gpus_per_actor)"
+            )
+        trainer = TorchTrainer(
+            _train_as_one_of_them,
+            train_loop_config={
+                "config": OmegaConf.to_container(config, resolve=True),
+                "folder": os.getcwd(),
+                "older": _saved(config),
+            },
+            scaling_config=ScalingConfig(
+                num_workers=workers or room,
+                use_gpu=cluster.gpus_per_actor > 0,
+                resources_per_worker={
+                    "CPU": cluster.cpus_per_actor,
+                    "GPU": cluster.gpus_per_actor,
+                },
+            ),
+            run_config=RunConfig(
+                storage_path=str((Path(config.paths.cache_dir) / _NOTES).absolute()),
+                failure_config=FailureConfig(max_failures=max_failures),
+            ),
+        )
+        uri = config.logger.tracking_uri
+        note(f"training in {workers or room} processes; {uri} tells how it goes")
+        try:
+            best = trainer.fit().return_value
+        except WorkerGroupError as error:
+            reasons = [_bad_input(each) for each in error.worker_failures.values()]
+            reason = next(filter(None, reasons), None)
+            if reason is None:
+                raise
+            raise reason from None
+    checkpoint = best.pop(_CHECKPOINT)
+    show_table("best epoch", ["", "value"], best.items())
+    note(f"checkpoint: {checkpoint}")
+    return best
+
+
+def _train_as_one_of_them(task: dict[str, Any]) -> dict[str, Any] | None:
+    """What each process does."""
+    from rec_sys.train.train import train
+
+    os.chdir(task["folder"])  # Ray gave the process one of its own
+    config = OmegaConf.create(task["config"])
+    started_again = sorted(_saved(config).items() - task["older"].items(), key=lambda each: each[1])
+    if started_again:
+        config.train.resume = started_again[-1][0]
+    best, objects = train(config)
+    # Only the first process has the model, and only what that one returns counts.
+    return best | {_CHECKPOINT: str(objects["trained"].path)} if "trained" in objects else None
+
+
+def _saved(config: DictConfig) -> dict[str, int]:
+    """The newest epochs of all trainings so far: file -> when it was written."""
+    paths = Path(config.paths.checkpoint_dir).glob(f"*{LAST_SUFFIX}")
+    return {str(path): path.stat().st_mtime_ns for path in paths}
+
+
+def _bad_input(error: BaseException) -> InputError | None:
+    """What a person can put right, from under what Ray wraps it in."""
+    while error is not None and not isinstance(error, InputError):
+        error = getattr(error, "_base_exc", None) or getattr(error, "cause", None)
+    return error

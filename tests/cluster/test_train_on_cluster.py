@@ -1,0 +1,71 @@
+import pytest
+from hydra import compose, initialize_config_dir
+
+from rec_sys.foundation.build import build
+from rec_sys.foundation.cli import CONFIG_DIR
+from rec_sys.foundation.errors import InputError
+from rec_sys.modules.checkpoint import read_checkpoint
+
+pytest.importorskip("ray", reason="Ray is not installed: uv sync --extra ray")
+
+from machines import killing_one
+
+EPOCHS = 8
+#: Nothing random but what all processes share.
+EQUAL = (
+    *("data.num_users=60", "data.num_products=40", "train.batch_size=16"),
+    *("model.dropout=0", "model.source_dropout=0", "model.conv.dropout=0"),
+    *("split.validation_share=0.3", "trainer.accelerator=cpu", "encoder.precision=fp32"),
+    *("trainer.enable_progress_bar=false", f"train.max_epochs={EPOCHS}"),
+)
+
+
+def config_of(folder, name, *overrides):
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return compose(
+            "train_config",
+            [
+                *EQUAL,
+                f"train.run_name={name}",
+                f"logger.tracking_uri=sqlite:///{folder}/mlflow.db",
+                f"logger.artifact_location={folder}/mlruns",
+                f"paths.cache_dir={folder}/cache",
+                f"paths.checkpoint_dir={folder}/checkpoints",
+                *overrides,
+            ],
+        )
+
+
+def launch(config):
+    return build(config.launcher)(config)
+
+
+def history_of(folder, name):
+    return read_checkpoint(folder / "checkpoints" / f"{name}.last.ckpt")["rec_sys_history"]
+
+
+def test_two_machines_train_what_one_process_trains_though_one_is_killed(cluster, tmp_path, capsys):
+    launch(config_of(tmp_path, "alone"))
+    one = history_of(tmp_path, "alone")
+    last = tmp_path / "checkpoints" / "together.last.ckpt"
+
+    def training():
+        return cluster.working("RayTrainWorker") if last.exists() else []
+
+    overrides = ("launcher=ray", "launcher.workers=2", f"cluster.address={cluster.address}")
+    with killing_one(training) as killed:
+        best = launch(config_of(tmp_path, "together", *overrides))
+    assert killed
+    two = history_of(tmp_path, "together")
+    assert len(one) == len(two) == EPOCHS
+    for alone, together in zip(one, two, strict=True):
+        for name in ("val/loss", "val/ranking_loss", "val/ndcg10", "val/mae"):
+            assert together[name] == pytest.approx(alone[name], abs=0.02, rel=0.02), name
+    assert best["val/objective"] == min(epoch["val/objective"] for epoch in two)
+    assert "together.ckpt" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("override", ["launcher.workers=0", "launcher.max_failures=-1"])
+def test_settings_that_cannot_be_used(tmp_path, override):
+    with pytest.raises(InputError, match=override):
+        launch(config_of(tmp_path, "never", "launcher=ray", override))
