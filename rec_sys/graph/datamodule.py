@@ -1,6 +1,6 @@
 """Batches for Lightning: fresh random targets every epoch, those of the split in validation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.threads import threads_of
 from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder
 from rec_sys.graph.product_graph import ProductGraph
 from rec_sys.graph.product_reviews import ProductReviews
@@ -22,6 +23,22 @@ from rec_sys.graph.task import Split, Task
 TensorBatch = dict[str, torch.Tensor]
 # Without gradients more people fit; every batch embeds the ranked products anew.
 _USERS_MEASURED_AT_ONCE = 256
+
+
+class LoaderAhead(DataLoader):
+    """A `DataLoader` that cuts the next batch while this one is computed with.
+
+    In a thread: other processes would have to be sent what lies here in memory.
+    """
+
+    def __iter__(self) -> Iterator[TensorBatch]:
+        """The batches, in the order of `DataLoader`."""
+        batches = super().__iter__()
+        with threads_of(1, 1) as thread:
+            following = thread.submit(next, batches, None)
+            while (batch := following.result()) is not None:
+                following = thread.submit(next, batches, None)
+                yield batch
 
 
 class ReviewDataModule(pl.LightningDataModule):
@@ -145,7 +162,7 @@ class ReviewDataModule(pl.LightningDataModule):
         if not measured:
             # Every process must make as many steps; a few users come twice.
             users = np.concatenate([users, users[: -len(users) % processes]])
-        return DataLoader(
+        return LoaderAhead(
             users[rank::processes], batch_size=-(-size // processes), collate_fn=collate
         )
 

@@ -44,11 +44,9 @@ class RatingMetrics(nn.Module):
             {"mae": MeanAbsoluteError(**options), "mse": MeanSquaredError(**options)}
         )
         self.auc = BinaryAUROC(**options)
-        self.seen = nn.ModuleList(
-            SumMetric(**options) for _ in range(2)
-        )  # targets not liked, liked
+        self.seen = nn.ModuleList(SumMetric(**options) for _ in range(2))  # not liked, liked
+        self._given: list[tuple[Tensor, Tensor]] = []
 
-    @torch.no_grad()
     def update(self, predicted: Tensor, true: Tensor) -> None:
         """Adds some targets.
 
@@ -56,6 +54,32 @@ class RatingMetrics(nn.Module):
             predicted: float32 [T], stars 0...5.
             true: float32 [T], stars 1...5; NaN does not count.
         """
+        # Judged when asked: eight small metrics after every step would cost a tenth of it.
+        self._given.append((predicted.detach(), true))
+
+    @torch.no_grad()
+    def compute(self) -> dict[str, float]:
+        """The metrics of everything since the last reset; NaN where they are not defined."""
+        if self._given:
+            self._judge(*(torch.cat(each) for each in zip(*self._given, strict=True)))
+            self._given = []
+        seen = [metric.compute().item() for metric in self.seen]
+        if not sum(seen):
+            return dict.fromkeys([*self.decisions, *self.distances, "auc"], math.nan)
+        values = {
+            name: metric.compute().item()
+            for name, metric in [*self.decisions.items(), *self.distances.items()]
+        }
+        values["auc"] = self.auc.compute().item() if all(seen) else math.nan
+        return values
+
+    def reset(self) -> None:
+        """Forgets everything."""
+        self._given = []
+        for metric in [*self.seen, *self.decisions.values(), *self.distances.values(), self.auc]:
+            metric.reset()
+
+    def _judge(self, predicted: Tensor, true: Tensor) -> None:
         rated = ~torch.isnan(true)
         predicted, true = predicted[rated], true[rated]
         liked = (true > self.liked_above).long()
@@ -69,23 +93,6 @@ class RatingMetrics(nn.Module):
             metric.update(predicted, true)
         # Scaled into 0...1, or torchmetrics would take the stars for logits.
         self.auc.update(predicted / MAX_RATING, liked)
-
-    def compute(self) -> dict[str, float]:
-        """The metrics of everything since the last reset; NaN where they are not defined."""
-        seen = [metric.compute().item() for metric in self.seen]
-        if not sum(seen):
-            return dict.fromkeys([*self.decisions, *self.distances, "auc"], math.nan)
-        values = {
-            name: metric.compute().item()
-            for name, metric in [*self.decisions.items(), *self.distances.items()]
-        }
-        values["auc"] = self.auc.compute().item() if all(seen) else math.nan
-        return values
-
-    def reset(self) -> None:
-        """Forgets everything."""
-        for metric in [*self.seen, *self.decisions.values(), *self.distances.values(), self.auc]:
-            metric.reset()
 
 
 def rating_metrics(predicted: Tensor, true: Tensor, liked_above: float) -> dict[str, float]:

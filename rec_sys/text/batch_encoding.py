@@ -2,14 +2,14 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from rec_sys.foundation.threads import threads_of
 from rec_sys.text.token_batches import cut_batches
 
 #: Texts that are tokenized and sorted together.
@@ -59,7 +59,7 @@ def encode_in_batches(
     """
     workers, threads = _division_of_labour(model, len(texts))
     waiting: deque[tuple[np.ndarray, Future[np.ndarray]]] = deque()
-    with _threads_of(1) as tokenizing, _threads_of(workers, threads) as passes:
+    with threads_of(1, 1) as tokenizing, threads_of(workers, threads) as passes:
 
         def tokens_of(first: int) -> Future[TokenizedTexts]:
             return tokenizing.submit(tokenize, model, texts[first : first + WINDOW_TEXTS])
@@ -149,19 +149,3 @@ def _division_of_labour(model: Any, texts: int) -> tuple[int, int]:
         return _GPU_WORKERS, cores
     workers = max(1, min(cores, texts, MAX_WORKERS))
     return workers, cores // workers
-
-
-@contextmanager
-def _threads_of(workers: int, cores_of_each: int | None = None) -> Iterator[ThreadPoolExecutor]:
-    cores = torch.get_num_threads()
-    pool = ThreadPoolExecutor(
-        workers,
-        initializer=torch.set_num_threads if cores_of_each else None,
-        initargs=(cores_of_each,) if cores_of_each else (),
-    )
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-        # The number is each thread's own, but the last one set is what new threads begin with.
-        torch.set_num_threads(cores)
