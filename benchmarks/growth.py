@@ -1,7 +1,7 @@
 """How time and memory of every stage grow with the data, from an eighth of the full size to 5×.
 
     uv run python benchmarks/growth.py [--sizes 0.125 0.25 0.5 1 5] [--json PATH]
-        [--encoded-shares 0.0156 0.0312 0.0625 0.125]
+        [--encoded-shares 0.0078 0.0156 0.0312 0.0625]
 
 Each stage of each size runs in a process of its own, on the full-size set (`full_size_set.py`).
 The vectors of the texts are stand-ins, except in the rows on encoding: at a hundred texts per
@@ -18,7 +18,7 @@ from stages import Workplace
 from rec_sys.foundation.console import note, show_table
 
 SIZES = (0.125, 0.25, 0.5, 1, 5)
-ENCODED_SHARES = (1 / 64, 1 / 32, 1 / 16, 1 / 8)
+ENCODED_SHARES = (1 / 128, 1 / 64, 1 / 32, 1 / 16)
 MEASURED = {
     "read_and_clean": "read and clean",
     "stand_in_vectors": None,  # must be there for the others
