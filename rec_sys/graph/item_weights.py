@@ -8,6 +8,8 @@ from rec_sys.foundation.errors import InputError
 
 # Rows handled at once while one triangle is copied to the other; small enough for the cache.
 _MIRROR_ROWS = 256
+# Columns handled at once while another matrix is added.
+_COLUMNS_AT_ONCE = 2048
 
 
 def co_occurrence(
@@ -63,7 +65,21 @@ def inverse_to_ease(inverse: np.ndarray) -> None:
     np.fill_diagonal(inverse, 0)
 
 
-def ridge_inverse(gram: np.ndarray | scipy.sparse.sparray, l2: float) -> np.ndarray:
+def add_inner_products(gram: np.ndarray, features: np.ndarray) -> None:
+    """Adds features @ features.T to a matrix, in place and without a second one of its size.
+
+    Args:
+        gram: float32 [P, P].
+        features: float32 [P, D].
+    """
+    for start in range(0, len(gram), _COLUMNS_AT_ONCE):
+        columns = slice(start, start + _COLUMNS_AT_ONCE)
+        gram[:, columns] += features @ features[columns].T
+
+
+def ridge_inverse(
+    gram: np.ndarray | scipy.sparse.sparray, l2: float, overwrite: bool = False
+) -> np.ndarray:
     """The inverse of gram + l2 I.
 
     It is made in place by a Cholesky factorisation, half the work of a general inverse and one
@@ -72,8 +88,9 @@ def ridge_inverse(gram: np.ndarray | scipy.sparse.sparray, l2: float) -> np.ndar
     takes half the time (22 s against 45 s on two busy cores) and half the memory (0.4 GB).
 
     Args:
-        gram: float [P, P], symmetric, positive semidefinite, dense or sparse; not changed.
+        gram: float [P, P], symmetric, positive semidefinite, dense or sparse.
         l2: Added to the diagonal.
+        overwrite: Whether `gram` may be destroyed, if that spares a copy.
 
     Returns:
         float32 [P, P], symmetric.
@@ -85,7 +102,8 @@ def ridge_inverse(gram: np.ndarray | scipy.sparse.sparray, l2: float) -> np.ndar
         raise InputError(f"l2={l2}: must be a positive number")
     dense = gram.toarray() if scipy.sparse.issparse(gram) else gram
     # LAPACK wants columns one after the other; a symmetric matrix is its own transpose.
-    system = np.array(dense, dtype=np.float32, order="F")
+    columns = dense if dense.flags.f_contiguous else dense.T
+    system = np.array(columns, dtype=np.float32, order="F", copy=None if overwrite else True)
     system[np.diag_indices_from(system)] += l2
     factor, failed = scipy.linalg.lapack.spotrf(system, lower=False, overwrite_a=True, clean=False)
     if not failed:

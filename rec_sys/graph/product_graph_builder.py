@@ -8,7 +8,7 @@ import scipy.sparse
 
 from rec_sys.foundation.checks import is_number, is_whole
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.item_weights import inverse_to_ease, ridge_inverse
+from rec_sys.graph.item_weights import add_inner_products, inverse_to_ease, ridge_inverse
 from rec_sys.graph.partial_histories import partial_histories
 from rec_sys.graph.product_graph import ProductGraph
 from rec_sys.graph.product_reviews import ProductReviews
@@ -125,15 +125,16 @@ class ProductGraphBuilder:
         edges = edges[np.isin(graph.edge_product[edges], solved)]
         product = np.searchsorted(solved, graph.edge_product[edges])
 
-        inverse = ridge_inverse(
-            self._reviewed_together(graph, edges, product) + own @ own.T, self.l2
-        )
+        # A matrix of all pairs of products is the largest thing in memory: no copy of any.
+        together = self._reviewed_together(graph, edges, product)
+        add_inner_products(together, own)
+        inverse = ridge_inverse(together, self.l2, overwrite=True)
+        del together
         unreviewed = UnreviewedProducts.of(inverse, own, self.l2)
         inverse_to_ease(inverse)
         weights = inverse  # by this name from here on
         if self.order_share:
-            after = self._before_to_after(graph.edge_user[edges], product, own)
-            weights += np.float32(self.order_share) * after
+            self._add_before_to_after(weights, graph.edge_user[edges], product, own)
         scale = self.new_product_boost * unreviewed.scale_to(weights, foreign)
 
         edges_of = []
@@ -201,14 +202,20 @@ class ProductGraphBuilder:
         reviewed = scipy.sparse.csr_array(entries, (graph.num_users, product.max() + 1))
         return (reviewed.T @ reviewed).toarray()
 
-    def _before_to_after(
-        self, user: np.ndarray, product: np.ndarray, texts: np.ndarray
-    ) -> np.ndarray:
+    def _add_before_to_after(
+        self, weights: np.ndarray, user: np.ndarray, product: np.ndarray, texts: np.ndarray
+    ) -> None:
         past, future = partial_histories(
             user, product, len(texts), self.past_decay, self.future_decay, self.longest_history
         )
-        system = (past.T @ past).toarray() + texts @ texts.T
+        system = (past.T @ past).toarray(order="F")
+        add_inner_products(system, texts)
         system[np.diag_indices_from(system)] += self.l2
+        # In place: LAPACK wants columns that lie one after the other.
         factor = scipy.linalg.cho_factor(system, overwrite_a=True, check_finite=False)
-        after = (past.T @ future).toarray()
-        return scipy.linalg.cho_solve(factor, after, overwrite_b=True, check_finite=False)
+        future = future.tocsc()
+        for start in range(0, len(texts), _ROWS_AT_ONCE):
+            columns = slice(start, start + _ROWS_AT_ONCE)
+            after = (past.T @ future[:, columns]).toarray(order="F")
+            after = scipy.linalg.cho_solve(factor, after, overwrite_b=True, check_finite=False)
+            weights[:, columns] += np.float32(self.order_share) * after
