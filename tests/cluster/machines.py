@@ -6,8 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
+#: Without importing Ray, which has to wait for its settings (`ENVIRONMENT`).
+needs_ray = pytest.mark.skipif(
+    find_spec("ray") is None, reason="Ray is not installed: uv sync --extra ray"
+)
 OBJECT_STORE_BYTES = 100 << 20
 #: Seconds after which something hangs.
 TIMEOUT = 120

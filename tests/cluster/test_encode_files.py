@@ -5,19 +5,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from hydra import compose, initialize_config_dir
+from machines import killing_one, needs_ray
 from mortal_encoder import DIMENSION, MortalEncoder
 from omegaconf import OmegaConf
-
-from rec_sys.foundation.cli import CONFIG_DIR
-from rec_sys.foundation.errors import InputError
-from rec_sys.graph.prepare import prepare_reviews
-from rec_sys.reviews.demo import write_demo
-from rec_sys.reviews.sources import LocalReviews
-from rec_sys.text.encode import open_store
-
-pytest.importorskip("ray", reason="Ray is not installed: uv sync --extra ray")
-
-from machines import killing_one
 
 from rec_sys.cluster.encode_files import (
     EncodingWorker,
@@ -26,6 +16,14 @@ from rec_sys.cluster.encode_files import (
     review_files,
 )
 from rec_sys.cluster.workers import Worker
+from rec_sys.foundation.cli import CONFIG_DIR
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.prepare import prepare_reviews
+from rec_sys.reviews.demo import write_demo
+from rec_sys.reviews.sources import LocalReviews
+from rec_sys.text.encode import open_store
+
+pytestmark = needs_ray
 
 ENCODER = {"_target_": "mortal_encoder.MortalEncoder", "precision": "fp32"}
 

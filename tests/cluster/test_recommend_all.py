@@ -2,17 +2,15 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
+from machines import killing_one, needs_ray
 from tiny_models import config_of, save_checkpoint
 
+from rec_sys.cluster.recommend_all import recommend_all
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.infer import infer
 from rec_sys.inference.recommendation_table import as_table
 
-pytest.importorskip("ray", reason="Ray is not installed: uv sync --extra ray")
-
-from machines import killing_one
-
-from rec_sys.cluster.recommend_all import recommend_all
+pytestmark = needs_ray
 
 
 def test_all_users_as_infer_recommends_to_them_though_a_worker_is_killed(cluster, built, tmp_path):

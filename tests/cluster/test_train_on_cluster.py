@@ -1,14 +1,13 @@
 import pytest
 from hydra import compose, initialize_config_dir
+from machines import killing_one, needs_ray
 
 from rec_sys.foundation.build import build
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
 from rec_sys.modules.checkpoint import read_checkpoint
 
-pytest.importorskip("ray", reason="Ray is not installed: uv sync --extra ray")
-
-from machines import killing_one
+pytestmark = needs_ray
 
 EPOCHS = 8
 #: Nothing random but what all processes share.

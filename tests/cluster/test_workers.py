@@ -1,12 +1,12 @@
 import pytest
 from hydra import compose, initialize_config_dir
+from machines import needs_ray
 
+from rec_sys.cluster.workers import connected
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
 
-pytest.importorskip("ray", reason="Ray is not installed: uv sync --extra ray")
-
-from rec_sys.cluster.workers import connected
+pytestmark = needs_ray
 
 
 @pytest.mark.parametrize(
