@@ -23,7 +23,7 @@ _spec.loader.exec_module(_module)
 built = _module.built
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster() -> Iterator:
     from machines import Machines
 
