@@ -63,7 +63,8 @@ def build_history_batch(
     known = catalogue_row != UNKNOWN
     rows = catalogue_row[known]
     vectors = np.concatenate(
-        [texts.vectors, vectorbase.name_vectors[rows], vectorbase.info_vectors[rows]]
+        [texts.vectors, vectorbase.name_vectors[rows], vectorbase.info_vectors[rows]],
+        dtype=np.float32,
     )
     name_text[known] = len(texts.vectors) + np.arange(len(rows))
     info_text[known] = len(texts.vectors) + len(rows) + np.arange(len(rows))
