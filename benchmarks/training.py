@@ -31,6 +31,7 @@ from rec_sys.foundation.console import note, show_table
 from rec_sys.graph.datamodule import ReviewDataModule, TensorBatch
 from rec_sys.graph.ego_batch import EgoBatch
 from rec_sys.graph.product_graph import ProductGraph
+from rec_sys.graph.splits.seen import SeenReviews
 from rec_sys.modules.recommender_module import RecommenderModule
 
 STEPS = 100
@@ -75,6 +76,7 @@ def user_graph(ego: EgoBatch) -> HeteroData:
     tensors = {name: torch.from_numpy(array) for name, array in vars(ego).items()}
     data = HeteroData()
     user, product = data["user"], data["product"]
+    user.num_nodes, product.num_nodes = 1, len(ego.products)
     user.x, user.rating_features = tensors["user_features"], tensors["user_rating_features"]
     user.user_id = tensors["users"]
     product.product_id = tensors["products"]
@@ -188,6 +190,7 @@ def train_steps(kind: type[ReviewDataModule], files: FullSizeSet, steps: int) ->
         **{name: settings[name] for name in names},
         seed=settings.seed,
         record={},
+        seen=SeenReviews.of(split, graph),
     )
     phases = Phases()
     trainer = build(

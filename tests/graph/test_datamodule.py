@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.datamodule import ReviewDataModule
+from rec_sys.graph.datamodule import LoaderAhead, ReviewDataModule
 from rec_sys.graph.product_graph import ProductGraph
 from rec_sys.graph.splits.leave_one_out import LeaveOneOut
 from rec_sys.graph.task import Split
@@ -73,7 +74,7 @@ def of_processes(small_graph, count, batch_size):
     modules = []
     for rank in range(count):
         # Lightning's broadcast hands out what the first process has.
-        strategy = SimpleNamespace(broadcast=lambda _: known)
+        strategy = SimpleNamespace(broadcast=lambda _: known, root_device=torch.device("cpu"))
         module = ReviewDataModule(
             graph, vectors, split, known if rank == 0 else None, batch_size, 0.5, 2, 0
         )
@@ -112,3 +113,22 @@ def test_more_processes_than_people_to_measure_are_refused(small_graph):
     for module in of_processes(small_graph, 3, 1):
         with pytest.raises(InputError, match="3 processes, but only 2 people"):
             module.setup("fit")
+
+
+def test_for_a_gpu_batches_are_cut_ahead(small_graph):
+    (module,) = of_processes(small_graph, 1, 1)
+    plain = list(module.train_dataloader())
+    module.trainer.strategy.root_device = torch.device("cuda")
+    loader = module.train_dataloader()
+    assert isinstance(loader, LoaderAhead)
+    for one, other in zip(plain, loader, strict=True):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one if name != "target_rating")
+
+
+def test_what_fails_ahead_fails_here():
+    def collate(chosen):
+        raise InputError("no such review")
+
+    with pytest.raises(InputError, match="no such review"):
+        next(iter(LoaderAhead([0, 1], collate_fn=collate)))
