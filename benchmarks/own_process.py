@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -14,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from rec_sys.foundation.files import read_json, write_json
+from rec_sys.foundation.stages import peak_memory
 
 _STATUS = Path("/proc/self/status")  # Linux only
 _SECONDS_BETWEEN_LOOKS = 0.02
+_MIB_PER_GIB = 1024
 
 
 class Measurement:
@@ -57,7 +58,7 @@ class Measurement:
 
     def write(self, path: Path) -> None:
         """Hands the values to `in_own_process`."""
-        write_json(path, self.values | {"peak_mib": _peak_mib()})
+        write_json(path, self.values | {"peak_mib": peak_memory() * _MIB_PER_GIB})
 
 
 def in_own_process(script: str | Path, arguments: list[str], folder: Path = Path()) -> dict:
@@ -87,11 +88,3 @@ def _mib(field: str) -> float:
         return 0.0
     lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
     return int(lines[field].split()[0]) / 1024
-
-
-def _peak_mib() -> float:
-    # Linux keeps ru_maxrss across exec: with it, a child is never smaller than its parent was.
-    if _STATUS.is_file():
-        return _mib("VmHWM")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -5,12 +5,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rec_sys.foundation.console import note
 
-# Linux counts in KiB, macOS in bytes.
-_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
-_GIB = 2**30
+_STATUS = Path("/proc/self/status")  # Linux only
+_KIB, _GIB = 2**10, 2**30
 
 
 class Stages:
@@ -40,8 +40,14 @@ class Stages:
 
 def peak_memory() -> float:
     """The most memory that this process has held so far, in GiB; NaN on Windows."""
+    if _STATUS.is_file():
+        # Not ru_maxrss, which Linux keeps across exec: no child would be smaller than its parent.
+        lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) * _KIB / _GIB
     if sys.platform == "win32":
         return math.nan
     import resource  # which Windows does not have
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT / _GIB
+    # macOS counts in bytes, others in KiB.
+    unit = 1 if sys.platform == "darwin" else _KIB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _GIB

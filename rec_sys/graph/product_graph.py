@@ -80,6 +80,32 @@ class ProductGraph:
             liked_above=0.0,
         )
 
+    @classmethod
+    def of(
+        cls,
+        matrix: scipy.sparse.csr_array,
+        history_decay: float,
+        disliked_weight: float,
+        liked_above: float,
+    ) -> "ProductGraph":
+        """A graph of the weights from row to column.
+
+        Args:
+            matrix: [P, P]; its entries are put in order.
+            history_decay: See the class, as the others.
+            disliked_weight: See the class.
+            liked_above: See the class.
+        """
+        matrix.sort_indices()
+        return cls(
+            matrix.indptr.astype(np.int64),
+            matrix.indices.astype(np.int32),
+            matrix.data.astype(np.float32),
+            history_decay,
+            disliked_weight,
+            liked_above,
+        )
+
     def carry(self, user_ptr: np.ndarray, product: np.ndarray, rating: np.ndarray) -> Carried:
         """Walks one step from each review.
 

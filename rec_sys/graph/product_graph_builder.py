@@ -13,6 +13,7 @@ from rec_sys.graph.partial_histories import partial_histories
 from rec_sys.graph.product_graph import ProductGraph
 from rec_sys.graph.product_reviews import ProductReviews
 from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY, ReviewGraph
+from rec_sys.graph.segments import read_vectors
 from rec_sys.graph.unreviewed_products import UnreviewedProducts
 
 _ROWS_AT_ONCE = 2048
@@ -152,11 +153,8 @@ class ProductGraphBuilder:
             )
         order = np.argsort(np.concatenate([solved, others]))
         matrix = scipy.sparse.vstack(edges_of, format="csr")[order][:, order].tocsr()
-        matrix.sort_indices()
-        return ProductGraph(
-            matrix.indptr.astype(np.int64),
-            matrix.indices.astype(np.int32),
-            matrix.data.astype(np.float32),
+        return ProductGraph.of(
+            matrix,
             float(self.history_decay),
             float(self.disliked_weight),
             float(self.liked_above),
@@ -177,8 +175,8 @@ class ProductGraphBuilder:
     ) -> np.ndarray:
         """float32 [P, 3 D]: each source around its mean, a missing one in the middle."""
         sources = (
-            (self.name_weight, vectors[graph.product_name_text].astype(np.float32)),
-            (self.info_weight, vectors[graph.product_info_text].astype(np.float32)),
+            (self.name_weight, read_vectors(vectors, graph.product_name_text)),
+            (self.info_weight, read_vectors(vectors, graph.product_info_text)),
             (self.review_weight, ProductReviews.of(graph, vectors, edges).summary().texts),
         )
         parts = []

@@ -13,6 +13,9 @@ from rec_sys.vector_database.product_index import ProductIndex
 from rec_sys.vector_database.product_statistics import VECTORBASE_SCHEMA
 from rec_sys.vector_database.vectorbase import Vectorbase
 
+# What has a row for each product.
+_ARRAYS = ("name_vectors", "info_vectors", "embeddings", "keys")
+
 
 @dataclass(frozen=True)
 class ProductRows:
@@ -45,8 +48,7 @@ def with_rows(vectorbase: Vectorbase, new: ProductRows, chunk_size: int) -> Vect
     """
     vectorbase.index.add(new.keys, chunk_size)
     arrays = {
-        name: np.concatenate([getattr(vectorbase, name), getattr(new, name)])
-        for name in ("name_vectors", "info_vectors", "embeddings", "keys")
+        name: np.concatenate([getattr(vectorbase, name), getattr(new, name)]) for name in _ARRAYS
     }
     pairs = zip(vectorbase.reviews, new.reviews, strict=True)
     graph = vectorbase.product_graph
@@ -96,10 +98,7 @@ def without_unused(vectorbase: Vectorbase, chunk_size: int) -> Vectorbase:
     kept = np.flatnonzero(~vectorbase.index.removed)
     rows = np.full(len(vectorbase.keys), -1)
     rows[kept] = np.arange(len(kept))
-    arrays = {
-        name: getattr(vectorbase, name)[kept]
-        for name in ("name_vectors", "info_vectors", "embeddings", "keys")
-    }
+    arrays = {name: getattr(vectorbase, name)[kept] for name in _ARRAYS}
     return replace(
         vectorbase,
         products=vectorbase.products.take(kept),
@@ -128,13 +127,7 @@ def moved_to(graph: ProductGraph, rows: np.ndarray, num_rows: int) -> ProductGra
     matrix = scipy.sparse.csr_array(
         (graph.weights[there], (source[there], target[there])), shape=(num_rows, num_rows)
     )
-    matrix.sort_indices()
-    return replace(
-        graph,
-        pointers=matrix.indptr.astype(np.int64),
-        neighbours=matrix.indices.astype(np.int32),
-        weights=matrix.data.astype(np.float32),
-    )
+    return ProductGraph.of(matrix, graph.history_decay, graph.disliked_weight, graph.liked_above)
 
 
 def _table(products: pd.DataFrame) -> pa.Table:
