@@ -26,6 +26,7 @@ def small_data() -> ReviewData:
         "name": ["Drum", "Flute", "", "Harp"],
         "info": ["A drum", "", "", "A harp"],
         "style": ["Percussion", "Wind", "", ""],
+        "brand": ["Taps", "", "", "TAPS"],
     }
     return ReviewData(to_frame(columns | empty, REVIEW_SCHEMA), to_frame(products, PRODUCT_SCHEMA))
 

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
+from rec_sys.graph.brands import NO_BRAND
 from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
 from rec_sys.text.vector_store import EMPTY_TEXT_ROW
 
@@ -34,6 +35,11 @@ def mask_product_texts(graph: ReviewGraph, seed: int) -> ReviewGraph:
     return replace(graph, product_name_text=nothing, product_info_text=nothing)
 
 
+def mask_brands(graph: ReviewGraph, seed: int) -> ReviewGraph:
+    """No product has a brand, apart from what its name says."""
+    return replace(graph, product_brand=np.full_like(graph.product_brand, NO_BRAND))
+
+
 def mask_ratings(graph: ReviewGraph, seed: int) -> ReviewGraph:
     """Nobody gave stars."""
     return replace(graph, edge_rating=np.full_like(graph.edge_rating, np.nan))
@@ -50,6 +56,7 @@ CHANGES: Mapping[str, Change] = {
     "mask_reviews": mask_reviews,
     "shuffle_reviews": shuffle_reviews,
     "mask_product_texts": mask_product_texts,
+    "mask_brands": mask_brands,
     "mask_ratings": mask_ratings,
     "mask_times": mask_times,
 }

@@ -62,4 +62,5 @@ def history_graph(histories: Reviews, products: ReviewGraph) -> ReviewGraph:
         edge_time=histories.time,
         product_name_text=products.product_name_text,
         product_info_text=products.product_info_text,
+        product_brand=products.product_brand,
     )

@@ -90,6 +90,7 @@ class Stage:
         for array in (
             *(graph.user_ptr, graph.edge_product, graph.edge_text, graph.edge_rating),
             *(graph.edge_time, graph.product_name_text, graph.product_info_text),
+            graph.product_brand,
         ):
             digest.update(np.ascontiguousarray(array).tobytes())
         for title, task in self.tests.items():

@@ -14,7 +14,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing
 from rec_sys.graph.review_graph import ReviewGraph
 
-_FORMAT = "1"
+_FORMAT = "2"
 _IDS = ("user_ids", "product_ids")
 
 

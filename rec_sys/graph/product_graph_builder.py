@@ -8,6 +8,7 @@ import scipy.sparse
 
 from rec_sys.foundation.checks import is_number, is_whole
 from rec_sys.foundation.errors import InputError
+from rec_sys.graph.brands import brand_columns
 from rec_sys.graph.item_weights import add_inner_products, inverse_to_ease, ridge_inverse
 from rec_sys.graph.partial_histories import partial_histories
 from rec_sys.graph.product_graph import ProductGraph
@@ -21,6 +22,7 @@ _NOT_NEGATIVE = (
     "name_weight",
     "info_weight",
     "review_weight",
+    "brand_weight",
     "order_share",
     "half_life_days",
     "new_product_boost",
@@ -33,9 +35,10 @@ class ProductGraphBuilder:
 
     Text-regularised EASE: minimises |X - X B|^2 + |T - T B|^2 + l2 |B|^2 over all B with a zero
     diagonal, where a row of X is a person (reviewed or not) and a row of T one dimension of the
-    products' texts: what a product is bought with and what it says must both be explained by
-    other products (Steck, "Embarrassingly Shallow Autoencoders", WWW 2019, with side information
-    as in Ning & Karypis, "Sparse Linear Methods with Side Information", RecSys 2012).
+    products' texts, or a brand: what a product is bought with and what it says must both be
+    explained by other products (Steck, "Embarrassingly Shallow Autoencoders", WWW 2019, with
+    side information as in Ning & Karypis, "Sparse Linear Methods with Side Information",
+    RecSys 2012).
 
     To these weights, `order_share` of a second ridge regression is added: from every beginning of
     a history to what came after, so that the order counts.
@@ -49,6 +52,7 @@ class ProductGraphBuilder:
         name_weight: How much the products' names count against the reviewers.
         info_weight: The same for their descriptions.
         review_weight: The same for the mean of what was written about them.
+        brand_weight: The same for their brands.
         half_life_days: A review that is so much older than the newest counts half; 0: all the
             same, as do reviews without a time.
         order_share: Weight of the second regression; 0 leaves it out.
@@ -83,6 +87,7 @@ class ProductGraphBuilder:
     neighbours: int
     new_product_boost: float
     max_products: int
+    brand_weight: float = 0.0  # recorded settings of older trainings have none
 
     def __post_init__(self) -> None:
         """Checks the settings."""
@@ -173,11 +178,12 @@ class ProductGraphBuilder:
     def _texts(
         self, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray, solved: np.ndarray
     ) -> np.ndarray:
-        """float32 [P, 3 D]: each source around its mean, a missing one in the middle."""
+        """float32 [P, 3 D + brands]: each source around its mean, a missing one in the middle."""
         sources = (
             (self.name_weight, read_vectors(vectors, graph.product_name_text)),
             (self.info_weight, read_vectors(vectors, graph.product_info_text)),
             (self.review_weight, ProductReviews.of(graph, vectors, edges).summary().texts),
+            (self.brand_weight, brand_columns(graph.product_brand)),
         )
         parts = []
         for weight, texts in sources:

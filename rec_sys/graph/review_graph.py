@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from rec_sys.graph.brands import brand_codes
 from rec_sys.graph.segments import members_of, rows_to_pointers
 from rec_sys.reviews.schema import ReviewData
 
@@ -36,6 +37,8 @@ class ReviewGraph:
         edge_time: int64 [E], seconds since 1970 (UTC), `NO_TIME` if missing.
         product_name_text: int64 [P], row of the product's name.
         product_info_text: int64 [P], row of the product's description.
+        product_brand: int64 [P], equal for products of one brand,
+            `rec_sys.graph.brands.NO_BRAND` if unknown.
     """
 
     user_ids: np.ndarray
@@ -47,6 +50,7 @@ class ReviewGraph:
     edge_time: np.ndarray
     product_name_text: np.ndarray
     product_info_text: np.ndarray
+    product_brand: np.ndarray
 
     @property
     def num_users(self) -> int:
@@ -144,6 +148,7 @@ def build_review_graph(
         edge_time=time[order],
         product_name_text=name_text,
         product_info_text=info_text,
+        product_brand=brand_codes(data.products["brand"]),
     )
 
 

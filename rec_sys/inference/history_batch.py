@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rec_sys.graph.brands import NO_BRAND
 from rec_sys.graph.ego_batch import EgoBatchBuilder
 from rec_sys.graph.product_reviews import FixedReviews, ReviewSummary
 from rec_sys.graph.review_graph import ReviewGraph
@@ -78,6 +79,7 @@ def build_history_batch(
         edge_time=histories.time[own],
         product_name_text=name_text,
         product_info_text=info_text,
+        product_brand=np.full(len(products), NO_BRAND),
     )
     summary = ReviewSummary(
         *(np.zeros((len(products), each.shape[1]), each.dtype) for each in vectorbase.reviews)

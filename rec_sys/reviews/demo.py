@@ -205,6 +205,7 @@ def _product_record(product: DemoProduct) -> dict[str, Any]:
         "ProductName": product.name,
         "ProductInfo": product.info,
         "Style": CATEGORIES[product.shelf].style,
+        "Brand": product.brand,
     }
 
 

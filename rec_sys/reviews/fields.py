@@ -92,6 +92,7 @@ PRODUCT_FORMATS = (
             "name": ("ProductName",),
             "description": ("ProductInfo",),
             "style": ("Style",),
+            "brand": ("Brand",),
         },
     ),
     Format(
@@ -101,6 +102,7 @@ PRODUCT_FORMATS = (
             "name": ("name", "product_name"),
             "description": ("info", "product_info"),
             "style": ("style",),
+            "brand": ("brand",),
         },
     ),
     Format(
@@ -110,8 +112,9 @@ PRODUCT_FORMATS = (
             "name": ("title",),
             "description": ("description",),
             "style": ("categories",),
+            "brand": ("brand",),
         },
-        also=("related", "salesRank", "imUrl", "brand", "price"),
+        also=("related", "salesRank", "imUrl", "price"),
     ),
     Format(
         "amazon_2018",
@@ -121,8 +124,9 @@ PRODUCT_FORMATS = (
             "description": ("description",),
             "features": ("feature",),
             "style": ("category",),
+            "brand": ("brand",),
         },
-        also=("also_buy", "also_view", "rank", "main_cat", "brand", "price", "details"),
+        also=("also_buy", "also_view", "rank", "main_cat", "price", "details"),
     ),
     Format(
         "amazon_2023",
@@ -132,8 +136,9 @@ PRODUCT_FORMATS = (
             "description": ("description",),
             "features": ("features",),
             "style": ("categories", "main_category"),
+            "brand": ("store",),
         },
-        also=("store", "average_rating", "rating_number", "images", "price", "details"),
+        also=("average_rating", "rating_number", "images", "price", "details"),
     ),
 )
 

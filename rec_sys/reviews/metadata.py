@@ -73,7 +73,7 @@ def _to_row(
     columns: dict[str, tuple[str, ...]],
     titles: Counter[str],
     max_info_characters: int,
-) -> tuple[str, str, str, str]:
+) -> tuple[str, str, str, str, str]:
     """One row in the order of `PRODUCT_SCHEMA`; `titles` counts what had to be mended."""
     product = first_text(record, columns["product_id"])
     if not product:
@@ -86,7 +86,8 @@ def _to_row(
     parts = (first_text(record, columns.get(part, ())) for part in ("description", "features"))
     info = plain_text(" ".join(filter(None, parts)))
     style = style_of(first_given(record, columns["style"]))
-    return product, plain_text(name), _cut(info, max_info_characters), style
+    brand = plain_text(first_text(record, columns.get("brand", ())))
+    return product, plain_text(name), _cut(info, max_info_characters), style, brand
 
 
 def style_of(category: Any) -> str:

@@ -52,12 +52,12 @@ def build_products(
         what = "kept" if keep_unreviewed else "dropped"
         note = f"{len(unreviewed)} of the metadata's products have no reviews: {what}"
         steps.append({"step": "products without reviews", "rows": len(ids), "note": note})
-    columns = {"product_id": ids.to_numpy(), **{name: table[name] for name in OWN_COLUMNS}}
+    columns = {"product_id": ids.to_numpy(), **{name: table[name] for name in table.columns}}
     return pa.table(columns, schema=PRODUCT_SCHEMA), steps
 
 
 def _known(metadata: pd.DataFrame | None) -> pd.DataFrame:
-    """The metadata's name, info and style by product, first row of each, plain Python strings."""
+    """The metadata's texts by product, first row of each, plain Python strings."""
     if metadata is None:
         metadata = pd.DataFrame(columns=PRODUCT_SCHEMA.names, dtype=object)
     plain = metadata[PRODUCT_SCHEMA.names].astype(object)

@@ -28,13 +28,14 @@ REVIEW_SCHEMA = pa.schema(
     ]
 )
 
-#: One row per product. Missing name, info or style is an empty string.
+#: One row per product. Whatever is missing is an empty string.
 PRODUCT_SCHEMA = pa.schema(
     [
         ("product_id", pa.string()),
         ("name", pa.string()),
         ("info", pa.string()),
         ("style", pa.string()),
+        ("brand", pa.string()),
     ]
 )
 

@@ -15,7 +15,7 @@ from rec_sys.reviews.columns import fingerprint_of
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
 
 #: Raise it with every change of readers or cleaning that changes a result.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _FOLDER = "review_tables"
 _KEY_DIGITS = 24
 _REVIEWS_FILE = "reviews.parquet"

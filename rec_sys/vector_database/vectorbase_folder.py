@@ -43,20 +43,22 @@ from rec_sys.vector_database.product_index import INDEX_FILE, ROWS_FILE, Product
 from rec_sys.vector_database.product_statistics import VECTORBASE_SCHEMA
 from rec_sys.vector_database.vectorbase import BUILD_COMMAND, Vectorbase
 
-FORMAT = 3
+FORMAT = 4
 #: Of the manifest: share of the best products that the index finds, and the least that will do.
 RECALL_KEYS = ("recall_at_10", "min_recall")
 #: Of the manifest: when products were last added or removed; missing if that was never.
 UPDATED = "updated"
 
-# The format before: no removed rows, no queries, keys in the index as they are. It is still read.
-_OLDER_FORMAT = 2
+# Older formats are still read. 3: products have no brand. 2, moreover: no removed rows, no queries,
+# keys in the index as they are.
+_WITHOUT_BRANDS, _WITHOUT_ROWS = 3, 2
 
 _MANIFEST = "manifest.json"
 _PRODUCTS = "products.parquet"
 _VECTORS = "product_vectors.safetensors"
 _GRAPH = "product_graph.safetensors"
 _FILES = (INDEX_FILE, ROWS_FILE, _PRODUCTS, _VECTORS, _GRAPH)
+_BRAND = "brand"
 _GRAPH_KEY = "product_graph"
 _GRAPH_ARRAYS = {"pointers": np.int64, "neighbours": np.int32, "weights": np.float32}
 _GRAPH_SETTINGS = ("history_decay", "disliked_weight", "liked_above")
@@ -153,16 +155,16 @@ def read_vectorbase(
         raise InputError(f"{folder}: holds no product index; build it with `{BUILD_COMMAND}`")
     manifest = read_json(folder / _MANIFEST)
     _check_manifest(folder / _MANIFEST, manifest)
-    is_older = manifest["format"] == _OLDER_FORMAT
+    without_rows = manifest["format"] == _WITHOUT_ROWS
     for name in _FILES:
-        if not (is_older and name == ROWS_FILE):
+        if not (without_rows and name == ROWS_FILE):
             _check_file(folder / name, manifest["sha256"].get(name))
     vectors = load_file(folder / _VECTORS)
     keys = vectors["keys"]
     vectorbase = Vectorbase(
         folder=folder,
         manifest=manifest,
-        products=pq.read_table(folder / _PRODUCTS).to_pandas(types_mapper=pd.ArrowDtype),
+        products=_read_products(folder / _PRODUCTS),
         name_vectors=vectors["name"],
         info_vectors=vectors["info"],
         reviews=ReviewSummary(vectors["review_texts"], vectors["review_ratings"]),
@@ -177,6 +179,15 @@ def read_vectorbase(
     if expected_encoder is not None:
         vectorbase.require_encoder(expected_encoder)
     return vectorbase
+
+
+def _read_products(path: Path) -> pd.DataFrame:
+    table = pq.read_table(path)
+    if _BRAND not in table.schema.names:
+        unknown = pa.array([""] * len(table), pa.string())
+        place = VECTORBASE_SCHEMA.get_field_index(_BRAND)
+        table = table.add_column(place, VECTORBASE_SCHEMA.field(_BRAND), unknown)
+    return table.to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def _manifest_of(vectorbase: Vectorbase) -> dict[str, Any]:
@@ -206,7 +217,7 @@ def _check_manifest(path: Path, manifest: Any) -> None:
     needed = {"sha256", "created", _GRAPH_KEY, *(each.name for each in fields(Origin))}
     if (
         not isinstance(manifest, dict)
-        or manifest.get("format") not in (FORMAT, _OLDER_FORMAT)
+        or manifest.get("format") not in (FORMAT, _WITHOUT_BRANDS, _WITHOUT_ROWS)
         or not needed <= set(manifest)
         or not isinstance(manifest[_GRAPH_KEY], dict)
         or set(manifest[_GRAPH_KEY]) != set(_GRAPH_SETTINGS)

@@ -23,6 +23,7 @@ def graph():
         edge_time=np.tile(np.arange(PER_USER), USERS) * 86_400,
         product_name_text=np.zeros(PRODUCTS, dtype=np.int64),
         product_info_text=np.zeros(PRODUCTS, dtype=np.int64),
+        product_brand=np.arange(PRODUCTS) // 2,
     )
 
 

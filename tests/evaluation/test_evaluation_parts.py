@@ -25,6 +25,7 @@ from .fake_training import FakeCatalogue
 from .reviews_of import catalogue_of, reviews_of
 
 ARRAYS = ("edge_product", "edge_text", "edge_rating", "edge_time")
+PRODUCT_ARRAYS = ("product_name_text", "product_info_text", "product_brand")
 
 
 def graph_of(lists, times):
@@ -42,6 +43,7 @@ def graph_of(lists, times):
         edge_time=reviews.time,
         product_name_text=names,
         product_info_text=names,
+        product_brand=names // 2,
     )
 
 
@@ -89,13 +91,14 @@ def test_ablations_take_away_one_thing_and_leave_the_edges(graph, name):
     np.testing.assert_array_equal(changed.edge_product, graph.edge_product)
     different = {
         field
-        for field in (*ARRAYS, "product_name_text", "product_info_text")
+        for field in (*ARRAYS, *PRODUCT_ARRAYS)
         if not np.array_equal(getattr(changed, field), getattr(graph, field))
     }
     expected = {
         "mask_reviews": {"edge_text"},
         "shuffle_reviews": {"edge_text"},
         "mask_product_texts": {"product_name_text", "product_info_text"},
+        "mask_brands": {"product_brand"},
         "mask_ratings": {"edge_rating"},
         "mask_times": {"edge_time"},
     }

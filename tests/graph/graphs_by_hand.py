@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from rec_sys.graph.brands import NO_BRAND
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.segments import rows_to_pointers
 
@@ -22,6 +23,7 @@ def graph_of(*users, products=None):
         edge_time=time,
         product_name_text=np.zeros(number, dtype=np.int64),
         product_info_text=np.zeros(number, dtype=np.int64),
+        product_brand=np.full(number, NO_BRAND),
     )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.graph.brands import NO_BRAND
 from rec_sys.graph.item_weights import co_occurrence, ease_weights
 from rec_sys.graph.partial_histories import partial_histories
 from rec_sys.graph.product_graph_builder import ProductGraphBuilder
@@ -55,6 +56,7 @@ def shop():
         edge_time=86_400 * np.arange(num_edges),
         product_name_text=names,
         product_info_text=np.zeros(NUM_PRODUCTS, dtype=np.int64),
+        product_brand=np.array([0, 0, 0, 1, 1, 2, NO_BRAND, 1]),
     )
     return graph, vectors
 
@@ -86,6 +88,25 @@ def test_the_texts_join_the_equations(shop):
     texts = np.sqrt(0.5) * (names - names.mean(axis=0))
     gram = co_occurrence(graph.edge_user, graph.edge_product, 30, 6).toarray() + texts @ texts.T
     np.testing.assert_allclose(dense(built)[:6, :6], ease_weights(gram, 2.0), atol=1e-5)
+
+
+def test_brands_join_the_equations_as_texts_do(shop):
+    """By a column for each brand of several products; product 5 is the only one of its brand."""
+    graph, vectors = shop
+    built = replace(EASE, brand_weight=0.5).build(graph, vectors, all_of(graph))
+    columns = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [0, 1]])
+    brands = np.zeros((6, 2))
+    brands[:5] = np.sqrt(0.5) * (columns - columns.mean(axis=0))
+    gram = co_occurrence(graph.edge_user, graph.edge_product, 30, 6).toarray() + brands @ brands.T
+    np.testing.assert_allclose(dense(built)[:6, :6], ease_weights(gram, 2.0), atol=1e-5)
+
+
+def test_a_new_product_is_connected_with_those_of_its_brand(shop):
+    graph, vectors = shop
+    weights = dense(replace(EASE, brand_weight=5.0).build(graph, vectors, all_of(graph)))
+    others = np.delete(np.arange(6), [3, 4])
+    assert weights[[3, 4], 7].min() > weights[others, 7].max()
+    assert not weights[:, 6].any() and not weights[6].any()
 
 
 def test_old_reviews_count_less_and_those_without_a_time_do_not(shop):

@@ -19,6 +19,7 @@ SECONDS = [1_393_545_600, 1_393_632_000, 1_393_718_400]
 NAMES = ["Strings & Things", "Drum"]
 INFOS = ["Six strings. Bright tone.", ""]
 STYLES = ["Guitars > Strings", "Drums"]
+BRANDS = ["Smith & Co", ""]
 
 
 def project_reviews():
@@ -88,8 +89,20 @@ REVIEWS = {
 
 PRODUCT_RECORDS = {
     "project": [
-        {"asin": "P1", "ProductName": NAMES[0], "ProductInfo": INFOS[0], "Style": STYLES[0]},
-        {"asin": "P2", "ProductName": NAMES[1], "ProductInfo": None, "Style": STYLES[1]},
+        {
+            "asin": "P1",
+            "ProductName": NAMES[0],
+            "ProductInfo": INFOS[0],
+            "Style": STYLES[0],
+            "Brand": BRANDS[0],
+        },
+        {
+            "asin": "P2",
+            "ProductName": NAMES[1],
+            "ProductInfo": None,
+            "Style": STYLES[1],
+            "Brand": None,
+        },
     ],
     "amazon_2014": [
         {
@@ -98,6 +111,7 @@ PRODUCT_RECORDS = {
             "description": INFOS[0],
             "categories": [["Instruments", "Guitars", "Strings"]],
             "salesRank": {"Instruments": 3},
+            "brand": "Smith &amp; Co",
         },
         {"asin": "P2", "title": NAMES[1], "categories": [["Instruments", "Drums"]], "price": 1.5},
     ],
@@ -109,6 +123,7 @@ PRODUCT_RECORDS = {
             "feature": ["Bright tone."],
             "category": ["Instruments", "Guitars", "Strings", "</span>", "Best of all."],
             "rank": [],
+            "brand": "Smith\n & Co",
         },
         {"asin": "P2", "title": NAMES[1], "description": [], "category": ["Instruments", "Drums"]},
     ],
@@ -120,7 +135,7 @@ PRODUCT_RECORDS = {
             "features": ["Bright tone."],
             "categories": ["Instruments", "Guitars", "Strings"],
             "main_category": "Instruments",
-            "store": "S",
+            "store": BRANDS[0],
         },
         {
             "parent_asin": "P2",

@@ -83,7 +83,7 @@ def test_html_is_removed_and_counted():
 
 def test_products_of_the_metadata_and_of_the_reviews():
     metadata = [
-        {"product_id": "known", "name": "Drum", "info": "A drum", "style": "Drums"},
+        {"product_id": "known", "name": "Drum", "info": "A drum", "style": "Drums", "brand": "B"},
         {"product_id": "bare"},
         {"product_id": "unseen", "name": "Harp"},
         {"product_id": "known", "name": "a repetition"},
@@ -101,6 +101,7 @@ def test_products_of_the_metadata_and_of_the_reviews():
         "name": ["New name", "Drum", ""],
         "info": ["", "A drum", "An info"],
         "style": ["Color: Red", "Drums", ""],
+        "brand": ["", "B", ""],
     }
     note = step(data, "unknown products")["note"]
     assert note.startswith("1 not in the metadata") and "1 names, 1 styles missing there" in note

@@ -1,5 +1,6 @@
 import pytest
 from review_samples import (
+    BRANDS,
     INFOS,
     LAYOUTS,
     NAMES,
@@ -23,7 +24,7 @@ def test_every_format_in_every_layout_is_the_same_table(format, layout, tmp_path
     assert report.format == format and list(products.columns) == PRODUCT_SCHEMA.names
     assert products.product_id.tolist() == ["P1", "P2"]
     assert products.name.tolist() == NAMES and products["info"].tolist() == INFOS
-    assert products["style"].tolist() == STYLES
+    assert products["style"].tolist() == STYLES and products["brand"].tolist() == BRANDS
 
 
 def test_csv(tmp_path):

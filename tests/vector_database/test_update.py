@@ -2,20 +2,23 @@ import json
 from functools import partial
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from tiny_models import FakeEncoder, config_of, review_table, tiny_model
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import sha256_of
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.torch_backend import TorchBackend
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_frame
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
+from rec_sys.vector_database.product_statistics import VECTORBASE_SCHEMA
 from rec_sys.vector_database.update import add_products, remove_products
 from rec_sys.vector_database.vectorbase_folder import read_vectorbase
 
-NEW = [("n1", "Kazoo", "A kazoo", "Wind"), ("n2", "", "", "")]
+NEW = [("n1", "Kazoo", "A kazoo", "Wind", "Larkmoor"), ("n2", "", "", "", "")]
 
 
 def add(built, rows=NEW):
@@ -75,7 +78,7 @@ def test_a_new_product_is_as_if_it_had_been_there(built, tmp_path):
 
 def test_an_id_may_be_given_again(built):
     remove_products(built.folder, ["p1"])
-    now = add(built, [("p1", "Another drum", "", "")])
+    now = add(built, [("p1", "Another drum", "", "", "")])
     assert now.rows_of(ids("p1")).tolist() == [6]
     assert now.rows_of_names(ids("Drum", "Another drum")).tolist() == [-1, 6]
 
@@ -83,7 +86,7 @@ def test_an_id_may_be_given_again(built):
 def test_what_cannot_be_done_changes_nothing(built):
     for no_way, reason in [
         (lambda: add(built, [NEW[0], NEW[0]]), "n1 occurs more than once"),
-        (lambda: add(built, [("p3", "", "", "")]), "has p3 already"),
+        (lambda: add(built, [("p3", "", "", "", "")]), "has p3 already"),
         (lambda: remove_products(built.folder, ["p1", "x"]), "has no product x"),
         (lambda: remove_products(built.folder, built.product_ids), "without any product"),
     ]:
@@ -109,6 +112,11 @@ def test_a_folder_of_the_format_before_is_still_read(built):
     manifest = json.loads((built.folder / "manifest.json").read_text())
     del manifest["sha256"]["index_rows.safetensors"], manifest["search"]
     (built.folder / "index_rows.safetensors").unlink()
+    table = pq.read_table(built.folder / "products.parquet").drop_columns("brand")
+    pq.write_table(table, built.folder / "products.parquet")
+    manifest["sha256"]["products.parquet"] = sha256_of(built.folder / "products.parquet")
     (built.folder / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
-    assert read_vectorbase(built.folder).num_products == 6
-    assert remove_products(built.folder, ["p1"]).manifest["format"] == 3
+    read = read_vectorbase(built.folder)
+    assert read.num_products == 6 and read.products["brand"].tolist() == [""] * 6
+    assert list(read.products.columns) == VECTORBASE_SCHEMA.names
+    assert remove_products(built.folder, ["p1"]).manifest["format"] == 4

@@ -15,14 +15,14 @@ from rec_sys.vector_database.update import remove_products
 from rec_sys.vector_database.update_vectorbase import update_vectorbase
 
 NEW_PRODUCT = (
-    "products=[[n1,Kazoo,A kazoo,Wind]]",
+    "products=[[n1,Kazoo,A kazoo,Wind,Larkmoor]]",
     "reviews=[[eli,n1,buzzes nicely,5,40],[fay,n1,a toy,2,41],[fay,p2,soft,4,42]]",
 )
 GONE = ("without=[p2]",)
 RENAMED = ("renamed={p4:Concert harp}",)
 REVIEWED = ("reviews=[[bob,p5,breaks at once,1,50]]",)
 EVERYTHING = (
-    "products=[[n1,Kazoo,A kazoo,Wind],[n2,'','','']]",
+    "products=[[n1,Kazoo,A kazoo,Wind,Larkmoor],[n2,'','','','']]",
     "reviews=[[eli,n1,buzzes nicely,5,40],[bob,p5,breaks at once,1,50]]",
     *(*GONE, *RENAMED),
 )

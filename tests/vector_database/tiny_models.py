@@ -60,6 +60,7 @@ GRAPH_CONFIG = {
     "neighbours": 3,
     "new_product_boost": 2.0,
     "max_products": 100,
+    "brand_weight": 0.5,
 }
 
 # user, product, text, rating, second
@@ -76,12 +77,12 @@ REVIEWS = [
     ("eli", "p1", "a real drum", 4, 8),
 ]
 PRODUCTS = [
-    ("p1", "Drum", "A drum", "Percussion"),
-    ("p2", "Flute", "", "Wind"),
-    ("p3", "", "", ""),
-    ("p4", "Harp", "A harp", ""),
-    ("p5", "Strings", "Steel strings", "Strings"),
-    ("p6", "Strings", "Nylon strings", "Strings"),
+    ("p1", "Drum", "A drum", "Percussion", ""),
+    ("p2", "Flute", "", "Wind", ""),
+    ("p3", "", "", "", ""),
+    ("p4", "Harp", "A harp", "", "Larkmoor"),
+    ("p5", "Strings", "Steel strings", "Strings", "Larkmoor"),
+    ("p6", "Strings", "Nylon strings", "Strings", ""),
 ]
 
 
