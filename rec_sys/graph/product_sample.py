@@ -25,7 +25,9 @@ class ProductSample:
         """Distinct products, int64, ascending."""
         if len(self.counts) <= self.size:
             return np.arange(len(self.counts))
-        return np.unique(rng.choice(len(self.counts), self.size, p=self._drawn))
+        # As `rng.choice` with these probabilities, which adds them up anew in every batch.
+        drawn = self._cumulated.searchsorted(rng.random(self.size), side="right")
+        return np.flatnonzero(np.bincount(drawn, minlength=len(self.counts)))
 
     def log_share(self, products: np.ndarray, shown: int) -> np.ndarray:
         """Logarithm of the probability that a batch holds each product.
@@ -42,6 +44,11 @@ class ProductSample:
         popularity = (self.counts[products] + 1) / (self.counts.sum() + len(self.counts))
         left_out = self.size * np.log1p(-self._drawn[products]) + shown * np.log1p(-popularity)
         return np.log(-np.expm1(left_out)).astype(np.float32)
+
+    @cached_property
+    def _cumulated(self) -> np.ndarray:
+        cumulated = self._drawn.cumsum()
+        return cumulated / cumulated[-1]
 
     @cached_property
     def _drawn(self) -> np.ndarray:

@@ -164,7 +164,7 @@ class GraphModel(nn.Module):
         # products of a batch are ranked without sending a message.
         sender = torch.arange(edge_index.shape[1], device=edge_index.device)
         messages, (_, attention) = self.conv(
-            (x_product[edge_index[0]], x_user),
+            (x_product.index_select(0, edge_index[0]), x_user),
             torch.stack([sender, edge_index[1]]),
             reviews,
             return_attention_weights=True,

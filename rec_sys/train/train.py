@@ -92,7 +92,7 @@ def train(
         product_graph,
         settings.batch_size,
         settings.train_target_share,
-        settings.negatives,
+        settings.negatives if objective.ranks else 0,
         settings.seed,
     )
     model = build(config.model, vector_dim=encoder.dimension)
