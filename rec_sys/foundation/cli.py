@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.overrides import in_one_line
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
 EXIT_BAD_INPUT = 2
@@ -49,9 +51,22 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
         polite = ending_politely(main)
-        return hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(
+        run = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(
             polite
         )
+
+        @wraps(main)
+        def program() -> None:
+            # Otherwise Hydra ends the program by itself, with advice for whoever wrote it.
+            os.environ["HYDRA_FULL_ERROR"] = "1"
+            try:
+                run()
+            except HydraException as error:
+                line = in_one_line(error, str(CONFIG_DIR), config_name)
+                print(f"error: {line}", file=sys.stderr)
+                sys.exit(EXIT_BAD_INPUT)
+
+        return program
 
     return decorate
 

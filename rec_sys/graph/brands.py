@@ -7,7 +7,8 @@ import pandas as pd
 NO_BRAND = -1
 # A brand of one product joins nothing.
 _LEAST_PRODUCTS = 2
-# Beside three texts of 384 numbers each; the rarest brands are left out, which join few products.
+# A column costs memory for every product, and the rarest brands join the fewest of them. With so
+# many columns brands need less than half the room of the texts.
 _MOST_BRANDS = 512
 
 
@@ -18,10 +19,11 @@ def brand_codes(brands: pd.Series) -> np.ndarray:
         brands: str [P].
 
     Returns:
-        int64 [P].
+        int64 [P], ascending with the names.
     """
     names = brands.astype(object).str.casefold()
-    return pd.factorize(names.where(names != ""))[0].astype(np.int64)
+    missing = names.where(names != "")  # which pandas calls -1, as we do
+    return pd.factorize(missing, sort=True)[0].astype(np.int64)
 
 
 def brand_columns(brand: np.ndarray) -> np.ndarray:
@@ -32,10 +34,9 @@ def brand_columns(brand: np.ndarray) -> np.ndarray:
 
     Returns:
         float32 [P, B], 1 where the product is of the brand. Which brands have a column does not
-        depend on the order of the products: of equally frequent ones all have or none.
+        depend on the order of the products: of equally frequent ones the lower numbers come first.
     """
     brands, counts = np.unique(brand[brand != NO_BRAND], return_counts=True)
-    least = _LEAST_PRODUCTS
-    if len(brands) > _MOST_BRANDS:
-        least = max(least, np.sort(counts)[-_MOST_BRANDS - 1] + 1)
-    return (brand[:, None] == brands[counts >= least]).astype(np.float32)
+    frequent = np.argsort(-counts, kind="stable")[:_MOST_BRANDS]
+    kept = np.sort(brands[frequent[counts[frequent] >= _LEAST_PRODUCTS]])
+    return (brand[:, None] == kept).astype(np.float32)

@@ -126,8 +126,8 @@ class ProductGraphBuilder:
         ]
         solved = np.sort(most_reviewed)
         others = np.setdiff1d(np.arange(graph.num_products), solved)
-        texts = self._texts(graph, vectors, edges, solved)
-        own, foreign = texts[solved], texts[others]
+        features = self._features(graph, vectors, edges, solved)
+        own, foreign = features[solved], features[others]
         edges = edges[np.isin(graph.edge_product[edges], solved)]
         product = np.searchsorted(solved, graph.edge_product[edges])
 
@@ -175,10 +175,13 @@ class ProductGraphBuilder:
         matrix.eliminate_zeros()
         return matrix
 
-    def _texts(
+    def _features(
         self, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray, solved: np.ndarray
     ) -> np.ndarray:
-        """float32 [P, 3 D + brands]: each source around its mean, a missing one in the middle."""
+        """What is known of the products beside their reviewers, float32 [P, 3 D + brands].
+
+        Each source is centred on its mean; a product of which it says nothing has the mean.
+        """
         sources = (
             (self.name_weight, read_vectors(vectors, graph.product_name_text)),
             (self.info_weight, read_vectors(vectors, graph.product_info_text)),
@@ -186,11 +189,11 @@ class ProductGraphBuilder:
             (self.brand_weight, brand_columns(graph.product_brand)),
         )
         parts = []
-        for weight, texts in sources:
-            given = (texts != 0).any(axis=1)
+        for weight, source in sources:
+            given = (source != 0).any(axis=1)
             known = given[solved]
-            middle = texts[solved][known].mean(axis=0) if known.any() else 0.0
-            parts.append(np.sqrt(np.float32(weight)) * np.where(given[:, None], texts - middle, 0))
+            mean = source[solved][known].mean(axis=0) if known.any() else 0.0
+            parts.append(np.sqrt(np.float32(weight)) * np.where(given[:, None], source - mean, 0))
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def _reviewed_together(

@@ -1,4 +1,4 @@
-"""Weights of products that are outside the equations: nobody reviewed them, but they have texts."""
+"""Weights of products that are outside the equations: known by their texts and brands only."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ import numpy as np
 class UnreviewedProducts:
     """Adds products, each by itself, to a solved system of R products.
 
-    With K the inverse of the system, t the text of a new product and T the texts of the solved
-    ones, the block inverse gives its column y = K T t, and with its pivot s = |t|^2 + l2 - t'T'y
-    its row y_j / (s K_jj). Neither needs another solution.
+    With K the inverse of the system, t what is known of a new product (texts, brand) and T the same
+    of the solved ones, the block inverse gives its column y = K T t, and with its pivot
+    s = |t|^2 + l2 - t'T'y its row y_j / (s K_jj). Neither needs another solution.
 
     Attributes:
         by_text: float32 [R, D], K T.

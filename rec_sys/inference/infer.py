@@ -58,8 +58,8 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     settings = config.infer
     check_settings(settings)
     reviews = read_people(settings) if settings.reviews is not None else None
-    vectorbase = read_vectorbase(config.paths.vectorbase_dir)
     path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
+    vectorbase = read_vectorbase(config.paths.vectorbase_dir)
 
     from rec_sys.modules.checkpoint import load_trained
 

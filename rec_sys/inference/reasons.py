@@ -62,6 +62,7 @@ def heaviest_reasons(
             product_name=_product_name(histories, vectorbase, reviews[position]),
             text=_excerpt(histories.texts[reviews[position]]),
             weight=float(weights[position]),
+            rating=_stars(histories.rating[reviews[position]]),
         )
         for position in heaviest
         if weights[position] > 0
@@ -73,6 +74,10 @@ def _product_name(histories: Histories, vectorbase: Vectorbase, review: int) -> 
     if row == UNKNOWN:
         return histories.product_names[histories.product[review]]
     return vectorbase.names[row]
+
+
+def _stars(rating: np.float32) -> float | None:
+    return float(rating) if rating > 0 else None  # neither 0 nor NaN
 
 
 def _excerpt(text: str) -> str:

@@ -17,12 +17,14 @@ class Reason:
         product_name: The product it is about; empty if it has no name.
         text: The beginning of the review.
         weight: Its share in what speaks for the product, 0...1.
+        rating: Its stars; None if it has none. Also what was not liked says what is looked for.
     """
 
     review_id: str
     product_name: str
     text: str
     weight: float
+    rating: float | None = None
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ RECOMMENDATION_SCHEMA = pa.schema(
                         ("product_name", pa.string()),
                         ("text", pa.string()),
                         ("weight", pa.float32()),
+                        ("rating", pa.float32()),  # missing without stars
                     ]
                 )
             ),

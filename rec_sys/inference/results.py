@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.files import replacing
 from rec_sys.inference.recommendation import Reason, UserRecommendations
+from rec_sys.reviews.schema import MAX_RATING
 from rec_sys.vector_database.vectorbase import Vectorbase
 
 RECOMMENDATIONS_FILE = "recommendations.jsonl"
@@ -96,7 +97,8 @@ def _as_words(reason: Reason) -> str:
     if len(text) > _SHOWN_CHARACTERS:
         text = text[: _SHOWN_CHARACTERS - 1].rstrip() + "…"
     said = f"“{text}”" if text else "rated without a text"
-    return f"{reason.weight:.0%} {_name(reason.product_name)}: {said}"
+    stars = f" ({reason.rating:g} of {MAX_RATING:g} stars)" if reason.rating is not None else ""
+    return f"{reason.weight:.0%} {_name(reason.product_name)}{stars}: {said}"
 
 
 def _in_short(reasons: Sequence[Reason]) -> str | None:

@@ -92,7 +92,7 @@ PRODUCT_FORMATS = (
             "name": ("ProductName",),
             "description": ("ProductInfo",),
             "style": ("Style",),
-            "brand": ("Brand",),
+            "brand": ("Brand", "brand"),
         },
     ),
     Format(

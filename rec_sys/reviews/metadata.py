@@ -63,7 +63,11 @@ def read_products(
     )
     products = to_frame(table, PRODUCT_SCHEMA)
     unique = products.drop_duplicates("product_id", ignore_index=True)
-    counts = {**titles, "repeated products left out": len(products) - len(unique)}
+    counts = {
+        "with a brand": int((unique["brand"] != "").sum()),
+        **titles,
+        "repeated products left out": len(products) - len(unique),
+    }
     report.notes = [f"{count} {what}" for what, count in counts.items() if count]
     return unique, report
 

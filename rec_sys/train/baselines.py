@@ -8,7 +8,8 @@ from rec_sys.graph.rating_bias import RatingBias
 from rec_sys.modules.objectives import Distance
 from rec_sys.modules.rating_metrics import rating_metrics
 
-MAJORITY = "majority (always the most frequent rating)"
+#: Always the most frequent rating.
+MAJORITY = "majority"
 BIAS = "user + product bias"
 
 

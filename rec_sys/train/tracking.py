@@ -144,7 +144,7 @@ class Tracking:
         client = self.logger.experiment
         metrics = {f"best/{name}": value for name, value in best.items()}
         for baseline, values in baselines.items():
-            label = baseline.split(" (")[0].replace(" + ", "_").replace(" ", "_")
+            label = baseline.replace(" + ", "_").replace(" ", "_")
             metrics |= {f"baseline/{label}/{name}": value for name, value in values.items()}
         self.logger.log_metrics(metrics, step=int(best["epoch"]))
         figure = draw_learning_curves(history, baselines)

@@ -14,6 +14,7 @@ from rec_sys.graph.datamodule import ReviewDataModule
 from rec_sys.modules.checkpoint_files import BEST_SUFFIX, LAST_SUFFIX
 from rec_sys.modules.recommender_module import RecommenderModule
 from rec_sys.train.interrupted import InterruptedTraining
+from rec_sys.train.progress import EpochProgress
 from rec_sys.train.tracking import Tracking
 
 MONITOR = "val/objective"
@@ -46,6 +47,7 @@ def build_trainer(config: DictConfig, tracking: Tracking) -> tuple[pl.Trainer, C
         callbacks=[
             _checkpoint(checkpoints.best, monitor=MONITOR),
             _checkpoint(checkpoints.last, monitor=None),
+            *([EpochProgress()] if config.trainer.get("enable_progress_bar", True) else []),
         ],
         enable_model_summary=False,
         num_sanity_val_steps=0,

@@ -138,7 +138,7 @@ def _show_summary(vectorbase: Vectorbase, changes: ProductChanges, newly_encoded
     rows = [
         ["added", int(changes.new.sum())],
         ["removed", len(changes.gone)],
-        ["updated: name, description or style", int(changes.retold.sum())],
+        ["updated: name, description, style, brand", int(changes.retold.sum())],
         ["updated: reviews about them", int(changes.reviewed.sum())],
         ["unchanged", int((~changes.new & ~changes.changed).sum())],
         ["now", vectorbase.num_products],

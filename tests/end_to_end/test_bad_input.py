@@ -110,9 +110,17 @@ def test_what_is_not_there(small_shop, tmp_path):
     refused(done, "no.ckpt: no such checkpoint")
 
 
-def test_an_unknown_key_is_hydras_to_refuse(small_shop):
-    done = small_shop.run("train.train", "train.learning_rate=1")
-    assert done.returncode == 1 and "learning_rate" in done.stderr
+@pytest.mark.parametrize(
+    ("override", "answer"),
+    [
+        ("train.max_epoch=3", "train.max_epoch: no such setting; did you mean train.max_epochs?"),
+        ("zebra=1", "zebra: no such setting; `--cfg job` lists all that there are"),
+        ("data=locale", "data=locale: no such choice; there are demo, from_checkpoint, local"),
+        ("train.seed", "settings are given as key=value"),
+    ],
+)
+def test_settings_that_do_not_exist(small_shop, override, answer):
+    refused(small_shop.run("train.train", override), answer)
 
 
 def test_a_person_without_any_text_gets_the_popular_products(small_shop):

@@ -42,7 +42,8 @@ def test_held_out_users_and_what_is_written(built, tmp_path, capsys):
     assert products["product_id"].to_pylist() == built.product_ids.tolist()
     np.testing.assert_array_equal(np.stack(products["embedding"].to_numpy()), built.embeddings)
     printed = capsys.readouterr().out
-    assert "because of" in printed and "100% Harp" in printed and "100% Harp: rated" in printed
+    assert "because of" in printed and "100% Harp" in printed
+    assert "100% Harp (5 of 5 stars): rated" in printed
     assert "recommendations.jsonl" in printed
 
 
@@ -143,9 +144,14 @@ def test_settings_that_cannot_be_used(tmp_path, override, message):
         infer(config_of("infer_config", tmp_path, override))
 
 
-def test_no_vectorbase_yet(tmp_path):
-    with pytest.raises(InputError, match="create_vectorbase"):
+def test_nothing_trained_yet(tmp_path):
+    with pytest.raises(InputError, match="holds no checkpoint; train first"):
         infer(config_of("infer_config", tmp_path))
+
+
+def test_no_vectorbase_yet(built, tmp_path):
+    with pytest.raises(InputError, match="create_vectorbase"):
+        infer(config_of("infer_config", tmp_path, f"paths.vectorbase_dir={tmp_path / 'none'}"))
 
 
 def test_results_are_replaced_as_a_whole(built, tmp_path):

@@ -23,3 +23,5 @@ def test_demo_is_deterministic_and_plausible(tmp_path):
     assert 0.7 < sum(rating > 3 for rating in ratings) / len(ratings) < 0.92
     texts = [review["TextReview"] for review in reviews if review["TextReview"]]
     assert len(set(texts)) > 0.9 * len(texts)
+    assert all(each["ProductName"].startswith(f"{each['Brand']} ") for each in products)
+    assert 1 < len({each["Brand"] for each in products}) < len(products)

@@ -8,7 +8,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backend import BackendUnavailable
 from rec_sys.inference.onnx_backend import OnnxBackend
 from rec_sys.serving.app import build_parts, reload_service
-from rec_sys.serving.bundle import GRAPH_MODEL
+from rec_sys.serving.bundle import CREATE_COMMAND, GRAPH_MODEL, VECTORBASE
 from tests.serving.tiny_service import FakeText, config_with
 from triton_utils.connect import TritonModels
 
@@ -183,3 +183,12 @@ def test_a_service_waits_for_triton(service, triton):
 def test_settings_that_make_no_sense(bundle, override, message):
     with pytest.raises(InputError, match=message):
         build_parts(config_with(bundle, override))
+
+
+def test_what_is_served_is_told_and_that_there_is_a_newer_index(two_bundles, bundle, capsys):
+    for built, is_other in zip(two_bundles, (False, True), strict=True):
+        build_parts(config_with(bundle, f"paths.vectorbase_dir={built / VECTORBASE}"))
+        printed = capsys.readouterr().out
+        assert f"bundle: {bundle} (6 products, tiny0.ckpt)" in printed
+        assert ("holds another index" in printed) is is_other
+        assert (CREATE_COMMAND in printed) is is_other

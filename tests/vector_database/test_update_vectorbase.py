@@ -96,7 +96,7 @@ def test_what_comes_goes_and_changes_is_counted(built, tmp_path, capsys):
     printed = [line.split("│")[1:3] for line in capsys.readouterr().out.splitlines() if "│" in line]
     counts = {name.strip(): int(number) for name, number in printed if number.strip().isdigit()}
     assert (counts["added"], counts["removed"]) == (2, 1)
-    assert counts["updated: name, description or style"] == 1
+    assert counts["updated: name, description, style, brand"] == 1
     assert counts["updated: reviews about them"] == 2  # p5; cyd's of p1, held out before
     assert counts["unchanged"] == 2 and counts["now"] == 7
     # Kazoo, Wind. A kazoo, buzzes nicely, breaks at once, Concert harp
