@@ -33,11 +33,13 @@ def cluster() -> Iterator:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         patch.setenv("PYTHONPATH", HERE, prepend=os.pathsep)  # for the workers
+        # Not as an argument: Ray would still want to write into its folder for everybody.
+        patch.setenv("RAY_TMPDIR", temp_dir)
         # Where Python may keep no bytecode, each worker would compile all that it imports.
         if os.environ.get("PYTHONDONTWRITEBYTECODE"):
             patch.delenv("PYTHONDONTWRITEBYTECODE")
             patch.setenv("PYTHONPYCACHEPREFIX", f"{temp_dir}/bytecode")
-        machines = Machines(temp_dir)
+        machines = Machines()
         try:
             yield machines
         finally:

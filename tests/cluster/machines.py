@@ -28,11 +28,11 @@ class Machines:
         address: What ``cluster.address`` takes.
     """
 
-    def __init__(self, temp_dir: str) -> None:
+    def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
         node = {"num_cpus": 1, "object_store_memory": OBJECT_STORE_BYTES}
-        head = {"include_dashboard": False, "include_log_monitor": False, "temp_dir": temp_dir}
+        head = {"include_dashboard": False, "include_log_monitor": False}
         self._cluster = Cluster(initialize_head=True, head_node_args=node | head)
         self._cluster.add_node(**node)
         self.address = self._cluster.address
