@@ -91,7 +91,7 @@ def _tell_bundle(folder: Path, vectorbase_dir: Path) -> None:
         return  # opening it will say what is wrong
     note(f"bundle: {folder} ({bundle.get('num_products')} products, {bundle.get('checkpoint')})")
     built, served = vectorbase_dir / MANIFEST, folder / VECTORBASE / MANIFEST
-    if built.is_file() and served.is_file() and read_json(built) != read_json(served):
+    if built.is_file() and served.is_file() and built.read_bytes() != served.read_bytes():
         note(f"{vectorbase_dir}: holds another index; to serve that one: {CREATE_COMMAND}")
 
 
