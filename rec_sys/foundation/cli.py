@@ -50,11 +50,11 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     """
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
-        polite = ending_politely(main)
         run = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(
-            polite
+            ending_politely(main)  # before Hydra, which would add a line about a failed job
         )
 
+        @ending_politely
         @wraps(main)
         def program() -> None:
             # Otherwise Hydra ends the program by itself, with advice for whoever wrote it.
@@ -63,8 +63,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 run()
             except HydraException as error:
                 line = in_one_line(error, str(CONFIG_DIR), config_name)
-                print(f"error: {line}", file=sys.stderr)
-                sys.exit(EXIT_BAD_INPUT)
+                raise InputError(line) from None
 
         return program
 
