@@ -18,11 +18,10 @@ from rec_sys.foundation.checks import is_whole
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import read_json
 from rec_sys.inference.backend import BackendUnavailable
 from rec_sys.serving.api import LOOPBACK, create_app
 from rec_sys.serving.backends import ONNX, TRITON
-from rec_sys.serving.bundle import CREATE_COMMAND, MANIFEST, VECTORBASE
+from rec_sys.serving.bundle import CREATE_COMMAND, MANIFEST, VECTORBASE, Bundle
 from rec_sys.serving.limits import Limits
 from rec_sys.serving.metrics import Metrics
 from rec_sys.serving.parts import Parts
@@ -79,19 +78,16 @@ def build_parts(config: DictConfig) -> Parts:
         from rec_sys.serving.create_bundle import create_bundle
 
         create_bundle(config)
-    _tell_bundle(folder, Path(config.paths.vectorbase_dir))
     service = Service(folder, settings)
+    _tell_bundle(service.bundle, Path(config.paths.vectorbase_dir))
     return Parts(service, UserStore(settings.store), limits, Metrics(), settings)
 
 
-def _tell_bundle(folder: Path, vectorbase_dir: Path) -> None:
+def _tell_bundle(bundle: Bundle, vectorbase_dir: Path) -> None:
     """Says what is served, and whether there are other products by now."""
-    bundle = read_json(folder / MANIFEST)
-    if not isinstance(bundle, dict):
-        return  # opening it will say what is wrong
-    note(f"bundle: {folder} ({bundle.get('num_products')} products, {bundle.get('checkpoint')})")
-    built, served = vectorbase_dir / MANIFEST, folder / VECTORBASE / MANIFEST
-    if built.is_file() and served.is_file() and built.read_bytes() != served.read_bytes():
+    note(f"bundle: {bundle.description}")
+    built, served = vectorbase_dir / MANIFEST, bundle.folder / VECTORBASE / MANIFEST
+    if built.is_file() and built.read_bytes() != served.read_bytes():
         note(f"{vectorbase_dir}: holds another index; to serve that one: {CREATE_COMMAND}")
 
 

@@ -68,6 +68,12 @@ class Bundle:
         return self.model_fingerprint[:_SHOWN_FINGERPRINT]
 
     @property
+    def description(self) -> str:
+        """Where it is and what of, for people."""
+        products, checkpoint = self.vectorbase.num_products, self.manifest.get("checkpoint")
+        return f"{self.folder} ({products} products, {checkpoint})"
+
+    @property
     def encoder_fingerprint(self) -> str:
         """Which text encoder it is."""
         return self.manifest["encoder_fingerprint"]

@@ -82,7 +82,7 @@ def create_bundle(config: DictConfig) -> Bundle:
         from rec_sys.serving.triton_publish import publish
 
         publish(bundle, config.bundle.triton_repository)
-    note(f"bundle: {folder} ({bundle.vectorbase.num_products} products, {path.name})")
+    note(f"bundle: {bundle.description}")
     return bundle
 
 
