@@ -234,11 +234,8 @@ def report(objective: str, found: dict[str, dict[str, Any]]) -> list[Figure]:
     """Prints the figures of one objective."""
     (name, ours), (other, theirs) = found.items()
     spent = theirs["seconds"] + theirs["building"]
-    rate, kept, anew = (
-        ours["edges"] / ours["seconds"],
-        theirs["edges"] / theirs["seconds"],
-        theirs["edges"] / spent,
-    )
+    rate = ours["edges"] / ours["seconds"]
+    kept, anew = theirs["edges"] / theirs["seconds"], theirs["edges"] / spent
     outside = 1 - ours["inside"] / ours["seconds"]
     losses = np.array([ours["losses"], theirs["losses"]])
     difference = float(np.abs(losses[0] / losses[1] - 1).mean())

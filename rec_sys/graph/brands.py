@@ -22,8 +22,8 @@ def brand_codes(brands: pd.Series) -> np.ndarray:
         int64 [P], ascending with the names.
     """
     names = brands.astype(object).str.casefold()
-    missing = names.where(names != "")  # which pandas calls -1, as we do
-    return pd.factorize(missing, sort=True)[0].astype(np.int64)
+    told = names.where(names != "")  # a missing one is -1 for pandas, too
+    return pd.factorize(told, sort=True)[0].astype(np.int64)
 
 
 def brand_columns(brand: np.ndarray) -> np.ndarray:

@@ -210,18 +210,18 @@ class ProductGraphBuilder:
         return (reviewed.T @ reviewed).toarray()
 
     def _add_before_to_after(
-        self, weights: np.ndarray, user: np.ndarray, product: np.ndarray, texts: np.ndarray
+        self, weights: np.ndarray, user: np.ndarray, product: np.ndarray, features: np.ndarray
     ) -> None:
         past, future = partial_histories(
-            user, product, len(texts), self.past_decay, self.future_decay, self.longest_history
+            user, product, len(features), self.past_decay, self.future_decay, self.longest_history
         )
         system = (past.T @ past).toarray(order="F")
-        add_inner_products(system, texts)
+        add_inner_products(system, features)
         system[np.diag_indices_from(system)] += self.l2
         # In place: LAPACK wants columns that lie one after the other.
         factor = scipy.linalg.cho_factor(system, overwrite_a=True, check_finite=False)
         future = future.tocsc()
-        for start in range(0, len(texts), _ROWS_AT_ONCE):
+        for start in range(0, len(features), _ROWS_AT_ONCE):
             columns = slice(start, start + _ROWS_AT_ONCE)
             after = (past.T @ future[:, columns]).toarray(order="F")
             after = scipy.linalg.cho_solve(factor, after, overwrite_b=True, check_finite=False)

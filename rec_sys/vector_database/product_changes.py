@@ -20,7 +20,7 @@ class ProductChanges:
 
     Attributes:
         rows: int64 [P], the row of each product, -1 for a new one.
-        retold: bool [P], there, but with another name, description or style.
+        retold: bool [P], there, but with another name, description, style or brand.
         reviewed: bool [P], there and not retold, but with other reviews about it.
         gone: int64 [n], rows whose products the data set does not have.
     """
