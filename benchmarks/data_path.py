@@ -34,7 +34,7 @@ MOST_MIB = 4096
 def ours(files: FullSizeSet, measurement: Measurement, cache_dir: str | None = None) -> int:
     """Our data path; returns how many reviews are in the graph."""
     from rec_sys.graph.review_graph import build_review_graph
-    from rec_sys.reviews.load import load_files
+    from rec_sys.reviews.sources import load_files
 
     def rows_of(texts: list[str]) -> np.ndarray:
         rows: dict[str, int] = {}
@@ -48,7 +48,7 @@ def ours(files: FullSizeSet, measurement: Measurement, cache_dir: str | None = N
 
 def ours_again(files: FullSizeSet, measurement: Measurement) -> int:
     """The second run on the same files: the cleaned tables are kept."""
-    from rec_sys.reviews.load import load_files
+    from rec_sys.reviews.sources import load_files
 
     with tempfile.TemporaryDirectory() as cache_dir:
         load_files(files.reviews, files.products, cache_dir=cache_dir)

@@ -20,10 +20,8 @@ from figures import Figure, json_path, write_figures
 from machine import cpu
 
 from rec_sys.foundation.console import note, show_table
-from rec_sys.text.batch_encoding import TokenizedTexts, mixed_batches, tokenize
-from rec_sys.text.encoder import TextEncoder
-from rec_sys.text.precision import AUTO, REFERENCE
-from rec_sys.text.token_batches import padding_share
+from rec_sys.text.batching import TokenizedTexts, mixed_batches, padding_share, tokenize
+from rec_sys.text.encoder import AUTO, REFERENCE, TextEncoder
 
 TEXTS = 512
 ROUNDS = 5

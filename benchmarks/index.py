@@ -13,8 +13,7 @@ from omegaconf import DictConfig
 
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, show_table
-from rec_sys.vector_database.index_settings import FLAT, IndexSettings
-from rec_sys.vector_database.product_index import ProductIndex
+from rec_sys.vector_database.product_index import FLAT, IndexSettings, ProductIndex
 from rec_sys.vector_database.recall import MEASURED_QUERIES, RECALL_AT, measure_recall
 
 SIZES = (20_000, 200_000)

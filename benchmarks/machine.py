@@ -6,7 +6,7 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rec_sys.foundation.versions import versions_of
+from rec_sys.foundation.files import versions_of
 
 PACKAGES = (
     "torch",

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rec_sys.foundation.console import peak_memory
 from rec_sys.foundation.files import read_json, write_json
-from rec_sys.foundation.stages import peak_memory
 
 _STATUS = Path("/proc/self/status")  # Linux only
 _SECONDS_BETWEEN_LOOKS = 0.02

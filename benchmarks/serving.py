@@ -154,13 +154,12 @@ def naive_app(folder: Path) -> None:
     from fastapi import FastAPI
     from sentence_transformers import SentenceTransformer
 
+    from rec_sys.inference.backends import TorchBackend
     from rec_sys.inference.recommender import Recommender
-    from rec_sys.inference.torch_backend import TorchBackend
-    from rec_sys.modules.checkpoint import load_trained
-    from rec_sys.modules.checkpoint_files import find_checkpoint
+    from rec_sys.modules.checkpoint import find_checkpoint, load_trained
     from rec_sys.reviews.schema import REVIEW_SCHEMA, to_frame
-    from rec_sys.text.model_files import EMBEDDED, locate_model
-    from rec_sys.vector_database.vectorbase_folder import read_vectorbase
+    from rec_sys.text.encoder import EMBEDDED, locate_model
+    from rec_sys.vector_database.vectorbase import read_vectorbase
 
     trained = load_trained(find_checkpoint(None, folder / "checkpoints"))
     encoder = SentenceTransformer(str(locate_model(EMBEDDED)))

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from omegaconf import DictConfig
 
-    from rec_sys.graph.prepare import PreparedReviews
-    from rec_sys.inference.recommendation import UserRecommendations
-    from rec_sys.inference.recommender import Recommender
+    from rec_sys.graph.review_graph import PreparedReviews
+    from rec_sys.inference.recommender import Recommender, UserRecommendations
 
 K = 10
 #: People recommended to at once: what bounds the memory of recommending to all.
@@ -103,7 +102,7 @@ def graph(files: FullSizeSet, measurement: Measurement) -> None:
     """Clean tables to the graph; every text is found in the vector store."""
     from stand_in_vectors import StandInEncoder
 
-    from rec_sys.graph.prepare import prepare_reviews
+    from rec_sys.graph.review_graph import prepare_reviews
 
     data = load(files)
     with measurement.timed():
@@ -114,7 +113,7 @@ def product_graph(files: FullSizeSet, measurement: Measurement) -> None:
     """The equations that say which products go with which."""
     import numpy as np
 
-    from rec_sys.foundation.build import build
+    from rec_sys.foundation.settings import build
 
     config, prepared = compose("train_config", files), prepare(files)
     split = build(config.split).split(prepared.graph)
@@ -158,8 +157,8 @@ def recommendations(files: FullSizeSet, measurement: Measurement, users: float =
 
 def encoding(files: FullSizeSet, measurement: Measurement, texts: float) -> None:
     """So many texts of the set into an empty vector store, by the real text encoder."""
-    from rec_sys.text.encode import encode_texts, open_store
     from rec_sys.text.encoder import TextEncoder
+    from rec_sys.text.store import encode_texts, open_store
 
     encoder = TextEncoder("embedded", "auto", 256, "auto", _CACHE)
     given = load(files).reviews["text"].drop_duplicates().tolist()[: int(texts)]
@@ -182,7 +181,7 @@ STAGES = {
 
 def load(files: FullSizeSet) -> Any:
     """The clean tables, from the cache."""
-    from rec_sys.reviews.load import load_files
+    from rec_sys.reviews.sources import load_files
 
     return load_files(files.reviews, files.products, cache_dir=_CACHE)
 
@@ -191,7 +190,7 @@ def prepare(files: FullSizeSet) -> "PreparedReviews":
     """The clean tables, their graph and the vectors."""
     from stand_in_vectors import StandInEncoder
 
-    from rec_sys.graph.prepare import prepare_reviews
+    from rec_sys.graph.review_graph import prepare_reviews
 
     return prepare_reviews(load(files), StandInEncoder(), _CACHE)
 
@@ -214,11 +213,10 @@ def recommending(files: FullSizeSet) -> tuple["Recommender", "pd.DataFrame"]:
     """A recommender with stored vectors, and the reviews of everybody."""
     import numpy as np
 
+    from rec_sys.inference.backends import TorchBackend
     from rec_sys.inference.recommender import Recommender
-    from rec_sys.inference.torch_backend import TorchBackend
-    from rec_sys.modules.checkpoint import load_trained
-    from rec_sys.modules.checkpoint_files import find_checkpoint
-    from rec_sys.vector_database.vectorbase_folder import read_vectorbase
+    from rec_sys.modules.checkpoint import find_checkpoint, load_trained
+    from rec_sys.vector_database.vectorbase import read_vectorbase
 
     prepared = prepare(files)
     store, vectors = prepared.store, prepared.vectors

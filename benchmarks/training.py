@@ -28,13 +28,14 @@ from torch.utils.data import DataLoader
 from torch_geometric.data import Batch, HeteroData
 from torch_geometric.loader import DataLoader as GraphLoader
 
-from rec_sys.foundation.build import build
 from rec_sys.foundation.console import note, show_table
-from rec_sys.graph.datamodule import ReviewDataModule, TensorBatch
+from rec_sys.foundation.settings import build
 from rec_sys.graph.ego_batch import EgoBatch
-from rec_sys.graph.product_graph import ProductGraph
-from rec_sys.graph.splits.seen import SeenReviews
+from rec_sys.graph.provenance import SeenReviews
+from rec_sys.modules.graph_model import TensorBatch
+from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.modules.recommender_module import RecommenderModule
+from rec_sys.train.datamodule import ReviewDataModule
 
 STEPS = 100
 OBJECTIVES = ("joint", "rating")

@@ -9,9 +9,9 @@ import numpy as np
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from rec_sys.foundation.checks import is_number, is_whole
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.backend import BackendUnavailable
+from rec_sys.foundation.settings import is_number, is_whole
+from rec_sys.inference.backends import BackendUnavailable
 
 _Answer = TypeVar("_Answer")
 

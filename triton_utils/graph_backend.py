@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from rec_sys.graph.ego_batch import MODEL_INPUTS
-from rec_sys.inference.backend import GraphOutputs, run_exported
+from rec_sys.inference.backends import GraphOutputs, run_exported
 from triton_utils.connection import TritonConnection
 from triton_utils.served_model import ServedModel
 
 
 class TritonGraphBackend:
-    """See `rec_sys.inference.backend.GraphBackend`. May be used by several threads at once.
+    """See `rec_sys.inference.backends.GraphBackend`. May be used by several threads at once.
 
     Args:
         connection: To the server.

@@ -8,7 +8,7 @@ import numpy as np
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.triton_config import parameter_of_version
-from rec_sys.inference.backend import BackendUnavailable
+from rec_sys.inference.backends import BackendUnavailable
 from triton_utils.connection import TritonConnection
 
 # A file that was overwritten in place, without a new version, is noticed after so long.

@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.text.onnx_encoder import ENCODER_INPUTS, ENCODER_OUTPUT
-from rec_sys.text.tokenizer import TextTokenizer, TokenBatch
+from rec_sys.text.onnx import ENCODER_INPUTS, ENCODER_OUTPUT, TextTokenizer, TokenBatch
 from triton_utils.connection import TritonConnection
 from triton_utils.served_model import ServedModel
 
 
 class TritonTextBackend:
-    """See `rec_sys.inference.backend.TextBackend`. May be used by several threads at once.
+    """See `rec_sys.inference.backends.TextBackend`. May be used by several threads at once.
 
     Args:
         connection: To the server.

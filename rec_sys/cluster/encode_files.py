@@ -14,14 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from rec_sys.cluster.workers import check_settings, connected, work_on
-from rec_sys.foundation.build import build
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import build
 from rec_sys.graph.review_graph import product_texts
-from rec_sys.reviews.load import as_path
-from rec_sys.reviews.records import checked_suffix
-from rec_sys.text.encode import open_store
+from rec_sys.reviews.files import checked_suffix
+from rec_sys.reviews.sources import as_path
+from rec_sys.text.store import open_store
 
 if TYPE_CHECKING:
     import pyarrow as pa

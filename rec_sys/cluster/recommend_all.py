@@ -20,8 +20,7 @@ from rec_sys.cluster.workers import connected, work_on
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.files import replacing, require_replaceable, write_json
-from rec_sys.inference.histories import Histories, read_histories
-from rec_sys.inference.history_batch import Encode
+from rec_sys.inference.histories import Encode, Histories, read_histories
 from rec_sys.inference.infer import (
     check_settings,
     choose_backend,
@@ -29,11 +28,10 @@ from rec_sys.inference.infer import (
     read_people,
     with_products,
 )
-from rec_sys.inference.recommendation_table import RECOMMENDATION_SCHEMA, as_table
 from rec_sys.inference.recommender import Recommender
-from rec_sys.modules.as_trained import load_data, load_encoder
-from rec_sys.modules.checkpoint_files import find_checkpoint
-from rec_sys.vector_database.vectorbase_folder import read_vectorbase
+from rec_sys.inference.results import RECOMMENDATION_SCHEMA, as_table
+from rec_sys.modules.checkpoint import find_checkpoint, load_data, load_encoder
+from rec_sys.vector_database.vectorbase import read_vectorbase
 
 if TYPE_CHECKING:
     from ray import ObjectRef

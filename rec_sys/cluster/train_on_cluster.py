@@ -10,10 +10,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.cluster.workers import check_settings, connected, room_for
-from rec_sys.foundation.checks import is_whole
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
-from rec_sys.modules.checkpoint_files import LAST_SUFFIX
+from rec_sys.foundation.settings import is_whole
+from rec_sys.modules.checkpoint import LAST_SUFFIX
 
 _AT_LEAST = {"workers": 1, "max_failures": 0}
 # Ray's own notes on a training, below paths.cache_dir.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from rec_sys.foundation.checks import is_number, is_whole
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import is_number, is_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa

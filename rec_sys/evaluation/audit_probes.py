@@ -1,17 +1,35 @@
 """Leaks that show when one changes what must not be known, and something moves."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
-from rec_sys.evaluation.finding import Finding
-from rec_sys.graph.ego_batch import EgoBatch
-from rec_sys.graph.rating_features import MIDDLE_RATING
+from rec_sys.graph.ego_batch import MIDDLE_RATING, EgoBatch
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.task import Split
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of a check.
+
+    Attributes:
+        check: What was checked, in a few words.
+        passed: Whether the numbers may be trusted as far as this goes.
+        detail: What was found, with counts, in one line.
+    """
+
+    check: str
+    passed: bool
+    detail: str
+
+    def about(self, name: str) -> "Finding":
+        """The same, telling which model it is about."""
+        return replace(self, check=f"{self.check} ({name})")
+
 
 #: Builds some batches as they are fed to the network, from a graph and its text vectors. All that
 #: is derived from the graph, such as `ProductReviews`, must be derived inside.

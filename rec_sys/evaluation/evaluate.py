@@ -5,16 +5,185 @@ so that an interrupted evaluation goes on where it was.
 """
 
 import secrets
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
 
-from rec_sys.evaluation.result_tables import Leaderboard
-from rec_sys.foundation.build import build
-from rec_sys.foundation.cli import command
+from rec_sys.evaluation.audit import AuditSettings, Probes, audit, words_by_row
+from rec_sys.evaluation.audit_probes import Finding, FitAndScore
+from rec_sys.evaluation.graph_model_job import Ours, load_ablations
+from rec_sys.evaluation.jobs import Job, RankingBaseline, RatingBaseline
+from rec_sys.evaluation.leaderboard import Leaderboard
+from rec_sys.evaluation.protocol import Questions, Reviews, Stage, check_split_name
+from rec_sys.evaluation.report_tables import Slicing
+from rec_sys.evaluation.tuning import ModelGrid
+from rec_sys.foundation.cli import CONFIG_DIR, command
 from rec_sys.foundation.console import note
+from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import build, is_whole
+from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
+
+_LISTS = ("splits", "seeds", "ks", "history_lengths")
+_COUNTS = ("k", "block_size", "resamples")
+
+
+def check_evaluation(config: DictConfig) -> None:
+    """Finds values that the evaluation would stumble over much later.
+
+    Args:
+        config: ``evaluation``.
+
+    Raises:
+        InputError: Names the first such key and what it may be.
+    """
+    for key in _LISTS:
+        values = config[key]
+        if isinstance(values, str) or not OmegaConf.is_list(values) or not len(values):
+            raise InputError(f"evaluation.{key}={values}: must be a list with something in it")
+        if len(set(values)) != len(values):
+            raise InputError(f"evaluation.{key}={values}: something is there twice")
+    for key, least in (("ks", 1), ("seeds", 0), ("history_lengths", 1)):
+        for value in config[key]:
+            _check_whole(f"evaluation.{key}", value, least)
+    for key in _COUNTS:
+        _check_whole(f"evaluation.{key}", config[key], 1)
+    masks = config.mask_history
+    if not isinstance(masks, bool) and (
+        not OmegaConf.is_list(masks) or not len(masks) or set(masks) - {True, False}
+    ):
+        raise InputError(f"evaluation.mask_history={masks}: must be true, false or [true, false]")
+    if not 0 < config.confidence < 1:
+        raise InputError(f"evaluation.confidence={config.confidence}: must be between 0 and 1")
+    for name in config.splits:
+        check_split_name(name)
+
+
+def baselines(config: DictConfig, has_texts: bool, has_ratings: bool) -> list[Job]:
+    """The jobs of all models but ours.
+
+    Args:
+        config: ``evaluation``.
+        has_texts: Otherwise models that read are left out.
+        has_ratings: Otherwise models that predict stars are left out.
+
+    Raises:
+        InputError: There is no such file or model, or a setting has no value to try.
+    """
+    ranking = [e for e in _entries(config.ranking_baselines) if has_texts or not _reads(e)]
+    jobs: list[Job] = [RankingBaseline(entry) for entry in ranking]
+    if has_ratings:
+        rating = [e for e in _entries(config.rating_baselines) if has_texts or not _reads(e)]
+        jobs += [RatingBaseline(entry) for entry in rating]
+        if has_texts:
+            known = _entries(config.known_review_baselines)
+            jobs += [RatingBaseline(entry, reads_the_review=True) for entry in known]
+    return jobs
+
+
+def ours(config: DictConfig, run_name: str) -> list[Job]:
+    """The jobs of our model, whole and ablated.
+
+    Raises:
+        InputError: There is no such ablation.
+    """
+    whole: list[Job] = [Ours(run_name)] if config.ours else []
+    ablations = load_ablations(config.ablations)
+    if ablations and not config.ours:
+        raise InputError("evaluation.ablations need the whole model beside them: evaluation.ours")
+    return whole + [Ours(run_name, ablation) for ablation in ablations]
+
+
+def _entries(name: str | None) -> Sequence[Mapping[str, Any]]:
+    if name is None:
+        return []
+    path = CONFIG_DIR / "evaluation" / f"{name}.yaml"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file of baselines")
+    entries = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(entries, list)
+    for entry in entries:
+        ModelGrid.of(entry)
+    return entries
+
+
+def _reads(entry: Mapping[str, Any]) -> bool:
+    return bool(entry.get("needs_texts"))
+
+
+def _check_whole(key: str, value: Any, least: int) -> None:
+    if not is_whole(value, least):
+        raise InputError(f"{key}: {value} must be a whole number from {least} up")
+
+
+def words_of(prepared: PreparedReviews) -> np.ndarray:
+    """Words of each row of the text vectors, int64 [N]; 0 where the row is no review's text."""
+    texts = prepared.data.reviews["text"].to_list()
+    return words_by_row(texts, prepared.store.rows_of(texts), len(prepared.vectors))
+
+
+def audit_stage(
+    stage: Stage, words: np.ndarray, config: DictConfig, slicing: Slicing
+) -> list[Finding]:
+    """All checks that need no fitted model.
+
+    The baselines see nothing but their training reviews and histories, so that what they could
+    learn from targets would have to come in there: these arrays must not move with the targets.
+
+    Args:
+        stage: Each of its tests is checked.
+        words: See `words_of`.
+        config: ``evaluation.audit``.
+        slicing: Tells twins.
+    """
+    settings = AuditSettings(
+        min_words=config.min_words,
+        max_shared_texts=config.max_shared_texts,
+        tolerance=config.tolerance,
+        metric_tolerance=config.metric_tolerance,
+        block_sizes=list(config.block_sizes),
+        seed=config.seed,
+    )
+    findings = []
+    for title, test in stage.tests.items():
+        twins = slicing.twins(stage, title)
+        probes = Probes(
+            fit_and_score={"what baselines are given": _given(stage, title)},
+            twins=(int(twins.sum()), len(twins)),
+        )
+        found = audit(stage.graph, replace(stage.split, test=test), words, settings, probes)
+        findings += [finding.about(title) for finding in found]
+    return findings
+
+
+def summarised(findings: Sequence[Finding]) -> list[Finding]:
+    """One finding for each check, that of the first seed, with the number of seeds that passed."""
+    by_check: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_check.setdefault(finding.check, []).append(finding)
+    return [
+        replace(alike[0], detail=f"{alike[0].detail} (the first of {len(alike)} seeds)")
+        if len(alike) > 1
+        else alike[0]
+        for alike in by_check.values()
+    ]
+
+
+def _given(stage: Stage, title: str) -> FitAndScore:
+    def arrays(graph: ReviewGraph) -> np.ndarray:
+        changed = replace(stage, graph=graph)
+        histories = Questions.of(graph, stage.tests[title]).histories
+        return np.concatenate([_flat(changed.train), _flat(histories)])
+
+    return arrays
+
+
+def _flat(reviews: Reviews) -> np.ndarray:
+    return np.concatenate([np.atleast_1d(part).astype(np.float64) for part in astuple(reviews)])
 
 
 def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
@@ -30,8 +199,7 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
         LeakageError: The audit failed; no table is written.
         InputError: Something in the settings or the data cannot be used.
     """
-    from rec_sys.evaluation.evaluation_settings import baselines, check_evaluation, ours
-    from rec_sys.train.settings import check_settings
+    from rec_sys.train.train import check_settings
 
     own = config.evaluation
     check_settings(config.train)
@@ -42,7 +210,7 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
     our_jobs = ours(own, run_name)
     baselines(own, has_texts=True, has_ratings=True)  # mistakes in their files
 
-    from rec_sys.graph.prepare import prepare_reviews
+    from rec_sys.graph.review_graph import prepare_reviews
     from rec_sys.reviews.cleaning import show_report
 
     data = source.load()
@@ -50,18 +218,13 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
     prepared = prepare_reviews(data, build(config.encoder), config.paths.cache_dir)
 
     from rec_sys.evaluation.audit import require_clean
-    from rec_sys.evaluation.audit_run import audit_stage, summarised, words_of
     from rec_sys.evaluation.jobs import Circumstances
-    from rec_sys.evaluation.kept_results import run_all
-    from rec_sys.evaluation.leaderboard import show_leaderboard, write_leaderboard
-    from rec_sys.evaluation.measure import Measuring
-    from rec_sys.evaluation.mlflow_log import log_evaluation
+    from rec_sys.evaluation.leaderboard import log_evaluation, show_leaderboard, write_leaderboard
+    from rec_sys.evaluation.measured import Measuring
+    from rec_sys.evaluation.protocol import build_stage
     from rec_sys.evaluation.report import main_tables, more_tables, pictures
-    from rec_sys.evaluation.results import Bootstrap
-    from rec_sys.evaluation.run_facts import RunFacts
-    from rec_sys.evaluation.scope import about_ties, not_measured
-    from rec_sys.evaluation.slice_report import Slicing
-    from rec_sys.evaluation.stage import build_stage
+    from rec_sys.evaluation.report_tables import Slicing
+    from rec_sys.evaluation.results import Bootstrap, RunFacts, about_ties, not_measured, run_all
     from rec_sys.train.record import plain_config
 
     stages = [

@@ -1,18 +1,154 @@
-"""The result of an evaluation: a Markdown file for people, a JSON file for programs, a console."""
+"""The result of an evaluation as tables, Markdown, JSON and in MLflow."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from rec_sys.evaluation.result_tables import Leaderboard, Table
-from rec_sys.evaluation.run_facts import RunFacts
+from rec_sys.evaluation.audit_probes import Finding
+from rec_sys.evaluation.results import RunFacts
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.files import replacing, write_json
+from rec_sys.train.tracking import Tracking
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from rec_sys.evaluation.statistics import Comparison
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and where it may well be.
+
+    Attributes:
+        value: What was measured.
+        low: Lower end of the 95 % interval.
+        high: Upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+#: What a row may hold; None and NaN are not defined.
+Cell: TypeAlias = Interval | float | int | str | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        key: The metric.
+        heading: What stands above it.
+        better: Which values are better; None if none is, as of counts and of differences.
+        decimals: Digits after the point.
+    """
+
+    key: str
+    heading: str
+    better: Literal["higher", "lower"] | None = "higher"
+    decimals: int = 4
+
+    def text_of(self, cell: Cell) -> str:
+        """The cell as it is shown."""
+        if isinstance(cell, Interval):
+            value, low, high = (self.text_of(x) for x in (cell.value, cell.low, cell.high))
+            return value if value == "–" else f"{value} [{low}, {high}]"
+        if cell is None or cell != cell:
+            return "–"
+        # By kind: a float32 of NumPy is no Python float.
+        is_whole = isinstance(cell, str | Integral)
+        return str(cell) if is_whole else f"{cell:.{self.decimals}f}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model.
+
+    Attributes:
+        model: Its name.
+        metrics: By the key of the column; one that is missing is not defined.
+        is_ours: Whether it is what this project is about, not a baseline.
+    """
+
+    model: str
+    metrics: Mapping[str, Cell]
+    is_ours: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One question, answered by several models.
+
+    Attributes:
+        title: The question, the split included.
+        columns: In the order of reading.
+        rows: In the order of reading.
+        note: What a reader must know: how many targets, what the best baseline is, what the
+            table must not be compared with.
+    """
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    note: str = ""
+
+    def best_rows(self, column: Column) -> set[int]:
+        """Numbers of the rows with the best value, all those that look equal to it as shown."""
+        if column.better is None:
+            return set()
+        values = {}
+        for number, row in enumerate(self.rows):
+            value = _value(row.metrics.get(column.key))
+            if value is not None:
+                values[number] = round(value, column.decimals)
+        if not values:
+            return set()
+        best = max(values.values()) if column.better == "higher" else min(values.values())
+        return {number for number, value in values.items() if value == best}
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Everything that an evaluation found.
+
+    Attributes:
+        facts: Where the numbers come from.
+        tables: Ranking, rating, slices, ablations, in the order of reading.
+        findings: Of the leakage audit.
+        not_measured: What could not be measured and why, a sentence each.
+    """
+
+    facts: RunFacts
+    tables: Sequence[Table]
+    findings: Sequence[Finding] = ()
+    not_measured: Sequence[str] = field(default_factory=list)
+
+
+def against_baseline(comparison: "Comparison") -> dict[str, Cell]:
+    """The cells ``difference`` and ``ratio`` of a model beside the best baseline."""
+    return {
+        "difference": Interval(comparison.difference, *comparison.difference_interval),
+        "ratio": Interval(comparison.ratio, *comparison.ratio_interval),
+    }
+
+
+def _value(cell: Cell) -> float | None:
+    """The number to compare; None if there is none."""
+    value: Any = cell.value if isinstance(cell, Interval) else cell
+    if value is None or isinstance(value, str) or math.isnan(value):
+        return None
+    return float(value)
+
 
 MARKDOWN_NAME = "leaderboard.md"
 JSON_NAME = "leaderboard.json"
@@ -132,3 +268,78 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+# As many as MLflow takes in one request; one request each would take minutes.
+_METRICS_AT_ONCE = 1_000
+
+
+def log_evaluation(
+    config: DictConfig,
+    board: Leaderboard,
+    files: Sequence[Path],
+    pictures: Mapping[str, "Figure"],
+    run_name: str | None = None,
+) -> str:
+    """Logs an evaluation as a run of its own.
+
+    Args:
+        config: ``config/logger``, as of training: where and under which experiment.
+        board: What was found. Its config becomes parameters, its numbers metrics.
+        files: The Markdown and the JSON file.
+        pictures: File name, such as ``recall.png``, and figure.
+        run_name: Name of the run, or None for data set and time.
+
+    Returns:
+        MLflow's id of the run.
+
+    Raises:
+        InputError: The tracking server does not answer, or the name is no file name.
+    """
+    tracking = Tracking.start(config, board.facts.data_name, run_name, None)
+    client, run_id = tracking.logger.experiment, tracking.run_id
+    with tracking.told_of_failure():
+        tracking.logger.log_hyperparams(_facts(board))
+        metrics = list(metrics_of(board).items())
+        for start in range(0, len(metrics), _METRICS_AT_ONCE):
+            tracking.logger.log_metrics(dict(metrics[start : start + _METRICS_AT_ONCE]), step=0)
+        client.set_tag(run_id, "kind", "evaluation")
+        for path in files:
+            client.log_artifact(run_id, str(path))
+        for name, figure in pictures.items():
+            client.log_figure(run_id, figure, name)
+        client.set_terminated(run_id)
+    return run_id
+
+
+def metrics_of(board: Leaderboard) -> dict[str, float]:
+    """All numbers of all tables as ``table/model/metric``, ends of intervals with a suffix."""
+    metrics = {f"seconds/{metric_name(step)}": s for step, s in board.facts.durations.items()}
+    for table in board.tables:
+        for row in table.rows:
+            for key, cell in row.metrics.items():
+                name = "/".join(map(metric_name, (table.title, row.model, key)))
+                if isinstance(cell, Interval):
+                    ends = {"": cell.value, "_low": cell.low, "_high": cell.high}
+                    metrics |= {f"{name}{suffix}": float(end) for suffix, end in ends.items()}
+                elif cell is not None and not isinstance(cell, str):
+                    metrics[name] = float(cell)
+    return {name: value for name, value in metrics.items() if value == value}
+
+
+def metric_name(text: str) -> str:
+    """A part of a name that MLflow takes: letters, digits, dots, - and _ ("recall@10" too)."""
+    plain = re.sub(r"[^\w.-]+", "_", text.replace("@", "_at_"), flags=re.ASCII)
+    return re.sub("_+", "_", plain).strip("_") or "_"
+
+
+def _facts(board: Leaderboard) -> dict[str, Any]:
+    facts = board.facts
+    return {
+        "config": facts.config,
+        "data": {"name": facts.data_name, "checksum": facts.data_checksum},
+        "seeds": list(facts.seeds),
+        "versions": facts.versions,
+        "machine": facts.machine,
+        "cpu_count": facts.cpu_count,
+    }

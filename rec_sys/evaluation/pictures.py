@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rec_sys.evaluation.result_tables import Column, Interval, Table
+from rec_sys.evaluation.leaderboard import Column, Interval, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

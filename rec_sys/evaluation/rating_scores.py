@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.modules.rating_metrics import rating_metrics
+from rec_sys.modules.metrics import rating_metrics
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class RatingScores:
     """What was measured of one model on one task.
 
     Attributes:
-        metrics: Those of `rec_sys.modules.rating_metrics`, and ``macro_f1_tuned``.
+        metrics: Those of `rec_sys.modules.metrics`, and ``macro_f1_tuned``.
         threshold: Predicted stars above it count as "liked" in ``macro_f1_tuned``.
         user: int64 [T], whose target it is; targets without a rating do not count.
         squared_error: float64 [T], stars squared, of each target: for a bootstrap that draws
@@ -27,7 +27,7 @@ class RatingScores:
     squared_error: np.ndarray
 
     def error_per_user(self) -> tuple[np.ndarray, np.ndarray]:
-        """What `rec_sys.evaluation.bootstrap` draws: one number a person.
+        """What `rec_sys.evaluation.statistics` draws: one number a person.
 
         Returns:
             The users, int64, ascending, and the mean squared error of each, float64. The mean of

@@ -4,25 +4,24 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rec_sys.evaluation.ablation_report import ablation_table
-from rec_sys.evaluation.measure import Measuring
-from rec_sys.evaluation.our_model import OUR_NAME
+from rec_sys.evaluation.graph_model_job import OUR_NAME
+from rec_sys.evaluation.leaderboard import Column, Row, Table
+from rec_sys.evaluation.measured import Measuring
 from rec_sys.evaluation.pictures import Line, draw_metric, draw_over_groups, draw_over_k
-from rec_sys.evaluation.ranking_report import (
+from rec_sys.evaluation.report_tables import (
+    Slicing,
+    ablation_table,
     comparison_table,
+    history_groups,
+    history_table,
+    known_table,
     lengths_table,
     ranking_table,
     ranking_title,
-)
-from rec_sys.evaluation.rating_report import known_table, unseen_table
-from rec_sys.evaluation.result_tables import Column, Row, Table
-from rec_sys.evaluation.results import Bootstrap, Results, per_user
-from rec_sys.evaluation.slice_report import (
-    Slicing,
-    history_groups,
-    history_table,
     target_table,
+    unseen_table,
 )
+from rec_sys.evaluation.results import Bootstrap, Results, per_user
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,19 +1,80 @@
-"""All that was measured, sorted for tables."""
+"""All that was measured, sorted for tables, with what a reader must know about it."""
 
+import os
+import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
-from rec_sys.evaluation.baseline_jobs import RankingBaseline, RatingBaseline
-from rec_sys.evaluation.bootstrap import Comparison, average_over_seeds, paired_bootstrap
-from rec_sys.evaluation.finding import Finding
-from rec_sys.evaluation.jobs import Job
-from rec_sys.evaluation.measured import Measured
-from rec_sys.evaluation.our_job import Ours
-from rec_sys.evaluation.ranking_metrics import RankingResult
+from rec_sys.evaluation.audit import require_clean
+from rec_sys.evaluation.audit_probes import Finding
+from rec_sys.evaluation.graph_model_job import Ours
+from rec_sys.evaluation.jobs import Circumstances, Job, RankingBaseline, RatingBaseline, key_of
+from rec_sys.evaluation.measured import Measured, load_measured, save_measured
+from rec_sys.evaluation.protocol import Stage, tied_last_share
+from rec_sys.evaluation.ranking import RankingResult
 from rec_sys.evaluation.rating_scores import RatingScores
-from rec_sys.evaluation.stage import Stage
+from rec_sys.evaluation.statistics import Comparison, average_over_seeds, paired_bootstrap
+from rec_sys.foundation.files import versions_of
+from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
+
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torch-geometric", "torchmetrics")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What an evaluation was run on, with and for how long.
+
+    Attributes:
+        data_name: Label of the data set.
+        data_checksum: SHA-256 of the clean tables (`ReviewData.fingerprint`).
+        seeds: Of all random choices.
+        config: The resolved config, plain values.
+        durations: Seconds of each step.
+        versions: Of Python and the packages that compute.
+        machine: Operating system and processor.
+        cpu_count: Number of processors.
+        date: Start or end of the run, UTC, ISO.
+    """
+
+    data_name: str
+    data_checksum: str
+    seeds: Sequence[int]
+    config: Mapping[str, Any]
+    durations: Mapping[str, float]
+    versions: Mapping[str, str]
+    machine: str
+    cpu_count: int
+    date: str
+
+    @classmethod
+    def collect(
+        cls,
+        data_name: str,
+        data_checksum: str,
+        seeds: Sequence[int],
+        config: Mapping[str, Any],
+        durations: Mapping[str, float],
+        packages: Sequence[str] = _PACKAGES,
+    ) -> "RunFacts":
+        """Adds what this machine knows by itself; a package that is not installed is left out."""
+        return cls(
+            data_name=data_name,
+            data_checksum=data_checksum,
+            seeds=list(seeds),
+            config=dict(config),
+            durations=dict(durations),
+            versions=versions_of(packages),
+            machine=f"{platform.system()} {platform.machine()}",
+            cpu_count=os.cpu_count() or 1,
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
 
 #: One run of each seed.
 Runs = Sequence[tuple[Stage, RankingResult]]
@@ -21,7 +82,7 @@ Runs = Sequence[tuple[Stage, RankingResult]]
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How often people are drawn; see `rec_sys.evaluation.bootstrap.paired_bootstrap`."""
+    """How often people are drawn; see `rec_sys.evaluation.statistics.paired_bootstrap`."""
 
     resamples: int
     confidence: float
@@ -137,3 +198,72 @@ def per_user(runs: Runs, metric: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _is_ablation(job: Job) -> bool:
     return isinstance(job, Ours) and job.ablation is not None
+
+
+def not_measured(
+    prepared: PreparedReviews, stages: Sequence[Stage], our_jobs: Sequence[Job]
+) -> list[str]:
+    """What is missing and why, a sentence each.
+
+    Args:
+        prepared: The data set.
+        stages: All stages.
+        our_jobs: Our models, of which some may not fit every split.
+    """
+    sentences = []
+    without = {stage.split.name for stage in stages if not stage.has_ratings}
+    if without:
+        sentences.append(
+            f"Ratings ({', '.join(sorted(without))}): training, validation or test has none, so"
+            " there is no table of ratings."
+        )
+    if not prepared.has_texts:
+        sentences.append("Models that read: no review and no product says anything.")
+    sentences += dict.fromkeys(
+        f"{job.label} ({stage.split.name}): this split needs what the ablation takes away."
+        for stage in stages
+        for job in our_jobs
+        if not job.can_run(stage)
+    )
+    return sentences
+
+
+def about_ties(graph: ReviewGraph) -> str:
+    """How the order of simultaneous reviews was chosen, in one sentence."""
+    return (
+        f"{tied_last_share(graph):.0%} of the people with two reviews or more have their"
+        " last two at the same moment; each seed draws a new order among such reviews, the same"
+        " for all models."
+    )
+
+
+def run_all(
+    jobs: Sequence[tuple[Stage, Sequence[Job]]], around: Circumstances, cache: Path
+) -> Results:
+    """Every job on its stage; one whose result is kept is not run.
+
+    Args:
+        jobs: Stages with the models to fit on each.
+        around: What all jobs share.
+        cache: Folder of the kept results. A result belongs to the data, the settings, the stage
+            and the source code that made it; where two seeds have the same stage, models without a
+            seed of their own are run for one of them.
+
+    Raises:
+        LeakageError: The audit failed for a model. Its result is not kept.
+    """
+    records = []
+    todo = [(stage, job) for stage, of_stage in jobs for job in of_stage if job.can_run(stage)]
+    with tqdm(todo, unit="model", disable=None) as bar:
+        for stage, job in bar:
+            bar.set_description(f"{stage.split.name}, seed {stage.seed}, {job.label}")
+            key = key_of(job, stage, around)
+            path = cache / f"{key}.npz"
+            if path.exists():
+                measured = load_measured(path)
+            else:
+                measured = job.run(stage, around)
+                require_clean([f.about(f"seed {stage.seed}") for f in measured.findings])
+                save_measured(path, measured)
+            records.append(Record(stage, job, measured, key))
+    return Results(records)

@@ -1,13 +1,194 @@
-"""A batch of people: what each has reviewed, and what is to be predicted."""
+"""A batch of people: what each has reviewed, what is known, what is predicted."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from rec_sys.graph.product_reviews import KnownReviews
-from rec_sys.graph.rating_features import USER_SHRINKAGE, rating_features, rating_sums
+from rec_sys.graph.csr import read_vectors, segment_sum, vector_sums
 from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY, ReviewGraph
-from rec_sys.graph.segments import read_vectors, segment_sum
+from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+
+MIDDLE_RATING = (MIN_RATING + MAX_RATING) / 2
+HALF_RANGE = (MAX_RATING - MIN_RATING) / 2
+#: Length of a row of rating features.
+NUM_RATING_FEATURES = 3
+#: So many imaginary ratings stand against the real ones: a single one does not say much. People
+#: differ more from each other than products do, so theirs count sooner.
+USER_SHRINKAGE = 5.0
+PRODUCT_SHRINKAGE = 10.0
+# log(1 + reviews) of a very popular product: the feature comes out between 0 and about 1.
+_LOG_MANY_REVIEWS = 7.0
+
+
+def rating_sums(
+    rating: np.ndarray, segment: np.ndarray, num_segments: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Adds up the known ratings of each user or product.
+
+    Args:
+        rating: float32 [n], stars, NaN if missing.
+        segment: int [n], whose rating it is.
+        num_segments: Number of users or products.
+
+    Returns:
+        Sum of the distances from the middle of the scale, -1...1 each, float64; number of
+        ratings, int64.
+    """
+    known = ~np.isnan(rating)
+    distance = (rating[known].astype(np.float64) - MIDDLE_RATING) / HALF_RANGE
+    sums = segment_sum(distance, segment[known], num_segments)
+    return sums, np.bincount(segment[known], minlength=num_segments)
+
+
+def rating_features(
+    sums: np.ndarray, counts: np.ndarray, reviews: np.ndarray, shrinkage: float
+) -> np.ndarray:
+    """Turns sums into features.
+
+    With s the sum, n the number and k imaginary ratings: s/(n+k) and n/(n+k). The mean shrunk
+    towards any value m is a linear function of both, s/(n+k) + m·k/(n+k), so that the network
+    finds the m that fits, and no statistic over other ratings is needed. The third number is the
+    logarithm of the number of reviews: how popular a product, how active a user is.
+
+    Args:
+        sums: float64 [n], see `rating_sums`.
+        counts: int64 [n], number of ratings.
+        reviews: int64 [n], number of reviews, with and without a rating.
+        shrinkage: k, `USER_SHRINKAGE` or `PRODUCT_SHRINKAGE`.
+
+    Returns:
+        float32 [n, 3]; zeros without a review.
+    """
+    total = counts + shrinkage
+    activity = np.log1p(reviews) / _LOG_MANY_REVIEWS
+    return np.stack([sums / total, counts / total, activity], axis=1).astype(np.float32)
+
+
+class ReviewSummary(NamedTuple):
+    """The known reviews of n products.
+
+    Attributes:
+        texts: float32 [n, D], mean review vector; zero without a review.
+        ratings: float32 [n, 3], see `rec_sys.graph.ego_batch`.
+    """
+
+    texts: np.ndarray
+    ratings: np.ndarray
+
+
+class KnownReviews(Protocol):
+    """Tells what may be known about products."""
+
+    def summary_without(
+        self, products: np.ndarray, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray
+    ) -> ReviewSummary:
+        """Summary of some products as if some edges did not exist.
+
+        Args:
+            products: int64 [n], ascending and distinct.
+            graph: The graph of the products and edges.
+            vectors: The vector store's rows.
+            edges: int64 [m], edges to leave out; their products are among `products`.
+        """
+
+
+@dataclass(frozen=True)
+class FixedReviews:
+    """A summary made elsewhere, of which no edge of the graph at hand is a part.
+
+    Attributes:
+        summary: Of all products of the graph.
+    """
+
+    summary: ReviewSummary
+
+    def summary_without(
+        self, products: np.ndarray, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray
+    ) -> ReviewSummary:
+        """See `KnownReviews`."""
+        return ReviewSummary(*(each[products] for each in self.summary))
+
+
+@dataclass(frozen=True)
+class ProductReviews:
+    """Sum and number of the known reviews of each product.
+
+    Attributes:
+        sums: float32 [P, D], sum of the review vectors.
+        counts: int64 [P], number of reviews in the sum.
+        rating_sums: float64 [P], see `rec_sys.graph.ego_batch`.
+        rating_counts: int64 [P], number of ratings in the sum.
+        member: bool [E], which edges of the graph are in the sums.
+    """
+
+    sums: np.ndarray
+    counts: np.ndarray
+    rating_sums: np.ndarray
+    rating_counts: np.ndarray
+    member: np.ndarray
+
+    @classmethod
+    def of(cls, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray) -> "ProductReviews":
+        """Sums over some edges.
+
+        Args:
+            graph: The graph.
+            vectors: The vector store's rows, float [N, D].
+            edges: int [n], the edges that may be known (the training edges).
+        """
+        member = np.zeros(graph.num_edges, dtype=bool)
+        member[edges] = True
+        product = graph.edge_product[edges]
+        sums = vector_sums(vectors, graph.edge_text[edges], product, graph.num_products)
+        counts = np.bincount(product, minlength=graph.num_products)
+        ratings = rating_sums(graph.edge_rating[edges], product, graph.num_products)
+        return cls(sums, counts, *ratings, member)
+
+    def summary(self) -> ReviewSummary:
+        """Of all products, nothing left out."""
+        return self._whole
+
+    def summary_without(
+        self, products: np.ndarray, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray
+    ) -> ReviewSummary:
+        """See `KnownReviews`; edges that are not in the sums need not be left out."""
+        texts, ratings = (each[products] for each in self._whole)
+        edges = edges[self.member[edges]]
+        # A batch leaves out reviews of a few of its products: only those are summed up anew.
+        changed, local = np.unique(graph.edge_product[edges], return_inverse=True)
+        left_out = (
+            segment_sum(read_vectors(vectors, graph.edge_text[edges]), local, len(changed)),
+            np.bincount(local, minlength=len(changed)),
+            *rating_sums(graph.edge_rating[edges], local, len(changed)),
+        )
+        rest = (each[changed] - part for each, part in zip(self._sums, left_out, strict=True))
+        place = np.searchsorted(products, changed)
+        texts[place], ratings[place] = _summary(*rest)
+        return ReviewSummary(texts, ratings)
+
+    @property
+    def _sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return self.sums, self.counts, self.rating_sums, self.rating_counts
+
+    @cached_property
+    def _whole(self) -> ReviewSummary:
+        return _summary(*self._sums)
+
+
+def _summary(
+    sums: np.ndarray, counts: np.ndarray, rating_sums: np.ndarray, rating_counts: np.ndarray
+) -> ReviewSummary:
+    means = sums / np.maximum(counts, 1).astype(np.float32)[:, None]
+    means[counts == 0] = 0.0  # subtraction leaves rounding dust where nothing is left
+    return ReviewSummary(
+        means,
+        rating_features(
+            np.where(rating_counts > 0, rating_sums, 0.0), rating_counts, counts, PRODUCT_SHRINKAGE
+        ),
+    )
+
 
 _NO_PRODUCTS = np.empty(0, dtype=np.int64)
 
@@ -40,7 +221,7 @@ class EgoBatch:
     Attributes:
         user_features: float32 [U, D], mean of the user's history reviews; zero without history.
         user_rating_features: float32 [U, 3], the user's history ratings, see
-            `rec_sys.graph.rating_features`.
+            `rec_sys.graph.ego_batch`.
         product_name_features: float32 [P, D].
         product_info_features: float32 [P, D].
         product_review_features: float32 [P, D], mean of the known reviews of the product, the

@@ -1,18 +1,62 @@
-"""The graph of all reviews as a handful of flat arrays."""
+"""The graph of all reviews as a handful of flat arrays, every text with a vector."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from rec_sys.graph.brands import brand_codes
-from rec_sys.graph.segments import members_of, rows_to_pointers
+from rec_sys.foundation.console import note
+from rec_sys.foundation.distributed import in_turn
+from rec_sys.graph.csr import members_of, rows_to_pointers
 from rec_sys.reviews.schema import ReviewData
+from rec_sys.text.encoder import TextEncoder
+from rec_sys.text.store import VectorStore, encode_texts, open_empty_store, open_store
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
+
+
+#: Brand of a product whose brand is not known.
+NO_BRAND = -1
+# A brand of one product joins nothing.
+_LEAST_PRODUCTS = 2
+# A column costs memory for every product, and the rarest brands join the fewest of them. With so
+# many columns brands need less than half the room of the texts.
+_MOST_BRANDS = 512
+
+
+def brand_codes(brands: pd.Series) -> np.ndarray:
+    """Small numbers, equal for equal brands, whatever their case; `NO_BRAND` for an empty one.
+
+    Args:
+        brands: str [P].
+
+    Returns:
+        int64 [P], ascending with the names.
+    """
+    names = brands.astype(object).str.casefold()
+    told = names.where(names != "")  # a missing one is -1 for pandas, too
+    return pd.factorize(told, sort=True)[0].astype(np.int64)
+
+
+def brand_columns(brand: np.ndarray) -> np.ndarray:
+    """One column for each brand of several products; for the most frequent ones if they are many.
+
+    Args:
+        brand: int64 [P], see `brand_codes`.
+
+    Returns:
+        float32 [P, B], 1 where the product is of the brand. Which brands have a column does not
+        depend on the order of the products: of equally frequent ones the lower numbers come first.
+    """
+    brands, counts = np.unique(brand[brand != NO_BRAND], return_counts=True)
+    frequent = np.argsort(-counts, kind="stable")[:_MOST_BRANDS]
+    kept = np.sort(brands[frequent[counts[frequent] >= _LEAST_PRODUCTS]])
+    return (brand[:, None] == kept).astype(np.float32)
+
 
 #: Time of a review whose time is not known: older than all others.
 NO_TIME = np.iinfo(np.int64).min
@@ -38,7 +82,7 @@ class ReviewGraph:
         product_name_text: int64 [P], row of the product's name.
         product_info_text: int64 [P], row of the product's description.
         product_brand: int64 [P], equal for products of one brand,
-            `rec_sys.graph.brands.NO_BRAND` if unknown.
+            `rec_sys.graph.review_graph.NO_BRAND` if unknown.
     """
 
     user_ids: np.ndarray
@@ -169,3 +213,74 @@ def _seconds(timestamps: pd.Series) -> np.ndarray:
     seconds = np.full(len(timestamps), NO_TIME)
     seconds[known] = timestamps[known].astype("int64[pyarrow]").to_numpy(dtype=np.int64)
     return seconds
+
+
+@dataclass(frozen=True)
+class PreparedReviews:
+    """A data set that is ready for the model.
+
+    Attributes:
+        data: The clean tables.
+        graph: Their graph.
+        encoder: The encoder of the texts.
+        store: Holds a vector of every text.
+        has_texts: Whether any review or product says anything; if not, nothing was asked of the
+            encoder, not even its precision.
+        newly_encoded: How many distinct texts had to be encoded just now.
+    """
+
+    data: ReviewData
+    graph: ReviewGraph
+    encoder: TextEncoder
+    store: VectorStore
+    newly_encoded: int
+    has_texts: bool = True
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """The store's rows, float16 [N, dimension], memory-mapped."""
+        return self.store.vectors
+
+
+def prepare_reviews(
+    data: ReviewData, encoder: TextEncoder, cache_dir: str | Path
+) -> PreparedReviews:
+    """Encodes the texts that are new and builds the graph.
+
+    Args:
+        data: Clean tables.
+        encoder: Encodes what the store does not hold yet.
+        cache_dir: The store is below it.
+    """
+    with in_turn(cache_dir):
+        return _prepare_reviews(data, encoder, cache_dir)
+
+
+def _prepare_reviews(
+    data: ReviewData, encoder: TextEncoder, cache_dir: str | Path
+) -> PreparedReviews:
+    has_texts = _has_texts(data)
+    if has_texts:
+        store = open_store(cache_dir, encoder)
+    else:
+        store = open_empty_store(cache_dir, encoder.dimension)
+    newly_encoded = 0
+
+    def encode(texts: list[str]) -> np.ndarray:
+        nonlocal newly_encoded
+        encoded = encode_texts(texts, encoder, store)
+        newly_encoded += encoded.newly_encoded
+        return encoded.rows
+
+    graph = build_review_graph(data, encode)
+    encoded = f"{newly_encoded} texts newly encoded, the others were stored"
+    note(
+        f"graph: {graph.num_users} users, {graph.num_products} products, {graph.num_edges} reviews;"
+        f" {encoded if has_texts else 'nobody says anything: no text to encode'}"
+    )
+    return PreparedReviews(data, graph, encoder, store, newly_encoded, has_texts)
+
+
+def _has_texts(data: ReviewData) -> bool:
+    columns = (data.reviews["text"], *(data.products[name] for name in ("name", "info", "style")))
+    return any((column != "").any() for column in columns)

@@ -10,25 +10,20 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
-from rec_sys.foundation.checks import is_whole
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.backend import GraphBackend
-from rec_sys.inference.histories import read_histories
-from rec_sys.inference.history_batch import Encode
-from rec_sys.inference.recommendation import UserRecommendations
-from rec_sys.inference.recommender import Recommender
+from rec_sys.foundation.settings import is_whole
+from rec_sys.inference.backends import GraphBackend
+from rec_sys.inference.histories import Encode, read_histories
+from rec_sys.inference.recommender import Recommender, UserRecommendations
 from rec_sys.inference.results import show_results, write_results
-from rec_sys.modules.as_trained import held_out_user_ids, load_data, load_encoder
-from rec_sys.modules.checkpoint_files import find_checkpoint
-from rec_sys.reviews.product_table import OWN_COLUMNS
-from rec_sys.reviews.readers import read_reviews
+from rec_sys.modules.checkpoint import find_checkpoint, held_out_user_ids, load_data, load_encoder
+from rec_sys.reviews.reading import OWN_COLUMNS, read_reviews
 from rec_sys.reviews.schema import ReviewData
-from rec_sys.text.encode import encode_texts, open_store
 from rec_sys.text.encoder import TextEncoder
-from rec_sys.vector_database.vectorbase import Vectorbase
-from rec_sys.vector_database.vectorbase_folder import read_vectorbase
+from rec_sys.text.store import encode_texts, open_store
+from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase
 
 if TYPE_CHECKING:
     from rec_sys.modules.checkpoint import TrainedModel
@@ -143,10 +138,10 @@ def choose_backend(
         InputError: The exported model cannot be used, or is of another checkpoint.
     """
     if settings.backend == TORCH:
-        from rec_sys.inference.torch_backend import TorchBackend
+        from rec_sys.inference.backends import TorchBackend
 
         return TorchBackend(trained)
-    from rec_sys.inference.onnx_backend import OnnxBackend
+    from rec_sys.inference.backends import OnnxBackend
 
     backend = OnnxBackend(settings.onnx_path, settings.threads)
     vectorbase.require_model(backend.model_fingerprint, settings.onnx_path)

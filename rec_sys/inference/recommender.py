@@ -1,25 +1,259 @@
-"""From what people wrote to what they may like. Needs no PyTorch."""
+"""From what people wrote to what they may like, and why. Needs no PyTorch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.segments import rows_to_pointers
-from rec_sys.inference.backend import GraphBackend
-from rec_sys.inference.choice import EVERYTHING, Choice
-from rec_sys.inference.histories import UNKNOWN, Histories, read_histories
-from rec_sys.inference.history_batch import Encode, HistoryBatch, build_history_batch
-from rec_sys.inference.ranking import best_products
-from rec_sys.inference.reasons import heaviest_reasons, reason_weights
-from rec_sys.inference.recommendation import (
-    POPULAR,
-    Reason,
-    Recommendation,
-    UserRecommendations,
+from rec_sys.graph.csr import rows_to_pointers
+from rec_sys.inference.backends import GraphBackend
+from rec_sys.inference.histories import (
+    UNKNOWN,
+    Encode,
+    Histories,
+    HistoryBatch,
+    build_history_batch,
+    read_histories,
 )
+from rec_sys.modules.product_graph import Carried, ProductGraph
 from rec_sys.reviews.schema import MAX_RATING
+from rec_sys.vector_database.product_index import NO_PRODUCT
 from rec_sys.vector_database.vectorbase import Vectorbase
+
+#: The most popular products stand in for a person of whom nothing is known.
+POPULAR = "popular"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One of the person's own reviews.
+
+    Attributes:
+        review_id: The review.
+        product_name: The product it is about; empty if it has no name.
+        text: The beginning of the review.
+        weight: Its share in what speaks for the product, 0...1.
+        rating: Its stars; None if it has none. Also what was not liked says what is looked for.
+    """
+
+    review_id: str
+    product_name: str
+    text: str
+    weight: float
+    rating: float | None = None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One product for one person.
+
+    Attributes:
+        product_id: The product.
+        name: Its name; empty if it has none.
+        score: What ranks: the higher, the more likely the person turns to it. Scores of two people
+            cannot be compared.
+        predicted_rating: How much the person would like it, in stars, 0...5.
+        because: The reviews that weigh most, the heaviest first; empty for a fallback.
+    """
+
+    product_id: str
+    name: str
+    score: float
+    predicted_rating: float
+    because: tuple[Reason, ...]
+
+
+@dataclass(frozen=True)
+class UserRecommendations:
+    """Everything for one person.
+
+    Attributes:
+        user_id: The person.
+        nickname: The name they go by, if one is known.
+        recommendations: The best first; fewer than asked for if there are no more products.
+        fallback: None, or why these are no personal recommendations: `POPULAR`.
+        explanation: The fallback in words; None without one.
+        embedding: float32 [d], unit length.
+    """
+
+    user_id: str
+    nickname: str | None
+    recommendations: tuple[Recommendation, ...]
+    fallback: str | None
+    explanation: str | None
+    embedding: np.ndarray
+
+
+_NOTHING = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Rows of a vectorbase that are wanted.
+
+    Attributes:
+        among: int64, ascending and distinct, only these; None for all.
+        without: int64, none of these.
+    """
+
+    among: np.ndarray | None = None
+    without: np.ndarray = field(default_factory=lambda: _NOTHING)
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """Those of some rows that are wanted, in their order."""
+        if self.among is not None:
+            rows = rows[np.isin(rows, self.among)]
+        return rows[~np.isin(rows, self.without)]
+
+
+EVERYTHING = Choice()
+
+
+class Ranked(NamedTuple):
+    """The best products of one person.
+
+    Attributes:
+        rows: int64 [m], the best first and of equals the lowest row; fewer than asked for if there
+            are no more.
+        scores: float32 [m], what is carried plus the inner product of query and key.
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+
+
+def best_products(
+    vectorbase: Vectorbase,
+    queries: np.ndarray,
+    carried: Carried,
+    reviewed: Sequence[np.ndarray],
+    k: int,
+    among: np.ndarray | None = None,
+) -> list[Ranked]:
+    """Ranks all products for each of U people without computing all scores.
+
+    Whatever the product graph says nothing about is ranked by the network alone: the index knows
+    the k best of these. No other product than those and the ones that the graph reaches can be
+    among the k best. With an index that is not exact, some of the former may be missed.
+
+    Args:
+        vectorbase: The products.
+        queries: float32 [U, d + 1].
+        carried: What the histories carry to the products.
+        reviewed: For each person the rows not to recommend, int64 of any length.
+        k: Products per person, at least 1.
+        among: int64, ascending and distinct: only these rows; by default all. Removed products
+            are left out in any case.
+    """
+    removed = vectorbase.index.removed
+    among = None if among is None else among[~removed[among]]
+    pointers = rows_to_pointers(carried.user, len(queries))
+    reached = [carried.product[a:b] for a, b in zip(pointers[:-1], pointers[1:], strict=True)]
+    if among is None:
+        not_searched = [np.union1d(*pair) for pair in zip(reached, reviewed, strict=True)]
+        searched, _ = vectorbase.index.search(
+            queries, min(k, len(vectorbase.index)), exclude=not_searched
+        )
+    ranked = []
+    for user, query in enumerate(queries):
+        new = ~np.isin(reached[user], reviewed[user]) & ~removed[reached[user]]
+        if among is None:
+            found = searched[user][searched[user] != NO_PRODUCT]
+        else:  # a part of the products has no index of its own: all of them are scored
+            new &= np.isin(reached[user], among)
+            found = np.setdiff1d(among, reviewed[user])
+        connected = reached[user][new]
+        rows = np.union1d(found, connected)
+        scores = vectorbase.keys[rows] @ query
+        own = slice(pointers[user], pointers[user + 1])
+        scores[np.searchsorted(rows, connected)] += carried.score[own][new]
+        best = np.argsort(-scores, kind="stable")[:k]  # rows ascend: the lowest of equals is first
+        ranked.append(Ranked(rows[best], scores[best]))
+    return ranked
+
+
+_EXCERPT_CHARACTERS = 160
+
+
+def reason_weights(
+    product_graph: ProductGraph,
+    product: np.ndarray,
+    rating: np.ndarray,
+    attention: np.ndarray,
+    targets: np.ndarray,
+) -> np.ndarray:
+    """How much each review of one person speaks for each of some products.
+
+    Where the product graph speaks for a product, a review's weight is its share in what speaks
+    for it; elsewhere it is the network's attention, the same for all products.
+
+    Args:
+        product_graph: Between the products.
+        product: int64 [n], the reviewed products, see `ProductGraph.carry`.
+        rating: float32 [n].
+        attention: float32 [n], sums to 1.
+        targets: int64 [m], the recommended products.
+
+    Returns:
+        float32 [n, m], not negative; columns sum to 1.
+    """
+    speaking_for = np.maximum(product_graph.contributions(product, rating, targets), 0)
+    total = speaking_for.sum(axis=0)
+    connected = total > 0
+    shares = speaking_for / np.where(connected, total, 1)
+    return np.where(connected, shares, attention[:, None])
+
+
+def heaviest_reasons(
+    histories: Histories,
+    vectorbase: Vectorbase,
+    reviews: np.ndarray,
+    weights: np.ndarray,
+    most: int,
+) -> tuple[Reason, ...]:
+    """Names the reviews that weigh most, the heaviest first; none that weighs nothing.
+
+    Args:
+        histories: Has the reviews.
+        vectorbase: Has the names of the products it knows.
+        reviews: int64 [n], counted as in `Histories`.
+        weights: float32 [n].
+        most: How many to name, at most.
+    """
+    heaviest = np.argsort(-weights, kind="stable")[:most]
+    return tuple(
+        Reason(
+            review_id=histories.review_ids[reviews[position]],
+            product_name=_product_name(histories, vectorbase, reviews[position]),
+            text=_excerpt(histories.texts[reviews[position]]),
+            weight=float(weights[position]),
+            rating=_stars(histories.rating[reviews[position]]),
+        )
+        for position in heaviest
+        if weights[position] > 0
+    )
+
+
+def _product_name(histories: Histories, vectorbase: Vectorbase, review: int) -> str:
+    row = histories.catalogue_row[review]
+    if row == UNKNOWN:
+        return histories.product_names[histories.product[review]]
+    return vectorbase.names[row]
+
+
+def _stars(rating: np.float32) -> float | None:
+    return float(rating) if rating > 0 else None  # neither 0 nor NaN
+
+
+def _excerpt(text: str) -> str:
+    if len(text) <= _EXCERPT_CHARACTERS:
+        return text
+    return text[: _EXCERPT_CHARACTERS - 1].rstrip() + "…"
+
 
 DEFAULT_BATCH_SIZE = 256
 _EXPLANATIONS = {

@@ -1,7 +1,7 @@
 """Recommendations as files for programs and as a table for people."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,9 +11,54 @@ import pyarrow.parquet as pq
 
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.files import replacing
-from rec_sys.inference.recommendation import Reason, UserRecommendations
+from rec_sys.inference.recommender import Reason, UserRecommendations
 from rec_sys.reviews.schema import MAX_RATING
 from rec_sys.vector_database.vectorbase import Vectorbase
+
+#: One row per person and product: what `infer` writes into the lines of its file.
+RECOMMENDATION_SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("nickname", pa.string()),
+        ("rank", pa.int32()),  # 1 is the best
+        ("product_id", pa.string()),
+        ("name", pa.string()),
+        ("score", pa.float32()),
+        ("predicted_rating", pa.float32()),
+        ("fallback", pa.string()),  # missing where the recommendations are personal
+        (
+            "because",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("review_id", pa.string()),
+                        ("product_name", pa.string()),
+                        ("text", pa.string()),
+                        ("weight", pa.float32()),
+                        ("rating", pa.float32()),  # missing without stars
+                    ]
+                )
+            ),
+        ),
+    ]
+)
+
+
+def as_table(results: Iterable[UserRecommendations]) -> pa.Table:
+    """Recommendations as rows, columns `RECOMMENDATION_SCHEMA`."""
+    rows = [
+        asdict(each)
+        | {
+            "user_id": person.user_id,
+            "nickname": person.nickname,
+            "rank": rank,
+            "fallback": person.fallback,
+        }
+        for person in results
+        for rank, each in enumerate(person.recommendations, start=1)
+    ]
+    return pa.Table.from_pylist(rows, RECOMMENDATION_SCHEMA)
+
 
 RECOMMENDATIONS_FILE = "recommendations.jsonl"
 USERS_FILE = "user_embeddings.parquet"

@@ -1,4 +1,4 @@
-"""Checkpoints: what they tell, and the model that is in them."""
+"""Checkpoints: where they are, what they tell, and the model that is in them."""
 
 import hashlib
 import zipfile
@@ -13,11 +13,65 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from rec_sys.foundation.build import build, flat
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.splits.seen import Learnt, SeenReviews
+from rec_sys.foundation.settings import build, flat
+from rec_sys.graph.provenance import Learnt, SeenReviews
+from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.splits import split_fingerprint
+from rec_sys.graph.task import Split
 from rec_sys.modules.graph_model import GraphModel
+from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder
+
+BEST_SUFFIX = ".ckpt"
+#: The state after the newest epoch, from which training can go on.
+LAST_SUFFIX = ".last.ckpt"
+
+
+def find_checkpoint(checkpoint: str | Path | None, folder: str | Path) -> Path:
+    """The checkpoint that was named, or else the newest of a folder.
+
+    Args:
+        checkpoint: A path, or None for the newest.
+        folder: Where training puts its checkpoints.
+
+    Raises:
+        InputError: There is none.
+    """
+    if checkpoint is not None:
+        path = Path(checkpoint).expanduser()
+        if not path.is_file():
+            there = ", ".join(sorted(each.name for each in Path(folder).glob(f"*{BEST_SUFFIX}")))
+            raise InputError(f"{path}: no such checkpoint; {folder} holds {there or 'none'}")
+        return path
+    found = [each for each in Path(folder).glob(f"*{BEST_SUFFIX}") if not _is_last(each)]
+    if not found:
+        raise InputError(
+            f"{folder}: holds no checkpoint; train first with `uv run -m rec_sys.train.train`,"
+            " or name one"
+        )
+    return max(found, key=_age)
+
+
+def last_checkpoints(folder: str | Path) -> list[Path]:
+    """The newest state of each training, the newest training first.
+
+    Raises:
+        InputError: There is none.
+    """
+    found = list(Path(folder).glob(f"*{LAST_SUFFIX}"))
+    if not found:
+        raise InputError(f"{folder}: holds no interrupted training (*{LAST_SUFFIX}) to resume")
+    return sorted(found, key=_age, reverse=True)
+
+
+def _is_last(path: Path) -> bool:
+    return path.name.endswith(LAST_SUFFIX)
+
+
+def _age(path: Path) -> tuple[int, str]:
+    return path.stat().st_mtime_ns, path.name
+
 
 #: Key of a checkpoint under which the run's record stands.
 RECORD_KEY = "rec_sys"
@@ -193,3 +247,86 @@ def _first_misfit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> 
         if given[name].shape != wanted[name].shape:
             return f"{name} is {list(given[name].shape)}, expected {list(wanted[name].shape)}"
     return ""
+
+
+def load_data(trained: "TrainedModel", config: DictConfig) -> ReviewData:
+    """Loads the data set that the model was trained with, or the one that `config` names.
+
+    Args:
+        trained: The model.
+        config: Has an axis ``data``.
+
+    Raises:
+        InputError: The data cannot be read.
+    """
+    return build(trained.settings(config, "data")).load()
+
+
+def load_encoder(trained: "TrainedModel", config: DictConfig) -> TextEncoder:
+    """Makes the text encoder that the model was trained with, or the one that `config` names.
+
+    Args:
+        trained: The model.
+        config: Has an axis ``encoder``.
+
+    Raises:
+        InputError: Not available, or its vectors mean nothing to this model.
+    """
+    encoder = build(trained.settings(config, "encoder"))
+    trained.check_encoder(encoder)
+    return encoder
+
+
+def is_training_data(trained: "TrainedModel", data: ReviewData) -> bool:
+    """Whether a data set is exactly the one that the model was trained with.
+
+    If it is not, an equal id may be another person.
+
+    Args:
+        trained: The model.
+        data: Any data set.
+    """
+    return data.fingerprint == trained.record["data"]["fingerprint"]
+
+
+def held_out_user_ids(trained: "TrainedModel", data: ReviewData) -> list[str] | None:
+    """The users that training did not see and the best epoch was chosen by.
+
+    Args:
+        trained: The model.
+        data: Any data set.
+
+    Returns:
+        Their ids; none if the split did not hold out whole users; None if it is not exactly the
+        data set of the training.
+    """
+    if not is_training_data(trained, data):
+        return None
+    return trained.record["split"]["validation_user_ids"]
+
+
+def split_as_trained(trained: "TrainedModel", graph: ReviewGraph, config: DictConfig) -> Split:
+    """Splits the training's data set again, as it was split for the training.
+
+    Args:
+        trained: The model.
+        graph: The graph of the data set of the training.
+        config: May have an axis ``split``: the same settings, said by somebody who trusts a class
+            that is no part of rec_sys.
+
+    Raises:
+        InputError: It comes out differently.
+    """
+    splitter = build(trained.settings(config, "split"))
+    if trained.record.get("warm_start"):
+        # It depends on what an earlier checkpoint had seen, which may be gone.
+        split = trained.seen.split(splitter.name, graph)
+    else:
+        split = splitter.split(graph)
+    if split_fingerprint(split) != trained.record["split"]["fingerprint"]:
+        raise InputError(
+            f"{trained.path}: the split of its training (split={split.name}) comes out differently"
+            " now, so that it is not known which reviews trained it; use the version of rec_sys"
+            " and PyTorch that trained it, or train again"
+        )
+    return split

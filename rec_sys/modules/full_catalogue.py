@@ -8,13 +8,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from rec_sys.graph.ego_batch import MODEL_INPUTS, EgoBatchBuilder
-from rec_sys.graph.product_graph import ProductGraph
-from rec_sys.graph.product_reviews import FixedReviews, ReviewSummary
-from rec_sys.graph.rating_features import NUM_RATING_FEATURES
+from rec_sys.graph.ego_batch import (
+    MODEL_INPUTS,
+    NUM_RATING_FEATURES,
+    EgoBatchBuilder,
+    FixedReviews,
+    ReviewSummary,
+)
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.graph_model import GraphModel
 from rec_sys.modules.objectives import predicted_rating
+from rec_sys.modules.product_graph import ProductGraph
 
 DEFAULT_CHUNK_SIZE = 8192
 _USERS_AT_ONCE = 256

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.datamodule import TensorBatch
-from rec_sys.modules.graph_model import Embeddings
+from rec_sys.modules.graph_model import Embeddings, TensorBatch
 from rec_sys.reviews.schema import MAX_RATING
 
 #: Takes predicted and true ratings, returns a scalar.

@@ -10,16 +10,14 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from rec_sys.graph.datamodule import TensorBatch
 from rec_sys.graph.ego_batch import MODEL_INPUTS
-from rec_sys.graph.splits.seen import SeenReviews
+from rec_sys.graph.provenance import SeenReviews
 from rec_sys.modules.checkpoint import RECORD_KEY, SEEN_KEY, plain_seen
 from rec_sys.modules.full_catalogue import embed_products
-from rec_sys.modules.graph_model import Embeddings
-from rec_sys.modules.layers import full_precision
+from rec_sys.modules.graph_model import Embeddings, TensorBatch, full_precision
+from rec_sys.modules.metrics import RatingMetrics
 from rec_sys.modules.objectives import Judgement
 from rec_sys.modules.ranking_share import K, ShareSearch
-from rec_sys.modules.rating_metrics import RatingMetrics
 
 _HISTORY_KEY = "rec_sys_history"
 _SHARE = "model.ranking_share"

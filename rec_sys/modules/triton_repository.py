@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rec_sys.foundation import triton_config
 from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS
-from rec_sys.text.model_files import ENCODER_FINGERPRINT_KEY
+from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY
 
 #: Under which Triton tells its clients what the ONNX file's metadata hold.
 PARAMETERS = {

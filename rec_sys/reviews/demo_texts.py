@@ -9,8 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from rec_sys.reviews.demo_aspects import Aspect
-from rec_sys.reviews.demo_catalogue import Category
+from rec_sys.reviews.demo_words import Aspect, Category
 
 # Shares of all reviews: the warts that real data has.
 EMPTY_SHARE = 0.01

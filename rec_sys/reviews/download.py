@@ -15,10 +15,10 @@ import urllib3
 from filelock import FileLock
 from tqdm import tqdm
 
-from rec_sys.foundation.checks import is_number, is_whole
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import write_json
-from rec_sys.reviews.records import GZIP_SUFFIX
+from rec_sys.foundation.settings import is_number, is_whole
+from rec_sys.reviews.files import GZIP_SUFFIX
 
 _BLOCK_BYTES = 1 << 18
 _DRIVE_PAGE = "https://drive.google.com/uc?id="

@@ -7,7 +7,7 @@ import pyarrow as pa
 import scipy.sparse
 from scipy.sparse.csgraph import connected_components
 
-from rec_sys.reviews.columns import codes_of
+from rec_sys.reviews.tables import codes_of
 
 #: One or two users who took the same two products say nothing about the products.
 MIN_SHARED_USERS = 3

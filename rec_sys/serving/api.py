@@ -1,35 +1,234 @@
-"""The service over HTTP. What each part answers is in `rec_sys.serving.answer_schemas`."""
+"""The service over HTTP: its routes, and what they share."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from time import time
 from typing import Annotated
 
 import anyio.to_thread
 import numpy as np
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Response, Security
+from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 from fastapi.security import APIKeyHeader
 from fastapi.staticfiles import StaticFiles
+from omegaconf import DictConfig
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.histories import UNKNOWN
-from rec_sys.serving import answers
-from rec_sys.serving.answer_schemas import (
+from rec_sys.inference.backends import BackendUnavailable
+from rec_sys.inference.histories import UNKNOWN, Writer
+from rec_sys.inference.recommender import Choice
+from rec_sys.serving import schemas as answers
+from rec_sys.serving.bundle import Bundle
+from rec_sys.serving.limits import REFUSALS, FieldError, Gate, Limits, add_refusals
+from rec_sys.serving.metrics import Metrics
+from rec_sys.serving.schemas import (
+    MAX_NAME_LENGTH,
     MapOut,
     ModelOut,
+    Name,
     PeopleOut,
+    PersonIn,
+    RecommendationsIn,
     RecommendationsOut,
     SearchOut,
     SimilarOut,
+    StoredOut,
+    StoredReview,
+    StoredReviewsOut,
+    StoreIn,
     StylesOut,
 )
-from rec_sys.serving.gate import Gate
-from rec_sys.serving.parts import Parts
-from rec_sys.serving.refusals import REFUSALS, add_refusals
-from rec_sys.serving.request_schemas import Name, PersonIn, RecommendationsIn
-from rec_sys.serving.user_routes import user_routes
+from rec_sys.serving.service import ServedBundle, Service
+from rec_sys.serving.user_store import UserStore
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one running service.
+
+    Attributes:
+        service: Answers.
+        store: Keeps what people wrote.
+        limits: What a request may ask for.
+        metrics: Counts.
+        settings: ``config/serving``.
+    """
+
+    service: Service
+    store: UserStore
+    limits: Limits
+    metrics: Metrics
+    settings: DictConfig
+
+    @property
+    def api_key(self) -> str:
+        """What clients have to know; empty for none."""
+        given = self.settings.api_key
+        return "" if given is None else str(given)
+
+    def tell_model(self) -> None:
+        """Lets the metrics name the model in use."""
+        self.metrics.model(self.service.bundle.model_label)
+
+    def reload(self) -> Bundle:
+        """See `Service.reload`."""
+        bundle = self.service.reload()
+        self.tell_model()
+        return bundle
+
+    def choice(self, served: ServedBundle, style: str | None, exclude: Sequence[str]) -> Choice:
+        """The products that may be recommended.
+
+        Args:
+            served: Has the products.
+            style: Their category, or None for all.
+            exclude: Ids; those that are not in the catalogue cannot be recommended anyway.
+
+        Raises:
+            FieldError: There is no such category, or the list is too long.
+        """
+        self.limits.check_excluded(exclude)
+        base = served.vectorbase
+        without = base.rows_of(np.array(exclude, dtype=object))
+        without = without[without != UNKNOWN]
+        if style is None:
+            return Choice(without=without)
+        self.require_style(served, style)
+        return Choice(np.flatnonzero(base.styles == style), without)
+
+    def require_style(self, served: ServedBundle, style: str | None) -> None:
+        """Refuses a category that no product has.
+
+        Raises:
+            FieldError: There is no such category.
+        """
+        if style is not None and style not in served.styles:
+            raise FieldError("style", f"no product is of the category {style!r}; see GET /styles")
+
+    def recommend(
+        self,
+        served: ServedBundle,
+        writers: Sequence[Writer],
+        ids: Sequence[str | None],
+        k: int,
+        choice: Choice,
+        known: dict[str, np.ndarray] | None = None,
+    ) -> Response:
+        """Recommends and counts.
+
+        Args:
+            served: What answers.
+            writers: The people.
+            ids: What they are called in the answer.
+            k: Products per person.
+            choice: The products that may be recommended.
+            known: Vectors of texts that need not be encoded.
+
+        Returns:
+            `RecommendationsOut` as JSON.
+
+        Raises:
+            BackendUnavailable: Nothing computes.
+        """
+        answer = served.recommend(writers, k, choice, known or {}, self.metrics.stage)
+        for person in answer.people:
+            self.metrics.person(person.fallback)
+        if answer.degraded:
+            self.metrics.degraded()
+        told = answers.recommendations(answer, ids, served)
+        # Made to JSON here: FastAPI would check once more what has just been built.
+        return Response(told.model_dump_json(by_alias=True), media_type="application/json")
+
+
+UserId = Annotated[str, PathParameter(min_length=1, max_length=MAX_NAME_LENGTH, examples=["ann"])]
+
+
+def user_routes(parts: Parts) -> APIRouter:
+    """The routes below ``/users``."""
+    routes = APIRouter(prefix="/users", tags=["people who are known"])
+
+    @routes.post("/{user_id}/reviews", status_code=201)
+    def keep_reviews(user_id: UserId, body: StoreIn) -> StoredOut:
+        """Keeps reviews of a person, who is made if new.
+
+        They count in the next recommendation. A review without a time was written now; one whose
+        `reviewID` is known already replaces the older one.
+        """
+        parts.limits.check_reviews(body.reviews)
+        now = int(time())
+        reviews = [
+            replace(
+                review,
+                review_id=given.review_id or uuid.uuid4().hex,
+                time=now if review.time is None else review.time,
+            )
+            for given, review in zip(body.reviews, answers.written(body.reviews), strict=True)
+        ]
+        encoder = parts.service.bundle.encoder_fingerprint
+        try:
+            served = parts.service.served
+            vectors = served.encode([review.text for review in reviews])
+            encoder = served.bundle.encoder_fingerprint
+        except BackendUnavailable:
+            vectors = {}  # what people write is kept in any case, and encoded when it is needed
+        nickname = answers.newest_nickname(body.reviews, body.nickname)
+        total = parts.store.add(user_id, reviews, vectors, encoder, nickname)
+        stored = len({review.review_id for review in reviews})
+        return StoredOut(user=user_id, stored=stored, reviews=total)
+
+    @routes.get("/{user_id}/reviews")
+    def kept_reviews(user_id: UserId) -> StoredReviewsOut:
+        """What a person wrote, the newest reviews only if there are very many."""
+        user = parts.store.find(user_id, parts.limits.reviews, "")
+        if user is None:
+            raise HTTPException(404, "nobody with this id has written anything")
+        reviews = [
+            StoredReview(
+                **{name: getattr(review, name) for name in _SHOWN}, time=_moment(review.time)
+            )
+            for review in user.reviews
+        ]
+        return StoredReviewsOut(user=user_id, nickname=user.nickname, reviews=reviews)
+
+    @routes.get("/{user_id}/recommendations", response_model=RecommendationsOut)
+    def recommend_to_user(
+        user_id: UserId,
+        k: Annotated[int, Query(ge=1)] = 10,
+        style: Name | None = None,
+        exclude: Annotated[list[Name], Query()] = [],  # noqa: B006 (FastAPI copies it)
+    ) -> Response:
+        """Recommends by what is kept of a person; to an unknown one the most popular products."""
+        parts.limits.check_k(k)
+        served = parts.service.served
+        choice = parts.choice(served, style, exclude)
+        user = parts.store.find(user_id, parts.limits.reviews, served.bundle.encoder_fingerprint)
+        reviews, known, nickname = (
+            (user.reviews, user.vectors, user.nickname) if user else ([], {}, None)
+        )
+        writer = Writer(user_id, reviews, nickname)
+        return parts.recommend(served, [writer], [user_id], k, choice, known)
+
+    @routes.delete("/{user_id}", status_code=204)
+    def forget(user_id: UserId) -> None:
+        """Deletes a person and all that they wrote."""
+        if not parts.store.forget(user_id):
+            raise HTTPException(404, "nobody with this id has written anything")
+
+    return routes
+
+
+_SHOWN = ("review_id", "product_id", "product_name", "style", "text", "rating")
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
 
 #: Names of this machine for itself.
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

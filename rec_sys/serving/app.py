@@ -14,17 +14,16 @@ from pathlib import Path
 import uvicorn
 from omegaconf import DictConfig
 
-from rec_sys.foundation.checks import is_whole
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.backend import BackendUnavailable
-from rec_sys.serving.api import LOOPBACK, create_app
+from rec_sys.foundation.settings import is_whole
+from rec_sys.inference.backends import BackendUnavailable
+from rec_sys.serving.api import LOOPBACK, Parts, create_app
 from rec_sys.serving.backends import ONNX, TRITON
 from rec_sys.serving.bundle import CREATE_COMMAND, MANIFEST, VECTORBASE, Bundle
 from rec_sys.serving.limits import Limits
 from rec_sys.serving.metrics import Metrics
-from rec_sys.serving.parts import Parts
 from rec_sys.serving.service import Service
 from rec_sys.serving.user_store import UserStore
 

@@ -7,10 +7,9 @@ from time import perf_counter
 
 import numpy as np
 
-from rec_sys.inference.backend import GraphBackend, GraphOutputs, TextBackend
-from rec_sys.inference.onnx_backend import OnnxBackend
+from rec_sys.inference.backends import GraphBackend, GraphOutputs, OnnxBackend, TextBackend
 from rec_sys.serving.bundle import Bundle
-from rec_sys.text.onnx_encoder import OnnxTextEncoder
+from rec_sys.text.onnx import OnnxTextEncoder
 
 ONNX, TRITON = "onnx", "triton"
 ENCODE, GRAPH, SEARCH = "encode", "graph", "search"

@@ -22,10 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import read_json, sha256_of, write_json
-from rec_sys.foundation.versions import versions_of
-from rec_sys.vector_database.vectorbase import Vectorbase
-from rec_sys.vector_database.vectorbase_folder import read_vectorbase
+from rec_sys.foundation.files import read_json, sha256_of, versions_of, write_json
+from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase
 
 FORMAT = 1
 CREATE_COMMAND = "uv run -m rec_sys.serving.create_bundle"

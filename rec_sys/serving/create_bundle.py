@@ -6,16 +6,19 @@ demo people, manifest. It is the only part of the serving room that needs PyTorc
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
 from omegaconf import DictConfig
 
-from rec_sys.foundation.checks import is_whole
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, replacing, require_replaceable, write_json
-from rec_sys.modules.checkpoint_files import find_checkpoint
+from rec_sys.foundation.settings import is_whole
+from rec_sys.modules.checkpoint import find_checkpoint
+from rec_sys.reviews.schema import ReviewData
 from rec_sys.serving.bundle import (
     GRAPH_MODEL,
     MANIFEST,
@@ -26,12 +29,71 @@ from rec_sys.serving.bundle import (
     read_bundle,
     seal,
 )
-from rec_sys.vector_database.index_settings import IndexSettings
-from rec_sys.vector_database.vectorbase import Vectorbase
-from rec_sys.vector_database.vectorbase_folder import read_vectorbase
+from rec_sys.vector_database.product_index import IndexSettings
+from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase
 
 if TYPE_CHECKING:
     from rec_sys.modules.checkpoint import TrainedModel
+
+
+# Enough reviews for a taste to show, few enough to be read.
+_FEWEST_REVIEWS, _MOST_REVIEWS = 3, 6
+_FIELDS = {
+    "review_id": "reviewID",
+    "product_id": "asin",
+    "text": "TextReview",
+    "rating": "rating",
+    "timestamp": "time",
+}
+
+
+def demo_people(data: ReviewData, number: int) -> list[dict[str, Any]]:
+    """Chooses people who differ: each next one mostly reviewed another style than those before.
+
+    Args:
+        data: The data set.
+        number: How many, at most.
+
+    Returns:
+        For each person ``nickname`` and ``reviews``, with the field names of the service's API.
+    """
+    products = data.products.set_index("product_id")
+    reviews = data.reviews[data.reviews["text"] != ""]
+    reviews = reviews.assign(
+        product_name=products["name"].reindex(reviews["product_id"]).to_numpy(),
+        product_style=products["style"].reindex(reviews["product_id"]).to_numpy(),
+    )
+    counts = reviews.groupby("user_id").size()
+    counts = counts[(counts >= _FEWEST_REVIEWS) & (counts <= _MOST_REVIEWS)]
+    own = reviews[reviews["user_id"].isin(counts.index)]
+    # A person's style is the one that they reviewed most, and how clearly they did.
+    styles = own.groupby(["user_id", "product_style"]).size().rename("reviews").reset_index()
+    styles["share"] = styles["reviews"] / counts.reindex(styles["user_id"]).to_numpy()
+    styles = styles.sort_values(["share", "user_id"], ascending=[False, True], kind="stable")
+    styles = styles.drop_duplicates("user_id")
+    # Round after round, one person of each style.
+    turn = styles.groupby("product_style").cumcount().to_numpy()
+    chosen = styles.iloc[np.argsort(turn, kind="stable")]["user_id"].head(number)
+    return [_person(user, own[own["user_id"] == user]) for user in chosen]
+
+
+def _person(user_id: str, reviews: pd.DataFrame) -> dict[str, Any]:
+    nicknames = reviews["nickname"].dropna()
+    return {
+        "nickname": nicknames.iloc[-1] if len(nicknames) else user_id,
+        "reviews": [_review(row) for row in reviews.to_dict("records")],
+    }
+
+
+def _review(row: dict[str, Any]) -> dict[str, Any]:
+    told = {ours: row[name] for name, ours in _FIELDS.items() if pd.notna(row[name])}
+    if "time" in told:
+        told["time"] = int(told["time"].timestamp())
+    if row["product_name"]:
+        told["ProductName"] = row["product_name"]
+    if row["product_style"]:
+        told["Style"] = row["product_style"]
+    return told
 
 
 def create_bundle(config: DictConfig) -> Bundle:
@@ -58,9 +120,7 @@ def create_bundle(config: DictConfig) -> Bundle:
     require_replaceable(folder, MANIFEST, "paths.bundle_dir")
     path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
 
-    from rec_sys.modules.as_trained import load_data, load_encoder
-    from rec_sys.modules.checkpoint import load_trained
-    from rec_sys.serving.demo_people import demo_people
+    from rec_sys.modules.checkpoint import load_data, load_encoder, load_trained
     from rec_sys.text.encoder_export import export_encoder
 
     trained = load_trained(path)
@@ -112,8 +172,8 @@ def _vectorbase_of(trained: "TrainedModel", config: DictConfig) -> Vectorbase:
 
 
 def _export_graph_model(trained: "TrainedModel", path: Path) -> None:
-    from rec_sys.foundation.onnx_files import require_agreement
-    from rec_sys.modules.onnx_export import check_parity, export_onnx, parity_batches
+    from rec_sys.modules.model_export import check_parity, export_onnx, parity_batches
+    from rec_sys.text.onnx import require_agreement
 
     export_onnx(trained, path)
     batches = parity_batches(trained.model.vector_dim)

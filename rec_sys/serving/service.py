@@ -1,18 +1,309 @@
-"""The bundle in use, how it is replaced while people are served, and whether it can answer."""
+"""The bundle in use: opened, ready to answer, replaced while people are served."""
 
+import hashlib
 import logging
 import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from time import monotonic, perf_counter
+from typing import TypeVar
 
+import numpy as np
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
-from rec_sys.inference.backend import BackendUnavailable
-from rec_sys.serving.backends import ONNX, TRITON, Backends, in_process
+from rec_sys.foundation.errors import InputError
+from rec_sys.inference.backends import BackendUnavailable
+from rec_sys.inference.histories import (
+    UNKNOWN,
+    VECTOR_DTYPE,
+    Encode,
+    Histories,
+    Writer,
+    WrittenReview,
+    histories_of,
+)
+from rec_sys.inference.recommender import Choice, Recommender, UserRecommendations
+from rec_sys.serving.backends import (
+    ENCODE,
+    GRAPH,
+    ONNX,
+    SEARCH,
+    TRITON,
+    Backends,
+    Timed,
+    in_process,
+)
 from rec_sys.serving.bundle import Bundle, read_bundle
-from rec_sys.serving.served_bundle import ServedBundle
+from rec_sys.serving.search import ProductSearch, TextSpace
+
+_DIGEST_BYTES = 16
+
+
+class VectorCache:
+    """Remembers the newest vectors by a hash of their text; no text is kept.
+
+    Args:
+        size: So many vectors at most; 0 remembers nothing.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._vectors: OrderedDict[bytes, np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def encode(
+        self, texts: Sequence[str], encode: Encode, known: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Finds the vectors of texts and has those encoded that are nowhere.
+
+        Args:
+            texts: Distinct and not empty.
+            encode: Gives the vectors of the others.
+            known: Vectors that the caller has already, by text.
+
+        Returns:
+            For each text its vector, float16 [D].
+        """
+        keys = {text: _key(text) for text in texts if text not in known}
+        with self._lock:
+            remembered = {text: self._vectors.get(key) for text, key in keys.items()}
+            for text, vector in remembered.items():
+                if vector is not None:
+                    self._vectors.move_to_end(keys[text])
+        missing = [text for text, vector in remembered.items() if vector is None]
+        if missing:
+            found = np.asarray(encode(missing)).astype(VECTOR_DTYPE)
+            remembered.update(zip(missing, found, strict=True))
+            self._remember({keys[text]: remembered[text] for text in missing})
+        return {text: known[text] if text in known else remembered[text] for text in texts}
+
+    def _remember(self, vectors: Mapping[bytes, np.ndarray]) -> None:
+        with self._lock:
+            # Copies: a row would keep the whole batch that it is a view of.
+            self._vectors.update((key, vector.copy()) for key, vector in vectors.items())
+            while len(self._vectors) > self._size:
+                self._vectors.popitem(last=False)
+
+
+def _key(text: str) -> bytes:
+    return hashlib.blake2b(
+        text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES
+    ).digest()
+
 
 log = logging.getLogger(__name__)
+
+# Takes the name of a stage and the seconds that it took.
+Observe = Callable[[str, float], None]
+_Result = TypeVar("_Result")
+
+_WARM_UP = Writer("", [WrittenReview("warm-up", text="warm strings for a cold stage", rating=5.0)])
+# In the picture a review counts by its stars; one without stars like a good one.
+_USUAL_STARS = 4.0
+# So long a server that has other models is left alone.
+_WRONG_MODELS_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Recommendations with what the page draws.
+
+    Attributes:
+        people: In the order in which they were given.
+        places: float32 [U, 2], the people on the map.
+        backend: Name of the backends that computed it.
+        degraded: Whether they stood in for others that are down.
+    """
+
+    people: Sequence[UserRecommendations]
+    places: np.ndarray
+    backend: str
+    degraded: bool
+
+
+class ServedBundle:
+    """Answers questions about people and products. May be used by several threads at once.
+
+    Args:
+        bundle: Everything but what computes.
+        connect: Makes what computes; called until it succeeds, and raises `BackendUnavailable`
+            while a server does not answer.
+        spare: What computes meanwhile, and whenever the server is down; None if nothing does.
+        cached_texts: So many vectors of texts are remembered.
+
+    Raises:
+        InputError: The spare runs other models than the bundle's.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        connect: Callable[[], Backends],
+        spare: Backends | None,
+        cached_texts: int,
+    ) -> None:
+        self.bundle = bundle
+        self.vectorbase = bundle.vectorbase
+        self.space = TextSpace.of(self.vectorbase)
+        self.search = ProductSearch(self.vectorbase)
+        self._connect = connect
+        self._connecting = threading.Lock()
+        self._backends: Backends | None = None
+        self._spare = spare if spare is None else self._checked(spare)
+        self._spare_until = 0.0
+        self._cache = VectorCache(cached_texts)
+
+    @cached_property
+    def styles(self) -> list[str]:
+        """The categories, the largest first."""
+        counts = Counter(self.vectorbase.styles[~self.vectorbase.index.removed])
+        return [style for style, _ in counts.most_common() if style]
+
+    @property
+    def can_answer(self) -> bool:
+        """Whether something computes right now; asks the server, if there is one."""
+        if self._spare is not None:
+            return True
+        return self._backends is not None and self._backends.is_ready()
+
+    def warm_up(self) -> None:
+        """Answers once, so that the first person does not wait for what happens only once.
+
+        Raises:
+            BackendUnavailable: Nothing computes.
+            InputError: The backends run other models than the bundle's.
+        """
+        self.recommend([_WARM_UP], 1, Choice(), {}, lambda stage, seconds: None)
+
+    def recommend(
+        self,
+        writers: Sequence[Writer],
+        k: int,
+        choice: Choice,
+        known: Mapping[str, np.ndarray],
+        observe: Observe,
+    ) -> Answer:
+        """Recommends to people.
+
+        Args:
+            writers: At least one.
+            k: Products per person.
+            choice: The products that may be recommended.
+            known: Vectors of texts that need not be encoded, float16 [D].
+            observe: Is told how long each stage took.
+
+        Raises:
+            BackendUnavailable: Nothing computes.
+        """
+        return self._with_backends(
+            lambda backends: self._recommend(backends, writers, k, choice, known, observe)
+        )
+
+    def encode(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """Vectors of texts that are about to be kept, float16 [D]; nothing for empty ones.
+
+        Raises:
+            BackendUnavailable: Nothing computes.
+        """
+        texts = list(dict.fromkeys(text for text in texts if text))
+        return self._with_backends(
+            lambda backends: self._cache.encode(texts, backends.text.encode, {})
+        )
+
+    def _with_backends(self, use: Callable[[Backends], _Result]) -> _Result:
+        """Uses the backends, or the spare while they are down.
+
+        After a failure they are left alone for a while: waiting for them to fail again would make
+        every answer slow.
+        """
+        if self._spare is not None and monotonic() < self._spare_until:
+            return use(self._spare)
+        try:
+            return use(self._connected())
+        except BackendUnavailable as error:
+            if self._spare is None:
+                raise
+            self._spare_until = monotonic() + error.retry_after
+            return use(self._spare)
+
+    def _connected(self) -> Backends:
+        if self._backends is None:
+            with self._connecting:
+                if self._backends is None:
+                    self._backends = self._first_connection()
+        return self._backends
+
+    def _first_connection(self) -> Backends:
+        try:
+            return self._checked(self._connect())
+        except InputError as error:
+            if self._spare is None:
+                raise
+            # A server of other models is of no more use than none.
+            log.error("%s", error)
+            raise BackendUnavailable(str(error), _WRONG_MODELS_SECONDS) from error
+
+    def _checked(self, backends: Backends) -> Backends:
+        self.vectorbase.require_encoder(backends.text.encoder_fingerprint)
+        self.vectorbase.require_model(backends.graph.model_fingerprint, backends.name)
+        return backends
+
+    def _recommend(
+        self,
+        backends: Backends,
+        writers: Sequence[Writer],
+        k: int,
+        choice: Choice,
+        known: Mapping[str, np.ndarray],
+        observe: Observe,
+    ) -> Answer:
+        started = perf_counter()
+        spent = {ENCODE: 0.0, GRAPH: 0.0}
+        vectors: dict[str, np.ndarray] = {}
+
+        def encode(texts: Sequence[str]) -> np.ndarray:
+            start = perf_counter()
+            vectors.update(self._cache.encode(texts, backends.text.encode, known))
+            spent[ENCODE] += perf_counter() - start
+            return np.stack([vectors[text] for text in texts])
+
+        histories = histories_of(writers, self.vectorbase)
+        recommender = Recommender(Timed(backends.graph, spent), self.vectorbase, encode)
+        people = recommender.recommend(histories, k, choice=choice)
+        places = np.stack([self._place(histories, user, vectors) for user in range(len(histories))])
+        spent[SEARCH] = perf_counter() - started - sum(spent.values())
+        for stage, seconds in spent.items():
+            observe(stage, seconds)
+        return Answer(people, places, backends.name, backends is self._spare)
+
+    def _place(
+        self, histories: Histories, user: int, vectors: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """A person is where the products and words are that they like."""
+        own = slice(*histories.user_ptr[user : user + 2])
+        points, weights = [], []
+        for text, rating, row, product in zip(
+            histories.texts[own],
+            histories.rating[own],
+            histories.catalogue_row[own],
+            histories.product[own],
+            strict=True,
+        ):
+            stars = _USUAL_STARS if np.isnan(rating) else float(rating)
+            if row != UNKNOWN:
+                points.append(self.space.vectors[row])
+            else:
+                name = histories.product_names[product]
+                said = [vectors[each] for each in (name, text) if each]
+                points.append(np.mean(said, axis=0) if said else np.zeros_like(self.space.centre))
+            weights.append(stars - 1)
+        dimension = len(self.space.centre)
+        points = np.asarray(points, dtype=np.float32).reshape(-1, dimension)
+        return self.space.centre_of(points, np.array(weights))
 
 
 class Service:

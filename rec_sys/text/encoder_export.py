@@ -19,18 +19,22 @@ from rec_sys.foundation.cli import CONFIG_DIR, ending_politely
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, sha256_of, write_json
-from rec_sys.foundation.onnx_files import (
+from rec_sys.foundation.triton_config import MODEL_FILE, is_in_repository
+from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY, TextEncoder
+from rec_sys.text.onnx import (
+    ENCODER_INPUTS,
+    ENCODER_OUTPUT,
+    FORMAT,
+    LENGTH_STEP,
     MAX_DIFFERENCE,
     OPSET,
+    SETTINGS_FILE,
+    TOKENIZER_FILE,
+    OnnxTextEncoder,
     add_metadata,
     quiet_export,
     require_agreement,
 )
-from rec_sys.foundation.triton_config import MODEL_FILE, is_in_repository
-from rec_sys.text.encoder import TextEncoder
-from rec_sys.text.model_files import ENCODER_FINGERPRINT_KEY
-from rec_sys.text.onnx_encoder import ENCODER_INPUTS, ENCODER_OUTPUT, OnnxTextEncoder
-from rec_sys.text.tokenizer import FORMAT, LENGTH_STEP, SETTINGS_FILE, TOKENIZER_FILE
 
 DEFAULT_OUTPUT = "triton_utils/model_repository/text_encoder/1/model.onnx"
 #: Under which Triton tells its clients what the ONNX file's metadata hold.

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from rec_sys.foundation.versions import versions_of
+from rec_sys.foundation.files import versions_of
 
 if TYPE_CHECKING:
-    from rec_sys.graph.prepare import PreparedReviews
+    from rec_sys.graph.review_graph import PreparedReviews
     from rec_sys.graph.task import Split
     from rec_sys.train.tracking import Tracking
 
@@ -33,7 +33,7 @@ def record_of(
         tracking: Where the run is tracked.
         warm_start: The checkpoint that it starts from, see `WarmStart.origin`.
     """
-    from rec_sys.graph.splits.description import describe_split
+    from rec_sys.graph.splits import describe_split
     from rec_sys.modules.checkpoint import RECORD_FORMAT
 
     plain = plain_config(config)

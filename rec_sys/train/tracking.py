@@ -1,11 +1,12 @@
 """MLflow: what went in, how it went, what came out."""
 
 import logging
+import math
 import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,17 +15,60 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from rec_sys.foundation.build import build
+from rec_sys.foundation.console import Stages, peak_memory
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.stages import Stages, peak_memory
-from rec_sys.train.interrupted import InterruptedTraining
-from rec_sys.train.learning_curves import draw_learning_curves
+from rec_sys.foundation.settings import build
+from rec_sys.train.continuation import InterruptedTraining
 from rec_sys.train.record import AXES
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from pytorch_lightning.loggers import MLFlowLogger
 
     from rec_sys.modules.checkpoint import TrainedModel
+
+
+#: Metric and the heading of its panel.
+_PANELS = (
+    ("loss", "loss (distance in stars)"),
+    ("auc", "AUC"),
+    ("f1", "F1 (liked)"),
+    ("accuracy", "accuracy (liked)"),
+    ("ranking_loss", "ranking loss (cross entropy)"),
+    ("ndcg10", "NDCG@10 (all products)"),
+)
+_STAGES = (("train", "training", "tab:gray"), ("val", "validation", "tab:blue"))
+_BASELINE_STYLES = ("--", ":")
+
+
+def draw_learning_curves(
+    history: Sequence[Mapping[str, float]], baselines: Mapping[str, Mapping[str, float]]
+) -> "Figure":
+    """Draws one panel per metric over the epochs, the baselines as horizontal lines.
+
+    Args:
+        history: One mapping per epoch: ``epoch``, ``train/loss``, ``val/loss``, ...
+        baselines: Metrics of each baseline on the validation targets.
+    """
+    # Without pyplot: no window, no global state.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 9), layout="constrained")
+    epochs = [row["epoch"] + 1 for row in history]
+    for axes, (metric, heading) in zip(figure.subplots(3, 2).flat, _PANELS, strict=True):
+        for stage, label, color in _STAGES:
+            values = [row.get(f"{stage}/{metric}", math.nan) for row in history]
+            # A single epoch is a point, not an invisible line.
+            axes.plot(epochs, values, color=color, label=label, marker="." * (len(epochs) == 1))
+        for style, (name, values) in zip(_BASELINE_STYLES, baselines.items(), strict=True):
+            if metric not in values:
+                continue
+            axes.axhline(values[metric], color="tab:orange", linestyle=style, label=name)
+        axes.set(title=heading, xlabel="epoch")
+        axes.grid(alpha=0.3)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
 
 # A server that is not there should be reported within seconds, not minutes.
 _HTTP_RETRIES = "2"
@@ -60,7 +104,7 @@ class Tracking:
             config: ``config/logger``.
             data_name: Label of the data set.
             run_name: Name of the run, or None for data set and time.
-            interrupted: See `rec_sys.train.interrupted`.
+            interrupted: See `rec_sys.train.continuation`.
 
         Raises:
             InputError: The tracking server does not answer, or does not know the run.
@@ -167,7 +211,7 @@ class Tracking:
         from mlflow.types import Schema, TensorSpec
         from onnxruntime import InferenceSession
 
-        from rec_sys.modules.onnx_export import export_onnx
+        from rec_sys.modules.model_export import export_onnx
 
         with tempfile.TemporaryDirectory() as folder:
             path = export_onnx(trained, Path(folder) / "model.onnx")

@@ -3,19 +3,33 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 
-from rec_sys.foundation.build import build
 from rec_sys.foundation.console import note
-from rec_sys.graph.datamodule import ReviewDataModule
-from rec_sys.modules.checkpoint_files import BEST_SUFFIX, LAST_SUFFIX
+from rec_sys.foundation.settings import build
+from rec_sys.modules.checkpoint import BEST_SUFFIX, LAST_SUFFIX
 from rec_sys.modules.recommender_module import RecommenderModule
-from rec_sys.train.interrupted import InterruptedTraining
-from rec_sys.train.progress import EpochProgress
+from rec_sys.train.continuation import InterruptedTraining
+from rec_sys.train.datamodule import ReviewDataModule
 from rec_sys.train.tracking import Tracking
+
+
+class EpochProgress(RichProgressBar):
+    """Lightning's bar with the epochs counted from 1, as in the summary, and results alone."""
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """What stands beside the bar; not the last letters of the MLflow run's id."""
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}"
+
 
 MONITOR = "val/objective"
 

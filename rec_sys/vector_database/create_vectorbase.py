@@ -12,21 +12,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 from omegaconf import DictConfig
 
-from rec_sys.foundation.build import build
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, show_table
-from rec_sys.graph.prepare import PreparedReviews, prepare_reviews
-from rec_sys.graph.product_graph import ProductGraph
-from rec_sys.graph.product_reviews import ProductReviews
-from rec_sys.modules.as_trained import is_training_data, load_data, load_encoder, split_as_trained
-from rec_sys.modules.checkpoint_files import find_checkpoint
-from rec_sys.vector_database.index_settings import IndexSettings
-from rec_sys.vector_database.product_statistics import with_statistics
+from rec_sys.foundation.settings import build
+from rec_sys.graph.ego_batch import ProductReviews
+from rec_sys.graph.review_graph import PreparedReviews, prepare_reviews
+from rec_sys.modules.checkpoint import (
+    find_checkpoint,
+    is_training_data,
+    load_data,
+    load_encoder,
+    split_as_trained,
+)
+from rec_sys.modules.product_graph import ProductGraph
+from rec_sys.vector_database.product_index import IndexSettings
 from rec_sys.vector_database.recall import MEASURED_QUERIES, RECALL_AT, build_measured
-from rec_sys.vector_database.vectorbase import Vectorbase
-from rec_sys.vector_database.vectorbase_folder import (
+from rec_sys.vector_database.vectorbase import (
     Origin,
+    Vectorbase,
     check_replaceable,
+    with_statistics,
     write_vectorbase,
 )
 

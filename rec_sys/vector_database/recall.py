@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.vector_database.index_settings import DEFAULT_CHUNK_SIZE, IndexSettings
-from rec_sys.vector_database.product_index import ProductIndex
+from rec_sys.vector_database.product_index import DEFAULT_CHUNK_SIZE, IndexSettings, ProductIndex
 
 #: Recall is measured among so many.
 RECALL_AT = 10

@@ -15,7 +15,7 @@ from full_size_set import (
 )
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.load import load_files
+from rec_sys.reviews.sources import load_files
 
 TEXTS = {
     ("ann", 10): "Good strings. They last! Would I buy them again?",

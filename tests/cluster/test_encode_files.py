@@ -18,10 +18,10 @@ from rec_sys.cluster.encode_files import (
 from rec_sys.cluster.workers import Worker
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.prepare import prepare_reviews
+from rec_sys.graph.review_graph import prepare_reviews
 from rec_sys.reviews.demo import write_demo
 from rec_sys.reviews.sources import LocalReviews
-from rec_sys.text.encode import open_store
+from rec_sys.text.store import open_store
 
 pytestmark = needs_ray
 

@@ -8,7 +8,7 @@ from tiny_models import config_of, save_checkpoint
 from rec_sys.cluster.recommend_all import recommend_all
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.infer import infer
-from rec_sys.inference.recommendation_table import as_table
+from rec_sys.inference.results import as_table
 
 pytestmark = needs_ray
 
@@ -25,7 +25,7 @@ def test_all_users_as_infer_recommends_to_them_though_a_worker_is_killed(cluster
         folder = recommend_all(config)
     assert killed
     # Here training held out nobody: infer, too, recommends to everybody.
-    split = {"_target_": "rec_sys.graph.splits.leave_one_out.LeaveOneOut"}
+    split = {"_target_": "rec_sys.graph.splits.LeaveOneOut"}
     save_checkpoint(tmp_path / "checkpoint_dir", split_config=split)
     results = infer(config_of("infer_config", tmp_path, "infer.k=3"))
 

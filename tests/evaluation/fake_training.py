@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rec_sys.foundation.build import build
+from rec_sys.foundation.settings import build
 
 
 class FakeCatalogue:

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from rec_sys.evaluation.interface import Catalogue, Reviews
-from rec_sys.graph.ego_batch import EgoBatchBuilder
-from rec_sys.graph.product_reviews import ProductReviews
+from rec_sys.evaluation.protocol import Catalogue, Reviews
+from rec_sys.graph.ego_batch import EgoBatchBuilder, ProductReviews
 
 USERS, PRODUCTS, PER_USER, DIMENSION = 12, 9, 6, 4
 EDGES = USERS * PER_USER

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rec_sys.evaluation.interface import Catalogue, Reviews
+from rec_sys.evaluation.protocol import Catalogue, Reviews
 
 
 def reviews_of(lists, times=None):

@@ -5,12 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rec_sys.evaluation.audit import AuditSettings, LeakageError, Probes, audit, require_clean
-from rec_sys.evaluation.audit_checks import (
+from rec_sys.evaluation.audit import (
+    AuditSettings,
+    LeakageError,
+    Probes,
+    audit,
     check_edges,
     check_shared_texts,
     check_times,
     report_twins,
+    require_clean,
     words_by_row,
 )
 from rec_sys.evaluation.rating_baselines.bias import Bias

@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from rec_sys.evaluation.audit_probes import check_batches, check_invariance, check_statistics
-from rec_sys.evaluation.interface import Catalogue, Reviews
+from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.evaluation.rating_baselines.bias import Bias
-from rec_sys.graph.ego_batch import EgoBatchBuilder
-from rec_sys.graph.product_reviews import ProductReviews
+from rec_sys.graph.ego_batch import EgoBatchBuilder, ProductReviews
 
 from .planted import (
     EDGES,

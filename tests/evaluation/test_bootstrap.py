@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rec_sys.evaluation.bootstrap import average_over_seeds, paired_bootstrap
+from rec_sys.evaluation.statistics import average_over_seeds, paired_bootstrap
 from rec_sys.foundation.errors import InputError
 
 

@@ -6,12 +6,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from rec_sys.evaluation.audit import LeakageError
-from rec_sys.evaluation.baseline_jobs import RankingBaseline, RatingBaseline
 from rec_sys.evaluation.evaluate import evaluate
+from rec_sys.evaluation.jobs import RankingBaseline, RatingBaseline
 from rec_sys.evaluation.leaderboard import as_plain
 from rec_sys.foundation.cli import CONFIG_DIR, EXIT_BAD_INPUT, ending_politely
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.product_graph_builder import ProductGraphBuilder
+from rec_sys.modules.product_graph import ProductGraphBuilder
 
 from .fake_training import FakeTraining
 

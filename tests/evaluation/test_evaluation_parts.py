@@ -5,19 +5,17 @@ import pytest
 import scipy.stats
 from hydra import compose, initialize_config_dir
 
-from rec_sys.evaluation.ablations import CHANGES
-from rec_sys.evaluation.finding import Finding
-from rec_sys.evaluation.mean_intervals import mean_intervals
+from rec_sys.evaluation.audit_probes import Finding
+from rec_sys.evaluation.graph_model_job import CHANGES, OurModel
 from rec_sys.evaluation.measured import Measured, load_measured, save_measured
-from rec_sys.evaluation.our_model import OurModel
-from rec_sys.evaluation.overrides import with_overrides
-from rec_sys.evaluation.ranking_metrics import evaluate_ranking
-from rec_sys.evaluation.rating_baselines.constant import Constant
+from rec_sys.evaluation.protocol import shuffle_ties, tied_last_share
+from rec_sys.evaluation.ranking import evaluate_ranking
+from rec_sys.evaluation.rating_baselines.bias import Constant
 from rec_sys.evaluation.rating_scores import score_ratings
-from rec_sys.evaluation.rating_tuning import tune_ratings
-from rec_sys.evaluation.tie_order import shuffle_ties, tied_last_share
-from rec_sys.evaluation.tuning import ModelGrid
+from rec_sys.evaluation.statistics import mean_intervals
+from rec_sys.evaluation.tuning import ModelGrid, tune_ratings
 from rec_sys.foundation.cli import CONFIG_DIR
+from rec_sys.foundation.compose import with_overrides
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
 

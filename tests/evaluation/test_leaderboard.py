@@ -4,18 +4,20 @@ import math
 import numpy as np
 import pytest
 
-from rec_sys.evaluation.bootstrap import Comparison
-from rec_sys.evaluation.finding import Finding
-from rec_sys.evaluation.leaderboard import as_markdown, show_leaderboard, write_leaderboard
-from rec_sys.evaluation.result_tables import (
+from rec_sys.evaluation.audit_probes import Finding
+from rec_sys.evaluation.leaderboard import (
     Column,
     Interval,
     Leaderboard,
     Row,
     Table,
     against_baseline,
+    as_markdown,
+    show_leaderboard,
+    write_leaderboard,
 )
-from rec_sys.evaluation.run_facts import RunFacts
+from rec_sys.evaluation.results import RunFacts
+from rec_sys.evaluation.statistics import Comparison
 
 NDCG = Column("ndcg@10", "NDCG@10")
 MAE = Column("mae", "MAE", "lower", 2)

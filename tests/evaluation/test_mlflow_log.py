@@ -4,11 +4,19 @@ import mlflow
 import pytest
 from omegaconf import OmegaConf
 
-from rec_sys.evaluation.leaderboard import write_leaderboard
-from rec_sys.evaluation.mlflow_log import log_evaluation, metric_name, metrics_of
+from rec_sys.evaluation.leaderboard import (
+    Column,
+    Interval,
+    Leaderboard,
+    Row,
+    Table,
+    log_evaluation,
+    metric_name,
+    metrics_of,
+    write_leaderboard,
+)
 from rec_sys.evaluation.pictures import draw_metric
-from rec_sys.evaluation.result_tables import Column, Interval, Leaderboard, Row, Table
-from rec_sys.evaluation.run_facts import RunFacts
+from rec_sys.evaluation.results import RunFacts
 
 NDCG = Column("ndcg@10", "NDCG@10")
 

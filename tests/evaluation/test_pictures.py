@@ -2,8 +2,8 @@ import math
 
 import pytest
 
+from rec_sys.evaluation.leaderboard import Column, Interval, Row, Table
 from rec_sys.evaluation.pictures import Line, draw_metric, draw_over_groups, draw_over_k
-from rec_sys.evaluation.result_tables import Column, Interval, Row, Table
 
 NDCG = Column("ndcg@10", "NDCG@10")
 ROWS = [

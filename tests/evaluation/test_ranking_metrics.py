@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rec_sys.evaluation.ranking_metrics import evaluate_ranking
+from rec_sys.evaluation.ranking import evaluate_ranking
 from rec_sys.foundation.errors import InputError
 
 from .reviews_of import reviews_of

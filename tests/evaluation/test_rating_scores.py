@@ -4,7 +4,7 @@ import torch
 
 from rec_sys.evaluation.rating_scores import best_threshold, macro_f1, score_ratings
 from rec_sys.foundation.errors import InputError
-from rec_sys.modules.rating_metrics import rating_metrics
+from rec_sys.modules.metrics import rating_metrics
 
 
 def test_macro_f1_is_the_same_as_in_training():

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 
-from rec_sys.evaluation.beyond_accuracy import beyond_accuracy
-from rec_sys.evaluation.slices import by_history_length, head_products
-from rec_sys.evaluation.twins import twins_in_history
+from rec_sys.evaluation.ranking import (
+    beyond_accuracy,
+    by_history_length,
+    head_products,
+    twins_in_history,
+)
 from rec_sys.foundation.errors import InputError
 
 from .reviews_of import reviews_of

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from rec_sys.graph.brands import NO_BRAND
-from rec_sys.graph.review_graph import ReviewGraph
-from rec_sys.graph.segments import rows_to_pointers
+from rec_sys.graph.csr import rows_to_pointers
+from rec_sys.graph.review_graph import NO_BRAND, ReviewGraph
 
 
 def graph_of(*users, products=None):

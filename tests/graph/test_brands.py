@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rec_sys.graph import brands
-from rec_sys.graph.brands import NO_BRAND, brand_codes, brand_columns
+from rec_sys.graph import review_graph as brands
+from rec_sys.graph.review_graph import NO_BRAND, brand_codes, brand_columns
 
 
 @pytest.mark.parametrize("kind", [object, "string[pyarrow]"])

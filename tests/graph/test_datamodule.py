@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.datamodule import LoaderAhead, ReviewDataModule
-from rec_sys.graph.product_graph import ProductGraph
-from rec_sys.graph.splits.leave_one_out import LeaveOneOut
+from rec_sys.graph.splits import LeaveOneOut
 from rec_sys.graph.task import Split
+from rec_sys.modules.product_graph import ProductGraph
+from rec_sys.train.datamodule import LoaderAhead, ReviewDataModule
 
 
 def test_batches_show_only_what_the_split_allows(small_graph):

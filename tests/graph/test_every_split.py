@@ -8,17 +8,20 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rec_sys.foundation.build import build
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import build
+from rec_sys.graph.provenance import SeenReviews
 from rec_sys.graph.review_graph import NO_TIME
-from rec_sys.graph.splits.description import describe_split, split_fingerprint
-from rec_sys.graph.splits.leave_one_out import LeaveOneOut
-from rec_sys.graph.splits.new_products import NewProducts
-from rec_sys.graph.splits.new_users import NewUsers
-from rec_sys.graph.splits.seen import SeenReviews
-from rec_sys.graph.splits.time import GlobalTime
-from rec_sys.graph.splits.users import HeldOutUsers
+from rec_sys.graph.splits import (
+    GlobalTime,
+    HeldOutUsers,
+    LeaveOneOut,
+    NewProducts,
+    NewUsers,
+    describe_split,
+    split_fingerprint,
+)
 from rec_sys.graph.task import Split, Task
 from tests.graph.graphs_by_hand import at, graph_of
 

@@ -3,11 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rec_sys.graph.ego_batch import EgoBatchBuilder
-from rec_sys.graph.product_reviews import ProductReviews
-from rec_sys.graph.rating_features import PRODUCT_SHRINKAGE
-from rec_sys.graph.segments import segment_sum
-from rec_sys.graph.targets import drawn_targets, newest_targets
+from rec_sys.graph.csr import segment_sum
+from rec_sys.graph.ego_batch import PRODUCT_SHRINKAGE, EgoBatchBuilder, ProductReviews
+from rec_sys.graph.task import drawn_targets, newest_targets
 
 
 def builder_of(graph, vectors, edges=None):

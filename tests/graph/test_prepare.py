@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rec_sys.graph.prepare import prepare_reviews
+from rec_sys.graph.review_graph import prepare_reviews
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, to_frame
 
 

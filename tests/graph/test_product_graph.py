@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.product_graph import ProductGraph
+from rec_sys.modules.product_graph import ProductGraph
 
 LIKED, DISLIKED, UNRATED = 5.0, 2.0, np.nan
 # 0 -> 1 and 0 -> 2, 2 -> 0; 1 and 3 lead nowhere.

@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.brands import NO_BRAND
-from rec_sys.graph.item_weights import co_occurrence, ease_weights
-from rec_sys.graph.partial_histories import partial_histories
-from rec_sys.graph.product_graph_builder import ProductGraphBuilder
-from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
+from rec_sys.graph.review_graph import NO_BRAND, NO_TIME, ReviewGraph
+from rec_sys.modules.ease import co_occurrence, ease_weights, partial_histories
+from rec_sys.modules.product_graph import ProductGraphBuilder
 
 NUM_PRODUCTS, DIMENSION = 8, 6
 UNREVIEWED = (6, 7)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rec_sys.graph.rating_bias import RatingBias, predict_each_from_the_others
+from rec_sys.modules.rating_bias import RatingBias, predict_each_from_the_others
 
 
 def random_ratings(seed=0, num_users=7, num_products=5):

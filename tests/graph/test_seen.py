@@ -2,13 +2,15 @@ import numpy as np
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.splits.description import split_fingerprint
-from rec_sys.graph.splits.draw import continue_groups
-from rec_sys.graph.splits.leave_one_out import LeaveOneOut
-from rec_sys.graph.splits.new_products import NewProducts
-from rec_sys.graph.splits.seen import Groups, SeenReviews, require_unlearnt
-from rec_sys.graph.splits.time import GlobalTime
-from rec_sys.graph.splits.users import HeldOutUsers
+from rec_sys.graph.groups import continue_groups
+from rec_sys.graph.provenance import Groups, SeenReviews, require_unlearnt
+from rec_sys.graph.splits import (
+    GlobalTime,
+    HeldOutUsers,
+    LeaveOneOut,
+    NewProducts,
+    split_fingerprint,
+)
 from rec_sys.graph.task import Split, Task
 from tests.graph.graphs_by_hand import at, edges, graph_of, told
 

@@ -2,15 +2,17 @@ import numpy as np
 import pytest
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.graph.groups import draw_groups
 from rec_sys.graph.review_graph import NO_TIME
-from rec_sys.graph.splits.checks import check_usable
-from rec_sys.graph.splits.description import describe_split
-from rec_sys.graph.splits.draw import draw_groups
-from rec_sys.graph.splits.leave_one_out import LeaveOneOut
-from rec_sys.graph.splits.new_products import NewProducts
-from rec_sys.graph.splits.new_users import NewUsers
-from rec_sys.graph.splits.time import GlobalTime
-from rec_sys.graph.splits.users import HeldOutUsers
+from rec_sys.graph.splits import (
+    GlobalTime,
+    HeldOutUsers,
+    LeaveOneOut,
+    NewProducts,
+    NewUsers,
+    describe_split,
+)
+from rec_sys.graph.task import check_usable
 from tests.graph.graphs_by_hand import at, edges, graph_of, told
 
 X = NO_TIME

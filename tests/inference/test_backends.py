@@ -9,10 +9,9 @@ import pytest
 from tiny_models import VECTOR_DIM, save_checkpoint
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.onnx_backend import OnnxBackend
-from rec_sys.inference.torch_backend import TorchBackend
+from rec_sys.inference.backends import OnnxBackend, TorchBackend
 from rec_sys.modules.checkpoint import load_trained
-from rec_sys.modules.onnx_export import export_onnx, random_inputs
+from rec_sys.modules.model_export import export_onnx, random_inputs
 
 SHAPES = [(1, 0, 0), (1, 1, 0), (1, 1, 1), (3, 5, 7), (40, 60, 200)]
 
@@ -80,9 +79,9 @@ def test_a_foreign_onnx_model(tmp_path):
 
 def test_serving_needs_no_pytorch():
     program = (
-        "import sys, rec_sys.inference.recommender, rec_sys.inference.onnx_backend,"
-        " rec_sys.inference.results, rec_sys.vector_database.vectorbase_folder,"
-        " rec_sys.reviews.readers;"
+        "import sys, rec_sys.inference.recommender, rec_sys.inference.backends,"
+        " rec_sys.inference.results, rec_sys.vector_database.vectorbase,"
+        " rec_sys.reviews.reading;"
         "slow = {'torch', 'torch_geometric', 'pytorch_lightning', 'sentence_transformers'};"
         "print(sorted(slow & set(sys.modules)))"
     )

@@ -3,8 +3,7 @@ import pytest
 from tiny_models import FakeEncoder, review_table
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.histories import UNKNOWN, read_histories
-from rec_sys.inference.history_batch import build_history_batch
+from rec_sys.inference.histories import UNKNOWN, build_history_batch, read_histories
 
 
 def rows_by_user(histories):

@@ -48,7 +48,7 @@ def test_held_out_users_and_what_is_written(built, tmp_path, capsys):
 
 
 def test_everybody_where_training_held_out_nobody(built, tmp_path, capsys):
-    split = {"_target_": "rec_sys.graph.splits.leave_one_out.LeaveOneOut"}
+    split = {"_target_": "rec_sys.graph.splits.LeaveOneOut"}
     save_checkpoint(tmp_path / "checkpoint_dir", split_config=split)
     results = infer(config_of("infer_config", tmp_path))
     assert [each.user_id for each in results] == ["ann", "bob", "cyd", "dan", "eli"]
@@ -106,7 +106,7 @@ def test_other_data_is_recommended_to_all_its_users(built, tmp_path):
 
 
 def test_onnx_recommends_the_same(built, tmp_path):
-    exporter = pytest.importorskip("rec_sys.modules.onnx_export")
+    exporter = pytest.importorskip("rec_sys.modules.model_export")
     trained = load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt")
     path = exporter.export_onnx(trained, tmp_path / "model.onnx")
     one = infer(config_of("infer_config", tmp_path))

@@ -7,13 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import PRODUCTS, FakeEncoder, review_table, shop, tiny_model
 
-from rec_sys.graph.product_graph import Carried
 from rec_sys.graph.review_graph import build_review_graph
-from rec_sys.inference.ranking import best_products
-from rec_sys.inference.recommender import Recommender
-from rec_sys.inference.torch_backend import TorchBackend
+from rec_sys.inference.backends import TorchBackend
+from rec_sys.inference.recommender import Recommender, best_products
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.full_catalogue import FullCatalogue, ProductEmbeddings
+from rec_sys.modules.product_graph import Carried
 from rec_sys.vector_database.product_index import ProductIndex
 
 TEXTS = ["", "good tone", "never again", "it hums"]

@@ -8,14 +8,11 @@ from hypothesis import strategies as st
 from tiny_models import REVIEWS, FakeEncoder, review_table
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.product_graph import ProductGraph
-from rec_sys.inference.choice import Choice
-from rec_sys.inference.histories import UNKNOWN, read_histories
-from rec_sys.inference.history_batch import build_history_batch
-from rec_sys.inference.recommendation import POPULAR
-from rec_sys.inference.recommender import Recommender, stars
-from rec_sys.inference.torch_backend import TorchBackend
+from rec_sys.inference.backends import TorchBackend
+from rec_sys.inference.histories import UNKNOWN, build_history_batch, read_histories
+from rec_sys.inference.recommender import POPULAR, Choice, Recommender, stars
 from rec_sys.modules.checkpoint import load_trained
+from rec_sys.modules.product_graph import ProductGraph
 
 TEXTS = ["", "good tone", "never again", "it hums", "a present"]
 

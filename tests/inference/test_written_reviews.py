@@ -5,9 +5,13 @@ from hypothesis import strategies as st
 from tiny_models import FakeEncoder, review_table
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.histories import read_histories
-from rec_sys.inference.history_batch import build_history_batch
-from rec_sys.inference.written_reviews import Writer, WrittenReview, histories_of
+from rec_sys.inference.histories import (
+    Writer,
+    WrittenReview,
+    build_history_batch,
+    histories_of,
+    read_histories,
+)
 
 TEXTS = st.sampled_from(["", "good", "bad <b>news</b>", "x &amp; y", "  spaced   out "])
 REVIEW = st.fixed_dictionaries(

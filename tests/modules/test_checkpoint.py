@@ -5,8 +5,13 @@ import pytest
 import torch
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.modules.checkpoint import RECORD_KEY, load_trained, read_checkpoint
-from rec_sys.modules.checkpoint_files import find_checkpoint, last_checkpoints
+from rec_sys.modules.checkpoint import (
+    RECORD_KEY,
+    find_checkpoint,
+    last_checkpoints,
+    load_trained,
+    read_checkpoint,
+)
 
 
 def test_a_checkpoint_gives_the_same_model(checkpoint, model):

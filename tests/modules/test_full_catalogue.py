@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from rec_sys.graph.ego_batch import EgoBatchBuilder
-from rec_sys.graph.product_graph import ProductGraph
-from rec_sys.graph.product_reviews import FixedReviews, ProductReviews
+from rec_sys.graph.ego_batch import EgoBatchBuilder, FixedReviews, ProductReviews
 from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
 from rec_sys.modules.objectives import predicted_rating
+from rec_sys.modules.product_graph import ProductGraph
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rec_sys.graph.ego_batch import MODEL_INPUTS
-from rec_sys.graph.rating_features import NUM_RATING_FEATURES
-from rec_sys.modules.layers import ProductEncoder
-from rec_sys.modules.onnx_export import random_inputs
+from rec_sys.graph.ego_batch import MODEL_INPUTS, NUM_RATING_FEATURES
+from rec_sys.modules.graph_model import ProductEncoder
+from rec_sys.modules.model_export import random_inputs
 
 VECTOR_DIM = 8
 

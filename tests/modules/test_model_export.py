@@ -6,18 +6,18 @@ import pytest
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.onnx_files import MAX_DIFFERENCE
 from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS
 from rec_sys.modules import model_export
 from rec_sys.modules.checkpoint import load_trained
-from rec_sys.modules.model_export import export_model
-from rec_sys.modules.onnx_export import (
+from rec_sys.modules.model_export import (
     PARITY_SHAPES,
     check_parity,
+    export_model,
     export_onnx,
     parity_batches,
 )
 from rec_sys.modules.triton_repository import write_triton_config
+from rec_sys.text.onnx import MAX_DIFFERENCE
 
 VECTOR_DIM = 8
 REPOSITORY = Path(__file__).resolve().parents[2] / "triton_utils" / "model_repository"
@@ -64,7 +64,7 @@ def test_parity_sees_a_difference(checkpoint, tmp_path):
 
 def test_a_model_that_differs_is_not_left_behind(checkpoint, settings, tmp_path, monkeypatch):
     monkeypatch.setattr(model_export, "_real_batch", lambda trained, overrides: {})
-    monkeypatch.setattr("rec_sys.foundation.onnx_files.MAX_DIFFERENCE", -1.0)
+    monkeypatch.setattr("rec_sys.text.onnx.MAX_DIFFERENCE", -1.0)
     with pytest.raises(RuntimeError, match="differs from PyTorch"):
         export_model(checkpoint, config_file(settings), tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rec_sys.modules.rating_metrics import RatingMetrics, rating_metrics
+from rec_sys.modules.metrics import RatingMetrics, rating_metrics
 
 STARS = st.integers(1, 5).map(float)
 # Thousandths of stars: scaling for the AUC makes equal what differs by less than floats hold.

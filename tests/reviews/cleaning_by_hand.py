@@ -3,8 +3,7 @@
 import pandas as pd
 from review_samples import product_frame, review_frame
 
-from rec_sys.reviews.cleaning import clean_reviews
-from rec_sys.reviews.cleaning_options import CleaningOptions
+from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
 
 
 def at(second):

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from review_samples import product_frame, review_frame
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.cleaning import clean_reviews
-from rec_sys.reviews.cleaning_options import CleaningOptions
-from rec_sys.reviews.columns import fingerprint_of
+from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
 from rec_sys.reviews.schema import REVIEW_SCHEMA
+from rec_sys.reviews.tables import fingerprint_of
 
 USERS, PRODUCTS = st.sampled_from("abcd"), st.sampled_from("pqrs")
 ROWS = st.lists(

@@ -5,10 +5,8 @@ from cleaning_by_hand import clean, ids, pairs, review, step
 from omegaconf import OmegaConf
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.cleaning import clean_reviews, show_report
-from rec_sys.reviews.cleaning_options import CleaningOptions
-from rec_sys.reviews.metadata import read_products
-from rec_sys.reviews.readers import read_reviews
+from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews, show_report
+from rec_sys.reviews.reading import read_products, read_reviews
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA
 
 

@@ -12,7 +12,7 @@ from review_samples import (
 )
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.metadata import read_products, style_of
+from rec_sys.reviews.reading import read_products, style_of
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 
 

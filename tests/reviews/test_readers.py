@@ -18,7 +18,7 @@ from review_samples import (
 )
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.readers import ANONYMOUS_USER, collect_reviews, read_reviews
+from rec_sys.reviews.reading import ANONYMOUS_USER, collect_reviews, read_reviews
 from rec_sys.reviews.schema import REVIEW_SCHEMA
 
 

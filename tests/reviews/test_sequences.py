@@ -13,8 +13,7 @@ from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.reviews.cleaning import clean_reviews
-from rec_sys.reviews.sequence_source import LocalSequences
-from rec_sys.reviews.sequences import read_sequences
+from rec_sys.reviews.sequences import LocalSequences, read_sequences
 
 SEQUENCES = {"0": [2, 0, 1], "1": [], "2": ["1", "2"]}
 USER_IDS = "ann\t0\nbob\t1\ncyd\t2\n"

@@ -11,8 +11,8 @@ from review_samples import PRODUCT_RECORDS, REVIEWS, as_lines, write
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews import load as load_module
-from rec_sys.reviews.cleaning_options import CleaningOptions
+from rec_sys.reviews import sources as load_module
+from rec_sys.reviews.cleaning import CleaningOptions
 from rec_sys.reviews.sources import DemoReviews, DownloadedReviews, LocalReviews
 
 

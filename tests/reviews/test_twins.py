@@ -6,8 +6,7 @@ from review_samples import product_frame, review_frame
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews import twins
-from rec_sys.reviews.cleaning import clean_reviews
-from rec_sys.reviews.cleaning_options import CleaningOptions
+from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
 from rec_sys.reviews.twins import MIN_SHARED_USERS, twin_groups
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.values import (
+from rec_sys.reviews.formats import (
     BrokenRecord,
     as_rating,
     as_seconds,

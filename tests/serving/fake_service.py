@@ -19,9 +19,8 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from rec_sys.reviews.demo import invent_reviews
-from rec_sys.reviews.demo_catalogue import CATEGORIES
-from rec_sys.reviews.demo_shop import invent_products, invent_users
+from rec_sys.reviews.demo import invent_products, invent_reviews, invent_users
+from rec_sys.reviews.demo_words import CATEGORIES
 
 PAGE = Path(__file__).parents[2] / "rec_sys" / "serving" / "page"
 NUM_PRODUCTS, NUM_USERS, SEED = 300, 40, 3

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 from tiny_models import shop
 
-from rec_sys.inference.recommendation import Reason
-from rec_sys.serving.answers import reason_in_words
+from rec_sys.inference.recommender import Reason
 from rec_sys.serving.bundle import read_bundle
-from rec_sys.serving.demo_people import demo_people
-from rec_sys.serving.product_search import ProductSearch
-from rec_sys.serving.text_space import TextSpace
-from rec_sys.serving.vector_cache import VectorCache
+from rec_sys.serving.create_bundle import demo_people
+from rec_sys.serving.schemas import reason_in_words
+from rec_sys.serving.search import ProductSearch, TextSpace
+from rec_sys.serving.service import VectorCache
 
 
 @pytest.fixture

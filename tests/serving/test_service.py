@@ -5,8 +5,7 @@ import time
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.backend import BackendUnavailable
-from rec_sys.inference.onnx_backend import OnnxBackend
+from rec_sys.inference.backends import BackendUnavailable, OnnxBackend
 from rec_sys.serving.app import build_parts, reload_service
 from rec_sys.serving.bundle import CREATE_COMMAND, GRAPH_MODEL, VECTORBASE
 from tests.serving.tiny_service import FakeText, config_with

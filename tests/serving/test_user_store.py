@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from rec_sys.inference.written_reviews import WrittenReview
+from rec_sys.inference.histories import WrittenReview
 from rec_sys.serving.user_store import UserStore
 
 E = "e" * 64

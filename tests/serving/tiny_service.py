@@ -9,8 +9,7 @@ from hydra import compose, initialize_config_dir
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.files import write_json
-from rec_sys.inference.backend import BackendUnavailable
-from rec_sys.inference.onnx_backend import OnnxBackend
+from rec_sys.inference.backends import BackendUnavailable, OnnxBackend
 from rec_sys.serving import service as service_module
 from rec_sys.serving.api import create_app
 from rec_sys.serving.app import build_parts, start_service
@@ -42,7 +41,7 @@ def make_bundle(folder: Path, seed: int = 0) -> Path:
     from tiny_models import config_of, save_checkpoint
 
     from rec_sys.modules.checkpoint import load_trained
-    from rec_sys.modules.onnx_export import export_onnx
+    from rec_sys.modules.model_export import export_onnx
     from rec_sys.vector_database.create_vectorbase import create_vectorbase
 
     path = save_checkpoint(folder / "checkpoint_dir", seed, f"tiny{seed}")

@@ -3,10 +3,9 @@ import pytest
 import torch
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.text import batch_encoding
-from rec_sys.text.encode import encode_texts
+from rec_sys.text import batching as batch_encoding
 from rec_sys.text.encoder import TextEncoder
-from rec_sys.text.vector_store import VectorStore
+from rec_sys.text.store import VectorStore, encode_texts
 
 TEXTS = [
     "Holds its tuning.",

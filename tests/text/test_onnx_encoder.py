@@ -12,10 +12,9 @@ import pytest
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.triton_config import versions_beside, write_triton_config
 from rec_sys.text import encoder_export
+from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY
 from rec_sys.text.encoder_export import export_encoder, main, write_encoder_config
-from rec_sys.text.model_files import ENCODER_FINGERPRINT_KEY
-from rec_sys.text.onnx_encoder import OnnxTextEncoder
-from rec_sys.text.tokenizer import LENGTH_STEP, TextTokenizer
+from rec_sys.text.onnx import LENGTH_STEP, OnnxTextEncoder, TextTokenizer
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "triton_utils" / "model_repository"
 TEXTS = [
@@ -141,7 +140,7 @@ def test_an_encoder_that_differs_is_not_left_behind(
     monkeypatch.setattr(
         encoder_export, "_export_onnx", lambda _, path, __: shutil.copy(exported, path)
     )
-    monkeypatch.setattr("rec_sys.foundation.onnx_files.MAX_DIFFERENCE", -1.0)
+    monkeypatch.setattr("rec_sys.text.onnx.MAX_DIFFERENCE", -1.0)
     (tmp_path / "model.onnx").write_text("the old one")
     with pytest.raises(RuntimeError, match="differs from PyTorch"):
         export_encoder(encoder, tmp_path)
@@ -189,7 +188,7 @@ def test_bad_arguments_are_named(arguments, message, tmp_path, monkeypatch, caps
 
 def test_encoding_needs_no_pytorch():
     program = (
-        "import sys, rec_sys.text.onnx_encoder, triton_utils.text_backend,"
+        "import sys, rec_sys.text.onnx, triton_utils.text_backend,"
         " triton_utils.graph_backend;"
         "slow = {'torch', 'torch_geometric', 'transformers', 'sentence_transformers', 'onnx'};"
         "print(sorted(slow & set(sys.modules)))"

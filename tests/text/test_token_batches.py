@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rec_sys.text.token_batches import cut_batches, padding_share
+from rec_sys.text.batching import cut_batches, padding_share
 
 LENGTHS = st.lists(st.integers(0, 300), max_size=200).map(lambda each: np.array(each, np.int64))
 

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.text.encode import encode_texts
-from rec_sys.text.vector_store import EMPTY_TEXT_ROW, VectorStore
+from rec_sys.text.store import EMPTY_TEXT_ROW, VectorStore, encode_texts
 
 DIMENSION = 4
 

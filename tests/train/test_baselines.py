@@ -3,11 +3,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rec_sys.graph.datamodule import ReviewDataModule
-from rec_sys.graph.product_graph import ProductGraph
-from rec_sys.graph.rating_bias import RatingBias
 from rec_sys.graph.task import Split, Task
-from rec_sys.train.baselines import BIAS, MAJORITY, score_baselines
+from rec_sys.modules.product_graph import ProductGraph
+from rec_sys.modules.rating_bias import RatingBias
+from rec_sys.train.datamodule import ReviewDataModule
+from rec_sys.train.report import BIAS, MAJORITY, score_baselines
 
 
 def test_bias_by_hand(small_graph):

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 from pytorch_lightning.callbacks import RichProgressBar
 
-from rec_sys.train.progress import EpochProgress
+from rec_sys.train.trainer import EpochProgress
 
 
 @pytest.fixture

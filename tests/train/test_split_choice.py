@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.splits.description import split_fingerprint
-from rec_sys.modules.as_trained import held_out_user_ids, split_as_trained
+from rec_sys.graph.splits import split_fingerprint
+from rec_sys.modules.checkpoint import held_out_user_ids, split_as_trained
 from rec_sys.train.train import train
 from rec_sys.vector_database.create_vectorbase import known_edges
 from tests.train.conftest import small_config

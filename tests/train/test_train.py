@@ -9,8 +9,8 @@ import torch
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import MODEL_INPUTS
 from rec_sys.modules.checkpoint import load_trained, read_checkpoint
-from rec_sys.modules.onnx_export import random_inputs
-from rec_sys.modules.rating_metrics import rating_metrics
+from rec_sys.modules.metrics import rating_metrics
+from rec_sys.modules.model_export import random_inputs
 from rec_sys.train.train import train
 from tests.train.conftest import small_config
 

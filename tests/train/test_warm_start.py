@@ -8,8 +8,13 @@ import pytest
 import torch
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.modules.as_trained import held_out_user_ids, split_as_trained
-from rec_sys.modules.checkpoint import SEEN_KEY, load_trained, read_checkpoint
+from rec_sys.modules.checkpoint import (
+    SEEN_KEY,
+    held_out_user_ids,
+    load_trained,
+    read_checkpoint,
+    split_as_trained,
+)
 from rec_sys.modules.recommender_module import RecommenderModule
 from rec_sys.reviews.demo import write_demo
 from rec_sys.train.tracking import Tracking

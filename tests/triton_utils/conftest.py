@@ -43,11 +43,11 @@ def put_model(repository):
     import numpy as np
     import onnx
 
-    from rec_sys.foundation.onnx_files import add_metadata
     from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY
-    from rec_sys.inference.onnx_backend import OnnxBackend
+    from rec_sys.inference.backends import OnnxBackend
     from rec_sys.modules.triton_repository import write_triton_config
-    from rec_sys.text.model_files import ENCODER_FINGERPRINT_KEY
+    from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY
+    from rec_sys.text.onnx import add_metadata
 
     def put(number: int, path: Path):
         content = onnx.load(repository / "graph_model" / "1" / "model.onnx")

@@ -7,7 +7,7 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.backend import BackendUnavailable
+from rec_sys.inference.backends import BackendUnavailable
 from triton_utils.connection import TritonConnection
 
 

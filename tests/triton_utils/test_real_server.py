@@ -11,13 +11,11 @@ from tiny_models import REVIEWS, VECTOR_DIM, FakeEncoder, review_table, save_che
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import MODEL_INPUTS
-from rec_sys.inference.backend import BackendUnavailable, GraphOutputs
-from rec_sys.inference.onnx_backend import OnnxBackend
+from rec_sys.inference.backends import BackendUnavailable, GraphOutputs, OnnxBackend, TorchBackend
 from rec_sys.inference.recommender import Recommender
-from rec_sys.inference.torch_backend import TorchBackend
 from rec_sys.modules.checkpoint import load_trained
-from rec_sys.modules.onnx_export import random_inputs
-from rec_sys.text.onnx_encoder import OnnxTextEncoder
+from rec_sys.modules.model_export import random_inputs
+from rec_sys.text.onnx import OnnxTextEncoder
 from triton_utils.connection import TritonConnection
 from triton_utils.graph_backend import TritonGraphBackend
 from triton_utils.text_backend import TritonTextBackend

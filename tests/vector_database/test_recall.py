@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.vector_database.index_settings import IndexSettings
-from rec_sys.vector_database.product_index import ProductIndex
+from rec_sys.vector_database.product_index import IndexSettings, ProductIndex
 from rec_sys.vector_database.recall import build_measured, measure_recall, measured
 
 

@@ -8,15 +8,14 @@ from tiny_models import FakeEncoder, config_of, review_table, tiny_model
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import sha256_of
+from rec_sys.inference.backends import TorchBackend
 from rec_sys.inference.recommender import Recommender
-from rec_sys.inference.torch_backend import TorchBackend
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_frame
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
-from rec_sys.vector_database.product_statistics import VECTORBASE_SCHEMA
 from rec_sys.vector_database.update import add_products, remove_products
-from rec_sys.vector_database.vectorbase_folder import read_vectorbase
+from rec_sys.vector_database.vectorbase import VECTORBASE_SCHEMA, read_vectorbase
 
 NEW = [("n1", "Kazoo", "A kazoo", "Wind", "Larkmoor"), ("n2", "", "", "", "")]
 

@@ -6,8 +6,8 @@ import tiny_models
 from tiny_models import FakeEncoder, config_of, review_table, save_checkpoint
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.inference.backends import TorchBackend
 from rec_sys.inference.recommender import Recommender
-from rec_sys.inference.torch_backend import TorchBackend
 from rec_sys.modules import full_catalogue
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.vector_database.create_vectorbase import create_vectorbase

@@ -17,12 +17,12 @@ from tiny_models import (
 )
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.prepare import prepare_reviews
-from rec_sys.graph.product_graph_builder import ProductGraphBuilder
+from rec_sys.graph.review_graph import prepare_reviews
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.full_catalogue import embed_products
+from rec_sys.modules.product_graph import ProductGraphBuilder
 from rec_sys.vector_database.create_vectorbase import create_vectorbase, known_edges
-from rec_sys.vector_database.vectorbase_folder import read_vectorbase
+from rec_sys.vector_database.vectorbase import read_vectorbase
 
 
 def test_the_folder_is_what_the_checkpoint_says(built, tmp_path):

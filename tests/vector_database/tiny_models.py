@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.graph.review_graph import build_review_graph
-from rec_sys.graph.splits.description import describe_split
+from rec_sys.graph.splits import describe_split
 from rec_sys.modules import checkpoint as checkpoints
 from rec_sys.reviews.cleaning import clean_reviews
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
@@ -21,7 +21,7 @@ checkpoints.TRUSTED_PACKAGES += ("tiny_models.",)
 
 VECTOR_DIM = 8
 SPLIT_CONFIG = {
-    "_target_": "rec_sys.graph.splits.users.HeldOutUsers",
+    "_target_": "rec_sys.graph.splits.HeldOutUsers",
     "validation_share": 0.4,
     "test_share": 0.0,
     "target_share": 0.2,
@@ -44,7 +44,7 @@ MODEL_CONFIG = {
 }
 
 GRAPH_CONFIG = {
-    "_target_": "rec_sys.graph.product_graph_builder.ProductGraphBuilder",
+    "_target_": "rec_sys.modules.product_graph.ProductGraphBuilder",
     "l2": 1.0,
     "name_weight": 0.5,
     "info_weight": 0.5,

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse
 
-from rec_sys.evaluation.baselines.history import (
+from rec_sys.evaluation.baselines.base import (
     history_matrix,
     popular_for_strangers,
     popularity,
+    require_decay,
+    require_positive,
 )
-from rec_sys.evaluation.baselines.settings import require_decay, require_positive
-from rec_sys.evaluation.interface import Catalogue, Reviews
-from rec_sys.graph.item_weights import co_occurrence, ease_weights
+from rec_sys.evaluation.protocol import Catalogue, Reviews
+from rec_sys.modules.ease import co_occurrence, ease_weights
 
 
 @dataclass(kw_only=True)

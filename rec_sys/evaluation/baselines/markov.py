@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse
 
-from rec_sys.evaluation.baselines.history import popularity
-from rec_sys.evaluation.baselines.settings import require_positive
-from rec_sys.evaluation.interface import Catalogue, Reviews
+from rec_sys.evaluation.baselines.base import popularity, require_positive
+from rec_sys.evaluation.protocol import Catalogue, Reviews
 
 
 @dataclass(kw_only=True)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rec_sys.evaluation.baselines.settings import require_positive
-from rec_sys.evaluation.interface import Catalogue, Reviews
+from rec_sys.evaluation.baselines.base import require_positive
+from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY
 
 

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rec_sys.evaluation.baselines.base import product_text_vectors, require_not_negative
 from rec_sys.evaluation.baselines.ease import Ease
-from rec_sys.evaluation.baselines.settings import require_not_negative
-from rec_sys.evaluation.baselines.text_vectors import product_text_vectors
-from rec_sys.evaluation.interface import Catalogue, Reviews
+from rec_sys.evaluation.protocol import Catalogue, Reviews
 
 
 @dataclass(kw_only=True)

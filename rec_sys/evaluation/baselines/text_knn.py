@@ -4,14 +4,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rec_sys.evaluation.baselines.history import (
+from rec_sys.evaluation.baselines.base import (
     history_matrix,
     popular_for_strangers,
     popularity,
+    product_text_vectors,
+    require_decay,
+    unit_length,
 )
-from rec_sys.evaluation.baselines.settings import require_decay
-from rec_sys.evaluation.baselines.text_vectors import product_text_vectors, unit_length
-from rec_sys.evaluation.interface import Catalogue, Reviews
+from rec_sys.evaluation.protocol import Catalogue, Reviews
 
 
 @dataclass(kw_only=True)

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from rec_sys.evaluation.interface import Catalogue, Reviews
-from rec_sys.evaluation.rating_baselines.known_ratings import (
+from rec_sys.evaluation.protocol import Catalogue, Reviews
+from rec_sys.evaluation.rating_baselines.base import (
     as_stars,
     training_ratings,
     with_rating,
 )
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.segments import rows_to_pointers, segment_sum
+from rec_sys.graph.csr import rows_to_pointers, segment_sum
 
 # The squares of so many ratings are held at once (plus those of one user or product).
 _RATINGS_AT_ONCE = 65_536

@@ -11,11 +11,11 @@ from typing import Protocol
 
 import numpy as np
 
-from rec_sys.evaluation.interface import Catalogue, Reviews
+from rec_sys.evaluation.protocol import Catalogue, Reviews
+from rec_sys.evaluation.rating_baselines.base import training_ratings
 from rec_sys.evaluation.rating_baselines.bias import Bias
-from rec_sys.evaluation.rating_baselines.known_ratings import training_ratings
-from rec_sys.evaluation.rating_baselines.star_ridge import StarRidge
-from rec_sys.graph.rating_bias import predict_each_from_the_others
+from rec_sys.evaluation.rating_baselines.ridge import StarRidge
+from rec_sys.modules.rating_bias import predict_each_from_the_others
 
 
 class ReviewKnownModel(Protocol):

@@ -1,0 +1,108 @@
+"""What several baselines share: histories as matrices, text vectors, checks of settings."""
+
+import math
+
+import numpy as np
+import scipy.sparse
+
+from rec_sys.evaluation.protocol import Catalogue, Reviews
+from rec_sys.foundation.errors import InputError
+
+
+def popularity(reviews: Reviews, num_products: int) -> np.ndarray:
+    """Number of reviews per product, float32 [P]."""
+    return np.bincount(reviews.product, minlength=num_products).astype(np.float32)
+
+
+def history_matrix(histories: Reviews, num_products: int, decay: float) -> scipy.sparse.csr_array:
+    """People as weighted sums of their products.
+
+    Args:
+        histories: Of U people.
+        num_products: P.
+        decay: A review counts `decay` to the power of the number of later ones of the same person.
+
+    Returns:
+        float32 [U, P], the newest review of each person weighs 1.
+    """
+    weights = (decay**histories.steps_back).astype(np.float32)
+    return scipy.sparse.csr_array(
+        (weights, histories.product, histories.user_ptr),
+        shape=(histories.num_users, num_products),
+    )
+
+
+def popular_for_strangers(
+    scores: np.ndarray, histories: Reviews, popularity: np.ndarray
+) -> np.ndarray:
+    """Ranks by popularity for people without a history, as a shop would: in place.
+
+    A linear model gives them 0 everywhere, a random order; beating that would prove nothing.
+
+    Args:
+        scores: float32 [U, P], changed.
+        histories: Of the U people.
+        popularity: float32 [P].
+
+    Returns:
+        `scores`.
+    """
+    scores[np.diff(histories.user_ptr) == 0] = popularity
+    return scores
+
+
+def require_decay(name: str, value: float) -> None:
+    """A decay per step is above 0 (only the newest review would count) and at most 1 (all alike).
+
+    Raises:
+        InputError: `value` is not.
+    """
+    if not 0 < value <= 1:
+        raise InputError(f"{name}={value}: must be above 0 and at most 1")
+
+
+def require_positive(name: str, value: float) -> None:
+    """Something that is divided by, or of which there must be some.
+
+    Raises:
+        InputError: `value` is not a positive number.
+    """
+    if not (value > 0 and math.isfinite(value)):
+        raise InputError(f"{name}={value}: must be a positive number")
+
+
+def require_not_negative(name: str, value: float) -> None:
+    """Something that 0 switches off.
+
+    Raises:
+        InputError: `value` is negative or not a number.
+    """
+    if not (value >= 0 and math.isfinite(value)):
+        raise InputError(f"{name}={value}: must be 0 or a positive number")
+
+
+def product_text_vectors(catalogue: Catalogue) -> np.ndarray:
+    """The vectors of name and description, side by side, without their means, of length one.
+
+    All names of a shop resemble each other; without the mean, 0 means "as similar as any two". A
+    missing text stays the zero vector: it is neither near to nor far from anything. The common
+    length lets products without a description, a quarter of them in the 2014 Musical Instruments,
+    weigh as much as the others (NDCG@10 of text EASE there .078 instead of .070).
+
+    Returns:
+        float32 [P, 2 D]; zero for a product without any text.
+    """
+    halves = []
+    for rows in (catalogue.name_text, catalogue.info_text):
+        vectors = catalogue.vectors[rows].astype(np.float32)
+        known = vectors.any(axis=1)
+        if known.any():
+            vectors[known] -= vectors[known].mean(axis=0)
+        halves.append(vectors)
+    return unit_length(np.concatenate(halves, axis=1))
+
+
+def unit_length(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of length one, float32 [n, D]; zero vectors stay."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1)

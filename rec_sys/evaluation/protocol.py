@@ -1,0 +1,321 @@
+"""What every model of the evaluation learns from and is asked; nothing else leaks."""
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from rec_sys.foundation.compose import load_choice, with_overrides
+from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import build
+from rec_sys.graph.csr import members_of, rows_to_pointers
+from rec_sys.graph.review_graph import NO_TIME, PreparedReviews, ReviewGraph
+from rec_sys.graph.splits import split_fingerprint
+from rec_sys.graph.task import Split, Task, check_usable
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """n reviews, by user and, inside a user, from the oldest to the newest.
+
+    Attributes:
+        user: int64 [n], 0...num_users - 1, ascending.
+        product: int64 [n], index of the product.
+        rating: float32 [n], 1...5, NaN if missing.
+        time: int64 [n], seconds since 1970, `rec_sys.graph.review_graph.NO_TIME` if missing.
+        text: int64 [n], row of the review in the text vectors.
+        num_users: Number of users, those without a review included.
+    """
+
+    user: np.ndarray
+    product: np.ndarray
+    rating: np.ndarray
+    time: np.ndarray
+    text: np.ndarray
+    num_users: int
+
+    @classmethod
+    def of(cls, graph: ReviewGraph, users: np.ndarray, edges: np.ndarray) -> "Reviews":
+        """The reviews of some users that may be seen.
+
+        Args:
+            graph: The graph.
+            users: int64 [U], ascending; counted anew from 0 in this order.
+            edges: bool [E], the edges that may be seen.
+        """
+        kept = graph.edges_of(users)
+        kept = kept[edges[kept]]
+        return cls(
+            user=np.searchsorted(users, graph.edge_user[kept]),
+            product=graph.edge_product[kept],
+            rating=graph.edge_rating[kept],
+            time=graph.edge_time[kept],
+            text=graph.edge_text[kept],
+            num_users=len(users),
+        )
+
+    @property
+    def user_ptr(self) -> np.ndarray:
+        """int64 [num_users + 1], the reviews of user ``u`` are ``user_ptr[u]:user_ptr[u + 1]``."""
+        return rows_to_pointers(self.user, self.num_users)
+
+    @property
+    def steps_back(self) -> np.ndarray:
+        """int64 [n], how many reviews the same user wrote later; 0 is the newest."""
+        return self.user_ptr[1:][self.user] - 1 - np.arange(len(self.user))
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """P products and their texts.
+
+    Attributes:
+        num_products: P.
+        name_text: int64 [P], row of the name in `vectors`; the zero vector if there is none.
+        info_text: int64 [P], row of the description.
+        vectors: float16 [N, D], text vectors of reviews, names and descriptions, unit length or
+            zero; may be memory-mapped, so gather rows before computing.
+    """
+
+    num_products: int
+    name_text: np.ndarray
+    info_text: np.ndarray
+    vectors: np.ndarray
+
+
+class RankingModel(Protocol):
+    """Ranks all products for people given by their histories.
+
+    Attributes:
+        name: Its row in the leaderboard.
+    """
+
+    name: str
+
+    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
+        """Learns from the training reviews."""
+
+    def score(self, histories: Reviews) -> np.ndarray:
+        """float32 [histories.num_users, P], finite, higher is better; history not masked.
+
+        The people need not be among the training users, and a history may be empty.
+        """
+
+
+class RatingModel(Protocol):
+    """Predicts stars, the review of the target not seen.
+
+    Attributes:
+        name: Its row in the leaderboard.
+    """
+
+    name: str
+
+    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
+        """Learns from the training reviews."""
+
+    def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
+        """float32 [T], stars 1...5 (0...5 for cosine models) of pairs.
+
+        Args:
+            histories: Of the people.
+            user: int64 [T], counted as in `histories`.
+            product: int64 [T].
+        """
+
+
+def only_users(reviews: Reviews, users: np.ndarray) -> Reviews:
+    """The reviews of some users.
+
+    Args:
+        reviews: Of many users.
+        users: int64 [n], ascending; counted anew from 0 in this order.
+    """
+    kept = members_of(reviews.user_ptr, users)
+    return Reviews(
+        user=np.repeat(np.arange(len(users)), np.diff(reviews.user_ptr)[users]),
+        product=reviews.product[kept],
+        rating=reviews.rating[kept],
+        time=reviews.time[kept],
+        text=reviews.text[kept],
+        num_users=len(users),
+    )
+
+
+def shuffle_ties(graph: ReviewGraph, seed: int) -> ReviewGraph:
+    """Draws a new order among the reviews of one user that have the same time.
+
+    Args:
+        graph: The graph.
+        seed: Seeds the order.
+
+    Returns:
+        The graph with the edges of each user still from the oldest to the newest. Reviews without
+        a time keep their order: it may be all that is known, as in a data set of sequences.
+    """
+    number = np.arange(graph.num_edges)
+    drawn = np.random.default_rng(seed).permutation(graph.num_edges)
+    within_tie = np.where(graph.edge_time == NO_TIME, number, drawn)
+    order = np.lexsort((within_tie, graph.edge_time, graph.edge_user))
+    return replace(
+        graph,
+        edge_product=graph.edge_product[order],
+        edge_text=graph.edge_text[order],
+        edge_rating=graph.edge_rating[order],
+        edge_time=graph.edge_time[order],
+    )
+
+
+def tied_last_share(graph: ReviewGraph) -> float:
+    """Share of the users with two reviews or more whose last two have the same time, 0...1."""
+    last = graph.user_ptr[1:][graph.degrees > 1] - 1
+    if not len(last):
+        return 0.0
+    time = graph.edge_time
+    return float(((time[last] == time[last - 1]) & (time[last] != NO_TIME)).mean())
+
+
+_NEW_USERS = "new_users"
+
+
+@dataclass(frozen=True)
+class Questions:
+    """A task in the shape that models of the evaluation take.
+
+    Attributes:
+        users: int64 [U], in the graph, ascending: everyone who has a target.
+        histories: What is known of them.
+        targets: What is to be predicted of them.
+    """
+
+    users: np.ndarray
+    histories: Reviews
+    targets: Reviews
+
+    @classmethod
+    def of(cls, graph: ReviewGraph, task: Task) -> "Questions":
+        """The questions of a task about the reviews of a graph."""
+        users = task.users(graph)
+        return cls(
+            users,
+            Reviews.of(graph, users, task.history),
+            Reviews.of(graph, users, task.target),
+        )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A split with one seed.
+
+    Attributes:
+        config: As for `rec_sys.train.train.train`: makes this split with this seed.
+        seed: Seeds the split, the order of ties and the training.
+        graph: The reviews, ties in the order of the seed.
+        split: What trains, what is measured.
+        tests: Title to test task; several where one training can answer several questions.
+    """
+
+    config: DictConfig
+    seed: int
+    graph: ReviewGraph
+    split: Split
+    tests: Mapping[str, Task]
+
+    @property
+    def train(self) -> Reviews:
+        """What everyone learns from: of all users of the graph, many of them perhaps empty."""
+        return Reviews.of(self.graph, np.arange(self.graph.num_users), self.split.train)
+
+    @property
+    def popularity(self) -> np.ndarray:
+        """Training reviews per product, float64 [P]."""
+        learned = self.graph.edge_product[self.split.train]
+        return np.bincount(learned, minlength=self.graph.num_products).astype(np.float64)
+
+    @property
+    def has_ratings(self) -> bool:
+        """Whether stars can be learned, chosen by and tested."""
+        parts = [self.split.train, self.split.validation.target]
+        parts += [task.target for task in self.tests.values()]
+        return all(np.isfinite(self.graph.edge_rating[edges]).any() for edges in parts)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the reviews in their order and of which edge is what."""
+        graph, digest = self.graph, hashlib.sha256(split_fingerprint(self.split).encode())
+        for array in (
+            *(graph.user_ptr, graph.edge_product, graph.edge_text, graph.edge_rating),
+            *(graph.edge_time, graph.product_name_text, graph.product_info_text),
+            graph.product_brand,
+        ):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        for title, task in self.tests.items():
+            digest.update(title.encode())
+            digest.update(np.packbits(task.target).tobytes())
+            digest.update(np.packbits(task.history).tobytes())
+        return digest.hexdigest()
+
+
+def catalogue_of(prepared: PreparedReviews, graph: ReviewGraph) -> Catalogue:
+    """The products of a graph and their texts."""
+    return Catalogue(
+        graph.num_products, graph.product_name_text, graph.product_info_text, prepared.vectors
+    )
+
+
+def build_stage(config: DictConfig, graph: ReviewGraph, name: str, seed: int) -> Stage:
+    """Splits the reviews.
+
+    Args:
+        config: Composed from ``config/evaluate_config.yaml``.
+        graph: All reviews.
+        name: A file in ``config/split``.
+        seed: See `Stage`.
+
+    Raises:
+        InputError: There is no such split, it has no test, or the reviews cannot be split so.
+    """
+    graph = shuffle_ties(graph, seed)
+    own = with_overrides(config, [f"split={name}", f"train.seed={seed}"])
+    own.split.update(config.evaluation.split_settings.get(name) or {})
+    lengths = list(config.evaluation.history_lengths)
+    if name == _NEW_USERS:
+        own.split.history_length = lengths[0]
+    own.paths = OmegaConf.to_container(own.paths, resolve=True)
+    del own.evaluation  # for the training it does not exist
+    split = build(own.split).split(graph)
+    check_usable(split, graph)
+    if split.test is None or not split.test.target.any():
+        raise InputError(f"split={name}: puts nothing aside for a test, so there is no result")
+    tests = {name.replace("_", " "): split.test}
+    if name == _NEW_USERS:
+        # The same people train, whatever the others show: one training answers for all lengths.
+        tests = {_title(length): _test_with(own, graph, length) for length in lengths}
+    return Stage(own, seed, graph, split, tests)
+
+
+def check_split_name(name: str) -> None:
+    """Makes sure that a split exists, before data are read.
+
+    Raises:
+        InputError: There is no such split.
+    """
+    load_choice("split", name)
+
+
+def _test_with(config: DictConfig, graph: ReviewGraph, length: int) -> Task:
+    config = with_overrides(config, [f"split.history_length={length}"])
+    test = build(config.split).split(graph).test
+    if test is None or not test.target.any():
+        raise InputError(
+            f"evaluation.history_lengths: nobody among the new users has more than {length} reviews"
+        )
+    return test
+
+
+def _title(length: int) -> str:
+    return f"new users who show {length} review" + "s" * (length > 1)

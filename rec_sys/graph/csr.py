@@ -1,0 +1,97 @@
+"""Runs of equal keys in flat arrays, found and added up without a Python loop over them."""
+
+import numpy as np
+
+# Vectors are added in blocks, so that their float32 copy stays small.
+_VECTORS_AT_ONCE = 65_536
+
+
+def rows_to_pointers(segment: np.ndarray, num_segments: int) -> np.ndarray:
+    """CSR pointers of a sorted key.
+
+    Args:
+        segment: int [n], ascending, 0 ... num_segments - 1.
+        num_segments: Number of segments, empty ones included.
+
+    Returns:
+        int64 [num_segments + 1]; segment ``s`` occupies ``pointers[s]:pointers[s + 1]``.
+    """
+    return np.searchsorted(segment, np.arange(num_segments + 1)).astype(np.int64)
+
+
+def segment_sum(values: np.ndarray, segment: np.ndarray, num_segments: int) -> np.ndarray:
+    """Sums the rows that share a key.
+
+    Args:
+        values: float [n, ...].
+        segment: int [n], in any order.
+        num_segments: Number of rows of the result.
+
+    Returns:
+        float [num_segments, ...]; zero where a segment has no row.
+    """
+    result = np.zeros((num_segments, *values.shape[1:]), dtype=values.dtype)
+    if not len(values):
+        return result
+    if (segment[1:] < segment[:-1]).any():
+        order = np.argsort(segment, kind="stable")
+        values, segment = values[order], segment[order]
+    starts = np.flatnonzero(np.r_[True, segment[1:] != segment[:-1]])
+    # reduceat over the non-empty runs only: an empty run would copy its neighbour.
+    result[segment[starts]] = np.add.reduceat(values, starts, axis=0)
+    return result
+
+
+def members_of(pointers: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    """The rows of some segments, one segment after the other.
+
+    Args:
+        pointers: int64 [S + 1], see `rows_to_pointers`.
+        segments: int64 [n], in any order.
+
+    Returns:
+        int64, as many as the segments have rows.
+    """
+    lengths = np.diff(pointers)[segments]
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total) + np.repeat(pointers[segments] - (ends - lengths), lengths)
+
+
+def read_vectors(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Some of the stored vectors, float32 [n, D].
+
+    Args:
+        vectors: float [N, D]; may be memory-mapped.
+        rows: int64 [n].
+    """
+    chosen = vectors[rows]
+    if chosen.dtype == np.float32:  # as in serving, where there is no PyTorch
+        return chosen
+    import torch  # widens many numbers at once, NumPy one after the other: six times the time
+
+    return torch.from_numpy(chosen).float().numpy()
+
+
+def vector_sums(
+    vectors: np.ndarray, row: np.ndarray, segment: np.ndarray, num_segments: int
+) -> np.ndarray:
+    """Sums of stored vectors that share a key, block by block.
+
+    Args:
+        vectors: float [N, D]; may be memory-mapped.
+        row: int64 [n], rows of `vectors`.
+        segment: int64 [n], in any order.
+        num_segments: S.
+
+    Returns:
+        float32 [S, D]; zero where a segment has no row.
+    """
+    sums = np.zeros((num_segments, vectors.shape[1]), dtype=np.float32)
+    # In the order of the segments, so that a block touches few of them.
+    order = np.argsort(segment, kind="stable")
+    for start in range(0, len(order), _VECTORS_AT_ONCE):
+        block = order[start : start + _VECTORS_AT_ONCE]
+        touched, local = np.unique(segment[block], return_inverse=True)
+        sums[touched] += segment_sum(read_vectors(vectors, row[block]), local, len(touched))
+    return sums

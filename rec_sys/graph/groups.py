@@ -1,0 +1,167 @@
+"""Disjoint groups drawn by a seed, and the split that follows from groups of users."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.provenance import Groups, SeenReviews
+from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.task import Split, Task
+
+#: Takes users, int64 [n], and returns which edges are to be predicted, bool [E].
+TargetsOf = Callable[[np.ndarray], np.ndarray]
+
+
+def draw_groups(number: int, shares: Sequence[float], seed: int, what: str) -> list[np.ndarray]:
+    """Draws disjoint groups with ``torch.utils.data.random_split``.
+
+    Args:
+        number: How many there are to draw from.
+        shares: Share of each group, rounded; a group is empty if its share is 0, otherwise it has
+            at least one member.
+        seed: Seeds the draw; independent of any other random state.
+        what: What is drawn, for the message: "users".
+
+    Returns:
+        The rest, of one member at least, followed by the groups; int64, ascending.
+
+    Raises:
+        InputError: There are too few.
+    """
+    sizes: list[int] = []
+    for share in shares:
+        left = number - 1 - sum(sizes)  # one stays to train with
+        if share and left < 1:
+            raise InputError(
+                f"too few {what} to split ({number}): each part needs one; use more reviews"
+            )
+        sizes.append(min(max(1, round(share * number)), left) if share else 0)
+    return _drawn(number, sizes, seed)
+
+
+def continue_groups(
+    known: Groups, shares: Sequence[float], seed: int, what: str
+) -> list[np.ndarray]:
+    """Keeps the groups of an earlier split and draws those who are new by the same shares.
+
+    Who trained the earlier model trains again, who was held out is held out again, also for a
+    test that is not asked for any more.
+
+    Args:
+        known: The parts that n users, or products, had.
+        shares: Of validation and test; of the new ones each group gets its share, rounded, and
+            one at least if nobody who is still there was in it.
+        seed: See `draw_groups`.
+        what: See `draw_groups`.
+
+    Returns:
+        Those to train with, to validate with and to test with; int64, ascending.
+
+    Raises:
+        InputError: There are too few new ones.
+    """
+    old = [np.flatnonzero(mask) for mask in (known.validation, known.test)]
+    new = np.flatnonzero(~np.any(known, axis=0))
+    sizes = [
+        max(round(share * len(new)), 1 if share and not len(group) else 0)
+        for share, group in zip(shares, old, strict=True)
+    ]
+    if sum(sizes) > len(new):
+        raise InputError(
+            f"train.warm_start: of the {len(known.learnt)} {what} only {len(new)} are new to the"
+            " checkpoint, too few where it held out nobody for validation or test; use more"
+            " reviews, or train without train.warm_start"
+        )
+    rest, *drawn = _drawn(len(new), sizes, seed)
+    train = np.sort(np.append(np.flatnonzero(known.learnt), new[rest]))
+    return [train, *(np.sort(np.append(o, new[d])) for o, d in zip(old, drawn, strict=True))]
+
+
+def _drawn(number: int, sizes: Sequence[int], seed: int) -> list[np.ndarray]:
+    """The rest and a group of each size, int64, ascending."""
+    # PyTorch takes a second to import; settings are checked before that.
+    import torch
+    from torch.utils.data import random_split
+
+    all_sizes = [number - sum(sizes), *sizes]
+    drawn = random_split(
+        range(number),
+        # An empty part would draw the same groups, but with a warning.
+        [size for size in all_sizes if size],
+        generator=torch.Generator().manual_seed(seed),
+    )
+    groups = iter([np.sort(np.asarray(part.indices, dtype=np.int64)) for part in drawn])
+    return [next(groups) if size else np.zeros(0, np.int64) for size in all_sizes]
+
+
+def split_by_users(
+    name: str,
+    graph: ReviewGraph,
+    validation_share: float,
+    test_share: float,
+    seed: int,
+    targets_of: TargetsOf,
+    seen: SeenReviews | None = None,
+) -> Split:
+    """Some users train; of the others nothing is known but the history they show.
+
+    Args:
+        name: The kind of split.
+        graph: The graph.
+        validation_share: Share of the users to validate with.
+        test_share: Share of the users to test with, or 0.
+        seed: Seeds the draw of the users.
+        targets_of: Which of the held-out users' reviews are to be predicted; all their other
+            reviews are history.
+        seen: What the weights have seen that the training starts from, see `continue_groups`.
+
+    Raises:
+        InputError: There are too few users.
+    """
+    if graph.num_users < 2:
+        raise InputError("the reviews come from a single user; training needs at least two users")
+    shares = [validation_share, test_share]
+    if seen is None:
+        train, validation, test = draw_groups(graph.num_users, shares, seed, "users")
+    else:
+        train, validation, test = continue_groups(seen.user_groups(graph), shares, seed, "users")
+
+    def task(users: np.ndarray) -> Task:
+        target = targets_of(users)
+        return Task(target, edge_mask(graph, graph.edges_of(users)) & ~target)
+
+    return Split(
+        name,
+        edge_mask(graph, graph.edges_of(train)),
+        task(validation),
+        task(test) if len(test) else None,
+    )
+
+
+def edge_mask(graph: ReviewGraph, edges: np.ndarray) -> np.ndarray:
+    """Edges as a mask.
+
+    Args:
+        graph: The graph.
+        edges: int [n].
+
+    Returns:
+        bool [E].
+    """
+    mask = np.zeros(graph.num_edges, dtype=bool)
+    mask[edges] = True
+    return mask
+
+
+def shown_to(graph: ReviewGraph, target: np.ndarray, known: np.ndarray) -> Task:
+    """The task of predicting targets from what is known of the same users.
+
+    Args:
+        graph: The graph.
+        target: bool [E].
+        known: bool [E]; those of users without a target are not needed and not shown.
+    """
+    has_target = np.zeros(graph.num_users, dtype=bool)
+    has_target[graph.edge_user[target]] = True
+    return Task(target, known & has_target[graph.edge_user])

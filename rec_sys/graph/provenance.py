@@ -1,0 +1,230 @@
+"""What the weights of a training have seen, so that one that starts from them never measures it."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.task import Split, Task
+
+_TRAIN, _VALIDATION, _VALIDATION_HISTORY, _TEST, _TEST_HISTORY = (1 << bit for bit in range(5))
+_HASH_BYTES = 8
+# An odd number with its bits all over (2^64 over the golden ratio): it spreads pairs of hashes.
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Learnt(NamedTuple):
+    """What weights have learnt from, as hashes.
+
+    Attributes:
+        users: int64 [n], ascending.
+        products: int64 [n], ascending.
+        reviews: int64 [n], ascending.
+    """
+
+    users: np.ndarray
+    products: np.ndarray
+    reviews: np.ndarray
+
+
+class Groups(NamedTuple):
+    """Which of n users, or products, had which part; one without any is new.
+
+    Attributes:
+        learnt: bool [n], the weights have learnt from them.
+        validation: bool [n], held out as a whole for validation.
+        test: bool [n], held out as a whole for the test.
+    """
+
+    learnt: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True)
+class SeenReviews:
+    """The reviews of a training and the part that each had in its split.
+
+    Attributes:
+        users: int64 [U], hashes of the ids, in the order of the graph.
+        products: int64 [P], likewise.
+        edge_user: int32 [E], index of each review's user.
+        edge_product: int32 [E], index of each review's product.
+        roles: uint8 [E], one bit for each mask of the `Split`.
+        has_test: Whether the split had a test.
+        earlier: What the trainings learnt from that this one started from.
+    """
+
+    users: np.ndarray
+    products: np.ndarray
+    edge_user: np.ndarray
+    edge_product: np.ndarray
+    roles: np.ndarray
+    has_test: bool
+    earlier: Learnt
+
+    @classmethod
+    def of(
+        cls, split: Split, graph: ReviewGraph, earlier: "SeenReviews | None" = None
+    ) -> "SeenReviews":
+        """Notes what a training is about to see.
+
+        Args:
+            split: Its split.
+            graph: The graph that was split.
+            earlier: What the training had seen that it starts from.
+        """
+        masks = {
+            _TRAIN: split.train,
+            _VALIDATION: split.validation.target,
+            _VALIDATION_HISTORY: split.validation.history,
+        }
+        if split.test is not None:
+            masks |= {_TEST: split.test.target, _TEST_HISTORY: split.test.history}
+        roles = np.zeros(graph.num_edges, dtype=np.uint8)
+        for bit, mask in masks.items():
+            roles[mask] |= bit
+        return cls(
+            users=_hashes("user", graph.user_ids),
+            products=_hashes("product", graph.product_ids),
+            edge_user=graph.edge_user.astype(np.int32),
+            edge_product=graph.edge_product.astype(np.int32),
+            roles=roles,
+            has_test=split.test is not None,
+            earlier=earlier.learnt if earlier else Learnt(*[np.zeros(0, np.int64)] * 3),
+        )
+
+    def split(self, name: str, graph: ReviewGraph) -> Split:
+        """The split of the training, for the same data.
+
+        Args:
+            name: Its kind.
+            graph: The graph that was split.
+
+        Raises:
+            InputError: The graph has other reviews.
+        """
+        if len(self.roles) != graph.num_edges:
+            raise InputError(
+                f"the checkpoint was trained with {len(self.roles)} reviews, not with these"
+                f" {graph.num_edges}; use the data of its training"
+            )
+        validation = Task(self._has(_VALIDATION), self._has(_VALIDATION_HISTORY))
+        test = Task(self._has(_TEST), self._has(_TEST_HISTORY)) if self.has_test else None
+        return Split(name, self._has(_TRAIN), validation, test)
+
+    @cached_property
+    def reviews(self) -> np.ndarray:
+        """int64 [E], a hash of user and product."""
+        return _pairs(self.users[self.edge_user], self.products[self.edge_product])
+
+    @cached_property
+    def learnt(self) -> Learnt:
+        """What this training, and those that it started from, learnt from."""
+        train = self._has(_TRAIN)
+        own = (
+            self.users[self.edge_user[train]],
+            self.products[self.edge_product[train]],
+            self.reviews[train],
+        )
+        return Learnt(*map(np.union1d, own, self.earlier))
+
+    def learnt_edges(self, graph: ReviewGraph) -> np.ndarray:
+        """Which reviews of another graph the weights have learnt from, bool [E].
+
+        Args:
+            graph: The graph.
+        """
+        users, products = _hashes("user", graph.user_ids), _hashes("product", graph.product_ids)
+        reviews = _pairs(users[graph.edge_user], products[graph.edge_product])
+        return np.isin(reviews, self.learnt.reviews)
+
+    def user_groups(self, graph: ReviewGraph) -> Groups:
+        """The part that each user of another graph had, if any.
+
+        Args:
+            graph: The graph.
+        """
+        masks = (
+            self._has(_VALIDATION | _VALIDATION_HISTORY),
+            self._has(_TEST | _TEST_HISTORY),
+        )
+        held_out = (self.users[self.edge_user[mask]] for mask in masks)
+        return _groups(_hashes("user", graph.user_ids), self.learnt.users, *held_out)
+
+    def product_groups(self, graph: ReviewGraph) -> Groups:
+        """The part that each product of another graph had, if any.
+
+        Args:
+            graph: The graph.
+        """
+        masks = self._has(_VALIDATION), self._has(_TEST)
+        held_out = (self.products[self.edge_product[mask]] for mask in masks)
+        return _groups(_hashes("product", graph.product_ids), self.learnt.products, *held_out)
+
+    def _has(self, bits: int) -> np.ndarray:
+        return (self.roles & bits) > 0
+
+
+def newer_than_learnt(graph: ReviewGraph, learnt: np.ndarray) -> np.ndarray:
+    """Which reviews are newer than all of the same user's that were learnt from, bool [E].
+
+    Args:
+        graph: The graph.
+        learnt: bool [E], see `SeenReviews.learnt_edges`.
+    """
+    last = np.full(graph.num_users, -1)
+    edges = np.flatnonzero(learnt)
+    np.maximum.at(last, graph.edge_user[edges], edges)
+    return np.arange(graph.num_edges) > last[graph.edge_user]
+
+
+def require_unlearnt(split: Split, graph: ReviewGraph, seen: SeenReviews) -> None:
+    """Makes sure that nothing is measured by what the weights have learnt from.
+
+    Args:
+        split: The split of a training that starts from these weights.
+        graph: The graph that was split.
+        seen: What the weights have seen.
+
+    Raises:
+        InputError: A target was learnt from.
+    """
+    target = split.validation.target.copy()
+    if split.test is not None:
+        target |= split.test.target
+    leaking = int((target & seen.learnt_edges(graph)).sum())
+    if leaking:
+        raise InputError(
+            f"train.warm_start: the checkpoint has learnt from {leaking} of the"
+            f" {int(target.sum())} reviews that split={split.name} measures, which would flatter"
+            " the new model; let the parts begin later (split.validation_from, split.test_from),"
+            " choose another split, or train without train.warm_start"
+        )
+
+
+def _groups(
+    hashes: np.ndarray, learnt: np.ndarray, validation: np.ndarray, test: np.ndarray
+) -> Groups:
+    learnt = np.isin(hashes, learnt)
+    validation = np.isin(hashes, validation) & ~learnt
+    return Groups(learnt, validation, np.isin(hashes, test) & ~learnt & ~validation)
+
+
+def _hashes(kind: str, ids: Iterable[str]) -> np.ndarray:
+    digests = [
+        hashlib.blake2b(
+            each.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES, person=kind.encode()
+        ).digest()
+        for each in ids
+    ]
+    return np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64)
+
+
+def _pairs(users: np.ndarray, products: np.ndarray) -> np.ndarray:
+    return (users.view(np.uint64) * _SPREAD + products.view(np.uint64)).view(np.int64)

@@ -1,0 +1,180 @@
+"""What runs the models: PyTorch, ONNX Runtime, or a server."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS
+from rec_sys.modules.checkpoint import TrainedModel
+from rec_sys.text.onnx import open_session
+
+_PRODUCT_INPUTS = (
+    "product_name_features",
+    "product_info_features",
+    "product_review_features",
+    "product_rating_features",
+)
+
+
+class BackendUnavailable(Exception):
+    """A server that runs a model does not answer, or not now. Nobody's input is to blame.
+
+    Args:
+        message: One line: which server, and what is the matter.
+        retry_after: Seconds after which another try makes sense.
+    """
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class GraphOutputs(NamedTuple):
+    """What the graph model returns for a batch of U users, P products and E history edges.
+
+    Attributes:
+        user_embeddings: float32 [U, d], unit length.
+        product_embeddings: float32 [P, d], unit length.
+        user_queries: float32 [U, d + 1].
+        product_keys: float32 [P, d + 1]; the inner product of a query and a key ranks.
+        attention: float32 [E, heads], sums to 1 over a user's edges.
+    """
+
+    user_embeddings: np.ndarray
+    product_embeddings: np.ndarray
+    user_queries: np.ndarray
+    product_keys: np.ndarray
+    attention: np.ndarray
+
+
+class GraphBackend(Protocol):
+    """Runs one graph model.
+
+    Attributes:
+        model_fingerprint: Which function it computes, `TrainedModel.fingerprint`.
+        vector_dim: Length of a text vector, D.
+        embedding_dim: Length of an embedding, d.
+    """
+
+    model_fingerprint: str
+    vector_dim: int
+    embedding_dim: int
+
+    def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
+        """Embeds a batch; without any edge and without any product, too.
+
+        Args:
+            inputs: The arrays named in `rec_sys.graph.ego_batch.MODEL_INPUTS`, described at
+                `rec_sys.graph.ego_batch.EgoBatch`; at least one user.
+        """
+
+
+class TextBackend(Protocol):
+    """Runs one text encoder.
+
+    Attributes:
+        encoder_fingerprint: Which function it computes, `TextEncoder.model_fingerprint`.
+        vector_dim: Length of a vector, D.
+    """
+
+    encoder_fingerprint: str
+    vector_dim: int
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Encodes texts.
+
+        Args:
+            texts: n texts; n may be 0.
+
+        Returns:
+            float32 [n, D], each row of unit length.
+        """
+
+
+def run_exported(
+    inputs: Mapping[str, np.ndarray],
+    run: Callable[[dict[str, np.ndarray]], Sequence[np.ndarray]],
+) -> GraphOutputs:
+    """Runs an exported graph model, which wants at least one product, on any batch.
+
+    Args:
+        inputs: As `GraphBackend.embed` takes them; further arrays are left out.
+        run: Takes contiguous arrays by name, returns the arrays of `GraphOutputs` in their order.
+    """
+    arrays = {name: np.ascontiguousarray(inputs[name]) for name in MODEL_INPUTS}
+    num_products = len(arrays[_PRODUCT_INPUTS[0]])
+    if not num_products:
+        # Nobody is connected with this one.
+        arrays |= {
+            name: np.zeros((1, arrays[name].shape[1]), np.float32) for name in _PRODUCT_INPUTS
+        }
+    outputs = GraphOutputs(*run(arrays))
+    return outputs._replace(
+        product_embeddings=outputs.product_embeddings[:num_products],
+        product_keys=outputs.product_keys[:num_products],
+    )
+
+
+EXPORT_COMMAND = "uv run python -m rec_sys.modules.model_export"
+
+
+class OnnxBackend:
+    """See `rec_sys.inference.backends.GraphBackend`.
+
+    Args:
+        path: The file that model_export wrote.
+        threads: Threads of ONNX Runtime; 0 for as many as there are cores.
+
+    Raises:
+        InputError: No such file, or not an exported graph model.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 0) -> None:
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path}: no such ONNX model; export one with `{EXPORT_COMMAND}`")
+        self._session = open_session(path, threads)
+        inputs = {each.name: each.shape for each in self._session.get_inputs()}
+        outputs = {each.name: each.shape for each in self._session.get_outputs()}
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        if (
+            MODEL_FINGERPRINT_KEY not in metadata
+            or set(inputs) != set(MODEL_INPUTS)
+            or set(outputs) != set(GraphOutputs._fields)
+        ):
+            raise InputError(
+                f"{path}: not a graph model of this version; export it with `{EXPORT_COMMAND}`"
+            )
+        self.model_fingerprint: str = metadata[MODEL_FINGERPRINT_KEY]
+        self.vector_dim: int = inputs["user_features"][1]
+        self.embedding_dim: int = outputs["user_embeddings"][1]
+
+    def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
+        """Embeds a batch."""
+        return run_exported(
+            inputs, lambda arrays: self._session.run(list(GraphOutputs._fields), arrays)
+        )
+
+
+class TorchBackend:
+    """See `rec_sys.inference.backends.GraphBackend`.
+
+    Args:
+        trained: The model of a checkpoint.
+    """
+
+    def __init__(self, trained: TrainedModel) -> None:
+        self._model = trained.model.eval()
+        self.model_fingerprint = trained.fingerprint
+        self.vector_dim = trained.model.vector_dim
+        self.embedding_dim = trained.model.embedding_dim
+
+    def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
+        """Embeds a batch."""
+        with torch.inference_mode():
+            outputs = self._model(*(torch.from_numpy(inputs[name]) for name in MODEL_INPUTS))
+        return GraphOutputs(*(output.numpy() for output in outputs))

@@ -1,0 +1,226 @@
+"""How good rankings and predicted ratings are."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchmetrics import SumMetric
+from torchmetrics.classification import (
+    BinaryAccuracy,
+    BinaryAUROC,
+    BinaryF1Score,
+    MulticlassF1Score,
+)
+from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
+
+from rec_sys.graph.csr import segment_sum
+from rec_sys.reviews.schema import MAX_RATING
+
+
+@dataclass(frozen=True)
+class TargetPositions:
+    """Where T targets of n users stand.
+
+    Attributes:
+        user: int64 [T], 0...num_users - 1, in any order.
+        above: int64 [T], number of products with a higher score.
+        tied: int64 [T], number of products with the same score, the target included.
+        num_users: n; everyone has a target.
+    """
+
+    user: np.ndarray
+    above: np.ndarray
+    tied: np.ndarray
+    num_users: int
+
+    @property
+    def count(self) -> np.ndarray:
+        """Number of targets per user, int64 [n]."""
+        return np.bincount(self.user, minlength=self.num_users)
+
+    @property
+    def order_in_tie(self) -> np.ndarray:
+        """Counts the targets of one user with one score from 0, int64 [T]."""
+        order = np.lexsort((self.above, self.user))
+        user, above = self.user[order], self.above[order]
+        first = np.ones(len(order), dtype=bool)
+        first[1:] = (user[1:] != user[:-1]) | (above[1:] != above[:-1])
+        starts = np.flatnonzero(first)
+        result = np.empty(len(order), dtype=np.int64)
+        result[order] = np.arange(len(order)) - starts[np.cumsum(first) - 1]
+        return result
+
+    def per_user(self, values: np.ndarray) -> np.ndarray:
+        """Sums over the targets of each user, float64 [n]."""
+        return segment_sum(values, self.user, self.num_users)
+
+
+def hit_chance(positions: TargetPositions, k: int) -> np.ndarray:
+    """Probability that a target is among the first k, float64 [T]: HR@k if it were the only one."""
+    return np.clip(k - positions.above, 0, positions.tied) / positions.tied
+
+
+def discounted_gain(positions: TargetPositions, k: int) -> np.ndarray:
+    """Expected 1 / log2(1 + position), 0 after k, float64 [T]: NDCG@k if it were the only target.
+
+    Järvelin & Kekäläinen, TOIS 2002, with the usual discount that also counts at position 1.
+    """
+    return _mean_over_tie(positions, np.r_[0, np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
+
+
+def reciprocal_position(positions: TargetPositions) -> np.ndarray:
+    """Expected 1 / position, float64 [T]: the reciprocal rank if it were the only target."""
+    last = int((positions.above + positions.tied).max(initial=0))
+    return _mean_over_tie(positions, np.r_[0, np.cumsum(1 / np.arange(1, last + 1))])
+
+
+def recall(positions: TargetPositions, k: int) -> np.ndarray:
+    """Expected share of a user's targets that are among the first k, float64 [n]."""
+    return positions.per_user(hit_chance(positions, k)) / positions.count
+
+
+def hit_rate(positions: TargetPositions, k: int) -> np.ndarray:
+    """Probability that at least one target of a user is among the first k, float64 [n].
+
+    Of a tie of E products, m of them targets, r = clip(k - G, 0, E) are among the first k. The
+    chance that none is a target is hypergeometric: the product over i = 0...m - 1 of
+    (E - r - i) / (E - i). Different scores do not touch each other, so all ties multiply.
+    """
+    order, tied = positions.order_in_tie, positions.tied
+    shown = np.clip(k - positions.above, 0, tied)
+    missed = np.clip((tied - shown - order) / (tied - order), 0, 1)
+    none = np.ones(positions.num_users)
+    np.multiply.at(none, positions.user, missed)
+    return 1 - none
+
+
+def ndcg(positions: TargetPositions, k: int) -> np.ndarray:
+    """Expected NDCG@k of each user, float64 [n].
+
+    The gains of all targets over the ideal ones: min(k, number of targets) hits at the top.
+    """
+    ideal = np.r_[0, np.cumsum(1 / np.log2(np.arange(2, k + 2)))]
+    gains = positions.per_user(discounted_gain(positions, k))
+    return gains / ideal[np.minimum(positions.count, k)]
+
+
+def reciprocal_rank(positions: TargetPositions) -> np.ndarray:
+    """Expected 1 / position of a user's first target, float64 [n]; its mean is the MRR, uncut."""
+    best = np.full(positions.num_users, np.iinfo(np.int64).max)
+    np.minimum.at(best, positions.user, positions.above)
+    first = positions.above == best[positions.user]
+    values = np.zeros(positions.num_users)
+    values[positions.user[first]] = reciprocal_position(positions)[first]
+    # Several targets at the best score: the first of them comes earlier than one alone would.
+    number = np.bincount(positions.user[first], minlength=positions.num_users)
+    size = np.zeros(positions.num_users, dtype=np.int64)
+    size[positions.user[first]] = positions.tied[first]
+    for user in np.flatnonzero(number > 1):
+        values[user] = _first_of_several(best[user], size[user], number[user])
+    return values
+
+
+def _first_of_several(above: int, tied: int, targets: int) -> float:
+    """Expected 1 / position of the first of several targets in a tie.
+
+    It is at place j of the tie with P(1) = m / E, P(j + 1) = P(j) (E - m - j + 1) / (E - j).
+    """
+    place = np.arange(1, tied - targets + 2)
+    steps = (tied - targets - place[:-1] + 1) / (tied - place[:-1])
+    chance = targets / tied * np.r_[1, np.cumprod(steps)]
+    return float((chance / (above + place)).sum())
+
+
+def _mean_over_tie(positions: TargetPositions, sums: np.ndarray) -> np.ndarray:
+    """Mean gain over the positions of each tie; ``sums[i]``: of the first i positions."""
+    last = len(sums) - 1
+    end = np.minimum(positions.above + positions.tied, last)
+    return (sums[end] - sums[np.minimum(positions.above, last)]) / positions.tied
+
+
+class RatingMetrics(nn.Module):
+    """Metrics of a stream of predicted and true ratings.
+
+    A rating above the threshold means "liked". ``f1`` and ``accuracy`` judge this yes or no;
+    ``macro_f1`` is the mean of the F1 of both answers, so that always saying yes gains nothing;
+    ``auc`` judges the order of the predictions alone; ``mae`` and ``mse`` are in stars.
+
+    Args:
+        liked_above: The threshold, in stars.
+        of_all_processes: Whether `compute` speaks of what all processes that train together have
+            seen; then all of them have to call it.
+    """
+
+    def __init__(self, liked_above: float, of_all_processes: bool = True) -> None:
+        super().__init__()
+        self.liked_above = liked_above
+        options = {"sync_on_compute": of_all_processes}
+        self.decisions = nn.ModuleDict(
+            {
+                "f1": BinaryF1Score(**options),
+                "accuracy": BinaryAccuracy(**options),
+                "macro_f1": MulticlassF1Score(num_classes=2, average="macro", **options),
+            }
+        )
+        self.distances = nn.ModuleDict(
+            {"mae": MeanAbsoluteError(**options), "mse": MeanSquaredError(**options)}
+        )
+        self.auc = BinaryAUROC(**options)
+        self.seen = nn.ModuleList(SumMetric(**options) for _ in range(2))  # not liked, liked
+        self._given: list[tuple[Tensor, Tensor]] = []
+
+    def update(self, predicted: Tensor, true: Tensor) -> None:
+        """Adds some targets.
+
+        Args:
+            predicted: float32 [T], stars 0...5.
+            true: float32 [T], stars 1...5; NaN does not count.
+        """
+        # Judged when asked: eight small metrics after every step would cost a tenth of it.
+        self._given.append((predicted.detach(), true))
+
+    @torch.no_grad()
+    def compute(self) -> dict[str, float]:
+        """The metrics of everything since the last reset; NaN where they are not defined."""
+        if self._given:
+            self._judge(*(torch.cat(each) for each in zip(*self._given, strict=True)))
+            self._given = []
+        seen = [metric.compute().item() for metric in self.seen]
+        if not sum(seen):
+            return dict.fromkeys([*self.decisions, *self.distances, "auc"], math.nan)
+        values = {
+            name: metric.compute().item()
+            for name, metric in [*self.decisions.items(), *self.distances.items()]
+        }
+        values["auc"] = self.auc.compute().item() if all(seen) else math.nan
+        return values
+
+    def reset(self) -> None:
+        """Forgets everything."""
+        self._given = []
+        for metric in [*self.seen, *self.decisions.values(), *self.distances.values(), self.auc]:
+            metric.reset()
+
+    def _judge(self, predicted: Tensor, true: Tensor) -> None:
+        rated = ~torch.isnan(true)
+        predicted, true = predicted[rated], true[rated]
+        liked = (true > self.liked_above).long()
+        for answer, seen in enumerate(self.seen):
+            seen.update((liked == answer).sum())
+        if not len(true):
+            return
+        for metric in self.decisions.values():
+            metric.update((predicted > self.liked_above).long(), liked)
+        for metric in self.distances.values():
+            metric.update(predicted, true)
+        # Scaled into 0...1, or torchmetrics would take the stars for logits.
+        self.auc.update(predicted / MAX_RATING, liked)
+
+
+def rating_metrics(predicted: Tensor, true: Tensor, liked_above: float) -> dict[str, float]:
+    """The metrics of `RatingMetrics` for ratings that are all at hand."""
+    metrics = RatingMetrics(liked_above, of_all_processes=False)
+    metrics.update(predicted, true)
+    return metrics.compute()

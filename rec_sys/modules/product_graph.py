@@ -1,0 +1,394 @@
+"""Product-product edges in closed form: which products a review of one product speaks for."""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import is_number, is_whole
+from rec_sys.graph.csr import read_vectors
+from rec_sys.graph.ego_batch import ProductReviews
+from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY, ReviewGraph, brand_columns
+from rec_sys.modules.ease import (
+    UnreviewedProducts,
+    add_inner_products,
+    inverse_to_ease,
+    partial_histories,
+    ridge_inverse,
+)
+
+
+class Carried(NamedTuple):
+    """What the history of U people carries to P products, for the pairs that are connected.
+
+    Attributes:
+        user: int64 [n], ascending.
+        product: int64 [n], ascending inside a user.
+        score: float32 [n].
+    """
+
+    user: np.ndarray
+    product: np.ndarray
+    score: np.ndarray
+
+
+@dataclass(frozen=True)
+class ProductGraph:
+    """A sparse graph between products; a history walks one step along its edges.
+
+    The score of product p for a person is the sum over their reviews of
+    ``history_decay ** steps * weight(reviewed product -> p)``, where `steps` counts the reviews
+    that the person wrote later. A disliked product counts ``disliked_weight`` times as much.
+
+    Attributes:
+        pointers: int64 [P + 1]; the edges that leave product i are ``pointers[i]:pointers[i+1]``.
+        neighbours: int32 [n], the products that they reach, ascending for each product.
+        weights: float32 [n].
+        history_decay: Above 0, at most 1.
+        disliked_weight: 0...1.
+        liked_above: Stars; a higher rating, and a missing one, is no dislike.
+    """
+
+    pointers: np.ndarray
+    neighbours: np.ndarray
+    weights: np.ndarray
+    history_decay: float
+    disliked_weight: float
+    liked_above: float
+
+    def __post_init__(self) -> None:
+        """Checks the two numbers.
+
+        Raises:
+            InputError: One is out of its range.
+        """
+        if not 0 < self.history_decay <= 1:
+            raise InputError(
+                f"product_graph.history_decay={self.history_decay}: must be above 0 and at most 1"
+            )
+        if not 0 <= self.disliked_weight <= 1:
+            raise InputError(
+                f"product_graph.disliked_weight={self.disliked_weight}: must be from 0 to 1"
+            )
+
+    @property
+    def num_products(self) -> int:
+        """P."""
+        return len(self.pointers) - 1
+
+    @classmethod
+    def without_edges(cls, num_products: int) -> "ProductGraph":
+        """A graph that says nothing."""
+        return cls(
+            np.zeros(num_products + 1, np.int64),
+            np.empty(0, np.int32),
+            np.empty(0, np.float32),
+            history_decay=1.0,
+            disliked_weight=1.0,
+            liked_above=0.0,
+        )
+
+    @classmethod
+    def of(
+        cls,
+        matrix: scipy.sparse.csr_array,
+        history_decay: float,
+        disliked_weight: float,
+        liked_above: float,
+    ) -> "ProductGraph":
+        """A graph of the weights from row to column.
+
+        Args:
+            matrix: [P, P]; its entries are put in order.
+            history_decay: See the class, as the others.
+            disliked_weight: See the class.
+            liked_above: See the class.
+        """
+        matrix.sort_indices()
+        return cls(
+            matrix.indptr.astype(np.int64),
+            matrix.indices.astype(np.int32),
+            matrix.data.astype(np.float32),
+            history_decay,
+            disliked_weight,
+            liked_above,
+        )
+
+    def carry(self, user_ptr: np.ndarray, product: np.ndarray, rating: np.ndarray) -> Carried:
+        """Walks one step from each review.
+
+        Args:
+            user_ptr: int64 [U + 1], the reviews of user ``u`` are ``user_ptr[u]:user_ptr[u + 1]``,
+                oldest first.
+            product: int64 [n], below 0 where the graph does not know the product: it counts as a
+                step but leads nowhere.
+            rating: float32 [n], stars, NaN or 0 if missing.
+        """
+        scores = self._history(user_ptr, product, rating) @ self._matrix
+        scores.sort_indices()
+        user = np.repeat(np.arange(len(user_ptr) - 1), np.diff(scores.indptr))
+        return Carried(user, scores.indices.astype(np.int64), scores.data)
+
+    def contributions(
+        self, product: np.ndarray, rating: np.ndarray, targets: np.ndarray
+    ) -> np.ndarray:
+        """What each review of one person carries to some products.
+
+        Args:
+            product: int64 [n], see `carry`.
+            rating: float32 [n], see `carry`.
+            targets: int64 [m], rows of products.
+
+        Returns:
+            float32 [n, m]; the sum of a column is the product's score.
+        """
+        found = np.zeros((len(product), len(targets)), dtype=np.float32)
+        for row, source in enumerate(product):
+            if source >= 0:
+                edges = slice(self.pointers[source], self.pointers[source + 1])
+                neighbours = self.neighbours[edges]
+                place = np.searchsorted(neighbours, targets)
+                there = place < len(neighbours)
+                there[there] = neighbours[place[there]] == targets[there]
+                found[row, there] = self.weights[edges][place[there]]
+        return found * self._review_weights(np.array([0, len(product)]), rating)[:, None]
+
+    def score(self, user_ptr: np.ndarray, product: np.ndarray, rating: np.ndarray) -> np.ndarray:
+        """Like `carry`, for all pairs: float32 [U, P], zero where nothing leads."""
+        return (self._history(user_ptr, product, rating) @ self._matrix).toarray()
+
+    @cached_property
+    def _matrix(self) -> scipy.sparse.csr_array:
+        shape = (self.num_products, self.num_products)
+        return scipy.sparse.csr_array((self.weights, self.neighbours, self.pointers), shape=shape)
+
+    def _history(
+        self, user_ptr: np.ndarray, product: np.ndarray, rating: np.ndarray
+    ) -> scipy.sparse.csr_array:
+        user = np.repeat(np.arange(len(user_ptr) - 1), np.diff(user_ptr))
+        weight = self._review_weights(user_ptr, rating)
+        known = product >= 0
+        shape = (len(user_ptr) - 1, self.num_products)
+        return scipy.sparse.csr_array((weight[known], (user[known], product[known])), shape=shape)
+
+    def _review_weights(self, user_ptr: np.ndarray, rating: np.ndarray) -> np.ndarray:
+        """float32 [n]: how much each review counts, wherever it leads."""
+        steps = np.repeat(user_ptr[1:], np.diff(user_ptr)) - 1 - np.arange(len(rating))
+        disliked = (rating > 0) & (rating <= self.liked_above)
+        weight = self.history_decay**steps * np.where(disliked, self.disliked_weight, 1.0)
+        return weight.astype(np.float32)
+
+
+_ROWS_AT_ONCE = 2048
+_NOT_NEGATIVE = (
+    "name_weight",
+    "info_weight",
+    "review_weight",
+    "brand_weight",
+    "order_share",
+    "half_life_days",
+    "new_product_boost",
+)
+
+
+@dataclass(frozen=True)
+class ProductGraphBuilder:
+    """Solves for the weights between products.
+
+    Text-regularised EASE: minimises |X - X B|^2 + |T - T B|^2 + l2 |B|^2 over all B with a zero
+    diagonal, where a row of X is a person (reviewed or not) and a row of T one dimension of the
+    products' texts, or a brand: what a product is bought with and what it says must both be
+    explained by other products (Steck, "Embarrassingly Shallow Autoencoders", WWW 2019, with
+    side information as in Ning & Karypis, "Sparse Linear Methods with Side Information",
+    RecSys 2012).
+
+    To these weights, `order_share` of a second ridge regression is added: from every beginning of
+    a history to what came after, so that the order counts.
+
+    A product that nobody reviewed has no column in X. As the solution without the zeros that it
+    would have there, its weights follow from its text alone, with the inverse that is known
+    already; they come out small, for nothing in X agrees with them, and are scaled up.
+
+    Attributes:
+        l2: Strength of the ridge, in reviewers.
+        name_weight: How much the products' names count against the reviewers.
+        info_weight: The same for their descriptions.
+        review_weight: The same for the mean of what was written about them.
+        brand_weight: The same for their brands.
+        half_life_days: A review that is so much older than the newest counts half; 0: all the
+            same, as do reviews without a time.
+        order_share: Weight of the second regression; 0 leaves it out.
+        past_decay: In it, the weight of each earlier review before the cut, 0...1.
+        future_decay: The weight of each later one behind the cut, 0...1.
+        longest_history: In it, only so many of a person's newest reviews are cut.
+        history_decay: See `ProductGraph`.
+        disliked_weight: See `ProductGraph`.
+        liked_above: See `ProductGraph`.
+        neighbours: Edges that leave each product, the heaviest; 0 leaves the graph empty.
+        new_product_boost: How long the weights of unreviewed products are made, as a multiple of
+            those of the others: more of them are recommended, at the cost of the others.
+        max_products: So many products, the most reviewed, enter the equations, whose cost grows
+            with the third power; others count as if nobody had reviewed them.
+
+    Raises:
+        InputError: A setting is out of its range.
+    """
+
+    l2: float
+    name_weight: float
+    info_weight: float
+    review_weight: float
+    half_life_days: float
+    order_share: float
+    past_decay: float
+    future_decay: float
+    longest_history: int
+    history_decay: float
+    disliked_weight: float
+    liked_above: float
+    neighbours: int
+    new_product_boost: float
+    max_products: int
+    brand_weight: float = 0.0  # recorded settings of older trainings have none
+
+    def __post_init__(self) -> None:
+        """Checks the settings."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not is_number(value):
+                raise InputError(f"product_graph.{field.name}={value}: must be a number")
+        if self.l2 <= 0:
+            raise InputError(f"product_graph.l2={self.l2}: must be above 0")
+        for name in _NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                raise InputError(f"product_graph.{name}={getattr(self, name)}: must be at least 0")
+        for name in ("past_decay", "future_decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"product_graph.{name}={getattr(self, name)}: must be from 0 to 1")
+        for name, least in (("longest_history", 2), ("neighbours", 0), ("max_products", 1)):
+            value = getattr(self, name)
+            if not is_whole(value, least):
+                raise InputError(
+                    f"product_graph.{name}={value}: must be a whole number from {least} up"
+                )
+
+    def build(self, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray) -> ProductGraph:
+        """Learns from some reviews.
+
+        Args:
+            graph: The graph.
+            vectors: The vector store's rows, float [N, D].
+            edges: int64 [n], the edges that may be known, ascending.
+        """
+        if not self.neighbours or not len(edges):
+            return ProductGraph.without_edges(graph.num_products)
+        counts = np.bincount(graph.edge_product[edges], minlength=graph.num_products)
+        most_reviewed = np.argsort(-counts, kind="stable")[
+            : min(self.max_products, np.sum(counts > 0))
+        ]
+        solved = np.sort(most_reviewed)
+        others = np.setdiff1d(np.arange(graph.num_products), solved)
+        features = self._features(graph, vectors, edges, solved)
+        own, foreign = features[solved], features[others]
+        edges = edges[np.isin(graph.edge_product[edges], solved)]
+        product = np.searchsorted(solved, graph.edge_product[edges])
+
+        # A matrix of all pairs of products is the largest thing in memory: no copy of any.
+        together = self._reviewed_together(graph, edges, product)
+        add_inner_products(together, own)
+        inverse = ridge_inverse(together, self.l2, overwrite=True)
+        del together
+        unreviewed = UnreviewedProducts.of(inverse, own, self.l2)
+        inverse_to_ease(inverse)
+        weights = inverse  # by this name from here on
+        if self.order_share:
+            self._add_before_to_after(weights, graph.edge_user[edges], product, own)
+        scale = self.new_product_boost * unreviewed.scale_to(weights, foreign)
+
+        edges_of = []
+        for start in range(0, len(solved), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            to_others = scale * unreviewed.columns(foreign, rows)
+            edges_of.append(self._heaviest(np.hstack([weights[rows], to_others])))
+        for start in range(0, len(others), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            to_solved = unreviewed.rows(foreign[rows])
+            edges_of.append(
+                self._heaviest(
+                    np.hstack([to_solved, np.zeros((len(to_solved), len(others)), np.float32)])
+                )
+            )
+        order = np.argsort(np.concatenate([solved, others]))
+        matrix = scipy.sparse.vstack(edges_of, format="csr")[order][:, order].tocsr()
+        return ProductGraph.of(
+            matrix,
+            float(self.history_decay),
+            float(self.disliked_weight),
+            float(self.liked_above),
+        )
+
+    def _heaviest(self, weights: np.ndarray) -> scipy.sparse.csr_array:
+        """Keeps the `neighbours` weights of each row that are furthest from zero."""
+        kept = min(self.neighbours, weights.shape[1])
+        columns = np.argpartition(-np.abs(weights), kept - 1, axis=1)[:, :kept]
+        values = np.take_along_axis(weights, columns, axis=1)
+        rows = np.repeat(np.arange(len(weights)), kept)
+        matrix = scipy.sparse.csr_array((values.ravel(), (rows, columns.ravel())), weights.shape)
+        matrix.eliminate_zeros()
+        return matrix
+
+    def _features(
+        self, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray, solved: np.ndarray
+    ) -> np.ndarray:
+        """What is known of the products beside their reviewers, float32 [P, 3 D + brands].
+
+        Each source is centred on its mean; a product of which it says nothing has the mean.
+        """
+        sources = (
+            (self.name_weight, read_vectors(vectors, graph.product_name_text)),
+            (self.info_weight, read_vectors(vectors, graph.product_info_text)),
+            (self.review_weight, ProductReviews.of(graph, vectors, edges).summary().texts),
+            (self.brand_weight, brand_columns(graph.product_brand)),
+        )
+        parts = []
+        for weight, source in sources:
+            given = (source != 0).any(axis=1)
+            known = given[solved]
+            mean = source[solved][known].mean(axis=0) if known.any() else 0.0
+            parts.append(np.sqrt(np.float32(weight)) * np.where(given[:, None], source - mean, 0))
+        return np.concatenate(parts, axis=1).astype(np.float32)
+
+    def _reviewed_together(
+        self, graph: ReviewGraph, edges: np.ndarray, product: np.ndarray
+    ) -> np.ndarray:
+        time = graph.edge_time[edges]
+        weight = np.ones(len(edges))
+        known = time != NO_TIME
+        if self.half_life_days and known.any():
+            age = (time[known].max() - time[known]) / SECONDS_PER_DAY
+            weight[known] = 0.5 ** (age / self.half_life_days)
+        entries = np.sqrt(weight).astype(np.float32), (graph.edge_user[edges], product)
+        reviewed = scipy.sparse.csr_array(entries, (graph.num_users, product.max() + 1))
+        return (reviewed.T @ reviewed).toarray()
+
+    def _add_before_to_after(
+        self, weights: np.ndarray, user: np.ndarray, product: np.ndarray, features: np.ndarray
+    ) -> None:
+        past, future = partial_histories(
+            user, product, len(features), self.past_decay, self.future_decay, self.longest_history
+        )
+        system = (past.T @ past).toarray(order="F")
+        add_inner_products(system, features)
+        system[np.diag_indices_from(system)] += self.l2
+        # In place: LAPACK wants columns that lie one after the other.
+        factor = scipy.linalg.cho_factor(system, overwrite_a=True, check_finite=False)
+        future = future.tocsc()
+        for start in range(0, len(features), _ROWS_AT_ONCE):
+            columns = slice(start, start + _ROWS_AT_ONCE)
+            after = (past.T @ future[:, columns]).toarray(order="F")
+            after = scipy.linalg.cho_solve(factor, after, overwrite_b=True, check_finite=False)
+            weights[:, columns] += np.float32(self.order_share) * after

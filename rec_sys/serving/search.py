@@ -1,0 +1,163 @@
+"""Products by words, and products and people among what is said about products."""
+
+import re
+import sqlite3
+import threading
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rec_sys.vector_database.vectorbase import Vectorbase
+
+# Nobody types more to find one product.
+_MOST_WORDS = 12
+_WORD = re.compile(r"\w+")
+# The order of the columns: a word in the name counts most. See SQLite's bm25().
+_WEIGHTS = (10.0, 2.0, 5.0)
+# bm25 is negative, the best lowest; popularity decides between products that match alike.
+_RANK = f"round(bm25(products, {', '.join(map(str, _WEIGHTS))}), 1), popularity"
+
+
+class ProductSearch:
+    """Finds products whose words begin with the words asked for, in any order.
+
+    Args:
+        vectorbase: The products.
+    """
+
+    def __init__(self, vectorbase: Vectorbase) -> None:
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(":memory:", check_same_thread=False)
+        self._database.execute(
+            "CREATE VIRTUAL TABLE products USING fts5(name, style, id, popularity UNINDEXED,"
+            " tokenize='unicode61 remove_diacritics 2', prefix='1 2 3')"
+        )
+        ranks = vectorbase.products["popularity_rank"].to_numpy(dtype=np.int64)
+        removed = vectorbase.index.removed
+        columns = (vectorbase.names, vectorbase.styles, vectorbase.product_ids, ranks.tolist())
+        self._database.executemany(
+            "INSERT INTO products (rowid, name, style, id, popularity) VALUES (?, ?, ?, ?, ?)",
+            (
+                (row, *values)
+                for row, values in enumerate(zip(*columns, strict=True))
+                if not removed[row]
+            ),
+        )
+        self._by_popularity = vectorbase.by_popularity
+        self._styles = vectorbase.styles
+
+    def find(self, words: str, k: int, style: str | None = None) -> np.ndarray:
+        """Finds products.
+
+        Args:
+            words: What was typed; without any letter or digit the most popular products match.
+            k: So many at most.
+            style: Only products of this category.
+
+        Returns:
+            Rows of the vectorbase, int64 [at most k], the best first.
+        """
+        found = _WORD.findall(words)[:_MOST_WORDS]
+        if not found:
+            rows = self._by_popularity
+            return (rows if style is None else rows[self._styles[rows] == style])[:k]
+        query = " ".join(f'"{word}"*' for word in found)
+        limited, values = "", [query]
+        if style is not None:
+            limited, values = "AND style = ?", [query, style]
+        with self._lock:
+            answer = self._database.execute(
+                f"SELECT rowid FROM products WHERE products MATCH ? {limited}"
+                f" ORDER BY {_RANK} LIMIT ?",
+                (*values, k),
+            ).fetchall()
+        return np.array([row for (row,) in answer], dtype=np.int64)
+
+
+# The two directions are found on so many products at most; they settle long before.
+_FITTED_ON = 20_000
+# The margin of the map, so that no dot is cut in half.
+_REACH = 0.95
+# Of all products so many lie within the map, the others on its edge: a few strays must not
+# squeeze all others into the middle.
+_WITHIN = 0.99
+
+
+@dataclass(frozen=True)
+class TextSpace:
+    """Where products are in the space of the text encoder.
+
+    Attributes:
+        vectors: float32 [P, D], unit length, zero for a product of which nothing is said.
+        centre: float32 [D].
+        directions: float32 [D, 2], scaled so that the map is as large as its products.
+        places: float32 [P, 2], each within -1...1.
+        removed: bool [P], products that are nobody's neighbours any more.
+    """
+
+    vectors: np.ndarray
+    centre: np.ndarray
+    directions: np.ndarray
+    places: np.ndarray
+    removed: np.ndarray
+
+    @classmethod
+    def of(cls, vectorbase: Vectorbase) -> "TextSpace":
+        """Draws the map by the two principal components of the products' texts."""
+        vectors = _unit(
+            vectorbase.name_vectors.astype(np.float32) + vectorbase.info_vectors.astype(np.float32)
+        )
+        sample = vectors[:: len(vectors) // _FITTED_ON + 1]
+        centre = sample.mean(axis=0)
+        covariance = (sample - centre).T @ (sample - centre)
+        directions = np.linalg.eigh(covariance)[1][:, :-3:-1]
+        reach = np.quantile(np.abs((sample - centre) @ directions), _WITHIN, axis=0)
+        directions = directions * (_REACH / np.maximum(reach, np.finfo(np.float32).tiny))
+        removed = vectorbase.index.removed
+        space = cls(vectors, centre, directions.astype(np.float32), np.empty(0), removed)
+        return replace(space, places=space.place(vectors))
+
+    def place(self, vectors: np.ndarray) -> np.ndarray:
+        """Where text vectors are on the map.
+
+        Args:
+            vectors: float [..., D]; the zero vector is in the middle.
+
+        Returns:
+            float32 [..., 2].
+        """
+        said = (vectors != 0).any(axis=-1, keepdims=True)
+        places = np.where(said, vectors - self.centre, 0.0) @ self.directions
+        return np.clip(places, -_REACH, _REACH).astype(np.float32)
+
+    def centre_of(self, vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The place of somebody who stands for some texts, float32 [2].
+
+        Args:
+            vectors: float [n, D]; n may be 0.
+            weights: float [n], not negative.
+        """
+        return self.place(_unit(weights @ vectors) if len(vectors) else np.zeros_like(self.centre))
+
+    def nearest(self, row: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The products that are described most alike.
+
+        Args:
+            row: The product.
+            k: So many at most.
+
+        Returns:
+            Rows int64 [at most k], the nearest first and never the product itself, and their
+            cosines float32.
+        """
+        cosines = self.vectors @ self.vectors[row]
+        others = ~self.removed
+        others[row] = False
+        cosines[~others] = -np.inf
+        best = np.argsort(-cosines, kind="stable")[: min(k, int(others.sum()))]
+        return best, cosines[best]
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)

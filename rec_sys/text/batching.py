@@ -1,0 +1,186 @@
+"""Many texts at once: batches of similar length, several of them at work in threads."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from rec_sys.foundation.distributed import threads_of
+
+
+def cut_batches(lengths: np.ndarray, budget: int) -> list[np.ndarray]:
+    """Sorts texts by length and cuts them where a batch, padding included, is full.
+
+    Args:
+        lengths: int64 [n], tokens of each text; n may be 0.
+        budget: Tokens per batch, at most. A text that is longer than that is a batch of its own.
+
+    Returns:
+        The rows of each batch, int64 [B], the longest texts first. Every row is in one batch.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    batches = []
+    first = 0
+    while first < len(order):
+        longest = max(1, int(lengths[order[first]]))
+        last = first + max(1, budget // longest)
+        batches.append(order[first:last])
+        first = last
+    return batches
+
+
+def padding_share(lengths: np.ndarray, batches: list[np.ndarray]) -> float:
+    """Which part of all computed tokens is padding.
+
+    Args:
+        lengths: int64 [n], tokens of each text.
+        batches: Rows of each batch, int64 [B].
+
+    Returns:
+        0 (none) to below 1; 0 if there is no batch.
+    """
+    computed = sum(len(rows) * int(lengths[rows].max()) for rows in batches)
+    return 1 - sum(int(lengths[rows].sum()) for rows in batches) / computed if computed else 0.0
+
+
+#: Texts that are tokenized and sorted together.
+WINDOW_TEXTS = 16_384
+#: Passes that run at once, at most: Python's lock lets no more of them advance.
+MAX_WORKERS = 16
+#: On a GPU the second one prepares its tokens while the first one computes.
+_GPU_WORKERS = 2
+#: Batches that wait for each pass, so that none is ever idle.
+_WAITING_PER_WORKER = 1
+#: Below this a vector has no direction that could be kept.
+_SMALLEST_LENGTH = 1e-12
+
+
+@dataclass(frozen=True)
+class TokenizedTexts:
+    """What the model's own tokenizer makes of some texts.
+
+    Attributes:
+        lengths: int64 [n], tokens of each text.
+        of_each: Per input of the model (``input_ids`` and others) a list of tokens for each text.
+        of_all: Inputs that are the same for all texts, such as the length of a prompt.
+    """
+
+    lengths: np.ndarray
+    of_each: dict[str, list[list[int]]]
+    of_all: dict[str, Any]
+
+
+def encode_in_batches(
+    model: Any, texts: Sequence[str], batch_tokens: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Encodes texts in batches of similar length.
+
+    On a CPU each pass has one core to itself: passes that share all cores wait for each other
+    at every layer, and for long where other programs run too. If the caller stops early, what
+    was not yet yielded is lost: about two batches per core.
+
+    Args:
+        model: A `SentenceTransformer`; all of its modules are run.
+        texts: n texts; n may be 0.
+        batch_tokens: Tokens per batch, at most, padding included.
+
+    Yields:
+        The rows of a batch in `texts`, int64 [B], and their vectors, float32 [B, dimension], of
+        unit length. Long and short texts take turns, so that a clock can tell the time left.
+    """
+    workers, threads = _division_of_labour(model, len(texts))
+    waiting: deque[tuple[np.ndarray, Future[np.ndarray]]] = deque()
+    with threads_of(1, 1) as tokenizing, threads_of(workers, threads) as passes:
+
+        def tokens_of(first: int) -> Future[TokenizedTexts]:
+            return tokenizing.submit(tokenize, model, texts[first : first + WINDOW_TEXTS])
+
+        following = tokens_of(0)
+        for first in range(0, len(texts), WINDOW_TEXTS):
+            tokenized = following.result()
+            # One window ahead, so that a fast device never waits for tokens.
+            following = tokens_of(first + WINDOW_TEXTS)
+            for rows in mixed_batches(tokenized.lengths, batch_tokens, workers):
+                waiting.append((first + rows, passes.submit(_encode, model, tokenized, rows)))
+                if len(waiting) > (1 + _WAITING_PER_WORKER) * workers:
+                    done, vectors = waiting.popleft()
+                    yield done, vectors.result()
+        while waiting:
+            done, vectors = waiting.popleft()
+            yield done, vectors.result()
+
+
+def tokenize(model: Any, texts: Sequence[str]) -> TokenizedTexts:
+    """The tokens of n texts, cut at the model's maximum length and not padded.
+
+    Args:
+        model: A `SentenceTransformer`.
+        texts: n may be 0.
+    """
+    if not len(texts):
+        return TokenizedTexts(np.empty(0, dtype=np.int64), {}, {})
+    # The model's own way, prompt and truncation included; only padding is left for later.
+    features = model.preprocess(
+        list(texts),
+        prompt=model.prompts.get(model.default_prompt_name),
+        processing_kwargs={"text": {"padding": False}, "common": {"return_tensors": None}},
+    )
+    of_each = {name: value for name, value in features.items() if isinstance(value, list)}
+    of_all = {name: value for name, value in features.items() if name not in of_each}
+    lengths = np.fromiter(map(len, of_each["input_ids"]), np.int64, len(texts))
+    return TokenizedTexts(lengths, of_each, of_all)
+
+
+def mixed_batches(lengths: np.ndarray, batch_tokens: int, workers: int) -> list[np.ndarray]:
+    """Batches of similar length, in an order in which long and short ones take turns.
+
+    Args:
+        lengths: int64 [n], tokens of each text.
+        batch_tokens: Tokens per batch, at most.
+        workers: Passes that run at once.
+
+    Returns:
+        The rows of each batch, int64 [B].
+    """
+    # A handful of texts, as one person's, is divided too: nobody waits for a single core.
+    fair_share = -(-int(lengths.sum()) // workers)
+    batches = cut_batches(lengths, min(batch_tokens, fair_share))
+    return [batches[i] for i in np.random.default_rng(0).permutation(len(batches))]
+
+
+@torch.inference_mode()
+def _encode(model: Any, tokenized: TokenizedTexts, rows: np.ndarray) -> np.ndarray:
+    padded = {
+        name: _pad([value[row] for row in rows], name, model.tokenizer).to(model.device)
+        for name, value in tokenized.of_each.items()
+    }
+    vectors = model({**padded, **tokenized.of_all})["sentence_embedding"].float().cpu().numpy()
+    # Rounding to bf16 leaves lengths a little off 1, and not every model normalises.
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(lengths, _SMALLEST_LENGTH)
+
+
+def _pad(values: list[list[int]], name: str, tokenizer: Any) -> torch.Tensor:
+    # As the tokenizer's own `pad` does, which takes ten times as long.
+    paddings = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
+    length = max(map(len, values))
+    padded = np.full((len(values), length), paddings.get(name, 0), dtype=np.int64)
+    for row, value in zip(padded, values, strict=True):
+        if tokenizer.padding_side == "left":
+            row[length - len(value) :] = value
+        else:
+            row[: len(value)] = value
+    return torch.from_numpy(padded)
+
+
+def _division_of_labour(model: Any, texts: int) -> tuple[int, int]:
+    """How many passes run at once, and how many cores each of them gets."""
+    cores = torch.get_num_threads()
+    if model.device.type != "cpu":
+        return _GPU_WORKERS, cores
+    workers = max(1, min(cores, texts, MAX_WORKERS))
+    return workers, cores // workers
