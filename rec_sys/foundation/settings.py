@@ -1,13 +1,133 @@
-"""Objects from their settings, and what a value from a config may be."""
+"""Objects from their settings, and what the values of a config may be.
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+A class of settings says in its types what each value may be::
+
+    @settings_of("product_graph")
+    class ProductGraphBuilder:
+        l2: Positive
+        past_decay: Share
+        neighbours: Count
+
+Making one with a value that does not fit raises an `InputError` of one line,
+``product_graph.l2=-1: must be above 0``.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from rec_sys.foundation.errors import InputError
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+#: Above 0, at most 1.
+Decay = Annotated[float, Field(gt=0, le=1)]
+#: Strictly between 0 and 1.
+InnerShare = Annotated[float, Field(gt=0, lt=1)]
+#: A whole number from 0 up.
+Count = Annotated[int, Field(ge=0)]
+PositiveCount = Annotated[int, Field(ge=1)]
+
+# Strict: true is no number and "3" no count. Arbitrary types: other settings, built before.
+_CONFIG = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
+_WORDS = {
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "literal_error": "must be {expected}",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "dict_type": "must be names with values, like {{name: 1}}",
+    "mapping_type": "must be names with values, like {{name: 1}}",
+    "too_short": "needs at least {min_length} values",
+    "missing": "is missing",
+}
+
+_T = TypeVar("_T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=False)
+def settings_of(axis: str) -> Callable[[type[_T]], type[_T]]:
+    """Makes a class a frozen dataclass whose values are checked by their types.
+
+    Args:
+        axis: Where the settings stand in the config; begins the names in messages.
+    """
+
+    def decorate(cls: type[_T]) -> type[_T]:
+        made = pydantic_dataclass(frozen=True, config=_CONFIG)(cls)
+        validated = made.__init__
+
+        @functools.wraps(validated)
+        def init(self: Any, *args: Any, **kwargs: Any) -> None:
+            try:
+                validated(self, *args, **kwargs)
+            except ValidationError as error:
+                raise InputError(_in_words(error, axis, made)) from None
+
+        made.__init__ = init  # type: ignore[method-assign]
+        return made
+
+    return decorate
+
+
+def read_settings(cls: type[_T], config: DictConfig) -> _T:
+    """Settings of a class out of a part of the config that names no ``_target_``.
+
+    Args:
+        cls: Decorated with `settings_of`.
+        config: Its values; interpolations are resolved.
+
+    Raises:
+        InputError: A value does not fit, or there is an unknown one.
+    """
+    return cls(**OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+
+
+def build(settings: DictConfig, **arguments: Any) -> Any:
+    """Hydra's ``instantiate`` for settings with a ``_target_``, telling a person's mistakes apart.
+
+    Args:
+        settings: Names the class and its arguments.
+        **arguments: Further arguments.
+
+    Raises:
+        InputError: What the class says about its arguments; Hydra would wrap it in its own.
+    """
+    try:
+        return instantiate(settings, _convert_="all", **arguments)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, InputError):
+            raise error.__cause__ from None
+        # A library's own check of its arguments.
+        if isinstance(error.__cause__, ValueError) or _is_lightnings(error.__cause__):
+            reason = " ".join(str(error.__cause__).split())
+            raise InputError(f"{settings['_target_']}: {reason}; change its settings") from None
+        raise
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The single values of nested settings, by their dotted names."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def is_whole_text(text: str) -> bool:
@@ -29,35 +149,23 @@ def is_whole(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def build(settings: DictConfig, **arguments: Any) -> Any:
-    """Hydra's ``instantiate`` for settings with a ``_target_``, telling a person's mistakes apart.
-
-    Args:
-        settings: Names the class and its arguments.
-        **arguments: Further arguments.
-
-    Raises:
-        InputError: What the class says about its arguments; Hydra would wrap it in its own.
-    """
-    try:
-        return instantiate(settings, **arguments)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, InputError):
-            raise error.__cause__ from None
-        # A library's own check of its arguments.
-        if isinstance(error.__cause__, ValueError) or _is_lightnings(error.__cause__):
-            reason = " ".join(str(error.__cause__).split())
-            raise InputError(f"{settings['_target_']}: {reason}; change its settings") from None
-        raise
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The single values of nested settings, by their dotted names."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+def _in_words(error: ValidationError, axis: str, cls: type) -> str:
+    first = error.errors()[0]
+    key = ".".join([axis, *(str(part) for part in first["loc"])])
+    if first["type"] == "unexpected_keyword_argument":
+        alike: Sequence[str] = get_close_matches(
+            str(first["loc"][0]), cls.__dataclass_fields__, n=1
+        ) or list(cls.__dataclass_fields__)
+        return f"{key}: no such setting; choose from {', '.join(alike)}"
+    if first["type"] == "missing":
+        return f"{key}: is missing"
+    words = _WORDS.get(first["type"])
+    limits = {
+        name: f"{value:g}" if isinstance(value, float) else value
+        for name, value in first.get("ctx", {}).items()
+    }
+    said = words.format(**limits) if words else first["msg"]
+    return f"{key}={first['input']}: {said.removeprefix('Value error, ')}"
 
 
 def _is_lightnings(error: BaseException | None) -> bool:
