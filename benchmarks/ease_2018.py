@@ -11,7 +11,7 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 
 from rec_sys.evaluation.baselines.ease import Ease
-from rec_sys.evaluation.protocol import Catalogue, Questions, Reviews
+from rec_sys.evaluation.protocol import Catalogue, Queries, Reviews
 from rec_sys.evaluation.ranking import evaluate_ranking
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.settings import build
@@ -36,7 +36,7 @@ def main() -> None:
     )
     model = Ease(l2=100, history_decay=0.7)
     model.fit(Reviews.of(graph, np.arange(graph.num_users), split.train), catalogue)
-    asked = Questions.of(graph, split.test)
+    asked = Queries.of(graph, split.test)
     for masked, expected in EXPECTED.items():
         result = evaluate_ranking(model, asked.histories, asked.targets, [10], masked, 512)
         found = result.means()["ndcg@10"]

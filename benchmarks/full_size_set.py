@@ -77,7 +77,7 @@ class FullSizeSet:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Components:
     """What reviews are made of: n reviews of 2014.
 
     Attributes:
@@ -168,7 +168,7 @@ def resampled_texts(
     return [" ".join(each) for each in np.split(drawn, ends[:-1])] if count else []
 
 
-def read_parts(path: Path) -> Parts:
+def read_parts(path: Path) -> Components:
     """What the reviews of a file in the format of Amazon 2014 are made of."""
     sentences, lengths, ratings, days_of = [], [], [], {}
     for review in _records(path):
@@ -184,7 +184,7 @@ def read_parts(path: Path) -> Parts:
         for days, (first, last) in zip(days_of.values(), spans, strict=True)
         for day in days
     ]
-    return Parts(
+    return Components(
         np.array(sentences, dtype=object),
         np.array(lengths),
         np.array(ratings),
@@ -223,7 +223,7 @@ def make_products(ids: list[str], known: list[dict], seed: int) -> list[dict]:
 
 
 def make_reviews(
-    block: list[tuple[str, list[str]]], parts: Parts, rng: np.random.Generator
+    block: list[tuple[str, list[str]]], parts: Components, rng: np.random.Generator
 ) -> Iterator[dict]:
     """The reviews of some users in the format of Amazon 2018, user after user, oldest first.
 
@@ -260,7 +260,7 @@ def make_reviews(
 def _write_reviews(
     path: Path,
     histories: list[tuple[str, list[str]]],
-    parts: Parts,
+    parts: Components,
     share: float,
     seed: int,
 ) -> tuple[set[str], dict[str, int]]:
@@ -319,6 +319,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from rec_sys.foundation.cli import ending_politely
+    from rec_sys.foundation.cli import graceful_exit
 
-    ending_politely(main)()
+    graceful_exit(main)()

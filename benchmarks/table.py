@@ -140,6 +140,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from rec_sys.foundation.cli import ending_politely
+    from rec_sys.foundation.cli import graceful_exit
 
-    ending_politely(main)()
+    graceful_exit(main)()

@@ -31,7 +31,7 @@ from torch_geometric.loader import DataLoader as GraphLoader
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.settings import build
 from rec_sys.graph.ego_batch import EgoBatch
-from rec_sys.graph.provenance import SeenReviews
+from rec_sys.graph.provenance import Provenance
 from rec_sys.modules.graph_model import TensorBatch
 from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.modules.recommender_module import RecommenderModule
@@ -128,7 +128,7 @@ class _WithSample:
 
         reviewed, target = batch[REVIEWED], batch[TARGET]
         shown = reviewed.edge_index.shape[1] + target.edge_index.shape[1]
-        log_share = sample.log_share(products.numpy(), shown)
+        log_q = sample.log_q(products.numpy(), shown)
         return {
             "user_features": batch["user"].x,
             "user_rating_features": batch["user"].rating_features,
@@ -140,7 +140,7 @@ class _WithSample:
             "target_rating": target.rating,
             "users": batch["user"].user_id,
             "products": products,
-            "product_log_share": torch.from_numpy(log_share),
+            "log_q": torch.from_numpy(log_q),
         }
 
 
@@ -198,7 +198,7 @@ def train_steps(
         **{name: settings[name] for name in names},
         seed=settings.seed,
         record={},
-        seen=SeenReviews.of(split, graph),
+        seen=Provenance.of(split, graph),
     )
     phases = Phases()
     trainer = build(

@@ -16,10 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.evaluation.audit import AuditSettings, Probes, audit, words_by_row
 from rec_sys.evaluation.audit_probes import Finding, FitAndScore
-from rec_sys.evaluation.graph_model_job import Ours, load_ablations
+from rec_sys.evaluation.graph_model_job import GraphModelJob, load_ablations
 from rec_sys.evaluation.jobs import Job, RankingBaseline, RatingBaseline
 from rec_sys.evaluation.leaderboard import Leaderboard
-from rec_sys.evaluation.protocol import Questions, Reviews, Stage, check_split_name
+from rec_sys.evaluation.protocol import Queries, Reviews, Stage, check_split_name
 from rec_sys.evaluation.report_tables import Slicing
 from rec_sys.evaluation.tuning import ModelGrid
 from rec_sys.foundation.cli import CONFIG_DIR, command
@@ -91,11 +91,11 @@ def ours(config: DictConfig, run_name: str) -> list[Job]:
     Raises:
         InputError: There is no such ablation.
     """
-    whole: list[Job] = [Ours(run_name)] if config.ours else []
+    whole: list[Job] = [GraphModelJob(run_name)] if config.ours else []
     ablations = load_ablations(config.ablations)
     if ablations and not config.ours:
         raise InputError("evaluation.ablations need the whole model beside them: evaluation.ours")
-    return whole + [Ours(run_name, ablation) for ablation in ablations]
+    return whole + [GraphModelJob(run_name, ablation) for ablation in ablations]
 
 
 def _entries(name: str | None) -> Sequence[Mapping[str, Any]]:
@@ -176,7 +176,7 @@ def summarised(findings: Sequence[Finding]) -> list[Finding]:
 def _given(stage: Stage, title: str) -> FitAndScore:
     def arrays(graph: ReviewGraph) -> np.ndarray:
         changed = replace(stage, graph=graph)
-        histories = Questions.of(graph, stage.tests[title]).histories
+        histories = Queries.of(graph, stage.tests[title]).histories
         return np.concatenate([_flat(changed.train), _flat(histories)])
 
     return arrays
@@ -218,7 +218,7 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
     prepared = prepare_reviews(data, build(config.encoder), config.paths.cache_dir)
 
     from rec_sys.evaluation.audit import require_clean
-    from rec_sys.evaluation.jobs import Circumstances
+    from rec_sys.evaluation.jobs import JobContext
     from rec_sys.evaluation.leaderboard import log_evaluation, show_leaderboard, write_leaderboard
     from rec_sys.evaluation.measured import Measuring
     from rec_sys.evaluation.protocol import build_stage
@@ -240,7 +240,7 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
 
     folder = Path(own.folder)
     how = Measuring.of(config)
-    around = Circumstances(prepared, how, own.audit, folder / run_name / "training.log")
+    around = JobContext(prepared, how, own.audit, folder / run_name / "training.log")
     jobs = [
         (stage, [*baselines(own, prepared.has_texts, stage.has_ratings), *our_jobs])
         for stage in stages

@@ -11,9 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.evaluation.audit import require_clean
 from rec_sys.evaluation.audit_probes import Finding, check_batches, check_statistics
-from rec_sys.evaluation.jobs import Circumstances, code_fingerprint
+from rec_sys.evaluation.jobs import JobContext, code_fingerprint
 from rec_sys.evaluation.measured import Measured, Measuring
-from rec_sys.evaluation.protocol import Catalogue, Questions, Reviews, Stage
+from rec_sys.evaluation.protocol import Catalogue, Queries, Reviews, Stage
 from rec_sys.evaluation.rating_scores import RatingScores, best_threshold
 from rec_sys.evaluation.tuning import predict
 from rec_sys.foundation.cli import CONFIG_DIR
@@ -121,10 +121,10 @@ def load_ablations(names: Sequence[str]) -> list[Ablation]:
     return ablations
 
 
-OUR_NAME = "rec_sys"
+GRAPH_MODEL_NAME = "rec_sys"
 
 
-class OurModel:
+class GraphModelRanker:
     """A `RankingModel` and a `RatingModel` around what `rec_sys.train.train` gives back.
 
     Args:
@@ -134,7 +134,7 @@ class OurModel:
     """
 
     def __init__(
-        self, catalogue: "FullCatalogue", products: ReviewGraph, name: str = OUR_NAME
+        self, catalogue: "FullCatalogue", products: ReviewGraph, name: str = GRAPH_MODEL_NAME
     ) -> None:
         self.name = name
         self._catalogue = catalogue
@@ -177,7 +177,7 @@ def history_graph(histories: Reviews, products: ReviewGraph) -> ReviewGraph:
     )
 
 
-def audit_ours(stage: Stage, vectors: np.ndarray, config: DictConfig) -> list[Finding]:
+def audit_graph_model(stage: Stage, vectors: np.ndarray, config: DictConfig) -> list[Finding]:
     """Builds both as training does, with true and with false targets; trains nothing.
 
     Args:
@@ -205,10 +205,12 @@ def audit_ours(stage: Stage, vectors: np.ndarray, config: DictConfig) -> list[Fi
         # Asked with the true histories of some people, so that only what was learned can differ.
         return product_graph.score(asked.user_ptr, asked.product, asked.rating)
 
-    findings = [check_statistics(weights, stage.graph, split).about(f"{OUR_NAME}, product graph")]
+    findings = [
+        check_statistics(weights, stage.graph, split).about(f"{GRAPH_MODEL_NAME}, product graph")
+    ]
     if np.isfinite(stage.graph.edge_rating[test.target]).any() and len(vectors) > 1:
         found = check_batches(batches, stage.graph, vectors, test.target, config.tolerance)
-        findings.append(found.about(OUR_NAME))
+        findings.append(found.about(GRAPH_MODEL_NAME))
     return findings
 
 
@@ -217,7 +219,7 @@ _NO_MATTER = ("run_name", "resume", "warm_start")
 
 
 @dataclass(frozen=True)
-class Ours:
+class GraphModelJob:
     """The model of `rec_sys.train.train`, whole or without something.
 
     Attributes:
@@ -231,7 +233,7 @@ class Ours:
     @property
     def label(self) -> str:
         """Its row."""
-        return self.ablation.name if self.ablation else OUR_NAME
+        return self.ablation.name if self.ablation else GRAPH_MODEL_NAME
 
     def config(self, stage: Stage) -> DictConfig:
         """The config to train with."""
@@ -260,21 +262,23 @@ class Ours:
         takes_times = self.ablation is not None and self.ablation.change == "mask_times"
         return not (takes_times and stage.split.name == GlobalTime.name)
 
-    def run(self, stage: Stage, around: Circumstances) -> Measured:
+    def run(self, stage: Stage, around: JobContext) -> Measured:
         """See `Job`."""
         from rec_sys.train.train import train
 
         how, start = around.measuring, time.perf_counter()
         graph = self.ablation.apply(stage.graph, stage.seed) if self.ablation else stage.graph
         prepared = replace(around.prepared, graph=graph)
-        findings = [] if self.ablation else audit_ours(stage, around.prepared.vectors, around.audit)
+        findings = (
+            [] if self.ablation else audit_graph_model(stage, around.prepared.vectors, around.audit)
+        )
         require_clean([f.about(f"seed {stage.seed}") for f in findings])
         around.log_path.parent.mkdir(parents=True, exist_ok=True)
         with open(around.log_path, "a") as log, contextlib.redirect_stdout(log):
             _, objects = train(self.config(stage), prepared)
         if split_fingerprint(objects["split"]) != split_fingerprint(stage.split):
             raise ValueError(f"{self.label}: training has split the data in another way")
-        model = OurModel(objects["catalogue"], graph, self.label)
+        model = GraphModelRanker(objects["catalogue"], graph, self.label)
         return Measured(
             self.label,
             ranking=how.ranking(model, graph, stage.tests),
@@ -284,13 +288,13 @@ class Ours:
         )
 
     def _rating(
-        self, model: OurModel, stage: Stage, graph: ReviewGraph, how: Measuring
+        self, model: GraphModelRanker, stage: Stage, graph: ReviewGraph, how: Measuring
     ) -> dict[str, RatingScores]:
         if not stage.has_ratings:
             return {}
-        chosen_by = Questions.of(graph, stage.split.validation)
+        chosen_by = Queries.of(graph, stage.split.validation)
         stars = predict(model, chosen_by.histories, chosen_by.targets)
         # The true stars come from the unchanged graph: without them nothing could be measured.
-        true = Questions.of(stage.graph, stage.split.validation).targets.rating
+        true = Queries.of(stage.graph, stage.split.validation).targets.rating
         threshold = best_threshold(stars, true, how.liked_above)
         return how.rating(model, graph, stage.tests, threshold, true_graph=stage.graph)

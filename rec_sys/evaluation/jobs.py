@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.evaluation.audit_probes import Finding, check_invariance
 from rec_sys.evaluation.measured import Measured, Measuring
-from rec_sys.evaluation.protocol import Questions, RankingModel, Stage, catalogue_of
+from rec_sys.evaluation.protocol import Queries, RankingModel, Stage, catalogue_of
 from rec_sys.evaluation.tuning import ModelGrid, tune, tune_ratings
 from rec_sys.graph.review_graph import PreparedReviews
 
@@ -55,7 +55,7 @@ def code_fingerprint(part: str) -> str:
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class JobContext:
     """What all jobs share.
 
     Attributes:
@@ -99,11 +99,11 @@ class Job(Protocol):
     def can_run(self, stage: Stage) -> bool:
         """Whether there is something to learn and to ask."""
 
-    def run(self, stage: Stage, around: Circumstances) -> Measured:
+    def run(self, stage: Stage, around: JobContext) -> Measured:
         """Fits and measures."""
 
 
-def key_of(job: Job, stage: Stage, around: Circumstances) -> str:
+def key_of(job: Job, stage: Stage, around: JobContext) -> str:
     """Names the file that keeps the result of a job."""
     how = around.measuring
     identity = {
@@ -146,10 +146,10 @@ class Baseline:
 class RankingBaseline(Baseline):
     """Ranks; of ``config/evaluation/ranking_baselines.yaml``, tuned on the validation task."""
 
-    def run(self, stage: Stage, around: Circumstances) -> Measured:
+    def run(self, stage: Stage, around: JobContext) -> Measured:
         """See `Job`."""
         how, start = around.measuring, time.perf_counter()
-        chosen_by = Questions.of(stage.graph, stage.split.validation)
+        chosen_by = Queries.of(stage.graph, stage.split.validation)
         tuned = tune(
             ModelGrid.of(self.settings),
             stage.train,
@@ -179,10 +179,10 @@ class RatingBaseline(Baseline):
 
     reads_the_review: bool = False
 
-    def run(self, stage: Stage, around: Circumstances) -> Measured:
+    def run(self, stage: Stage, around: JobContext) -> Measured:
         """See `Job`."""
         how, start = around.measuring, time.perf_counter()
-        chosen_by = Questions.of(stage.graph, stage.split.validation)
+        chosen_by = Queries.of(stage.graph, stage.split.validation)
         tuned = tune_ratings(
             ModelGrid.of(self.settings),
             stage.train,

@@ -298,7 +298,7 @@ def log_evaluation(
     """
     tracking = Tracking.start(config, board.facts.data_name, run_name, None)
     client, run_id = tracking.logger.experiment, tracking.run_id
-    with tracking.told_of_failure():
+    with tracking.marks_run_failed():
         tracking.logger.log_hyperparams(_facts(board))
         metrics = list(metrics_of(board).items())
         for start in range(0, len(metrics), _METRICS_AT_ONCE):

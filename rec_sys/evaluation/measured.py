@@ -10,7 +10,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from rec_sys.evaluation.audit_probes import Finding
-from rec_sys.evaluation.protocol import Questions, RankingModel, RatingModel, Reviews
+from rec_sys.evaluation.protocol import Queries, RankingModel, RatingModel, Reviews
 from rec_sys.evaluation.ranking import RankingResult, evaluate_ranking
 from rec_sys.evaluation.rating_baselines.review_text import ReviewKnownModel
 from rec_sys.evaluation.rating_scores import RatingScores, score_ratings
@@ -146,7 +146,7 @@ class Measuring:
         """A fitted model on each test, users numbered as in the graph."""
         results = {}
         for title, task in tests.items():
-            asked = Questions.of(graph, task)
+            asked = Queries.of(graph, task)
             for masked in self.mask_history:
                 found = evaluate_ranking(
                     model, asked.histories, asked.targets, self.ks, masked, self.block_size
@@ -175,10 +175,10 @@ class Measuring:
         """
         results = {}
         for title, task in tests.items():
-            asked = Questions.of(graph, task)
+            asked = Queries.of(graph, task)
             results[title] = score_ratings(
                 predict(model, asked.histories, asked.targets),
-                Questions.of(true_graph or graph, task).targets.rating,
+                Queries.of(true_graph or graph, task).targets.rating,
                 asked.users[asked.targets.user],
                 self.liked_above,
                 threshold,
@@ -196,9 +196,9 @@ class Measuring:
             task: What is asked.
             people: So many people are asked, drawn evenly.
         """
-        asked = Questions.of(graph, task)
+        asked = Queries.of(graph, task)
         step = max(1, len(asked.users) // people)
-        asked = Questions.of(graph, _only_users(graph, task, asked.users[::step]))
+        asked = Queries.of(graph, _only_users(graph, task, asked.users[::step]))
 
         def evaluate(permutation: np.ndarray | None, block_size: int) -> float:
             if permutation is None:

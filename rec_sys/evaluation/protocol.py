@@ -183,7 +183,7 @@ _NEW_USERS = "new_users"
 
 
 @dataclass(frozen=True)
-class Questions:
+class Queries:
     """A task in the shape that models of the evaluation take.
 
     Attributes:
@@ -197,7 +197,7 @@ class Questions:
     targets: Reviews
 
     @classmethod
-    def of(cls, graph: ReviewGraph, task: Task) -> "Questions":
+    def of(cls, graph: ReviewGraph, task: Task) -> "Queries":
         """The questions of a task about the reviews of a graph."""
         users = task.users(graph)
         return cls(

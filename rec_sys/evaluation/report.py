@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rec_sys.evaluation.graph_model_job import OUR_NAME
+from rec_sys.evaluation.graph_model_job import GRAPH_MODEL_NAME
 from rec_sys.evaluation.leaderboard import Column, Row, Table
 from rec_sys.evaluation.measured import Measuring
 from rec_sys.evaluation.pictures import Line, draw_metric, draw_over_groups, draw_over_k
@@ -66,12 +66,14 @@ def pictures(results: Results, how: Measuring, slicing: Slicing, main: list[Tabl
         name = heading.lower().replace(",", "").replace(" ", "_")
         found[f"{name}_ndcg.png"] = draw_metric(by_title[heading], Column(metric, f"NDCG@{how.k}"))
         lines = [
-            Line(n, [per_user(runs, f"recall@{k}")[1].mean() for k in how.ks], n == OUR_NAME)
+            Line(
+                n, [per_user(runs, f"recall@{k}")[1].mean() for k in how.ks], n == GRAPH_MODEL_NAME
+            )
             for n, runs in models.items()
         ]
         found[f"{name}_recall_over_k.png"] = draw_over_k(heading, "recall@k", how.ks, lines)
         sizes, values = history_groups(title, models, metric, slicing)
-        lines = [Line(n, of_groups, n == OUR_NAME) for n, of_groups in values.items()]
+        lines = [Line(n, of_groups, n == GRAPH_MODEL_NAME) for n, of_groups in values.items()]
         found[f"{name}_history.png"] = draw_over_groups(
             heading, f"NDCG@{how.k}", sizes, "reviews in the history", lines
         )

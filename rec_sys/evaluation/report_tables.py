@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rec_sys.evaluation.graph_model_job import OUR_NAME
+from rec_sys.evaluation.graph_model_job import GRAPH_MODEL_NAME
 from rec_sys.evaluation.leaderboard import Cell, Column, Interval, Row, Table, against_baseline
 from rec_sys.evaluation.measured import Measuring
-from rec_sys.evaluation.protocol import Questions, Reviews, Stage
+from rec_sys.evaluation.protocol import Queries, Reviews, Stage
 from rec_sys.evaluation.ranking import (
     beyond_accuracy,
     by_history_length,
@@ -81,17 +81,17 @@ def comparison_table(
 ) -> Table | None:
     """Ours against the best baseline and against plain EASE; None if one side is missing."""
     metric = f"ndcg@{how.k}"
-    baselines = [name for name in models if name != OUR_NAME]
-    if OUR_NAME not in models or not baselines:
+    baselines = [name for name in models if name != GRAPH_MODEL_NAME]
+    if GRAPH_MODEL_NAME not in models or not baselines:
         return None
     values = {name: per_user(models[name], metric)[1] for name in models}
-    if len(values[OUR_NAME]) < 2:
+    if len(values[GRAPH_MODEL_NAME]) < 2:
         return None
     best = best_baseline(models, metric)
     rivals = list(dict.fromkeys([best, *(name for name in (PLAIN_EASE,) if name in models)]))
     rows = []
     for name in rivals:
-        found = bootstrap.compare(values[OUR_NAME], values[name])
+        found = bootstrap.compare(values[GRAPH_MODEL_NAME], values[name])
         label = f"ours against {name}" + (", the best baseline" if name == best else "")
         cells = {**against_baseline(found), "people": found.num_users}
         rows.append(Row(label, cells))
@@ -109,7 +109,9 @@ def comparison_table(
 
 def best_baseline(models: Mapping[str, Runs], metric: str) -> str:
     """The baseline with the highest mean on the test."""
-    means = {n: per_user(runs, metric)[1].mean() for n, runs in models.items() if n != OUR_NAME}
+    means = {
+        n: per_user(runs, metric)[1].mean() for n, runs in models.items() if n != GRAPH_MODEL_NAME
+    }
     return max(means, key=means.__getitem__)
 
 
@@ -132,7 +134,7 @@ def _rows(
 
 
 def _as_rows(rows: Mapping[str, Mapping[str, Cell]]) -> list[Row]:
-    return [Row(name, cells, is_ours=name == OUR_NAME) for name, cells in rows.items()]
+    return [Row(name, cells, is_ours=name == GRAPH_MODEL_NAME) for name, cells in rows.items()]
 
 
 def _heading(metric: str) -> str:
@@ -183,7 +185,7 @@ def unseen_table(title: str, models: Models, bootstrap: Bootstrap) -> Table:
             pair = _paired(runs, models[Bias.name])
             if len(pair[0]) > 1:
                 cells |= against_baseline(bootstrap.compare(*pair))
-        rows.append(Row(name, cells, is_ours=name == OUR_NAME))
+        rows.append(Row(name, cells, is_ours=name == GRAPH_MODEL_NAME))
     note = (
         "Means over the seeds. Differences and ratios of the MSE by paired bootstrap over people"
         f" (below 0 and below 1: better than {Bias.name})."
@@ -240,12 +242,12 @@ class Slicing:
 
     def people(self, stage: Stage, title: str) -> dict[str, np.ndarray]:
         """Groups of the people of a test, bool [U] each."""
-        asked = Questions.of(stage.graph, stage.tests[title])
+        asked = Queries.of(stage.graph, stage.tests[title])
         return by_history_length(asked.histories, self.history_starts)
 
     def targets(self, stage: Stage, title: str) -> dict[str, np.ndarray]:
         """Groups of the targets of a test, bool [T] each."""
-        asked = Questions.of(stage.graph, stage.tests[title])
+        asked = Queries.of(stage.graph, stage.tests[title])
         is_head = head_products(stage.popularity, self.head_share)[asked.targets.product]
         has_twin = self.twins(stage, title)
         return {
@@ -259,7 +261,7 @@ class Slicing:
         """Which targets have a twin in their history, told from all reviews; bool [T]."""
         graph = stage.graph
         everything = Reviews.of(graph, np.arange(graph.num_users), np.ones(graph.num_edges, bool))
-        asked = Questions.of(graph, stage.tests[title])
+        asked = Queries.of(graph, stage.tests[title])
         return twins_in_history(everything, asked.histories, asked.targets, self.twin_jaccard)
 
 
@@ -296,7 +298,7 @@ def history_table(
     sizes, values = history_groups(title, models, f"ndcg@{how.k}", slicing)
     columns = [Column(name, f"{name} reviews (n = {size})") for name, size in sizes.items()]
     rows = [
-        Row(name, dict(zip(sizes, of_groups, strict=True)), is_ours=name == OUR_NAME)
+        Row(name, dict(zip(sizes, of_groups, strict=True)), is_ours=name == GRAPH_MODEL_NAME)
         for name, of_groups in values.items()
     ]
     return Table(
@@ -321,7 +323,7 @@ def target_table(
                 r.per_target[metric][of[group]] for (_, r), of in zip(runs, groups, strict=True)
             ]
             cells[group] = float(np.concatenate(found).mean())
-        rows.append(Row(name, cells, is_ours=name == OUR_NAME))
+        rows.append(Row(name, cells, is_ours=name == GRAPH_MODEL_NAME))
     columns = [Column(group, f"{group} (n = {size})") for group, size in sizes.items()]
     note = (
         f"Of single targets, those of all seeds together. Head: the products with"
@@ -352,16 +354,16 @@ def ablation_table(
         bootstrap: For the intervals.
     """
     metric = f"ndcg@{how.k}"
-    whole = per_user(models[OUR_NAME], metric)[1]
+    whole = per_user(models[GRAPH_MODEL_NAME], metric)[1]
     rows = []
     for name, runs in models.items():
         values = per_user(runs, metric)[1]
         cells = {metric: float(values.mean())}
         if name in rating:
             cells["mse"] = float(np.mean([scores.metrics["mse"] for scores in rating[name]]))
-        if name != OUR_NAME and len(values) > 1:
+        if name != GRAPH_MODEL_NAME and len(values) > 1:
             cells |= against_baseline(bootstrap.compare(values, whole))
-        rows.append(Row(name, cells, is_ours=name == OUR_NAME))
+        rows.append(Row(name, cells, is_ours=name == GRAPH_MODEL_NAME))
     columns = [
         Column(metric, f"NDCG@{how.k}"),
         Column("difference", "against the whole model", None),

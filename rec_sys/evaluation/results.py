@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from rec_sys.evaluation.audit import require_clean
 from rec_sys.evaluation.audit_probes import Finding
-from rec_sys.evaluation.graph_model_job import Ours
-from rec_sys.evaluation.jobs import Circumstances, Job, RankingBaseline, RatingBaseline, key_of
+from rec_sys.evaluation.graph_model_job import GraphModelJob
+from rec_sys.evaluation.jobs import Job, JobContext, RankingBaseline, RatingBaseline, key_of
 from rec_sys.evaluation.measured import Measured, load_measured, save_measured
 from rec_sys.evaluation.protocol import Stage, tied_last_share
 from rec_sys.evaluation.ranking import RankingResult
@@ -133,8 +133,8 @@ class Results:
         return self._ranking(title, masked, lambda job: not _is_ablation(job))
 
     def ablated(self, title: str, masked: bool) -> dict[str, Runs]:
-        """Ours, then its ablations."""
-        return self._ranking(title, masked, lambda job: isinstance(job, Ours))
+        """GraphModelJob, then its ablations."""
+        return self._ranking(title, masked, lambda job: isinstance(job, GraphModelJob))
 
     def rating(self, title: str, reads_the_review: bool = False) -> dict[str, list[RatingScores]]:
         """Baselines, then ours, without ablations: model to the scores of each seed."""
@@ -147,8 +147,8 @@ class Results:
         return self._rating(title, wanted)
 
     def ablated_rating(self, title: str) -> dict[str, list[RatingScores]]:
-        """Ours, then its ablations."""
-        return self._rating(title, lambda job: isinstance(job, Ours))
+        """GraphModelJob, then its ablations."""
+        return self._rating(title, lambda job: isinstance(job, GraphModelJob))
 
     def settings(self) -> Iterable[tuple[str, str, int, Mapping]]:
         """Split, model, seed and what the validation chose."""
@@ -197,7 +197,7 @@ def per_user(runs: Runs, metric: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _is_ablation(job: Job) -> bool:
-    return isinstance(job, Ours) and job.ablation is not None
+    return isinstance(job, GraphModelJob) and job.ablation is not None
 
 
 def not_measured(
@@ -238,7 +238,7 @@ def about_ties(graph: ReviewGraph) -> str:
 
 
 def run_all(
-    jobs: Sequence[tuple[Stage, Sequence[Job]]], around: Circumstances, cache: Path
+    jobs: Sequence[tuple[Stage, Sequence[Job]]], around: JobContext, cache: Path
 ) -> Results:
     """Every job on its stage; one whose result is kept is not run.
 

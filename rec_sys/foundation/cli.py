@@ -62,7 +62,7 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
-def ending_politely(main: Callable[..., Any]) -> Callable[..., None]:
+def graceful_exit(main: Callable[..., Any]) -> Callable[..., None]:
     """Wraps a command: an `InputError` becomes one line and exit code 2, Ctrl-C exit code 130."""
 
     @wraps(main)
@@ -93,10 +93,10 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
         run = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(
-            ending_politely(main)  # before Hydra, which would add a line about a failed job
+            graceful_exit(main)  # before Hydra, which would add a line about a failed job
         )
 
-        @ending_politely
+        @graceful_exit
         @wraps(main)
         def program() -> None:
             # Otherwise Hydra ends the program by itself, with advice for whoever wrote it.

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from filelock import FileLock
 
 # Who starts several processes tells each its place: torchrun and Ray by the first name,
@@ -21,7 +20,7 @@ def is_main_process() -> bool:
 
 
 @contextmanager
-def in_turn(folder: str | Path) -> Iterator[None]:
+def one_at_a_time(folder: str | Path) -> Iterator[None]:
     """Lets the processes that train together into the block one after the other.
 
     What the first one leaves in `folder`, the others find. A process of its own does not wait.
@@ -45,6 +44,8 @@ def threads_of(workers: int, cores_of_each: int) -> Iterator[ThreadPoolExecutor]
         workers: Threads.
         cores_of_each: Cores that a PyTorch operation in one of them may use.
     """
+    import torch  # here: the ground floor serves those without PyTorch, too
+
     cores = torch.get_num_threads()
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(cores_of_each,))
     try:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.provenance import Groups, SeenReviews
+from rec_sys.graph.provenance import Groups, Provenance
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.task import Split, Task
 
@@ -102,7 +102,7 @@ def split_by_users(
     test_share: float,
     seed: int,
     targets_of: TargetsOf,
-    seen: SeenReviews | None = None,
+    seen: Provenance | None = None,
 ) -> Split:
     """Some users train; of the others nothing is known but the history they show.
 

@@ -18,7 +18,7 @@ _HASH_BYTES = 8
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
-class Learnt(NamedTuple):
+class LearnedReviews(NamedTuple):
     """What weights have learnt from, as hashes.
 
     Attributes:
@@ -47,7 +47,7 @@ class Groups(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SeenReviews:
+class Provenance:
     """The reviews of a training and the part that each had in its split.
 
     Attributes:
@@ -66,12 +66,12 @@ class SeenReviews:
     edge_product: np.ndarray
     roles: np.ndarray
     has_test: bool
-    earlier: Learnt
+    earlier: LearnedReviews
 
     @classmethod
     def of(
-        cls, split: Split, graph: ReviewGraph, earlier: "SeenReviews | None" = None
-    ) -> "SeenReviews":
+        cls, split: Split, graph: ReviewGraph, earlier: "Provenance | None" = None
+    ) -> "Provenance":
         """Notes what a training is about to see.
 
         Args:
@@ -96,7 +96,7 @@ class SeenReviews:
             edge_product=graph.edge_product.astype(np.int32),
             roles=roles,
             has_test=split.test is not None,
-            earlier=earlier.learnt if earlier else Learnt(*[np.zeros(0, np.int64)] * 3),
+            earlier=earlier.learnt if earlier else LearnedReviews(*[np.zeros(0, np.int64)] * 3),
         )
 
     def split(self, name: str, graph: ReviewGraph) -> Split:
@@ -124,7 +124,7 @@ class SeenReviews:
         return _pairs(self.users[self.edge_user], self.products[self.edge_product])
 
     @cached_property
-    def learnt(self) -> Learnt:
+    def learnt(self) -> LearnedReviews:
         """What this training, and those that it started from, learnt from."""
         train = self._has(_TRAIN)
         own = (
@@ -132,7 +132,7 @@ class SeenReviews:
             self.products[self.edge_product[train]],
             self.reviews[train],
         )
-        return Learnt(*map(np.union1d, own, self.earlier))
+        return LearnedReviews(*map(np.union1d, own, self.earlier))
 
     def learnt_edges(self, graph: ReviewGraph) -> np.ndarray:
         """Which reviews of another graph the weights have learnt from, bool [E].
@@ -171,12 +171,12 @@ class SeenReviews:
         return (self.roles & bits) > 0
 
 
-def newer_than_learnt(graph: ReviewGraph, learnt: np.ndarray) -> np.ndarray:
+def newer_than_learned(graph: ReviewGraph, learnt: np.ndarray) -> np.ndarray:
     """Which reviews are newer than all of the same user's that were learnt from, bool [E].
 
     Args:
         graph: The graph.
-        learnt: bool [E], see `SeenReviews.learnt_edges`.
+        learnt: bool [E], see `Provenance.learnt_edges`.
     """
     last = np.full(graph.num_users, -1)
     edges = np.flatnonzero(learnt)
@@ -184,7 +184,7 @@ def newer_than_learnt(graph: ReviewGraph, learnt: np.ndarray) -> np.ndarray:
     return np.arange(graph.num_edges) > last[graph.edge_user]
 
 
-def require_unlearnt(split: Split, graph: ReviewGraph, seen: SeenReviews) -> None:
+def require_unlearned(split: Split, graph: ReviewGraph, seen: Provenance) -> None:
     """Makes sure that nothing is measured by what the weights have learnt from.
 
     Args:

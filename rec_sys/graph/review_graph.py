@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rec_sys.foundation.console import note
-from rec_sys.foundation.distributed import in_turn
+from rec_sys.foundation.distributed import one_at_a_time
 from rec_sys.graph.csr import members_of, rows_to_pointers
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder
@@ -252,7 +252,7 @@ def prepare_reviews(
         encoder: Encodes what the store does not hold yet.
         cache_dir: The store is below it.
     """
-    with in_turn(cache_dir):
+    with one_at_a_time(cache_dir):
         return _prepare_reviews(data, encoder, cache_dir)
 
 

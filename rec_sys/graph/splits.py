@@ -9,7 +9,7 @@ import numpy as np
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.groups import continue_groups, draw_groups, edge_mask, shown_to, split_by_users
-from rec_sys.graph.provenance import Groups, SeenReviews, newer_than_learnt
+from rec_sys.graph.provenance import Groups, Provenance, newer_than_learned
 from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
 from rec_sys.graph.task import (
     Split,
@@ -34,7 +34,7 @@ class LeaveOneOut:
 
     name = "leave_one_out"
 
-    def split(self, graph: ReviewGraph, seen: SeenReviews | None = None) -> Split:
+    def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
         """Splits a graph.
 
         Args:
@@ -47,7 +47,7 @@ class LeaveOneOut:
         ends = graph.user_ptr[1:][graph.degrees >= _LEAST_REVIEWS]
         validation, test = edge_mask(graph, ends - 2), edge_mask(graph, ends - 1)
         if seen is not None:
-            newer = newer_than_learnt(graph, seen.learnt_edges(graph))
+            newer = newer_than_learned(graph, seen.learnt_edges(graph))
             validation, test = validation & newer, test & newer
         train: np.ndarray = ~validation & ~test
         return Split(
@@ -92,7 +92,7 @@ class GlobalTime:
         self.validation_from = _seconds("validation_from", validation_from)
         self.test_from = _seconds("test_from", test_from)
 
-    def split(self, graph: ReviewGraph, seen: SeenReviews | None = None) -> Split:
+    def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
         """Splits a graph.
 
         Args:
@@ -202,7 +202,7 @@ class HeldOutUsers:
         self.target_share = target_share
         self.seed = seed
 
-    def split(self, graph: ReviewGraph, seen: SeenReviews | None = None) -> Split:
+    def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
         """Splits a graph.
 
         Args:
@@ -251,7 +251,7 @@ class NewUsers:
         self.history_length = history_length
         self.seed = seed
 
-    def split(self, graph: ReviewGraph, seen: SeenReviews | None = None) -> Split:
+    def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
         """Splits a graph.
 
         Args:
@@ -303,7 +303,7 @@ class NewProducts:
         self.test_share = test_share
         self.seed = seed
 
-    def split(self, graph: ReviewGraph, seen: SeenReviews | None = None) -> Split:
+    def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
         """Splits a graph.
 
         Args:

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
-import torch
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS
-from rec_sys.modules.checkpoint import TrainedModel
 from rec_sys.text.onnx import open_session
+
+if TYPE_CHECKING:
+    from rec_sys.modules.checkpoint import TrainedModel
 
 _PRODUCT_INPUTS = (
     "product_name_features",
@@ -167,7 +168,7 @@ class TorchBackend:
         trained: The model of a checkpoint.
     """
 
-    def __init__(self, trained: TrainedModel) -> None:
+    def __init__(self, trained: "TrainedModel") -> None:
         self._model = trained.model.eval()
         self.model_fingerprint = trained.fingerprint
         self.vector_dim = trained.model.vector_dim
@@ -175,6 +176,8 @@ class TorchBackend:
 
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
         """Embeds a batch."""
+        import torch  # here: the other backends do without it
+
         with torch.inference_mode():
             outputs = self._model(*(torch.from_numpy(inputs[name]) for name in MODEL_INPUTS))
         return GraphOutputs(*(output.numpy() for output in outputs))

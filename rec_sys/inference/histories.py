@@ -227,7 +227,7 @@ class WrittenReview:
 
 
 @dataclass(frozen=True)
-class Writer:
+class Author:
     """A person and what they wrote.
 
     Attributes:
@@ -241,22 +241,22 @@ class Writer:
     nickname: str | None = None
 
 
-def histories_of(writers: Sequence[Writer], vectorbase: Vectorbase) -> Histories:
+def histories_of(authors: Sequence[Author], vectorbase: Vectorbase) -> Histories:
     """The same as `read_histories` for the same reviews, in a fraction of the time for few of them.
 
     People without any review are people, too: nothing is known of them.
 
     Args:
-        writers: At least one.
+        authors: At least one.
         vectorbase: The catalogue.
 
     Raises:
         InputError: There is nobody.
     """
-    if not writers:
+    if not authors:
         raise InputError("there is nobody to recommend to: no people were given")
     reviews, rows, keys, owners = [], [], [], []
-    for owner, writer in enumerate(writers):
+    for owner, writer in enumerate(authors):
         found = _find_products_written_reviews(writer.reviews, vectorbase)
         for position in _kept_in_order(writer.reviews, found):
             review = writer.reviews[position]
@@ -284,10 +284,10 @@ def histories_of(writers: Sequence[Writer], vectorbase: Vectorbase) -> Histories
         product=np.array([product_of[key] for key in keys], dtype=np.int64),
         product_names=_texts(names),
         product_infos=_texts(infos),
-        user_ids=_texts([writer.user_id for writer in writers]),
-        user_ptr=np.searchsorted(owners, np.arange(len(writers) + 1)).astype(np.int64),
-        nicknames=_texts([writer.nickname for writer in writers]),
-        order=np.arange(len(writers)),
+        user_ids=_texts([writer.user_id for writer in authors]),
+        user_ptr=np.searchsorted(owners, np.arange(len(authors) + 1)).astype(np.int64),
+        nicknames=_texts([writer.nickname for writer in authors]),
+        order=np.arange(len(authors)),
     )
 
 

@@ -19,7 +19,7 @@ from rec_sys.inference.histories import (
     build_history_batch,
     read_histories,
 )
-from rec_sys.modules.product_graph import Carried, ProductGraph
+from rec_sys.modules.product_graph import ProductGraph, PropagatedScores
 from rec_sys.reviews.schema import MAX_RATING
 from rec_sys.vector_database.product_index import NO_PRODUCT
 from rec_sys.vector_database.vectorbase import Vectorbase
@@ -92,7 +92,7 @@ _NOTHING = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
-class Choice:
+class CandidateFilter:
     """Rows of a vectorbase that are wanted.
 
     Attributes:
@@ -110,7 +110,7 @@ class Choice:
         return rows[~np.isin(rows, self.without)]
 
 
-EVERYTHING = Choice()
+EVERYTHING = CandidateFilter()
 
 
 class Ranked(NamedTuple):
@@ -119,7 +119,7 @@ class Ranked(NamedTuple):
     Attributes:
         rows: int64 [m], the best first and of equals the lowest row; fewer than asked for if there
             are no more.
-        scores: float32 [m], what is carried plus the inner product of query and key.
+        scores: float32 [m], what is propagated plus the inner product of query and key.
     """
 
     rows: np.ndarray
@@ -129,7 +129,7 @@ class Ranked(NamedTuple):
 def best_products(
     vectorbase: Vectorbase,
     queries: np.ndarray,
-    carried: Carried,
+    propagated: PropagatedScores,
     reviewed: Sequence[np.ndarray],
     k: int,
     among: np.ndarray | None = None,
@@ -143,7 +143,7 @@ def best_products(
     Args:
         vectorbase: The products.
         queries: float32 [U, d + 1].
-        carried: What the histories carry to the products.
+        propagated: What the histories carry to the products.
         reviewed: For each person the rows not to recommend, int64 of any length.
         k: Products per person, at least 1.
         among: int64, ascending and distinct: only these rows; by default all. Removed products
@@ -151,8 +151,8 @@ def best_products(
     """
     removed = vectorbase.index.removed
     among = None if among is None else among[~removed[among]]
-    pointers = rows_to_pointers(carried.user, len(queries))
-    reached = [carried.product[a:b] for a, b in zip(pointers[:-1], pointers[1:], strict=True)]
+    pointers = rows_to_pointers(propagated.user, len(queries))
+    reached = [propagated.product[a:b] for a, b in zip(pointers[:-1], pointers[1:], strict=True)]
     if among is None:
         not_searched = [np.union1d(*pair) for pair in zip(reached, reviewed, strict=True)]
         searched, _ = vectorbase.index.search(
@@ -170,7 +170,7 @@ def best_products(
         rows = np.union1d(found, connected)
         scores = vectorbase.keys[rows] @ query
         own = slice(pointers[user], pointers[user + 1])
-        scores[np.searchsorted(rows, connected)] += carried.score[own][new]
+        scores[np.searchsorted(rows, connected)] += propagated.score[own][new]
         best = np.argsort(-scores, kind="stable")[:k]  # rows ascend: the lowest of equals is first
         ranked.append(Ranked(rows[best], scores[best]))
     return ranked
@@ -193,7 +193,7 @@ def reason_weights(
 
     Args:
         product_graph: Between the products.
-        product: int64 [n], the reviewed products, see `ProductGraph.carry`.
+        product: int64 [n], the reviewed products, see `ProductGraph.propagate`.
         rating: float32 [n].
         attention: float32 [n], sums to 1.
         targets: int64 [m], the recommended products.
@@ -304,7 +304,7 @@ class Recommender:
         k: int,
         batch_size: int = DEFAULT_BATCH_SIZE,
         show_progress: bool = False,
-        choice: Choice = EVERYTHING,
+        choice: CandidateFilter = EVERYTHING,
         encode: Encode | None = None,
     ) -> list[UserRecommendations]:
         """Recommends to everybody who wrote one of the reviews.
@@ -353,20 +353,20 @@ class Recommender:
         first: int,
         last: int,
         k: int,
-        choice: Choice,
+        choice: CandidateFilter,
     ) -> list[UserRecommendations]:
         outputs = self.backend.embed(batch.inputs)
         attention = outputs.attention.mean(axis=1)  # over the heads
         pointers = rows_to_pointers(batch.user, last - first)
         product, rating = histories.catalogue_row[batch.review], batch.inputs["edge_rating"]
         graph = self.vectorbase.product_graph
-        carried = graph.carry(pointers, product, rating)
+        propagated = graph.propagate(pointers, product, rating)
         own = [slice(a, b) for a, b in zip(pointers[:-1], pointers[1:], strict=True)]
         reviewed = [product[edges][product[edges] != UNKNOWN] for edges in own]
         ranked = best_products(
             self.vectorbase,
             outputs.user_queries,
-            carried,
+            propagated,
             [np.append(rows, choice.without) for rows in reviewed],
             k,
             choice.among,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build, flat
-from rec_sys.graph.provenance import Learnt, SeenReviews
+from rec_sys.graph.provenance import LearnedReviews, Provenance
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
 from rec_sys.graph.task import Split
@@ -100,7 +100,7 @@ class TrainedModel:
     path: Path
     model: GraphModel
     record: dict[str, Any]
-    seen: SeenReviews | None = None
+    seen: Provenance | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -183,10 +183,10 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
             " it was trained with"
         )
     model.load_state_dict(weights)
-    return TrainedModel(Path(path), model.eval(), record, seen_in(content))
+    return TrainedModel(Path(path), model.eval(), record, provenance_in(content))
 
 
-def seen_in(content: Mapping[str, Any]) -> SeenReviews | None:
+def provenance_in(content: Mapping[str, Any]) -> Provenance | None:
     """Which reviews a training has seen.
 
     Args:
@@ -199,12 +199,12 @@ def seen_in(content: Mapping[str, Any]) -> SeenReviews | None:
     if kept is None:
         return None
     arrays = {name: kept[name].numpy() for name in _SEEN_ARRAYS}
-    earlier = Learnt(*(each.numpy() for each in kept["earlier"]))
-    return SeenReviews(**arrays, has_test=kept["has_test"], earlier=earlier)
+    earlier = LearnedReviews(*(each.numpy() for each in kept["earlier"]))
+    return Provenance(**arrays, has_test=kept["has_test"], earlier=earlier)
 
 
-def plain_seen(seen: SeenReviews) -> dict[str, Any]:
-    """What `seen_in` reads, as tensors and plain values."""
+def plain_provenance(seen: Provenance) -> dict[str, Any]:
+    """What `provenance_in` reads, as tensors and plain values."""
     return {
         **{name: torch.from_numpy(getattr(seen, name)) for name in _SEEN_ARRAYS},
         "has_test": seen.has_test,

@@ -99,7 +99,7 @@ class ProductEncoder(nn.Module):
         vector_dim: Size of a text vector.
         hidden_dim: Size of the output.
         dropout: Share of the hidden features dropped in training.
-        source_dropout: Probability that one of the sources of a product is hidden in training.
+        modality_dropout: Probability that one of the sources of a product is hidden in training.
 
     Shape:
         - name, info, reviews: float32 [P, vector_dim].
@@ -108,10 +108,10 @@ class ProductEncoder(nn.Module):
     """
 
     def __init__(
-        self, vector_dim: int, hidden_dim: int, dropout: float, source_dropout: float
+        self, vector_dim: int, hidden_dim: int, dropout: float, modality_dropout: float
     ) -> None:
         super().__init__()
-        self.source_dropout = source_dropout
+        self.modality_dropout = modality_dropout
         self.name = FeatureEncoder(vector_dim, hidden_dim, dropout)
         self.info = FeatureEncoder(vector_dim, hidden_dim, dropout)
         self.reviews = FeatureEncoder(vector_dim, hidden_dim, dropout)
@@ -123,8 +123,8 @@ class ProductEncoder(nn.Module):
         lengths = [torch.linalg.vector_norm(source, dim=1) for source in (name, info, reviews)]
         given = torch.stack(lengths, dim=1) > 0
         given = given.to(name.dtype)
-        if self.training and self.source_dropout > 0:
-            kept = (torch.rand_like(given) >= self.source_dropout).to(given.dtype)
+        if self.training and self.modality_dropout > 0:
+            kept = (torch.rand_like(given) >= self.modality_dropout).to(given.dtype)
             given, ratings = given * kept, ratings * kept[:, 2:]
         hidden = [
             encoder(source) * given[:, position, None]
@@ -160,7 +160,7 @@ class Embeddings(NamedTuple):
         product_embeddings: float32 [P, hidden_dim], unit length.
         user_queries: float32 [U, hidden_dim + 1].
         product_keys: float32 [P, hidden_dim + 1]; the last number is the product's own appeal.
-        attention: float32 [E, heads], sums to 1 over a user's edges: what carried the embedding.
+        attention: float32 [E, heads], sums to 1 over a user's edges: what propagated the embedding.
     """
 
     user_embeddings: Tensor
@@ -187,7 +187,7 @@ class GraphModel(nn.Module):
         vector_dim: Size of a text vector (384 for all-MiniLM-L6-v2).
         hidden_dim: Size of all hidden features and of the embeddings.
         dropout: Share of the hidden features dropped in training.
-        source_dropout: See `ProductEncoder`.
+        modality_dropout: See `ProductEncoder`.
         conv: Makes the convolution from ``in_channels``, a pair of sizes, and ``edge_dim``; a PyG
             layer that takes a pair of node features and ``return_attention_weights``.
 
@@ -201,13 +201,13 @@ class GraphModel(nn.Module):
         vector_dim: int,
         hidden_dim: int,
         dropout: float,
-        source_dropout: float,
+        modality_dropout: float,
         conv: Callable[..., nn.Module],
     ) -> None:
         super().__init__()
         self.vector_dim = vector_dim
         self.embedding_dim = hidden_dim
-        self.product_encoder = ProductEncoder(vector_dim, hidden_dim, dropout, source_dropout)
+        self.product_encoder = ProductEncoder(vector_dim, hidden_dim, dropout, modality_dropout)
         self.review_encoder = ReviewEncoder(vector_dim, hidden_dim, dropout)
         self.user_encoder = FeatureEncoder(vector_dim, hidden_dim, dropout)
         self.conv = conv(in_channels=(hidden_dim, hidden_dim), edge_dim=hidden_dim)

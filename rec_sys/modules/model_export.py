@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from rec_sys.foundation.cli import CONFIG_DIR, ending_politely
+from rec_sys.foundation.cli import CONFIG_DIR, graceful_exit
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing
@@ -287,7 +287,7 @@ def _real_batch(trained: "TrainedModel", overrides: list[str]) -> dict[str, dict
     return {"people of the data": batch.model_inputs()}
 
 
-@ending_politely
+@graceful_exit
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(

@@ -21,7 +21,7 @@ _LOSSES: dict[str, Distance] = {
 }
 
 
-class Judgement(NamedTuple):
+class ObjectiveOutput(NamedTuple):
     """What an objective says about a batch.
 
     Attributes:
@@ -75,7 +75,7 @@ class RatingObjective(nn.Module):
         progress: Share of the training that is done, 0...1.
 
     Returns:
-        See `Judgement`. Without any rated target objective and loss are 0.
+        See `ObjectiveOutput`. Without any rated target objective and loss are 0.
 
     Raises:
         InputError: No such loss, or the share is not from 0 to 1.
@@ -92,7 +92,9 @@ class RatingObjective(nn.Module):
         #: Whether targets are compared with other products.
         self.ranks = False
 
-    def forward(self, embeddings: Embeddings, batch: TensorBatch, progress: float) -> Judgement:
+    def forward(
+        self, embeddings: Embeddings, batch: TensorBatch, progress: float
+    ) -> ObjectiveOutput:
         """See the class."""
         true = batch["target_rating"]
         # The gradient of index_select is added up several times as fast as that of an index.
@@ -102,13 +104,13 @@ class RatingObjective(nn.Module):
         rated = ~torch.isnan(true)
         if not rated.any():  # the mean of nothing would be NaN
             nothing = embeddings.user_embeddings.sum() * 0.0
-            return Judgement(nothing, nothing, rating, 0, None, nothing)
+            return ObjectiveOutput(nothing, nothing, rating, 0, None, nothing)
         predicted, true = rating[rated], true[rated]
         loss = self.distance(predicted, true)
         squares_left = max(0.0, 1 - progress / self.squared_share) if self.squared_share else 0.0
         squares = F.mse_loss(predicted, true)
         objective = squares_left * squares + (1 - squares_left) * loss
-        return Judgement(objective, loss, rating, len(true), None, loss)
+        return ObjectiveOutput(objective, loss, rating, len(true), None, loss)
 
 
 class JointObjective(nn.Module):
@@ -134,11 +136,11 @@ class JointObjective(nn.Module):
     Inputs:
         embeddings: Of the batch.
         batch: As of `RatingObjective`; ``edge_index`` int64 [2, E], the history; and
-            ``product_log_share`` float32 [P], see above, 0 if all products are in the batch.
+            ``log_q`` float32 [P], see above, 0 if all products are in the batch.
         progress: Share of the training that is done, 0...1.
 
     Returns:
-        See `Judgement`.
+        See `ObjectiveOutput`.
 
     Raises:
         InputError: As `RatingObjective`, or the weights are negative or both 0.
@@ -173,7 +175,9 @@ class JointObjective(nn.Module):
         """The distance of two ratings."""
         return self.rating.distance
 
-    def forward(self, embeddings: Embeddings, batch: TensorBatch, progress: float) -> Judgement:
+    def forward(
+        self, embeddings: Embeddings, batch: TensorBatch, progress: float
+    ) -> ObjectiveOutput:
         """See the class."""
         rated = self.rating(embeddings, batch, progress)
         objective = self.rating_weight * rated.objective
@@ -199,7 +203,7 @@ def ranking_loss(embeddings: Embeddings, batch: TensorBatch, weight: Tensor) -> 
     user, product = batch["target_user"], batch["target_product"]
     if not weight.sum():
         return embeddings.user_queries.sum() * 0.0
-    logits = embeddings.user_queries @ embeddings.product_keys.T - batch["product_log_share"]
+    logits = embeddings.user_queries @ embeddings.product_keys.T - batch["log_q"]
     history_product, history_user = batch["edge_index"]
     seen = torch.zeros_like(logits, dtype=torch.bool)
     seen[history_user, history_product] = True

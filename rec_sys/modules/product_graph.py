@@ -22,7 +22,7 @@ from rec_sys.modules.ease import (
 )
 
 
-class Carried(NamedTuple):
+class PropagatedScores(NamedTuple):
     """What the history of U people carries to P products, for the pairs that are connected.
 
     Attributes:
@@ -118,7 +118,9 @@ class ProductGraph:
             liked_above,
         )
 
-    def carry(self, user_ptr: np.ndarray, product: np.ndarray, rating: np.ndarray) -> Carried:
+    def propagate(
+        self, user_ptr: np.ndarray, product: np.ndarray, rating: np.ndarray
+    ) -> PropagatedScores:
         """Walks one step from each review.
 
         Args:
@@ -131,7 +133,7 @@ class ProductGraph:
         scores = self._history(user_ptr, product, rating) @ self._matrix
         scores.sort_indices()
         user = np.repeat(np.arange(len(user_ptr) - 1), np.diff(scores.indptr))
-        return Carried(user, scores.indices.astype(np.int64), scores.data)
+        return PropagatedScores(user, scores.indices.astype(np.int64), scores.data)
 
     def contributions(
         self, product: np.ndarray, rating: np.ndarray, targets: np.ndarray
@@ -139,8 +141,8 @@ class ProductGraph:
         """What each review of one person carries to some products.
 
         Args:
-            product: int64 [n], see `carry`.
-            rating: float32 [n], see `carry`.
+            product: int64 [n], see `propagate`.
+            rating: float32 [n], see `propagate`.
             targets: int64 [m], rows of products.
 
         Returns:
@@ -158,7 +160,7 @@ class ProductGraph:
         return found * self._review_weights(np.array([0, len(product)]), rating)[:, None]
 
     def score(self, user_ptr: np.ndarray, product: np.ndarray, rating: np.ndarray) -> np.ndarray:
-        """Like `carry`, for all pairs: float32 [U, P], zero where nothing leads."""
+        """Like `propagate`, for all pairs: float32 [U, P], zero where nothing leads."""
         return (self._history(user_ptr, product, rating) @ self._matrix).toarray()
 
     @cached_property

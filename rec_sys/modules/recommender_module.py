@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from rec_sys.graph.ego_batch import MODEL_INPUTS
-from rec_sys.graph.provenance import SeenReviews
-from rec_sys.modules.checkpoint import RECORD_KEY, SEEN_KEY, plain_seen
+from rec_sys.graph.provenance import Provenance
+from rec_sys.modules.checkpoint import RECORD_KEY, SEEN_KEY, plain_provenance
 from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.modules.graph_model import Embeddings, TensorBatch, full_precision
 from rec_sys.modules.metrics import RatingMetrics
-from rec_sys.modules.objectives import Judgement
+from rec_sys.modules.objectives import ObjectiveOutput
 from rec_sys.modules.ranking_share import K, ShareSearch
 
 _HISTORY_KEY = "rec_sys_history"
@@ -54,7 +54,7 @@ class RecommenderModule(pl.LightningModule):
         ranking_shares: Sequence[float],
         seed: int,
         record: dict[str, Any],
-        seen: SeenReviews,
+        seen: Provenance,
     ) -> None:
         super().__init__()
         self.model = model
@@ -115,7 +115,7 @@ class RecommenderModule(pl.LightningModule):
         products = batch["products"]
         seen = torch.stack([batch["edge_index"][1], products[batch["edge_index"][0]]])
         target = torch.stack([batch["target_user"], products[batch["target_product"]]])
-        self.share_search.update(network, batch["carried"], seen, target)
+        self.share_search.update(network, batch["propagated"], seen, target)
 
     def on_train_batch_start(self, batch: TensorBatch, batch_index: int) -> None:
         """Makes dropout a function of seed, epoch, batch and process, whatever ran before."""
@@ -163,7 +163,7 @@ class RecommenderModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the record, so that a checkpoint is all that the other commands need."""
         checkpoint[RECORD_KEY] = self.record
-        checkpoint[SEEN_KEY] = plain_seen(self.seen)
+        checkpoint[SEEN_KEY] = plain_provenance(self.seen)
         checkpoint[_HISTORY_KEY] = self.history
         # Training goes on with a share of one; whoever loads the model gets the chosen one.
         share = checkpoint["state_dict"][_SHARE]
@@ -174,9 +174,9 @@ class RecommenderModule(pl.LightningModule):
         self.history = checkpoint[_HISTORY_KEY]
         checkpoint["state_dict"][_SHARE] = torch.ones_like(checkpoint["state_dict"][_SHARE])
 
-    def _judge(self, embeddings: Embeddings, batch: TensorBatch, stage: str) -> Judgement:
+    def _judge(self, embeddings: Embeddings, batch: TensorBatch, stage: str) -> ObjectiveOutput:
         progress = self.current_epoch / self.max_epochs
-        judgement: Judgement = self.objective(embeddings, batch, progress)
+        judgement: ObjectiveOutput = self.objective(embeddings, batch, progress)
         targets = len(batch["target_user"])
         # Weighted by targets, so that the epoch's value is the mean over all targets.
         means = self.means[_metrics(stage)]

@@ -35,7 +35,7 @@ def as_text(value: Any) -> str:
         return value.strip()
     if value is None:
         return ""
-    if isinstance(value, bytes):  # Parquet columns of writers that do not say "this is text"
+    if isinstance(value, bytes):  # Parquet columns of authors that do not say "this is text"
         return value.decode(errors="replace").strip()
     if isinstance(value, dict):
         parts = ((as_text(name).rstrip(": "), as_text(part)) for name, part in value.items())

@@ -21,11 +21,11 @@ from omegaconf import DictConfig
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backends import BackendUnavailable
-from rec_sys.inference.histories import UNKNOWN, Writer
-from rec_sys.inference.recommender import Choice
+from rec_sys.inference.histories import UNKNOWN, Author
+from rec_sys.inference.recommender import CandidateFilter
 from rec_sys.serving import schemas as answers
 from rec_sys.serving.bundle import Bundle
-from rec_sys.serving.limits import REFUSALS, FieldError, Gate, Limits, add_refusals
+from rec_sys.serving.limits import REFUSALS, FieldError, Limits, LimitsMiddleware, add_refusals
 from rec_sys.serving.metrics import Metrics
 from rec_sys.serving.schemas import (
     MAX_NAME_LENGTH,
@@ -49,7 +49,7 @@ from rec_sys.serving.user_store import UserStore
 
 
 @dataclass(frozen=True)
-class Parts:
+class Components:
     """The parts of one running service.
 
     Attributes:
@@ -82,7 +82,9 @@ class Parts:
         self.tell_model()
         return bundle
 
-    def choice(self, served: ServedBundle, style: str | None, exclude: Sequence[str]) -> Choice:
+    def choice(
+        self, served: ServedBundle, style: str | None, exclude: Sequence[str]
+    ) -> CandidateFilter:
         """The products that may be recommended.
 
         Args:
@@ -98,9 +100,9 @@ class Parts:
         without = base.rows_of(np.array(exclude, dtype=object))
         without = without[without != UNKNOWN]
         if style is None:
-            return Choice(without=without)
+            return CandidateFilter(without=without)
         self.require_style(served, style)
-        return Choice(np.flatnonzero(base.styles == style), without)
+        return CandidateFilter(np.flatnonzero(base.styles == style), without)
 
     def require_style(self, served: ServedBundle, style: str | None) -> None:
         """Refuses a category that no product has.
@@ -114,17 +116,17 @@ class Parts:
     def recommend(
         self,
         served: ServedBundle,
-        writers: Sequence[Writer],
+        authors: Sequence[Author],
         ids: Sequence[str | None],
         k: int,
-        choice: Choice,
+        choice: CandidateFilter,
         known: dict[str, np.ndarray] | None = None,
     ) -> Response:
         """Recommends and counts.
 
         Args:
             served: What answers.
-            writers: The people.
+            authors: The people.
             ids: What they are called in the answer.
             k: Products per person.
             choice: The products that may be recommended.
@@ -136,7 +138,7 @@ class Parts:
         Raises:
             BackendUnavailable: Nothing computes.
         """
-        answer = served.recommend(writers, k, choice, known or {}, self.metrics.stage)
+        answer = served.recommend(authors, k, choice, known or {}, self.metrics.stage)
         for person in answer.people:
             self.metrics.person(person.fallback)
         if answer.degraded:
@@ -149,7 +151,7 @@ class Parts:
 UserId = Annotated[str, PathParameter(min_length=1, max_length=MAX_NAME_LENGTH, examples=["ann"])]
 
 
-def user_routes(parts: Parts) -> APIRouter:
+def user_routes(parts: Components) -> APIRouter:
     """The routes below ``/users``."""
     routes = APIRouter(prefix="/users", tags=["people who are known"])
 
@@ -211,7 +213,7 @@ def user_routes(parts: Parts) -> APIRouter:
         reviews, known, nickname = (
             (user.reviews, user.vectors, user.nickname) if user else ([], {}, None)
         )
-        writer = Writer(user_id, reviews, nickname)
+        writer = Author(user_id, reviews, nickname)
         return parts.recommend(served, [writer], [user_id], k, choice, known)
 
     @routes.delete("/{user_id}", status_code=204)
@@ -236,7 +238,7 @@ PAGE = Path(__file__).parent / "page"
 _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
 
 
-def create_app(parts: Parts, on_start: Callable[[], None]) -> FastAPI:
+def create_app(parts: Components, on_start: Callable[[], None]) -> FastAPI:
     """Builds the application.
 
     Args:
@@ -279,7 +281,7 @@ def create_app(parts: Parts, on_start: Callable[[], None]) -> FastAPI:
         return FileResponse(PAGE / "index.html")
 
     app.add_middleware(
-        Gate,
+        LimitsMiddleware,
         limits=parts.limits,
         metrics=parts.metrics,
         retry_after=parts.settings.retry_after,
@@ -288,7 +290,7 @@ def create_app(parts: Parts, on_start: Callable[[], None]) -> FastAPI:
     return app
 
 
-def _recommendation_routes(parts: Parts) -> APIRouter:
+def _recommendation_routes(parts: Components) -> APIRouter:
     routes = APIRouter(tags=["recommendations"])
 
     @routes.post("/recommendations", response_model=RecommendationsOut)
@@ -298,16 +300,16 @@ def _recommendation_routes(parts: Parts) -> APIRouter:
         limits.check_k(body.k)
         if body.people is None:
             limits.check_reviews(body.reviews)
-            writers, ids = [answers.writer(PersonIn(reviews=body.reviews))], [None]
+            authors, ids = [answers.writer(PersonIn(reviews=body.reviews))], [None]
         else:
             limits.check_people(len(body.people))
             for number, person in enumerate(body.people):
                 limits.check_reviews(person.reviews, f"people.{number}.reviews")
-            writers = list(map(answers.writer, body.people))
+            authors = list(map(answers.writer, body.people))
             ids = [person.id for person in body.people]
         served = parts.service.served
         choice = parts.choice(served, body.style, body.exclude)
-        return parts.recommend(served, writers, ids, body.k, choice)
+        return parts.recommend(served, authors, ids, body.k, choice)
 
     @routes.get("/people")
     def demo_people() -> PeopleOut:
@@ -317,7 +319,7 @@ def _recommendation_routes(parts: Parts) -> APIRouter:
     return routes
 
 
-def _product_routes(parts: Parts) -> APIRouter:
+def _product_routes(parts: Components) -> APIRouter:
     routes = APIRouter(tags=["products"])
     K = Annotated[int, Query(ge=1)]
 
@@ -356,7 +358,7 @@ def _product_routes(parts: Parts) -> APIRouter:
     return routes
 
 
-def _admin_routes(parts: Parts) -> APIRouter:
+def _admin_routes(parts: Components) -> APIRouter:
     routes = APIRouter(prefix="/admin", tags=["administration"])
 
     @routes.post(
@@ -379,7 +381,7 @@ def _admin_routes(parts: Parts) -> APIRouter:
     return routes
 
 
-def _health_routes(parts: Parts) -> APIRouter:
+def _health_routes(parts: Components) -> APIRouter:
     routes = APIRouter(tags=["health"])
 
     @routes.get("/health/live")

@@ -19,7 +19,7 @@ from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_whole
 from rec_sys.inference.backends import BackendUnavailable
-from rec_sys.serving.api import LOOPBACK, Parts, create_app
+from rec_sys.serving.api import LOOPBACK, Components, create_app
 from rec_sys.serving.backends import ONNX, TRITON
 from rec_sys.serving.bundle import CREATE_COMMAND, MANIFEST, VECTORBASE, Bundle
 from rec_sys.serving.limits import Limits
@@ -59,7 +59,7 @@ def check_settings(settings: DictConfig) -> None:
         raise InputError(f"serving.port={settings.port}: must be {_LAST_PORT} at most")
 
 
-def build_parts(config: DictConfig) -> Parts:
+def build_parts(config: DictConfig) -> Components:
     """Opens bundle and store.
 
     Args:
@@ -79,7 +79,7 @@ def build_parts(config: DictConfig) -> Parts:
         create_bundle(config)
     service = Service(folder, settings)
     _tell_bundle(service.bundle, Path(config.paths.vectorbase_dir))
-    return Parts(service, UserStore(settings.store), limits, Metrics(), settings)
+    return Components(service, UserStore(settings.store), limits, Metrics(), settings)
 
 
 def _tell_bundle(bundle: Bundle, vectorbase_dir: Path) -> None:
@@ -90,7 +90,7 @@ def _tell_bundle(bundle: Bundle, vectorbase_dir: Path) -> None:
         note(f"{vectorbase_dir}: holds another index; to serve that one: {CREATE_COMMAND}")
 
 
-def start_service(parts: Parts, address: str) -> None:
+def start_service(parts: Components, address: str) -> None:
     """Makes the service ready, however long its models' server takes to come up."""
     try:
         parts.service.start()
@@ -103,7 +103,7 @@ def start_service(parts: Parts, address: str) -> None:
         note(f"ready: {address}")
 
 
-def reload_service(parts: Parts) -> None:
+def reload_service(parts: Components) -> None:
     """Takes up the bundle that is in the folder now, or says why the old one stays."""
     try:
         bundle = parts.reload()

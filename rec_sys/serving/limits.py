@@ -199,7 +199,7 @@ class _TooLarge(Exception):
     """The body goes on beyond the limit."""
 
 
-class Gate:
+class LimitsMiddleware:
     """Wraps an application.
 
     Args:

@@ -17,7 +17,7 @@ from pydantic import (
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_whole_text
-from rec_sys.inference.histories import Writer, WrittenReview
+from rec_sys.inference.histories import Author, WrittenReview
 from rec_sys.inference.recommender import Reason, Recommendation, UserRecommendations
 from rec_sys.reviews.formats import BrokenRecord, as_seconds
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
@@ -310,10 +310,10 @@ def _written(review: ReviewIn, otherwise: str) -> WrittenReview:
     )
 
 
-def writer(person: PersonIn) -> Writer:
+def writer(person: PersonIn) -> Author:
     """A person as the recommender takes them; goes by the newest nickname that a review tells."""
     nickname = newest_nickname(person.reviews, person.nickname)
-    return Writer(person.id or "", written(person.reviews), nickname)
+    return Author(person.id or "", written(person.reviews), nickname)
 
 
 def newest_nickname(reviews: Sequence[ReviewIn], given: str | None) -> str | None:

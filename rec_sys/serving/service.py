@@ -20,13 +20,13 @@ from rec_sys.inference.backends import BackendUnavailable
 from rec_sys.inference.histories import (
     UNKNOWN,
     VECTOR_DTYPE,
+    Author,
     Encode,
     Histories,
-    Writer,
     WrittenReview,
     histories_of,
 )
-from rec_sys.inference.recommender import Choice, Recommender, UserRecommendations
+from rec_sys.inference.recommender import CandidateFilter, Recommender, UserRecommendations
 from rec_sys.serving.backends import (
     ENCODE,
     GRAPH,
@@ -101,7 +101,7 @@ log = logging.getLogger(__name__)
 Observe = Callable[[str, float], None]
 _Result = TypeVar("_Result")
 
-_WARM_UP = Writer("", [WrittenReview("warm-up", text="warm strings for a cold stage", rating=5.0)])
+_WARM_UP = Author("", [WrittenReview("warm-up", text="warm strings for a cold stage", rating=5.0)])
 # In the picture a review counts by its stars; one without stars like a good one.
 _USUAL_STARS = 4.0
 # So long a server that has other models is left alone.
@@ -177,20 +177,20 @@ class ServedBundle:
             BackendUnavailable: Nothing computes.
             InputError: The backends run other models than the bundle's.
         """
-        self.recommend([_WARM_UP], 1, Choice(), {}, lambda stage, seconds: None)
+        self.recommend([_WARM_UP], 1, CandidateFilter(), {}, lambda stage, seconds: None)
 
     def recommend(
         self,
-        writers: Sequence[Writer],
+        authors: Sequence[Author],
         k: int,
-        choice: Choice,
+        choice: CandidateFilter,
         known: Mapping[str, np.ndarray],
         observe: Observe,
     ) -> Answer:
         """Recommends to people.
 
         Args:
-            writers: At least one.
+            authors: At least one.
             k: Products per person.
             choice: The products that may be recommended.
             known: Vectors of texts that need not be encoded, float16 [D].
@@ -200,7 +200,7 @@ class ServedBundle:
             BackendUnavailable: Nothing computes.
         """
         return self._with_backends(
-            lambda backends: self._recommend(backends, writers, k, choice, known, observe)
+            lambda backends: self._recommend(backends, authors, k, choice, known, observe)
         )
 
     def encode(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
@@ -255,9 +255,9 @@ class ServedBundle:
     def _recommend(
         self,
         backends: Backends,
-        writers: Sequence[Writer],
+        authors: Sequence[Author],
         k: int,
-        choice: Choice,
+        choice: CandidateFilter,
         known: Mapping[str, np.ndarray],
         observe: Observe,
     ) -> Answer:
@@ -271,7 +271,7 @@ class ServedBundle:
             spent[ENCODE] += perf_counter() - start
             return np.stack([vectors[text] for text in texts])
 
-        histories = histories_of(writers, self.vectorbase)
+        histories = histories_of(authors, self.vectorbase)
         recommender = Recommender(Timed(backends.graph, spent), self.vectorbase, encode)
         people = recommender.recommend(histories, k, choice=choice)
         places = np.stack([self._place(histories, user, vectors) for user in range(len(histories))])

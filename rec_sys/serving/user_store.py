@@ -180,7 +180,7 @@ class UserStore:
         ours = _reviews.c.user_id == user_id
         with self._engine.begin() as connection:
             named = {} if nickname is None else {"nickname": nickname}
-            # Even without a name: it keeps two writers of one person apart.
+            # Even without a name: it keeps two authors of one person apart.
             changed = update(_users).where(_users.c.id == user_id).values(id=user_id, **named)
             if not connection.execute(changed).rowcount:
                 connection.execute(_users.insert().values(id=user_id, **named))
@@ -204,7 +204,7 @@ def _row(
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
-    # Readers do not wait for writers, and a commit is on disk even if the power fails.
+    # Readers do not wait for authors, and a commit is on disk even if the power fails.
     for setting in (
         "journal_mode=WAL",
         "synchronous=FULL",

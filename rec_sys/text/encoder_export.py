@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rec_sys.foundation import triton_config
-from rec_sys.foundation.cli import CONFIG_DIR, ending_politely
+from rec_sys.foundation.cli import CONFIG_DIR, graceful_exit
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, sha256_of, write_json
@@ -186,7 +186,7 @@ def _read_encoder(overrides: Sequence[str]) -> TextEncoder:
     return TextEncoder(settings.model, "fp32", settings.max_length, "cpu", cache_dir="cache")
 
 
-@ending_politely
+@graceful_exit
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import flat
-from rec_sys.graph.provenance import SeenReviews
+from rec_sys.graph.provenance import Provenance
 from rec_sys.modules.checkpoint import find_checkpoint, last_checkpoints
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.train.record import AXES, plain_config
@@ -19,7 +19,7 @@ from rec_sys.train.record import AXES, plain_config
 if TYPE_CHECKING:
     from torch import nn
 
-    from rec_sys.graph.provenance import SeenReviews
+    from rec_sys.graph.provenance import Provenance
     from rec_sys.graph.review_graph import ReviewGraph
     from rec_sys.graph.task import Split
     from rec_sys.modules.checkpoint import TrainedModel
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _KINDS = ("reviews", "users", "products")
 
 
-def changes_between(then: SeenReviews, now: SeenReviews, newly_encoded: int) -> dict[str, Any]:
+def changes_between(then: Provenance, now: Provenance, newly_encoded: int) -> dict[str, Any]:
     """Counts what came and what is gone.
 
     A review is the same if its user and product are; whether its words changed is not known.
@@ -93,7 +93,7 @@ class InterruptedTraining:
 
     path: Path
     record: dict[str, Any]
-    seen: "SeenReviews | None"
+    seen: "Provenance | None"
 
     @property
     def origin(self) -> dict[str, Any] | None:
@@ -115,7 +115,7 @@ def interrupted_training(config: DictConfig, data: ReviewData) -> InterruptedTra
     if not config.train.resume:
         return None
 
-    from rec_sys.modules.checkpoint import RECORD_KEY, read_checkpoint, seen_in
+    from rec_sys.modules.checkpoint import RECORD_KEY, provenance_in, read_checkpoint
 
     asked = config.train.resume
     paths = last_checkpoints(config.paths.checkpoint_dir) if asked is True else [Path(asked)]
@@ -141,7 +141,7 @@ def interrupted_training(config: DictConfig, data: ReviewData) -> InterruptedTra
             " train.resume"
         )
     note(f"going on with {record['run_name']} after epoch {done} of {config.train.max_epochs}")
-    return InterruptedTraining(path, record, seen_in(content))
+    return InterruptedTraining(path, record, provenance_in(content))
 
 
 def _check_origin(path: Path, origin: dict[str, Any] | None, asked: bool | str | None) -> None:
@@ -180,7 +180,7 @@ class WarmStart:
     """
 
     trained: "TrainedModel"
-    seen: "SeenReviews"
+    seen: "Provenance"
     asked: bool | str
 
     @property
@@ -262,7 +262,7 @@ def split_reviews(
     graph: "ReviewGraph",
     start: WarmStart | None,
     interrupted: "InterruptedTraining | None",
-) -> "tuple[Split, SeenReviews]":
+) -> "tuple[Split, Provenance]":
     """Splits the data so that nothing is measured that the weights have learnt from.
 
     Args:
@@ -278,13 +278,13 @@ def split_reviews(
     Raises:
         InputError: The data cannot be split so.
     """
-    from rec_sys.graph.provenance import SeenReviews, require_unlearnt
+    from rec_sys.graph.provenance import Provenance, require_unlearned
 
     if interrupted and interrupted.origin:
         return interrupted.seen.split(splitter.name, graph), interrupted.seen
     if start is None:
         split = splitter.split(graph)
-        return split, SeenReviews.of(split, graph)
+        return split, Provenance.of(split, graph)
     split = splitter.split(graph, start.seen)
-    require_unlearnt(split, graph, start.seen)
-    return split, SeenReviews.of(split, graph, start.seen)
+    require_unlearned(split, graph, start.seen)
+    return split, Provenance.of(split, graph, start.seen)

@@ -43,7 +43,7 @@ class ProductSample:
         drawn = self._cumulated.searchsorted(rng.random(self.size), side="right")
         return np.flatnonzero(np.bincount(drawn, minlength=len(self.counts)))
 
-    def log_share(self, products: np.ndarray, shown: int) -> np.ndarray:
+    def log_q(self, products: np.ndarray, shown: int) -> np.ndarray:
         """Logarithm of the probability that a batch holds each product.
 
         Args:
@@ -105,8 +105,8 @@ class ReviewDataModule(pl.LightningDataModule):
     Of several processes each takes its share of a batch's users. All draw the same sample of
     products; beside it, each sees the products of its own users.
 
-    Beside the arrays of an `EgoBatch`, a batch holds ``product_log_share`` float32 [P], see
-    `ProductSample.log_share`, and outside training ``carried`` float32 [U, products of the graph],
+    Beside the arrays of an `EgoBatch`, a batch holds ``log_q`` float32 [P], see
+    `ProductSample.log_q`, and outside training ``propagated`` float32 [U, products of the graph],
     the scores of the product graph.
 
     Args:
@@ -202,10 +202,10 @@ class ReviewDataModule(pl.LightningDataModule):
             others = self.sample.draw(rng)
             batch = self.builder.build(np.asarray(chosen), target, hidden, others)
             shown = batch.edge_index.shape[1] + len(batch.target_user)
-            share = self.sample.log_share(batch.products, shown)
-            tensors = as_tensors(batch) | {"product_log_share": torch.from_numpy(share)}
+            share = self.sample.log_q(batch.products, shown)
+            tensors = as_tensors(batch) | {"log_q": torch.from_numpy(share)}
             if measured:
-                tensors["carried"] = torch.from_numpy(self._carried(batch))
+                tensors["propagated"] = torch.from_numpy(self._carried(batch))
             return tensors
 
         size = max(self.batch_size, _USERS_MEASURED_AT_ONCE) if measured else self.batch_size

@@ -142,7 +142,7 @@ class Tracking:
         return cls(logger, data_name, run_name, config.tracking_uri)
 
     @contextmanager
-    def told_of_failure(self) -> Iterator[None]:
+    def marks_run_failed(self) -> Iterator[None]:
         """Marks the run as failed if the block does not come to its end."""
         try:
             yield

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import Stages
-from rec_sys.foundation.distributed import in_turn, is_main_process
+from rec_sys.foundation.distributed import is_main_process, one_at_a_time
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
@@ -160,9 +160,9 @@ def train(
         start.put_weights(model)
         origin, changes = start.origin, changes_between(start.seen, seen, prepared.newly_encoded)
         show_changes(changes, origin["checkpoint"])
-    with in_turn(config.paths.cache_dir):  # the first one makes MLflow's tables
+    with one_at_a_time(config.paths.cache_dir):  # the first one makes MLflow's tables
         tracking = Tracking.start(config.logger, source.name, settings.run_name, interrupted)
-    with tracking.told_of_failure():
+    with tracking.marks_run_failed():
         record = record_of(config, prepared, split, tracking, origin)
         module = RecommenderModule(
             model,

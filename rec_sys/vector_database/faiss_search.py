@@ -16,7 +16,7 @@ EXTRA_DIMENSIONS = 1
 
 
 @dataclass(frozen=True)
-class EqualLengths:
+class MipsToL2:
     """Moves keys to their centre and adds a number that makes all of them equally long.
 
     Graphs and inverted lists lead to what lies near, and near is not the same as a high inner
@@ -40,13 +40,13 @@ class EqualLengths:
     width: int
 
     @classmethod
-    def of(cls, keys: np.ndarray, chunk_size: int, width: int) -> "EqualLengths":
+    def of(cls, keys: np.ndarray, chunk_size: int, width: int) -> "MipsToL2":
         """Measures keys, chunk by chunk.
 
         Args:
             keys: float32 [P, d], at least one; may be memory-mapped.
             chunk_size: Keys at once.
-            width: See `EqualLengths`.
+            width: See `MipsToL2`.
         """
         starts = range(0, len(keys), chunk_size)
         total = sum(

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_number, is_whole
 from rec_sys.vector_database.faiss_search import (
-    EqualLengths,
+    MipsToL2,
     index_width,
     only_rows,
     set_parameters,
@@ -140,7 +140,7 @@ class ProductIndex:
     def __init__(
         self,
         index: faiss.Index,
-        lengths: EqualLengths | None = None,
+        lengths: MipsToL2 | None = None,
         removed: np.ndarray | None = None,
         factory: str = FLAT,
         search: Mapping[str, float] | None = None,
@@ -178,7 +178,7 @@ class ProductIndex:
             raise InputError(f"vector_db.chunk_size={chunk_size}: must be a whole number above 0")
         factory, lengths, width = str(factory).strip(), None, keys.shape[1]
         if factory != FLAT:
-            lengths = EqualLengths.of(keys, chunk_size, index_width(keys.shape[1], factory))
+            lengths = MipsToL2.of(keys, chunk_size, index_width(keys.shape[1], factory))
             width = lengths.width
         try:
             index = faiss.index_factory(width, factory, faiss.METRIC_INNER_PRODUCT)
@@ -319,7 +319,7 @@ class ProductIndex:
         rows_path = Path(folder) / ROWS_FILE
         arrays = load_file(rows_path) if rows_path.is_file() else {}
         if "centre" in arrays:
-            lengths = EqualLengths(arrays["centre"], float(arrays["radius"][0]), index.d)
+            lengths = MipsToL2(arrays["centre"], float(arrays["radius"][0]), index.d)
         return cls(index, lengths, arrays.get("removed"), factory, search)
 
     def _find(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -334,7 +334,7 @@ class ProductIndex:
         self.removed, self._only = removed, only
 
 
-def _prepared(keys: np.ndarray, lengths: EqualLengths | None) -> np.ndarray:
+def _prepared(keys: np.ndarray, lengths: MipsToL2 | None) -> np.ndarray:
     keys = np.ascontiguousarray(keys, dtype=np.float32)
     return keys if lengths is None else lengths.of_keys(keys)
 

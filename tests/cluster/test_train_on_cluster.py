@@ -13,7 +13,7 @@ EPOCHS = 8
 #: Nothing random but what all processes share.
 EQUAL = (
     *("data.num_users=60", "data.num_products=40", "train.batch_size=16"),
-    *("model.dropout=0", "model.source_dropout=0", "model.conv.dropout=0"),
+    *("model.dropout=0", "model.modality_dropout=0", "model.conv.dropout=0"),
     *("split.validation_share=0.3", "trainer.accelerator=cpu", "encoder.precision=fp32"),
     *("trainer.enable_progress_bar=false", f"train.max_epochs={EPOCHS}"),
 )

@@ -9,7 +9,7 @@ from tests.end_to_end.conftest import Shell
 #: Nothing random but what all processes share: targets, order of the users, sample of products.
 EQUAL = (
     *("data.num_users=80", "data.num_products=60", "train.max_epochs=3", "train.batch_size=16"),
-    *("model.dropout=0", "model.source_dropout=0", "model.conv.dropout=0"),
+    *("model.dropout=0", "model.modality_dropout=0", "model.conv.dropout=0"),
     *("split.validation_share=0.3", "trainer.accelerator=cpu"),
 )
 METRICS = {"loss", "f1", "accuracy", "macro_f1", "auc", "mae", "mse", "ranking_loss", "ndcg10"}

@@ -9,7 +9,7 @@ from rec_sys.evaluation.audit import LeakageError
 from rec_sys.evaluation.evaluate import evaluate
 from rec_sys.evaluation.jobs import RankingBaseline, RatingBaseline
 from rec_sys.evaluation.leaderboard import as_plain
-from rec_sys.foundation.cli import CONFIG_DIR, EXIT_BAD_INPUT, ending_politely
+from rec_sys.foundation.cli import CONFIG_DIR, EXIT_BAD_INPUT, graceful_exit
 from rec_sys.foundation.errors import InputError
 from rec_sys.modules.product_graph import ProductGraphBuilder
 
@@ -141,7 +141,7 @@ def test_a_leak_stops_the_run_before_any_model(folder, training, tmp_path, capsy
         f"evaluation.folder={tmp_path}",
     )  # fmt: skip
     with pytest.raises(SystemExit) as ended:
-        ending_politely(evaluate)(config)
+        graceful_exit(evaluate)(config)
     assert ended.value.code == EXIT_BAD_INPUT
     message = capsys.readouterr().err
     assert "the leakage audit failed" in message and "texts are not on both sides" in message

@@ -6,7 +6,7 @@ import scipy.stats
 from hydra import compose, initialize_config_dir
 
 from rec_sys.evaluation.audit_probes import Finding
-from rec_sys.evaluation.graph_model_job import CHANGES, OurModel
+from rec_sys.evaluation.graph_model_job import CHANGES, GraphModelRanker
 from rec_sys.evaluation.measured import Measured, load_measured, save_measured
 from rec_sys.evaluation.protocol import shuffle_ties, tied_last_share
 from rec_sys.evaluation.ranking import evaluate_ranking
@@ -107,7 +107,7 @@ def test_ablations_take_away_one_thing_and_leave_the_edges(graph, name):
 
 @pytest.fixture
 def model(graph):
-    return OurModel(FakeCatalogue(graph, np.ones(graph.num_edges, dtype=bool)), graph)
+    return GraphModelRanker(FakeCatalogue(graph, np.ones(graph.num_edges, dtype=bool)), graph)
 
 
 def test_our_model_keeps_the_contract(model):
@@ -132,7 +132,7 @@ def test_our_model_is_given_the_history_and_nothing_else(graph):
             return super().score(history)
 
     histories = reviews_of([[2, 1], [], [4]], times=[5, 6, 7])
-    OurModel(Watching(graph, np.ones(graph.num_edges, dtype=bool)), graph).score(histories)
+    GraphModelRanker(Watching(graph, np.ones(graph.num_edges, dtype=bool)), graph).score(histories)
     (history,) = seen
     np.testing.assert_array_equal(history.edge_product, [2, 1, 4])
     np.testing.assert_array_equal(history.edge_user, [0, 0, 2])

@@ -26,7 +26,7 @@ def test_batches_show_only_what_the_split_allows(small_graph):
     (batch,) = datamodule.train_dataloader()
     shown = len(batch["target_user"]) + batch["edge_index"].shape[1]
     assert shown == 4 == split.train.sum()
-    assert "carried" not in batch and batch["product_log_share"].shape == batch["products"].shape
+    assert "propagated" not in batch and batch["log_q"].shape == batch["products"].shape
     (batch,) = datamodule.val_dataloader()
     assert batch["users"].tolist() == [0, 2]
     targets = batch["products"][batch["target_product"]].tolist()
@@ -37,7 +37,7 @@ def test_batches_show_only_what_the_split_allows(small_graph):
     (batch,) = datamodule.test_dataloader()
     assert batch["edge_index"].shape[1] == 4 and batch["target_rating"].tolist() == [5, 2]
     # cyd's history holds p1, ann's does not: p1 is her target.
-    assert batch["carried"].tolist() == [[0, 0, 0, 0], [0, 0, 0.5, 0]]
+    assert batch["propagated"].tolist() == [[0, 0, 0, 0], [0, 0, 0.5, 0]]
 
 
 def test_batches_hold_the_products_to_rank_against(small_graph):
@@ -48,13 +48,13 @@ def test_batches_hold_the_products_to_rank_against(small_graph):
     for loader in (everything.train_dataloader(), everything.val_dataloader()):
         for batch in loader:
             assert batch["products"].tolist() == [0, 1, 2, 3]
-            assert not batch["product_log_share"].any()
+            assert not batch["log_q"].any()
     sampled = ReviewDataModule(graph, vectors, split, nothing, 1, 0.5, 2, 0)
     one, two = (
         [batch["products"].tolist() for batch in sampled.val_dataloader()] for _ in range(2)
     )
     assert one == two  # each epoch is measured alike
-    assert all(batch["product_log_share"].max() < 0 for batch in sampled.train_dataloader())
+    assert all(batch["log_q"].max() < 0 for batch in sampled.train_dataloader())
 
 
 def test_no_test_no_test_batches(small_graph):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build
-from rec_sys.graph.provenance import SeenReviews
+from rec_sys.graph.provenance import Provenance
 from rec_sys.graph.review_graph import NO_TIME
 from rec_sys.graph.splits import (
     GlobalTime,
@@ -114,7 +114,7 @@ def test_what_weights_have_learnt_from_is_not_measured(name, first, second, thir
                     assert shown.max(initial=X) <= graph.edge_time[hidden].min()
         learnt |= {tuple(pair) for pair in pairs[split.train]}
         learnt_users |= set(graph.edge_user[split.train])
-        seen = SeenReviews.of(split, graph, seen)
+        seen = Provenance.of(split, graph, seen)
         assert len(seen.learnt.reviews) == len(learnt)
         assert len(seen.learnt.users) == len(learnt_users)
 

@@ -47,11 +47,11 @@ def test_scores_by_hand(products, ratings, expected):
 
 def test_only_connected_products_are_carried_to():
     pointers, products = np.array([0, 1, 1, 3]), np.array([0, 2, -1])
-    carried = hand_made().carry(pointers, products, np.full(3, LIKED, np.float32))
-    assert carried.user.tolist() == [0, 0, 2]
-    assert carried.product.tolist() == [1, 2, 0]
-    assert carried.score.tolist() == [1, -0.5, 2]
-    assert carried.score.dtype == np.float32
+    propagated = hand_made().propagate(pointers, products, np.full(3, LIKED, np.float32))
+    assert propagated.user.tolist() == [0, 0, 2]
+    assert propagated.product.tolist() == [1, 2, 0]
+    assert propagated.score.tolist() == [1, -0.5, 2]
+    assert propagated.score.dtype == np.float32
 
 
 @st.composite
@@ -87,11 +87,11 @@ def test_score_carry_and_contributions_equal_a_naive_loop(drawn):
     assert score.dtype == np.float32
     np.testing.assert_allclose(score, naive, atol=1e-5)
 
-    carried = graph.carry(pointers, product, rating)
-    pairs = list(zip(carried.user.tolist(), carried.product.tolist(), strict=True))
+    propagated = graph.propagate(pointers, product, rating)
+    pairs = list(zip(propagated.user.tolist(), propagated.product.tolist(), strict=True))
     assert pairs == sorted(set(pairs))
     dense = np.zeros_like(naive)
-    dense[carried.user, carried.product] = carried.score
+    dense[propagated.user, propagated.product] = propagated.score
     np.testing.assert_array_equal(dense.astype(np.float32), score)
 
     targets = np.arange(graph.num_products)[::-2]
@@ -106,7 +106,7 @@ def test_a_graph_without_edges_says_nothing():
     graph = ProductGraph.without_edges(3)
     assert graph.num_products == 3
     assert score_one(graph, [0, 2, -1], [LIKED] * 3) == [0, 0, 0]
-    assert not len(graph.carry(np.array([0, 1]), np.array([1]), np.array([LIKED])).product)
+    assert not len(graph.propagate(np.array([0, 1]), np.array([1]), np.array([LIKED])).product)
     assert not graph.contributions(np.array([1]), np.array([LIKED]), np.array([0, 2])).any()
 
 

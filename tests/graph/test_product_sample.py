@@ -9,7 +9,7 @@ COUNTS = np.array([0, 1, 5, 40, 200, 3, 3, 9])
 def test_few_products_are_all_in_every_batch():
     sample = ProductSample(COUNTS, 8)
     assert sample.draw(np.random.default_rng(0)).tolist() == list(range(8))
-    share = sample.log_share(np.array([2, 5]), 10)
+    share = sample.log_q(np.array([2, 5]), 10)
     assert share.tolist() == [0, 0] and share.dtype == np.float32
 
 
@@ -41,7 +41,7 @@ def test_the_share_of_batches_that_hold_a_product(shown):
     for _ in range(batches):
         reviewed = rng.choice(len(COUNTS), shown, p=popularity)
         held[np.union1d(sample.draw(rng), reviewed)] += 1
-    share = np.exp(sample.log_share(np.arange(len(COUNTS)), shown))
+    share = np.exp(sample.log_q(np.arange(len(COUNTS)), shown))
     np.testing.assert_allclose(share, held / batches, atol=4 * 0.5 / batches**0.5)
-    one = sample.log_share(np.array([4]), shown)
-    assert one[0] == sample.log_share(np.arange(8), shown)[4] <= 0
+    one = sample.log_q(np.array([4]), shown)
+    assert one[0] == sample.log_q(np.arange(8), shown)[4] <= 0

@@ -3,7 +3,7 @@ import pytest
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.groups import continue_groups
-from rec_sys.graph.provenance import Groups, SeenReviews, require_unlearnt
+from rec_sys.graph.provenance import Groups, Provenance, require_unlearned
 from rec_sys.graph.splits import (
     GlobalTime,
     HeldOutUsers,
@@ -25,10 +25,10 @@ def test_a_split_is_kept_whole():
     graph = graph_of(*[at(1, 2, 3)] * 10)
     for splitter in (LeaveOneOut(), HeldOutUsers(0.2, 0.0, 0.5, 0), HeldOutUsers(0.2, 0.2, 0.5, 0)):
         split = splitter.split(graph)
-        again = SeenReviews.of(split, graph).split(split.name, graph)
+        again = Provenance.of(split, graph).split(split.name, graph)
         assert split_fingerprint(again) == split_fingerprint(split)
     with pytest.raises(InputError, match="trained with 30 reviews, not with these 3"):
-        SeenReviews.of(split, graph).split("x", graph_of(at(1, 2, 3)))
+        Provenance.of(split, graph).split("x", graph_of(at(1, 2, 3)))
 
 
 def test_groups_are_kept_and_new_ones_drawn():
@@ -49,7 +49,7 @@ def test_groups_are_kept_and_new_ones_drawn():
 
 def test_a_third_review_is_a_target_but_the_learnt_second_is_not():
     before, now = graph_of(at(1, 2), at(1, 2, 3)), graph_of(at(1, 2, 3), at(1, 2, 3, 4))
-    seen = SeenReviews.of(LeaveOneOut().split(before), before)
+    seen = Provenance.of(LeaveOneOut().split(before), before)
     assert edges(seen.learnt_edges(now)) == [0, 1, 3]
     train, validation, test = told(LeaveOneOut().split(now, seen))
     assert (train, validation[0], test[0]) == ([0, 1, 3, 4], [5], [2, 6])
@@ -59,7 +59,7 @@ def test_a_third_review_is_a_target_but_the_learnt_second_is_not():
 def test_an_older_review_that_arrives_late_is_no_target_before_a_learnt_one():
     before = graph_of([(0, 1), (1, 5)])
     now = graph_of([(0, 1), (2, 3), (1, 5), (3, 9)])  # product 2 in between, product 3 last
-    seen = SeenReviews.of(LeaveOneOut().split(before), before)
+    seen = Provenance.of(LeaveOneOut().split(before), before)
     train, validation, test = told(LeaveOneOut().split(now, seen))
     assert (train, validation[0], test[0]) == ([0, 1, 2], [], [3])
 
@@ -68,7 +68,7 @@ def test_products_keep_their_parts():
     before = graph_of(*[at(1, 2, 3, 4, 5, 6)] * 3)
     now = graph_of(*[at(*range(1, 13))] * 3)
     splitter = NewProducts(0.2, 0.2, 0)
-    seen = SeenReviews.of(splitter.split(before), before)
+    seen = Provenance.of(splitter.split(before), before)
     learnt, validation, test = (set(np.flatnonzero(m)) for m in seen.product_groups(before))
     assert [len(each) for each in (learnt, validation, test)] == [4, 1, 1]
     split = splitter.split(now, seen)
@@ -79,18 +79,18 @@ def test_products_keep_their_parts():
 
 def test_the_validation_begins_after_what_was_learnt():
     before = graph_of(at(*range(10)))  # 8 is for validation, 9 for the test
-    seen = SeenReviews.of(GlobalTime(0.1, 0.1, None, None).split(before), before)
+    seen = Provenance.of(GlobalTime(0.1, 0.1, None, None).split(before), before)
     assert edges(seen.learnt_edges(before)) == list(range(8))
     # Without what came last, a tenth would begin at 7, which was learnt from.
     fewer = graph_of(at(*range(9)))
     split = GlobalTime(0.2, 0.0, None, None).split(fewer, seen)
     assert edges(split.validation.target) == [8]
-    require_unlearnt(split, fewer, seen)
+    require_unlearned(split, fewer, seen)
 
 
 def test_a_learnt_target_is_refused():
     graph = graph_of(at(1, 2, 3))
-    seen = SeenReviews.of(LeaveOneOut().split(graph), graph)
+    seen = Provenance.of(LeaveOneOut().split(graph), graph)
     split = Split("by hand", mask(3, 1), Task(mask(3, 0), mask(3, 1)), None)
     with pytest.raises(InputError, match="learnt from 1 of the 1 reviews that split=by hand"):
-        require_unlearnt(split, graph, seen)
+        require_unlearned(split, graph, seen)

@@ -12,7 +12,7 @@ from rec_sys.inference.backends import TorchBackend
 from rec_sys.inference.recommender import Recommender, best_products
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.full_catalogue import FullCatalogue, ProductEmbeddings
-from rec_sys.modules.product_graph import Carried
+from rec_sys.modules.product_graph import PropagatedScores
 from rec_sys.vector_database.product_index import ProductIndex
 
 TEXTS = ["", "good tone", "never again", "it hums"]
@@ -36,15 +36,15 @@ def test_the_best_of_all_products_are_found(seed, num_products, num_users, k):
     rng = np.random.default_rng(seed)
     keys = rng.integers(-2, 3, (num_products, 3)).astype(np.float32)
     queries = rng.integers(-2, 3, (num_users, 3)).astype(np.float32)
-    carried = rng.integers(-3, 4, (num_users, num_products)).astype(np.float32)
-    carried[rng.random(carried.shape) < 0.6] = 0
+    propagated = rng.integers(-3, 4, (num_users, num_products)).astype(np.float32)
+    propagated[rng.random(propagated.shape) < 0.6] = 0
     reviewed = [np.flatnonzero(rng.random(num_products) < 0.3) for _ in range(num_users)]
     vectorbase = SimpleNamespace(keys=keys, index=ProductIndex.build(keys, "Flat"))
-    user, product = np.nonzero(carried)
+    user, product = np.nonzero(propagated)
     ranked = best_products(
-        vectorbase, queries, Carried(user, product, carried[user, product]), reviewed, k
+        vectorbase, queries, PropagatedScores(user, product, propagated[user, product]), reviewed, k
     )
-    scores = queries @ keys.T + carried
+    scores = queries @ keys.T + propagated
     assert len(ranked) == num_users
     for row, (rows, found) in enumerate(ranked):
         expected = best_of(scores[row], set(reviewed[row]), k)

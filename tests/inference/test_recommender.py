@@ -10,7 +10,7 @@ from tiny_models import REVIEWS, FakeEncoder, review_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backends import TorchBackend
 from rec_sys.inference.histories import UNKNOWN, build_history_batch, read_histories
-from rec_sys.inference.recommender import POPULAR, Choice, Recommender, stars
+from rec_sys.inference.recommender import POPULAR, CandidateFilter, Recommender, stars
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.product_graph import ProductGraph
 
@@ -224,15 +224,19 @@ def test_only_what_is_wanted_and_the_best_of_it(recommender, built):
     (everything,) = recommender.recommend(table, k=6)
     ranked = [int(built.rows_of(np.array([p], dtype=object))[0]) for p in recommended(everything)]
     among, without = np.array([0, 2, 4, 5]), np.array([4])
-    for choice in (Choice(among), Choice(without=without), Choice(among, without)):
+    for choice in (
+        CandidateFilter(among),
+        CandidateFilter(without=without),
+        CandidateFilter(among, without),
+    ):
         (result,) = recommender.recommend(table, k=6, choice=choice)
         wanted = choice.of(np.array(ranked))
         assert recommended(result) == built.product_ids[wanted].tolist()
     stranger = review_table([("eve", None, "", None, None)])
-    (popular,) = recommender.recommend(stranger, k=6, choice=Choice(among, without))
+    (popular,) = recommender.recommend(stranger, k=6, choice=CandidateFilter(among, without))
     wanted = [row for row in built.by_popularity if row in among and row not in without]
     assert recommended(popular) == built.product_ids[wanted].tolist()
-    (nothing,) = recommender.recommend(table, k=6, choice=Choice(np.array([0])))
+    (nothing,) = recommender.recommend(table, k=6, choice=CandidateFilter(np.array([0])))
     assert nothing.recommendations == ()
 
 

@@ -6,7 +6,7 @@ from tiny_models import FakeEncoder, review_table
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import (
-    Writer,
+    Author,
     WrittenReview,
     build_history_batch,
     histories_of,
@@ -40,14 +40,14 @@ def as_table(people):
 
 
 def as_writers(people):
-    number, writers = 0, []
+    number, authors = 0, []
     for user, reviews in people:
         written = []
         for each in reviews:
             written.append(WrittenReview(f"r{number}", **each))
             number += 1
-        writers.append(Writer(user, written))
-    return writers
+        authors.append(Author(user, written))
+    return authors
 
 
 @settings(
@@ -79,13 +79,13 @@ def test_the_same_as_through_tables(built, people):
 
 
 def test_people_who_wrote_nothing_are_people(built):
-    people = [Writer("a", []), Writer("b", [WrittenReview("r", text="fine")]), Writer("c", [])]
+    people = [Author("a", []), Author("b", [WrittenReview("r", text="fine")]), Author("c", [])]
     histories = histories_of(people, built)
     assert np.diff(histories.user_ptr).tolist() == [0, 1, 0]
     assert histories.has_text.tolist() == [False, True, False]
     batch = build_history_batch(histories, 0, 3, built, FakeEncoder().encode)
     assert batch.user.tolist() == [1]
-    alone = histories_of([Writer("a", [])], built)
+    alone = histories_of([Author("a", [])], built)
     empty = build_history_batch(alone, 0, 1, built, FakeEncoder().encode)
     assert empty.inputs["edge_index"].shape == (2, 0)
 

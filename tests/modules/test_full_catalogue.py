@@ -56,11 +56,11 @@ def test_scores_are_what_is_carried_plus_what_the_network_says(
     graph, vectors = small_graph
     outputs = outputs_of(model, graph, vectors, known, np.arange(graph.num_users))
     network = (outputs.user_queries @ outputs.product_keys.T).numpy()
-    carried = product_graph.score(graph.user_ptr, graph.edge_product, graph.edge_rating)
+    propagated = product_graph.score(graph.user_ptr, graph.edge_product, graph.edge_rating)
     scores = catalogue.score(graph)
     assert scores.dtype == np.float32 and scores.shape == (graph.num_users, graph.num_products)
-    np.testing.assert_allclose(scores, network + carried, rtol=1e-4, atol=1e-4)
-    assert carried.any()
+    np.testing.assert_allclose(scores, network + propagated, rtol=1e-4, atol=1e-4)
+    assert propagated.any()
 
 
 def test_ratings_are_those_of_the_embeddings(catalogue, model, small_graph, known):

@@ -138,7 +138,7 @@ def test_alike_texts_start_alike():
 
 def test_a_missing_source_is_not_an_average_one():
     torch.manual_seed(0)
-    encoder = ProductEncoder(VECTOR_DIM, 16, dropout=0.0, source_dropout=0.0).eval()
+    encoder = ProductEncoder(VECTOR_DIM, 16, dropout=0.0, modality_dropout=0.0).eval()
     name, nothing = torch.ones(1, VECTOR_DIM), torch.zeros(1, VECTOR_DIM)
     rest = (nothing, nothing, torch.zeros(1, NUM_RATING_FEATURES))
     missing = encoder(name, *rest)

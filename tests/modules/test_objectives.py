@@ -25,14 +25,14 @@ def embeddings(users=USERS, products=PRODUCTS, queries=None, keys=None):
     return Embeddings(users, products, queries, keys, torch.empty(0, 1))
 
 
-def batch_of(true=TRUE, user=None, product=None, history=((), ()), log_share=None):
+def batch_of(true=TRUE, user=None, product=None, history=((), ()), log_q=None):
     index = torch.arange(len(true))
     return {
         "target_user": torch.zeros_like(index) if user is None else torch.tensor(user),
         "target_product": index if product is None else torch.tensor(product),
         "target_rating": true,
         "edge_index": torch.from_numpy(np.array(history, dtype=np.int64)),
-        "product_log_share": torch.zeros(3) if log_share is None else log_share,
+        "log_q": torch.zeros(3) if log_q is None else log_q,
     }
 
 
@@ -105,7 +105,7 @@ def test_the_ranking_loss_equals_a_naive_softmax(corrected):
     """Over the products that the user has not reviewed, a sampled one's logit put right."""
     given, batch = random_batch()
     if not corrected:
-        batch["product_log_share"] = torch.zeros(6)
+        batch["log_q"] = torch.zeros(6)
     history = set(map(tuple, batch["edge_index"].T.tolist()))
     losses = []
     for user, product in zip(
@@ -114,7 +114,7 @@ def test_the_ranking_loss_equals_a_naive_softmax(corrected):
         odds = {
             other: math.exp(
                 float(given.user_queries[user] @ given.product_keys[other])
-                - float(batch["product_log_share"][other])
+                - float(batch["log_q"][other])
             )
             for other in range(6)
             if (other, user) not in history

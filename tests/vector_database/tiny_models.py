@@ -32,7 +32,7 @@ MODEL_CONFIG = {
     "_target_": "rec_sys.modules.graph_model.GraphModel",
     "hidden_dim": 8,
     "dropout": 0.0,
-    "source_dropout": 0.0,
+    "modality_dropout": 0.0,
     "conv": {
         "_target_": "torch_geometric.nn.TransformerConv",
         "_partial_": True,
