@@ -29,17 +29,17 @@ class ObjectiveOutput(NamedTuple):
         loss: The distance of the ratings by the configured loss; the same in all epochs, in
             training and in validation.
         rating: float32 [T], predicted ratings 0...5.
-        judged: How many of the targets `loss` is the mean of.
+        num_rated: How many of the targets `loss` is the mean of.
         ranking: The ranking loss, the mean of all targets; None if nothing is ranked.
-        measure: What validation compares epochs by: the objective as at the end of the training.
+        validation_loss: What validation compares epochs by.
     """
 
     objective: Tensor
     loss: Tensor
     rating: Tensor
-    judged: int
+    num_rated: int
     ranking: Tensor | None
-    measure: Tensor
+    validation_loss: Tensor
 
 
 def predicted_rating(cosine: Tensor) -> Tensor:
@@ -181,15 +181,15 @@ class JointObjective(nn.Module):
         """See the class."""
         rated = self.rating(embeddings, batch, progress)
         objective = self.rating_weight * rated.objective
-        measure = self.rating_weight * rated.measure
+        validation_loss = self.rating_weight * rated.validation_loss
         ranking = None
         if self.ranks:
             disliked = batch["target_rating"] <= self.liked_above
             weight = torch.where(disliked, self.disliked_weight, 1.0)
             ranking = ranking_loss(embeddings, batch, weight)
             objective = objective + self.ranking_weight * ranking
-            measure = measure + self.ranking_weight * ranking
-        return rated._replace(objective=objective, measure=measure, ranking=ranking)
+            validation_loss = validation_loss + self.ranking_weight * ranking
+        return rated._replace(objective=objective, validation_loss=validation_loss, ranking=ranking)
 
 
 def ranking_loss(embeddings: Embeddings, batch: TensorBatch, weight: Tensor) -> Tensor:

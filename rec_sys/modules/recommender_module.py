@@ -180,8 +180,8 @@ class RecommenderModule(pl.LightningModule):
         targets = len(batch["target_user"])
         # Weighted by targets, so that the epoch's value is the mean over all targets.
         means = self.means[_metrics(stage)]
-        means["loss"].update(judgement.loss.detach(), weight=judgement.judged)
-        means["objective"].update(judgement.measure.detach(), weight=targets)
+        means["loss"].update(judgement.loss.detach(), weight=judgement.num_rated)
+        means["objective"].update(judgement.validation_loss.detach(), weight=targets)
         if judgement.ranking is not None:
             means["ranking_loss"].update(judgement.ranking.detach(), weight=targets)
         true = batch["target_rating"]

@@ -55,13 +55,13 @@ def test_known_distances(loss, expected):
     result = judge(loss)
     assert result.rating.tolist() == [5, 2.5, 0]
     assert result.loss.item() == pytest.approx(expected)
-    assert result.objective.item() == result.measure.item() == pytest.approx(expected)
+    assert result.objective.item() == result.validation_loss.item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("progress", "squares"), [(0.0, 1.0), (0.25, 0.5), (0.5, 0.0), (0.9, 0.0)])
 def test_squares_fade_and_the_reported_loss_stays(progress, squares):
     result = judge("l1", squared_share=0.5, progress=progress)
-    assert result.loss.item() == result.measure.item() == pytest.approx(1.0)
+    assert result.loss.item() == result.validation_loss.item() == pytest.approx(1.0)
     assert result.objective.item() == pytest.approx(squares * 5 / 3 + (1 - squares))
 
 
@@ -69,7 +69,7 @@ def test_no_target_is_no_loss():
     result = judge("l1", targets=0)
     assert result.objective.item() == 0 and len(result.rating) == 0
     both = joint("l1", 1.0, 1.0)(embeddings(), batch_of(TRUE[:0]), 0.0)
-    assert both.objective.item() == both.ranking.item() == both.judged == 0
+    assert both.objective.item() == both.ranking.item() == both.num_rated == 0
 
 
 def test_a_target_without_a_rating_does_not_count():
@@ -77,12 +77,12 @@ def test_a_target_without_a_rating_does_not_count():
     users = USERS.clone().requires_grad_()
     true = torch.tensor([5.0, torch.nan, 1.0])
     result = objective(embeddings(users), batch_of(true), 0.0)
-    assert (result.loss.item(), result.objective.item(), result.judged) == (0.5, 0.5, 2)
+    assert (result.loss.item(), result.objective.item(), result.num_rated) == (0.5, 0.5, 2)
     assert len(result.rating) == 3
     result.objective.backward()
     assert users.grad.isfinite().all()
     result = objective(embeddings(users), batch_of(true * torch.nan), 0.0)
-    assert (result.objective.item(), result.judged) == (0, 0)
+    assert (result.objective.item(), result.num_rated) == (0, 0)
 
 
 def random_batch(seed=0, users=4, products=6, targets=5):
@@ -138,7 +138,7 @@ def test_a_joint_objective_adds_both_terms_and_learns_without_ratings():
     given, batch = random_batch(seed=1)
     given.user_queries.requires_grad_()
     result = joint("mse", 1.0, 0.5)(given, batch, 0.0)  # no target has a rating
-    assert result.judged == 0
+    assert result.num_rated == 0
     assert result.objective.item() == pytest.approx(0.5 * result.ranking.item())
     result.objective.backward()
     assert given.user_queries.grad.isfinite().all() and given.user_queries.grad.any()
@@ -146,7 +146,7 @@ def test_a_joint_objective_adds_both_terms_and_learns_without_ratings():
     rated = RatingObjective("mse", 0.0)(given, batch, 0.0)
     both = joint("mse", 2.0, 0.5)(given, batch, 0.0)
     expected = 2 * rated.objective.item() + 0.5 * result.ranking.item()
-    assert both.objective.item() == both.measure.item() == pytest.approx(expected)
+    assert both.objective.item() == both.validation_loss.item() == pytest.approx(expected)
     assert both.loss.item() == rated.loss.item()
 
 
