@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 from rec_sys.cluster.workers import check_settings, connected, work_on
 from rec_sys.foundation.cli import command
-from rec_sys.foundation.console import note, show_table
+from rec_sys.foundation.console import note, progress, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build
 from rec_sys.graph.review_graph import product_texts
@@ -74,12 +73,7 @@ def encode_files(config: DictConfig) -> EncodedFiles:
             settings["model"] = str(Path(settings["model"]).absolute())
         arguments = (settings, encoder.fingerprint)
         found = 1 - len(new) / len(texts)
-        with tqdm(
-            total=len(new),
-            desc=f"encoding texts ({found:.0%} found in the store)",
-            unit="text",
-            smoothing=0,
-        ) as progress:
+        with progress(len(new), f"encoding texts ({found:.0%} found in the store)", "text") as bar:
             for table in work_on(
                 _tasks(_TEXT, new, cluster.texts_per_task),
                 EncodingWorker,
@@ -88,7 +82,7 @@ def encode_files(config: DictConfig) -> EncodedFiles:
                 gpus=cluster.gpus_per_actor,
             ):
                 store.append(table[_TEXT].to_pylist(), _matrix(table[_VECTOR]))
-                progress.update(len(table))
+                bar.advance(len(table))
     rows = [
         ["files", len(files)],
         ["distinct texts", len(texts)],
@@ -189,11 +183,11 @@ def _distinct_texts(files: list[Path], config: DictConfig) -> list[str]:
         # A worker's working directory may be another.
         data[key] = None if data[key] is None else str(as_path(data[key], key).absolute())
     texts: dict[str, None] = {}
-    with tqdm(total=len(files), desc="reading files", unit="file") as progress:
+    with progress(len(files), "reading files", "file") as bar:
         names = _tasks(_FILE, [str(path) for path in files], 1)
         for table in work_on(names, ReadingWorker, (data,), config.cluster):
             texts |= dict.fromkeys(table[_TEXT].to_pylist())
-            progress.update()
+            bar.advance()
     return list(texts)
 
 

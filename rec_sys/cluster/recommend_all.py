@@ -13,12 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 from rec_sys.cluster import workers
 from rec_sys.cluster.workers import connected, work_on
 from rec_sys.foundation.cli import command
-from rec_sys.foundation.console import note
+from rec_sys.foundation.console import note, progress
 from rec_sys.foundation.files import replacing, require_replaceable, write_json
 from rec_sys.inference.histories import Encode, Histories, read_histories
 from rec_sys.inference.infer import (
@@ -117,8 +116,7 @@ def recommend_all(config: DictConfig) -> Path:
             "people": len(histories),
             "k": settings.k,
         }
-        progress = tqdm(results, total=len(parts), desc="recommending", unit="part")
-        rows = _write(folder, progress, about)
+        rows = _write(folder, results, len(parts), about)
     note(f"written: {folder}, {rows} recommendations to {len(histories)} people")
     return folder
 
@@ -183,10 +181,10 @@ def _stored(texts: list[str], vectors: np.ndarray) -> Encode:
     return encode
 
 
-def _write(folder: Path, tables: Iterable[pa.Table], about: dict[str, Any]) -> int:
+def _write(folder: Path, tables: Iterable[pa.Table], num_parts: int, about: dict[str, Any]) -> int:
     """Writes the folder, whole or not at all; returns the number of rows."""
     rows = 0
-    with replacing(folder) as draft:
+    with replacing(folder) as draft, progress(num_parts, "recommending", "part") as bar:
         draft.mkdir()
         for number, table in enumerate(tables):
             rows += len(table)
@@ -195,6 +193,7 @@ def _write(folder: Path, tables: Iterable[pa.Table], about: dict[str, Any]) -> i
                 draft / f"part-{number:05d}.parquet",
                 compression="zstd",
             )
+            bar.advance()
         write_json(draft / ABOUT_FILE, about | {"rows": rows})
     return rows
 

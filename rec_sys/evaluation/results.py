@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from rec_sys.evaluation.audit import require_clean
 from rec_sys.evaluation.audit_probes import Finding
@@ -20,6 +19,7 @@ from rec_sys.evaluation.protocol import Stage, tied_last_share
 from rec_sys.evaluation.ranking import RankingResult
 from rec_sys.evaluation.rating_scores import RatingScores
 from rec_sys.evaluation.statistics import Comparison, average_over_seeds, paired_bootstrap
+from rec_sys.foundation.console import progress
 from rec_sys.foundation.files import versions_of
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 
@@ -254,9 +254,9 @@ def run_all(
     """
     records = []
     todo = [(stage, job) for stage, of_stage in jobs for job in of_stage if job.can_run(stage)]
-    with tqdm(todo, unit="model", disable=None) as bar:
-        for stage, job in bar:
-            bar.set_description(f"{stage.split.name}, seed {stage.seed}, {job.label}")
+    with progress(len(todo), "models", "model") as bar:
+        for stage, job in todo:
+            bar.describe(f"{stage.split.name}, seed {stage.seed}, {job.label}")
             key = key_of(job, stage, around)
             path = cache / f"{key}.npz"
             if path.exists():
@@ -266,4 +266,5 @@ def run_all(
                 require_clean([f.about(f"seed {stage.seed}") for f in measured.findings])
                 save_measured(path, measured)
             records.append(Record(stage, job, measured, key))
+            bar.advance()
     return Results(records)

@@ -1,4 +1,4 @@
-"""What a person sees in the terminal: short tables, one-line notes, time and memory."""
+"""What a person sees in the terminal: short tables, one-line notes, progress, time and memory."""
 
 import math
 import sys
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -57,6 +59,138 @@ def _as_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     return str(value)
+
+
+# Where no terminal is, a line is due every tenth of the work, but not more often than this.
+_SECONDS_BETWEEN_LINES = 5.0
+_SECONDS_BETWEEN_LINES_OF_UNKNOWN_WORK = 60.0
+
+
+class ProgressBar:
+    """Work that is counted while it is done; made by `progress`."""
+
+    def __init__(self, total: int | None, description: str, unit: str, initial: int) -> None:
+        self.total = total
+        self.description = description
+        self._unit = unit
+        self._initial = self.done = initial
+        self._start = time.perf_counter()
+        self._line_at, self._tenth = self._start, 0
+        self._prints_lines = False
+        self._display: Progress | None = None
+        self._row: Any = None
+
+    def advance(self, number: int = 1) -> None:
+        """Counts so many units as done."""
+        self.done += number
+        if self._display:
+            self._display.update(self._row, completed=self.done)
+        elif self._prints_lines and self._is_line_due():
+            self._print_line()
+
+    def describe(self, description: str) -> None:
+        """Says what is being done now."""
+        self.description = description
+        if self._display:
+            self._display.update(self._row, description=description)
+
+    def state(self) -> str:
+        """How much is done, how fast (on average, since work is uneven) and the time left."""
+        seconds = max(time.perf_counter() - self._start, 1e-9)
+        rate = (self.done - self._initial) / seconds
+        parts = [self._amount(self.done)]
+        if self.total is not None:
+            parts[0] += f"/{self._amount(self.total)}"
+        if self._unit == "B":
+            parts.append(f"{decimal(int(rate))}/s")
+        else:
+            parts[0] += f" {self._unit}"
+            if rate:
+                slow = f"{1 / rate:.1f} s/{self._unit}"
+                parts.append(slow if rate < 1 else f"{rate:,.0f} {self._unit}/s")
+        if self.total is not None and self.done < self.total and rate:
+            parts.append(f"{_clock((self.total - self.done) / rate)} left")
+        else:
+            parts.append(_clock(seconds))
+        return ", ".join(parts)
+
+    def _amount(self, number: int) -> str:
+        return decimal(number) if self._unit == "B" else f"{number:,}"
+
+    def _is_line_due(self) -> bool:
+        since = time.perf_counter() - self._line_at
+        if not self.total:
+            return since >= _SECONDS_BETWEEN_LINES_OF_UNKNOWN_WORK
+        tenth = 10 * self.done // self.total
+        return since >= _SECONDS_BETWEEN_LINES and self._tenth < tenth < 10
+
+    def _print_line(self) -> None:
+        self._line_at = time.perf_counter()
+        self._tenth = 10 * self.done // self.total if self.total else 0
+        print(f"{self.description}: {self.state()}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(
+    total: int | None, description: str, unit: str, show: bool = True, initial: int = 0
+) -> Iterator[ProgressBar]:
+    """Shows on standard error how far some work is, in the main process only.
+
+    A terminal gets a bar; a log file gets a line about every tenth of the work and one at the end.
+
+    Args:
+        total: Units of work; None if nobody knows.
+        description: What is being done.
+        unit: What is counted, in the singular; "B" is shown as kB, MB and so on.
+        show: Whether to show anything.
+        initial: Units that were done before.
+    """
+    bar = ProgressBar(total, description, unit, initial)
+    if not (show and is_main_process()):
+        yield bar
+    elif Console(stderr=True).is_terminal:
+        with _display() as display:
+            bar._display = display
+            bar._row = display.add_task(description, total=total, completed=initial, bar=bar)
+            yield bar
+            if len(display.tasks) > 1:  # one within another leaves nothing behind
+                display.remove_task(bar._row)
+    else:
+        bar._prints_lines = True
+        yield bar
+        bar._print_line()
+
+
+class _State(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["bar"].state())
+
+
+_displays: list[Progress] = []
+
+
+@contextmanager
+def _display() -> Iterator[Progress]:
+    """The display of all bars: one within another becomes its second row."""
+    if _displays:
+        yield _displays[0]
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), _State())
+    # Redirected: what is printed meanwhile stands above the bar. A file's lines stay its own.
+    with Progress(
+        *columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()
+    ) as display:
+        _displays.append(display)
+        try:
+            yield display
+        finally:
+            _displays.clear()
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 _STATUS = Path("/proc/self/status")  # Linux only

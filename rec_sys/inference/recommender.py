@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
+from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.csr import rows_to_pointers
 from rec_sys.inference.backends import GraphBackend
@@ -334,16 +334,14 @@ class Recommender:
         if not isinstance(reviews, Histories):
             reviews = read_histories(reviews, self.vectorbase)
         results: list[UserRecommendations] = []
-        with tqdm(
-            total=len(reviews), desc="recommending", unit="person", disable=not show_progress
-        ) as progress:
+        with progress(len(reviews), "recommending", "person", show_progress) as bar:
             for first in range(0, len(reviews), batch_size):
                 last = min(first + batch_size, len(reviews))
                 batch = build_history_batch(
                     reviews, first, last, self.vectorbase, encode or self.encode
                 )
                 results += self._recommend_batch(reviews, batch, first, last, k, choice)
-                progress.update(last - first)
+                bar.advance(last - first)
         return [results[user] for user in reviews.order]
 
     def _recommend_batch(

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
+from rec_sys.foundation.console import progress
 from rec_sys.graph.ego_batch import (
     MODEL_INPUTS,
     NUM_RATING_FEATURES,
@@ -67,9 +67,7 @@ def embed_products(
     )
     with (
         torch.inference_mode(),
-        tqdm(
-            total=num_products, desc="embedding products", unit="product", disable=not show_progress
-        ) as progress,
+        progress(num_products, "embedding products", "product", show_progress) as bar,
     ):
         for start in range(0, num_products, chunk_size):
             chunk = slice(start, start + chunk_size)
@@ -78,7 +76,7 @@ def embed_products(
             output = model(*inputs)
             embeddings[chunk] = output.product_embeddings.cpu().numpy()
             keys[chunk] = output.product_keys.cpu().numpy()
-            progress.update(len(features[0]))
+            bar.advance(len(features[0]))
     return ProductEmbeddings(embeddings, keys)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import requests
 import urllib3
 from filelock import FileLock
-from tqdm import tqdm
 
+from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import write_json
 from rec_sys.foundation.settings import is_number, is_whole
@@ -155,13 +155,11 @@ def _fetch_rest(url: str, part: Path, about: Path, timeout: float) -> None:
 
 
 def _append(response: requests.Response, part: Path, start: int, size: int | None) -> None:
-    # disable=None: no bar without a terminal.
-    bar = tqdm(total=size, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=None)
-    with part.open("ab") as file, bar:
+    with part.open("ab") as file, progress(size, part.stem, "B", initial=start) as bar:
         # The raw bytes: some servers call a .gz file a packed .json, and requests would unpack it.
         for block in response.raw.stream(_BLOCK_BYTES, decode_content=False):
             file.write(block)
-            bar.update(len(block))
+            bar.advance(len(block))
     got = part.stat().st_size
     if size is not None and got < size:
         raise _Failed(f"the connection broke off after {got} bytes")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from tqdm import tqdm
 
+from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, write_json
 from rec_sys.text.encoder import TextEncoder
@@ -186,16 +186,10 @@ def encode_texts(
 
     new_texts = list(dict.fromkeys(texts[i] for i in missing))
     distinct = len({*texts} - {""})
-    with tqdm(
-        total=len(new_texts),
-        desc=f"encoding texts ({1 - len(new_texts) / distinct:.0%} found in the store)",
-        unit="text",
-        # Batches hold few long or many short texts: only their mean tells the time left.
-        smoothing=0,
-        disable=not show_progress,
-    ) as progress:
+    found = f"{1 - len(new_texts) / distinct:.0%} found in the store"
+    with progress(len(new_texts), f"encoding texts ({found})", "text", show_progress) as bar:
         for batch, vectors in encoder.encode_in_batches(new_texts):
             store.append([new_texts[row] for row in batch], vectors)
-            progress.update(len(batch))
+            bar.advance(len(batch))
     rows[missing] = store.rows_of([texts[i] for i in missing])
     return EncodedTexts(rows, len(new_texts))
