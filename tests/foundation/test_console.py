@@ -72,5 +72,5 @@ def test_a_terminal_gets_one_display_for_bars_within_bars(monkeypatch):
         outer.describe("last model")
         outer.advance()
     shown = terminal.getvalue()
-    assert "texts [x]" in shown and "2/2 text" in shown
+    assert "texts [x]" in shown and "0/2 text" in shown
     assert "last model" in shown.rsplit("texts [x]", 1)[1] and "1/1 model" in shown
