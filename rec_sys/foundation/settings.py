@@ -62,15 +62,16 @@ _T = TypeVar("_T")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=False)
-def settings_of(axis: str) -> Callable[[type[_T]], type[_T]]:
-    """Makes a class a frozen dataclass whose values are checked by their types.
+def settings_of(axis: str, frozen: bool = True) -> Callable[[type[_T]], type[_T]]:
+    """Makes a class a dataclass whose values are checked by their types.
 
     Args:
         axis: Where the settings stand in the config; begins the names in messages.
+        frozen: False for a model that keeps what it learns beside its settings.
     """
 
     def decorate(cls: type[_T]) -> type[_T]:
-        made = pydantic_dataclass(frozen=True, config=_CONFIG)(cls)
+        made = pydantic_dataclass(frozen=frozen, config=_CONFIG)(cls)
         validated = made.__init__
 
         @functools.wraps(validated)
