@@ -1,12 +1,40 @@
-"""Fixtures shared by all rooms."""
+"""Fixtures that several rooms use, and the order of the rooms."""
+
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
 
 DIMENSION = 8
+#: The quick ones first; what is not named comes between.
+FIRST = ("foundation", "reviews", "graph", "text")
+LAST = ("train", "triton_utils", "cluster", "end_to_end")
+
+# A busy machine is no reason to fail.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    place = {room: number for number, room in enumerate(FIRST, -len(FIRST))}
+    place |= {room: number for number, room in enumerate(LAST, 1)}
+    items.sort(key=lambda item: place.get(item.path.relative_to(here).parts[0], 0))
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real data sets, see the README's part on development."""
+    folder = os.environ.get("REC_SYS_DATA_DIR")
+    if not folder:
+        pytest.skip("REC_SYS_DATA_DIR does not name a folder of real data sets")
+    return Path(folder)
 
 
 @pytest.fixture
@@ -43,6 +71,16 @@ def small_graph(small_data):
     return graph, vectors
 
 
+@pytest.fixture
+def built(tmp_path):
+    """A vectorbase of the tiny shop, built by the command from a checkpoint below `tmp_path`."""
+    from rec_sys.vector_database.create_vectorbase import create_vectorbase
+    from tests.helpers.tiny_models import config_of, save_checkpoint
+
+    save_checkpoint(tmp_path / "checkpoint_dir")
+    return create_vectorbase(config_of("vectorbase_config", tmp_path))
+
+
 @pytest.fixture(scope="session")
 def encoder():
     """all-MiniLM-L6-v2 from the installed package, in single precision."""
@@ -60,3 +98,43 @@ def exported_encoder(encoder, tmp_path_factory):
     export_encoder(encoder, folder)
     write_encoder_config(folder / "model.onnx")
     return folder
+
+
+@pytest.fixture(scope="session")
+def triton_wheel():
+    """The folder of Triton's wheel; what needs it is skipped only if it is nowhere to be had."""
+    from tests.helpers.triton_server import WheelMissing, install_triton
+
+    if shutil.which("uv") is None:
+        pytest.skip("uv is not installed, which fetches Triton")
+    try:
+        return install_triton()
+    except WheelMissing as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def page_url():
+    """Where the page is served: override it to put another service behind the same tests."""
+    from tests.helpers.page_server import fake_service
+
+    with fake_service() as address:
+        yield address
+
+
+# Not for the whole session: while Playwright runs, nobody else can run an event loop.
+@pytest.fixture(scope="module")
+def browser():
+    from tests.helpers.page_server import headless_chromium
+
+    with headless_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(browser, page_url):
+    """Opens the page in a fresh profile; at the end nothing may have gone wrong in any of them."""
+    from tests.helpers.page_server import watched_page
+
+    with watched_page(browser, page_url) as open_page:
+        yield open_page

@@ -5,8 +5,6 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from hydra import compose, initialize_config_dir
-from machines import killing_one, needs_ray
-from mortal_encoder import DIMENSION, MortalEncoder
 from omegaconf import OmegaConf
 
 from rec_sys.cluster.encode_files import (
@@ -22,10 +20,12 @@ from rec_sys.graph.review_graph import prepare_reviews
 from rec_sys.reviews.demo import write_demo
 from rec_sys.reviews.sources import LocalReviews
 from rec_sys.text.store import open_store
+from tests.helpers.machines import killing_one, needs_ray
+from tests.helpers.mortal_encoder import DIMENSION, MortalEncoder
 
 pytestmark = needs_ray
 
-ENCODER = {"_target_": "mortal_encoder.MortalEncoder", "precision": "fp32"}
+ENCODER = {"_target_": "tests.helpers.mortal_encoder.MortalEncoder", "precision": "fp32"}
 
 
 def config_of(folder, *overrides, encoder=ENCODER):

@@ -2,13 +2,13 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from machines import killing_one, needs_ray
-from tiny_models import config_of, save_checkpoint
 
 from rec_sys.cluster.recommend_all import recommend_all
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.infer import infer
 from rec_sys.inference.results import as_table
+from tests.helpers.machines import killing_one, needs_ray
+from tests.helpers.tiny_models import config_of, save_checkpoint
 
 pytestmark = needs_ray
 

@@ -1,11 +1,11 @@
 import pytest
 from hydra import compose, initialize_config_dir
-from machines import killing_one, needs_ray
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build
 from rec_sys.modules.checkpoint import read_checkpoint
+from tests.helpers.machines import killing_one, needs_ray
 
 pytestmark = needs_ray
 

@@ -1,10 +1,10 @@
 import pytest
 from hydra import compose, initialize_config_dir
-from machines import needs_ray
 
 from rec_sys.cluster.workers import connected
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
+from tests.helpers.machines import needs_ray
 
 pytestmark = needs_ray
 

@@ -8,7 +8,7 @@ import torch
 
 from rec_sys.foundation.cli import CONFIG_DIR, EXIT_BAD_INPUT
 from rec_sys.foundation.files import read_json
-from tests.end_to_end.conftest import MODEL_CONFIG
+from tests.helpers.commands import MODEL_CONFIG
 
 GOOD = {"reviewID": "r", "nickname": "n", "ProductName": "p", "TextReview": "t", "rating": 5}
 
@@ -115,7 +115,7 @@ def test_what_is_not_there(small_shop, tmp_path):
     [
         ("train.max_epoch=3", "train.max_epoch: no such setting; did you mean train.max_epochs?"),
         ("zebra=1", "zebra: no such setting; `--cfg job` lists all that there are"),
-        ("data=locale", "data=locale: no such choice; there are demo, from_checkpoint, local"),
+        ("data=locale", "data=locale: there is no such choice; there are demo, from_checkpoint, local"),
         ("train.seed", "settings are given as key=value"),
     ],
 )

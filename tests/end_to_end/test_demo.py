@@ -10,7 +10,7 @@ from rec_sys.foundation.files import read_json
 from rec_sys.inference.backends import OnnxBackend
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.train.report import MAJORITY
-from tests.end_to_end.conftest import MODEL_CONFIG, Shell
+from tests.helpers.commands import MODEL_CONFIG, Shell
 
 ONNX = "triton_utils/model_repository/graph_model/1/model.onnx"
 

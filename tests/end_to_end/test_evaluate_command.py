@@ -2,7 +2,7 @@
 
 import json
 
-from tests.end_to_end.conftest import SMALL, Shell
+from tests.helpers.commands import SMALL, Shell
 
 QUICK = (*("evaluation=quick", "evaluation.splits=[leave_one_out]", "encoder.precision=fp32"),)
 

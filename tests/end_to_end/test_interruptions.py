@@ -6,7 +6,7 @@ import time
 
 from rec_sys.foundation.cli import EXIT_INTERRUPTED
 from rec_sys.modules.checkpoint import read_checkpoint
-from tests.end_to_end.conftest import SMALL, Shell
+from tests.helpers.commands import SMALL, Shell
 
 KEY_BYTES = 16
 WAIT_SECONDS = 120

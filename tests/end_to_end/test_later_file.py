@@ -7,7 +7,7 @@ import pytest
 from rec_sys.foundation.files import read_json
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.reviews.demo import write_demo
-from tests.end_to_end.conftest import Shell
+from tests.helpers.commands import Shell
 
 QUICK = ("debug=quick", "data=local", "encoder.precision=fp32")
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.end_to_end.conftest import Running
-from tests.serving.page_server import browser, visit
+from tests.helpers.commands import Running
 from tests.serving.test_page import (
     test_a_demo_person_gets_suggestions_with_reasons,
     test_a_review_is_written_with_the_keyboard_alone,
@@ -15,7 +14,6 @@ from tests.serving.test_page import (
 from tests.serving.test_page_looks import test_a_phone_does_not_scroll_sideways
 
 __all__ = [
-    "browser",
     "test_a_demo_person_gets_suggestions_with_reasons",
     "test_a_phone_does_not_scroll_sideways",
     "test_a_review_is_written_with_the_keyboard_alone",
@@ -23,7 +21,6 @@ __all__ = [
     "test_similar_products_appear_on_demand_and_one_can_be_reviewed",
     "test_the_map_has_a_lit_dot_for_each_suggestion_and_says_so_in_words",
     "test_without_reviews_the_page_says_that_these_are_popular_products",
-    "visit",
 ]
 
 

@@ -12,7 +12,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from tests.end_to_end.conftest import TIMEOUT, Running, Shell, environment
+from tests.helpers.commands import TIMEOUT, Running, Shell, environment
 
 HEAVY = ("torch", "torch_geometric", "pytorch_lightning", "sentence_transformers", "transformers")
 
@@ -125,12 +125,12 @@ for name in {HEAVY!r}:
 from hydra import compose, initialize_config_dir
 from fastapi.testclient import TestClient
 from rec_sys.foundation.cli import CONFIG_DIR
-from rec_sys.serving.app import build_parts, start_service
+from rec_sys.serving.app import build_components, start_service
 from rec_sys.serving.api import create_app
 import triton_utils.connect
 with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
     config = compose("serve_config", ["serving.store=sqlite://"])
-parts = build_parts(config)
+parts = build_components(config)
 app = create_app(parts, lambda: start_service(parts, ""))
 with TestClient(app, base_url="http://localhost") as client:
     start_service(parts, "")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.end_to_end.conftest import Shell
+from tests.helpers.commands import Shell
 
 #: Nothing random but what all processes share: targets, order of the users, sample of products.
 EQUAL = (

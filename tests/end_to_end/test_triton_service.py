@@ -1,28 +1,21 @@
 """The web service over a real Triton that serves the bundle's models."""
 
-import shutil
 import time
 from urllib.error import HTTPError
 
 import pytest
 
-from tests.end_to_end.conftest import TIMEOUT, Running
-from tests.triton_utils.triton_server import TritonServer, WheelMissing, install_triton
+from tests.helpers.commands import TIMEOUT, Running
+from tests.helpers.triton_server import TritonServer
 
 
 @pytest.fixture(scope="module")
-def triton(served_shop, tmp_path_factory):
+def triton(triton_wheel, served_shop, tmp_path_factory):
     """A Triton with the models that create_bundle put into its repository."""
-    if shutil.which("uv") is None:
-        pytest.skip("uv is not installed, which fetches Triton")
-    try:
-        wheel = install_triton()
-    except WheelMissing as reason:
-        pytest.skip(str(reason))
     printed = served_shop.ok("serving.create_bundle", "bundle.triton_repository=triton_models")
     assert "triton_models/graph_model/1/model.onnx: written" in printed
     repository = served_shop.folder / "triton_models"
-    server = TritonServer(wheel, repository, tmp_path_factory.mktemp("triton"))
+    server = TritonServer(triton_wheel, repository, tmp_path_factory.mktemp("triton"))
     server.start()
     yield server
     server.stop()

@@ -5,8 +5,7 @@ import pytest
 
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.task import Split, Task
-
-from .planted import DIMENSION, EDGES, LONG, PER_USER, PRODUCTS, USERS
+from tests.helpers.planted import DIMENSION, EDGES, LONG, PER_USER, PRODUCTS, USERS
 
 
 @pytest.fixture

@@ -22,8 +22,7 @@ from rec_sys.evaluation.rating_baselines.matrix_factorisation import MatrixFacto
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import NO_TIME
 from rec_sys.graph.task import Split, Task
-
-from .planted import (
+from tests.helpers.planted import (
     PER_USER,
     batches_of,
     fair_rank,

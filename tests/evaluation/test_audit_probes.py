@@ -8,8 +8,7 @@ from rec_sys.evaluation.audit_probes import check_batches, check_invariance, che
 from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.evaluation.rating_baselines.bias import Bias
 from rec_sys.graph.ego_batch import EgoBatchBuilder, ProductReviews
-
-from .planted import (
+from tests.helpers.planted import (
     EDGES,
     PRODUCTS,
     USERS,

@@ -13,8 +13,7 @@ from rec_sys.evaluation.baselines.text_ease import TextEase
 from rec_sys.evaluation.baselines.text_knn import TextKNN
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import NO_TIME
-
-from .reviews_of import catalogue_of, reviews_of
+from tests.helpers.reviews_of import catalogue_of, reviews_of
 
 SIZE = 7
 # One user with one review, one with none; product 6 is never reviewed.

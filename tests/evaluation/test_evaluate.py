@@ -12,8 +12,7 @@ from rec_sys.evaluation.leaderboard import as_plain
 from rec_sys.foundation.cli import CONFIG_DIR, EXIT_BAD_INPUT, graceful_exit
 from rec_sys.foundation.errors import InputError
 from rec_sys.modules.product_graph import ProductGraphBuilder
-
-from .fake_training import FakeTraining
+from tests.helpers.fake_training import FakeTraining
 
 SHOP = ["data.num_users=40", "data.num_products=25"]
 
@@ -150,7 +149,7 @@ def test_a_leak_stops_the_run_before_any_model(folder, training, tmp_path, capsy
 
 def test_a_model_that_fails_the_audit_is_not_kept(folder, training, tmp_path, monkeypatch):
     """Scores that depend on who else is asked change with the batch size."""
-    from .fake_training import FakeCatalogue
+    from tests.helpers.fake_training import FakeCatalogue
 
     def by_company(self, history):
         scores = np.random.default_rng(0).random((history.num_users, len(self.popularity)))

@@ -14,13 +14,11 @@ from rec_sys.evaluation.rating_baselines.bias import Constant
 from rec_sys.evaluation.rating_scores import score_ratings
 from rec_sys.evaluation.statistics import mean_intervals
 from rec_sys.evaluation.tuning import ModelGrid, tune_ratings
-from rec_sys.foundation.cli import CONFIG_DIR
-from rec_sys.foundation.compose import with_overrides
+from rec_sys.foundation.cli import CONFIG_DIR, with_overrides
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
-
-from .fake_training import FakeCatalogue
-from .reviews_of import catalogue_of, reviews_of
+from tests.helpers.fake_training import FakeCatalogue
+from tests.helpers.reviews_of import catalogue_of, reviews_of
 
 ARRAYS = ("edge_product", "edge_text", "edge_rating", "edge_time")
 PRODUCT_ARRAYS = ("product_name_text", "product_info_text", "product_brand")

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from rec_sys.evaluation.ranking import evaluate_ranking
 from rec_sys.foundation.errors import InputError
-
-from .reviews_of import reviews_of
+from tests.helpers.reviews_of import reviews_of
 
 
 class Given:

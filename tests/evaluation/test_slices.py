@@ -8,8 +8,7 @@ from rec_sys.evaluation.ranking import (
     twins_in_history,
 )
 from rec_sys.foundation.errors import InputError
-
-from .reviews_of import reviews_of
+from tests.helpers.reviews_of import reviews_of
 
 
 def test_history_lengths():

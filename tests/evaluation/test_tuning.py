@@ -8,8 +8,7 @@ from omegaconf import OmegaConf
 from rec_sys.evaluation.baselines.ease import Ease
 from rec_sys.evaluation.tuning import ModelGrid, tune
 from rec_sys.foundation.errors import InputError
-
-from .reviews_of import catalogue_of, reviews_of
+from tests.helpers.reviews_of import catalogue_of, reviews_of
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "evaluation"
 TRAIN = reviews_of([[0, 1, 2], [1, 2, 3], [0, 1, 3], [3, 2, 0]])

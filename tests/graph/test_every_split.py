@@ -23,7 +23,7 @@ from rec_sys.graph.splits import (
     split_fingerprint,
 )
 from rec_sys.graph.task import Split, Task
-from tests.graph.graphs_by_hand import at, graph_of
+from tests.helpers.graphs_by_hand import at, graph_of
 
 NAMES = ("users", "leave_one_out", "time", "new_products", "new_users")
 X = NO_TIME

@@ -12,7 +12,7 @@ from rec_sys.graph.splits import (
     split_fingerprint,
 )
 from rec_sys.graph.task import Split, Task
-from tests.graph.graphs_by_hand import at, edges, graph_of, told
+from tests.helpers.graphs_by_hand import at, edges, graph_of, told
 
 
 def mask(number, *rows):

@@ -13,7 +13,7 @@ from rec_sys.graph.splits import (
     describe_split,
 )
 from rec_sys.graph.task import check_usable
-from tests.graph.graphs_by_hand import at, edges, graph_of, told
+from tests.helpers.graphs_by_hand import at, edges, graph_of, told
 
 X = NO_TIME
 

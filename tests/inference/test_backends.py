@@ -6,12 +6,12 @@ import sys
 import numpy as np
 import onnx
 import pytest
-from tiny_models import VECTOR_DIM, save_checkpoint
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backends import OnnxBackend, TorchBackend
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.model_export import export_onnx, random_inputs
+from tests.helpers.tiny_models import VECTOR_DIM, save_checkpoint
 
 SHAPES = [(1, 0, 0), (1, 1, 0), (1, 1, 1), (3, 5, 7), (40, 60, 200)]
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from tiny_models import FakeEncoder, review_table
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import UNKNOWN, build_history_batch, read_histories
+from tests.helpers.tiny_models import FakeEncoder, review_table
 
 
 def rows_by_user(histories):

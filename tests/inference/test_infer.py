@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tiny_models import HELD_OUT, config_of, save_checkpoint
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.infer import infer
 from rec_sys.modules.checkpoint import load_trained
+from tests.helpers.tiny_models import HELD_OUT, config_of, replaced, save_checkpoint
 
 
 def lines_of(folder):
@@ -100,7 +100,7 @@ def test_a_file_of_people_and_products_never_seen(built, tmp_path):
 
 
 def test_other_data_is_recommended_to_all_its_users(built, tmp_path):
-    overrides = ["~data", "+data._target_=tiny_models.Shop", "+data.without=cyd"]
+    overrides = replaced("data", "Shop", "without=cyd")
     results = infer(config_of("infer_config", tmp_path, *overrides))
     assert [each.user_id for each in results] == ["ann", "bob", "dan", "eli"]
 

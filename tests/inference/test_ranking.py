@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_models import PRODUCTS, FakeEncoder, review_table, shop, tiny_model
 
 from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.inference.backends import TorchBackend
@@ -14,6 +13,7 @@ from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.full_catalogue import FullCatalogue, ProductEmbeddings
 from rec_sys.modules.product_graph import PropagatedScores
 from rec_sys.vector_database.product_index import ProductIndex
+from tests.helpers.tiny_models import PRODUCTS, FakeEncoder, review_table, shop, tiny_model
 
 TEXTS = ["", "good tone", "never again", "it hums"]
 

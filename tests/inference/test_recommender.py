@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_models import REVIEWS, FakeEncoder, review_table
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backends import TorchBackend
@@ -13,6 +12,7 @@ from rec_sys.inference.histories import UNKNOWN, build_history_batch, read_histo
 from rec_sys.inference.recommender import POPULAR, CandidateFilter, Recommender, stars
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.product_graph import ProductGraph
+from tests.helpers.tiny_models import REVIEWS, FakeEncoder, review_table
 
 TEXTS = ["", "good tone", "never again", "it hums", "a present"]
 

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_models import FakeEncoder, review_table
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import (
@@ -12,6 +11,7 @@ from rec_sys.inference.histories import (
     histories_of,
     read_histories,
 )
+from tests.helpers.tiny_models import FakeEncoder, review_table
 
 TEXTS = st.sampled_from(["", "good", "bad <b>news</b>", "x &amp; y", "  spaced   out "])
 REVIEW = st.fixed_dictionaries(

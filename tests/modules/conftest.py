@@ -4,19 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.modules.checkpoint import RECORD_FORMAT, RECORD_KEY
+from tests.helpers.configs import model_settings
 
 VECTOR_DIM = 8
-
-
-def model_settings(name: str) -> dict:
-    with initialize_config_dir(str(CONFIG_DIR / "model"), version_base="1.3"):
-        return OmegaConf.to_container(compose(name))
 
 
 @pytest.fixture(params=["model_config", "gat"])

@@ -1,17 +1,26 @@
+import contextlib
+import importlib
 import os
 import shutil
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 import torch
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from omegaconf import OmegaConf
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.modules.checkpoint import (
     RECORD_KEY,
     find_checkpoint,
     last_checkpoints,
+    load_data,
     load_trained,
     read_checkpoint,
 )
+from rec_sys.modules.trusted_settings import TARGETS, trusted_settings
 
 
 def test_a_checkpoint_gives_the_same_model(checkpoint, model):
@@ -80,9 +89,161 @@ def test_the_newest_best_checkpoint_is_found(checkpoint, tmp_path):
         last_checkpoints(tmp_path / "empty")
 
 
-def test_a_class_of_somebody_elses_is_not_built(checkpoint, tmp_path):
+CALLED = []
+
+
+def marker(*args, **kwargs):
+    """What an attacker would have called."""
+    CALLED.append((args, kwargs))
+
+
+@pytest.fixture
+def markers(monkeypatch):
+    """Names under which the marker can be reached, also from inside trusted packages."""
+    for module in ("rec_sys.reviews.sources", "rec_sys.modules.graph_model", "torch_geometric.nn"):
+        monkeypatch.setattr(importlib.import_module(module), "marker", marker, raising=False)
+    OmegaConf.register_new_resolver("marker", marker, replace=True)
+    yield
+    OmegaConf.clear_resolver("marker")
+    CALLED.clear()
+
+
+def with_settings(checkpoint, axis, settings):
     content = read_checkpoint(checkpoint)
-    content[RECORD_KEY]["config"]["model"]["conv"]["_target_"] = "os.mkdir"
-    torch.save(content, tmp_path / "other.ckpt")
-    with pytest.raises(InputError, match="'os.mkdir', which is not a part of rec_sys"):
-        load_trained(tmp_path / "other.ckpt")
+    content[RECORD_KEY]["config"][axis] = settings
+    path = checkpoint.with_name("changed.ckpt")
+    torch.save(content, path)
+    return path
+
+
+ATTACK = {"_target_": "rec_sys.reviews.sources.marker", "_args_": ["x"]}
+SOURCE = {"_target_": "rec_sys.reviews.sources.DemoReviews", "folder": "x"}
+
+
+@pytest.mark.parametrize(
+    ("hostile", "answer"),
+    [
+        ({"_target_": "os.mkdir", "path": "x"}, "'os.mkdir', which is not a part of rec_sys"),
+        ({"_target_": "rec_sys.vector_database.vectorbase.pd.read_pickle"}, "read_pickle', which"),
+        (ATTACK, "sources.marker', which is not a part of rec_sys that may stand at data"),
+        (SOURCE | {"x": [ATTACK]}, "may stand at data.x.0"),
+        (SOURCE | {"x": {"y": ((ATTACK,),)}}, "may stand at data.x.y.0.0"),
+        (SOURCE | {"cleaning": SOURCE}, "DemoReviews', .* at data.cleaning"),
+        (SOURCE | {"cleaning": {}}, "None, .* at data.cleaning"),
+        ({"_target_": [ATTACK]}, "which is not a part of rec_sys"),
+        (SOURCE | {"_args_": [1]}, "the key _args_ at data"),
+        (SOURCE | {"_partial_": True}, "the key _partial_ at data"),
+        (SOURCE | {"_convert_": "none"}, "the key _convert_ at data"),
+        (SOURCE | {"x": {"_recursive_": False}}, "the key _recursive_ at data.x"),
+        (SOURCE | {"x": ["${oc.env:HOME}"]}, "oc.env:HOME}' at data.x.0"),
+        (SOURCE | {"x": "a ${marker:1}"}, "marker:1}' at data.x"),
+        (SOURCE | {"folder": "???"}, "the text '\\?\\?\\?' at data.folder"),
+        (SOURCE | {1: 2}, "a key that is no text"),
+        (SOURCE | {"x": torch.zeros(1)}, "a Tensor at data.x"),
+        ([ATTACK], "holds no settings of data"),
+        (None, "holds no settings of data"),
+    ],
+)
+def test_settings_of_a_checkpoint_run_nothing_else(checkpoint, markers, hostile, answer):
+    trained = load_trained(with_settings(checkpoint, "data", hostile))
+    with pytest.raises(InputError, match=answer) as caught:
+        load_data(trained, OmegaConf.create({"data": {"from_checkpoint": True}}))
+    assert "changed.ckpt: " in str(caught.value) and "\n" not in str(caught.value)
+    assert not CALLED
+
+
+def test_settings_that_contain_themselves_are_refused(checkpoint):
+    endless = []
+    endless.append(endless)
+    trained = load_trained(with_settings(checkpoint, "data", SOURCE | {"x": endless}))
+    with pytest.raises(InputError, match="too many levels"):
+        trained.settings(OmegaConf.create(), "data")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.mkdir",
+        "torch_geometric.nn.marker",
+        "torch_geometric.nn.Linear",
+        "torch_geometric.nn.MessagePassing",
+        "torch_geometric.nn.LabelPropagation",
+        "torch_geometric.nn.conv.TransformerConv",
+        "torch_geometric.nn.conv.message_passing.os.system",
+        "rec_sys.modules.graph_model.GraphModel",
+        None,
+    ],
+)
+def test_only_a_convolution_stands_for_a_convolution(checkpoint, settings, markers, target):
+    path = with_settings(
+        checkpoint, "model", settings | {"conv": settings["conv"] | {"_target_": target}}
+    )
+    with pytest.raises(InputError, match=f"{target}'?, which is not a part of rec_sys"):
+        load_trained(path)
+    assert not CALLED
+
+
+def test_any_convolution_of_pytorch_geometric_may_stand_in_a_checkpoint(settings):
+    config = {"model": settings | {"conv": {"_target_": "torch_geometric.nn.GATConv"}}}
+    assert trusted_settings(config, "model", "x").conv._target_ == "torch_geometric.nn.GATConv"
+
+
+def test_every_class_that_is_trusted_exists():
+    for place, names in TARGETS.items():
+        for name in names:
+            found = get_class(name)
+            assert f"{found.__module__}.{found.__qualname__}" == name, place
+
+
+def test_settings_given_on_the_command_line_may_name_any_class(checkpoint):
+    trained = load_trained(with_settings(checkpoint, "data", ATTACK))
+    own = OmegaConf.create({"data": {"_target_": "somebody.elses.Reviews"}})
+    assert trained.settings(own, "data") == own.data
+
+
+TARGET_NAMES = st.sampled_from(
+    [f"{module}.marker" for module in ("rec_sys.reviews.sources", "torch_geometric.nn", __name__)]
+    + ["rec_sys.modules.graph_model.marker", "rec_sys.reviews.sources.importlib.import_module"]
+    + [name for names in TARGETS.values() for name in sorted(names)]
+    + ["torch_geometric.nn.TransformerConv", "torch_geometric.nn.GATv2Conv"]
+)
+KEYS = st.sampled_from(
+    ["_target_", "_args_", "_partial_", "_convert_", "_recursive_", "cleaning", "conv", "x", "name"]
+)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(0, 3)
+    | TARGET_NAMES
+    | st.sampled_from(["all", "${marker:}", "${x}", "text"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=2).map(tuple)
+        | st.dictionaries(KEYS, inner, max_size=4)
+        | st.builds(
+            lambda name, more: more | {"_target_": name},
+            TARGET_NAMES,
+            st.dictionaries(KEYS, inner, max_size=3),
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@hypothesis.settings(
+    deadline=None,
+    max_examples=400,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+@hypothesis.given(
+    axis=st.sampled_from(["data", "encoder", "split", "product_graph", "model"]),
+    more=st.dictionaries(KEYS, VALUES, max_size=4),
+    data=st.data(),
+)
+def test_no_settings_of_a_checkpoint_call_what_is_not_listed(markers, axis, more, data):
+    target = data.draw(st.sampled_from(sorted(TARGETS[axis])))
+    if data.draw(st.booleans()):
+        more = {"_target_": target} | more
+    with contextlib.suppress(InputError, InstantiationException, TypeError):
+        instantiate(trusted_settings({axis: more}, axis, "x.ckpt"), _convert_="all")
+    assert not CALLED

@@ -121,7 +121,7 @@ def test_alike_texts_start_alike():
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
-    from tests.modules.conftest import model_settings
+    from tests.helpers.configs import model_settings
 
     torch.manual_seed(0)
     model = instantiate(OmegaConf.create(model_settings("model_config")), vector_dim=VECTOR_DIM)

@@ -77,7 +77,7 @@ def test_the_shipped_triton_config_is_the_default_models(tmp_path):
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
-    from tests.modules.conftest import model_settings
+    from tests.helpers.configs import model_settings
 
     model = instantiate(OmegaConf.create(model_settings("model_config")), vector_dim=384)
     trained = SimpleNamespace(

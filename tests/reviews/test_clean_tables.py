@@ -5,15 +5,15 @@ import json
 
 import pandas as pd
 import pyarrow as pa
-from cleaning_by_hand import at, clean, review, step
 from hypothesis import given
 from hypothesis import strategies as st
-from review_samples import product_frame, review_frame
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
 from rec_sys.reviews.schema import REVIEW_SCHEMA
 from rec_sys.reviews.tables import fingerprint_of
+from tests.helpers.cleaning_by_hand import at, clean, review, step
+from tests.helpers.review_samples import product_frame, review_frame
 
 USERS, PRODUCTS = st.sampled_from("abcd"), st.sampled_from("pqrs")
 ROWS = st.lists(

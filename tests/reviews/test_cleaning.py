@@ -1,13 +1,13 @@
 import logging
 
 import pytest
-from cleaning_by_hand import clean, ids, pairs, review, step
 from omegaconf import OmegaConf
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews, show_report
 from rec_sys.reviews.reading import read_products, read_reviews
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA
+from tests.helpers.cleaning_by_hand import clean, ids, pairs, review, step
 
 
 def test_exact_duplicates_are_removed():

@@ -6,12 +6,12 @@ import os
 import gdown
 import pytest
 import requests
-from file_server import BODY, Server, serving
-from review_samples import PRODUCT_RECORDS, REVIEWS, as_lines
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.download import Patience, fetch_file
 from rec_sys.reviews.sources import DownloadedReviews
+from tests.helpers.file_server import BODY, Server, serving
+from tests.helpers.review_samples import PRODUCT_RECORDS, REVIEWS, as_lines
 
 QUICK = Patience(retries=0, backoff_seconds=0.01, timeout_seconds=5)
 OTHER = gzip.compress(os.urandom(300_000), compresslevel=0)

@@ -1,9 +1,9 @@
 import pytest
-from review_samples import PRODUCT_RECORDS, REVIEWS
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.formats import PRODUCT_FORMATS, REVIEW_FORMATS, choose_format, fields_of
 from rec_sys.reviews.schema import REVIEW_SCHEMA
+from tests.helpers.review_samples import PRODUCT_RECORDS, REVIEWS
 
 REQUIRED = [("product_id",), ("user_id",)]
 

@@ -1,5 +1,9 @@
 import pytest
-from review_samples import (
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.reviews.reading import read_products, style_of
+from rec_sys.reviews.schema import PRODUCT_SCHEMA
+from tests.helpers.review_samples import (
     BRANDS,
     INFOS,
     LAYOUTS,
@@ -10,10 +14,6 @@ from review_samples import (
     as_lines,
     write,
 )
-
-from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.reading import read_products, style_of
-from rec_sys.reviews.schema import PRODUCT_SCHEMA
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

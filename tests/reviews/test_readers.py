@@ -3,7 +3,11 @@ import sys
 
 import pandas as pd
 import pytest
-from review_samples import (
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.reviews.reading import ANONYMOUS_USER, collect_reviews, read_reviews
+from rec_sys.reviews.schema import REVIEW_SCHEMA
+from tests.helpers.review_samples import (
     FLAT_LAYOUTS,
     LAYOUTS,
     PRODUCTS,
@@ -16,10 +20,6 @@ from review_samples import (
     as_parquet,
     write,
 )
-
-from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.reading import ANONYMOUS_USER, collect_reviews, read_reviews
-from rec_sys.reviews.schema import REVIEW_SCHEMA
 
 
 def failure(path, **options):

@@ -4,11 +4,11 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from review_samples import FLAT_LAYOUTS, LAYOUTS, as_csv, as_lines, write
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.files import read_records
 from rec_sys.reviews.formats import BrokenRecord
+from tests.helpers.review_samples import FLAT_LAYOUTS, LAYOUTS, as_csv, as_lines, write
 
 RECORDS = [{"a": "x", "b": "1"}, {"a": "ü\n\"'", "b": "2"}, {"a": "[{", "b": "3"}]
 # Files on one folder for all examples are overwritten by each: that is meant.

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from review_samples import product_frame, review_frame
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews import twins
 from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
 from rec_sys.reviews.twins import MIN_SHARED_USERS, twin_groups
+from tests.helpers.review_samples import product_frame, review_frame
 
 
 def rows_of(users_of):

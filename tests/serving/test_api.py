@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 import pytest
-from tiny_models import review_table
 
 from rec_sys.inference.recommender import Recommender
+from tests.helpers.tiny_models import review_table
 
 ANN = [
     {"reviewID": "r0", "asin": "p1", "TextReview": "good tone", "rating": 5, "time": 30},

@@ -2,7 +2,6 @@ import json
 import shutil
 
 import pytest
-from tiny_models import config_of, save_checkpoint
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.modules.checkpoint import load_trained
@@ -10,6 +9,7 @@ from rec_sys.serving import create_bundle
 from rec_sys.serving.bundle import GRAPH_MODEL, MANIFEST, VECTORBASE, read_bundle
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.update_vectorbase import update_vectorbase
+from tests.helpers.tiny_models import config_of, replaced, save_checkpoint
 
 
 def test_what_was_sealed_is_read(bundle):
@@ -67,7 +67,7 @@ def test_a_checkpoint_that_is_written_anew_meanwhile(two_bundles, tmp_path, monk
 def test_an_updated_vectorbase_is_not_lost(tmp_path):
     path = save_checkpoint(tmp_path / "checkpoint_dir")
     create_vectorbase(config_of("vectorbase_config", tmp_path))
-    data = ["~data", "+data._target_=tiny_models.LaterShop", "+data.without=[p2]"]
+    data = replaced("data", "LaterShop", "without=[p2]")
     updated = update_vectorbase(config_of("update_config", tmp_path, *data))
     found = create_bundle._vectorbase_of(load_trained(path), config_of("bundle_config", tmp_path))
     assert found.manifest == updated.manifest and found.num_products == 5

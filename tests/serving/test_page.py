@@ -5,7 +5,7 @@ import re
 
 from playwright.sync_api import Page, Request, expect
 
-from .page_server import RECOMMENDATIONS, borrow, cards, change_answers, names, write
+from tests.helpers.page_server import RECOMMENDATIONS, borrow, cards, change_answers, names, write
 
 NASTY = '<b>Bold</b> & "quoted" <img src=x onerror=alert(1)>'
 MOST_TABS = 40

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from .page_server import borrow, cards, change_answers, write
+from tests.helpers.page_server import borrow, cards, change_answers, write
 
 DARK, LIGHT = "dark", "light"
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}

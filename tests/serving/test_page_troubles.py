@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page, expect
 
-from .page_server import RECOMMENDATIONS, answer_with, change_answers
+from tests.helpers.page_server import RECOMMENDATIONS, answer_with, change_answers
 
 
 def write(page: Page, text: str) -> None:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from tiny_models import shop
 
 from rec_sys.inference.recommender import Reason
 from rec_sys.serving.bundle import read_bundle
@@ -10,6 +9,7 @@ from rec_sys.serving.create_bundle import demo_people
 from rec_sys.serving.schemas import reason_in_words
 from rec_sys.serving.search import ProductSearch, TextSpace
 from rec_sys.serving.service import VectorCache
+from tests.helpers.tiny_models import shop
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backends import BackendUnavailable, OnnxBackend
-from rec_sys.serving.app import build_parts, reload_service
+from rec_sys.serving.app import build_components, reload_service
 from rec_sys.serving.bundle import CREATE_COMMAND, GRAPH_MODEL, VECTORBASE
-from tests.serving.tiny_service import FakeText, config_with
+from tests.helpers.tiny_service import FakeText, config_with
 from triton_utils.connect import TritonModels
 
 BODY = {"reviews": [{"asin": "p1", "TextReview": "good tone", "rating": 5}], "k": 3}
@@ -170,10 +170,10 @@ def test_a_service_waits_for_triton(service, triton):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("serving.backend=tensorflow", "choose from onnx, triton"),
+        ("serving.backend=tensorflow", "must be .onnx. or .triton."),
         ("serving.port=-1", "serving.port"),
         ("serving.limits.k=0", "serving.limits.k=0"),
-        ("serving.retry_after=0.5", "from 1 up"),
+        ("serving.retry_after=0.5", "serving.retry_after=0.5: must be a whole number"),
         ("serving.port=70000", "65535"),
         ("serving.store=nosuchdb://x", "serving.store"),
         ("serving.store=sqlite:////no/such/folder/users.db", "cannot be opened"),
@@ -181,12 +181,12 @@ def test_a_service_waits_for_triton(service, triton):
 )
 def test_settings_that_make_no_sense(bundle, override, message):
     with pytest.raises(InputError, match=message):
-        build_parts(config_with(bundle, override))
+        build_components(config_with(bundle, override))
 
 
 def test_what_is_served_is_told_and_that_there_is_a_newer_index(two_bundles, bundle, capsys):
     for built, is_other in zip(two_bundles, (False, True), strict=True):
-        build_parts(config_with(bundle, f"paths.vectorbase_dir={built / VECTORBASE}"))
+        build_components(config_with(bundle, f"paths.vectorbase_dir={built / VECTORBASE}"))
         printed = capsys.readouterr().out
         assert f"bundle: {bundle} (6 products, tiny0.ckpt)" in printed
         assert ("holds another index" in printed) is is_other

@@ -5,7 +5,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.modules.checkpoint import read_checkpoint
 from rec_sys.modules.recommender_module import RecommenderModule
 from rec_sys.train.train import train
-from tests.train.conftest import small_config
+from tests.helpers.configs import small_config
 
 
 @pytest.fixture

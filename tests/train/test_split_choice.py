@@ -12,7 +12,7 @@ from rec_sys.graph.splits import split_fingerprint
 from rec_sys.modules.checkpoint import held_out_user_ids, split_as_trained
 from rec_sys.train.train import train
 from rec_sys.vector_database.create_vectorbase import known_edges
-from tests.train.conftest import small_config
+from tests.helpers.configs import small_config
 
 
 @pytest.mark.parametrize("name", ["leave_one_out", "time", "new_products", "new_users"])

@@ -12,7 +12,7 @@ from rec_sys.modules.checkpoint import load_trained, read_checkpoint
 from rec_sys.modules.metrics import rating_metrics
 from rec_sys.modules.model_export import random_inputs
 from rec_sys.train.train import train
-from tests.train.conftest import small_config
+from tests.helpers.configs import small_config
 
 
 def weights_of(folder, name):

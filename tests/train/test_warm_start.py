@@ -19,7 +19,7 @@ from rec_sys.modules.recommender_module import RecommenderModule
 from rec_sys.reviews.demo import write_demo
 from rec_sys.train.tracking import Tracking
 from rec_sys.train.train import train
-from tests.train.conftest import small_config
+from tests.helpers.configs import small_config
 
 
 @pytest.fixture(scope="module")

@@ -1,26 +1,16 @@
 """One Triton for all tests here, serving what the export commands wrote."""
 
-import importlib.util
-import shutil
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-_BELOW = Path(__file__).parents[1] / "vector_database" / "conftest.py"
-_spec = importlib.util.spec_from_file_location("vector_database_conftest", _BELOW)
-_module = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_module)
-
-built = _module.built
-
 
 @pytest.fixture(scope="session")
 def repository(exported_encoder, tmp_path_factory):
     """A model repository as the export commands write it; the graph model is a tiny one."""
-    from tiny_models import MODEL_CONFIG, save_checkpoint
-
     from rec_sys.modules.model_export import export_model
+    from tests.helpers.tiny_models import MODEL_CONFIG, save_checkpoint
 
     folder = tmp_path_factory.mktemp("tiny")
     OmegaConf.save(MODEL_CONFIG, folder / "tiny.yaml")
@@ -68,22 +58,9 @@ def put_model(repository):
 
 
 @pytest.fixture(scope="session")
-def triton_wheel():
-    """The folder of Triton's wheel; what needs it is skipped only if it is nowhere to be had."""
-    from tests.triton_utils.triton_server import WheelMissing, install_triton
-
-    if shutil.which("uv") is None:
-        pytest.skip("uv is not installed, which fetches Triton")
-    try:
-        return install_triton()
-    except WheelMissing as reason:
-        pytest.skip(str(reason))
-
-
-@pytest.fixture(scope="session")
 def server(triton_wheel, repository, tmp_path_factory):
     """A real Triton, ready."""
-    from tests.triton_utils.triton_server import TritonServer
+    from tests.helpers.triton_server import TritonServer
 
     server = TritonServer(triton_wheel, repository, tmp_path_factory.mktemp("triton"))
     server.start()

@@ -4,11 +4,11 @@ import shutil
 
 import numpy as np
 import pytest
-from tiny_models import VECTOR_DIM
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backends import BackendUnavailable, GraphOutputs
 from rec_sys.modules.model_export import random_inputs
+from tests.helpers.tiny_models import VECTOR_DIM
 from triton_utils.connection import TritonConnection
 from triton_utils.graph_backend import TritonGraphBackend
 from triton_utils.served_model import ServedModel

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import requests
-from tiny_models import REVIEWS, VECTOR_DIM, FakeEncoder, review_table, save_checkpoint
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import MODEL_INPUTS
@@ -16,6 +15,13 @@ from rec_sys.inference.recommender import Recommender
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.model_export import random_inputs
 from rec_sys.text.onnx import OnnxTextEncoder
+from tests.helpers.tiny_models import (
+    REVIEWS,
+    VECTOR_DIM,
+    FakeEncoder,
+    review_table,
+    save_checkpoint,
+)
 from triton_utils.connection import TritonConnection
 from triton_utils.graph_backend import TritonGraphBackend
 from triton_utils.text_backend import TritonTextBackend

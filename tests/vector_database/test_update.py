@@ -4,7 +4,6 @@ from functools import partial
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tiny_models import FakeEncoder, config_of, review_table, tiny_model
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import sha256_of
@@ -16,6 +15,7 @@ from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_frame
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.update import add_products, remove_products
 from rec_sys.vector_database.vectorbase import VECTORBASE_SCHEMA, read_vectorbase
+from tests.helpers.tiny_models import FakeEncoder, config_of, review_table, tiny_model
 
 NEW = [("n1", "Kazoo", "A kazoo", "Wind", "Larkmoor"), ("n2", "", "", "", "")]
 

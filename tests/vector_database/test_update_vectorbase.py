@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-import tiny_models
-from tiny_models import FakeEncoder, config_of, review_table, save_checkpoint
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backends import TorchBackend
@@ -13,6 +11,14 @@ from rec_sys.modules.checkpoint import load_trained
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.update import remove_products
 from rec_sys.vector_database.update_vectorbase import update_vectorbase
+from tests.helpers import tiny_models
+from tests.helpers.tiny_models import (
+    FakeEncoder,
+    config_of,
+    replaced,
+    review_table,
+    save_checkpoint,
+)
 
 NEW_PRODUCT = (
     "products=[[n1,Kazoo,A kazoo,Wind,Larkmoor]]",
@@ -29,7 +35,7 @@ EVERYTHING = (
 
 
 def later(tmp_path, which, *overrides, name="update_config"):
-    data = ["~data", "+data._target_=tiny_models.LaterShop", *(f"+data.{each}" for each in which)]
+    data = replaced("data", "LaterShop", *which)
     return config_of(name, tmp_path, *data, *overrides)
 
 
@@ -155,7 +161,7 @@ def test_an_index_that_is_not_exact_is_filled_further_and_measured(built, tmp_pa
 def test_what_cannot_be_used_changes_nothing(built, tmp_path):
     before = content(built.folder)
     save_checkpoint(tmp_path / "checkpoint_dir", seed=1, name="other")
-    encoder = ["~encoder", "+encoder._target_=tiny_models.FakeEncoder", "+encoder.salt=x"]
+    encoder = replaced("encoder", "FakeEncoder", "salt=x")
     other = tmp_path / "checkpoint_dir" / "other.ckpt"
     for overrides, message in [
         ([f"checkpoint={other}"], "built from another model"),

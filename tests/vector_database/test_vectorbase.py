@@ -4,17 +4,6 @@ from dataclasses import fields
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tiny_models import (
-    GRAPH_CONFIG,
-    HELD_OUT,
-    PRODUCTS,
-    REVIEWS,
-    FakeEncoder,
-    config_of,
-    save_checkpoint,
-    shop,
-    tiny_model,
-)
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import prepare_reviews
@@ -23,6 +12,18 @@ from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.modules.product_graph import ProductGraphBuilder
 from rec_sys.vector_database.create_vectorbase import create_vectorbase, known_edges
 from rec_sys.vector_database.vectorbase import read_vectorbase
+from tests.helpers.tiny_models import (
+    GRAPH_CONFIG,
+    HELD_OUT,
+    PRODUCTS,
+    REVIEWS,
+    FakeEncoder,
+    config_of,
+    replaced,
+    save_checkpoint,
+    shop,
+    tiny_model,
+)
 
 
 def test_the_folder_is_what_the_checkpoint_says(built, tmp_path):
@@ -53,7 +54,7 @@ def test_only_training_users_describe_the_products(built):
 
 
 def test_other_data_than_the_trainings_holds_nobody_out(built, tmp_path):
-    overrides = ["~data", "+data._target_=tiny_models.Shop", "+data.without=bob"]
+    overrides = replaced("data", "Shop", "without=bob")
     other = create_vectorbase(config_of("vectorbase_config", tmp_path, *overrides))
     assert other.products["num_reviews"].tolist() == [3, 2, 0, 2, 1, 0]
 
@@ -149,7 +150,7 @@ def test_another_model_or_encoder_is_refused(built):
 
 def test_an_encoder_that_the_model_does_not_know_is_refused(tmp_path):
     save_checkpoint(tmp_path / "checkpoint_dir")
-    overrides = ["~encoder", "+encoder._target_=tiny_models.FakeEncoder", "+encoder.salt=x"]
+    overrides = replaced("encoder", "FakeEncoder", "salt=x")
     with pytest.raises(InputError, match="another text encoder"):
         create_vectorbase(config_of("vectorbase_config", tmp_path, *overrides))
 

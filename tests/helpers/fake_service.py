@@ -1,6 +1,6 @@
 """Answers the service's contract with invented products, to develop and test the page against.
 
-    python tests/serving/fake_service.py --port 8000
+    python tests/helpers/fake_service.py --port 8000
 
 Words in a review make it answer otherwise: ``#popular``, ``#degraded``, ``#slow``, ``#413``,
 ``#422``, ``#500``, ``#503`` (twice, then it recovers), ``#401`` (until the key ``secret`` comes).

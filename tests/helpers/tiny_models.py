@@ -13,11 +13,13 @@ from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.graph.splits import describe_split
 from rec_sys.modules import checkpoint as checkpoints
+from rec_sys.modules.trusted_settings import TARGETS
 from rec_sys.reviews.cleaning import clean_reviews
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
 
 # The classes below stand in the settings of the tests' checkpoints.
-checkpoints.TRUSTED_PACKAGES += ("tiny_models.",)
+TARGETS["data"] |= {f"{__name__}.Shop", f"{__name__}.LaterShop"}
+TARGETS["encoder"].add(f"{__name__}.FakeEncoder")
 
 VECTOR_DIM = 8
 SPLIT_CONFIG = {
@@ -179,8 +181,8 @@ def save_checkpoint(
         "run_name": name,
         "config": {
             "model": MODEL_CONFIG,
-            "data": {"_target_": "tiny_models.Shop"},
-            "encoder": {"_target_": "tiny_models.FakeEncoder"},
+            "data": {"_target_": f"{__name__}.Shop"},
+            "encoder": {"_target_": f"{__name__}.FakeEncoder"},
             "split": split_config,
             "product_graph": GRAPH_CONFIG,
         },
@@ -208,3 +210,12 @@ def config_of(name: str, folder: Path, *overrides: str):
     ]
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         return compose(name, [*paths, *overrides])
+
+
+def replaced(axis: str, kind: str, *settings: str) -> list[str]:
+    """Overrides that put a class of this module in the place of an axis of the settings."""
+    return [
+        f"~{axis}",
+        f"+{axis}._target_={__name__}.{kind}",
+        *(f"+{axis}.{setting}" for setting in settings),
+    ]

@@ -64,17 +64,16 @@ def running(command: list[str], port: int) -> Iterator[str]:
         process.stderr.close()
 
 
-@pytest.fixture(scope="session")
-def page_url() -> Iterator[str]:
-    """Where the page is served: override it to put another service behind the same tests."""
+@contextmanager
+def fake_service() -> Iterator[str]:
+    """The address of a service whose answers are invented."""
     port = free_port()
     with running([str(FAKE_SERVICE), "--port", str(port)], port) as address:
         yield address
 
 
-# Not for the whole session: while Playwright runs, nobody else can run an event loop.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+@contextmanager
+def headless_chromium() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("chromium is not installed, so the page is not tested")
@@ -87,9 +86,9 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def visit(browser: Browser, page_url: str) -> Iterator[Callable[..., Page]]:
-    """Opens the page in a fresh profile; at the end nothing may have gone wrong in any of them."""
+@contextmanager
+def watched_page(browser: Browser, page_url: str) -> Iterator[Callable[..., Page]]:
+    """A function that opens the page in a fresh profile; at the end nothing may have gone wrong."""
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 

@@ -1,9 +1,9 @@
 """Rows to clean, and what cleaning left of them."""
 
 import pandas as pd
-from review_samples import product_frame, review_frame
 
 from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
+from tests.helpers.review_samples import product_frame, review_frame
 
 
 def at(second):

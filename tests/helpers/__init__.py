@@ -1,0 +1,1 @@
+"""What tests of several rooms share: small data, fakes, servers, commands."""

@@ -1,0 +1,101 @@
+"""The README's commands, run as a person runs them, in a temporary folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+from rec_sys.foundation.cli import CONFIG_DIR
+
+MODEL_CONFIG = str(CONFIG_DIR / "model" / "model_config.yaml")
+#: A shop that is small enough to train many times.
+SMALL = ("data.num_users=60", "data.num_products=40", "train.max_epochs=2")
+
+#: Seconds after which something hangs.
+TIMEOUT = 120
+
+
+@cache
+def bytecode() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory()
+
+
+def environment() -> dict[str, str]:
+    """Where Python may keep no bytecode, each command would compile PyTorch anew: half its time."""
+    environment = dict(os.environ)
+    if environment.pop("PYTHONDONTWRITEBYTECODE", None):
+        environment["PYTHONPYCACHEPREFIX"] = bytecode().name
+    return environment
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs ``python -m rec_sys.…`` in a folder."""
+
+    folder: Path
+
+    def start(self, module: str, *arguments: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", f"rec_sys.{module}", *arguments],
+            cwd=self.folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Where tests run in the background, Ctrl-C is ignored and children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+
+    def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess:
+        process = self.start(module, *arguments)
+        out, err = process.communicate(timeout=600)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def ok(self, module: str, *arguments: str) -> str:
+        """Runs a command that must succeed; returns what it printed."""
+        done = self.run(module, *arguments)
+        assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done.stdout
+
+    def train(self, *arguments: str) -> str:
+        return self.ok("train.train", "trainer.enable_progress_bar=false", *arguments)
+
+
+class Running:
+    """A service in a process of its own, on a free port."""
+
+    def __init__(self, shell: Shell, *overrides: str) -> None:
+        self.process = shell.start("serving.app", "serving.port=0", *overrides)
+        self.lines: list[str] = []
+        ready = threading.Event()
+
+        def read() -> None:
+            for line in self.process.stdout:
+                self.lines.append(line.rstrip())
+                if line.startswith("ready: "):
+                    ready.set()
+            ready.set()
+
+        threading.Thread(target=read, daemon=True).start()
+        # Nobody reads the other stream until the end: it must not fill up.
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+        assert ready.wait(TIMEOUT) and self.process.poll() is None, self.lines
+        self.address = self.lines[-1].removeprefix("ready: ")
+
+    def ask(self, path: str, body: dict | None = None) -> dict:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(self.address + path, data, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=TIMEOUT) as answer:
+            return json.load(answer)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            os.kill(self.process.pid, how)
+        return self.process.wait(timeout=30)

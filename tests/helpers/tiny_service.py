@@ -1,0 +1,57 @@
+"""A bundle of the tiny shop, and a service over it without a real text encoder."""
+
+import shutil
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+
+from rec_sys.foundation.cli import CONFIG_DIR
+from rec_sys.foundation.files import write_json
+from rec_sys.inference.backends import BackendUnavailable
+from rec_sys.serving.bundle import GRAPH_MODEL, PEOPLE, TEXT_ENCODER, VECTORBASE, write_manifest
+from tests.helpers.tiny_models import FakeEncoder, config_of, save_checkpoint
+
+PEOPLE_OF_THE_SHOP = [{"nickname": "Ann", "reviews": [{"asin": "p1", "TextReview": "good tone"}]}]
+
+
+class FakeText:
+    """Vectors out of a hash; can be told to be down; counts what it encodes."""
+
+    def __init__(self) -> None:
+        self.encoder = FakeEncoder()
+        self.encoder_fingerprint = self.encoder.model_fingerprint
+        self.vector_dim = self.encoder.dimension
+        self.is_down = False
+
+    def encode(self, texts):
+        if self.is_down:
+            raise BackendUnavailable("nobody answers", 0.2)
+        return self.encoder.encode(list(texts))
+
+
+def make_bundle(folder: Path, seed: int = 0) -> Path:
+    """A bundle in `folder`/bundle of a tiny model with random weights."""
+    from rec_sys.modules.checkpoint import load_trained
+    from rec_sys.modules.model_export import export_onnx
+    from rec_sys.vector_database.create_vectorbase import create_vectorbase
+
+    path = save_checkpoint(folder / "checkpoint_dir", seed, f"tiny{seed}")
+    vectorbase = create_vectorbase(config_of("vectorbase_config", folder, f"checkpoint={path}"))
+    bundle = folder / "bundle"
+    (bundle / GRAPH_MODEL).parent.mkdir(parents=True)
+    export_onnx(load_trained(path), bundle / GRAPH_MODEL)
+    (bundle / TEXT_ENCODER).mkdir()
+    (bundle / TEXT_ENCODER / "model.onnx").write_bytes(b"the tests encode by a hash")
+    shutil.copytree(vectorbase.folder, bundle / VECTORBASE)
+    write_json(bundle / PEOPLE, PEOPLE_OF_THE_SHOP)
+    write_manifest(bundle, vectorbase)
+    return bundle
+
+
+def config_with(bundle: Path, *overrides: str):
+    store = bundle.parent / "users.db"
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return compose(
+            "serve_config",
+            [f"paths.bundle_dir={bundle}", f"serving.store=sqlite:///{store}", *overrides],
+        )
