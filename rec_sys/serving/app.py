@@ -1,6 +1,6 @@
 """The web service: ``uv run -m rec_sys.serving.app``.
 
-The whole story is `main`: a bundle (made if there is none), a store, an application, a server.
+The whole story is `serve`: a bundle (made if there is none), a store, an application, a server.
 PyTorch is imported only if the bundle has to be made.
 """
 
@@ -17,60 +17,58 @@ from omegaconf import DictConfig
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import is_whole
 from rec_sys.inference.backends import BackendUnavailable
 from rec_sys.serving.api import LOOPBACK, Components, create_app
-from rec_sys.serving.backends import ONNX, TRITON
 from rec_sys.serving.bundle import CREATE_COMMAND, MANIFEST, VECTORBASE, Bundle
-from rec_sys.serving.limits import Limits
 from rec_sys.serving.metrics import Metrics
-from rec_sys.serving.service import Service
+from rec_sys.serving.service import Service, ServingSettings
 from rec_sys.serving.user_store import UserStore
 
 log = logging.getLogger(__name__)
 
-_BACKENDS = (ONNX, TRITON)
-_AT_LEAST = {
-    "port": 0,
-    "threads": 0,
-    "parallel_texts": 1,
-    "cached_texts": 0,
-    "map_products": 1,
-    "retry_after": 1,
-}
 _GRACE_SECONDS = 10
-_LAST_PORT = 65_535
 
 
-def check_settings(settings: DictConfig) -> None:
-    """Finds values of ``config/serving`` that make no sense.
+def serve(config: DictConfig) -> None:
+    """Serves until it is told to stop.
 
     Raises:
-        InputError: Names the first such key and what it may be.
+        InputError: A setting, the bundle, the store or the address cannot be used.
     """
-    if settings.backend not in _BACKENDS:
-        raise InputError(f"serving.backend={settings.backend}: choose from {', '.join(_BACKENDS)}")
-    for key, least in _AT_LEAST.items():
-        if not is_whole(settings[key], least):
-            raise InputError(
-                f"serving.{key}={settings[key]}: must be a whole number from {least} up"
-            )
-    if settings.port > _LAST_PORT:
-        raise InputError(f"serving.port={settings.port}: must be {_LAST_PORT} at most")
+    components = build_components(config)
+    settings = components.settings
+    if settings.host not in LOOPBACK and not settings.api_key:
+        log.warning("serving.host=%s without a serving.api_key: anybody may ask", settings.host)
+    listener = _listen(settings.host, settings.port)
+    host, port = listener.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    app = create_app(components, lambda: start_service(components, address))
+    note(f"serving on {address} (stop with Ctrl-C)")
+    server = uvicorn.Config(
+        app,
+        # Its own log of requests holds paths, and with them what people searched for.
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        server_header=False,
+    )
+    # In a thread, so that the signal handler returns at once and requests go on meanwhile.
+    signal.signal(
+        signal.SIGHUP, lambda *_: threading.Thread(target=reload_service, args=[components]).start()
+    )
+    try:
+        uvicorn.Server(server).run(sockets=[listener])
+    except KeyboardInterrupt:  # raised again by uvicorn when all is closed
+        note("stopped")
 
 
-def build_parts(config: DictConfig) -> Components:
+def build_components(config: DictConfig) -> Components:
     """Opens bundle and store.
-
-    Args:
-        config: Composed from ``config/serve_config.yaml``.
 
     Raises:
         InputError: A setting, the bundle or the store cannot be used.
     """
-    settings = config.serving
-    check_settings(settings)
-    limits = Limits(settings.limits)
+    settings = ServingSettings.of(config.serving)
     folder = Path(config.paths.bundle_dir)
     if not (folder / MANIFEST).is_file():
         note(f"{folder}: no bundle yet, making it")
@@ -79,7 +77,7 @@ def build_parts(config: DictConfig) -> Components:
         create_bundle(config)
     service = Service(folder, settings)
     _tell_bundle(service.bundle, Path(config.paths.vectorbase_dir))
-    return Components(service, UserStore(settings.store), limits, Metrics(), settings)
+    return Components(service, UserStore(settings.store), Metrics(), settings)
 
 
 def _tell_bundle(bundle: Bundle, vectorbase_dir: Path) -> None:
@@ -90,64 +88,24 @@ def _tell_bundle(bundle: Bundle, vectorbase_dir: Path) -> None:
         note(f"{vectorbase_dir}: holds another index; to serve that one: {CREATE_COMMAND}")
 
 
-def start_service(parts: Components, address: str) -> None:
+def start_service(components: Components, address: str) -> None:
     """Makes the service ready, however long its models' server takes to come up."""
     try:
-        parts.service.start()
+        if components.start():
+            note(f"ready: {address}")
     except InputError as error:
         log.error("%s", error)
         os.kill(os.getpid(), signal.SIGTERM)  # this will not pass by itself
-        return
-    if parts.service.has_started:
-        parts.tell_model()
-        note(f"ready: {address}")
 
 
-def reload_service(parts: Components) -> None:
+def reload_service(components: Components) -> None:
     """Takes up the bundle that is in the folder now, or says why the old one stays."""
     try:
-        bundle = parts.reload()
+        bundle = components.reload()
     except (InputError, BackendUnavailable) as error:
         log.error("the old bundle stays in use: %s", error)
-        return
-    note(f"reloaded: model {bundle.model_label}")
-
-
-def serve(config: DictConfig) -> None:
-    """Serves until it is told to stop.
-
-    Args:
-        config: Composed from ``config/serve_config.yaml``.
-
-    Raises:
-        InputError: A setting, the bundle, the store or the address cannot be used.
-    """
-    parts = build_parts(config)
-    if config.serving.host not in LOOPBACK and not parts.api_key:
-        log.warning(
-            "serving.host=%s without a serving.api_key: anybody may ask", config.serving.host
-        )
-    listener = _listen(config.serving.host, config.serving.port)
-    host, port = listener.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    app = create_app(parts, lambda: start_service(parts, address))
-    note(f"serving on {address} (stop with Ctrl-C)")
-    settings = uvicorn.Config(
-        app,
-        # Its own log of requests holds paths, and with them what people searched for.
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-        server_header=False,
-    )
-    # In a thread, so that the signal handler returns at once and requests go on meanwhile.
-    signal.signal(
-        signal.SIGHUP, lambda *_: threading.Thread(target=reload_service, args=[parts]).start()
-    )
-    try:
-        uvicorn.Server(settings).run(sockets=[listener])
-    except KeyboardInterrupt:  # raised again by uvicorn when all is closed
-        note("stopped")
+    else:
+        note(f"reloaded: model {bundle.model_label}")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -35,7 +35,7 @@ VECTORBASE = "vectorbase"
 PEOPLE = "people.json"
 
 _SHOWN_FINGERPRINT = 12
-_TOLD = ("sha256", "created", "model_fingerprint", "encoder_fingerprint", "data_fingerprint")
+_REQUIRED = ("sha256", "created", "model_fingerprint", "encoder_fingerprint", "data_fingerprint")
 _PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "tokenizers", "torch", "torch-geometric")
 
 
@@ -87,12 +87,11 @@ class Bundle:
         return self.folder / TEXT_ENCODER
 
 
-def seal(folder: Path, vectorbase: Vectorbase) -> None:
-    """Writes the manifest of a folder in which everything else is in place.
+def write_manifest(folder: Path, vectorbase: Vectorbase) -> None:
+    """Writes the manifest of a bundle whose other files are in place, with their checksums.
 
     Args:
-        folder: The bundle to be.
-        vectorbase: What its folder ``vectorbase`` holds.
+        vectorbase: What the folder ``vectorbase`` in it holds.
     """
     own = vectorbase.manifest
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -115,12 +114,9 @@ def seal(folder: Path, vectorbase: Vectorbase) -> None:
 def read_bundle(folder: str | Path) -> Bundle:
     """Opens a bundle after checking that it is whole and that the products are of its models.
 
-    Args:
-        folder: The folder.
-
     Raises:
-        InputError: No such folder, a file that is missing or does not fit the manifest, or parts
-            of different models.
+        InputError: No such folder, a file that is missing or does not fit its checksum, or
+            products of another model.
     """
     folder = Path(folder)
     if not (folder / MANIFEST).is_file():
@@ -129,16 +125,17 @@ def read_bundle(folder: str | Path) -> Bundle:
     if (
         not isinstance(manifest, dict)
         or manifest.get("format") != FORMAT
-        or any(key not in manifest for key in _TOLD)
+        or any(key not in manifest for key in _REQUIRED)
     ):
         raise InputError(
             f"{folder / MANIFEST}: damaged, or of another version of rec_sys; make the bundle"
             f" again with `{CREATE_COMMAND}`"
         )
-    for name in (GRAPH_MODEL, PEOPLE, *manifest["sha256"]):
+    checksums = manifest["sha256"]
+    for name in (GRAPH_MODEL, PEOPLE, *checksums):
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: is missing; run `{CREATE_COMMAND}` again")
-        if sha256_of(folder / name) != manifest["sha256"].get(name):
+        if sha256_of(folder / name) != checksums.get(name):
             raise InputError(
                 f"{folder / name}: damaged, its checksum is not the manifest's; run"
                 f" `{CREATE_COMMAND}` again"

@@ -16,7 +16,7 @@ from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, replacing, require_replaceable, write_json
-from rec_sys.foundation.settings import is_whole
+from rec_sys.foundation.settings import Count, read_settings, settings_of
 from rec_sys.modules.checkpoint import find_checkpoint
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.serving.bundle import (
@@ -27,7 +27,7 @@ from rec_sys.serving.bundle import (
     VECTORBASE,
     Bundle,
     read_bundle,
-    seal,
+    write_manifest,
 )
 from rec_sys.vector_database.product_index import IndexSettings
 from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase
@@ -38,62 +38,24 @@ if TYPE_CHECKING:
 
 # Enough reviews for a taste to show, few enough to be read.
 _FEWEST_REVIEWS, _MOST_REVIEWS = 3, 6
+# Column -> field of the service's API.
 _FIELDS = {
     "review_id": "reviewID",
     "product_id": "asin",
     "text": "TextReview",
     "rating": "rating",
     "timestamp": "time",
+    "product_name": "ProductName",
+    "product_style": "Style",
 }
 
 
-def demo_people(data: ReviewData, number: int) -> list[dict[str, Any]]:
-    """Chooses people who differ: each next one mostly reviewed another style than those before.
+@settings_of("bundle")
+class BundleSettings:
+    """``config/bundle``."""
 
-    Args:
-        data: The data set.
-        number: How many, at most.
-
-    Returns:
-        For each person ``nickname`` and ``reviews``, with the field names of the service's API.
-    """
-    products = data.products.set_index("product_id")
-    reviews = data.reviews[data.reviews["text"] != ""]
-    reviews = reviews.assign(
-        product_name=products["name"].reindex(reviews["product_id"]).to_numpy(),
-        product_style=products["style"].reindex(reviews["product_id"]).to_numpy(),
-    )
-    counts = reviews.groupby("user_id").size()
-    counts = counts[(counts >= _FEWEST_REVIEWS) & (counts <= _MOST_REVIEWS)]
-    own = reviews[reviews["user_id"].isin(counts.index)]
-    # A person's style is the one that they reviewed most, and how clearly they did.
-    styles = own.groupby(["user_id", "product_style"]).size().rename("reviews").reset_index()
-    styles["share"] = styles["reviews"] / counts.reindex(styles["user_id"]).to_numpy()
-    styles = styles.sort_values(["share", "user_id"], ascending=[False, True], kind="stable")
-    styles = styles.drop_duplicates("user_id")
-    # Round after round, one person of each style.
-    turn = styles.groupby("product_style").cumcount().to_numpy()
-    chosen = styles.iloc[np.argsort(turn, kind="stable")]["user_id"].head(number)
-    return [_person(user, own[own["user_id"] == user]) for user in chosen]
-
-
-def _person(user_id: str, reviews: pd.DataFrame) -> dict[str, Any]:
-    nicknames = reviews["nickname"].dropna()
-    return {
-        "nickname": nicknames.iloc[-1] if len(nicknames) else user_id,
-        "reviews": [_review(row) for row in reviews.to_dict("records")],
-    }
-
-
-def _review(row: dict[str, Any]) -> dict[str, Any]:
-    told = {ours: row[name] for name, ours in _FIELDS.items() if pd.notna(row[name])}
-    if "time" in told:
-        told["time"] = int(told["time"].timestamp())
-    if row["product_name"]:
-        told["ProductName"] = row["product_name"]
-    if row["product_style"]:
-        told["Style"] = row["product_style"]
-    return told
+    demo_people: Count
+    triton_repository: str | None
 
 
 def create_bundle(config: DictConfig) -> Bundle:
@@ -102,20 +64,11 @@ def create_bundle(config: DictConfig) -> Bundle:
     The vectorbase in ``paths.vectorbase_dir`` is taken if it is of this checkpoint and these
     settings, and built otherwise.
 
-    Args:
-        config: Composed from ``config/bundle_config.yaml``.
-
-    Returns:
-        The bundle, as it stands in ``paths.bundle_dir``.
-
     Raises:
         InputError: Something in the settings, the checkpoint or the data cannot be used.
         RuntimeError: An exported model computes something else than PyTorch.
     """
-    if not is_whole(config.bundle.demo_people, least=0):
-        raise InputError(
-            f"bundle.demo_people={config.bundle.demo_people}: must be a whole number from 0 up"
-        )
+    settings = read_settings(BundleSettings, config.bundle)
     folder = Path(config.paths.bundle_dir)
     require_replaceable(folder, MANIFEST, "paths.bundle_dir")
     path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
@@ -132,16 +85,16 @@ def create_bundle(config: DictConfig) -> Bundle:
         _export_graph_model(trained, draft / GRAPH_MODEL)
         export_encoder(load_encoder(trained, config), draft / TEXT_ENCODER)
         shutil.copytree(vectorbase.folder, draft / VECTORBASE)
-        number = config.bundle.demo_people
-        data = load_data(trained, config) if number else None
-        write_json(draft / PEOPLE, demo_people(data, number) if data else [])
-        seal(draft, vectorbase)
+        number = settings.demo_people
+        people = demo_people(load_data(trained, config), number) if number else []
+        write_json(draft / PEOPLE, people)
+        write_manifest(draft, vectorbase)
         read_bundle(draft)  # what cannot be read must not replace what can
     bundle = read_bundle(folder)
-    if config.bundle.triton_repository is not None:
+    if settings.triton_repository is not None:
         from rec_sys.serving.triton_publish import publish
 
-        publish(bundle, config.bundle.triton_repository)
+        publish(bundle, settings.triton_repository)
     note(f"bundle: {bundle.description}")
     return bundle
 
@@ -179,6 +132,51 @@ def _export_graph_model(trained: "TrainedModel", path: Path) -> None:
     batches = parity_batches(trained.model.vector_dim)
     rows = check_parity(trained.model, path, batches)
     require_agreement(max(row.difference for row in rows), "model")
+
+
+def demo_people(data: ReviewData, number: int) -> list[dict[str, Any]]:
+    """Chooses people who differ: each next one mostly reviewed another style than those before.
+
+    Returns:
+        At most `number` people: ``nickname`` and ``reviews``, with the fields of the service's API.
+    """
+    products = data.products.set_index("product_id")
+    reviews = data.reviews[data.reviews["text"] != ""]
+    reviews = reviews.assign(
+        product_name=products["name"].reindex(reviews["product_id"]).to_numpy(),
+        product_style=products["style"].reindex(reviews["product_id"]).to_numpy(),
+    )
+    counts = reviews.groupby("user_id").size()
+    counts = counts[(counts >= _FEWEST_REVIEWS) & (counts <= _MOST_REVIEWS)]
+    own = reviews[reviews["user_id"].isin(counts.index)]
+    # A person's style is the one that they reviewed most, and how clearly they did.
+    styles = own.groupby(["user_id", "product_style"]).size().rename("reviews").reset_index()
+    styles["share"] = styles["reviews"] / counts.reindex(styles["user_id"]).to_numpy()
+    styles = styles.sort_values(["share", "user_id"], ascending=[False, True], kind="stable")
+    styles = styles.drop_duplicates("user_id")
+    # Round after round, one person of each style.
+    turn = styles.groupby("product_style").cumcount().to_numpy()
+    chosen = styles.iloc[np.argsort(turn, kind="stable")]["user_id"].head(number)
+    return [_person(user, own[own["user_id"] == user]) for user in chosen]
+
+
+def _person(user_id: str, reviews: pd.DataFrame) -> dict[str, Any]:
+    nicknames = reviews["nickname"].dropna()
+    return {
+        "nickname": nicknames.iloc[-1] if len(nicknames) else user_id,
+        "reviews": [_review(row) for row in reviews.to_dict("records")],
+    }
+
+
+def _review(row: dict[str, Any]) -> dict[str, Any]:
+    told = {
+        field: row[name]
+        for name, field in _FIELDS.items()
+        if pd.notna(row[name]) and row[name] != ""
+    }
+    if "time" in told:
+        told["time"] = int(told["time"].timestamp())
+    return told
 
 
 @command("bundle_config")

@@ -1,7 +1,8 @@
-"""What the service takes and answers, field by field."""
+"""What the service takes and answers, field by field, and the words of its answers."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from pydantic import (
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_whole_text
 from rec_sys.inference.histories import Author, WrittenReview
-from rec_sys.inference.recommender import Reason, Recommendation, UserRecommendations
+from rec_sys.inference.recommender import Reason, Recommendation
 from rec_sys.reviews.formats import BrokenRecord, as_seconds
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 from rec_sys.serving.service import Answer, ServedBundle
@@ -27,18 +28,14 @@ from rec_sys.serving.service import Answer, ServedBundle
 MAX_NAME_LENGTH = 2000
 
 
-def whole_characters(text: str) -> str:
-    """Refuses half of a surrogate pair, which is no character and cannot be stored or encoded.
-
-    Raises:
-        ValueError: There is one.
-    """
+def _whole_characters(text: str) -> str:
+    # Half of a surrogate pair is no character and cannot be stored or encoded.
     if not is_whole_text(text):
         raise ValueError("holds half of a surrogate pair (a broken emoji?); take it out")
     return text
 
 
-Text = Annotated[str, AfterValidator(whole_characters)]
+Text = Annotated[str, AfterValidator(_whole_characters)]
 Name = Annotated[Text, Field(max_length=MAX_NAME_LENGTH)]
 
 _REVIEW = {
@@ -276,42 +273,12 @@ class ModelOut(BaseModel):
     created: str
 
 
-class Trouble(BaseModel):
-    """What is wrong with one field."""
-
-    field: str
-    message: str
-
-
-class Refused(BaseModel):
-    """Why a request is refused."""
-
-    detail: list[Trouble]
-
-
 _QUOTED_CHARACTERS = 60
 _POPULAR_REASON = "One of the products that most people reviewed."
 
 
-def written(reviews: Sequence[ReviewIn]) -> list[WrittenReview]:
-    """Reviews as the recommender takes them; one without an id goes by its number, from 0."""
-    return [_written(review, str(number)) for number, review in enumerate(reviews)]
-
-
-def _written(review: ReviewIn, otherwise: str) -> WrittenReview:
-    return WrittenReview(
-        review_id=review.review_id or otherwise,
-        product_id=review.product_id or "",
-        product_name=review.product_name or "",
-        style=review.style or "",
-        text=review.text or "",
-        rating=review.rating,
-        time=review.time,
-    )
-
-
-def writer(person: PersonIn) -> Author:
-    """A person as the recommender takes them; goes by the newest nickname that a review tells."""
+def author_of(person: PersonIn) -> Author:
+    """A person who goes by the newest nickname that a review tells, if they give none."""
     nickname = newest_nickname(person.reviews, person.nickname)
     return Author(person.id or "", written(person.reviews), nickname)
 
@@ -322,26 +289,76 @@ def newest_nickname(reviews: Sequence[ReviewIn], given: str | None) -> str | Non
     return given or (told[-1] if told else None)
 
 
+def written(reviews: Sequence[ReviewIn]) -> list[WrittenReview]:
+    """Reviews as the recommender takes them; one without an id goes by its number, from 0."""
+    return [
+        WrittenReview(
+            review_id=review.review_id or str(number),
+            product_id=review.product_id or "",
+            product_name=review.product_name or "",
+            style=review.style or "",
+            text=review.text or "",
+            rating=review.rating,
+            time=review.time,
+        )
+        for number, review in enumerate(reviews)
+    ]
+
+
+def stored(review: WrittenReview) -> StoredReview:
+    """A review that is kept, with its time as a date."""
+    time = None if review.time is None else datetime.fromtimestamp(review.time, UTC)
+    return StoredReview(**asdict(review) | {"time": time})
+
+
 def recommendations(
     answer: Answer, ids: Sequence[str | None], served: ServedBundle
 ) -> RecommendationsOut:
     """An answer with everything that the page shows.
 
     Args:
-        answer: The recommendations.
         ids: Of the people; None for those who gave none.
         served: What answered.
     """
-    people = [
-        _person(person, user_id, place, served)
-        for person, user_id, place in zip(answer.people, ids, answer.places, strict=True)
-    ]
     return RecommendationsOut(
         backend=answer.backend,
         degraded=answer.degraded,
         model=served.bundle.model_label,
-        people=people,
+        people=[
+            PersonOut(
+                id=user_id,
+                nickname=person.nickname,
+                fallback=person.fallback,
+                explanation=person.explanation,
+                place=_point(place),
+                recommendations=_items(person.recommendations, served),
+            )
+            for person, user_id, place in zip(answer.people, ids, answer.places, strict=True)
+        ],
     )
+
+
+def _items(recommended: Sequence[Recommendation], served: ServedBundle) -> list[Item]:
+    ids = np.array([each.product_id for each in recommended], dtype=object)
+    return [
+        Item(
+            **_named(served, row),
+            score=each.score,
+            predicted_rating=each.predicted_rating,
+            reason=reason_in_words(each.because),
+            because=[
+                ReasonOut(
+                    review_id=reason.review_id,
+                    product_name=reason.product_name,
+                    text=reason.text,
+                    weight=min(reason.weight, 1.0),
+                )
+                for reason in each.because
+            ],
+            place=_point(served.space.places[row]),
+        )
+        for each, row in zip(recommended, served.vectorbase.rows_of(ids).tolist(), strict=True)
+    ]
 
 
 def found(served: ServedBundle, rows: np.ndarray) -> list[FoundProduct]:
@@ -351,7 +368,7 @@ def found(served: ServedBundle, rows: np.ndarray) -> list[FoundProduct]:
     means = table["mean_rating"].to_numpy(dtype=np.float64, na_value=np.nan)[rows].tolist()
     return [
         FoundProduct(
-            **named(served, row),
+            **_named(served, row),
             num_reviews=number,
             mean_rating=None if np.isnan(mean) else mean,
         )
@@ -359,22 +376,39 @@ def found(served: ServedBundle, rows: np.ndarray) -> list[FoundProduct]:
     ]
 
 
-def similar(served: ServedBundle, row: int, k: int) -> list[SimilarProduct]:
-    """What is described like a product."""
+def similar(served: ServedBundle, row: int, k: int) -> SimilarOut:
+    """A product with those that are described like it."""
     rows, cosines = served.space.nearest(row, k)
-    return [
-        SimilarProduct(**named(served, other), similarity=cosine, place=_place(served, other))
+    products = [
+        SimilarProduct(
+            **_named(served, other), similarity=cosine, place=_point(served.space.places[other])
+        )
         for other, cosine in zip(rows.tolist(), cosines.tolist(), strict=True)
     ]
+    return SimilarOut(**_named(served, row), products=products)
 
 
 def dots(served: ServedBundle, most: int) -> list[PlacedProduct]:
     """The most popular products as dots of the map."""
-    places = served.space.places
     return [
-        PlacedProduct(**named(served, row), x=float(places[row, 0]), y=float(places[row, 1]))
+        PlacedProduct(**_named(served, row), **_point(served.space.places[row]).model_dump())
         for row in served.vectorbase.by_popularity[:most].tolist()
     ]
+
+
+def _named(served: ServedBundle, row: int) -> dict[str, str]:
+    """The fields of `Product`."""
+    base = served.vectorbase
+    return {
+        "product_id": base.product_ids[row],
+        "product_name": base.names[row],
+        "style": base.styles[row],
+    }
+
+
+def _point(place: np.ndarray) -> Place:
+    x, y = place.tolist()
+    return Place(x=x, y=y)
 
 
 def reason_in_words(because: Sequence[Reason]) -> str:
@@ -397,57 +431,6 @@ def _subject(reason: Reason) -> str:
     if reason.product_name:
         return f"what you wrote about {_quoted(reason.product_name)}"
     return f"your words {_quoted(reason.text)}"
-
-
-def _person(
-    person: UserRecommendations, user_id: str | None, place: np.ndarray, served: ServedBundle
-) -> PersonOut:
-    ids = [each.product_id for each in person.recommendations]
-    rows = served.vectorbase.rows_of(np.array(ids, dtype=object)).tolist()
-    return PersonOut(
-        id=user_id,
-        nickname=person.nickname,
-        fallback=person.fallback,
-        explanation=person.explanation,
-        place=Place(x=float(place[0]), y=float(place[1])),
-        recommendations=[
-            _item(each, row, served) for each, row in zip(person.recommendations, rows, strict=True)
-        ],
-    )
-
-
-def _item(each: Recommendation, row: int, served: ServedBundle) -> Item:
-    return Item(
-        **named(served, row),
-        score=each.score,
-        predicted_rating=each.predicted_rating,
-        reason=reason_in_words(each.because),
-        because=[
-            ReasonOut(
-                review_id=reason.review_id,
-                product_name=reason.product_name,
-                text=reason.text,
-                weight=min(reason.weight, 1.0),
-            )
-            for reason in each.because
-        ],
-        place=_place(served, row),
-    )
-
-
-def named(served: ServedBundle, row: int) -> dict[str, str]:
-    """The fields of `Product`."""
-    base = served.vectorbase
-    return {
-        "product_id": base.product_ids[row],
-        "product_name": base.names[row],
-        "style": base.styles[row],
-    }
-
-
-def _place(served: ServedBundle, row: int) -> Place:
-    x, y = served.space.places[row].tolist()
-    return Place(x=x, y=y)
 
 
 def _quoted(text: str) -> str:

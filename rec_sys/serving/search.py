@@ -9,6 +9,13 @@ import numpy as np
 
 from rec_sys.vector_database.vectorbase import Vectorbase
 
+# The two directions are found on so many products at most; they settle long before.
+_FITTED_ON = 20_000
+# The margin of the map, so that no dot is cut in half.
+_REACH = 0.95
+# Of all products so many lie within the map, the others on its edge: a few strays must not
+# squeeze all others into the middle.
+_WITHIN = 0.99
 # Nobody types more to find one product.
 _MOST_WORDS = 12
 _WORD = re.compile(r"\w+")
@@ -19,11 +26,7 @@ _RANK = f"round(bm25(products, {', '.join(map(str, _WEIGHTS))}), 1), popularity"
 
 
 class ProductSearch:
-    """Finds products whose words begin with the words asked for, in any order.
-
-    Args:
-        vectorbase: The products.
-    """
+    """Finds products whose words begin with the words asked for, in any order."""
 
     def __init__(self, vectorbase: Vectorbase) -> None:
         self._lock = threading.Lock()
@@ -51,7 +54,6 @@ class ProductSearch:
 
         Args:
             words: What was typed; without any letter or digit the most popular products match.
-            k: So many at most.
             style: Only products of this category.
 
         Returns:
@@ -72,15 +74,6 @@ class ProductSearch:
                 (*values, k),
             ).fetchall()
         return np.array([row for (row,) in answer], dtype=np.int64)
-
-
-# The two directions are found on so many products at most; they settle long before.
-_FITTED_ON = 20_000
-# The margin of the map, so that no dot is cut in half.
-_REACH = 0.95
-# Of all products so many lie within the map, the others on its edge: a few strays must not
-# squeeze all others into the middle.
-_WITHIN = 0.99
 
 
 @dataclass(frozen=True)
@@ -141,10 +134,6 @@ class TextSpace:
 
     def nearest(self, row: int, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The products that are described most alike.
-
-        Args:
-            row: The product.
-            k: So many at most.
 
         Returns:
             Rows int64 [at most k], the nearest first and never the product itself, and their

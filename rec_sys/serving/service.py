@@ -9,14 +9,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
+from pydantic import Field
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.backends import BackendUnavailable
+from rec_sys.foundation.settings import Count, PositiveCount, settings_of
+from rec_sys.inference.backends import (
+    BackendUnavailable,
+    GraphBackend,
+    GraphOutputs,
+    OnnxBackend,
+    TextBackend,
+)
 from rec_sys.inference.histories import (
     UNKNOWN,
     VECTOR_DTYPE,
@@ -27,20 +35,107 @@ from rec_sys.inference.histories import (
     histories_of,
 )
 from rec_sys.inference.recommender import CandidateFilter, Recommender, UserRecommendations
-from rec_sys.serving.backends import (
-    ENCODE,
-    GRAPH,
-    ONNX,
-    SEARCH,
-    TRITON,
-    Backends,
-    Timed,
-    in_process,
-)
 from rec_sys.serving.bundle import Bundle, read_bundle
+from rec_sys.serving.limits import Limits
 from rec_sys.serving.search import ProductSearch, TextSpace
+from rec_sys.text.onnx import OnnxTextEncoder
+
+log = logging.getLogger(__name__)
 
 _DIGEST_BYTES = 16
+_WARM_UP = Author("", [WrittenReview("warm-up", text="warm strings for a cold stage", rating=5.0)])
+# In the picture a review counts by its rating; one without a rating like a good one.
+_USUAL_RATING = 4.0
+# So long a server that has other models is left alone.
+_WRONG_MODELS_SECONDS = 10.0
+
+# Takes the name of a stage and the seconds that it took.
+Observe = Callable[[str, float], None]
+_Result = TypeVar("_Result")
+
+
+@settings_of("serving")
+class ServingSettings:
+    """``config/serving``."""
+
+    host: str
+    port: Annotated[int, Field(ge=0, le=65_535)]
+    api_key: str
+    backend: Literal["onnx", "triton"]
+    fallback: bool
+    threads: Count
+    parallel_texts: PositiveCount
+    cached_texts: Count
+    store: str
+    retry_after: PositiveCount
+    map_products: PositiveCount
+    limits: Limits
+    triton: dict[str, Any]
+
+    @classmethod
+    def of(cls, config: DictConfig) -> "ServingSettings":
+        """Reads them; no key becomes an empty one, and a number a key like any other."""
+        values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
+        key = values.pop("api_key")
+        limits = Limits(**values.pop("limits"))
+        return cls(**values, api_key="" if key is None else str(key), limits=limits)
+
+
+@dataclass(frozen=True)
+class Backends:
+    """What computes.
+
+    Attributes:
+        name: Told in every answer.
+        graph: Runs the graph model.
+        text: Runs the text encoder.
+        is_ready: Whether both could run now.
+    """
+
+    name: str
+    graph: GraphBackend
+    text: TextBackend
+    is_ready: Callable[[], bool] = lambda: True
+
+
+def in_process(bundle: Bundle, threads: int, parallel_texts: int) -> Backends:
+    """The bundle's own models in ONNX Runtime.
+
+    Args:
+        threads: Threads of each model; 0 for as many as there are cores.
+        parallel_texts: So many requests are encoded at once; others wait, as the encoder keeps
+            all cores busy.
+    """
+    text = _QueuedText(OnnxTextEncoder(bundle.text_encoder, threads), parallel_texts)
+    return Backends("onnx", OnnxBackend(bundle.graph_model, threads), text)
+
+
+class _QueuedText:
+    """A text encoder that a few may use at once."""
+
+    def __init__(self, encoder: TextBackend, most: int) -> None:
+        self._encoder, self._free = encoder, threading.BoundedSemaphore(most)
+        self.encoder_fingerprint = encoder.encoder_fingerprint
+        self.vector_dim = encoder.vector_dim
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        with self._free:
+            return self._encoder.encode(texts)
+
+
+class _TimedGraph:
+    """A graph model; ``spent["graph"]`` grows by the seconds that each call takes."""
+
+    def __init__(self, backend: GraphBackend, spent: dict[str, float]) -> None:
+        self._backend, self._spent = backend, spent
+        self.model_fingerprint = backend.model_fingerprint
+        self.vector_dim, self.embedding_dim = backend.vector_dim, backend.embedding_dim
+
+    def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
+        start = perf_counter()
+        outputs = self._backend.embed(inputs)
+        self._spent["graph"] += perf_counter() - start
+        return outputs
 
 
 class VectorCache:
@@ -78,34 +173,18 @@ class VectorCache:
         if missing:
             found = np.asarray(encode(missing)).astype(VECTOR_DTYPE)
             remembered.update(zip(missing, found, strict=True))
-            self._remember({keys[text]: remembered[text] for text in missing})
+            with self._lock:
+                # Copies: a row would keep the whole batch that it is a view of.
+                self._vectors.update((keys[text], remembered[text].copy()) for text in missing)
+                while len(self._vectors) > self._size:
+                    self._vectors.popitem(last=False)
         return {text: known[text] if text in known else remembered[text] for text in texts}
-
-    def _remember(self, vectors: Mapping[bytes, np.ndarray]) -> None:
-        with self._lock:
-            # Copies: a row would keep the whole batch that it is a view of.
-            self._vectors.update((key, vector.copy()) for key, vector in vectors.items())
-            while len(self._vectors) > self._size:
-                self._vectors.popitem(last=False)
 
 
 def _key(text: str) -> bytes:
     return hashlib.blake2b(
         text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES
     ).digest()
-
-
-log = logging.getLogger(__name__)
-
-# Takes the name of a stage and the seconds that it took.
-Observe = Callable[[str, float], None]
-_Result = TypeVar("_Result")
-
-_WARM_UP = Author("", [WrittenReview("warm-up", text="warm strings for a cold stage", rating=5.0)])
-# In the picture a review counts by its stars; one without stars like a good one.
-_USUAL_STARS = 4.0
-# So long a server that has other models is left alone.
-_WRONG_MODELS_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -129,7 +208,6 @@ class ServedBundle:
     """Answers questions about people and products. May be used by several threads at once.
 
     Args:
-        bundle: Everything but what computes.
         connect: Makes what computes; called until it succeeds, and raises `BackendUnavailable`
             while a server does not answer.
         spare: What computes meanwhile, and whenever the server is down; None if nothing does.
@@ -177,13 +255,20 @@ class ServedBundle:
             BackendUnavailable: Nothing computes.
             InputError: The backends run other models than the bundle's.
         """
-        self.recommend([_WARM_UP], 1, CandidateFilter(), {}, lambda stage, seconds: None)
+        self.recommend(
+            [_WARM_UP],
+            1,
+            candidates=CandidateFilter(),
+            known={},
+            observe=lambda stage, seconds: None,
+        )
 
     def recommend(
         self,
         authors: Sequence[Author],
         k: int,
-        choice: CandidateFilter,
+        *,
+        candidates: CandidateFilter,
         known: Mapping[str, np.ndarray],
         observe: Observe,
     ) -> Answer:
@@ -191,17 +276,35 @@ class ServedBundle:
 
         Args:
             authors: At least one.
-            k: Products per person.
-            choice: The products that may be recommended.
             known: Vectors of texts that need not be encoded, float16 [D].
-            observe: Is told how long each stage took.
+            observe: Is told how long each stage took: encode, graph, search.
 
         Raises:
             BackendUnavailable: Nothing computes.
         """
-        return self._with_backends(
-            lambda backends: self._recommend(backends, authors, k, choice, known, observe)
-        )
+
+        def recommend(backends: Backends) -> Answer:
+            started = perf_counter()
+            spent = {"encode": 0.0, "graph": 0.0}
+            vectors: dict[str, np.ndarray] = {}
+
+            def encode(texts: Sequence[str]) -> np.ndarray:
+                start = perf_counter()
+                vectors.update(self._cache.encode(texts, backends.text.encode, known))
+                spent["encode"] += perf_counter() - start
+                return np.stack([vectors[text] for text in texts])
+
+            histories = histories_of(authors, self.vectorbase)
+            recommender = Recommender(_TimedGraph(backends.graph, spent), self.vectorbase, encode)
+            people = recommender.recommend(histories, k, choice=candidates)
+            users = range(len(histories))
+            places = np.stack([self._place(histories, user, vectors) for user in users])
+            spent["search"] = perf_counter() - started - sum(spent.values())
+            for stage, seconds in spent.items():
+                observe(stage, seconds)
+            return Answer(people, places, backends.name, backends is self._spare)
+
+        return self._with_backends(recommend)
 
     def encode(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """Vectors of texts that are about to be kept, float16 [D]; nothing for empty ones.
@@ -252,34 +355,6 @@ class ServedBundle:
         self.vectorbase.require_model(backends.graph.model_fingerprint, backends.name)
         return backends
 
-    def _recommend(
-        self,
-        backends: Backends,
-        authors: Sequence[Author],
-        k: int,
-        choice: CandidateFilter,
-        known: Mapping[str, np.ndarray],
-        observe: Observe,
-    ) -> Answer:
-        started = perf_counter()
-        spent = {ENCODE: 0.0, GRAPH: 0.0}
-        vectors: dict[str, np.ndarray] = {}
-
-        def encode(texts: Sequence[str]) -> np.ndarray:
-            start = perf_counter()
-            vectors.update(self._cache.encode(texts, backends.text.encode, known))
-            spent[ENCODE] += perf_counter() - start
-            return np.stack([vectors[text] for text in texts])
-
-        histories = histories_of(authors, self.vectorbase)
-        recommender = Recommender(Timed(backends.graph, spent), self.vectorbase, encode)
-        people = recommender.recommend(histories, k, choice=choice)
-        places = np.stack([self._place(histories, user, vectors) for user in range(len(histories))])
-        spent[SEARCH] = perf_counter() - started - sum(spent.values())
-        for stage, seconds in spent.items():
-            observe(stage, seconds)
-        return Answer(people, places, backends.name, backends is self._spare)
-
     def _place(
         self, histories: Histories, user: int, vectors: Mapping[str, np.ndarray]
     ) -> np.ndarray:
@@ -293,14 +368,13 @@ class ServedBundle:
             histories.product[own],
             strict=True,
         ):
-            stars = _USUAL_STARS if np.isnan(rating) else float(rating)
             if row != UNKNOWN:
                 points.append(self.space.vectors[row])
             else:
                 name = histories.product_names[product]
                 said = [vectors[each] for each in (name, text) if each]
                 points.append(np.mean(said, axis=0) if said else np.zeros_like(self.space.centre))
-            weights.append(stars - 1)
+            weights.append((_USUAL_RATING if np.isnan(rating) else float(rating)) - 1)
         dimension = len(self.space.centre)
         points = np.asarray(points, dtype=np.float32).reshape(-1, dimension)
         return self.space.centre_of(points, np.array(weights))
@@ -310,14 +384,13 @@ class Service:
     """Holds the bundle that answers.
 
     Args:
-        folder: The bundle.
-        settings: ``config/serving``.
+        folder: Of the bundle.
 
     Raises:
         InputError: The bundle cannot be used.
     """
 
-    def __init__(self, folder: str | Path, settings: DictConfig) -> None:
+    def __init__(self, folder: str | Path, settings: ServingSettings) -> None:
         self._folder, self._settings = Path(folder), settings
         self._bundle = read_bundle(folder)
         self._served: ServedBundle | None = None
@@ -328,11 +401,6 @@ class Service:
     def bundle(self) -> Bundle:
         """The bundle that answers, or will as soon as its models run."""
         return self._served.bundle if self._served else self._bundle
-
-    @property
-    def has_started(self) -> bool:
-        """Whether `start` has succeeded."""
-        return self._served is not None
 
     @property
     def is_ready(self) -> bool:
@@ -350,8 +418,11 @@ class Service:
             raise BackendUnavailable("the models are being loaded", self._settings.retry_after)
         return self._served
 
-    def start(self) -> None:
-        """Runs the models of the bundle, as soon as their server answers; ends with `stop`.
+    def start(self) -> bool:
+        """Runs the models of the bundle as soon as their server answers.
+
+        Returns:
+            Whether they run now; False after `stop`.
 
         Raises:
             InputError: Their server has other models.
@@ -363,6 +434,7 @@ class Service:
             except BackendUnavailable as error:
                 log.warning("%s; trying again", error)
                 self._stopped.wait(error.retry_after)
+        return self._served is not None
 
     def stop(self) -> None:
         """Gives up on starting."""
@@ -383,21 +455,18 @@ class Service:
 
     def _run(self, bundle: Bundle) -> ServedBundle:
         settings = self._settings
-        if settings.backend == ONNX:
+        own = None
+        if settings.backend == "onnx" or settings.fallback:
             own = in_process(bundle, settings.threads, settings.parallel_texts)
+        if settings.backend == "onnx":
             served = ServedBundle(bundle, lambda: own, None, settings.cached_texts)
         else:
-            spare = None
-            if settings.fallback:
-                spare = in_process(bundle, settings.threads, settings.parallel_texts)
-            served = ServedBundle(
-                bundle, lambda: self._triton(bundle), spare, settings.cached_texts
-            )
+            served = ServedBundle(bundle, lambda: self._triton(bundle), own, settings.cached_texts)
         served.warm_up()
         return served
 
     def _triton(self, bundle: Bundle) -> Backends:
-        settings = OmegaConf.to_container(self._settings.triton, resolve=True)
+        settings = dict(self._settings.triton)
         # Not Hydra's instantiate, which hides what the function raises.
         connect = get_method(settings.pop("_target_"))
         models = connect(
@@ -405,4 +474,4 @@ class Service:
             model_fingerprint=bundle.model_fingerprint,
             **settings,
         )
-        return Backends(TRITON, models.graph, models.text, models.is_ready)
+        return Backends("triton", models.graph, models.text, models.is_ready)

@@ -5,27 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Engine,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    create_engine,
-    delete,
-    event,
-    func,
-    select,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, OperationalError
 
 from rec_sys.foundation.errors import InputError
@@ -35,30 +15,30 @@ _BUSY_SECONDS = 10
 # Writers who meet on a new person: the second one finds them there.
 _ATTEMPTS = 3
 
-_metadata = MetaData()
-_users = Table(
+_metadata = sa.MetaData()
+_users = sa.Table(
     "users",
     _metadata,
-    Column("id", Text, primary_key=True),
-    Column("nickname", Text),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("nickname", sa.Text),
 )
-_reviews = Table(
+_reviews = sa.Table(
     "reviews",
     _metadata,
     # BIGINT does not count up by itself in SQLite.
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
-    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
-    Column("review_id", Text, nullable=False),
-    Column("product_id", Text, nullable=False),
-    Column("product_name", Text, nullable=False),
-    Column("style", Text, nullable=False),
-    Column("text", Text, nullable=False),
-    Column("rating", Float),
-    Column("time", BigInteger),
-    Column("vector", LargeBinary),  # of the text
-    Column("encoder", String(64)),  # the fingerprint of the encoder that the vector is from
-    UniqueConstraint("user_id", "review_id"),
-    Index("reviews_of_user", "user_id", "time"),
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("user_id", sa.Text, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("review_id", sa.Text, nullable=False),
+    sa.Column("product_id", sa.Text, nullable=False),
+    sa.Column("product_name", sa.Text, nullable=False),
+    sa.Column("style", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("rating", sa.Float),
+    sa.Column("time", sa.BigInteger),
+    sa.Column("vector", sa.LargeBinary),  # of the text
+    sa.Column("encoder", sa.String(64)),  # the fingerprint of the encoder that the vector is from
+    sa.UniqueConstraint("user_id", "review_id"),
+    sa.Index("reviews_of_user", "user_id", "time"),
 )
 _WRITTEN = ("review_id", "product_id", "product_name", "style", "text", "rating", "time")
 
@@ -68,8 +48,6 @@ class StoredUser:
     """A person of the store.
 
     Attributes:
-        user_id: Who it is.
-        nickname: The name they go by, or None.
         reviews: The oldest first.
         vectors: From the text of a review to its vector, float16 [D], where one is kept.
     """
@@ -95,9 +73,9 @@ class UserStore:
     def __init__(self, url: str) -> None:
         try:
             # No parameters in messages: they are what people wrote.
-            self._engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+            self._engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
             if self._engine.dialect.name == "sqlite":
-                event.listen(self._engine, "connect", _prepare_sqlite)
+                sa.event.listen(self._engine, "connect", _prepare_sqlite)
             _metadata.create_all(self._engine)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             # Not the URL, which may hold a password.
@@ -107,11 +85,6 @@ class UserStore:
             raise InputError(
                 f"serving.store={self._engine.url!r}: cannot be opened ({reason})"
             ) from None
-
-    @property
-    def engine(self) -> Engine:
-        """The SQLAlchemy engine."""
-        return self._engine
 
     def add(
         self,
@@ -124,10 +97,10 @@ class UserStore:
         """Keeps reviews; one whose id the person has used already replaces the older one.
 
         Args:
-            user_id: The person; made if new.
+            user_id: Made if new.
             reviews: At least one.
             vectors: From texts to vectors, float [D]; texts may be missing.
-            encoder: The fingerprint of the text encoder that they are from.
+            encoder: The fingerprint of the text encoder that made them.
             nickname: Replaces the one that is known, unless it is None.
 
         Returns:
@@ -146,17 +119,18 @@ class UserStore:
         """A person with their newest reviews, or None if nobody has this id.
 
         Args:
-            user_id: The person.
             newest: So many reviews at most.
             encoder: Vectors of other text encoders are left out.
         """
         ours = _reviews.c.user_id == user_id
         order = (_reviews.c.time.desc().nulls_last(), _reviews.c.id.desc())
         with self._engine.connect() as connection:
-            user = connection.execute(select(_users).where(_users.c.id == user_id)).first()
+            user = connection.execute(sa.select(_users).where(_users.c.id == user_id)).first()
             if user is None:
                 return None
-            found = connection.execute(select(_reviews).where(ours).order_by(*order).limit(newest))
+            found = connection.execute(
+                sa.select(_reviews).where(ours).order_by(*order).limit(newest)
+            )
             rows = [row._mapping for row in found][::-1]
         vectors = {
             row["text"]: np.frombuffer(row["vector"], VECTOR_DTYPE)
@@ -169,8 +143,8 @@ class UserStore:
     def forget(self, user_id: str) -> bool:
         """Deletes a person and all that they wrote; whether there was anybody."""
         with self._engine.begin() as connection:
-            connection.execute(delete(_reviews).where(_reviews.c.user_id == user_id))
-            return connection.execute(delete(_users).where(_users.c.id == user_id)).rowcount > 0
+            connection.execute(sa.delete(_reviews).where(_reviews.c.user_id == user_id))
+            return connection.execute(sa.delete(_users).where(_users.c.id == user_id)).rowcount > 0
 
     def close(self) -> None:
         """Ends all connections."""
@@ -180,14 +154,14 @@ class UserStore:
         ours = _reviews.c.user_id == user_id
         with self._engine.begin() as connection:
             named = {} if nickname is None else {"nickname": nickname}
-            # Even without a name: it keeps two authors of one person apart.
-            changed = update(_users).where(_users.c.id == user_id).values(id=user_id, **named)
+            # Even without a name: it keeps two writers of one person apart.
+            changed = sa.update(_users).where(_users.c.id == user_id).values(id=user_id, **named)
             if not connection.execute(changed).rowcount:
                 connection.execute(_users.insert().values(id=user_id, **named))
             ids = [row["review_id"] for row in rows]
-            connection.execute(delete(_reviews).where(ours, _reviews.c.review_id.in_(ids)))
+            connection.execute(sa.delete(_reviews).where(ours, _reviews.c.review_id.in_(ids)))
             connection.execute(_reviews.insert(), rows)
-            return connection.execute(select(func.count()).where(ours)).scalar_one()
+            return connection.execute(sa.select(sa.func.count()).where(ours)).scalar_one()
 
 
 def _row(
@@ -204,11 +178,7 @@ def _row(
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
-    # Readers do not wait for authors, and a commit is on disk even if the power fails.
-    for setting in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        f"busy_timeout={_BUSY_SECONDS * 1000}",
-    ):
+    # Readers do not wait for writers, and a commit is on disk even if the power fails.
+    busy = f"busy_timeout={_BUSY_SECONDS * 1000}"
+    for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", busy):
         connection.execute(f"PRAGMA {setting}")
