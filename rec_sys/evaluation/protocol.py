@@ -9,13 +9,15 @@ from typing import Protocol
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from rec_sys.foundation.compose import load_choice, with_overrides
+from rec_sys.foundation.compose import with_overrides
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build
 from rec_sys.graph.csr import members_of, rows_to_pointers
 from rec_sys.graph.review_graph import NO_TIME, PreparedReviews, ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
 from rec_sys.graph.task import Split, Task, check_usable
+
+_NEW_USERS = "new_users"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Reviews:
         """The reviews of some users that may be seen.
 
         Args:
-            graph: The graph.
+            graph: All reviews.
             users: int64 [U], ascending; counted anew from 0 in this order.
             edges: bool [E], the edges that may be seen.
         """
@@ -68,6 +70,27 @@ class Reviews:
         """int64 [n], how many reviews the same user wrote later; 0 is the newest."""
         return self.user_ptr[1:][self.user] - 1 - np.arange(len(self.user))
 
+    @property
+    def rated(self) -> "Reviews":
+        """The reviews that have a rating; the number of users stays."""
+        return self._rows(~np.isnan(self.rating))
+
+    def of_users(self, users: np.ndarray) -> "Reviews":
+        """The reviews of some users, int64 [U], ascending; counted anew from 0 in this order."""
+        kept = self._rows(members_of(self.user_ptr, users))
+        user = np.repeat(np.arange(len(users)), np.diff(self.user_ptr)[users])
+        return replace(kept, user=user, num_users=len(users))
+
+    def _rows(self, rows: np.ndarray) -> "Reviews":
+        return Reviews(
+            user=self.user[rows],
+            product=self.product[rows],
+            rating=self.rating[rows],
+            time=self.time[rows],
+            text=self.text[rows],
+            num_users=self.num_users,
+        )
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -86,9 +109,17 @@ class Catalogue:
     info_text: np.ndarray
     vectors: np.ndarray
 
+    @classmethod
+    def of(cls, prepared: PreparedReviews) -> "Catalogue":
+        """The products of a data set."""
+        graph = prepared.graph
+        return cls(
+            graph.num_products, graph.product_name_text, graph.product_info_text, prepared.vectors
+        )
+
 
 class RankingModel(Protocol):
-    """Ranks all products for people given by their histories.
+    """Ranks all products for users given by their histories.
 
     Attributes:
         name: Its row in the leaderboard.
@@ -102,12 +133,12 @@ class RankingModel(Protocol):
     def score(self, histories: Reviews) -> np.ndarray:
         """float32 [histories.num_users, P], finite, higher is better; history not masked.
 
-        The people need not be among the training users, and a history may be empty.
+        The users need not be among the training users, and a history may be empty.
         """
 
 
 class RatingModel(Protocol):
-    """Predicts stars, the review of the target not seen.
+    """Predicts ratings, the review of the target not seen.
 
     Attributes:
         name: Its row in the leaderboard.
@@ -116,70 +147,41 @@ class RatingModel(Protocol):
     name: str
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """Learns from the training reviews."""
+        """Learns from the training reviews.
+
+        Raises:
+            InputError: None of them has a rating.
+        """
 
     def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """float32 [T], stars 1...5 (0...5 for cosine models) of pairs.
+        """Ratings of pairs, float32 [T], 1...5 (0...5 for cosine models).
 
         Args:
-            histories: Of the people.
+            histories: Of the users.
             user: int64 [T], counted as in `histories`.
             product: int64 [T].
         """
 
 
-def only_users(reviews: Reviews, users: np.ndarray) -> Reviews:
-    """The reviews of some users.
+class ReviewKnownModel(Protocol):
+    """Tells the rating of a review that it reads. Not a `RatingModel`, on purpose.
 
-    Args:
-        reviews: Of many users.
-        users: int64 [n], ascending; counted anew from 0 in this order.
+    Reading the verdict is far easier than foreseeing it: the numbers of these models belong into a
+    table of their own and must never stand beside those of a `RatingModel`.
+
+    Attributes:
+        name: Its row in the table "review known".
     """
-    kept = members_of(reviews.user_ptr, users)
-    return Reviews(
-        user=np.repeat(np.arange(len(users)), np.diff(reviews.user_ptr)[users]),
-        product=reviews.product[kept],
-        rating=reviews.rating[kept],
-        time=reviews.time[kept],
-        text=reviews.text[kept],
-        num_users=len(users),
-    )
 
+    name: str
 
-def shuffle_ties(graph: ReviewGraph, seed: int) -> ReviewGraph:
-    """Draws a new order among the reviews of one user that have the same time.
+    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
+        """See `RatingModel`."""
 
-    Args:
-        graph: The graph.
-        seed: Seeds the order.
-
-    Returns:
-        The graph with the edges of each user still from the oldest to the newest. Reviews without
-        a time keep their order: it may be all that is known, as in a data set of sequences.
-    """
-    number = np.arange(graph.num_edges)
-    drawn = np.random.default_rng(seed).permutation(graph.num_edges)
-    within_tie = np.where(graph.edge_time == NO_TIME, number, drawn)
-    order = np.lexsort((within_tie, graph.edge_time, graph.edge_user))
-    return replace(
-        graph,
-        edge_product=graph.edge_product[order],
-        edge_text=graph.edge_text[order],
-        edge_rating=graph.edge_rating[order],
-        edge_time=graph.edge_time[order],
-    )
-
-
-def tied_last_share(graph: ReviewGraph) -> float:
-    """Share of the users with two reviews or more whose last two have the same time, 0...1."""
-    last = graph.user_ptr[1:][graph.degrees > 1] - 1
-    if not len(last):
-        return 0.0
-    time = graph.edge_time
-    return float(((time[last] == time[last - 1]) & (time[last] != NO_TIME)).mean())
-
-
-_NEW_USERS = "new_users"
+    def rate_known(
+        self, histories: Reviews, user: np.ndarray, product: np.ndarray, text: np.ndarray
+    ) -> np.ndarray:
+        """As `RatingModel.rate`; `text`: int64 [T], row of the review itself in the vectors."""
 
 
 @dataclass(frozen=True)
@@ -198,12 +200,16 @@ class Queries:
 
     @classmethod
     def of(cls, graph: ReviewGraph, task: Task) -> "Queries":
-        """The questions of a task about the reviews of a graph."""
+        """The queries of a task about the reviews of a graph."""
         users = task.users(graph)
-        return cls(
-            users,
-            Reviews.of(graph, users, task.history),
-            Reviews.of(graph, users, task.target),
+        histories, targets = (Reviews.of(graph, users, e) for e in (task.history, task.target))
+        return cls(users, histories, targets)
+
+    def of_users(self, chosen: slice) -> "Queries":
+        """The queries of some of the users."""
+        rows = np.arange(len(self.users))[chosen]
+        return Queries(
+            self.users[chosen], self.histories.of_users(rows), self.targets.of_users(rows)
         )
 
 
@@ -231,6 +237,15 @@ class Stage:
         return Reviews.of(self.graph, np.arange(self.graph.num_users), self.split.train)
 
     @property
+    def validation(self) -> Queries:
+        """What settings are chosen by."""
+        return Queries.of(self.graph, self.split.validation)
+
+    def test(self, title: str) -> Queries:
+        """What is measured."""
+        return Queries.of(self.graph, self.tests[title])
+
+    @property
     def popularity(self) -> np.ndarray:
         """Training reviews per product, float64 [P]."""
         learned = self.graph.edge_product[self.split.train]
@@ -238,7 +253,7 @@ class Stage:
 
     @property
     def has_ratings(self) -> bool:
-        """Whether stars can be learned, chosen by and tested."""
+        """Whether ratings can be learned, chosen by and tested."""
         parts = [self.split.train, self.split.validation.target]
         parts += [task.target for task in self.tests.values()]
         return all(np.isfinite(self.graph.edge_rating[edges]).any() for edges in parts)
@@ -258,13 +273,6 @@ class Stage:
             digest.update(np.packbits(task.target).tobytes())
             digest.update(np.packbits(task.history).tobytes())
         return digest.hexdigest()
-
-
-def catalogue_of(prepared: PreparedReviews, graph: ReviewGraph) -> Catalogue:
-    """The products of a graph and their texts."""
-    return Catalogue(
-        graph.num_products, graph.product_name_text, graph.product_info_text, prepared.vectors
-    )
 
 
 def build_stage(config: DictConfig, graph: ReviewGraph, name: str, seed: int) -> Stage:
@@ -293,29 +301,51 @@ def build_stage(config: DictConfig, graph: ReviewGraph, name: str, seed: int) ->
         raise InputError(f"split={name}: puts nothing aside for a test, so there is no result")
     tests = {name.replace("_", " "): split.test}
     if name == _NEW_USERS:
-        # The same people train, whatever the others show: one training answers for all lengths.
-        tests = {_title(length): _test_with(own, graph, length) for length in lengths}
+        # The same users train, whatever the others show: one training answers for all lengths.
+        tests = {
+            f"new users who show {length} review{'s' * (length > 1)}": _test_with(
+                own, graph, length
+            )
+            for length in lengths
+        }
     return Stage(own, seed, graph, split, tests)
 
 
-def check_split_name(name: str) -> None:
-    """Makes sure that a split exists, before data are read.
-
-    Raises:
-        InputError: There is no such split.
-    """
-    load_choice("split", name)
-
-
-def _test_with(config: DictConfig, graph: ReviewGraph, length: int) -> Task:
-    config = with_overrides(config, [f"split.history_length={length}"])
+def _test_with(config: DictConfig, graph: ReviewGraph, history_length: int) -> Task:
+    config = with_overrides(config, [f"split.history_length={history_length}"])
     test = build(config.split).split(graph).test
     if test is None or not test.target.any():
         raise InputError(
-            f"evaluation.history_lengths: nobody among the new users has more than {length} reviews"
+            "evaluation.history_lengths: nobody among the new users has more than"
+            f" {history_length} reviews"
         )
     return test
 
 
-def _title(length: int) -> str:
-    return f"new users who show {length} review" + "s" * (length > 1)
+def shuffle_ties(graph: ReviewGraph, seed: int) -> ReviewGraph:
+    """Draws a new order among the reviews of one user that have the same time.
+
+    Returns:
+        The graph with the edges of each user still from the oldest to the newest. Reviews without
+        a time keep their order: it may be all that is known, as in a data set of sequences.
+    """
+    number = np.arange(graph.num_edges)
+    drawn = np.random.default_rng(seed).permutation(graph.num_edges)
+    within_tie = np.where(graph.edge_time == NO_TIME, number, drawn)
+    order = np.lexsort((within_tie, graph.edge_time, graph.edge_user))
+    return replace(
+        graph,
+        edge_product=graph.edge_product[order],
+        edge_text=graph.edge_text[order],
+        edge_rating=graph.edge_rating[order],
+        edge_time=graph.edge_time[order],
+    )
+
+
+def tied_last_share(graph: ReviewGraph) -> float:
+    """Share of the users with two reviews or more whose last two have the same time, 0...1."""
+    last = graph.user_ptr[1:][graph.degrees > 1] - 1
+    if not len(last):
+        return 0.0
+    time = graph.edge_time
+    return float(((time[last] == time[last - 1]) & (time[last] != NO_TIME)).mean())

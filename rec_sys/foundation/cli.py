@@ -1,10 +1,12 @@
 """The frame of every command: Hydra for the settings, one line and exit code 2 for bad input."""
 
+import copy
 import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
@@ -16,69 +18,14 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.errors import InputError
-
-_NO_SUCH_KEY = re.compile(r"Could not override '(?P<key>[^']+)'")
-# A part that several files of a folder share is no choice by itself.
-_SHARED = "_"
-
-
-def in_one_line(error: HydraException, config_dir: str, config_name: str) -> str:
-    """What is wrong with the command line, and what to do.
-
-    Args:
-        error: What Hydra raised.
-        config_dir: The config folder.
-        config_name: Entry file of the command, without ``.yaml``.
-    """
-    first = str(error).strip().split("\n", 1)[0]
-    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        choices = sorted(each for each in error.options if not each.startswith(_SHARED))
-        return f"{group}={name}: no such choice; there are {', '.join(choices)}"
-    if found := _NO_SUCH_KEY.match(first):
-        key = found["key"]
-        alike = get_close_matches(key, _keys(config_dir, config_name), n=1)
-        hint = f"did you mean {alike[0]}?" if alike else "`--cfg job` lists all that there are"
-        return f"{key}: no such setting; {hint}"
-    return f"{first}; settings are given as key=value, `--cfg job` lists all that there are"
-
-
-def _keys(config_dir: str, config_name: str) -> list[str]:
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(config_dir, version_base="1.3"):
-        config = hydra.compose(config_name)
-    return list(_dotted(OmegaConf.to_container(config, resolve=False)))
-
-
-def _dotted(settings: Any, parent: str = "") -> Iterator[str]:
-    if isinstance(settings, Mapping):
-        for name, value in settings.items():
-            yield f"{parent}{name}"
-            yield from _dotted(value, f"{parent}{name}.")
-
+from rec_sys.foundation.settings import flat
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
-
-def graceful_exit(main: Callable[..., Any]) -> Callable[..., None]:
-    """Wraps a command: an `InputError` becomes one line and exit code 2, Ctrl-C exit code 130."""
-
-    @wraps(main)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        _be_quiet()
-        try:
-            main(*args, **kwargs)
-        except InputError as error:
-            sys.stdout.flush()
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(EXIT_BAD_INPUT)
-        except KeyboardInterrupt:
-            print("interrupted; what was finished is kept, run again to go on", file=sys.stderr)
-            sys.exit(EXIT_INTERRUPTED)
-
-    return wrapped
+_NO_SUCH_KEY = re.compile(r"Could not override '(?P<key>[^']+)'")
+_ALL_SETTINGS = "`--cfg job` lists all that there are"
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
@@ -104,12 +51,105 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             try:
                 run()
             except HydraException as error:
-                line = in_one_line(error, str(CONFIG_DIR), config_name)
-                raise InputError(line) from None
+                GlobalHydra.instance().clear()
+                raise InputError(_in_one_line(error, config_name)) from None
 
         return program
 
     return decorate
+
+
+def graceful_exit(main: Callable[..., Any]) -> Callable[..., None]:
+    """Wraps a command: an `InputError` becomes one line and exit code 2, Ctrl-C exit code 130."""
+
+    @wraps(main)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        _be_quiet()
+        try:
+            main(*args, **kwargs)
+        except InputError as error:
+            sys.stdout.flush()
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(EXIT_BAD_INPUT)
+        except KeyboardInterrupt:
+            print("interrupted; what was finished is kept, run again to go on", file=sys.stderr)
+            sys.exit(EXIT_INTERRUPTED)
+
+    return wrapped
+
+
+def with_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """A copy of a composed config with other values.
+
+    Args:
+        config: Stays as it is.
+        overrides: In this order: ``group=name`` takes ``config/group/name.yaml``,
+            ``some.key=value`` sets a value that exists.
+
+    Raises:
+        InputError: There is no such file or key.
+    """
+    config = copy.deepcopy(config)
+    OmegaConf.set_struct(config, False)
+    missing = object()
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if (CONFIG_DIR / key).is_dir():
+            config[key] = load_choice(key, value)
+        elif OmegaConf.select(config, key, default=missing) is missing:
+            raise InputError(f"{override}: there is no such setting")
+        else:
+            OmegaConf.update(config, key, OmegaConf.from_dotlist([f"x={value}"]).x)
+    return config
+
+
+def load_choice(group: str, name: str) -> DictConfig:
+    """The settings of ``config/group/name.yaml``.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    try:
+        return _compose(None, [f"+{group}={name}"])[group]
+    except MissingConfigException as error:
+        raise InputError(_no_such_choice(error)) from None
+
+
+def _compose(config_name: str | None, overrides: Sequence[str] = ()) -> DictConfig:
+    is_set_up = GlobalHydra.instance().is_initialized()  # by hydra.main, for the same folder
+    with (
+        nullcontext()
+        if is_set_up
+        else hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3")
+    ):
+        return hydra.compose(config_name, list(overrides))
+
+
+def _in_one_line(error: HydraException, config_name: str) -> str:
+    """What is wrong with the command line, and what to do."""
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        return _no_such_choice(error)
+    first = str(error).strip().split("\n", 1)[0]
+    if found := _NO_SUCH_KEY.match(first):
+        settings = OmegaConf.to_container(_compose(config_name), resolve=False)
+        alike = get_close_matches(found["key"], _names(settings), n=1)
+        hint = f"did you mean {alike[0]}?" if alike else _ALL_SETTINGS
+        return f"{found['key']}: no such setting; {hint}"
+    return f"{first}; settings are given as key=value, {_ALL_SETTINGS}"
+
+
+def _names(settings: dict[str, Any]) -> list[str]:
+    """All dotted names, of groups as well as of values."""
+    names = [name for name, _ in flat(settings)]
+    parts = (name.split(".") for name in names)
+    return sorted({".".join(each[:stop]) for each in parts for stop in range(1, len(each) + 1)})
+
+
+def _no_such_choice(error: MissingConfigException) -> str:
+    group, _, name = str(error.missing_cfg_file).rpartition("/")
+    # A part that several files of a folder share is no choice by itself.
+    choices = sorted(each for each in error.options or () if not each.startswith("_"))
+    return f"{group}={name}: there is no such choice; there are {', '.join(choices)}"
 
 
 def _be_quiet() -> None:
