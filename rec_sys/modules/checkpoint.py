@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build, flat
@@ -19,21 +17,31 @@ from rec_sys.graph.provenance import LearnedReviews, Provenance
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
 from rec_sys.graph.task import Split
-from rec_sys.modules.graph_model import GraphModel
+from rec_sys.modules.trusted_settings import trusted_settings
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder
+
+# PyTorch takes a second to import; a command finds its checkpoint and checks its settings before.
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rec_sys.modules.graph_model import GraphModel
 
 BEST_SUFFIX = ".ckpt"
 #: The state after the newest epoch, from which training can go on.
 LAST_SUFFIX = ".last.ckpt"
 
+#: Key of a checkpoint under which the run's record stands.
+RECORD_KEY = "rec_sys"
+RECORD_FORMAT = 3
+#: Key under which stands which reviews the training has seen.
+SEEN_KEY = "rec_sys_seen"
+_WEIGHTS_PREFIX = "model."
+_SEEN_ARRAYS = ("users", "products", "edge_user", "edge_product", "roles")
+
 
 def find_checkpoint(checkpoint: str | Path | None, folder: str | Path) -> Path:
     """The checkpoint that was named, or else the newest of a folder.
-
-    Args:
-        checkpoint: A path, or None for the newest.
-        folder: Where training puts its checkpoints.
 
     Raises:
         InputError: There is none.
@@ -44,7 +52,11 @@ def find_checkpoint(checkpoint: str | Path | None, folder: str | Path) -> Path:
             there = ", ".join(sorted(each.name for each in Path(folder).glob(f"*{BEST_SUFFIX}")))
             raise InputError(f"{path}: no such checkpoint; {folder} holds {there or 'none'}")
         return path
-    found = [each for each in Path(folder).glob(f"*{BEST_SUFFIX}") if not _is_last(each)]
+    found = [
+        each
+        for each in Path(folder).glob(f"*{BEST_SUFFIX}")
+        if not each.name.endswith(LAST_SUFFIX)
+    ]
     if not found:
         raise InputError(
             f"{folder}: holds no checkpoint; train first with `uv run -m rec_sys.train.train`,"
@@ -65,23 +77,8 @@ def last_checkpoints(folder: str | Path) -> list[Path]:
     return sorted(found, key=_age, reverse=True)
 
 
-def _is_last(path: Path) -> bool:
-    return path.name.endswith(LAST_SUFFIX)
-
-
 def _age(path: Path) -> tuple[int, str]:
     return path.stat().st_mtime_ns, path.name
-
-
-#: Key of a checkpoint under which the run's record stands.
-RECORD_KEY = "rec_sys"
-RECORD_FORMAT = 3
-#: Key under which stands which reviews the training has seen; older checkpoints have none.
-SEEN_KEY = "rec_sys_seen"
-#: A checkpoint may be anybody's: only classes from here are built because it says so.
-TRUSTED_PACKAGES = ("rec_sys.", "torch_geometric.nn.")
-_WEIGHTS_PREFIX = "model."
-_SEEN_ARRAYS = ("users", "products", "edge_user", "edge_product", "roles")
 
 
 @dataclass(frozen=True)
@@ -98,14 +95,14 @@ class TrainedModel:
     """
 
     path: Path
-    model: GraphModel
+    model: "GraphModel"
     record: dict[str, Any]
     seen: Provenance | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """Identity of the function that the model computes; equal weights, equal fingerprint."""
-        return fingerprint_of(self.model.state_dict(), self.record["config"]["model"])
+        return _fingerprint(self.model.state_dict(), self.record["config"]["model"])
 
     def check_encoder(self, encoder: TextEncoder) -> None:
         """Makes sure that texts mean the same as in training; the precision may differ.
@@ -124,12 +121,15 @@ class TrainedModel:
         """The settings of one axis: those given now, otherwise those of the training.
 
         Args:
-            config: The config of the command at hand.
+            config: Of the command at hand.
             axis: ``"data"``, ``"encoder"``, ``"split"`` or ``"product_graph"``;
                 ``{from_checkpoint: true}``, or no such axis, means "as trained".
+
+        Raises:
+            InputError: Those of the training name a class that they may not name.
         """
         if axis not in config or config[axis].get("from_checkpoint"):
-            return _trusted(self.record["config"][axis], self.path)
+            return trusted_settings(self.record["config"], axis, self.path)
         return config[axis]
 
 
@@ -137,8 +137,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Reads a checkpoint without running any code that is in it.
 
     Raises:
-        InputError: Not a checkpoint of ours.
+        InputError: Not a checkpoint of rec_sys.
     """
+    import torch
+
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -159,17 +161,19 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
 
     Args:
         path: The checkpoint.
-        model_config: The model's settings if they are given from elsewhere; by default those of
-            the training.
+        model_config: The model's settings, from somebody who is trusted; by default those of the
+            training.
 
     Raises:
-        InputError: Not a checkpoint, or its weights do not fit the settings.
+        InputError: Not a checkpoint, its settings name a class that they may not name, or its
+            weights do not fit the settings.
     """
     content = read_checkpoint(path)
     record = content[RECORD_KEY]
-    settings = OmegaConf.create(
-        dict(model_config) if model_config else _trusted(record["config"]["model"], path)
-    )
+    if model_config:
+        settings = OmegaConf.create(dict(model_config))
+    else:
+        settings = trusted_settings(record["config"], "model", path)
     model = build(settings, vector_dim=record["vector_dim"])
     weights = {
         name.removeprefix(_WEIGHTS_PREFIX): tensor
@@ -186,14 +190,33 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
     return TrainedModel(Path(path), model.eval(), record, provenance_in(content))
 
 
+def _first_misfit(given: "Mapping[str, Tensor]", wanted: "Mapping[str, Tensor]") -> str:
+    for name in sorted({*given, *wanted}):
+        if name not in given:
+            return f"{name} is missing"
+        if name not in wanted:
+            return f"{name} is not in the model"
+        if given[name].shape != wanted[name].shape:
+            return f"{name} is {list(given[name].shape)}, expected {list(wanted[name].shape)}"
+    return ""
+
+
+def _fingerprint(weights: "Mapping[str, Tensor]", model_config: Mapping[str, Any]) -> str:
+    """SHA-256 over all weights and the settings that give them their meaning."""
+    settings = sorted((name, repr(value)) for name, value in flat(model_config))
+    digest = hashlib.sha256(repr(settings).encode())
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
 def provenance_in(content: Mapping[str, Any]) -> Provenance | None:
-    """Which reviews a training has seen.
+    """Which reviews the training of a checkpoint has seen; None if it does not tell.
 
     Args:
-        content: Of its checkpoint, see `read_checkpoint`.
-
-    Returns:
-        None if the checkpoint is older than this knowledge.
+        content: See `read_checkpoint`.
     """
     kept = content.get(SEEN_KEY)
     if kept is None:
@@ -205,6 +228,8 @@ def provenance_in(content: Mapping[str, Any]) -> Provenance | None:
 
 def plain_provenance(seen: Provenance) -> dict[str, Any]:
     """What `provenance_in` reads, as tensors and plain values."""
+    import torch
+
     return {
         **{name: torch.from_numpy(getattr(seen, name)) for name in _SEEN_ARRAYS},
         "has_test": seen.has_test,
@@ -212,49 +237,8 @@ def plain_provenance(seen: Provenance) -> dict[str, Any]:
     }
 
 
-def fingerprint_of(weights: Mapping[str, Tensor], model_config: Mapping[str, Any]) -> str:
-    """SHA-256 over all weights and the settings that give them their meaning."""
-    settings = sorted((name, repr(value)) for name, value in flat(model_config))
-    digest = hashlib.sha256(repr(settings).encode())
-    for name in sorted(weights):
-        tensor = weights[name].detach().cpu().contiguous()
-        digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype}".encode())
-        digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _trusted(settings: Mapping[str, Any], path: str | Path) -> DictConfig:
-    """Settings that came with a checkpoint, if building them runs only code that may run.
-
-    Raises:
-        InputError: They name somebody else's class.
-    """
-    for name, target in flat(settings):
-        if name.endswith("_target_") and not str(target).startswith(TRUSTED_PACKAGES):
-            raise InputError(
-                f"{path}: its settings name {target!r}, which is not a part of rec_sys; if you"
-                " trust it, give these settings on the command line"
-            )
-    return OmegaConf.create(dict(settings))
-
-
-def _first_misfit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    for name in sorted({*given, *wanted}):
-        if name not in given:
-            return f"{name} is missing"
-        if name not in wanted:
-            return f"{name} is not in the model"
-        if given[name].shape != wanted[name].shape:
-            return f"{name} is {list(given[name].shape)}, expected {list(wanted[name].shape)}"
-    return ""
-
-
-def load_data(trained: "TrainedModel", config: DictConfig) -> ReviewData:
+def load_data(trained: TrainedModel, config: DictConfig) -> ReviewData:
     """Loads the data set that the model was trained with, or the one that `config` names.
-
-    Args:
-        trained: The model.
-        config: Has an axis ``data``.
 
     Raises:
         InputError: The data cannot be read.
@@ -262,12 +246,8 @@ def load_data(trained: "TrainedModel", config: DictConfig) -> ReviewData:
     return build(trained.settings(config, "data")).load()
 
 
-def load_encoder(trained: "TrainedModel", config: DictConfig) -> TextEncoder:
+def load_encoder(trained: TrainedModel, config: DictConfig) -> TextEncoder:
     """Makes the text encoder that the model was trained with, or the one that `config` names.
-
-    Args:
-        trained: The model.
-        config: Has an axis ``encoder``.
 
     Raises:
         InputError: Not available, or its vectors mean nothing to this model.
@@ -277,40 +257,32 @@ def load_encoder(trained: "TrainedModel", config: DictConfig) -> TextEncoder:
     return encoder
 
 
-def is_training_data(trained: "TrainedModel", data: ReviewData) -> bool:
+def is_training_data(trained: TrainedModel, data: ReviewData) -> bool:
     """Whether a data set is exactly the one that the model was trained with.
 
     If it is not, an equal id may be another person.
-
-    Args:
-        trained: The model.
-        data: Any data set.
     """
     return data.fingerprint == trained.record["data"]["fingerprint"]
 
 
-def held_out_user_ids(trained: "TrainedModel", data: ReviewData) -> list[str] | None:
+def held_out_user_ids(trained: TrainedModel, data: ReviewData) -> list[str] | None:
     """The users that training did not see and the best epoch was chosen by.
 
-    Args:
-        trained: The model.
-        data: Any data set.
-
     Returns:
-        Their ids; none if the split did not hold out whole users; None if it is not exactly the
-        data set of the training.
+        Their ids; none if the split did not hold out whole users; None if `data` is not the data
+        set of the training.
     """
     if not is_training_data(trained, data):
         return None
     return trained.record["split"]["validation_user_ids"]
 
 
-def split_as_trained(trained: "TrainedModel", graph: ReviewGraph, config: DictConfig) -> Split:
+def split_as_trained(trained: TrainedModel, graph: ReviewGraph, config: DictConfig) -> Split:
     """Splits the training's data set again, as it was split for the training.
 
     Args:
         trained: The model.
-        graph: The graph of the data set of the training.
+        graph: Of the data set of the training.
         config: May have an axis ``split``: the same settings, said by somebody who trusts a class
             that is no part of rec_sys.
 

@@ -1,0 +1,128 @@
+"""Which classes the settings in a checkpoint may name: a checkpoint can come from anybody.
+
+Hydra calls whatever a ``_target_`` names. What stands in a checkpoint is therefore copied value by
+value, and only the classes listed here pass, each in its own place.
+"""
+
+import re
+from importlib import import_module
+from inspect import isclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from rec_sys.foundation.errors import InputError
+
+#: Place in the config -> full names of the classes that may stand there.
+TARGETS: dict[str, set[str]] = {
+    "data": {
+        "rec_sys.reviews.sequences.LocalSequences",
+        "rec_sys.reviews.sources.DemoReviews",
+        "rec_sys.reviews.sources.DownloadedReviews",
+        "rec_sys.reviews.sources.LocalReviews",
+    },
+    "data.cleaning": {"rec_sys.reviews.cleaning.CleaningOptions"},
+    "encoder": {"rec_sys.text.encoder.TextEncoder"},
+    "split": {
+        "rec_sys.graph.splits.GlobalTime",
+        "rec_sys.graph.splits.HeldOutUsers",
+        "rec_sys.graph.splits.LeaveOneOut",
+        "rec_sys.graph.splits.NewProducts",
+        "rec_sys.graph.splits.NewUsers",
+    },
+    "product_graph": {"rec_sys.modules.product_graph.ProductGraphBuilder"},
+    "model": {"rec_sys.modules.graph_model.GraphModel"},
+}
+#: Here any convolution of PyTorch Geometric may stand.
+CONVOLUTION = "model.conv"
+
+_CONVOLUTION_NAME = re.compile(r"torch_geometric\.nn\.([A-Za-z]\w*)", re.ASCII)
+_DEEPEST = 8
+
+
+def trusted_settings(config: Any, axis: str, path: str | Path) -> DictConfig:
+    """Copies the settings of one axis out of a checkpoint.
+
+    Args:
+        config: Of all axes, as they stand in the checkpoint.
+        axis: ``"data"``, ``"encoder"``, ``"split"``, ``"product_graph"`` or ``"model"``.
+        path: The checkpoint, for messages.
+
+    Raises:
+        InputError: They name a class that is not listed for its place, or hold anything beside
+            plain values, lists and mappings.
+    """
+    settings = config.get(axis) if isinstance(config, dict) else None
+    if not isinstance(settings, dict) or axis not in TARGETS:
+        raise InputError(f"{path}: holds no settings of {axis}; train again")
+    return OmegaConf.create(_copied(settings, [axis], path))
+
+
+def _copied(value: Any, keys: list[str], path: str | Path) -> Any:
+    place = ".".join(keys)
+    if isinstance(value, dict):
+        if "_target_" in value or place in TARGETS or place == CONVOLUTION:
+            _check_target(value.get("_target_"), place, path)
+        for key, each in value.items():
+            if not isinstance(key, str):
+                raise _refused(path, place, f"a key that is no text ({key!r})")
+            # Hydra's other keys choose how it is called; the model completes its convolution.
+            partial = (key, place) == ("_partial_", CONVOLUTION) and each is True
+            if key.startswith("_") and key != "_target_" and not partial:
+                raise _refused(path, place, f"the key {key}")
+    if isinstance(value, dict | list | tuple):
+        if len(keys) >= _DEEPEST:
+            raise _refused(path, place, "too many levels")
+        if isinstance(value, dict):
+            return {key: _copied(each, [*keys, key], path) for key, each in value.items()}
+        return [_copied(each, [*keys, str(row)], path) for row, each in enumerate(value)]
+    # OmegaConf would fill in an interpolation, which may call a resolver.
+    if isinstance(value, str) and ("${" in value or value == "???"):
+        raise _refused(path, place, f"the text {value!r}")
+    if value is not None and type(value) not in (str, bool, int, float):
+        raise _refused(path, place, f"a {type(value).__name__}")
+    return value
+
+
+def _check_target(target: Any, place: str, path: str | Path) -> None:
+    if isinstance(target, str):
+        if place == CONVOLUTION and _is_convolution(target):
+            return
+        if target in TARGETS.get(place, ()) and _is_defined_as(target):
+            return
+    raise InputError(
+        f"{path}: its settings name {target!r}, which is not a part of rec_sys that may stand at"
+        f" {place}; if you trust it, give these settings on the command line"
+    )
+
+
+def _is_defined_as(name: str) -> bool:
+    """Whether the class was defined under this name, not only imported there."""
+    module, _, attribute = name.rpartition(".")
+    found = getattr(import_module(module), attribute, None)
+    return isclass(found) and f"{found.__module__}.{found.__qualname__}" == name
+
+
+def _is_convolution(name: str) -> bool:
+    matched = _CONVOLUTION_NAME.fullmatch(name)
+    if not matched:
+        return False
+    import torch_geometric.nn
+    from torch_geometric.nn import MessagePassing
+
+    found = getattr(torch_geometric.nn, matched[1], None)
+    return (
+        isclass(found)
+        and issubclass(found, MessagePassing)
+        and found is not MessagePassing
+        and found.__module__.startswith("torch_geometric.nn.conv.")
+        and found.__qualname__ == matched[1]
+    )
+
+
+def _refused(path: str | Path, place: str, what: str) -> InputError:
+    return InputError(
+        f"{path}: its settings hold {what} at {place}, which is not run or filled in from a"
+        " checkpoint; if you trust it, give these settings on the command line"
+    )
