@@ -187,14 +187,19 @@ def train_steps(
         prepared.vectors,
         split,
         ProductGraph.without_edges(graph.num_products),
-        *(settings.batch_size, settings.train_target_share),
-        *(settings.negatives if objective.ranks else 0, settings.seed),
+        batch_size=settings.batch_size,
+        train_target_share=settings.train_target_share,
+        negatives=settings.negatives if objective.ranks else 0,
+        seed=settings.seed,
     )
     datamodule.steps = steps
     names = ("lr", "weight_decay", "warmup_epochs", "max_epochs", "liked_above", "ranking_shares")
     module = RecommenderModule(
         build(config.model, vector_dim=prepared.encoder.dimension),
         objective,
+        graph=graph,
+        vectors=prepared.vectors,
+        product_reviews=datamodule.product_reviews,
         **{name: settings[name] for name in names},
         seed=settings.seed,
         record={},

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchmetrics import SumMetric
+from torchmetrics import Metric, SumMetric
 from torchmetrics.classification import (
     BinaryAccuracy,
     BinaryAUROC,
@@ -140,7 +140,7 @@ def _mean_over_tie(positions: TargetPositions, sums: np.ndarray) -> np.ndarray:
     return (sums[end] - sums[np.minimum(positions.above, last)]) / positions.tied
 
 
-class RatingMetrics(nn.Module):
+class RatingMetrics(Metric):
     """Metrics of a stream of predicted and true ratings.
 
     A rating above the threshold means "liked". ``f1`` and ``accuracy`` judge this yes or no;
@@ -154,7 +154,7 @@ class RatingMetrics(nn.Module):
     """
 
     def __init__(self, liked_above: float, of_all_processes: bool = True) -> None:
-        super().__init__()
+        super().__init__(sync_on_compute=False)  # its parts do
         self.liked_above = liked_above
         options = {"sync_on_compute": of_all_processes}
         self.decisions = nn.ModuleDict(
@@ -199,6 +199,7 @@ class RatingMetrics(nn.Module):
 
     def reset(self) -> None:
         """Forgets everything."""
+        super().reset()
         self._given = []
         for metric in [*self.seen, *self.decisions.values(), *self.distances.values(), self.auc]:
             metric.reset()

@@ -1,6 +1,5 @@
 """The Lightning module: model, objective and metrics, and how they are trained."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,10 +7,11 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, MetricCollection
 
-from rec_sys.graph.ego_batch import MODEL_INPUTS
+from rec_sys.graph.ego_batch import MODEL_INPUTS, ProductReviews
 from rec_sys.graph.provenance import Provenance
+from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.checkpoint import RECORD_KEY, SEEN_KEY, plain_provenance
 from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.modules.graph_model import Embeddings, TensorBatch, full_precision
@@ -21,7 +21,6 @@ from rec_sys.modules.ranking_share import K, ShareSearch
 
 _HISTORY_KEY = "rec_sys_history"
 _SHARE = "model.ranking_share"
-TRAIN, VALIDATION = "train", "val"
 
 
 class RecommenderModule(pl.LightningModule):
@@ -30,6 +29,9 @@ class RecommenderModule(pl.LightningModule):
     Args:
         model: The network.
         objective: See `rec_sys.modules.objectives`.
+        graph: Its products are all that users are ranked against in validation.
+        vectors: The vector store's rows, float [N, D].
+        product_reviews: What may be known about the products.
         lr: Learning rate of AdamW at its highest.
         weight_decay: Of AdamW.
         warmup_epochs: The learning rate grows linearly and is at its highest in this epoch, counted
@@ -40,12 +42,19 @@ class RecommenderModule(pl.LightningModule):
         seed: With the epoch it seeds dropout, so that a resumed training repeats it.
         record: What a checkpoint tells about its origin; plain values only.
         seen: Which reviews the training sees, for one that starts from its checkpoint.
+
+    Attributes:
+        history: One row per finished epoch: ``epoch`` and every metric of training and validation.
     """
 
     def __init__(
         self,
         model: nn.Module,
         objective: nn.Module,
+        *,
+        graph: ReviewGraph,
+        vectors: np.ndarray,
+        product_reviews: ProductReviews,
         lr: float,
         weight_decay: float,
         warmup_epochs: int,
@@ -59,6 +68,9 @@ class RecommenderModule(pl.LightningModule):
         super().__init__()
         self.model = model
         self.objective = objective
+        self.graph = graph
+        self.vectors = vectors
+        self.product_reviews = product_reviews
         self.lr = lr
         self.weight_decay = weight_decay
         self.warmup_epochs = warmup_epochs
@@ -68,54 +80,22 @@ class RecommenderModule(pl.LightningModule):
         self.seed = seed
         self.record = record
         self.seen = seen
-        #: One row per finished epoch: ``epoch`` and every metric of both stages.
         self.history: list[dict[str, float]] = []
-        self.metrics = nn.ModuleDict(
-            {_metrics(stage): RatingMetrics(liked_above) for stage in (TRAIN, VALIDATION)}
-        )
-        self.means = nn.ModuleDict(
+        metrics = MetricCollection(
             {
-                _metrics(stage): nn.ModuleDict(
-                    {"loss": MeanMetric(), "ranking_loss": MeanMetric(), "objective": MeanMetric()}
-                )
-                for stage in (TRAIN, VALIDATION)
-            }
+                "loss": MeanMetric(),
+                "ranking_loss": MeanMetric(),
+                "objective": MeanMetric(),
+                "rating": RatingMetrics(liked_above),
+            },
+            compute_groups=False,  # each is given something else
         )
+        self.train_metrics = metrics.clone(prefix="train/")
+        self.val_metrics = metrics.clone(prefix="val/")
 
-    def forward(self, batch: TensorBatch) -> Any:
+    def forward(self, batch: TensorBatch) -> Embeddings:
         """Embeddings of a batch, see `GraphModel`."""
         return self.model(*(batch[name] for name in MODEL_INPUTS))
-
-    def training_step(self, batch: TensorBatch, batch_index: int) -> Tensor:
-        """One step on the targets of a batch of training users."""
-        embeddings = self(batch)
-        with full_precision(self.device):
-            return self._judge(embeddings, batch, TRAIN).objective
-
-    def on_validation_epoch_start(self) -> None:
-        """Embeds all products: people are ranked against the whole catalogue."""
-        data = self.trainer.datamodule
-        graph, vectors = data.graph, data.builder.vectors
-        self.keys = torch.from_numpy(
-            embed_products(
-                self.model,
-                vectors[graph.product_name_text],
-                vectors[graph.product_info_text],
-                data.product_reviews.summary(),
-            ).keys
-        ).to(self.device)
-        self.share_search.reset()
-
-    def validation_step(self, batch: TensorBatch, batch_index: int) -> None:
-        """Measures the validation targets of a batch of users."""
-        embeddings = self(batch)
-        with full_precision(self.device):
-            self._judge(embeddings, batch, VALIDATION)
-            network = embeddings.user_queries @ self.keys.T
-        products = batch["products"]
-        seen = torch.stack([batch["edge_index"][1], products[batch["edge_index"][0]]])
-        target = torch.stack([batch["target_user"], products[batch["target_product"]]])
-        self.share_search.update(network, batch["propagated"], seen, target)
 
     def on_train_batch_start(self, batch: TensorBatch, batch_index: int) -> None:
         """Makes dropout a function of seed, epoch, batch and process, whatever ran before."""
@@ -123,17 +103,45 @@ class RecommenderModule(pl.LightningModule):
         state = np.random.SeedSequence(place)
         torch.manual_seed(int(state.generate_state(1)[0]))
 
+    def training_step(self, batch: TensorBatch, batch_index: int) -> Tensor:
+        """One step on the targets of a batch of training users."""
+        embeddings = self(batch)
+        with full_precision(self.device):
+            return self._evaluate(embeddings, batch, self.train_metrics).objective
+
+    def on_validation_epoch_start(self) -> None:
+        """Embeds all products: users are ranked against the whole catalogue."""
+        products = embed_products(
+            self.model,
+            self.vectors[self.graph.product_name_text],
+            self.vectors[self.graph.product_info_text],
+            self.product_reviews.summary(),
+        )
+        self.keys = torch.from_numpy(products.keys).to(self.device)
+        self.share_search.reset()
+
+    def validation_step(self, batch: TensorBatch, batch_index: int) -> None:
+        """Measures the validation targets of a batch of users."""
+        embeddings = self(batch)
+        with full_precision(self.device):
+            self._evaluate(embeddings, batch, self.val_metrics)
+            network = embeddings.user_queries @ self.keys.T
+        products = batch["products"]
+        seen = torch.stack([batch["edge_index"][1], products[batch["edge_index"][0]]])
+        target = torch.stack([batch["target_user"], products[batch["target_product"]]])
+        self.share_search.update(network, batch["propagated"], seen, target)
+
     def on_validation_epoch_end(self) -> None:
-        """Reports the epoch's validation metrics."""
-        self.validation_values = self._report(VALIDATION)
+        """Logs the epoch's validation metrics."""
+        self.validation_values = self._log_metrics(self.val_metrics)
         self.ranking_share, ndcg = self.share_search.compute()
-        ranking = {f"{VALIDATION}/ndcg{K}": ndcg, "ranking_share": self.ranking_share}
+        ranking = {f"val/ndcg{K}": ndcg, "ranking_share": self.ranking_share}
         self.log_dict(ranking, sync_dist=True)
         self.validation_values |= ranking
 
     def on_train_epoch_end(self) -> None:
-        """Reports the epoch's training metrics; validation has run before."""
-        training_values = self._report(TRAIN)
+        """Logs the epoch's training metrics; validation has run before."""
+        training_values = self._log_metrics(self.train_metrics)
         self.history.append(
             {"epoch": self.current_epoch, **training_values, **self.validation_values}
         )
@@ -174,36 +182,26 @@ class RecommenderModule(pl.LightningModule):
         self.history = checkpoint[_HISTORY_KEY]
         checkpoint["state_dict"][_SHARE] = torch.ones_like(checkpoint["state_dict"][_SHARE])
 
-    def _judge(self, embeddings: Embeddings, batch: TensorBatch, stage: str) -> ObjectiveOutput:
+    def _evaluate(
+        self, embeddings: Embeddings, batch: TensorBatch, metrics: MetricCollection
+    ) -> ObjectiveOutput:
         progress = self.current_epoch / self.max_epochs
-        judgement: ObjectiveOutput = self.objective(embeddings, batch, progress)
+        output: ObjectiveOutput = self.objective(embeddings, batch, progress)
         targets = len(batch["target_user"])
-        # Weighted by targets, so that the epoch's value is the mean over all targets.
-        means = self.means[_metrics(stage)]
-        means["loss"].update(judgement.loss.detach(), weight=judgement.num_rated)
-        means["objective"].update(judgement.validation_loss.detach(), weight=targets)
-        if judgement.ranking is not None:
-            means["ranking_loss"].update(judgement.ranking.detach(), weight=targets)
-        true = batch["target_rating"]
-        self.metrics[_metrics(stage)].update(judgement.rating.detach(), true)
-        return judgement
+        # Weighted by targets, so that the epoch's value is the mean over all targets. The mean of
+        # no rated target, and of nothing ranked, is NaN.
+        metrics["loss"].update(output.loss.detach(), weight=output.num_rated)
+        metrics["objective"].update(output.validation_loss.detach(), weight=targets)
+        if output.ranking is None:
+            metrics["ranking_loss"].update(0.0, weight=0)
+        else:
+            metrics["ranking_loss"].update(output.ranking.detach(), weight=targets)
+        metrics["rating"].update(output.rating.detach(), batch["target_rating"])
+        return output
 
-    def _report(self, stage: str) -> dict[str, float]:
-        metrics, means = self.metrics[_metrics(stage)], self.means[_metrics(stage)]
-        # What was never judged (ratings are asked for and there are none) is not known.
-        values = {
-            f"{stage}/{name}": mean.compute().item() if mean.update_called else math.nan
-            for name, mean in means.items()
-        }
-        values |= {f"{stage}/{name}": value for name, value in metrics.compute().items()}
-        for each in (metrics, *means.values()):
-            each.reset()
-        self.log(f"{stage}/loss", values[f"{stage}/loss"], prog_bar=True, sync_dist=True)
-        others = {name: value for name, value in values.items() if not name.endswith("/loss")}
-        self.log_dict(others, sync_dist=True)
+    def _log_metrics(self, metrics: MetricCollection) -> dict[str, float]:
+        values = {name: float(value) for name, value in metrics.compute().items()}
+        metrics.reset()
+        for name, value in values.items():
+            self.log(name, value, prog_bar=name.endswith("/loss"), sync_dist=True)
         return values
-
-
-def _metrics(stage: str) -> str:
-    # Not the stage alone: a module cannot have a child called "train".
-    return f"{stage}_metrics"

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -15,7 +14,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.graph.csr import rows_to_pointers
 from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder, ProductReviews
 from rec_sys.graph.review_graph import ReviewGraph
-from rec_sys.graph.task import Split, Task, drawn_targets
+from rec_sys.graph.task import Split, drawn_targets
 from rec_sys.modules.graph_model import TensorBatch
 from rec_sys.modules.product_graph import ProductGraph
 
@@ -70,7 +69,7 @@ class ProductSample:
         return weights / weights.sum()
 
 
-# Without gradients more people fit; every batch embeds the ranked products anew.
+# Without gradients more users fit; every batch embeds the ranked products anew.
 _USERS_MEASURED_AT_ONCE = 256
 
 
@@ -131,6 +130,7 @@ class ReviewDataModule(pl.LightningDataModule):
         vectors: np.ndarray,
         split: Split,
         product_graph: ProductGraph | None,
+        *,
         batch_size: int,
         train_target_share: float,
         negatives: int,
@@ -173,19 +173,7 @@ class ReviewDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         """Everybody with a validation target."""
-        return self._task_loader(self.split.validation)
-
-    def test_dataloader(self) -> DataLoader:
-        """Everybody with a test target.
-
-        Raises:
-            ValueError: The split has no test.
-        """
-        if self.split.test is None:
-            raise ValueError(f"split {self.split.name} puts nothing aside for a test")
-        return self._task_loader(self.split.test)
-
-    def _task_loader(self, task: Task) -> DataLoader:
+        task = self.split.validation
         hidden = ~(task.target | task.history)
         rng = np.random.default_rng(self.seed)  # the same products in every epoch
         return self._loader(task.users(self.graph), task.target, hidden, rng, measured=True)
@@ -202,35 +190,29 @@ class ReviewDataModule(pl.LightningDataModule):
             others = self.sample.draw(rng)
             batch = self.builder.build(np.asarray(chosen), target, hidden, others)
             shown = batch.edge_index.shape[1] + len(batch.target_user)
-            share = self.sample.log_q(batch.products, shown)
-            tensors = as_tensors(batch) | {"log_q": torch.from_numpy(share)}
+            log_q = self.sample.log_q(batch.products, shown)
+            tensors = as_tensors(batch) | {"log_q": torch.from_numpy(log_q)}
             if measured:
-                tensors["propagated"] = torch.from_numpy(self._carried(batch))
+                tensors["propagated"] = torch.from_numpy(self._propagated(batch))
             return tensors
 
         size = max(self.batch_size, _USERS_MEASURED_AT_ONCE) if measured else self.batch_size
-        rank, processes = self._place
+        rank, processes, on_gpu = 0, 1, False
+        if self.trainer:
+            rank, processes = self.trainer.global_rank, self.trainer.world_size
+            on_gpu = self.trainer.strategy.root_device.type != "cpu"
         if not measured:
             # Every process must make as many steps; a few users come twice.
             users = np.concatenate([users, users[: -len(users) % processes]])
-        kind = LoaderAhead if self._on_gpu else DataLoader
+        kind = LoaderAhead if on_gpu else DataLoader
         return kind(users[rank::processes], batch_size=-(-size // processes), collate_fn=collate)
 
-    @property
-    def _on_gpu(self) -> bool:
-        return bool(self.trainer) and self.trainer.strategy.root_device.type != "cpu"
-
-    @property
-    def _place(self) -> tuple[int, int]:
-        """The number of this process and of all."""
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-
-    def _carried(self, batch: EgoBatch) -> np.ndarray:
+    def _propagated(self, batch: EgoBatch) -> np.ndarray:
         product, user = batch.edge_index
         pointers = rows_to_pointers(user, len(batch.users))
         return self.product_graph.score(pointers, batch.products[product], batch.edge_rating)
 
 
-def as_tensors(batch: Any) -> TensorBatch:
-    """The arrays of an `EgoBatch` as tensors, by name; nothing is copied."""
+def as_tensors(batch: EgoBatch) -> TensorBatch:
+    """The arrays of a batch as tensors, by name; nothing is copied."""
     return {name: torch.from_numpy(array) for name, array in vars(batch).items()}

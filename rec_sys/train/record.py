@@ -1,4 +1,4 @@
-"""What a checkpoint tells about its origin, so that it is all that the other commands need."""
+"""What a checkpoint tells about its origin, and which settings decide what a training gives."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.files import versions_of
+from rec_sys.foundation.settings import flat
 
 if TYPE_CHECKING:
     from rec_sys.graph.review_graph import PreparedReviews
@@ -14,6 +15,19 @@ if TYPE_CHECKING:
 
 #: The axes of the config that decide the result.
 AXES = ("data", "encoder", "split", "product_graph", "model", "objective", "train")
+#: Keys of these axes that may differ without changing the result.
+FREE_KEYS = {
+    # What it started from is in its weights already.
+    *("train.resume", "train.warm_start", "train.run_name"),
+    *("data.folder", "data.cache_dir", "encoder.cache_dir"),
+    *("data.retries", "data.backoff_seconds", "data.timeout_seconds"),
+    *("encoder.batch_tokens", "encoder.device"),
+}
+#: Keys of other axes that decide the result.
+DECIDING_KEYS = {
+    *("trainer.precision", "trainer.gradient_clip_val"),
+    *("callbacks.best.monitor", "callbacks.best.mode"),
+}
 _PACKAGES = ("torch", "torch-geometric", "pytorch-lightning", "sentence-transformers", "numpy")
 
 
@@ -31,7 +45,7 @@ def record_of(
         prepared: The data set.
         split: What trains and what is measured.
         tracking: Where the run is tracked.
-        warm_start: The checkpoint that it starts from, see `WarmStart.origin`.
+        warm_start: The checkpoint that it starts from, see `Start.origin`.
     """
     from rec_sys.graph.splits import describe_split
     from rec_sys.modules.checkpoint import RECORD_FORMAT
@@ -77,3 +91,16 @@ def plain_config(config: DictConfig) -> dict[str, Any]:
         path = Path(plain["train"]["warm_start"]).expanduser()
         plain["train"]["warm_start"] = str(path.resolve())
     return plain
+
+
+def deciding_settings(plain: dict[str, Any]) -> dict[str, Any]:
+    """The settings that decide the result of a training, by their dotted names.
+
+    Args:
+        plain: See `plain_config`.
+    """
+    return {
+        key: value
+        for key, value in flat(plain)
+        if key in DECIDING_KEYS or (key.partition(".")[0] in AXES and key not in FREE_KEYS)
+    }

@@ -1,4 +1,4 @@
-"""What training ends with: the rows beside the model, a table and a picture."""
+"""What training ends with: the baselines beside the model, and a table of both."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,10 +8,11 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 
 from rec_sys.foundation.console import note, show_table
+from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.task import Split
 from rec_sys.modules.metrics import rating_metrics
 from rec_sys.modules.objectives import Distance
 from rec_sys.modules.rating_bias import RatingBias
-from rec_sys.train.datamodule import ReviewDataModule
 from rec_sys.train.tracking import Tracking
 
 #: Always the most frequent rating.
@@ -20,20 +21,22 @@ BIAS = "user + product bias"
 
 
 def score_baselines(
-    datamodule: ReviewDataModule, distance: Distance, liked_above: float
+    graph: ReviewGraph, split: Split, distance: Distance, liked_above: float
 ) -> dict[str, dict[str, float]]:
     """Predicts the validation targets without reading a word.
 
+    Statistics come from the training edges' ratings only, and the bias of a user from the history
+    that the model sees too.
+
     Args:
-        datamodule: Knows the targets; statistics come from the training edges' ratings only, and
-            the bias of a user from the history that the model sees too.
+        graph: All reviews.
+        split: Its validation has the targets.
         distance: The loss of the objective.
         liked_above: Ratings above count as liked, in stars.
 
     Returns:
         For each baseline the loss and the metrics of `RatingMetrics`; NaN if nothing is rated.
     """
-    graph, split = datamodule.graph, datamodule.split
     rated = ~np.isnan(graph.edge_rating)
     target = split.validation.target & rated
     if (split.train & rated).any():
@@ -72,13 +75,13 @@ def show_summary(
     checkpoint: Path,
     tracking: Tracking,
 ) -> None:
-    """Prints the table of results.
+    """Prints the table of results and what can be done next.
 
     Args:
         best: Metrics of the best epoch, named ``train/...`` and ``val/...``.
-        baselines: Metrics of each baseline on the validation targets.
-        checkpoint: The best checkpoint.
-        tracking: The MLflow run.
+        baselines: See `score_baselines`.
+        checkpoint: Of the best epoch.
+        tracking: Of this training.
     """
     rows = [
         ["model, training", *(best.get(f"train/{name}") for name in _COLUMNS)],
@@ -95,12 +98,8 @@ def show_summary(
         note(f"            uv run mlflow ui --backend-store-uri {tracking.uri}")
     note("next:       uv run -m rec_sys.vector_database.create_vectorbase")
     note("            uv run -m rec_sys.inference.infer")
+    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     note(
         f"            uv run python -m rec_sys.modules.model_export {checkpoint}"
-        f" ./config/model/{_model_choice()}.yaml"
+        f" ./config/model/{choices.get('model', '<name>')}.yaml"
     )
-
-
-def _model_choice() -> str:
-    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
-    return choices.get("model", "<name>")

@@ -13,12 +13,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from rec_sys.foundation.console import Stages, peak_memory
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build
-from rec_sys.train.continuation import InterruptedTraining
 from rec_sys.train.record import AXES
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def draw_learning_curves(
     """Draws one panel per metric over the epochs, the baselines as horizontal lines.
 
     Args:
-        history: One mapping per epoch: ``epoch``, ``train/loss``, ``val/loss``, ...
+        history: See `RecommenderModule`.
         baselines: Metrics of each baseline on the validation targets.
     """
     # Without pyplot: no window, no global state.
@@ -96,15 +96,15 @@ class Tracking:
         config: DictConfig,
         data_name: str,
         run_name: str | None,
-        interrupted: InterruptedTraining | None,
+        run_id: str | None = None,
     ) -> "Tracking":
-        """Starts a run, or goes on with the run of an interrupted training.
+        """Starts a run, or goes on with one.
 
         Args:
             config: ``config/logger``.
             data_name: Label of the data set.
-            run_name: Name of the run, or None for data set and time.
-            interrupted: See `rec_sys.train.continuation`.
+            run_name: None for data set and time.
+            run_id: MLflow's id of the run to go on with.
 
         Raises:
             InputError: The tracking server does not answer, or does not know the run.
@@ -117,12 +117,6 @@ class Tracking:
         for chatty in ("alembic", "mlflow", "pytorch_lightning.loggers.mlflow"):
             logging.getLogger(chatty).setLevel(logging.ERROR)
 
-        run_id = None
-        if interrupted:
-            run_name, run_id = (
-                interrupted.record["run_name"],
-                interrupted.record["mlflow"]["run_id"],
-            )
         # Two runs may start within a second; the name is also a file's.
         now = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         run_name = run_name or re.sub(r"[^\w.-]+", "_", f"{data_name}-{now}")
@@ -184,7 +178,7 @@ class Tracking:
         best: dict[str, float],
         baselines: dict[str, dict[str, float]],
     ) -> None:
-        """Logs the best epoch, the baselines, the learning curves, the checkpoint, the model."""
+        """Logs the best epoch, the baselines, the learning curves and the checkpoint."""
         client = self.logger.experiment
         metrics = {f"best/{name}": value for name, value in best.items()}
         for baseline, values in baselines.items():
@@ -194,17 +188,9 @@ class Tracking:
         figure = draw_learning_curves(history, baselines)
         client.log_figure(self.run_id, figure, "learning_curves.png")
         client.log_artifact(self.run_id, str(trained.path), "checkpoint")
-        self._log_model(trained)
 
-    def log_stages(self, stages: Stages) -> None:
-        """Logs the seconds of each stage and the memory."""
-        seconds = {
-            f"seconds/{name.replace(' ', '_')}": value for name, value in stages.seconds.items()
-        }
-        self.logger.log_metrics(seconds | {"peak_memory_gib": peak_memory()})
-
-    def _log_model(self, trained: "TrainedModel") -> None:
-        """The network as ONNX: free of pickle, with a signature, loadable by MLflow anywhere."""
+    def log_model(self, trained: "TrainedModel") -> None:
+        """Logs the network as ONNX: no pickle, a signature, loadable by MLflow anywhere."""
         import mlflow
         import onnx
         from mlflow.models import ModelSignature
@@ -231,10 +217,15 @@ class Tracking:
                 save_as_external_data=False,
             )
 
+    def log_stages(self, stages: Stages) -> None:
+        """Logs the seconds of each stage and the memory."""
+        seconds = {
+            f"seconds/{name.replace(' ', '_')}": value for name, value in stages.seconds.items()
+        }
+        self.logger.log_metrics(seconds | {"peak_memory_gib": peak_memory()})
 
-def _type_and_shape(tensor: Any) -> tuple[Any, tuple[int, ...]]:
-    import numpy as np
 
+def _type_and_shape(tensor: Any) -> tuple[np.dtype, tuple[int, ...]]:
     kind = {"tensor(float)": np.float32, "tensor(int64)": np.int64}[tensor.type]
     # Free axes have a name in ONNX and are -1 for MLflow.
     return np.dtype(kind), tuple(n if isinstance(n, int) else -1 for n in tensor.shape)

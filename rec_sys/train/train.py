@@ -1,82 +1,62 @@
 """Trains the recommender: ``uv run -m rec_sys.train.train``.
 
-The whole story is `train`: data, model, trainer, fit, results. Slow libraries are imported when
-their turn comes, so that bad input is reported at once.
+The whole story is `train`: data, where to start from, model, fit, results.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from omegaconf import DictConfig
+from pydantic import AfterValidator, Field
 
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import Stages
 from rec_sys.foundation.distributed import is_main_process, one_at_a_time
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import build
+from rec_sys.foundation.settings import (
+    Count,
+    InnerShare,
+    NotNegative,
+    Positive,
+    PositiveCount,
+    build,
+    read_settings,
+    settings_of,
+)
+from rec_sys.reviews.cleaning import show_report
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+from rec_sys.train.continuation import find_start
 
 if TYPE_CHECKING:
     from rec_sys.graph.review_graph import PreparedReviews
 
 
-_WHOLE = ("max_epochs", "batch_size", "warmup_epochs", "seed", "negatives")
-_AT_LEAST = {
-    "max_epochs": 1,
-    "batch_size": 1,
-    "warmup_epochs": 0,
-    "weight_decay": 0,
-    "seed": 0,
-    "negatives": 1,
-}
+def _names_checkpoint(value: Any) -> Any:
+    if not isinstance(value, bool | str | None) or value == "":
+        raise ValueError("must be null, true (the newest checkpoint) or the path of a checkpoint")
+    return value
 
 
-def check_settings(train: DictConfig) -> None:
-    """Finds values that training would stumble over much later.
-
-    Raises:
-        InputError: Names the first such key and what it may be.
-    """
-    for key in ("train_target_share", *_AT_LEAST, "lr", "liked_above"):
-        kind = int if key in _WHOLE else int | float
-        if isinstance(train[key], bool) or not isinstance(train[key], kind):
-            what = "a whole number" if key in _WHOLE else "a number"
-            raise InputError(f"train.{key}={train[key]}: must be {what}")
-    share = train.train_target_share
-    if not 0 < share < 1:
-        raise InputError(f"train.train_target_share={share}: must be between 0 and 1")
-    for key, least in _AT_LEAST.items():
-        if train[key] < least:
-            raise InputError(f"train.{key}={train[key]}: must be at least {least}")
-    if not isinstance(train.warm_start, bool | str | None) or train.warm_start == "":
-        raise InputError(
-            f"train.warm_start={train.warm_start}: must be null, true (the newest checkpoint) or"
-            " the path of a checkpoint"
-        )
-    if train.lr <= 0:
-        raise InputError(f"train.lr={train.lr}: must be above 0")
-    if not MIN_RATING <= train.liked_above < MAX_RATING:
-        raise InputError(
-            f"train.liked_above={train.liked_above}: must be from {MIN_RATING:g} to below"
-            f" {MAX_RATING:g}"
-        )
+_Checkpoint = Annotated[Any, AfterValidator(_names_checkpoint)]
 
 
-def check_ratings(objective: DictConfig, true: np.ndarray) -> None:
-    """Finds an objective that has nothing to learn from.
+@settings_of("train")
+class TrainSettings:
+    """``config/train``, which says what each of them means."""
 
-    Args:
-        objective: ``config/objective``.
-        true: float32 [n], ratings of the training reviews, NaN if missing.
-
-    Raises:
-        InputError: It rates only, and there is no rating.
-    """
-    if not objective.ranking_weight and np.isnan(true).all():
-        raise InputError(
-            "objective.ranking_weight=0: the training reviews have no rating, so there is nothing"
-            " to learn; use objective=joint or objective=ranking"
-        )
+    seed: Count
+    train_target_share: InnerShare
+    negatives: PositiveCount
+    ranking_shares: Annotated[list[Positive], Field(min_length=1)]
+    liked_above: Annotated[float, Field(ge=MIN_RATING, lt=MAX_RATING)]
+    max_epochs: PositiveCount
+    batch_size: PositiveCount
+    lr: Positive
+    weight_decay: NotNegative
+    warmup_epochs: Count
+    run_name: str | None
+    warm_start: _Checkpoint
+    resume: _Checkpoint
 
 
 def train(
@@ -97,49 +77,48 @@ def train(
     Raises:
         InputError: Something in the settings or the data cannot be used.
     """
-    from rec_sys.reviews.cleaning import show_report
-    from rec_sys.train.continuation import find_warm_start, split_reviews
-
-    check_settings(config.train)
+    # Data, and where to start from.
+    settings = read_settings(TrainSettings, config.train)
     splitter = build(config.split)
     graph_builder = build(config.product_graph)
     source = build(config.data)
-    start = find_warm_start(config)
     stages = Stages()
     with stages("reading"):
         data = prepared.data if prepared else source.load()
     show_report(data)
+    start = find_start(config, data)  # random weights, an earlier model, an interrupted training
 
-    from rec_sys.graph.review_graph import prepare_reviews
-    from rec_sys.train.continuation import interrupted_training
-
-    interrupted = interrupted_training(config, data)
-    objective = build(config.objective)
-    encoder = prepared.encoder if prepared else build(config.encoder)
-    if start:
-        start.check_encoder(encoder)
-    with stages("texts and graph"):
-        prepared = prepared or prepare_reviews(data, encoder, config.paths.cache_dir)
-    graph, vectors = prepared.graph, prepared.vectors
-
+    # They take seconds to import: what is wrong with settings and files has been told by now.
     import pytorch_lightning as pl
 
+    from rec_sys.graph.review_graph import prepare_reviews
     from rec_sys.graph.task import check_usable
     from rec_sys.modules.checkpoint import load_trained
     from rec_sys.modules.full_catalogue import FullCatalogue
     from rec_sys.modules.recommender_module import RecommenderModule
-    from rec_sys.train.continuation import changes_between, show_changes
     from rec_sys.train.datamodule import ReviewDataModule
     from rec_sys.train.record import record_of
     from rec_sys.train.report import score_baselines, show_summary
     from rec_sys.train.tracking import Tracking
-    from rec_sys.train.trainer import MONITOR, build_trainer, fit
+    from rec_sys.train.trainer import best_epoch, build_trainer, checkpoint_files, fit
 
-    settings = config.train
+    # Texts become vectors and reviews a graph, whose edges are split.
+    objective = build(config.objective)
+    encoder = prepared.encoder if prepared else build(config.encoder)
+    start.check_encoder(encoder)
+    with stages("texts and graph"):
+        prepared = prepared or prepare_reviews(data, encoder, config.paths.cache_dir)
+    graph, vectors = prepared.graph, prepared.vectors
     pl.seed_everything(settings.seed, verbose=False)
-    split, seen = split_reviews(splitter, graph, start, interrupted)
+    split, seen = start.split(splitter, graph)
     check_usable(split, graph)
-    check_ratings(config.objective, graph.edge_rating[split.train])
+    if not objective.ranks and np.isnan(graph.edge_rating[split.train]).all():
+        raise InputError(
+            "objective.ranking_weight=0: the training reviews have no rating, so there is nothing"
+            " to learn; use objective=joint or objective=ranking"
+        )
+
+    # What the training consists of.
     product_graph = None
     with stages("product graph"):
         if is_main_process():  # the other processes get it from this one
@@ -149,24 +128,27 @@ def train(
         vectors,
         split,
         product_graph,
-        settings.batch_size,
-        settings.train_target_share,
-        settings.negatives if objective.ranks else 0,
-        settings.seed,
+        batch_size=settings.batch_size,
+        train_target_share=settings.train_target_share,
+        negatives=settings.negatives if objective.ranks else 0,
+        seed=settings.seed,
     )
     model = build(config.model, vector_dim=encoder.dimension)
-    origin, changes = interrupted.origin if interrupted else None, None
-    if start:
-        start.put_weights(model)
-        origin, changes = start.origin, changes_between(start.seen, seen, prepared.newly_encoded)
-        show_changes(changes, origin["checkpoint"])
+    start.put_weights(model)
+    changes = start.changes(seen, prepared.newly_encoded)
     with one_at_a_time(config.paths.cache_dir):  # the first one makes MLflow's tables
-        tracking = Tracking.start(config.logger, source.name, settings.run_name, interrupted)
+        run_name = start.run_name or settings.run_name
+        tracking = Tracking.start(config.logger, source.name, run_name, start.run_id)
     with tracking.marks_run_failed():
-        record = record_of(config, prepared, split, tracking, origin)
+        record = record_of(config, prepared, split, tracking, warm_start=start.origin)
+        if not start.state:
+            tracking.log_inputs(record, data.report, changes)
         module = RecommenderModule(
             model,
             objective,
+            graph=graph,
+            vectors=vectors,
+            product_reviews=datamodule.product_reviews,
             lr=settings.lr,
             weight_decay=settings.weight_decay,
             warmup_epochs=settings.warmup_epochs,
@@ -177,13 +159,11 @@ def train(
             record=record,
             seen=seen,
         )
-        if not interrupted:
-            tracking.log_inputs(record, data.report, changes)
-        trainer, checkpoints = build_trainer(config, tracking)
+        files = checkpoint_files(config.paths.checkpoint_dir, tracking.run_name)
+        trainer = build_trainer(config, tracking.logger, files)
         with stages("training"):
-            fit(trainer, module, datamodule, interrupted)
-
-        best = min(module.history, key=lambda epoch: epoch[MONITOR])
+            fit(trainer, module, datamodule, start.state)
+        best = best_epoch(module.history, config.callbacks.best)
         objects = {
             "module": module,
             "datamodule": datamodule,
@@ -193,13 +173,16 @@ def train(
         }
         if not trainer.is_global_zero:
             return best, objects
-        trained = load_trained(checkpoints.best)
+
+        # What has come out.
+        trained = load_trained(files["best"])
         known = datamodule.product_reviews.summary()
         catalogue = FullCatalogue.of(trained.model, graph, vectors, known, product_graph)
-        baselines = score_baselines(datamodule, objective.distance, settings.liked_above)
-        show_summary(best, baselines, checkpoints.best, tracking)
+        baselines = score_baselines(graph, split, objective.distance, settings.liked_above)
+        show_summary(best, baselines, trained.path, tracking)
         with stages("tracking"):
             tracking.log_results(trained, module.history, best, baselines)
+            tracking.log_model(trained)
         tracking.log_stages(stages)
         stages.show()
     return best, objects | {"trained": trained, "catalogue": catalogue}

@@ -1,21 +1,22 @@
-"""The Lightning trainer with its checkpoints, and an interruption that loses one epoch at most."""
+"""The Lightning trainer with its callbacks, and an interruption that loses one epoch at most."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from rec_sys.foundation.console import note
+from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build
 from rec_sys.modules.checkpoint import BEST_SUFFIX, LAST_SUFFIX
 from rec_sys.modules.recommender_module import RecommenderModule
-from rec_sys.train.continuation import InterruptedTraining
 from rec_sys.train.datamodule import ReviewDataModule
-from rec_sys.train.tracking import Tracking
 
 
 class EpochProgress(RichProgressBar):
@@ -31,38 +32,41 @@ class EpochProgress(RichProgressBar):
         return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}"
 
 
-MONITOR = "val/objective"
+def checkpoint_files(folder: str | Path, run_name: str) -> dict[str, Path]:
+    """The checkpoints of a run, by the names of the callbacks that save them."""
+    suffixes = {"best": BEST_SUFFIX, "last": LAST_SUFFIX}
+    return {name: Path(folder) / f"{run_name}{suffix}" for name, suffix in suffixes.items()}
 
 
-@dataclass(frozen=True)
-class Checkpoints:
-    """Where a training leaves its state.
+def best_epoch(history: Sequence[Mapping[str, float]], settings: DictConfig) -> dict[str, float]:
+    """The epoch that ``callbacks.best`` has saved, of `RecommenderModule.history`."""
+    choose = max if settings.mode == "max" else min
+    return dict(choose(history, key=lambda epoch: epoch[settings.monitor]))
 
-    Attributes:
-        best: The epoch with the lowest objective in validation.
-        last: The newest epoch.
+
+def build_trainer(config: DictConfig, logger: Logger, files: Mapping[str, Path]) -> pl.Trainer:
+    """Builds ``config/trainer`` with ``config/callbacks``.
+
+    Args:
+        config: Composed from ``config/train_config.yaml``.
+        logger: Of the MLflow run.
+        files: See `checkpoint_files`.
     """
-
-    best: Path
-    last: Path
-
-
-def build_trainer(config: DictConfig, tracking: Tracking) -> tuple[pl.Trainer, Checkpoints]:
-    """Builds the trainer from ``config/trainer``."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    folder = Path(config.paths.checkpoint_dir)
-    checkpoints = Checkpoints(
-        folder / f"{tracking.run_name}{BEST_SUFFIX}", folder / f"{tracking.run_name}{LAST_SUFFIX}"
-    )
-    trainer = build(
+    callbacks = []
+    for name, settings in config.callbacks.items():
+        if name == "progress" and not config.trainer.get("enable_progress_bar", True):
+            continue
+        place = {}
+        if file := files.get(name):
+            stem = file.name.removesuffix(ModelCheckpoint.FILE_EXTENSION)
+            place = {"dirpath": file.parent, "filename": stem}
+        callbacks.append(build(settings, **place))
+    return build(
         config.trainer,
         max_epochs=config.train.max_epochs,
-        logger=tracking.logger,
-        callbacks=[
-            _checkpoint(checkpoints.best, monitor=MONITOR),
-            _checkpoint(checkpoints.last, monitor=None),
-            *([EpochProgress()] if config.trainer.get("enable_progress_bar", True) else []),
-        ],
+        logger=logger,
+        callbacks=callbacks,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
@@ -70,27 +74,19 @@ def build_trainer(config: DictConfig, tracking: Tracking) -> tuple[pl.Trainer, C
         # The targets of the training users are drawn anew for each epoch.
         reload_dataloaders_every_n_epochs=1,
     )
-    return trainer, checkpoints
 
 
 def fit(
-    trainer: pl.Trainer,
-    module: RecommenderModule,
-    datamodule: ReviewDataModule,
-    interrupted: InterruptedTraining | None,
+    trainer: pl.Trainer, module: RecommenderModule, datamodule: ReviewDataModule, state: Path | None
 ) -> None:
-    """Trains to the end, from the beginning or from an interrupted training's newest epoch.
+    """Trains to the end, from the beginning or from a checkpoint of an interrupted training.
 
     Raises:
         KeyboardInterrupt: Somebody pressed Ctrl-C; finished epochs are saved.
+        InputError: A callback monitors what is not measured.
     """
     try:
-        trainer.fit(
-            module,
-            datamodule=datamodule,
-            ckpt_path=interrupted.path if interrupted else None,
-            weights_only=True,
-        )
+        trainer.fit(module, datamodule=datamodule, ckpt_path=state, weights_only=True)
     except SystemExit:
         # Lightning turns Ctrl-C into an exit code of its own.
         if not trainer.interrupted:
@@ -98,13 +94,6 @@ def fit(
         if module.history:
             note("go on with the same command and train.resume=true")
         raise KeyboardInterrupt from None
-
-
-def _checkpoint(path: Path, monitor: str | None) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        dirpath=path.parent,
-        filename=path.name.removesuffix(ModelCheckpoint.FILE_EXTENSION),
-        monitor=monitor,
-        save_on_train_epoch_end=True,  # with the epoch's training metrics in it
-        enable_version_counter=False,  # overwrite, do not add -v1
-    )
+    except MisconfigurationException as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"trainer, callbacks: {reason}; change their settings") from None

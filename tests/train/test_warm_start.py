@@ -55,7 +55,7 @@ def later_config(folder, files):
 def without_export():
     """What MLflow gets of the network is tested elsewhere and takes most of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Tracking, "_log_model", lambda self, trained: None)
+        patch.setattr(Tracking, "log_model", lambda self, trained: None)
         yield
 
 

@@ -13,6 +13,12 @@ from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.train.datamodule import LoaderAhead, ReviewDataModule
 
 
+def module_of(*data, batch_size, negatives):
+    return ReviewDataModule(
+        *data, batch_size=batch_size, train_target_share=0.5, negatives=negatives, seed=0
+    )
+
+
 def test_batches_show_only_what_the_split_allows(small_graph):
     """ann's edges are 0, 1, 2; bob 3; cyd 4, 5 (unrated), 6; dan 7."""
     graph, vectors = small_graph
@@ -20,7 +26,7 @@ def test_batches_show_only_what_the_split_allows(small_graph):
     product_graph = ProductGraph(
         np.array([0, 1, 1, 1, 1]), np.array([2], np.int32), np.array([0.5], np.float32), 1, 1, 0.0
     )  # p1 -> p3
-    datamodule = ReviewDataModule(graph, vectors, split, product_graph, 4, 0.5, 1, 0)
+    datamodule = module_of(graph, vectors, split, product_graph, batch_size=4, negatives=1)
     assert datamodule.train_users.tolist() == [0, 1, 2, 3]
     assert datamodule.product_reviews.member.tolist() == split.train.tolist()
     (batch,) = datamodule.train_dataloader()
@@ -34,7 +40,9 @@ def test_batches_show_only_what_the_split_allows(small_graph):
     # An unrated target is one all the same.
     np.testing.assert_array_equal(batch["target_rating"], np.float32([1, np.nan]))
     assert batch["edge_index"].shape[1] == 2
-    (batch,) = datamodule.test_dataloader()
+    later = Split("by hand", split.train, split.test, None)
+    measured = module_of(graph, vectors, later, product_graph, batch_size=4, negatives=1)
+    (batch,) = measured.val_dataloader()
     assert batch["edge_index"].shape[1] == 4 and batch["target_rating"].tolist() == [5, 2]
     # cyd's history holds p1, ann's does not: p1 is her target.
     assert batch["propagated"].tolist() == [[0, 0, 0, 0], [0, 0, 0.5, 0]]
@@ -44,26 +52,17 @@ def test_batches_hold_the_products_to_rank_against(small_graph):
     graph, vectors = small_graph
     split = LeaveOneOut().split(graph)
     nothing = ProductGraph.without_edges(graph.num_products)
-    everything = ReviewDataModule(graph, vectors, split, nothing, 1, 0.5, 100, 0)
+    everything = module_of(graph, vectors, split, nothing, batch_size=1, negatives=100)
     for loader in (everything.train_dataloader(), everything.val_dataloader()):
         for batch in loader:
             assert batch["products"].tolist() == [0, 1, 2, 3]
             assert not batch["log_q"].any()
-    sampled = ReviewDataModule(graph, vectors, split, nothing, 1, 0.5, 2, 0)
+    sampled = module_of(graph, vectors, split, nothing, batch_size=1, negatives=2)
     one, two = (
         [batch["products"].tolist() for batch in sampled.val_dataloader()] for _ in range(2)
     )
     assert one == two  # each epoch is measured alike
     assert all(batch["log_q"].max() < 0 for batch in sampled.train_dataloader())
-
-
-def test_no_test_no_test_batches(small_graph):
-    graph, vectors = small_graph
-    split = LeaveOneOut().split(graph)
-    split = Split("by hand", split.train, split.validation, None)
-    with pytest.raises(ValueError, match="nothing aside"):
-        nothing = ProductGraph.without_edges(graph.num_products)
-        ReviewDataModule(graph, vectors, split, nothing, 4, 0.5, 10, 0).test_dataloader()
 
 
 def of_processes(small_graph, count, batch_size):
@@ -75,9 +74,8 @@ def of_processes(small_graph, count, batch_size):
     for rank in range(count):
         # Lightning's broadcast hands out what the first process has.
         strategy = SimpleNamespace(broadcast=lambda _: known, root_device=torch.device("cpu"))
-        module = ReviewDataModule(
-            graph, vectors, split, known if rank == 0 else None, batch_size, 0.5, 2, 0
-        )
+        product_graph = known if rank == 0 else None
+        module = module_of(graph, vectors, split, product_graph, batch_size=batch_size, negatives=2)
         module.trainer = SimpleNamespace(
             global_rank=rank, world_size=count, current_epoch=0, strategy=strategy
         )

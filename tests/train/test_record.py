@@ -1,0 +1,50 @@
+"""The names of settings that stand in the code are names of settings."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from rec_sys.foundation.cli import CONFIG_DIR
+from rec_sys.foundation.settings import flat
+from rec_sys.train.record import AXES, DECIDING_KEYS, FREE_KEYS, deciding_settings
+
+
+def composed(*overrides):
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return OmegaConf.to_container(compose("train_config", list(overrides)), resolve=False)
+
+
+@pytest.fixture(scope="module")
+def keys():
+    """All that a training can be given with any of its data."""
+    return {
+        key for data in ("demo", "musical_instruments") for key, _ in flat(composed(f"data={data}"))
+    }
+
+
+def test_every_named_setting_exists(keys):
+    assert not (FREE_KEYS | DECIDING_KEYS) - keys
+    assert not set(AXES) - {key.partition(".")[0] for key in keys}
+
+
+def test_every_free_key_belongs_to_an_axis_and_every_deciding_one_to_none():
+    assert {key.partition(".")[0] for key in FREE_KEYS} <= set(AXES)
+    assert not {key.partition(".")[0] for key in DECIDING_KEYS} & set(AXES)
+
+
+@pytest.mark.parametrize(
+    ("override", "decides"),
+    [
+        ("train.lr=0.1", True),
+        ("model=gat", True),
+        ("trainer.precision=bf16-mixed", True),
+        ("callbacks.best.monitor=val/loss", True),
+        ("train.run_name=other", False),
+        ("encoder.batch_tokens=100", False),
+        ("trainer.enable_progress_bar=false", False),
+        ("paths.cache_dir=elsewhere", False),
+    ],
+)
+def test_what_decides_the_result(override, decides):
+    differs = deciding_settings(composed()) != deciding_settings(composed(override))
+    assert differs == decides
