@@ -34,7 +34,7 @@ from rec_sys.foundation.console import show_table
 HERE = Path(__file__).resolve()
 CONCURRENCIES = (1, 8, 32)
 MOST_TOKENS = 128
-# Tokens per review of the Amazon Musical Instruments: mean and spread, see FACTS 2.
+# Tokens of a new review: normally distributed around the mean of real ones.
 MEAN_TOKENS, SPREAD_TOKENS = 88, 30
 MOST_REQUESTS = 5000
 STORE = "sqlite:///benchmark_users.db"
@@ -204,7 +204,7 @@ def main(folder: Path, seconds: float) -> None:
     def known_person(client: Client, number: int) -> None:
         client.ask("GET", f"/users/bench{number}/recommendations?k=10")
 
-    rows, shares, facts = [], [], []
+    rows, shares, processes = [], [], []
     services = {
         "ours": ["-m", "rec_sys.serving.app", "serving.port=0", f"serving.store={STORE}"],
         "naive": [str(HERE), "--naive", str(folder)],
@@ -237,13 +237,13 @@ def main(folder: Path, seconds: float) -> None:
                 for concurrency in CONCURRENCIES:
                     measured = load(port, concurrency, seconds, known_person)
                     rows.append([f"{name}: a known person", concurrency, *measured])
-            facts.append([name, ready, resident_mib(pid)])
+            processes.append([name, ready, resident_mib(pid)])
     for path in folder.glob("benchmark_users.db*"):
         path.unlink()
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     show_table(f"service ({machine})", ["what", "at once", "p50 ms", "p99 ms", "answers/s"], rows)
     show_table("mean ms in the server, a new review", ["stage", "at once", "ms"], shares)
-    show_table("process", ["service", "s until ready", "MiB resident"], facts)
+    show_table("process", ["service", "s until ready", "MiB resident"], processes)
     ratios = [
         [
             concurrency,
