@@ -54,10 +54,6 @@ class Start:
     def split(self, splitter: Any, graph: ReviewGraph) -> tuple[Split, Provenance]:
         """Splits the data so that nothing is measured that the weights have learnt from.
 
-        Args:
-            splitter: Built from ``config/split``.
-            graph: The graph.
-
         Returns:
             The split, and what the new checkpoints tell about it.
 
@@ -71,28 +67,19 @@ class Start:
         """Gives a network, built from the same settings, the weights to start from."""
 
     def changes(self, seen: Provenance, newly_encoded: int) -> dict[str, Any] | None:
-        """Counts and shows what came and what is gone since the earlier training.
+        """Counts and shows what came and what is gone since the earlier training, if there is one.
 
         A review is the same if its user and product are; whether its words changed is not known.
 
-        Args:
-            seen: What the new training sees.
-            newly_encoded: Distinct texts that the vector store did not hold.
-
         Returns:
             ``newly_encoded_texts`` and, for ``reviews``, ``users`` and ``products``, the numbers
-            ``then``, ``now``, ``new`` and ``gone``; None without an earlier training.
+            ``then``, ``now``, ``new`` and ``gone``.
         """
         return None
 
 
 class WarmStart(Start):
-    """The weights of an earlier training.
-
-    Args:
-        trained: The earlier model; its checkpoint tells what it has seen.
-        asked: ``train.warm_start``.
-    """
+    """The weights of an earlier training; ``train.warm_start`` asked for them."""
 
     def __init__(self, trained: TrainedModel, asked: bool | str) -> None:
         self.trained = trained
@@ -145,13 +132,7 @@ class WarmStart(Start):
 
 
 class Resumption(Start):
-    """The newest state of an interrupted training.
-
-    Args:
-        state: Its checkpoint.
-        record: What it wrote about itself.
-        seen: Which reviews it has seen.
-    """
+    """The newest state of an interrupted training, with its record and what it has seen."""
 
     def __init__(self, state: Path, record: dict[str, Any], seen: Provenance | None) -> None:
         self.state = state
@@ -169,10 +150,6 @@ class Resumption(Start):
 
 def find_start(config: DictConfig, data: ReviewData) -> Start:
     """The start that ``train.resume`` or ``train.warm_start`` asks for.
-
-    Args:
-        config: Composed from ``config/train_config.yaml``.
-        data: The data set of this run.
 
     Raises:
         InputError: There is no such checkpoint, or the training cannot start from it.

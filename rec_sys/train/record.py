@@ -7,10 +7,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.files import versions_of
 from rec_sys.foundation.settings import flat
+from rec_sys.graph.review_graph import PreparedReviews
+from rec_sys.graph.splits import describe_split
+from rec_sys.graph.task import Split
+from rec_sys.modules.checkpoint import RECORD_FORMAT
 
 if TYPE_CHECKING:
-    from rec_sys.graph.review_graph import PreparedReviews
-    from rec_sys.graph.task import Split
     from rec_sys.train.tracking import Tracking
 
 #: The axes of the config that decide the result.
@@ -33,8 +35,8 @@ _PACKAGES = ("torch", "torch-geometric", "pytorch-lightning", "sentence-transfor
 
 def record_of(
     config: DictConfig,
-    prepared: "PreparedReviews",
-    split: "Split",
+    prepared: PreparedReviews,
+    split: Split,
     tracking: "Tracking",
     warm_start: dict[str, Any] | None,
 ) -> dict[str, Any]:
@@ -43,13 +45,10 @@ def record_of(
     Args:
         config: Composed from ``config/train_config.yaml``.
         prepared: The data set.
-        split: What trains and what is measured.
-        tracking: Where the run is tracked.
+        split: Of these.
+        tracking: Of this training.
         warm_start: The checkpoint that it starts from, see `Start.origin`.
     """
-    from rec_sys.graph.splits import describe_split
-    from rec_sys.modules.checkpoint import RECORD_FORMAT
-
     plain = plain_config(config)
     graph, encoder = prepared.graph, prepared.encoder
     return {
@@ -94,11 +93,7 @@ def plain_config(config: DictConfig) -> dict[str, Any]:
 
 
 def deciding_settings(plain: dict[str, Any]) -> dict[str, Any]:
-    """The settings that decide the result of a training, by their dotted names.
-
-    Args:
-        plain: See `plain_config`.
-    """
+    """The settings of a `plain_config` that decide the result, by their dotted names."""
     return {
         key: value
         for key, value in flat(plain)

@@ -30,7 +30,7 @@ def score_baselines(
 
     Args:
         graph: All reviews.
-        split: Its validation has the targets.
+        split: Of these.
         distance: The loss of the objective.
         liked_above: Ratings above count as liked, in stars.
 
@@ -75,14 +75,7 @@ def show_summary(
     checkpoint: Path,
     tracking: Tracking,
 ) -> None:
-    """Prints the table of results and what can be done next.
-
-    Args:
-        best: Metrics of the best epoch, named ``train/...`` and ``val/...``.
-        baselines: See `score_baselines`.
-        checkpoint: Of the best epoch.
-        tracking: Of this training.
-    """
+    """Prints the metrics of the best epoch and of the baselines, and what can be done next."""
     rows = [
         ["model, training", *(best.get(f"train/{name}") for name in _COLUMNS)],
         ["model, validation", *(best.get(f"val/{name}") for name in _COLUMNS)],

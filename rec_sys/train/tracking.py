@@ -44,12 +44,7 @@ _BASELINE_STYLES = ("--", ":")
 def draw_learning_curves(
     history: Sequence[Mapping[str, float]], baselines: Mapping[str, Mapping[str, float]]
 ) -> "Figure":
-    """Draws one panel per metric over the epochs, the baselines as horizontal lines.
-
-    Args:
-        history: See `RecommenderModule`.
-        baselines: Metrics of each baseline on the validation targets.
-    """
+    """Draws one panel per metric over the epochs, the baselines as horizontal lines."""
     # Without pyplot: no window, no global state.
     from matplotlib.figure import Figure
 
@@ -79,10 +74,10 @@ class Tracking:
     """A run in MLflow.
 
     Attributes:
-        logger: Lightning's logger of the run.
+        logger: Lightning's.
         data_name: Label of the data set.
         run_name: Names the run and its checkpoints.
-        uri: The tracking URI.
+        uri: Of the tracking server.
     """
 
     logger: "MLFlowLogger"
@@ -92,11 +87,7 @@ class Tracking:
 
     @classmethod
     def start(
-        cls,
-        config: DictConfig,
-        data_name: str,
-        run_name: str | None,
-        run_id: str | None = None,
+        cls, config: DictConfig, data_name: str, run_name: str | None, run_id: str | None = None
     ) -> "Tracking":
         """Starts a run, or goes on with one.
 
@@ -104,7 +95,7 @@ class Tracking:
             config: ``config/logger``.
             data_name: Label of the data set.
             run_name: None for data set and time.
-            run_id: MLflow's id of the run to go on with.
+            run_id: MLflow's, of the run to go on with.
 
         Raises:
             InputError: The tracking server does not answer, or does not know the run.
@@ -203,16 +194,21 @@ class Tracking:
             path = export_onnx(trained, Path(folder) / "model.onnx")
             session = InferenceSession(str(path), providers=["CPUExecutionProvider"])
             model = onnx.load(path)
-        schemas = [
-            Schema([TensorSpec(*_type_and_shape(tensor), name=tensor.name) for tensor in tensors])
-            for tensors in (session.get_inputs(), session.get_outputs())
-        ]
+        kinds = {"tensor(float)": np.dtype(np.float32), "tensor(int64)": np.dtype(np.int64)}
+
+        def spec(tensor: Any) -> TensorSpec:
+            # Free axes have a name in ONNX and are -1 for MLflow.
+            shape = tuple(n if isinstance(n, int) else -1 for n in tensor.shape)
+            return TensorSpec(kinds[tensor.type], shape, tensor.name)
+
+        inputs = Schema([spec(tensor) for tensor in session.get_inputs()])
+        outputs = Schema([spec(tensor) for tensor in session.get_outputs()])
         mlflow.set_tracking_uri(self.uri)
         with mlflow.start_run(run_id=self.run_id):
             mlflow.onnx.log_model(
                 model,
                 name="model",
-                signature=ModelSignature(*schemas),
+                signature=ModelSignature(inputs, outputs),
                 pip_requirements=["onnx", "onnxruntime"],
                 save_as_external_data=False,
             )
@@ -223,9 +219,3 @@ class Tracking:
             f"seconds/{name.replace(' ', '_')}": value for name, value in stages.seconds.items()
         }
         self.logger.log_metrics(seconds | {"peak_memory_gib": peak_memory()})
-
-
-def _type_and_shape(tensor: Any) -> tuple[np.dtype, tuple[int, ...]]:
-    kind = {"tensor(float)": np.float32, "tensor(int64)": np.int64}[tensor.type]
-    # Free axes have a name in ONNX and are -1 for MLflow.
-    return np.dtype(kind), tuple(n if isinstance(n, int) else -1 for n in tensor.shape)

@@ -45,13 +45,7 @@ def best_epoch(history: Sequence[Mapping[str, float]], settings: DictConfig) -> 
 
 
 def build_trainer(config: DictConfig, logger: Logger, files: Mapping[str, Path]) -> pl.Trainer:
-    """Builds ``config/trainer`` with ``config/callbacks``.
-
-    Args:
-        config: Composed from ``config/train_config.yaml``.
-        logger: Of the MLflow run.
-        files: See `checkpoint_files`.
-    """
+    """Builds ``config/trainer`` with ``config/callbacks``; they save to `checkpoint_files`."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     callbacks = []
     for name, settings in config.callbacks.items():
