@@ -4,6 +4,7 @@
 [+sizes=[20000]] [--json PATH]``
 """
 
+from dataclasses import replace
 from time import perf_counter
 
 import faiss
@@ -13,8 +14,15 @@ from omegaconf import DictConfig
 
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, show_table
-from rec_sys.vector_database.product_index import FLAT, IndexSettings, ProductIndex
-from rec_sys.vector_database.recall import MEASURED_QUERIES, RECALL_AT, measure_recall
+from rec_sys.foundation.settings import read_settings
+from rec_sys.vector_database.index import (
+    FLAT,
+    MEASURED_QUERIES,
+    RECALL_AT,
+    IndexSettings,
+    ProductIndex,
+    measure_recall,
+)
 
 SIZES = (20_000, 200_000)
 TIMED_QUERIES = 400
@@ -67,16 +75,14 @@ def milliseconds(index, queries):
 @command("vectorbase_config")
 def main(config: DictConfig) -> None:
     """Prints the table."""
-    settings, threads = IndexSettings.of(config.vector_db), faiss.omp_get_max_threads()
+    settings, threads = read_settings(IndexSettings, config.vector_db), faiss.omp_get_max_threads()
     rows, figures = [], []
     for number in config.get("sizes", SIZES):
         keys, queries = keys_and_queries(number)
         exact = None
         for factory in (FLAT, settings.large_factory):
             started = perf_counter()
-            index = ProductIndex.build(
-                keys, factory, settings.chunk_size, settings.search, settings.train_on
-            )
+            index = ProductIndex.build(keys, replace(settings, factory=factory))
             built = perf_counter() - started
             faiss.omp_set_num_threads(1)
             p50, p99 = milliseconds(index, queries)

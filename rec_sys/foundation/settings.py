@@ -66,7 +66,7 @@ def settings_of(axis: str, frozen: bool = True) -> Callable[[type[_T]], type[_T]
     """Makes a class a dataclass whose values are checked by their types.
 
     Args:
-        axis: Where the settings stand in the config; begins the names in messages.
+        axis: Where the settings stand in the config, "" for its root; begins the names in messages.
         frozen: False for a model that keeps what it learns beside its settings.
     """
 
@@ -152,7 +152,10 @@ def is_whole(value: Any, least: int) -> bool:
 
 def _in_words(error: ValidationError, axis: str, cls: type) -> str:
     first = error.errors()[0]
-    key = ".".join([axis, *(str(part) for part in first["loc"])])
+    loc = list(first["loc"])
+    if loc and isinstance(loc[0], int):  # it was given by its place
+        loc[0] = list(cls.__dataclass_fields__)[loc[0]]
+    key = ".".join(filter(None, [axis, *map(str, loc)]))
     if first["type"] == "unexpected_keyword_argument":
         alike: Sequence[str] = get_close_matches(
             str(first["loc"][0]), cls.__dataclass_fields__, n=1

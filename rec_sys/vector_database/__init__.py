@@ -1,1 +1,1 @@
-"""Fifth floor: all products as one searchable folder, the vectorbase."""
+"""All products as one searchable folder, the vectorbase."""

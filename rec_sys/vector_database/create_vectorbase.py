@@ -1,22 +1,24 @@
 """Builds the product index: ``uv run -m rec_sys.vector_database.create_vectorbase``.
 
-The whole story is `create_vectorbase`: checkpoint, data, text vectors, product embeddings,
-product graph, index, folder. Slow libraries are imported when their turn comes.
+Checkpoint, data, text vectors, product embeddings, product graph, index, folder. Slow libraries
+are imported when their turn comes.
 """
 
-from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 from omegaconf import DictConfig
 
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, show_table
-from rec_sys.foundation.settings import build
+from rec_sys.foundation.settings import build, read_settings
+from rec_sys.graph.csr import segment_sum
 from rec_sys.graph.ego_batch import ProductReviews
-from rec_sys.graph.review_graph import PreparedReviews, prepare_reviews
+from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, prepare_reviews
 from rec_sys.modules.checkpoint import (
     find_checkpoint,
     is_training_data,
@@ -25,13 +27,18 @@ from rec_sys.modules.checkpoint import (
     split_as_trained,
 )
 from rec_sys.modules.product_graph import ProductGraph
-from rec_sys.vector_database.product_index import IndexSettings
-from rec_sys.vector_database.recall import MEASURED_QUERIES, RECALL_AT, build_measured
+from rec_sys.reviews.schema import PRODUCT_SCHEMA
+from rec_sys.vector_database.index import (
+    MEASURED_QUERIES,
+    RECALL_AT,
+    IndexSettings,
+    ProductIndex,
+    require_recall,
+)
 from rec_sys.vector_database.vectorbase import (
-    Origin,
+    VECTORBASE_SCHEMA,
     Vectorbase,
     check_replaceable,
-    with_statistics,
     write_vectorbase,
 )
 
@@ -54,7 +61,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     Raises:
         InputError: Something in the settings, the checkpoint or the data cannot be used.
     """
-    settings = IndexSettings.of(config.vector_db)
+    settings = read_settings(IndexSettings, config.vector_db)
     folder = Path(config.paths.vectorbase_dir)
     check_replaceable(folder)
     path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
@@ -76,29 +83,33 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
         trained.model, name_vectors, info_vectors, reviews, settings.chunk_size, show_progress=True
     )
     product_graph = build_product_graph(trained, prepared, edges, config)
-    catalogue = FullCatalogue(trained.model, vectors, reviews, product_graph, embedded)
-    measured = build_measured(
-        embedded.keys, settings, lambda: catalogue.queries(graph, _some_users(graph.num_users))
-    )
-    origin = Origin(
-        model_fingerprint=trained.fingerprint,
-        checkpoint=trained.path.name,
-        encoder_model_fingerprint=encoder.model_fingerprint,
-        data_fingerprint=data.fingerprint,
-    )
+
+    keys = embedded.keys
+    index, queries = ProductIndex.build(keys, settings), keys[:0]
+    if not index.is_exact:
+        catalogue = FullCatalogue(trained.model, vectors, reviews, product_graph, embedded)
+        queries = catalogue.queries(graph, _some_users(graph.num_users))
+    recall = require_recall(index, keys, queries, settings.min_recall, settings.chunk_size)
     vectorbase = write_vectorbase(
         Vectorbase(
             folder=folder,
-            manifest=asdict(origin) | measured.facts,
+            manifest={
+                "model_fingerprint": trained.fingerprint,
+                "checkpoint": trained.path.name,
+                "encoder_model_fingerprint": encoder.model_fingerprint,
+                "data_fingerprint": data.fingerprint,
+                "recall_at_10": recall,
+                "min_recall": settings.min_recall,
+            },
             products=with_statistics(data.products, graph, edges),
             name_vectors=name_vectors,
             info_vectors=info_vectors,
             reviews=reviews,
             embeddings=embedded.embeddings,
-            keys=embedded.keys,
-            index=measured.index,
+            keys=keys,
+            index=index,
             product_graph=product_graph,
-            queries=measured.queries,
+            queries=queries,
         )
     )
     _show_summary(vectorbase, len(edges))
@@ -111,8 +122,8 @@ def known_edges(
     """The reviews that may tell what a product is: those that trained the model.
 
     Args:
-        trained: Its record tells how they were split.
-        prepared: The data set; if it is not the training's, all its reviews may be known.
+        trained: Tells how they were split.
+        prepared: If it is not the training's data set, all its reviews may be known.
         config: May have an axis ``split``, see `split_as_trained`.
 
     Returns:
@@ -129,13 +140,9 @@ def known_edges(
 def build_product_graph(
     trained: "TrainedModel", prepared: PreparedReviews, edges: np.ndarray, config: DictConfig
 ) -> ProductGraph:
-    """Solves for the product graph with the settings of the training.
+    """Solves for the product graph of the reviews that may be known, int64 edges, ascending.
 
-    Args:
-        trained: Its record has the settings.
-        prepared: The data set.
-        edges: int64, the reviews that may be known, ascending.
-        config: May have an axis ``product_graph``, which then counts instead.
+    The settings are those of the training, unless the config has an axis ``product_graph``.
     """
     started = perf_counter()
     product_graph = build(trained.settings(config, "product_graph")).build(
@@ -146,6 +153,35 @@ def build_product_graph(
         f" {perf_counter() - started:.1f} s"
     )
     return product_graph
+
+
+def with_statistics(products: pd.DataFrame, graph: ReviewGraph, edges: np.ndarray) -> pd.DataFrame:
+    """Adds what the reviews say in numbers.
+
+    Args:
+        products: P rows, columns of `PRODUCT_SCHEMA`, in the order of the graph's products.
+        graph: Has the ratings.
+        edges: int64 [n], the reviews that may be known.
+
+    Returns:
+        The table with the columns of `VECTORBASE_SCHEMA`. Equally popular products are ranked by
+        mean rating, then by row.
+    """
+    product = graph.edge_product[edges]
+    counts = np.bincount(product, minlength=graph.num_products)
+    rating = graph.edge_rating[edges].astype(np.float64)
+    rated = ~np.isnan(rating)
+    sums = segment_sum(rating[rated], product[rated], graph.num_products)
+    rated_counts = np.bincount(product[rated], minlength=graph.num_products)
+    means = sums / np.maximum(rated_counts, 1)
+    unrated = rated_counts == 0
+    ranks = np.empty(graph.num_products, dtype=np.int64)
+    ranks[np.lexsort((-means, -counts))] = np.arange(1, graph.num_products + 1)
+    table = pa.Table.from_pandas(products, schema=PRODUCT_SCHEMA, preserve_index=False)
+    columns = (counts, pa.array(means.astype(np.float32), mask=unrated), ranks)
+    for field, column in zip(list(VECTORBASE_SCHEMA)[len(PRODUCT_SCHEMA) :], columns, strict=True):
+        table = table.append_column(field, pa.array(column, field.type))
+    return table.to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def _some_users(num_users: int) -> np.ndarray:

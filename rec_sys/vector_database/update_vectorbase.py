@@ -19,40 +19,57 @@ After a further training all embeddings are other ones: then use `create_vectorb
 """
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import scipy.sparse
 from omegaconf import DictConfig
 
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, show_table
-from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import is_whole
+from rec_sys.foundation.settings import PositiveCount, settings_of
 from rec_sys.graph.ego_batch import ProductReviews, ReviewSummary
 from rec_sys.graph.review_graph import PreparedReviews, prepare_reviews
 from rec_sys.modules.checkpoint import find_checkpoint, load_data, load_encoder
+from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
-from rec_sys.vector_database.create_vectorbase import build_product_graph, known_edges
-from rec_sys.vector_database.update import (
-    ProductRows,
-    moved_to,
-    with_rows,
-    with_table,
-    without_rows,
-    without_unused,
-    write_updated,
+from rec_sys.vector_database.create_vectorbase import (
+    build_product_graph,
+    known_edges,
+    with_statistics,
 )
-from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase, with_statistics
+from rec_sys.vector_database.index import IndexSettings, ProductIndex, require_recall
+from rec_sys.vector_database.vectorbase import (
+    UPDATED,
+    VECTORBASE_SCHEMA,
+    Vectorbase,
+    read_vectorbase,
+    write_vectorbase,
+)
 
 if TYPE_CHECKING:
     from rec_sys.modules.checkpoint import TrainedModel
 
-
 _TEXTS = tuple(name for name in PRODUCT_SCHEMA.names if name != "product_id")
 # Means of the same reviews, added up in another order, differ by no more.
 _ROUNDING = 1e-5
+
+
+@settings_of("")
+class UpdateSettings:
+    """The values of ``config/update_config.yaml`` that belong to no axis.
+
+    Attributes:
+        solve_product_graph: Solve for the edges anew, instead of keeping them.
+        chunk_size: Products embedded and added at once.
+    """
+
+    solve_product_graph: bool
+    chunk_size: PositiveCount
 
 
 @dataclass(frozen=True)
@@ -93,25 +110,24 @@ def find_changes(
     """Compares a vectorbase with a data set.
 
     Args:
-        vectorbase: The vectorbase.
+        vectorbase: What is there.
         products: P products, columns of `VECTORBASE_SCHEMA`.
         reviews: What may be known of the same products' reviews.
     """
     rows = vectorbase.rows_of(products["product_id"].to_numpy(dtype=object))
     there = np.flatnonzero(rows >= 0)
     old_rows = rows[there]
+
+    def differs(name: str) -> np.ndarray:
+        then, now = (
+            table[name].to_numpy(dtype=object) for table in (vectorbase.products, products)
+        )
+        return then[old_rows] != now[there]
+
     retold, reviewed = (np.zeros(len(rows), dtype=bool) for _ in range(2))
     for name in _TEXTS:
-        then, now = (
-            table[name].to_numpy(dtype=object)[which]
-            for table, which in ((vectorbase.products, old_rows), (products, there))
-        )
-        retold[there] |= then != now
-    then, now = (
-        table["num_reviews"].to_numpy(dtype=np.int64)[which]
-        for table, which in ((vectorbase.products, old_rows), (products, there))
-    )
-    reviewed[there] = then != now
+        retold[there] |= differs(name)
+    reviewed[there] = differs("num_reviews")
     for before, after in zip(vectorbase.reviews, reviews, strict=True):
         same = np.isclose(before[old_rows], after[there], rtol=0, atol=_ROUNDING)
         reviewed[there] |= ~same.all(axis=1)
@@ -132,8 +148,9 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
         InputError: Something in the settings, the vectorbase, the checkpoint or the data cannot
             be used, or the index would miss too much.
     """
-    if not is_whole(config.chunk_size, least=1):
-        raise InputError(f"chunk_size={config.chunk_size}: must be a whole number above 0")
+    settings = UpdateSettings(
+        solve_product_graph=config.solve_product_graph, chunk_size=config.chunk_size
+    )
     vectorbase = read_vectorbase(config.paths.vectorbase_dir)
     folder = config.paths.checkpoint_dir
     built_from = Path(folder) / vectorbase.manifest["checkpoint"]
@@ -155,19 +172,30 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
     if not changes.any and vectorbase.manifest["data_fingerprint"] == data.fingerprint:
         note(f"nothing changed: {vectorbase.folder} says what the data says; left as it is")
         return vectorbase
-    updated = _apply(vectorbase, changes, products, reviews, trained, prepared, config.chunk_size)
-    rows = updated.rows_of(prepared.graph.product_ids)
-    if config.solve_product_graph:
-        solved = build_product_graph(trained, prepared, edges, config)
-        updated = replace(updated, product_graph=moved_to(solved, rows, len(updated.keys)))
-    updated = write_updated(
-        replace(updated, manifest=updated.manifest | {"data_fingerprint": data.fingerprint})
+    updated, place = _with_changes(
+        vectorbase, changes, products, reviews, trained, prepared, settings.chunk_size
     )
+    if settings.solve_product_graph:
+        solved = build_product_graph(trained, prepared, edges, config)
+        solved = _moved(solved, place, len(updated.keys))
+        updated = replace(updated, product_graph=solved)
+    facts = {
+        "data_fingerprint": data.fingerprint,
+        "recall_at_10": require_recall(
+            updated.index,
+            updated.keys,
+            updated.queries,
+            updated.manifest["min_recall"],
+            settings.chunk_size,
+        ),
+        UPDATED: datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    updated = write_vectorbase(replace(updated, manifest=updated.manifest | facts))
     _show_summary(updated, changes, prepared.newly_encoded)
     return updated
 
 
-def _apply(
+def _with_changes(
     vectorbase: Vectorbase,
     changes: ProductChanges,
     products: pd.DataFrame,
@@ -175,28 +203,87 @@ def _apply(
     trained: "TrainedModel",
     prepared: PreparedReviews,
     chunk_size: int,
-) -> Vectorbase:
-    """Everything but the product graph, whose edges go where their products go."""
+) -> tuple[Vectorbase, np.ndarray]:
+    """The vectorbase with the products of the data set, its edges where their products are now.
+
+    Args:
+        vectorbase: Its index is changed, too.
+        changes: Between vectorbase and data set.
+        products: P products of the data set, columns of `VECTORBASE_SCHEMA`.
+        reviews: Of these products.
+        trained: Embeds those that are new or changed.
+        prepared: Has their text vectors.
+        chunk_size: Products embedded and added at once.
+
+    Returns:
+        The vectorbase, and the row of each product of the data set, int64 [P].
+    """
     from rec_sys.modules.full_catalogue import embed_products
 
     graph, vectors = prepared.graph, prepared.vectors
     fresh = np.flatnonzero(changes.new | changes.changed)
-    replaced = changes.rows[changes.changed]
     name_vectors = vectors[graph.product_name_text[fresh]]
     info_vectors = vectors[graph.product_info_text[fresh]]
     fresh_reviews = ReviewSummary(*(each[fresh] for each in reviews))
     embedded = embed_products(trained.model, name_vectors, info_vectors, fresh_reviews, chunk_size)
-    new = ProductRows(products.take(fresh), name_vectors, info_vectors, fresh_reviews, *embedded)
-    first = len(vectorbase.keys)
-    moved = np.arange(first)
-    moved[replaced] = first + np.flatnonzero(changes.changed[fresh])
-    kept_graph = moved_to(vectorbase.product_graph, moved, first + len(fresh))
-    updated = without_rows(vectorbase, np.concatenate([changes.gone, replaced]))
-    updated = with_rows(updated, new, chunk_size)
-    # Who is how popular may have changed for all.
-    updated = with_table(updated, products, updated.rows_of(graph.product_ids))
-    updated = replace(updated, product_graph=kept_graph)
-    return without_unused(updated, chunk_size) if updated.index.is_exact else updated
+
+    index, first = vectorbase.index, len(vectorbase.keys)
+    replaced = changes.rows[changes.changed]
+    unused = index.removed.copy()
+    unused[changes.gone] = unused[replaced] = True
+    # A new exact index is no more than a copy of the keys: there the others move up.
+    kept = np.flatnonzero(~unused) if index.is_exact else np.arange(first)
+    moved = np.full(first, -1)
+    moved[kept] = np.arange(len(kept))
+    place = moved[changes.rows]
+    place[fresh] = len(kept) + np.arange(len(fresh))
+    moved[unused] = -1
+    moved[replaced] = place[changes.changed]
+
+    def joined(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+        return np.concatenate([old[kept], new])
+
+    keys = joined(vectorbase.keys, embedded.keys)
+    if index.is_exact:
+        index = ProductIndex.build(keys, IndexSettings(chunk_size=chunk_size))
+    else:
+        index.remove(np.flatnonzero(unused))
+        index.add(embedded.keys, chunk_size)
+    # Who is how popular may have changed for all: every product has its line from the data set.
+    lines = pa.concat_tables(
+        pa.Table.from_pandas(each, schema=VECTORBASE_SCHEMA, preserve_index=False)
+        for each in (vectorbase.products, products)
+    )
+    line = np.append(kept, fresh)
+    line[place] = first + np.arange(len(place))
+    updated = replace(
+        vectorbase,
+        products=lines.take(pa.array(line)).to_pandas(types_mapper=pd.ArrowDtype),
+        name_vectors=joined(vectorbase.name_vectors, name_vectors),
+        info_vectors=joined(vectorbase.info_vectors, info_vectors),
+        reviews=ReviewSummary(*map(joined, vectorbase.reviews, fresh_reviews)),
+        embeddings=joined(vectorbase.embeddings, embedded.embeddings),
+        keys=keys,
+        index=index,
+        product_graph=_moved(vectorbase.product_graph, moved, len(keys)),
+    )
+    return updated, place
+
+
+def _moved(graph: ProductGraph, rows: np.ndarray, num_rows: int) -> ProductGraph:
+    """The same edges between other rows.
+
+    Args:
+        graph: Between P products.
+        rows: int64 [P], distinct: where each of them stands, below 0 if nowhere any more.
+        num_rows: How many rows there are.
+    """
+    source, target = np.repeat(rows, np.diff(graph.pointers)), rows[graph.neighbours]
+    there = (source >= 0) & (target >= 0)
+    matrix = scipy.sparse.csr_array(
+        (graph.weights[there], (source[there], target[there])), shape=(num_rows, num_rows)
+    )
+    return ProductGraph.of(matrix, graph.history_decay, graph.disliked_weight, graph.liked_above)
 
 
 def _show_summary(vectorbase: Vectorbase, changes: ProductChanges, newly_encoded: int) -> None:

@@ -1,6 +1,6 @@
 """The vectorbase: everything that is known about products, in one folder."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,12 +20,10 @@ from rec_sys.foundation.files import (
     sha256_of,
     write_json,
 )
-from rec_sys.graph.csr import segment_sum
 from rec_sys.graph.ego_batch import ReviewSummary
-from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
-from rec_sys.vector_database.product_index import FLAT, INDEX_FILE, ROWS_FILE, ProductIndex
+from rec_sys.vector_database.index import INDEX_FILE, ROWS_FILE, ProductIndex
 
 #: The product table of a vectorbase.
 VECTORBASE_SCHEMA = pa.schema(
@@ -36,36 +34,6 @@ VECTORBASE_SCHEMA = pa.schema(
         ("popularity_rank", pa.int64()),  # 1 is the product with the most reviews
     ]
 )
-
-
-def with_statistics(products: pd.DataFrame, graph: ReviewGraph, edges: np.ndarray) -> pd.DataFrame:
-    """Adds what the reviews say in numbers.
-
-    Args:
-        products: P rows, columns of `PRODUCT_SCHEMA`, in the order of the graph's products.
-        graph: The graph.
-        edges: int64 [n], the reviews that may be known.
-
-    Returns:
-        The table with the columns of `VECTORBASE_SCHEMA`. Equally popular products are ranked by
-        mean rating, then by row.
-    """
-    product = graph.edge_product[edges]
-    counts = np.bincount(product, minlength=graph.num_products)
-    rating = graph.edge_rating[edges].astype(np.float64)
-    rated = ~np.isnan(rating)
-    sums = segment_sum(rating[rated], product[rated], graph.num_products)
-    rated_counts = np.bincount(product[rated], minlength=graph.num_products)
-    means = sums / np.maximum(rated_counts, 1)
-    unrated = rated_counts == 0
-    ranks = np.empty(graph.num_products, dtype=np.int64)
-    ranks[np.lexsort((-means, -counts))] = np.arange(1, graph.num_products + 1)
-    table = pa.Table.from_pandas(products, schema=PRODUCT_SCHEMA, preserve_index=False)
-    columns = (counts, pa.array(means.astype(np.float32), mask=unrated), ranks)
-    for field, column in zip(list(VECTORBASE_SCHEMA)[len(PRODUCT_SCHEMA) :], columns, strict=True):
-        table = table.append_column(field, pa.array(column, field.type))
-    return table.to_pandas(types_mapper=pd.ArrowDtype)
-
 
 BUILD_COMMAND = "uv run -m rec_sys.vector_database.create_vectorbase"
 # As much of a fingerprint as tells two apart in a message.
@@ -132,21 +100,11 @@ class Vectorbase:
         return rows[~self.index.removed[rows]]
 
     def rows_of(self, product_ids: np.ndarray) -> np.ndarray:
-        """Finds products by id.
-
-        Args:
-            product_ids: str or None [n].
-
-        Returns:
-            int64 [n], -1 where there is no such product.
-        """
+        """Finds products by id, str or None [n]: int64 [n], -1 where there is no such product."""
         return _looked_up(product_ids, self._row_of_id)
 
     def rows_of_names(self, names: np.ndarray) -> np.ndarray:
-        """Finds products by their exact name.
-
-        Args:
-            names: str or None [n].
+        """Finds products by their exact name, str or None [n].
 
         Returns:
             int64 [n], -1 where no product, or more than one, has this name.
@@ -157,7 +115,7 @@ class Vectorbase:
         """Makes sure that embeddings of this model may be searched here.
 
         Args:
-            fingerprint: The model's.
+            fingerprint: Of the model, `TrainedModel.fingerprint`.
             name: What the message calls it.
 
         Raises:
@@ -205,41 +163,21 @@ def _looked_up(keys: np.ndarray, row_of: dict[str, int]) -> np.ndarray:
 
 
 FORMAT = 4
-#: Of the manifest: share of the best products that the index finds, and the least that will do.
-RECALL_KEYS = ("recall_at_10", "min_recall")
 #: Of the manifest: when products were last added or removed; missing if that was never.
 UPDATED = "updated"
-
-# Older formats are still read. 3: products have no brand. 2, moreover: no removed rows, no queries,
-# keys in the index as they are.
-_WITHOUT_BRANDS, _WITHOUT_ROWS = 3, 2
 
 _MANIFEST = "manifest.json"
 _PRODUCTS = "products.parquet"
 _VECTORS = "product_vectors.safetensors"
 _GRAPH = "product_graph.safetensors"
 _FILES = (INDEX_FILE, ROWS_FILE, _PRODUCTS, _VECTORS, _GRAPH)
-_BRAND = "brand"
 _GRAPH_KEY = "product_graph"
 _GRAPH_ARRAYS = {"pointers": np.int64, "neighbours": np.int32, "weights": np.float32}
 _GRAPH_SETTINGS = ("history_decay", "disliked_weight", "liked_above")
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a vectorbase comes from; all of it stands in the manifest.
-
-    Attributes:
-        model_fingerprint: `TrainedModel.fingerprint`.
-        checkpoint: Name of the checkpoint's file, for messages.
-        encoder_model_fingerprint: `TextEncoder.model_fingerprint`.
-        data_fingerprint: `ReviewData.fingerprint`.
-    """
-
-    model_fingerprint: str
-    checkpoint: str
-    encoder_model_fingerprint: str
-    data_fingerprint: str
+# Where it comes from: which model and checkpoint, which text encoder, which data.
+_ORIGIN = ("model_fingerprint", "checkpoint", "encoder_model_fingerprint", "data_fingerprint")
+# What the index finds of the best products, and the least that will do.
+_KEPT = (*_ORIGIN, "recall_at_10", "min_recall", UPDATED)
 
 
 def check_replaceable(folder: str | Path) -> None:
@@ -255,8 +193,8 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
     """Writes a vectorbase to its folder; a folder that is there is replaced as a whole.
 
     Args:
-        vectorbase: Of its manifest the origin (`Origin`) and what was measured (`RECALL_KEYS`)
-            are kept; everything else is told by its other parts.
+        vectorbase: Of its manifest the origin and what was measured are kept; everything else is
+            told by its other parts.
 
     Returns:
         What `read_vectorbase` reads from the folder.
@@ -303,7 +241,7 @@ def read_vectorbase(
     """Opens a vectorbase after checking that it is whole and fits.
 
     Args:
-        folder: The folder.
+        folder: What `write_vectorbase` wrote.
         expected_model_fingerprint: Fingerprint of the model whose embeddings are to be searched.
         expected_encoder: Model fingerprint of the text encoder in use.
 
@@ -316,24 +254,21 @@ def read_vectorbase(
         raise InputError(f"{folder}: holds no product index; build it with `{BUILD_COMMAND}`")
     manifest = read_json(folder / _MANIFEST)
     _check_manifest(folder / _MANIFEST, manifest)
-    without_rows = manifest["format"] == _WITHOUT_ROWS
     for name in _FILES:
-        if not (without_rows and name == ROWS_FILE):
-            _check_file(folder / name, manifest["sha256"].get(name))
+        _check_file(folder / name, manifest["sha256"].get(name))
     vectors = load_file(folder / _VECTORS)
-    keys = vectors["keys"]
     vectorbase = Vectorbase(
         folder=folder,
         manifest=manifest,
-        products=_read_products(folder / _PRODUCTS),
+        products=pq.read_table(folder / _PRODUCTS).to_pandas(types_mapper=pd.ArrowDtype),
         name_vectors=vectors["name"],
         info_vectors=vectors["info"],
         reviews=ReviewSummary(vectors["review_texts"], vectors["review_ratings"]),
         embeddings=vectors["embeddings"],
-        keys=keys,
-        index=ProductIndex.read(folder, manifest.get("factory", FLAT), manifest.get("search")),
+        keys=vectors["keys"],
+        index=ProductIndex.read(folder, manifest["factory"], manifest["search"]),
         product_graph=ProductGraph(**load_file(folder / _GRAPH), **manifest[_GRAPH_KEY]),
-        queries=vectors.get("queries", keys[:0]),
+        queries=vectors["queries"],
     )
     if expected_model_fingerprint is not None:
         vectorbase.require_model(expected_model_fingerprint)
@@ -342,22 +277,12 @@ def read_vectorbase(
     return vectorbase
 
 
-def _read_products(path: Path) -> pd.DataFrame:
-    table = pq.read_table(path)
-    if _BRAND not in table.schema.names:
-        unknown = pa.array([""] * len(table), pa.string())
-        place = VECTORBASE_SCHEMA.get_field_index(_BRAND)
-        table = table.add_column(place, VECTORBASE_SCHEMA.field(_BRAND), unknown)
-    return table.to_pandas(types_mapper=pd.ArrowDtype)
-
-
 def _manifest_of(vectorbase: Vectorbase) -> dict[str, Any]:
     index, known = vectorbase.index, vectorbase.manifest
-    kept = (*(each.name for each in fields(Origin)), *RECALL_KEYS, UPDATED)
     return {
         "format": FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **{name: known[name] for name in kept if name in known},
+        **{name: known[name] for name in _KEPT if name in known},
         "num_products": index.num_products,
         "num_removed": len(index) - index.num_products,
         "vector_dim": vectorbase.name_vectors.shape[1],
@@ -375,10 +300,10 @@ def _save_arrays(path: Path, arrays: dict[str, tuple[np.ndarray, type]]) -> None
 
 
 def _check_manifest(path: Path, manifest: Any) -> None:
-    needed = {"sha256", "created", _GRAPH_KEY, *(each.name for each in fields(Origin))}
+    needed = {"sha256", "created", "factory", "search", _GRAPH_KEY, *_ORIGIN}
     if (
         not isinstance(manifest, dict)
-        or manifest.get("format") not in (FORMAT, _WITHOUT_BRANDS, _WITHOUT_ROWS)
+        or manifest.get("format") != FORMAT
         or not needed <= set(manifest)
         or not isinstance(manifest[_GRAPH_KEY], dict)
         or set(manifest[_GRAPH_KEY]) != set(_GRAPH_SETTINGS)

@@ -12,7 +12,7 @@ from rec_sys.inference.recommender import Recommender, best_products
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.full_catalogue import FullCatalogue, ProductEmbeddings
 from rec_sys.modules.product_graph import PropagatedScores
-from rec_sys.vector_database.product_index import ProductIndex
+from rec_sys.vector_database.index import IndexSettings, ProductIndex
 from tests.helpers.tiny_models import PRODUCTS, FakeEncoder, review_table, shop, tiny_model
 
 TEXTS = ["", "good tone", "never again", "it hums"]
@@ -39,7 +39,7 @@ def test_the_best_of_all_products_are_found(seed, num_products, num_users, k):
     propagated = rng.integers(-3, 4, (num_users, num_products)).astype(np.float32)
     propagated[rng.random(propagated.shape) < 0.6] = 0
     reviewed = [np.flatnonzero(rng.random(num_products) < 0.3) for _ in range(num_users)]
-    vectorbase = SimpleNamespace(keys=keys, index=ProductIndex.build(keys, "Flat"))
+    vectorbase = SimpleNamespace(keys=keys, index=ProductIndex.build(keys, IndexSettings()))
     user, product = np.nonzero(propagated)
     ranked = best_products(
         vectorbase, queries, PropagatedScores(user, product, propagated[user, product]), reviewed, k

@@ -4,7 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.vector_database.product_index import NO_PRODUCT, ProductIndex
+from rec_sys.vector_database.index import NO_PRODUCT, IndexSettings, ProductIndex
+
+
+def build(keys, factory="Flat", **more):
+    return ProductIndex.build(keys, IndexSettings(factory=factory, **more))
 
 
 def unit(rng, *shape):
@@ -33,7 +37,7 @@ def test_search_equals_brute_force_without_the_excluded(seed, num_products, num_
         rng.choice(num_products, rng.integers(0, num_products + 1), replace=False)
         for _ in range(num_users)
     ]
-    index = ProductIndex.build(products, "Flat", chunk_size=7)
+    index = build(products, "Flat", chunk_size=7)
     rows, scores = index.search(users, k, exclude)
     assert rows.shape == scores.shape == (num_users, k)
     for user in range(num_users):
@@ -50,16 +54,16 @@ def test_search_equals_brute_force_without_the_excluded(seed, num_products, num_
 
 def test_equals_come_in_the_order_of_their_rows():
     products = np.eye(3, dtype=np.float32)[[1, 0, 0, 0, 2]]
-    rows, scores = ProductIndex.build(products, "Flat").search(products[1:2], 5, [np.array([2])])
+    rows, scores = build(products, "Flat").search(products[1:2], 5, [np.array([2])])
     assert rows.tolist() == [[1, 3, 0, 4, NO_PRODUCT]]
     assert scores[0, :4].tolist() == [1, 1, 0, 0]
 
 
 def test_without_exclusions_and_round_trip(tmp_path):
     products = unit(np.random.default_rng(0), 9, 4)
-    index = ProductIndex.build(products, "HNSW8")
+    index = build(products, "HNSW8")
     index.write(tmp_path)
-    same = ProductIndex.read(tmp_path, "HNSW8")
+    same = ProductIndex.read(tmp_path, "HNSW8", {})
     assert (len(same), same.key_dim) == (9, 4)
     assert same.search(products, 1)[0][:, 0].tolist() == list(range(9))
 
@@ -67,19 +71,14 @@ def test_without_exclusions_and_round_trip(tmp_path):
 @pytest.mark.parametrize("factory", ["Flatt", "IVF64,Flat", ""])
 def test_a_factory_that_faiss_cannot_build(factory):
     with pytest.raises(InputError, match="vector_db.factory=") as error:
-        ProductIndex.build(np.eye(4, dtype=np.float32), factory)
+        build(np.eye(4, dtype=np.float32), factory)
     assert "\n" not in str(error.value)
-
-
-def test_a_chunk_size_that_makes_no_sense():
-    with pytest.raises(InputError, match="chunk_size=0"):
-        ProductIndex.build(np.eye(4, dtype=np.float32), "Flat", chunk_size=0)
 
 
 def test_a_file_that_is_no_index(tmp_path):
     (tmp_path / "index.faiss").write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match="not a readable FAISS index"):
-        ProductIndex.read(tmp_path)
+        ProductIndex.read(tmp_path, "Flat", {})
 
 
 @settings(deadline=None)
@@ -94,11 +93,11 @@ def test_added_and_removed_products_equal_brute_force(seed, num_products, num_mo
     rng = np.random.default_rng(seed)
     keys = rng.integers(-2, 3, (num_products + num_more, 3)).astype(np.float32)
     queries = rng.integers(-2, 3, (4, 3)).astype(np.float32)
-    index = ProductIndex.build(keys[:num_products], "Flat", chunk_size=4)
+    index = build(keys[:num_products], "Flat", chunk_size=4)
     removed = np.flatnonzero(rng.random(num_products) < 0.4)
     index.remove(removed)
     index.add(keys[num_products:], chunk_size=3)
-    at_once = ProductIndex.build(keys, "Flat")
+    at_once = build(keys, "Flat")
     exclude = [np.flatnonzero(rng.random(len(keys)) < 0.3) for _ in queries]
     rows, scores = index.search(queries, k, exclude)
     wanted, expected = at_once.search(queries, k, [np.union1d(removed, each) for each in exclude])
@@ -116,8 +115,8 @@ def test_added_and_removed_products_equal_brute_force(seed, num_products, num_mo
 def test_removed_rows_stay_removed_and_others_keep_theirs(factory, tmp_path):
     keys = vectors(np.random.default_rng(1), 200, 6)
     search = {"nprobe": 4, "efSearch": 200}
-    index = ProductIndex.build(keys[:150], factory, search=search)
-    index.add(keys[150:])
+    index = build(keys[:150], factory, search=search)
+    index.add(keys[150:], chunk_size=100)
     index.remove(np.array([3, 160, 3]))
     index.write(tmp_path)
     same = ProductIndex.read(tmp_path, factory, index.search_parameters)
@@ -132,7 +131,7 @@ def test_removed_rows_stay_removed_and_others_keep_theirs(factory, tmp_path):
 
 
 def test_an_index_that_cannot_leave_out_rows_says_so():
-    index = ProductIndex.build(vectors(np.random.default_rng(0), 50, 4), "PQ4x2")
+    index = build(vectors(np.random.default_rng(0), 50, 4), "PQ4x2")
     with pytest.raises(InputError, match="cannot leave out single products"):
         index.remove(np.array([1]))
     assert index.num_products == 50
@@ -141,7 +140,7 @@ def test_an_index_that_cannot_leave_out_rows_says_so():
 
 
 def test_parts_of_a_quantizer_fit_any_key_length():
-    index = ProductIndex.build(vectors(np.random.default_rng(0), 300, 65), "IVF2,PQ16x4")
+    index = build(vectors(np.random.default_rng(0), 300, 65), "IVF2,PQ16x4")
     assert index.key_dim == 65
     assert (index.search(vectors(np.random.default_rng(1), 2, 65), 3)[0] >= 0).all()
 
@@ -150,10 +149,10 @@ def test_parameters_of_searching():
     keys = vectors(np.random.default_rng(0), 300, 4)
     both = {"nprobe": 5, "efSearch": 7}
     applied = [
-        ProductIndex.build(keys, factory, search=both).search_parameters
+        build(keys, factory, search=both).search_parameters
         for factory in ("Flat", "HNSW8", "IVF8,Flat")
     ]
     assert applied == [{}, {"efSearch": 7}, {"nprobe": 5}]
     for search in ({"nprobes": 3}, {"nprobe": 0}, {"nprobe": "many"}, {"nprobe": True}):
-        with pytest.raises(InputError, match="vector_db.search.nprobe"):
-            ProductIndex.build(keys, "IVF8,Flat", search=search)
+        with pytest.raises(InputError, match="vector_db.search.nprobe.*(must be|no such)"):
+            build(keys, "IVF8,Flat", search=search)

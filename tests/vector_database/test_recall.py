@@ -2,8 +2,16 @@ import numpy as np
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.vector_database.product_index import IndexSettings, ProductIndex
-from rec_sys.vector_database.recall import build_measured, measure_recall, measured
+from rec_sys.vector_database.index import (
+    IndexSettings,
+    ProductIndex,
+    measure_recall,
+    require_recall,
+)
+
+
+def build(keys, factory, **more):
+    return ProductIndex.build(keys, IndexSettings(factory=factory, **more))
 
 
 def keys_and_queries(number=600):
@@ -15,7 +23,7 @@ def keys_and_queries(number=600):
 
 def test_recall_equals_counting():
     keys, queries = keys_and_queries()
-    index = ProductIndex.build(keys, "IVF16,Flat", search={"nprobe": 2})
+    index = build(keys, "IVF16,Flat", search={"nprobe": 2})
     index.remove(np.arange(0, 600, 7))
     scores = queries @ keys.T
     scores[:, index.removed] = -np.inf
@@ -30,33 +38,31 @@ def test_recall_equals_counting():
 def test_of_equals_any_counts_and_few_products_are_enough():
     keys = np.ones((40, 3), dtype=np.float32)
     queries = np.eye(3, dtype=np.float32)
-    assert measure_recall(ProductIndex.build(keys, "HNSW4"), keys, queries) == 1
-    assert measure_recall(ProductIndex.build(keys[:4], "Flat"), keys[:4], queries) == 1
+    assert measure_recall(build(keys, "HNSW4"), keys, queries, 8) == 1
+    assert measure_recall(build(keys[:4], "Flat"), keys[:4], queries, 8) == 1
 
 
 def test_an_index_that_misses_too_much_is_refused():
     keys, queries = keys_and_queries()
-    poor = IndexSettings(factory="IVF16,Flat", search={"nprobe": 1}, min_recall=0.99)
+    poor = build(keys, "IVF16,Flat", search={"nprobe": 1})
     with pytest.raises(InputError, match="min_recall=0.99") as error:
-        build_measured(keys, poor, lambda: queries)
+        require_recall(poor, keys, queries, 0.99, 64)
     for way_out in ("search.nprobe", "search.efSearch", "factory=Flat", "lower vector_db.min_rec"):
         assert way_out in str(error.value)
-    told = IndexSettings(factory="IVF16,Flat", search={"nprobe": 1}, min_recall=0.1)
-    assert 0.1 < build_measured(keys, told, lambda: queries).recall < 0.99
-    better = IndexSettings(factory="IVF16,Flat", search={"nprobe": 16}, min_recall=0.99)
-    found = build_measured(keys, better, lambda: queries)
-    assert found.recall == 1 and len(found.queries) == 50
+    assert 0.1 < require_recall(poor, keys, queries, 0.1, 64) < 0.99
+    better = build(keys, "IVF16,Flat", search={"nprobe": 16})
+    assert require_recall(better, keys, queries, 0.99, 64) == 1
     with pytest.raises(InputError, match="nobody's queries"):
-        measured(found.index, keys, queries[:0], 0.99)
+        require_recall(better, keys, queries[:0], 0.99, 64)
 
 
 def test_auto_is_exact_up_to_a_size():
     keys, queries = keys_and_queries()
-    auto = {"factory": "auto", "large_factory": "IVF16,Flat", "search": {"nprobe": 16}}
-    exact = build_measured(keys, IndexSettings(**auto, exact_up_to=600), lambda: queries)
-    assert exact.index.is_exact and exact.recall == 1 and not len(exact.queries)
-    large = build_measured(keys, IndexSettings(**auto, exact_up_to=599), lambda: queries)
-    assert large.index.factory == "IVF16,Flat"
+    more = {"large_factory": "IVF16,Flat", "search": {"nprobe": 16}}
+    exact = build(keys, "auto", exact_up_to=600, **more)
+    assert exact.is_exact and require_recall(exact, keys, queries[:0], 0.99, 64) == 1
+    large = build(keys, "auto", exact_up_to=599, **more)
+    assert large.factory == "IVF16,Flat"
 
 
 @pytest.mark.parametrize(

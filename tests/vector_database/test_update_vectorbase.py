@@ -9,7 +9,6 @@ from rec_sys.inference.recommender import Recommender
 from rec_sys.modules import full_catalogue
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
-from rec_sys.vector_database.update import remove_products
 from rec_sys.vector_database.update_vectorbase import update_vectorbase
 from tests.helpers import tiny_models
 from tests.helpers.tiny_models import (
@@ -41,6 +40,10 @@ def later(tmp_path, which, *overrides, name="update_config"):
 
 def content(path):
     return {each.name: each.read_bytes() for each in path.iterdir()}
+
+
+def ids(*names):
+    return np.array(names, dtype=object)
 
 
 def by_id(vectorbase):
@@ -127,14 +130,6 @@ def test_without_a_change_the_folder_is_left_alone(built, tmp_path, capsys):
     assert content(built.folder) == before
 
 
-def test_what_was_removed_by_hand_comes_back_with_the_data(built, tmp_path):
-    remove_products(built.folder, ["p1"])
-    now = update_vectorbase(config_of("update_config", tmp_path))
-    require_equal(by_id(now), by_id(built))
-    assert now.rows_of(np.array(["p1"], dtype=object)).tolist() == [5]
-    assert now.manifest["num_removed"] == 0
-
-
 def test_edges_can_be_kept(built, tmp_path):
     now = update_vectorbase(later(tmp_path, EVERYTHING, "solve_product_graph=false"))
     then = by_id(built)
@@ -156,6 +151,26 @@ def test_an_index_that_is_not_exact_is_filled_further_and_measured(built, tmp_pa
     now = update_vectorbase(later(tmp_path, EVERYTHING))
     anew = create_vectorbase(later(tmp_path, EVERYTHING, *options, name="vectorbase_config"))
     require_equal(by_id(now), by_id(anew))
+
+
+@pytest.mark.parametrize("vector_db", ["flat", "hnsw"])
+def test_a_product_that_is_gone_is_found_by_nothing(built, tmp_path, vector_db):
+    create_vectorbase(config_of("vectorbase_config", tmp_path, f"vector_db={vector_db}"))
+    now = update_vectorbase(later(tmp_path, ("without=[p1,p5]",)))
+    assert now.num_products == 4 and (now.rows_of(ids("p1", "p5")) == -1).all()
+    # Of two products with one name one is left: it is found by it.
+    (drum, strings) = now.rows_of_names(ids("Drum", "Strings"))
+    assert drum == -1 and now.product_ids[strings] == "p6"
+    assert sorted(now.product_ids[now.by_popularity]) == ["p2", "p3", "p4", "p6"]
+    backend = TorchBackend(load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt"))
+    people = review_table([("zoe", "p2", "good tone", 5, 1), ("tim", "x", "", 4, 1)])
+    for person in Recommender(backend, now, FakeEncoder().encode).recommend(people, 20):
+        found = {each.product_id for each in person.recommendations}
+        assert len(found) >= 3 and not found & {"p1", "p5"}
+    # It may come again, as another one.
+    again = update_vectorbase(later(tmp_path, ("renamed={p1:Another drum}",)))
+    assert again.rows_of(ids("p1")) == again.rows_of_names(ids("Another drum")) >= 0
+    assert again.num_products == 6 and again.rows_of_names(ids("Drum")) == -1
 
 
 def test_what_cannot_be_used_changes_nothing(built, tmp_path):

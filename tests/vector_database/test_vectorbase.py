@@ -116,8 +116,8 @@ def test_a_missing_vectorbase_says_how_to_build_one(tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        *("index.faiss", "products.parquet", "product_vectors.safetensors"),
-        "product_graph.safetensors",
+        *("index.faiss", "index_rows.safetensors", "products.parquet"),
+        *("product_vectors.safetensors", "product_graph.safetensors"),
     ],
 )
 def test_a_damaged_or_missing_file_is_refused(built, name):

@@ -1,0 +1,479 @@
+"""The FAISS index over the products' keys, the products that it leaves out, and what it misses."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import faiss
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import Count, Positive, PositiveCount, Share, settings_of
+
+#: Exact search; the one factory string that needs no measuring.
+FLAT = "Flat"
+#: The factory string that leaves the choice to the number of products.
+AUTO = "auto"
+
+DEFAULT_CHUNK_SIZE = 8192
+
+
+@settings_of("vector_db")
+class IndexSettings:
+    """How products are indexed; the values of ``config/vector_db``.
+
+    Attributes:
+        factory: "Flat" is exact, "HNSW32" or "IVF1024,Flat" are faster and miss some, "auto" is
+            exact as long as that is fast. See FAISS's guide to the index factory.
+        exact_up_to: "auto" is "Flat" up to so many products.
+        large_factory: What "auto" is above.
+        search: FAISS's parameters of searching, see `set_parameters`.
+        min_recall: Share of the 10 best products that an index has to find.
+        chunk_size: Products embedded and added at once.
+        train_on: An index that learns before it is filled learns from so many products at most.
+    """
+
+    factory: str = FLAT
+    exact_up_to: Count = 0
+    large_factory: str = FLAT
+    search: dict[str, Positive] = field(default_factory=dict)
+    min_recall: Share = 0.0
+    chunk_size: PositiveCount = DEFAULT_CHUNK_SIZE
+    train_on: PositiveCount = 100_000
+
+    def factory_for(self, num_products: int) -> str:
+        """The factory string that FAISS gets."""
+        if self.factory != AUTO:
+            return self.factory.strip()
+        return FLAT if num_products <= self.exact_up_to else self.large_factory
+
+    def fits(self, index: "ProductIndex") -> bool:
+        """Whether an index is what these settings would build."""
+        applied = index.search_parameters
+        wanted = {name: self.search.get(name) for name in applied}
+        return index.factory == self.factory_for(index.num_products) and wanted == applied
+
+
+#: Row of "no product": what search returns where fewer products exist than were asked for.
+NO_PRODUCT = -1
+
+INDEX_FILE = "index.faiss"
+#: What FAISS does not keep: removed rows, and how keys were brought to one length.
+ROWS_FILE = "index_rows.safetensors"
+
+# Which products an index learns from is drawn with this seed: equal keys give an equal index.
+_SEED = 0
+
+
+class ProductIndex:
+    """A FAISS index over the products' keys, of any length; the inner product with a query ranks.
+
+    Row i is the product that was added as the i-th, for ever: a removed one leaves its number
+    behind, and is never found again.
+
+    Args:
+        index: Holds the products in the order of their rows.
+        mips_to_l2: How keys were changed before they were added; None if they were not.
+        removed: bool [P].
+        factory: What FAISS built the index from.
+        search: FAISS's parameters of searching, see `set_parameters`.
+    """
+
+    def __init__(
+        self,
+        index: faiss.Index,
+        mips_to_l2: "MipsToL2 | None",
+        removed: np.ndarray,
+        factory: str,
+        search: Mapping[str, float],
+    ) -> None:
+        self._index = index
+        self._mips_to_l2 = mips_to_l2
+        self.factory = factory
+        self.search_parameters = set_parameters(index, search)
+        self._set_removed(removed)
+
+    @classmethod
+    def build(cls, keys: np.ndarray, settings: IndexSettings) -> "ProductIndex":
+        """Indexes products.
+
+        Args:
+            keys: float32 [P, d], at least one; may be memory-mapped.
+            settings: How to.
+
+        Raises:
+            InputError: FAISS does not know the factory string, or it needs more products, or the
+                index does not know a search parameter.
+        """
+        factory, mips_to_l2, width = settings.factory_for(len(keys)), None, keys.shape[1]
+        if factory != FLAT:
+            width = _index_width(keys.shape[1], factory)
+            mips_to_l2 = MipsToL2.of(keys, settings.chunk_size, width)
+        try:
+            index = faiss.index_factory(width, factory, faiss.METRIC_INNER_PRODUCT)
+            if not index.is_trained:
+                sample = keys
+                if len(keys) > settings.train_on:
+                    rng = np.random.default_rng(_SEED)
+                    sample = keys[np.sort(rng.choice(len(keys), settings.train_on, replace=False))]
+                index.train(_prepared(sample, mips_to_l2))
+            nothing = np.zeros(0, dtype=bool)
+            built = cls(index, mips_to_l2, nothing, factory, settings.search)
+            built.add(keys, settings.chunk_size)
+        except RuntimeError as error:
+            # FAISS says where in its sources it gave up, and then why.
+            reason = str(error).strip().splitlines()[-1].rpartition(".cpp:")[2]
+            raise InputError(
+                f"vector_db.factory={factory}: FAISS cannot build it for {len(keys)}"
+                f" products ({reason}); use vector_db.factory=Flat"
+            ) from None
+        return built
+
+    def __len__(self) -> int:
+        """Number of rows, P; those of removed products count."""
+        return self._index.ntotal
+
+    @property
+    def num_products(self) -> int:
+        """Number of products that can be found."""
+        return len(self) - int(self.removed.sum())
+
+    @property
+    def key_dim(self) -> int:
+        """Length of a key and of a query, d."""
+        return self._index.d if self._mips_to_l2 is None else len(self._mips_to_l2.centre)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing is ever missed."""
+        return self.factory == FLAT
+
+    def add(self, keys: np.ndarray, chunk_size: int) -> None:
+        """Adds products behind the others.
+
+        Args:
+            keys: float32 [n, d].
+            chunk_size: Products added at once.
+        """
+        for start in range(0, len(keys), chunk_size):
+            self._index.add(_prepared(keys[start : start + chunk_size], self._mips_to_l2))
+        self._set_removed(np.append(self.removed, np.zeros(len(keys), dtype=bool)))
+
+    def remove(self, rows: np.ndarray) -> None:
+        """Sees to it that products are not found any more; all rows stay what they are.
+
+        Args:
+            rows: int64 [n], 0...P - 1; those removed before are welcome.
+
+        Raises:
+            InputError: Such an index cannot leave out products.
+        """
+        if len(rows) and not (np.min(rows) >= 0 and np.max(rows) < len(self)):
+            raise IndexError(f"rows must be from 0 to {len(self) - 1}")
+        removed = self.removed.copy()
+        removed[rows] = True
+        self._set_removed(removed)
+
+    def search(
+        self, queries: np.ndarray, k: int, exclude: Sequence[np.ndarray] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Finds the products with the highest inner products.
+
+        An index that is not exact may find fewer than there are; it never returns an excluded or
+        removed product either.
+
+        Args:
+            queries: float32 [U, d].
+            k: Products per user, at least 1.
+            exclude: For each user the rows not to return, int64 of any length; by default none.
+
+        Returns:
+            Rows int64 [U, k], the highest first and of equals the lowest row, `NO_PRODUCT` where
+            none is left; and their inner products float32 [U, k], NaN there.
+        """
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        num_users, num_rows = len(queries), len(self)
+        rows = np.full((num_users, k), NO_PRODUCT, dtype=np.int64)
+        scores = np.full((num_users, k), np.nan, dtype=np.float32)
+        exclude = [np.empty(0, dtype=np.int64)] * num_users if exclude is None else exclude
+        lengths = [len(each) for each in exclude]
+        # Even if all that a user excludes come first, k others are still among so many.
+        reach = min(k + max(lengths, default=0), self.num_products)
+        if not reach or not num_users:
+            return rows, scores
+
+        found_scores, found = self._find(queries, reach)
+        # One number for each pair of user and product, to compare all pairs at once.
+        first_pair = np.arange(num_users) * num_rows
+        excluded = np.repeat(first_pair, lengths) + np.concatenate(exclude)
+        missing = (found < 0) | np.isin(first_pair[:, None] + found, excluded)
+        # A stable order in which the missing come last; FAISS leaves the order of equals open.
+        order = np.lexsort((found, -found_scores, missing), axis=1)[:, :k]
+        found, found_scores, missing = (
+            np.take_along_axis(each, order, axis=1) for each in (found, found_scores, missing)
+        )
+        width = order.shape[1]
+        rows[:, :width] = np.where(missing, NO_PRODUCT, found)
+        scores[:, :width] = np.where(missing, np.nan, found_scores)
+        return rows, scores
+
+    def write(self, folder: Path) -> None:
+        """Writes `INDEX_FILE` and `ROWS_FILE` into a folder."""
+        faiss.write_index(self._index, str(folder / INDEX_FILE))
+        arrays = {"removed": self.removed}
+        if self._mips_to_l2 is not None:
+            arrays["centre"] = self._mips_to_l2.centre
+            arrays["radius"] = np.array([self._mips_to_l2.radius], dtype=np.float64)
+        save_file(arrays, folder / ROWS_FILE)
+
+    @classmethod
+    def read(cls, folder: Path, factory: str, search: Mapping[str, float]) -> "ProductIndex":
+        """Reads what `write` wrote; factory and search parameters stand elsewhere.
+
+        Raises:
+            InputError: The folder holds no index, or it does not know a search parameter.
+        """
+        path, mips_to_l2 = folder / INDEX_FILE, None
+        try:
+            index = faiss.read_index(str(path))
+        except RuntimeError:
+            raise InputError(f"{path}: not a readable FAISS index; build it again") from None
+        arrays = load_file(folder / ROWS_FILE)
+        if "centre" in arrays:
+            mips_to_l2 = MipsToL2(arrays["centre"], float(arrays["radius"][0]), index.d)
+        return cls(index, mips_to_l2, arrays["removed"], factory, search)
+
+    def _find(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        wanted = {} if self._only is None else {"params": self._only}
+        if self._mips_to_l2 is None:
+            return self._index.search(queries, k, **wanted)
+        scores, rows = self._index.search(self._mips_to_l2.of_queries(queries), k, **wanted)
+        return self._mips_to_l2.scores(scores, queries), rows
+
+    def _set_removed(self, removed: np.ndarray) -> None:
+        only = _only_rows(self._index, ~removed, self.factory) if removed.any() else None
+        self.removed, self._only = removed, only
+
+
+@dataclass(frozen=True)
+class MipsToL2:
+    """Moves keys to their centre and adds a number that makes all of them equally long.
+
+    Graphs and inverted lists lead to what lies near, and near is not the same as a high inner
+    product where some keys are longer than others. Of keys of one length the nearest are those
+    with the highest inner product. A query gets a zero there, so its inner products are as before
+    but for what it has with the centre, which is the same for all keys.
+
+    Attributes:
+        centre: float32 [d].
+        radius: The longest distance of a key from the centre.
+        width: Length of what goes into the index, at least d + 1; zeros fill it up.
+
+    References:
+        Bachrach et al., Speeding Up the Xbox Recommender System Using a Euclidean Transformation
+        for Inner-Product Spaces, RecSys 2014.
+    """
+
+    centre: np.ndarray
+    radius: float
+    width: int
+
+    @classmethod
+    def of(cls, keys: np.ndarray, chunk_size: int, width: int) -> "MipsToL2":
+        """Measures keys, float32 [P, d], chunk by chunk: they may be memory-mapped."""
+        starts = range(0, len(keys), chunk_size)
+        total = sum(
+            keys[start : start + chunk_size].sum(axis=0, dtype=np.float64) for start in starts
+        )
+        centre = (total / len(keys)).astype(np.float32)
+        radius = max(_lengths(keys[start : start + chunk_size] - centre).max() for start in starts)
+        return cls(centre, float(radius), width)
+
+    def of_keys(self, keys: np.ndarray) -> np.ndarray:
+        """What goes into the index, float32 [n, width], for keys, float32 [n, d].
+
+        A key that is longer than the radius, one that came later, stays longer than the others:
+        its inner products are right, it may only be found less surely.
+        """
+        moved = keys - self.centre
+        missing = np.sqrt(np.maximum(self.radius**2 - _lengths(moved) ** 2, 0))
+        return self._filled_up(np.column_stack([moved, missing]))
+
+    def of_queries(self, queries: np.ndarray) -> np.ndarray:
+        """What is searched for, float32 [n, width], for queries, float32 [n, d]."""
+        return self._filled_up(queries)
+
+    def scores(self, found: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        """The inner products of queries, float32 [n, d], and keys out of the index's, [n, k]."""
+        return found + (queries @ self.centre)[:, None]
+
+    def _filled_up(self, vectors: np.ndarray) -> np.ndarray:
+        filled = np.zeros((len(vectors), self.width), dtype=np.float32)
+        filled[:, : vectors.shape[1]] = vectors
+        return filled
+
+
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(vectors.astype(np.float64), axis=1)
+
+
+def _index_width(key_dim: int, factory: str) -> int:
+    # The number that fills up a key's length makes it one longer; product quantizers, "PQ16", cut
+    # vectors into equal parts.
+    parts = math.lcm(*(int(number) for number in re.findall(r"PQ(\d+)", factory) if int(number)))
+    return -(-(key_dim + 1) // parts) * parts
+
+
+def _prepared(keys: np.ndarray, mips_to_l2: MipsToL2 | None) -> np.ndarray:
+    keys = np.ascontiguousarray(keys, dtype=np.float32)
+    return keys if mips_to_l2 is None else mips_to_l2.of_keys(keys)
+
+
+# Each makes sense for one kind of index and is left aside by the others, so that one setting holds
+# values for both kinds. Any other name has to fit the index.
+_OF_ONE_KIND = ("nprobe", "efSearch")
+
+
+def set_parameters(index: faiss.Index, search: Mapping[str, float]) -> dict[str, float]:
+    """Tells an index how to search.
+
+    Args:
+        index: The index.
+        search: FAISS's names with their values: "nprobe" for inverted lists, "efSearch" for
+            graphs, and others that FAISS knows.
+
+    Returns:
+        Those that this index has.
+
+    Raises:
+        InputError: The index has no such parameter.
+    """
+    applied = {}
+    for name, value in search.items():
+        try:
+            faiss.ParameterSpace().set_index_parameter(index, name, value)
+        except RuntimeError:
+            if name not in _OF_ONE_KIND:
+                raise InputError(
+                    f"vector_db.search.{name}: an index like this has no such parameter; leave it"
+                    f" out, or use {' or '.join(_OF_ONE_KIND)}"
+                ) from None
+        else:
+            applied[name] = int(value) if float(value).is_integer() else value
+    return applied
+
+
+def _only_rows(index: faiss.Index, wanted: np.ndarray, factory: str) -> faiss.SearchParameters:
+    """Search parameters that leave out rows and say otherwise what the index has been told.
+
+    Args:
+        index: The index.
+        wanted: bool [P].
+        factory: For the message.
+
+    Raises:
+        InputError: Such an index cannot leave out rows.
+    """
+    bits = np.packbits(wanted, bitorder="little")
+    try:
+        parameters = _parameters(index, faiss.IDSelectorBitmap(bits))
+        # FAISS only tells by a search whether it can do it.
+        index.search(np.zeros((1, index.d), dtype=np.float32), 1, params=parameters)
+    except RuntimeError:
+        raise InputError(
+            f"vector_db.factory={factory}: FAISS cannot leave out single products of such an"
+            " index; build it again without them, or with Flat, HNSW32 or IVF1024,Flat"
+        ) from None
+    return parameters
+
+
+def _parameters(index: faiss.Index, selector: faiss.IDSelector) -> faiss.SearchParameters:
+    index = faiss.downcast_index(index)
+    if isinstance(index, faiss.IndexPreTransform):
+        inner = _parameters(index.index, selector)
+        return faiss.SearchParametersPreTransform(index_params=inner)
+    if isinstance(index, faiss.IndexRefine):
+        inner = _parameters(index.base_index, selector)
+        return faiss.IndexRefineSearchParameters(k_factor=index.k_factor, base_index_params=inner)
+    if isinstance(index, faiss.IndexIVF):
+        return faiss.SearchParametersIVF(sel=selector, nprobe=index.nprobe)
+    if isinstance(index, faiss.IndexHNSW):
+        return faiss.SearchParametersHNSW(sel=selector, efSearch=index.hnsw.efSearch)
+    return faiss.SearchParameters(sel=selector)
+
+
+#: Recall is measured among so many.
+RECALL_AT = 10
+#: So many people's queries are enough: the measured share is then right to about half a percent.
+MEASURED_QUERIES = 500
+# Two products count as equally good if rounding alone could tell their scores apart.
+_ROUNDING = 1e-5
+
+
+def require_recall(
+    index: ProductIndex, keys: np.ndarray, queries: np.ndarray, min_recall: float, chunk_size: int
+) -> float:
+    """Measures an index unless it is exact, and refuses one that misses too much.
+
+    Args:
+        index: Over the keys.
+        keys: float32 [P, d].
+        queries: float32 [n, d].
+        min_recall: The least that will do, 0...1.
+        chunk_size: Keys compared at once.
+
+    Returns:
+        Share of the `RECALL_AT` best products that it finds.
+
+    Raises:
+        InputError: It misses too much, or there is nothing to measure it by.
+    """
+    if index.is_exact:
+        return 1.0
+    if not len(queries):
+        raise InputError(
+            f"vector_db.factory={index.factory}: nobody's queries are known by which to measure"
+            " what it misses; use vector_db.factory=Flat"
+        )
+    recall = measure_recall(index, keys, queries, chunk_size)
+    if recall < min_recall:
+        raise InputError(
+            f"vector_db.factory={index.factory}: finds {recall:.3f} of the {RECALL_AT} best"
+            f" products (recall@{RECALL_AT}), less than vector_db.min_recall={min_recall}; raise"
+            " vector_db.search.nprobe (IVF) or vector_db.search.efSearch (HNSW), or search exactly"
+            " with vector_db.factory=Flat, or be content with a lower vector_db.min_recall"
+        )
+    return recall
+
+
+def measure_recall(
+    index: ProductIndex, keys: np.ndarray, queries: np.ndarray, chunk_size: int
+) -> float:
+    """The mean share of the `RECALL_AT` best products that an index finds.
+
+    Of products that are equally good any counts.
+
+    Args:
+        index: Over the keys.
+        keys: float32 [P, d]; may be memory-mapped. Removed rows do not count.
+        queries: float32 [n, d], at least one.
+        chunk_size: Keys compared at once.
+    """
+    k = min(RECALL_AT, index.num_products)
+    if not k:
+        return 1.0
+    best = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    for start in range(0, len(keys), chunk_size):
+        chunk = slice(start, start + chunk_size)
+        scores = np.where(index.removed[chunk], -np.inf, queries @ keys[chunk].T)
+        best = -np.partition(-np.hstack([best, scores]), k - 1, axis=1)[:, :k]
+    worst = best.min(axis=1, keepdims=True)
+    rows, _ = index.search(queries, k)
+    # Taken from the keys: an index may know its own scores only roughly.
+    scores = np.einsum("nd,nkd->nk", queries, keys[rows])
+    scale = np.maximum(np.abs(worst), np.linalg.norm(queries, axis=1, keepdims=True))
+    good = (rows >= 0) & (scores >= worst - _ROUNDING * scale)
+    return float(good.mean())
