@@ -13,8 +13,8 @@ from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to
 
 DIMENSION = 8
 #: The quick ones first; what is not named comes between.
-FIRST = ("foundation", "reviews", "graph", "text")
-LAST = ("train", "triton_utils", "cluster", "end_to_end")
+FIRST = ("foundation", "reviews", "text", "graph")
+LAST = ("train", "triton_utils", "end_to_end", "cluster")
 
 # A busy machine is no reason to fail.
 settings.register_profile("patient", deadline=None)
@@ -92,11 +92,12 @@ def encoder():
 @pytest.fixture(scope="session")
 def exported_encoder(encoder, tmp_path_factory):
     """The folder that the encoder is exported to: a version in a Triton repository."""
-    from rec_sys.text.encoder_export import export_encoder, write_encoder_config
+    from rec_sys.text.encoder_export import export_encoder
+    from triton_utils.repository import write_config
 
     folder = tmp_path_factory.mktemp("repository") / "text_encoder" / "1"
     export_encoder(encoder, folder)
-    write_encoder_config(folder / "model.onnx")
+    write_config(folder / "model.onnx")
     return folder
 
 
