@@ -34,24 +34,24 @@ MOST_MIB = 4096
 def ours(files: FullSizeSet, measurement: Measurement, cache_dir: str | None = None) -> int:
     """Our data path; returns how many reviews are in the graph."""
     from rec_sys.graph.review_graph import build_review_graph
-    from rec_sys.reviews.sources import load_files
+    from rec_sys.reviews.sources import LocalReviews
 
     def rows_of(texts: list[str]) -> np.ndarray:
         rows: dict[str, int] = {}
         return np.fromiter((rows.setdefault(text, len(rows)) for text in texts), np.int64)
 
     with measurement.timed():
-        data = load_files(files.reviews, files.products, cache_dir=cache_dir)
+        data = LocalReviews(files.reviews, files.products, cache_dir=cache_dir).load()
         graph = build_review_graph(data, rows_of)
     return graph.num_edges
 
 
 def ours_again(files: FullSizeSet, measurement: Measurement) -> int:
     """The second run on the same files: the cleaned tables are kept."""
-    from rec_sys.reviews.sources import load_files
+    from rec_sys.reviews.sources import LocalReviews
 
     with tempfile.TemporaryDirectory() as cache_dir:
-        load_files(files.reviews, files.products, cache_dir=cache_dir)
+        LocalReviews(files.reviews, files.products, cache_dir=cache_dir).load()
         return ours(files, measurement, cache_dir)
 
 

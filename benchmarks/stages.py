@@ -181,9 +181,9 @@ STAGES = {
 
 def load(files: FullSizeSet) -> Any:
     """The clean tables, from the cache."""
-    from rec_sys.reviews.sources import load_files
+    from rec_sys.reviews.sources import LocalReviews
 
-    return load_files(files.reviews, files.products, cache_dir=_CACHE)
+    return LocalReviews(files.reviews, files.products, cache_dir=_CACHE).load()
 
 
 def prepare(files: FullSizeSet) -> "PreparedReviews":

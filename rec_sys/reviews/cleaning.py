@@ -1,18 +1,18 @@
 """Raw reviews and products become one clean data set, and every step says what it did."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import BeforeValidator, Field
 
 from rec_sys.foundation.console import show_table
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import is_number, is_whole
+from rec_sys.foundation.settings import Count, PositiveCount, settings_of
 from rec_sys.reviews.reading import build_products
 from rec_sys.reviews.schema import (
     MAX_RATING,
@@ -37,11 +37,16 @@ from rec_sys.reviews.twins import collapse_twins
 OPTIONS_AT = "data.cleaning"
 
 
-@dataclass(frozen=True)
+def _share_or_false(value: Any) -> Any:
+    is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
+    if is_share or value is False:
+        return value
+    raise ValueError("must be false or a share above 0 up to 1, for instance 0.8")
+
+
+@settings_of(OPTIONS_AT)
 class CleaningOptions:
     """What to leave out.
-
-    Checked by `validate` and not when built: Hydra would bury the message in its own.
 
     Attributes:
         drop_without_text: Leave out reviews without a text instead of keeping them as history.
@@ -60,64 +65,13 @@ class CleaningOptions:
 
     drop_without_text: bool = False
     drop_without_rating: bool = False
-    collapse_twins: float | bool = False
-    min_reviews_per_user: int = 1
-    min_reviews_per_product: int = 1
+    collapse_twins: Annotated[float | bool, BeforeValidator(_share_or_false)] = False
+    min_reviews_per_user: PositiveCount = 1
+    min_reviews_per_product: PositiveCount = 1
     only_two_sided_users: bool = False
-    liked_above: float = 3.0
-    max_liked_difference: int = 2
+    liked_above: Annotated[float, Field(ge=MIN_RATING, lt=MAX_RATING)] = 3.0
+    max_liked_difference: Count = 2
     keep_unreviewed_products: bool = False
-
-    def validate(self) -> "CleaningOptions":
-        """Returns itself.
-
-        Raises:
-            InputError: A value is of the wrong kind or out of range; names ``data.cleaning.KEY``.
-        """
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if each.type is bool and not isinstance(value, bool):
-                raise _bad_option(each.name, "must be true or false", value)
-            if each.type is int:
-                least = 0 if each.name == "max_liked_difference" else 1
-                if not is_whole(value, least):
-                    raise _bad_option(each.name, f"must be a whole number from {least} up", value)
-        value, scale = self.liked_above, f"{MIN_RATING:g} up to, not including, {MAX_RATING:g}"
-        if not is_number(value):
-            raise _bad_option("liked_above", "must be a number", value)
-        if not MIN_RATING <= value < MAX_RATING:
-            raise _bad_option("liked_above", f"must be a rating from {scale}", value)
-        value = self.collapse_twins
-        if value is not False and not (is_number(value) and 0 < value <= 1):
-            rule = "must be false or a share above 0 up to 1, for instance 0.8"
-            raise _bad_option("collapse_twins", rule, value)
-        return self
-
-    @classmethod
-    def of(cls, options: "CleaningOptions | Mapping[str, Any] | None") -> "CleaningOptions":
-        """Takes options in any form a config gives them, and checks them.
-
-        Args:
-            options: Options, a mapping with some of their names (a DictConfig is one), or None
-                for the defaults.
-
-        Raises:
-            InputError: An unknown name or a bad value.
-        """
-        if not isinstance(options, cls):
-            if not isinstance(options, Mapping | None):
-                raise InputError(f"{OPTIONS_AT}: must be a mapping, got {options!r}")
-            given = {key: value for key, value in (options or {}).items() if key[:1] != "_"}
-            known = [each.name for each in fields(cls)]
-            for name in given:
-                if name not in known:
-                    raise InputError(f"{OPTIONS_AT}.{name}: no such option; known: {known}")
-            options = cls(**given)
-        return options.validate()
-
-
-def _bad_option(name: str, rule: str, value: Any) -> InputError:
-    return InputError(f"{OPTIONS_AT}.{name}: {rule}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -219,7 +173,7 @@ def clean_reviews(
     Raises:
         InputError: A bad option, or nothing is left.
     """
-    options = CleaningOptions.of(options)
+    options = options or CleaningOptions()
     table = pa.Table.from_pandas(reviews, schema=REVIEW_SCHEMA, preserve_index=False)
     steps = _Steps()
     table = _one_per_pair(table, steps)

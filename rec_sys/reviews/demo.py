@@ -8,22 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing
-from rec_sys.foundation.settings import is_whole
-from rec_sys.reviews.demo_texts import Experience, pick, write_text
-from rec_sys.reviews.demo_words import (
-    ASPECTS,
-    BRANDS,
-    CATEGORIES,
-    MODELS,
-    NICKNAME_ENDS,
-    NICKNAME_STARTS,
-    ally,
-    opposite,
-    with_article,
-)
+from rec_sys.reviews.demo_texts import WORDS, Aspect, Experience, pick, write_text
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+
+REVIEWS_FILE = "reviews.jsonl"
+PRODUCTS_FILE = "products.jsonl"
 
 # How far products and users differ, as standard deviations in stars.
 QUALITY_SPREAD = 0.3
@@ -36,110 +26,6 @@ POPULARITY_HEAD = 40.0
 # One stream of random numbers for each part: more users leave the products as they are, and a
 # new phrase leaves the ratings as they are.
 PRODUCTS, USERS, CHOICES, LUCK, TEXTS = range(5)
-
-
-@dataclass(frozen=True)
-class DemoProduct:
-    """A product with what nobody is told about it; aspects are positions in `ASPECTS`."""
-
-    asin: str
-    name: str
-    info: str
-    brand: str
-    shelf: int
-    aspects: tuple[int, ...]
-    quality: float
-    popularity: float
-
-
-@dataclass(frozen=True)
-class DemoUser:
-    """A user with tastes; aspects are positions in `ASPECTS`, shelves in `CATEGORIES`."""
-
-    user_id: str
-    nickname: str
-    shelves: tuple[int, ...]
-    loves: tuple[int, ...]
-    hates: tuple[int, ...]
-    strictness: float
-
-
-def invent_products(count: int, seed: int) -> list[DemoProduct]:
-    """Invents products, evenly over the shelves."""
-    rng = stream(seed, PRODUCTS)
-    names = [(brand, model) for model in MODELS for brand in BRANDS]
-    names_by_shelf = [[names[at] for at in rng.permutation(len(names))] for _ in CATEGORIES]
-    ranks = rng.permutation(count)
-    products = []
-    for number in range(count):
-        shelf = number % len(CATEGORIES)
-        edition, at = divmod(number // len(CATEGORIES), len(names))
-        brand, model = names_by_shelf[shelf][at]
-        kind = CATEGORIES[shelf].kind
-        aspects = _aspects(rng, int(rng.integers(2, 4)))
-        phrases = [pick(rng, ASPECTS[aspect].infos) for aspect in aspects]
-        listed = f"{', '.join(phrases[:-1])} and {phrases[-1]}"
-        first = with_article(kind)
-        products.append(
-            DemoProduct(
-                asin=f"DEMO{number:06d}",
-                name=f"{brand} {model} {kind.title()}" + (f" Mk {edition + 1}" if edition else ""),
-                info=f"{first[0].upper()}{first[1:]} with {listed}. "
-                f"{pick(rng, CATEGORIES[shelf].extras)}",
-                brand=brand,
-                shelf=shelf,
-                aspects=aspects,
-                quality=QUALITY_SPREAD * bell(rng),
-                popularity=1.0 / (float(ranks[number]) + POPULARITY_HEAD),
-            )
-        )
-    return products
-
-
-def invent_users(count: int, seed: int) -> list[DemoUser]:
-    """Invents users and their tastes."""
-    rng = stream(seed, USERS)
-    users = []
-    for number in range(count):
-        shelves = rng.permutation(len(CATEGORIES))[: int(rng.integers(2, 4))]
-        loves = _aspects(rng, 2)
-        hates = tuple(opposite(aspect) for aspect in loves)[: int(rng.integers(1, 3))]
-        nickname = f"{pick(rng, NICKNAME_STARTS)}{pick(rng, NICKNAME_ENDS)}{rng.integers(10, 100)}"
-        users.append(
-            DemoUser(
-                user_id=f"user-{number:05d}",
-                nickname=nickname,
-                shelves=tuple(int(shelf) for shelf in shelves),
-                loves=loves,
-                hates=hates,
-                strictness=STRICTNESS_SPREAD * bell(rng),
-            )
-        )
-    return users
-
-
-def _aspects(rng: np.random.Generator, count: int) -> tuple[int, ...]:
-    """Different aspects, no two of them opposites; the second is often the first one's ally."""
-    pairs = rng.permutation(len(ASPECTS) // 2)[:count]
-    aspects = [int(2 * pair + rng.integers(2)) for pair in pairs]
-    friend = ally(aspects[0])
-    if rng.random() < ALLY_SHARE and not {friend, opposite(friend)} & set(aspects[2:]):
-        aspects[1] = friend
-    return tuple(aspects)
-
-
-def bell(rng: np.random.Generator) -> float:
-    """Bell-shaped, mean 0, standard deviation 1, by additions only: no logarithm to differ in."""
-    return 2.0 * (rng.random() + rng.random() + rng.random() - 1.5)
-
-
-def stream(seed: int, part: int) -> np.random.Generator:
-    """The random numbers of one part, such as `PRODUCTS`."""
-    return np.random.Generator(np.random.PCG64([seed, part]))
-
-
-REVIEWS_FILE = "reviews.jsonl"
-PRODUCTS_FILE = "products.jsonl"
 
 # The rule behind a rating, in stars.
 BASE = 4.2
@@ -177,18 +63,7 @@ def write_demo(
 
     Returns:
         Paths of the reviews (oldest first) and of the products.
-
-    Raises:
-        InputError: A size is below 1 or the seed is negative.
     """
-    sizes = {
-        "num_users": num_users,
-        "num_products": num_products,
-        "reviews_per_user": reviews_per_user,
-    }
-    for name, size in sizes.items():
-        _check_whole(name, size, least=1)
-    _check_whole("seed", seed, least=0)
     products = invent_products(num_products, seed)
     users = invent_users(num_users, seed)
     reviews = invent_reviews(users, products, reviews_per_user, seed)
@@ -199,12 +74,116 @@ def write_demo(
     )
 
 
+@dataclass(frozen=True)
+class DemoProduct:
+    """A product with what nobody is told about it; aspects are positions in the list of `WORDS`."""
+
+    asin: str
+    name: str
+    info: str
+    brand: str
+    shelf: int
+    aspects: tuple[int, ...]
+    quality: float
+    popularity: float
+
+
+@dataclass(frozen=True)
+class DemoUser:
+    """A user with tastes; aspects are positions in the list of `WORDS`, as shelves are."""
+
+    user_id: str
+    nickname: str
+    shelves: tuple[int, ...]
+    loves: tuple[int, ...]
+    hates: tuple[int, ...]
+    strictness: float
+
+
+def invent_products(count: int, seed: int) -> list[DemoProduct]:
+    """Invents products, evenly over the shelves."""
+    rng = _stream(seed, PRODUCTS)
+    names = [(brand, model) for model in WORDS.models for brand in WORDS.brands]
+    names_by_shelf = [[names[at] for at in rng.permutation(len(names))] for _ in WORDS.categories]
+    ranks = rng.permutation(count)
+    products = []
+    for number in range(count):
+        shelf = number % len(WORDS.categories)
+        edition, at = divmod(number // len(WORDS.categories), len(names))
+        brand, model = names_by_shelf[shelf][at]
+        category = WORDS.categories[shelf]
+        aspects = _aspects(rng, int(rng.integers(2, 4)))
+        phrases = [pick(rng, WORDS.aspects[aspect].infos) for aspect in aspects]
+        listed = f"{', '.join(phrases[:-1])} and {phrases[-1]}"
+        article = "An" if category.kind[0] in "aeio" else "A"
+        products.append(
+            DemoProduct(
+                asin=f"DEMO{number:06d}",
+                name=f"{brand} {model} {category.kind.title()}"
+                + (f" Mk {edition + 1}" if edition else ""),
+                info=f"{article} {category.kind} with {listed}. {pick(rng, category.extras)}",
+                brand=brand,
+                shelf=shelf,
+                aspects=aspects,
+                quality=QUALITY_SPREAD * _bell(rng),
+                popularity=1.0 / (float(ranks[number]) + POPULARITY_HEAD),
+            )
+        )
+    return products
+
+
+def invent_users(count: int, seed: int) -> list[DemoUser]:
+    """Invents users and their tastes."""
+    rng = _stream(seed, USERS)
+    users = []
+    for number in range(count):
+        shelves = rng.permutation(len(WORDS.categories))[: int(rng.integers(2, 4))]
+        loves = _aspects(rng, 2)
+        hates = tuple(_opposite(aspect) for aspect in loves)[: int(rng.integers(1, 3))]
+        nickname = pick(rng, WORDS.nickname_starts) + pick(rng, WORDS.nickname_ends)
+        users.append(
+            DemoUser(
+                user_id=f"user-{number:05d}",
+                nickname=f"{nickname}{rng.integers(10, 100)}",
+                shelves=tuple(int(shelf) for shelf in shelves),
+                loves=loves,
+                hates=hates,
+                strictness=STRICTNESS_SPREAD * _bell(rng),
+            )
+        )
+    return users
+
+
+def _aspects(rng: np.random.Generator, count: int) -> tuple[int, ...]:
+    """Different aspects, no two of them opposites; the second is often the first one's ally."""
+    pairs = rng.permutation(len(WORDS.aspects) // 2)[:count]
+    aspects = [int(2 * pair + rng.integers(2)) for pair in pairs]
+    ally = aspects[0] ^ 2
+    if rng.random() < ALLY_SHARE and not {ally, _opposite(ally)} & set(aspects[2:]):
+        aspects[1] = ally
+    return tuple(aspects)
+
+
+def _opposite(aspect: int) -> int:
+    return aspect ^ 1  # the other one of its pair: nothing is both warm and bright
+
+
+def _bell(rng: np.random.Generator) -> float:
+    """Bell-shaped, mean 0, standard deviation 1, by additions only: no logarithm to differ in."""
+    return 2.0 * (rng.random() + rng.random() + rng.random() - 1.5)
+
+
+def _stream(seed: int, part: int) -> np.random.Generator:
+    """The random numbers of one part, such as `PRODUCTS`."""
+    return np.random.Generator(np.random.PCG64([seed, part]))
+
+
 def invent_reviews(
     users: list[DemoUser], products: list[DemoProduct], reviews_per_user: int, seed: int
 ) -> list[dict[str, Any]]:
     """Lets every user choose, rate and describe products; oldest review first."""
-    choosing, luck, writing = (stream(seed, part) for part in (CHOICES, LUCK, TEXTS))
-    traits = np.zeros((len(products), len(ASPECTS)), dtype=bool)
+    choosing, luck, writing = (_stream(seed, part) for part in (CHOICES, LUCK, TEXTS))
+    traits = np.zeros((len(products), len(WORDS.aspects)), dtype=bool)
     for row, product in enumerate(products):
         traits[row, list(product.aspects)] = True
     shelf_of = np.array([product.shelf for product in products])
@@ -219,9 +198,9 @@ def invent_reviews(
         joined = int(choosing.integers(FIRST_DAY, LAST_DAY))
         for row in _choose(choosing, pull, reviews_per_user):
             product = products[row]
-            stars = expected_rating(user, product) + LUCK_SPREAD * bell(luck)
+            stars = expected_rating(user, product) + LUCK_SPREAD * _bell(luck)
             rating = int(min(max(np.floor(stars + 0.5), MIN_RATING), MAX_RATING))
-            style = CATEGORIES[product.shelf].style
+            style = WORDS.categories[product.shelf].style
             reviews.append(
                 {
                     "userID": user.user_id,
@@ -247,14 +226,14 @@ def expected_rating(user: DemoUser, product: DemoProduct) -> float:
 
 
 def _experience(user: DemoUser, product: DemoProduct, rating: int) -> Experience:
-    def named(numbers: Iterable[int]) -> tuple:
-        return tuple(ASPECTS[number] for number in numbers)
+    def named(numbers: Iterable[int]) -> list[Aspect]:
+        return [WORDS.aspects[number] for number in numbers]
 
     known = user.loves + user.hates
     return Experience(
         rating=rating,
         brand=product.brand,
-        category=CATEGORIES[product.shelf],
+        category=WORDS.categories[product.shelf],
         quality=product.quality,
         liked=named(aspect for aspect in product.aspects if aspect in user.loves),
         disliked=named(aspect for aspect in product.aspects if aspect in user.hates),
@@ -278,17 +257,12 @@ def _choose(rng: np.random.Generator, pull: np.ndarray, mean: int) -> list[int]:
     return chosen
 
 
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if not is_whole(value, least):
-        raise InputError(f"demo data: {name} must be a whole number from {least} up, got {value!r}")
-
-
 def _product_record(product: DemoProduct) -> dict[str, Any]:
     return {
         "asin": product.asin,
         "ProductName": product.name,
         "ProductInfo": product.info,
-        "Style": CATEGORIES[product.shelf].style,
+        "Style": WORDS.categories[product.shelf].style,
         "Brand": product.brand,
     }
 

@@ -1,15 +1,18 @@
-"""Words of the demo set, part 3: how an experience with a product becomes a review.
+"""The words of the demo set, and how an experience with a product becomes a review.
 
 A review is one to five sentences: a verdict, what the product is used for, what the writer likes
 and dislikes about it, how well it is made, what the writer looks for in general, a conclusion.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+from omegaconf import OmegaConf
 
-from rec_sys.reviews.demo_words import Aspect, Category
+WORDS_DIR = Path(__file__).parent / "demo_words"
 
 # Shares of all reviews: the warts that real data has.
 EMPTY_SHARE = 0.01
@@ -26,108 +29,65 @@ QUALITY_CHANCE = 0.6
 NOTABLE_QUALITY = 0.1  # hidden quality beyond which workmanship is mentioned at all
 USE_CHANCE = 0.3
 CONCLUSION_CHANCE = 0.5
-
-SHORT = {
-    1: ("Terrible.", "Awful {noun}.", "Waste of money.", "Sent it straight back."),
-    2: ("Disappointing.", "Poor {noun}.", "Not for me.", "Would not buy again."),
-    3: ("It's okay.", "Average {noun}.", "So-so.", "Nothing special."),
-    4: ("Good {noun}.", "Pretty good.", "Solid {noun}.", "Nice."),
-    5: ("Great.", "Love it!", "Great {noun}!", "Perfect.", "Best {noun} ever!", "Superb {noun}."),
-}
-VERDICTS = {
-    1: (
-        "I regret buying this {noun}.",
-        "The worst {noun} I have ever had.",
-        "Stay away from this {brand}.",
-        "What a letdown from {brand}.",
-        "This {noun} went back the same day.",
-        "I am really angry about this {brand}.",
-    ),
-    2: (
-        "I expected much more from {brand}.",
-        "This {noun} was a disappointment.",
-        "Sadly, this {brand} is not a good {noun}.",
-        "I hardly ever touch this {noun} now.",
-        "Not happy with this {brand}.",
-        "I wanted to like this {noun}, but I don't.",
-    ),
-    3: (
-        "This {noun} is okay, no more than that.",
-        "I have mixed feelings about this {brand}.",
-        "A middling {noun}, if you ask me.",
-        "The {brand} is neither great nor awful.",
-        "This {noun} does the job, but it never excites me.",
-        "An average {noun} from {brand}.",
-    ),
-    4: (
-        "A good {noun} with a few quirks.",
-        "I am quite pleased with this {brand}.",
-        "A really decent {noun}.",
-        "This {noun} is very nice, though not perfect.",
-        "The {brand} is a good buy.",
-        "I like this {noun} a lot, if not quite without reserve.",
-    ),
-    5: (
-        "I am thrilled with this {noun}!",
-        "This {brand} is a dream.",
-        "The best {noun} I have ever owned.",
-        "Absolutely wonderful {noun}.",
-        "I could not be happier with my {brand}.",
-        "What a fantastic {noun}!",
-        "{brand} got everything right here.",
-        "I fell in love with this {noun} at once.",
-    ),
-}
-# "{it}" is "the …" or "how …"; a sentence that starts with it takes "the …" only.
-PRAISE = (
-    *("I love {it}.", "What won me over is {it}.", "The best thing is {it}.", "I adore {it}."),
-    *("I can't get enough of {it}.", "I keep telling everyone about {it}."),
-    *("I am still amazed by {it}.", "My favourite part is {it}."),
-    *("{it} is exactly what I was hoping for.", "{it} makes me smile every time."),
-    *("{it} alone is worth the price.", "{it} is simply perfect for me."),
-)
-FAINT_PRAISE = (
-    *("To be fair, I do like {it}.", "The one thing I enjoy is {it}."),
-    *("At least I like {it}.", "{it} is nice, I admit."),
-)
-COMPLAINT = (
-    *("I can't stand {it}.", "What spoils it for me is {it}.", "I really dislike {it}."),
-    *("My main complaint is {it}.", "I am fed up with {it}.", "I could not get past {it}."),
-    *("{it} drives me mad.", "{it} is a deal-breaker for me.", "{it} ruins it."),
-)
-CAVEAT = (
-    *("I could do without {it}, though.", "My only small complaint is {it}."),
-    *("I am less keen on {it}.", "{it} is not my thing, but I can live with it."),
-)
-FANS = (
-    *("I can never have enough {plural}.", "I own more {plural} than I care to admit."),
-    *("I have played {plural} for years.", "My home is full of {plural}."),
-)
-STRANGERS = (
-    *("I don't usually buy {plural}.", "I am not really into {plural}."),
-    "This is my first {noun} and perhaps my last.",
-)
-USE_FRAMES = (
-    *("I bought it {use}.", "I use it {use}.", "I got it mainly {use}.", "Mine is used {use}."),
-)
-USES = (
-    *("for church rehearsals on Sundays", "for weekend gigs with my band", "for my own lessons"),
-    *("for my daughter's lessons", "for recording demos at home", "for folk nights at the pub"),
-    *("for jamming with friends", "for the school musical", "for evenings in my flat"),
-)
-CONCLUSIONS = {
-    1: ("I sent it back.", "Save your money.", "Never again.", "I want a refund."),
-    2: ("I would not buy it again.", "I may sell it.", "Look elsewhere.", "A pity."),
-    3: ("Try it before you buy.", "It will do for now.", "I might look for another one."),
-    4: ("I would buy it again.", "Good value overall.", "All in all a good choice."),
-    5: (
-        *("Highly recommended!", "I would buy it again in a heartbeat.", "Worth every penny."),
-        *("I have already recommended it to friends.", "Thank you, {brand}!", "Five stars!"),
-    ),
-}
-Option = TypeVar("Option")
 LOWEST_LIKED = 4  # ratings from here on mean that the writer likes the product
 BEST = 5
+
+Option = TypeVar("Option")
+
+
+@dataclass(frozen=True)
+class Aspect:
+    """One pole of a pair of opposites that people care for; see ``demo_words/aspects.yaml``."""
+
+    infos: list[str]
+    liked: list[str]
+    disliked: list[str]
+    plain: str
+    wants: list[str]
+    shuns: list[str]
+
+
+@dataclass(frozen=True)
+class Category:
+    """A shelf of the shop; see ``demo_words/shop.yaml``."""
+
+    style: str
+    kind: str
+    noun: str
+    plural: str
+    extras: list[str]
+    good: list[str]
+    bad: list[str]
+    uses: list[str]
+
+
+@dataclass(frozen=True)
+class Words:
+    """All words of the demo set. The positions of the aspects have a meaning.
+
+    Attributes:
+        phrases: By kind; where the rating matters, lists by rating.
+    """
+
+    aspects: list[Aspect]
+    categories: list[Category]
+    brands: list[str]
+    models: list[str]
+    nickname_starts: list[str]
+    nickname_ends: list[str]
+    phrases: dict[str, Any]
+
+
+def _words() -> Words:
+    aspects, phrases, shop = (
+        OmegaConf.to_container(OmegaConf.load(WORDS_DIR / f"{name}.yaml"))
+        for name in ("aspects", "phrases", "shop")
+    )
+    categories = [Category(**each) for each in shop.pop("categories")]
+    return Words([Aspect(**each) for each in aspects], categories, phrases=phrases, **shop)
+
+
+WORDS = _words()
 
 
 @dataclass(frozen=True)
@@ -148,15 +108,15 @@ class Experience:
     brand: str
     category: Category
     quality: float
-    liked: tuple[Aspect, ...]
-    disliked: tuple[Aspect, ...]
-    plain: tuple[Aspect, ...]
-    loves: tuple[Aspect, ...]
-    hates: tuple[Aspect, ...]
+    liked: list[Aspect]
+    disliked: list[Aspect]
+    plain: list[Aspect]
+    loves: list[Aspect]
+    hates: list[Aspect]
     is_fan: bool
 
 
-def pick(rng: np.random.Generator, options: tuple[Option, ...]) -> Option:
+def pick(rng: np.random.Generator, options: Sequence[Option]) -> Option:
     """One of the options, each as likely as the others."""
     return options[int(rng.integers(len(options)))]
 
@@ -167,7 +127,7 @@ def write_text(rng: np.random.Generator, experience: Experience) -> str:
     if kind < EMPTY_SHARE:
         return ""
     if kind < EMPTY_SHARE + SHORT_SHARE:
-        sentences = [pick(rng, SHORT[experience.rating])]
+        sentences = [pick(rng, _phrases("short", experience.rating))]
     else:
         sentences = _sentences(rng, experience)
     category = experience.category
@@ -185,10 +145,10 @@ def _sentences(rng: np.random.Generator, experience: Experience) -> list[str]:
     # Without a fitting opinion on an aspect only the verdict tells how the rating came about.
     verdict = []
     if not outspoken or rng.random() < VERDICT_CHANCE:
-        verdict = [pick(rng, VERDICTS[rating])]
+        verdict = [pick(rng, _phrases("verdicts", rating))]
         mentions = mentions[: max(length - 1, 1 if outspoken else 0)]
     # Every draw is made even if unused, so that a longer review only adds sentences.
-    shelf = pick(rng, FANS if experience.is_fan else STRANGERS)
+    shelf = pick(rng, _phrases("fans" if experience.is_fan else "strangers"))
     wants, shuns = pick(rng, experience.loves).wants, pick(rng, experience.hates).shuns
     optional = (  # the most telling first: what does not fit is left out from the end
         ("wants", WANTS_CHANCE, pick(rng, wants)),
@@ -196,7 +156,7 @@ def _sentences(rng: np.random.Generator, experience: Experience) -> list[str]:
         ("craft", QUALITY_CHANCE, _craft(rng, experience)),
         ("shelf", SHELF_CHANCE, shelf),
         ("use", USE_CHANCE, _use(rng, experience.category)),
-        ("conclusion", CONCLUSION_CHANCE, pick(rng, CONCLUSIONS[rating])),
+        ("conclusion", CONCLUSION_CHANCE, pick(rng, _phrases("conclusions", rating))),
     )
     said = {name: text for name, chance, text in optional if rng.random() < chance and text}
     room = length - len(verdict) - len(mentions)
@@ -211,22 +171,20 @@ def _mentions(
 ) -> tuple[list[str], bool]:
     """Sentences on the product's aspects, and whether one of them explains the rating."""
     satisfied = experience.rating >= LOWEST_LIKED
-    praise = [
-        _about(rng, it.liked, PRAISE if satisfied else FAINT_PRAISE) for it in experience.liked
-    ]
-    blame = [
-        _about(rng, it.disliked, CAVEAT if satisfied else COMPLAINT) for it in experience.disliked
-    ]
+    praises = _phrases("praise" if satisfied else "faint_praise")
+    praise = [_about(rng, it.liked, praises) for it in experience.liked]
+    complaints = _phrases("caveat" if satisfied else "complaint")
+    blame = [_about(rng, it.disliked, complaints) for it in experience.disliked]
     plain = [aspect.plain for aspect in experience.plain]
     outspoken = bool(praise if satisfied else blame)
     telling = praise + blame if satisfied else blame + praise
     return (telling or plain[:1])[:most], outspoken
 
 
-def _about(rng: np.random.Generator, names: tuple[str, ...], frames: tuple[str, ...]) -> str:
+def _about(rng: np.random.Generator, names: list[str], frames: list[str]) -> str:
     name = pick(rng, names)
     if name.startswith("how "):
-        frames = tuple(frame for frame in frames if not frame.startswith("{it}"))
+        frames = [frame for frame in frames if not frame.startswith("{it}")]
     sentence = pick(rng, frames).format(it=name)
     return sentence[0].upper() + sentence[1:]
 
@@ -242,4 +200,9 @@ def _craft(rng: np.random.Generator, experience: Experience) -> str:
 
 
 def _use(rng: np.random.Generator, category: Category) -> str:
-    return pick(rng, USE_FRAMES).format(use=pick(rng, USES + category.uses))
+    return pick(rng, _phrases("use_frames")).format(use=pick(rng, _phrases("uses") + category.uses))
+
+
+def _phrases(kind: str, rating: int | None = None) -> list[str]:
+    phrases = WORDS.phrases[kind]
+    return phrases if rating is None else phrases[rating]

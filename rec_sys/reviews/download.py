@@ -6,7 +6,7 @@ import os
 import re
 import time
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from filelock import FileLock
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import write_json
-from rec_sys.foundation.settings import is_number, is_whole
 from rec_sys.reviews.files import GZIP_SUFFIX
 
 _BLOCK_BYTES = 1 << 18
@@ -44,19 +43,6 @@ class Patience:
     backoff_seconds: float = 1.0
     timeout_seconds: float = 30.0
 
-    def validate(self) -> "Patience":
-        """Returns itself.
-
-        Raises:
-            InputError: A value is no number or negative; names ``data.KEY``.
-        """
-        for each in fields(self):
-            value = getattr(self, each.name)
-            whole = each.name == "retries"
-            if not (is_whole(value, least=0) if whole else is_number(value) and value >= 0):
-                raise InputError(f"data.{each.name}: must be a number from 0 up, got {value!r}")
-        return self
-
 
 class _Failed(Exception):
     """A try failed; `again` says whether another one may help."""
@@ -67,7 +53,7 @@ class _Failed(Exception):
 
 
 def fetch_file(
-    path: Path, url: str, drive_id: str | None = None, patience: Patience | None = None
+    path: Path, url: str, drive_id: str | None = None, patience: Patience = Patience()
 ) -> Path:
     """Makes sure that a file is there; a file that is there already needs no network.
 
@@ -78,12 +64,10 @@ def fetch_file(
         path: The file; it appears only when it is whole. A ``.gz`` is unpacked once to check it.
         url: Public address.
         drive_id: Id of the file on Google Drive; if given, it is fetched from there instead.
-        patience: How hard to try.
 
     Raises:
         InputError: It cannot be had. The message says where to put it by hand.
     """
-    patience = (patience or Patience()).validate()
     origin = f"{_DRIVE_PAGE}{drive_id}" if drive_id else url
     try:
         if path.exists():

@@ -15,7 +15,7 @@ from full_size_set import (
 )
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.sources import load_files
+from rec_sys.reviews.sources import LocalReviews
 
 TEXTS = {
     ("ann", 10): "Good strings. They last! Would I buy them again?",
@@ -146,7 +146,7 @@ def test_copies_of_users_say_something_else_about_the_same_products(data, tmp_pa
 
 def test_our_readers_know_the_format(data, tmp_path):
     made = full_size_set(0.1, 0, tmp_path)
-    clean = load_files(made.reviews, made.products)
+    clean = LocalReviews(made.reviews, made.products).load()
     assert len(clean.reviews) == made.numbers["reviews"]
     assert len(clean.products) == made.numbers["products"] == 6
     assert (clean.products["name"] != "").all()

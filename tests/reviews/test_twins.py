@@ -108,5 +108,5 @@ def test_groups_agree_with_sets(pairs, threshold):
 
 @pytest.mark.parametrize("threshold", [True, None, 0, 1.1, -1, "0.8", float("nan")])
 def test_bad_thresholds(threshold):
-    with pytest.raises(InputError, match="data.cleaning.collapse_twins: must be false or a share"):
-        CleaningOptions.of({"collapse_twins": threshold})
+    with pytest.raises(InputError, match="data.cleaning.collapse_twins=.*: must be false"):
+        CleaningOptions(collapse_twins=threshold)
