@@ -1,1 +1,1 @@
-"""Eighth floor: the same work on several machines, with Ray as the engine."""
+"""The same work on several machines, with Ray as the engine."""

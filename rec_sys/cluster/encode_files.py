@@ -7,23 +7,20 @@ it, and appends whatever arrives: an interruption loses only what is under way.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 from omegaconf import DictConfig, OmegaConf
 
-from rec_sys.cluster.workers import check_settings, connected, work_on
+from rec_sys.cluster.workers import ClusterSettings, connected, work_on
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, progress, show_table
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import build
+from rec_sys.foundation.settings import build, read_settings
 from rec_sys.graph.review_graph import product_texts
 from rec_sys.reviews.files import checked_suffix
 from rec_sys.reviews.sources import as_path
 from rec_sys.text.store import open_store
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _FILE, _TEXT, _VECTOR = "file", "text", "vector"
 
@@ -33,7 +30,6 @@ class EncodedFiles:
     """What became of the texts of some files.
 
     Attributes:
-        files: The files.
         distinct: How many different texts are in them, empty ones aside.
         newly_encoded: How many of these the store did not hold.
     """
@@ -49,18 +45,14 @@ def encode_files(config: DictConfig) -> EncodedFiles:
     Each file is read as ``data=local data.reviews_path=FILE`` reads it, so that training on it
     finds every review, product name and product description in the store.
 
-    Args:
-        config: Composed from ``config/encode_files_config.yaml``.
-
     Raises:
         InputError: A setting, a file or the cluster cannot be used.
     """
-    cluster = config.cluster
-    check_settings(cluster)
+    cluster = read_settings(ClusterSettings, config.cluster)
     files = review_files(config.data)
     encoder = build(config.encoder)
     with connected(cluster):
-        texts = _distinct_texts(files, config)
+        texts = _distinct_texts(files, config.data, cluster)
         if not texts:
             note("nobody says anything: no text to encode")
             return EncodedFiles(files, 0, 0)
@@ -126,19 +118,13 @@ def review_files(data: DictConfig) -> list[Path]:
 
 
 class ReadingWorker:
-    """Reads files of reviews.
+    """Reads files of reviews, with the settings of ``config/data``."""
 
-    Args:
-        data: The settings of ``config/data``.
-    """
+    def __init__(self, settings: dict) -> None:
+        self._settings = OmegaConf.create(settings)
 
-    def __init__(self, data: dict) -> None:
-        self._settings = OmegaConf.create(data)
-
-    def __call__(self, files: "pa.Table") -> "pa.Table":
+    def __call__(self, files: pa.Table) -> pa.Table:
         """From file names to the distinct texts of the files, empty ones aside."""
-        import pyarrow as pa
-
         texts: dict[str, None] = {}
         for path in files[_FILE].to_pylist():
             data = build(self._settings, reviews_path=path).load()
@@ -167,41 +153,38 @@ class EncodingWorker:
                 " cluster; install the same version of rec_sys and its packages everywhere"
             )
 
-    def __call__(self, texts: "pa.Table") -> "pa.Table":
+    def __call__(self, texts: pa.Table) -> pa.Table:
         """From texts to texts and float16 vectors."""
-        import pyarrow as pa
-
         vectors = self._encoder.encode(texts[_TEXT].to_pylist()).astype(np.float16)
         flat = pa.array(vectors.reshape(-1))
         column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
         return pa.table({_TEXT: texts[_TEXT], _VECTOR: column})
 
 
-def _distinct_texts(files: list[Path], config: DictConfig) -> list[str]:
-    data = _plain(config.data)
+def _distinct_texts(files: list[Path], data: DictConfig, cluster: ClusterSettings) -> list[str]:
+    settings = _plain(data)
     for key in ("metadata_path", "cache_dir"):
         # A worker's working directory may be another.
-        data[key] = None if data[key] is None else str(as_path(data[key], key).absolute())
+        if settings[key] is not None:
+            settings[key] = str(as_path(settings[key], key).absolute())
     texts: dict[str, None] = {}
     with progress(len(files), "reading files", "file") as bar:
         names = _tasks(_FILE, [str(path) for path in files], 1)
-        for table in work_on(names, ReadingWorker, (data,), config.cluster):
+        for table in work_on(names, ReadingWorker, (settings,), cluster):
             texts |= dict.fromkeys(table[_TEXT].to_pylist())
             bar.advance()
     return list(texts)
 
 
-def _tasks(column: str, values: list[str], size: int) -> "list[pa.Table]":
+def _tasks(column: str, values: list[str], size: int) -> list[pa.Table]:
     """Tables of one column, so many values in each."""
-    import pyarrow as pa
-
     return [
         pa.table({column: pa.array(values[first : first + size], pa.string())})
         for first in range(0, len(values), size)
     ]
 
 
-def _matrix(column: "pa.ChunkedArray") -> np.ndarray:
+def _matrix(column: pa.ChunkedArray) -> np.ndarray:
     flat = column.combine_chunks().flatten().to_numpy()
     return flat.reshape(len(column), -1)
 

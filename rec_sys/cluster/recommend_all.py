@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, OmegaConf
 
-from rec_sys.cluster import workers
-from rec_sys.cluster.workers import connected, work_on
+from rec_sys.cluster.workers import ClusterSettings, connected, work_on
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, progress
 from rec_sys.foundation.files import replacing, require_replaceable, write_json
+from rec_sys.foundation.settings import read_settings
 from rec_sys.inference.histories import Encode, Histories, read_histories
 from rec_sys.inference.infer import (
     check_settings,
@@ -29,7 +29,7 @@ from rec_sys.inference.infer import (
 )
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.results import RECOMMENDATION_SCHEMA, as_table
-from rec_sys.modules.checkpoint import find_checkpoint, load_data, load_encoder
+from rec_sys.modules.checkpoint import find_checkpoint, load_data, load_encoder, load_trained
 from rec_sys.vector_database.vectorbase import read_vectorbase
 
 if TYPE_CHECKING:
@@ -59,9 +59,6 @@ def recommend_all(config: DictConfig) -> Path:
     All that is known of a person is used: this is for the next choice, not for measuring. Who
     has reviewed every product is in no row.
 
-    Args:
-        config: Composed from ``config/recommend_all_config.yaml``.
-
     Returns:
         The folder: ``part-*.parquet``, columns `RECOMMENDATION_SCHEMA`, and ``_about.json``.
 
@@ -69,17 +66,14 @@ def recommend_all(config: DictConfig) -> Path:
         InputError: Something in the settings, the data, the checkpoint, the vectorbase or the
             cluster cannot be used.
     """
-    settings, cluster = config.infer, config.cluster
+    settings = config.infer
     check_settings(settings)
-    workers.check_settings(cluster)
+    cluster = read_settings(ClusterSettings, config.cluster)
     folder = Path(config.folder)
     require_replaceable(folder, ABOUT_FILE, "folder")
     reviews = read_people(settings) if settings.reviews is not None else None
     vectorbase = read_vectorbase(config.paths.vectorbase_dir)
     path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
-
-    from rec_sys.modules.checkpoint import load_trained
-
     trained = load_trained(path)
     vectorbase.require_model(trained.fingerprint, path.name)
     encoder = load_encoder(trained, config)
@@ -143,8 +137,6 @@ class RecommendingWorker:
         fingerprint: str,
         parts: "Sequence[ObjectRef[Part]]",
     ) -> None:
-        from rec_sys.modules.checkpoint import load_trained
-
         self._settings = OmegaConf.create(settings)
         self._parts = parts
         self._vectorbase = read_vectorbase(vectorbase, fingerprint)

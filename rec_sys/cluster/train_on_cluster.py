@@ -9,87 +9,84 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from rec_sys.cluster.workers import check_settings, connected, room_for
+from rec_sys.cluster.workers import ClusterSettings, connected, room_for
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import is_whole
+from rec_sys.foundation.settings import Count, PositiveCount, read_settings, settings_of
 from rec_sys.modules.checkpoint import LAST_SUFFIX
 
-_AT_LEAST = {"workers": 1, "max_failures": 0}
 # Ray's own notes on a training, below paths.cache_dir.
 _NOTES = "ray_train"
 _CHECKPOINT = "checkpoint"
 
 
-def train_on_cluster(
-    config: DictConfig, workers: int | None, max_failures: int
-) -> dict[str, float]:
+@settings_of("launcher")
+class RayLauncher:
     """Trains with several processes on several machines.
 
     If a process dies, all are started again and go on from the newest epoch that was saved.
 
     Args:
-        config: Composed from ``config/train_config.yaml`` with ``launcher=ray``.
         workers: How many processes; None for as many as the cluster has room for.
         max_failures: How often they may be started again.
-
-    Returns:
-        The metrics of the best epoch.
-
-    Raises:
-        InputError: Something in the settings, the data or the cluster cannot be used, or processes
-            died too often.
     """
-    cluster = config.cluster
-    check_settings(cluster)
-    for key, value in {"workers": workers, "max_failures": max_failures}.items():
-        if not (is_whole(value, _AT_LEAST[key]) or (value is None and key == "workers")):
-            least = _AT_LEAST[key]
-            raise InputError(f"launcher.{key}={value}: must be a whole number from {least} up")
-    with connected(cluster):
-        from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
-        from ray.train.torch import TorchTrainer
 
-        room = room_for(cluster.cpus_per_actor, cluster.gpus_per_actor)
-        if workers is not None and workers > room:
-            raise InputError(
-                f"launcher.workers={workers}: the cluster has room for {room}; ask for fewer, or"
-                " for less of a machine (cluster.cpus_per_actor, cluster.gpus_per_actor)"
-            )
-        trainer = TorchTrainer(
-            _train_as_one_of_them,
-            train_loop_config={
-                "config": OmegaConf.to_container(config, resolve=True),
-                "folder": os.getcwd(),
-                "older": _saved(config),
-            },
-            scaling_config=ScalingConfig(
-                num_workers=workers or room,
-                use_gpu=cluster.gpus_per_actor > 0,
-                resources_per_worker={
-                    "CPU": cluster.cpus_per_actor,
-                    "GPU": cluster.gpus_per_actor,
+    workers: PositiveCount | None
+    max_failures: Count
+
+    def __call__(self, config: DictConfig) -> dict[str, float]:
+        """The metrics of the best epoch.
+
+        Raises:
+            InputError: Something in the settings, the data or the cluster cannot be used, or
+                processes died too often.
+        """
+        cluster = read_settings(ClusterSettings, config.cluster)
+        with connected(cluster):
+            from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+            from ray.train.torch import TorchTrainer
+
+            room = room_for(cluster.cpus_per_actor, cluster.gpus_per_actor)
+            workers = self.workers or room
+            if workers > room:
+                raise InputError(
+                    f"launcher.workers={workers}: the cluster has room for {room}; ask for fewer,"
+                    " or for less of a machine (cluster.cpus_per_actor, cluster.gpus_per_actor)"
+                )
+            trainer = TorchTrainer(
+                _train_as_one_of_them,
+                train_loop_config={
+                    "config": OmegaConf.to_container(config, resolve=True),
+                    "folder": os.getcwd(),
+                    "older": _saved(config),
                 },
-            ),
-            run_config=RunConfig(
-                storage_path=str((Path(config.paths.cache_dir) / _NOTES).absolute()),
-                failure_config=FailureConfig(max_failures=max_failures),
-            ),
-        )
-        uri = config.logger.tracking_uri
-        note(f"training in {workers or room} processes; {uri} tells how it goes")
-        try:
-            best = trainer.fit().return_value
-        except WorkerGroupError as error:
-            reasons = [_bad_input(each) for each in error.worker_failures.values()]
-            reason = next(filter(None, reasons), None)
-            if reason is None:
-                raise
-            raise reason from None
-    checkpoint = best.pop(_CHECKPOINT)
-    show_table("best epoch", ["", "value"], best.items())
-    note(f"checkpoint: {checkpoint}")
-    return best
+                scaling_config=ScalingConfig(
+                    num_workers=workers,
+                    use_gpu=cluster.gpus_per_actor > 0,
+                    resources_per_worker={
+                        "CPU": cluster.cpus_per_actor,
+                        "GPU": cluster.gpus_per_actor,
+                    },
+                ),
+                run_config=RunConfig(
+                    storage_path=str((Path(config.paths.cache_dir) / _NOTES).absolute()),
+                    failure_config=FailureConfig(max_failures=self.max_failures),
+                ),
+            )
+            uri = config.logger.tracking_uri
+            note(f"training in {workers} processes; {uri} tells how it goes")
+            try:
+                best = trainer.fit().return_value
+            except WorkerGroupError as error:
+                reasons = [_bad_input(each) for each in error.worker_failures.values()]
+                reason = next(filter(None, reasons), None)
+                if reason is None:
+                    raise
+                raise reason from None
+        checkpoint = best.pop(_CHECKPOINT)
+        show_table("best epoch", ["", "value"], best.items())
+        note(f"checkpoint: {checkpoint}")
+        return best
 
 
 def _train_as_one_of_them(task: dict[str, Any]) -> dict[str, Any] | None:

@@ -5,33 +5,17 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
-from omegaconf import DictConfig
+import pyarrow as pa
+from pydantic import Field
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import is_number, is_whole
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from rec_sys.foundation.settings import NotNegative, PositiveCount, settings_of
 
 INSTALL_COMMAND = "uv sync --extra ray"
 
-# The address of whatever cluster this machine belongs to.
-_AUTO = "auto"
 _PATIENCE_SECONDS = 5.0
-_MB = 1 << 20
-# Ray itself refuses less.
-_LEAST_OBJECT_STORE_MB = 75
-_AT_LEAST = {
-    "cpus": 1,
-    "object_store_mb": _LEAST_OBJECT_STORE_MB,
-    "actors": 1,
-    "cpus_per_actor": 1,
-    "texts_per_task": 1,
-    "people_per_task": 1,
-}
-_MAY_BE_NULL = ("cpus", "actors")
 # The column of a table that tells, instead of a result, why there is none.
 _PROBLEM = "problem"
 #: Has to be set before Ray is imported.
@@ -45,27 +29,23 @@ ENVIRONMENT = {
 }
 
 
-def check_settings(cluster: DictConfig) -> None:
-    """Finds values of ``config/cluster`` that make no sense.
+@settings_of("cluster")
+class ClusterSettings:
+    """``config/cluster``."""
 
-    Raises:
-        InputError: Names the first such key and what it may be.
-    """
-    for key, least in _AT_LEAST.items():
-        value = cluster[key]
-        if not (is_whole(value, least) or (value is None and key in _MAY_BE_NULL)):
-            raise InputError(f"cluster.{key}={value}: must be a whole number from {least} up")
-    gpus = cluster.gpus_per_actor
-    if not (is_number(gpus) and gpus >= 0):
-        raise InputError(f"cluster.gpus_per_actor={gpus}: must be a number from 0 up")
+    address: str | None
+    cpus: PositiveCount | None
+    object_store_mb: Annotated[int, Field(ge=75)]  # Ray itself refuses less
+    actors: PositiveCount | None
+    cpus_per_actor: PositiveCount
+    gpus_per_actor: NotNegative
+    texts_per_task: PositiveCount
+    people_per_task: PositiveCount
 
 
 @contextmanager
-def connected(cluster: DictConfig) -> Iterator[None]:
+def connected(cluster: ClusterSettings) -> Iterator[None]:
     """Connects with a Ray cluster, or starts one on this machine that ends with the block.
-
-    Args:
-        cluster: ``config/cluster``.
 
     Raises:
         InputError: Ray is not installed, or no cluster answers at the address.
@@ -78,11 +58,11 @@ def connected(cluster: DictConfig) -> Iterator[None]:
     except ModuleNotFoundError:
         raise InputError(f"Ray is not installed; install it with `{INSTALL_COMMAND}`") from None
 
-    if cluster.address not in (None, _AUTO):
+    if cluster.address not in (None, "auto"):  # auto: whatever cluster this machine belongs to
         _require_answer(cluster.address)
     own = {
         "num_cpus": cluster.cpus,
-        "object_store_memory": cluster.object_store_mb * _MB,
+        "object_store_memory": cluster.object_store_mb << 20,
         "include_dashboard": False,
     }
     try:
@@ -106,14 +86,14 @@ def connected(cluster: DictConfig) -> Iterator[None]:
 
 
 def work_on(
-    tasks: "Sequence[pa.Table]",
-    make_worker: Callable[..., Callable[["pa.Table"], "pa.Table"]],
+    tasks: Sequence[pa.Table],
+    make_worker: Callable[..., Callable[[pa.Table], pa.Table]],
     arguments: Sequence[Any],
-    cluster: DictConfig,
+    cluster: ClusterSettings,
     *,
     gpus: float = 0,
     in_order: bool = False,
-) -> Iterator["pa.Table"]:
+) -> Iterator[pa.Table]:
     """Has each task worked on by one of several processes.
 
     A process that dies is started again, and the tasks whose results it had not handed over are
@@ -124,7 +104,6 @@ def work_on(
         make_worker: Called once in each process; what it returns takes the table of a task and
             returns the table of its results.
         arguments: Of `make_worker`.
-        cluster: ``config/cluster``.
         gpus: Of each process.
         in_order: Whether results come in the order of the tasks and not as they are done.
 
@@ -136,8 +115,7 @@ def work_on(
     """
     import ray
 
-    actors = cluster.actors or room_for(cluster.cpus_per_actor, gpus)
-    actors = min(actors, len(tasks))
+    actors = min(cluster.actors or room_for(cluster.cpus_per_actor, gpus), len(tasks))
     results = ray.data.from_arrow(list(tasks)).map_batches(
         Worker,
         fn_constructor_args=(make_worker, tuple(arguments)),
@@ -161,20 +139,14 @@ class Worker:
 
     Of an exception Ray hands on the traceback, as text, and not the exception: bad input comes
     back as a value.
-
-    Args:
-        make: Makes what works.
-        arguments: Of `make`.
     """
 
     def __init__(self, make: Callable[..., Callable], arguments: tuple) -> None:
         self._make, self._arguments = make, arguments
         self._work: Callable | None = None
 
-    def __call__(self, table: "pa.Table") -> "pa.Table":
+    def __call__(self, table: pa.Table) -> pa.Table:
         """The results of a task, or one row that tells the problem with it."""
-        import pyarrow as pa
-
         try:
             self._work = self._work or self._make(*self._arguments)
             return self._work(table)
@@ -188,7 +160,7 @@ def _require_answer(address: str) -> None:
     Raises:
         InputError: It is none, or nobody is there.
     """
-    host, colon, port = str(address).rpartition(":")
+    host, colon, port = address.rpartition(":")
     if not (colon and port.isdecimal()) or "/" in host:
         raise InputError(f"cluster.address={address}: must be HOST:PORT, auto or null")
     try:
@@ -216,7 +188,7 @@ def room_for(cpus: int, gpus: float) -> int:
             room += int(min(fit, there.get("GPU", 0) // gpus) if gpus else fit)
     if not room:
         raise InputError(
-            f"cluster.cpus_per_actor={cpus}, cluster.gpus_per_actor={gpus}: no machine of the"
+            f"cluster.cpus_per_actor={cpus}, cluster.gpus_per_actor={gpus:g}: no machine of the"
             " cluster has so many; ask for fewer"
         )
     return room

@@ -97,13 +97,10 @@ class Components:
             authors,
             k,
             candidates=CandidateFilter(among, without[without != UNKNOWN]),
-            known=known or {},
+            known=known,
             observe=self.metrics.stage,
         )
-        for person in answer.people:
-            self.metrics.person(person.fallback)
-        if answer.degraded:
-            self.metrics.degraded()
+        self.metrics.answer((person.fallback for person in answer.people), answer.degraded)
         told = schemas.recommendations(answer, ids, served)
         # Made to JSON here: FastAPI would check once more what has just been built.
         return Response(told.model_dump_json(by_alias=True), media_type="application/json")

@@ -174,10 +174,8 @@ _ALWAYS = ("/health/", "/metrics")
 # Whatever else is asked for is one thing to Prometheus: strangers must not fill its memory.
 _UNKNOWN = "unknown"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
-
-class _TooLarge(Exception):
-    """The body goes on beyond the limit."""
+# Told with a refusal before the body has been read: what is left of it is not read.
+_UNREAD = {"Connection": "close"}
 
 
 class LimitsMiddleware:
@@ -213,8 +211,8 @@ class LimitsMiddleware:
         try:
             if counted and self._working > self._limits.requests_at_once:
                 message = "too many requests at once; try again"
-                headers = {"Retry-After": str(self._retry_after)}
-                await _unread(503, message, headers)(scope, receive, noting)
+                headers = _UNREAD | {"Retry-After": str(self._retry_after)}
+                await _refused(503, message, headers=headers)(scope, receive, noting)
             else:
                 await self._with_limited_body(scope, receive, noting)
         finally:
@@ -227,11 +225,11 @@ class LimitsMiddleware:
             log.info("%s %s %d %.1f ms", method, route, status, 1000 * seconds)
 
     async def _with_limited_body(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limit, read, is_refused = self._limits.body_bytes, 0, False
+        limit, read = self._limits.body_bytes, 0
         message = f"the body is too large; send {limit} bytes at most"
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if not length.isdigit() or int(length) > limit:
-            await _unread(413, message)(scope, receive, send)
+            await _refused(413, message, headers=_UNREAD)(scope, receive, send)
             return
 
         async def counting() -> Message:
@@ -239,25 +237,11 @@ class LimitsMiddleware:
             part = await receive()
             read += len(part.get("body", b""))
             if read > limit:
-                raise _TooLarge
+                raise HTTPException(413, message, _UNREAD)
             return part
 
-        async def refusing(part: Message) -> None:
-            """FastAPI makes an answer of its own of whatever is raised while it reads."""
-            nonlocal is_refused
-            if read <= limit:
-                await send(part)
-            elif not is_refused:
-                is_refused = True
-                await _unread(413, message)(scope, receive, send)
-
-        await self._app(scope, counting, refusing)
+        await self._app(scope, counting, send)
 
     def _count(self, change: int) -> None:
         self._working += change
         self._metrics.working(self._working)
-
-
-def _unread(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """A refusal before the body has been read; what is left of it is not read."""
-    return _refused(status, message, headers={"Connection": "close"} | (headers or {}))

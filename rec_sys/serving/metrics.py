@@ -1,5 +1,7 @@
 """What Prometheus asks for: how many requests, how long, and where the time goes."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -43,13 +45,11 @@ class Metrics:
         """Notes the time of a stage."""
         self._stages.labels(stage).observe(seconds)
 
-    def person(self, fallback: str | None) -> None:
-        """Notes a person who was recommended to."""
-        self._people.labels(fallback or "none").inc()
-
-    def degraded(self) -> None:
-        """Notes an answer of the spare backend."""
-        self._degraded.inc()
+    def answer(self, fallbacks: Iterable[str | None], degraded: bool) -> None:
+        """Notes an answer: the fallback of each person, and whether the spare backend gave it."""
+        for fallback in fallbacks:
+            self._people.labels(fallback or "none").inc()
+        self._degraded.inc(degraded)
 
     def working(self, requests: int) -> None:
         """Notes how many requests are being answered."""

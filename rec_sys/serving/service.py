@@ -32,9 +32,14 @@ from rec_sys.inference.histories import (
     Encode,
     Histories,
     WrittenReview,
-    histories_of,
+    read_histories,
 )
-from rec_sys.inference.recommender import CandidateFilter, Recommender, UserRecommendations
+from rec_sys.inference.recommender import (
+    EVERYTHING,
+    CandidateFilter,
+    Recommender,
+    UserRecommendations,
+)
 from rec_sys.serving.bundle import Bundle, read_bundle
 from rec_sys.serving.limits import Limits
 from rec_sys.serving.search import ProductSearch, TextSpace
@@ -255,22 +260,16 @@ class ServedBundle:
             BackendUnavailable: Nothing computes.
             InputError: The backends run other models than the bundle's.
         """
-        self.recommend(
-            [_WARM_UP],
-            1,
-            candidates=CandidateFilter(),
-            known={},
-            observe=lambda stage, seconds: None,
-        )
+        self.recommend([_WARM_UP], 1)
 
     def recommend(
         self,
         authors: Sequence[Author],
         k: int,
         *,
-        candidates: CandidateFilter,
-        known: Mapping[str, np.ndarray],
-        observe: Observe,
+        candidates: CandidateFilter = EVERYTHING,
+        known: Mapping[str, np.ndarray] | None = None,
+        observe: Observe = lambda stage, seconds: None,
     ) -> Answer:
         """Recommends to people.
 
@@ -290,13 +289,13 @@ class ServedBundle:
 
             def encode(texts: Sequence[str]) -> np.ndarray:
                 start = perf_counter()
-                vectors.update(self._cache.encode(texts, backends.text.encode, known))
+                vectors.update(self._cache.encode(texts, backends.text.encode, known or {}))
                 spent["encode"] += perf_counter() - start
                 return np.stack([vectors[text] for text in texts])
 
-            histories = histories_of(authors, self.vectorbase)
+            histories = read_histories(authors, self.vectorbase)
             recommender = Recommender(_TimedGraph(backends.graph, spent), self.vectorbase, encode)
-            people = recommender.recommend(histories, k, choice=candidates)
+            people = recommender.recommend(histories, k, candidates=candidates)
             users = range(len(histories))
             places = np.stack([self._place(histories, user, vectors) for user in users])
             spent["search"] = perf_counter() - started - sum(spent.values())
@@ -361,17 +360,16 @@ class ServedBundle:
         """A person is where the products and words are that they like."""
         own = slice(*histories.user_ptr[user : user + 2])
         points, weights = [], []
-        for text, rating, row, product in zip(
+        for text, rating, row, name in zip(
             histories.texts[own],
             histories.rating[own],
             histories.catalogue_row[own],
-            histories.product[own],
+            histories.product_names[own],
             strict=True,
         ):
             if row != UNKNOWN:
                 points.append(self.space.vectors[row])
             else:
-                name = histories.product_names[product]
                 said = [vectors[each] for each in (name, text) if each]
                 points.append(np.mean(said, axis=0) if said else np.zeros_like(self.space.centre))
             weights.append((_USUAL_RATING if np.isnan(rating) else float(rating)) - 1)

@@ -1,6 +1,7 @@
 """What people wrote to the service: kept in a database, SQLite or any that SQLAlchemy knows."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from rec_sys.inference.histories import VECTOR_DTYPE, WrittenReview
 
 _BUSY_SECONDS = 10
 # Writers who meet on a new person: the second one finds them there.
-_ATTEMPTS = 3
+_RETRIES = 2
 
 _metadata = sa.MetaData()
 _users = sa.Table(
@@ -107,13 +108,10 @@ class UserStore:
             How many reviews of the person are kept now.
         """
         rows = {review.review_id: _row(user_id, review, vectors, encoder) for review in reviews}
-        for attempt in range(_ATTEMPTS):
-            try:
+        for _ in range(_RETRIES):
+            with suppress(IntegrityError):
                 return self._add(user_id, list(rows.values()), nickname)
-            except IntegrityError:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+        return self._add(user_id, list(rows.values()), nickname)
 
     def find(self, user_id: str, newest: int, encoder: str) -> StoredUser | None:
         """A person with their newest reviews, or None if nobody has this id.

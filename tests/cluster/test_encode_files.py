@@ -128,7 +128,7 @@ def test_one_file_or_all_of_a_folder(folder):
         ("cluster.cpus=two", "cluster.cpus=two"),
         ("cluster.texts_per_task=0", "cluster.texts_per_task=0"),
         ("cluster.gpus_per_actor=-1", "cluster.gpus_per_actor=-1"),
-        ("cluster.object_store_mb=1", "from 75 up"),
+        ("cluster.object_store_mb=1", "cluster.object_store_mb=1: must be at least 75"),
     ],
 )
 def test_settings_that_cannot_be_used(folder, override, message):

@@ -6,9 +6,10 @@ import sys
 import pytest
 from hydra import compose, initialize_config_dir
 
-from rec_sys.cluster.workers import connected
+from rec_sys.cluster.workers import ClusterSettings, connected
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import read_settings
 
 COMMANDS = (
     "train.train",
@@ -32,5 +33,6 @@ def test_a_command_that_needs_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         config = compose("encode_files_config")
-    with pytest.raises(InputError, match="uv sync --extra ray"), connected(config.cluster):
+    settings = read_settings(ClusterSettings, config.cluster)
+    with pytest.raises(InputError, match="uv sync --extra ray"), connected(settings):
         pass

@@ -40,21 +40,21 @@ def text(monkeypatch):
 
 @pytest.fixture
 def service(bundle, text):
-    """Starts a service over the bundle: `service("serving.api_key=secret")` -> client, parts."""
+    """A service over the bundle: `service("serving.api_key=secret")` -> client and components."""
     clients = []
 
     def start(*overrides: str, wait: bool = True):
-        parts = build_components(config_with(bundle, *overrides))
+        components = build_components(config_with(bundle, *overrides))
         if wait:
-            start_service(parts, "")
+            start_service(components, "")
         client = TestClient(
-            create_app(parts, lambda: start_service(parts, "")),
+            create_app(components, lambda: start_service(components, "")),
             base_url="http://localhost",
             raise_server_exceptions=False,
         )
         client.__enter__()
         clients.append(client)
-        return client, parts
+        return client, components
 
     yield start
     for client in clients:

@@ -25,8 +25,8 @@ def ask(client, **body):
 
 
 def test_the_same_as_the_recommender(service, text):
-    client, parts = service()
-    served = parts.service.served
+    client, components = service()
+    served = components.service.served
     graph = served._connected().graph
     rows = [("ann", "p1", "good tone", 5, 30), ("ann", "p2", "fell apart", 1, 10)]
     (expected,) = Recommender(graph, served.vectorbase, text.encode).recommend(
@@ -35,7 +35,7 @@ def test_the_same_as_the_recommender(service, text):
     answer = client.post("/recommendations", json={"reviews": ANN, "k": 3}).json()
     (person,) = answer["people"]
     assert (answer["backend"], answer["degraded"]) == ("onnx", False)
-    assert answer["model"] == parts.service.bundle.model_fingerprint[:12]
+    assert answer["model"] == components.service.bundle.model_fingerprint[:12]
     for found, wanted in zip(person["recommendations"], expected.recommendations, strict=True):
         assert (found["asin"], found["ProductName"]) == (wanted.product_id, wanted.name)
         assert found["score"] == pytest.approx(wanted.score, abs=1e-6)
@@ -186,7 +186,7 @@ def test_too_large_a_body_is_not_read(service):
 
 
 def test_too_many_at_once_are_told_to_come_back(service, text):
-    client, parts = service("serving.limits.requests_at_once=1")
+    client, components = service("serving.limits.requests_at_once=1")
     asked, go_on = threading.Event(), threading.Event()
     encode = text.encode
 
@@ -242,8 +242,8 @@ def test_the_page_loads_nothing_from_elsewhere(client):
 
 
 def test_places_follow_what_is_liked(service):
-    client, parts = service()
-    space = parts.service.served.space
+    client, components = service()
+    space = components.service.served.space
     (person,) = ask(client, reviews=[{"asin": "p4", "rating": 5}])
     place = [person["place"]["x"], person["place"]["y"]]
     np.testing.assert_allclose(place, space.places[3], atol=1e-3)
@@ -275,7 +275,7 @@ def test_what_is_no_json_and_what_is_no_category(client):
 
 
 def test_a_fault_is_told_in_the_same_form(service, monkeypatch):
-    client, parts = service()
-    monkeypatch.setattr(parts.service.served, "search", None)
+    client, components = service()
+    monkeypatch.setattr(components.service.served, "search", None)
     answer = client.get("/products/search")
     assert answer.status_code == 500 and "fault" in answer.json()["detail"][0]["message"]

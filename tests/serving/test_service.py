@@ -9,13 +9,13 @@ from rec_sys.inference.backends import BackendUnavailable, OnnxBackend
 from rec_sys.serving.app import build_components, reload_service
 from rec_sys.serving.bundle import CREATE_COMMAND, GRAPH_MODEL, VECTORBASE
 from tests.helpers.tiny_service import FakeText, config_with
-from triton_utils.connect import TritonModels
+from triton_utils.backends import TritonModels
 
 BODY = {"reviews": [{"asin": "p1", "TextReview": "good tone", "rating": 5}], "k": 3}
 
 
 class FakeTriton:
-    """Stands in for `triton_utils.connect.connect`."""
+    """Stands in for `triton_utils.backends.connect`."""
 
     text = None
     connections = 0
@@ -51,9 +51,9 @@ def replace_bundle(bundle, other):
 
 
 def test_a_new_bundle_is_taken_up_and_no_request_is_lost(service, bundle, two_bundles):
-    client, parts = service("serving.api_key=secret")
+    client, components = service("serving.api_key=secret")
     headers = {"X-API-Key": "secret"}
-    old = parts.service.bundle.model_fingerprint[:12]
+    old = components.service.bundle.model_fingerprint[:12]
     answers, done = [], threading.Event()
 
     def keep_asking():
@@ -73,20 +73,20 @@ def test_a_new_bundle_is_taken_up_and_no_request_is_lost(service, bundle, two_bu
         thread.join()
     assert reloaded.status_code == 200
     new = reloaded.json()["model"]
-    assert new == parts.service.bundle.model_fingerprint[:12] != old
+    assert new == components.service.bundle.model_fingerprint[:12] != old
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.json()["model"] for answer in answers} == {old, new}
     assert f'rec_sys_model_info{{model="{new}"}} 1.0' in client.get("/metrics").text
 
 
 def test_a_bundle_that_does_not_fit_changes_nothing(service, bundle):
-    client, parts = service("serving.api_key=secret")
+    client, components = service("serving.api_key=secret")
     before = client.post("/recommendations", json=BODY, headers={"X-API-Key": "secret"}).json()
     (bundle / GRAPH_MODEL).write_bytes(b"half a file")
     refused = client.post("/admin/reload", headers={"X-API-Key": "secret"})
     assert refused.status_code == 409
     assert "old bundle stays" in refused.json()["detail"][0]["message"]
-    reload_service(parts)  # what SIGHUP does
+    reload_service(components)  # what SIGHUP does
     after = client.post("/recommendations", json=BODY, headers={"X-API-Key": "secret"}).json()
     assert [p["recommendations"] for p in after["people"]] == [
         p["recommendations"] for p in before["people"]
@@ -107,7 +107,7 @@ def test_triton_answers_like_the_process_itself(service, triton):
 
 
 def test_triton_down_is_503_and_what_is_written_is_kept(service, triton):
-    client, parts = service(*TRITON)
+    client, components = service(*TRITON)
     assert client.post("/recommendations", json=BODY).status_code == 200
     triton.text.is_down = True
     new = {"reviews": [{"TextReview": "another text"}]}
@@ -144,15 +144,15 @@ def test_the_spare_answers_for_a_triton_of_other_models(service, triton, text):
 
 
 def test_vectors_of_another_encoder_are_not_used(service, bundle, two_bundles, text):
-    client, parts = service()
+    client, components = service()
     client.post("/users/ann/reviews", json={"reviews": [{"TextReview": "warm"}]})
-    assert set(parts.store.find("ann", 1, text.encoder_fingerprint).vectors) == {"warm"}
-    assert parts.store.find("ann", 1, "another").vectors == {}
+    assert set(components.store.find("ann", 1, text.encoder_fingerprint).vectors) == {"warm"}
+    assert components.store.find("ann", 1, "another").vectors == {}
 
 
 def test_a_service_waits_for_triton(service, triton):
     triton.text.is_down = True
-    client, parts = service(*TRITON, wait=False)
+    client, components = service(*TRITON, wait=False)
     assert client.get("/health/live").status_code == 200
     ready = client.get("/health/ready")
     assert ready.status_code == 503 and "Retry-After" in ready.headers
