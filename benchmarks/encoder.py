@@ -20,7 +20,7 @@ from figures import Figure, json_path, write_figures
 from machine import cpu
 
 from rec_sys.foundation.console import note, show_table
-from rec_sys.text.batching import TokenizedTexts, mixed_batches, padding_share, tokenize
+from rec_sys.text.batching import TokenizedTexts, mixed_batches, tokenize
 from rec_sys.text.encoder import AUTO, REFERENCE, TextEncoder
 
 TEXTS = 512
@@ -123,6 +123,12 @@ def take_turns(
             vectors[name] = encode()
             seconds[name].append((time.process_time() - cpu, time.perf_counter() - wall))
     return vectors, {name: np.array(spent) for name, spent in seconds.items()}
+
+
+def padding_share(lengths: np.ndarray, batches: list[np.ndarray]) -> float:
+    """Which part of all computed tokens is padding."""
+    computed = sum(len(rows) * int(lengths[rows].max()) for rows in batches)
+    return 1 - sum(int(lengths[rows].sum()) for rows in batches) / computed
 
 
 def their_padding(texts: list[str], tokenized: TokenizedTexts) -> float:

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import is_number, is_whole
+from rec_sys.foundation.settings import Count, Positive, settings_of
 from rec_sys.inference.backends import BackendUnavailable
 
 _Answer = TypeVar("_Answer")
@@ -25,6 +26,7 @@ _UNLIMITED = -1
 _KEEPALIVE_MS = 30_000
 
 
+@settings_of("serving.triton")
 class TritonConnection:
     """One connection, shared by all threads; it comes back by itself when the server does.
 
@@ -37,62 +39,44 @@ class TritonConnection:
         backoff: Seconds before the first further attempt, doubled each time; a random half of it
             is left out, so that callers do not come back all at once.
         retry_after: What is told to callers when the attempts are used up, in seconds.
-        client: Stands in for the gRPC client in tests.
-        sleep: Stands in for waiting in tests.
 
     Raises:
         InputError: A setting makes no sense. An absent server raises nothing yet.
     """
 
-    def __init__(
-        self,
-        url: str,
-        connect_timeout: float = 1.0,
-        request_timeout: float = 5.0,
-        load_timeout: float = 120.0,
-        retries: int = 3,
-        backoff: float = 0.1,
-        retry_after: float = 2.0,
-        client: Any = None,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        numbers = {
-            "connect_timeout": connect_timeout,
-            "request_timeout": request_timeout,
-            "load_timeout": load_timeout,
-            "backoff": backoff,
-            "retry_after": retry_after,
-        }
-        for name, value in numbers.items():
-            if not is_number(value) or value <= 0:
-                raise InputError(f"{name}={value}: must be a number of seconds above 0")
-        if not is_whole(retries, 0):
-            raise InputError(f"retries={retries}: must be a whole number from 0 up")
-        host, _, port = url.rpartition(":")
-        if "/" in url or not host or not port.isdigit():
-            raise InputError(f"url={url}: must be <host>:<port of Triton's gRPC end point>")
-        self.url = url
-        self._request_timeout = request_timeout
-        self._load_timeout = load_timeout
-        self._retries = retries
-        self._backoff = backoff
-        self._retry_after = retry_after
-        self._sleep = sleep
-        self._client = client or InferenceServerClient(
-            url, channel_args=_channel_arguments(connect_timeout)
+    url: str
+    connect_timeout: Positive = 1.0
+    request_timeout: Positive = 5.0
+    load_timeout: Positive = 120.0
+    retries: Count = 3
+    backoff: Positive = 0.1
+    retry_after: Positive = 2.0
+
+    def __post_init__(self) -> None:
+        """Checks the address."""
+        host, _, port = self.url.rpartition(":")
+        if "/" in self.url or not host or not port.isdigit():
+            raise InputError(
+                f"serving.triton.url={self.url}: must be <host>:<port of Triton's gRPC end point>"
+            )
+
+    @cached_property
+    def _client(self) -> InferenceServerClient:
+        return InferenceServerClient(
+            self.url, channel_args=_channel_arguments(self.connect_timeout)
         )
 
     def is_ready(self) -> bool:
         """Whether the server answers and all its models are ready; for health checks."""
         try:
-            return self._client.is_server_ready(client_timeout=self._request_timeout)
+            return self._client.is_server_ready(client_timeout=self.request_timeout)
         except InferenceServerException:
             return False
 
     def is_live(self) -> bool:
         """Whether the server answers at all; asks once."""
         try:
-            return self._client.is_server_live(client_timeout=self._request_timeout)
+            return self._client.is_server_live(client_timeout=self.request_timeout)
         except InferenceServerException:
             return False
 
@@ -130,7 +114,7 @@ class TritonConnection:
         """
         self._ask(
             lambda timeout: self._client.load_model(model, client_timeout=timeout),
-            self._load_timeout,
+            self.load_timeout,
             (*_OUR_MISTAKES, _INTERNAL),
         )
 
@@ -144,13 +128,10 @@ class TritonConnection:
         """Runs a model once.
 
         Args:
-            model: Its name.
+            model: Its name in the repository.
             inputs: Arrays by name.
-            outputs: The names of the arrays to return.
-            version: Of the model; empty for the newest.
-
-        Returns:
-            The outputs, in the order asked for.
+            outputs: Names of the arrays to return, in this order.
+            version: Empty for the newest.
 
         Raises:
             InputError: The server has no such model, or the model does not take such inputs.
@@ -160,11 +141,7 @@ class TritonConnection:
         wanted = [InferRequestedOutput(name) for name in outputs]
         result = self._ask(
             lambda timeout: self._client.infer(
-                model,
-                tensors,
-                model_version=version,
-                outputs=wanted,
-                client_timeout=timeout,
+                model, tensors, model_version=version, outputs=wanted, client_timeout=timeout
             )
         )
         return [result.as_numpy(name) for name in outputs]
@@ -179,16 +156,16 @@ class TritonConnection:
         timeout: float | None = None,
         mistakes: Sequence[str] = _OUR_MISTAKES,
     ) -> _Answer:
-        for attempt in range(self._retries + 1):
+        for attempt in range(self.retries + 1):
             try:
-                return ask(timeout or self._request_timeout)
+                return ask(timeout or self.request_timeout)
             except InferenceServerException as error:
                 reason = f"Triton at {self.url}: {_one_line(error)}"
                 if error.status() in mistakes:
                     raise InputError(reason) from error
-                if error.status() != _UNAVAILABLE or attempt == self._retries:
-                    raise BackendUnavailable(reason, self._retry_after) from error
-                self._sleep(self._backoff * 2**attempt * random.uniform(0.5, 1.0))
+                if error.status() != _UNAVAILABLE or attempt == self.retries:
+                    raise BackendUnavailable(reason, self.retry_after) from error
+                time.sleep(self.backoff * 2**attempt * random.uniform(0.5, 1.0))
         raise AssertionError("the last attempt returns or raises")
 
 

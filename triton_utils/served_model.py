@@ -2,17 +2,17 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.triton_config import parameter_of_version
 from rec_sys.inference.backends import BackendUnavailable
 from triton_utils.connection import TritonConnection
+from triton_utils.repository import parameter_of_version
 
-# A file that was overwritten in place, without a new version, is noticed after so long.
-_CHECK_EVERY_SECONDS = 2.0
+#: A file that was overwritten in place, without a new version, is noticed after so long.
+CHECK_EVERY_SECONDS = 2.0
 
 
 class ServedModel:
@@ -24,10 +24,9 @@ class ServedModel:
 
     Args:
         connection: To the server.
-        name: Of the model.
+        name: Of the model in the repository.
         parameter: Which parameter of ``config.pbtxt`` holds the fingerprint.
         fingerprint: The wanted one; None for that of the newest version.
-        clock: Stands in for the time in tests.
 
     Attributes:
         fingerprint: Of the function that is computed.
@@ -46,12 +45,10 @@ class ServedModel:
         name: str,
         parameter: str,
         fingerprint: str | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.connection = connection
         self._parameter = parameter
-        self._clock = clock
         self._lock = threading.Lock()
         served = self._fingerprints()
         if fingerprint is None:
@@ -66,7 +63,7 @@ class ServedModel:
         if version is None:
             raise InputError(self._none_fits(served))
         self.version = version
-        self._checked = clock()
+        self._checked = time.monotonic()
         metadata = connection.model_metadata(name, version)
         self.input_shapes = {each.name: list(each.shape) for each in metadata.inputs}
         self.output_shapes = {each.name: list(each.shape) for each in metadata.outputs}
@@ -90,7 +87,7 @@ class ServedModel:
             InputError: The model does not take such inputs.
             BackendUnavailable: The server does not answer, or does not serve this model any more.
         """
-        if self._clock() - self._checked > _CHECK_EVERY_SECONDS:
+        if time.monotonic() - self._checked > CHECK_EVERY_SECONDS:
             self._check_in_one_thread()
         version = self.version
         try:
@@ -120,12 +117,12 @@ class ServedModel:
         try:
             served = self._fingerprints()
         except InputError as error:  # it was there: whoever asks now is not to blame
-            raise BackendUnavailable(str(error), _CHECK_EVERY_SECONDS) from error
+            raise BackendUnavailable(str(error), CHECK_EVERY_SECONDS) from error
         version = self._version_of(served)
         if version is None:
-            raise BackendUnavailable(self._none_fits(served), _CHECK_EVERY_SECONDS)
+            raise BackendUnavailable(self._none_fits(served), CHECK_EVERY_SECONDS)
         self.version = version
-        self._checked = self._clock()
+        self._checked = time.monotonic()
 
     def _fingerprints(self) -> dict[str, str]:
         """Of the versions that are served: version -> fingerprint."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.onnx import open_session
 from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS
-from rec_sys.text.onnx import open_session
 
 if TYPE_CHECKING:
     from rec_sys.modules.checkpoint import TrainedModel

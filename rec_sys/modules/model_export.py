@@ -2,57 +2,50 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from rec_sys.foundation.cli import CONFIG_DIR, graceful_exit
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing
-from rec_sys.foundation.triton_config import is_in_repository
+from rec_sys.foundation.onnx import MAX_DIFFERENCE, open_session, require_agreement, write_onnx
+from rec_sys.foundation.settings import build
 from rec_sys.graph.ego_batch import (
     MODEL_FINGERPRINT_KEY,
     MODEL_INPUTS,
     USER_SHRINKAGE,
+    EgoBatchBuilder,
+    ProductReviews,
     rating_features,
 )
-from rec_sys.modules.checkpoint import TrainedModel, find_checkpoint
+from rec_sys.graph.review_graph import prepare_reviews
+from rec_sys.modules.checkpoint import (
+    TrainedModel,
+    find_checkpoint,
+    load_data,
+    load_encoder,
+    load_trained,
+)
 from rec_sys.modules.graph_model import Embeddings, GraphModel
+from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY
-from rec_sys.text.onnx import MAX_DIFFERENCE, OPSET, add_metadata, quiet_export, require_agreement
 
-if TYPE_CHECKING:
-    from rec_sys.modules.checkpoint import TrainedModel
-
-
-# The axes of each input that may have any length: axis -> name.
-_FREE_AXES: dict[str, dict[int, str]] = {
-    "user_features": {0: "users"},
-    "user_rating_features": {0: "users"},
-    "product_name_features": {0: "products"},
-    "product_info_features": {0: "products"},
-    "product_review_features": {0: "products"},
-    "product_rating_features": {0: "products"},
-    "edge_index": {1: "edges"},
-    "edge_attr": {0: "edges"},
-    "edge_rating": {0: "edges"},
-    "edge_age": {0: "edges"},
-    "edge_step": {0: "edges"},
-}
-_LARGEST_AXIS = 10**7
-
+DEFAULT_OUTPUT = "triton_utils/model_repository/graph_model/1/model.onnx"
 #: (users, products, edges) of the parity check: nobody's first visit up to a busy batch.
 PARITY_SHAPES = ((1, 1, 0), (1, 1, 1), (1, 7, 7), (3, 5, 0), (4, 6, 1), (50, 80, 400), (2, 900, 3))
+_LARGEST_AXIS = 10**7
 
 
-@dataclass(frozen=True)
-class Parity:
+class Parity(NamedTuple):
     """How far ONNX Runtime is from PyTorch on one batch.
 
     Attributes:
@@ -70,46 +63,87 @@ class Parity:
     difference: float
 
 
-def export_onnx(trained: TrainedModel, path: str | Path) -> Path:
-    """Writes the model as one ONNX file, whole or not at all.
+def export_model(
+    checkpoint: str | Path,
+    model_config: str | Path,
+    output_path: str | Path = DEFAULT_OUTPUT,
+    overrides: Sequence[str] = (),
+) -> list[Parity]:
+    """Exports a checkpoint, compares it with PyTorch and completes the Triton repository.
+
+    The file only appears at `output_path` if both agree.
 
     Args:
-        trained: The model; its fingerprints go into the file's metadata.
-        path: The file.
+        checkpoint: A ``.ckpt`` of the training.
+        model_config: The YAML file of the model's settings.
+        output_path: The ONNX file. If it is ``<repository>/<model>/<version>/model.onnx``, the
+            ``config.pbtxt`` is written too.
+        overrides: Hydra overrides of ``config/export_config.yaml``: the data to compare on, by
+            default the data that the checkpoint was trained with.
 
     Returns:
-        The path.
+        The comparison, batch by batch.
+
+    Raises:
+        InputError: The checkpoint or the settings cannot be used, or do not fit each other.
+        RuntimeError: The exported model computes something else.
     """
+    settings = _read_model_config(Path(model_config))
+    path = find_checkpoint(checkpoint, Path(checkpoint).parent)
+    trained = load_trained(path, OmegaConf.to_container(settings, resolve=True))
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        config = compose("export_config", list(overrides))
+    batches = parity_batches(trained.model.vector_dim)
+    try:
+        data = load_data(trained, config)
+    except InputError as error:
+        if overrides:
+            raise
+        note(f"compared on random graphs only, the training's data cannot be read: {error}")
+    else:
+        batches["people of the data"] = _real_batch(trained, data, config)
+    output_path = Path(output_path)
+    with replacing(output_path) as draft:
+        export_onnx(trained, draft)
+        rows = check_parity(trained.model, draft, batches)
+        worst = max(row.difference for row in rows)
+        show_table(
+            "exported model against PyTorch",
+            ["batch", "users", "products", "edges", "largest difference"],
+            [[*row[:-1], f"{row.difference:.1e}"] for row in rows],
+        )
+        require_agreement(worst, "model")
+    note(f"maximum difference {worst:.1e} (at most {MAX_DIFFERENCE:.0e})")
+    note(f"model: {output_path}")
+    if written := build(config.triton, onnx_path=output_path):
+        note(f"Triton: {written}")
+    return rows
+
+
+def export_onnx(trained: TrainedModel, path: str | Path) -> Path:
+    """Writes a model as one ONNX file, whole or not at all; its metadata hold the fingerprints."""
     model = trained.model.eval()
-    axes = {
-        name: torch.export.Dim(name, min=0 if name == "edges" else 1, max=_LARGEST_AXIS)
-        for name in ("users", "products", "edges")
-    }
-    shapes = {
-        name: {axis: axes[label] for axis, label in free.items()}
-        for name, free in _FREE_AXES.items()
-    }
     example = random_inputs(model.vector_dim, users=3, products=5, edges=7, seed=0)
-    arguments = tuple(torch.from_numpy(example[name]) for name in MODEL_INPUTS)
+    axes = {
+        name: torch.export.Dim(f"{name}s", min=0 if name == "edge" else 1, max=_LARGEST_AXIS)
+        for name in ("user", "product", "edge")
+    }
     with replacing(path) as draft:
-        with quiet_export():
-            torch.onnx.export(
-                model,
-                arguments,
-                draft,
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=list(MODEL_INPUTS),
-                output_names=list(Embeddings._fields),
-                dynamic_shapes=shapes,
-                external_data=False,
-                verbose=False,
-            )
-        properties = {
-            MODEL_FINGERPRINT_KEY: trained.fingerprint,
-            ENCODER_FINGERPRINT_KEY: trained.record["encoder"]["model_fingerprint"],
-        }
-        add_metadata(draft, properties)
+        write_onnx(
+            model,
+            draft,
+            inputs={name: torch.from_numpy(example[name]) for name in MODEL_INPUTS},
+            outputs=Embeddings._fields,
+            # Each input begins with what its rows are; the pointers of edges lie across.
+            dynamic_shapes={
+                name: {1 if name == "edge_index" else 0: axes[name.partition("_")[0]]}
+                for name in MODEL_INPUTS
+            },
+            metadata={
+                MODEL_FINGERPRINT_KEY: trained.fingerprint,
+                ENCODER_FINGERPRINT_KEY: trained.record["encoder"]["model_fingerprint"],
+            },
+        )
     return Path(path)
 
 
@@ -122,34 +156,28 @@ def check_parity(
         model: The model that was exported.
         path: The ONNX file.
         batches: Model inputs by a name for the table, see `parity_batches`.
-
-    Returns:
-        One row per batch.
     """
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = open_session(Path(path))
     rows = []
     for case, inputs in batches.items():
         arrays = {name: np.ascontiguousarray(inputs[name]) for name in MODEL_INPUTS}
         with torch.inference_mode():
-            expected: tuple[Tensor, ...] = model(*map(torch.from_numpy, arrays.values()))
+            expected = model(*map(torch.from_numpy, arrays.values()))
         found = session.run(list(Embeddings._fields), arrays)
-        differences = [
+        difference = max(
             float(np.abs(one - other.numpy()).max(initial=0.0))
             for one, other in zip(found, expected, strict=True)
-        ]
+        )
         users, products = len(arrays["user_features"]), len(arrays["product_name_features"])
-        edges = arrays["edge_index"].shape[1]
-        rows.append(Parity(case, users, products, edges, max(differences)))
+        rows.append(Parity(case, users, products, arrays["edge_index"].shape[1], difference))
     return rows
 
 
 def parity_batches(vector_dim: int) -> dict[str, dict[str, np.ndarray]]:
     """Random batches of the `PARITY_SHAPES`, isolated users and products among them."""
     return {
-        f"random {number}": random_inputs(vector_dim, users, products, edges, seed=number)
-        for number, (users, products, edges) in enumerate(PARITY_SHAPES, start=1)
+        f"random {number}": random_inputs(vector_dim, *shape, seed=number)
+        for number, shape in enumerate(PARITY_SHAPES, start=1)
     }
 
 
@@ -188,67 +216,8 @@ def random_inputs(
     }
 
 
-DEFAULT_OUTPUT = "triton_utils/model_repository/graph_model/1/model.onnx"
-
-
-def export_model(
-    checkpoint: str | Path,
-    model_config: str | Path,
-    output_path: str | Path = DEFAULT_OUTPUT,
-    overrides: Sequence[str] = (),
-) -> "list[Parity]":
-    """Exports a checkpoint, compares it with PyTorch and completes the Triton repository.
-
-    The file only appears at `output_path` if both agree.
-
-    Args:
-        checkpoint: A ``.ckpt`` of the training.
-        model_config: The YAML file of the model's settings.
-        output_path: The ONNX file. If it is ``<repository>/<model>/<version>/model.onnx``, the
-            ``config.pbtxt`` is written too.
-        overrides: Hydra overrides of ``config/export_config.yaml``: the data to compare on, by
-            default the data that the checkpoint was trained with.
-
-    Returns:
-        The comparison, batch by batch.
-
-    Raises:
-        InputError: The checkpoint or the settings cannot be used, or do not fit each other.
-        RuntimeError: The exported model computes something else.
-    """
-    settings = _read_model_config(Path(model_config))
-    path = find_checkpoint(checkpoint, Path(checkpoint).parent)
-
-    from rec_sys.modules.checkpoint import load_trained
-    from rec_sys.modules.triton_repository import write_triton_config
-
-    trained = load_trained(path, OmegaConf.to_container(settings, resolve=True))
-    batches = parity_batches(trained.model.vector_dim) | _real_batch(trained, list(overrides))
-    output_path = Path(output_path)
-    with replacing(output_path) as draft:
-        export_onnx(trained, draft)
-        rows = check_parity(trained.model, draft, batches)
-        worst = max(row.difference for row in rows)
-        show_table(
-            "exported model against PyTorch",
-            ["batch", "users", "products", "edges", "largest difference"],
-            [[r.case, r.users, r.products, r.edges, f"{r.difference:.1e}"] for r in rows],
-        )
-        require_agreement(worst, "model")
-    note(f"maximum difference {worst:.1e} (at most {MAX_DIFFERENCE:.0e})")
-    note(f"model: {output_path}")
-    if is_in_repository(output_path):
-        note(f"Triton: {write_triton_config(output_path)}")
-    return rows
-
-
 def _read_model_config(path: Path) -> DictConfig:
     """Composes a model config file, whatever it includes from beside it."""
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
     if not path.is_file():
         raise InputError(f"{path}: no such model config")
     try:
@@ -261,30 +230,16 @@ def _read_model_config(path: Path) -> DictConfig:
     return settings
 
 
-def _real_batch(trained: "TrainedModel", overrides: list[str]) -> dict[str, dict[str, np.ndarray]]:
-    """Some people of the data, with the reviews that would be shown of them."""
-    from hydra import compose, initialize_config_dir
-
-    from rec_sys.graph.ego_batch import EgoBatchBuilder, ProductReviews
-    from rec_sys.graph.review_graph import prepare_reviews
-    from rec_sys.modules.checkpoint import load_data, load_encoder
-
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = compose("export_config", overrides)
-    try:
-        data = load_data(trained, config)
-    except InputError as error:
-        if overrides:
-            raise
-        note(f"compared on random graphs only, the training's data cannot be read: {error}")
-        return {}
+def _real_batch(
+    trained: TrainedModel, data: ReviewData, config: DictConfig
+) -> dict[str, np.ndarray]:
+    """Some users of the data, with the reviews that would be shown of them."""
     prepared = prepare_reviews(data, load_encoder(trained, config), config.paths.cache_dir)
     graph, vectors = prepared.graph, prepared.vectors
     nothing = np.zeros(graph.num_edges, dtype=bool)
     known = ProductReviews.of(graph, vectors, np.arange(graph.num_edges))
     users = np.arange(min(config.users, graph.num_users))
-    batch = EgoBatchBuilder(graph, vectors, known).build(users, nothing, nothing)
-    return {"people of the data": batch.model_inputs()}
+    return EgoBatchBuilder(graph, vectors, known).build(users, nothing, nothing).model_inputs()
 
 
 @graceful_exit

@@ -6,7 +6,7 @@ demo people, manifest. It is the only part of the serving room that needs PyTorc
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,15 @@ from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, replacing, require_replaceable, write_json
-from rec_sys.foundation.settings import Count, read_settings, settings_of
-from rec_sys.modules.checkpoint import find_checkpoint
+from rec_sys.foundation.onnx import MODEL_FILE, require_agreement
+from rec_sys.foundation.settings import Count, build, read_settings, settings_of
+from rec_sys.modules.checkpoint import (
+    TrainedModel,
+    find_checkpoint,
+    load_data,
+    load_encoder,
+    load_trained,
+)
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.serving.bundle import (
     GRAPH_MODEL,
@@ -29,12 +36,10 @@ from rec_sys.serving.bundle import (
     read_bundle,
     write_manifest,
 )
-from rec_sys.vector_database.product_index import IndexSettings
+from rec_sys.text.encoder_export import export_encoder
+from rec_sys.vector_database.create_vectorbase import create_vectorbase
+from rec_sys.vector_database.index import IndexSettings
 from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase
-
-if TYPE_CHECKING:
-    from rec_sys.modules.checkpoint import TrainedModel
-
 
 # Enough reviews for a taste to show, few enough to be read.
 _FEWEST_REVIEWS, _MOST_REVIEWS = 3, 6
@@ -56,6 +61,7 @@ class BundleSettings:
 
     demo_people: Count
     triton_repository: str | None
+    publish: dict[str, Any]
 
 
 def create_bundle(config: DictConfig) -> Bundle:
@@ -72,10 +78,6 @@ def create_bundle(config: DictConfig) -> Bundle:
     folder = Path(config.paths.bundle_dir)
     require_replaceable(folder, MANIFEST, "paths.bundle_dir")
     path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
-
-    from rec_sys.modules.checkpoint import load_data, load_encoder, load_trained
-    from rec_sys.text.encoder_export import export_encoder
-
     trained = load_trained(path)
     vectorbase = _vectorbase_of(trained, config)
     # A training that still runs may have written the checkpoint anew.
@@ -92,16 +94,16 @@ def create_bundle(config: DictConfig) -> Bundle:
         read_bundle(draft)  # what cannot be read must not replace what can
     bundle = read_bundle(folder)
     if settings.triton_repository is not None:
-        from rec_sys.serving.triton_publish import publish
-
-        publish(bundle, settings.triton_repository)
+        build(
+            config.bundle.publish,
+            graph_model=bundle.graph_model,
+            text_encoder=bundle.text_encoder / MODEL_FILE,
+        )
     note(f"bundle: {bundle.description}")
     return bundle
 
 
-def _vectorbase_of(trained: "TrainedModel", config: DictConfig) -> Vectorbase:
-    from rec_sys.vector_database.create_vectorbase import create_vectorbase
-
+def _vectorbase_of(trained: TrainedModel, config: DictConfig) -> Vectorbase:
     folder = Path(config.paths.vectorbase_dir)
     as_trained = config.data.get("from_checkpoint") and config.encoder.get("from_checkpoint")
     if as_trained and (folder / MANIFEST).is_file():
@@ -111,8 +113,8 @@ def _vectorbase_of(trained: "TrainedModel", config: DictConfig) -> Vectorbase:
         is_wanted = is_data or bool(manifest.get("updated"))
         if is_wanted and manifest.get("model_fingerprint") == trained.fingerprint:
             vectorbase = read_vectorbase(folder, trained.fingerprint)
-            index, settings = vectorbase.index, IndexSettings.of(config.vector_db)
-            if settings.fits(index.factory, index.search_parameters, index.num_products):
+            index, settings = vectorbase.index, read_settings(IndexSettings, config.vector_db)
+            if settings.fits(index):
                 return vectorbase
             if manifest.get("updated"):
                 raise InputError(
@@ -124,13 +126,11 @@ def _vectorbase_of(trained: "TrainedModel", config: DictConfig) -> Vectorbase:
     return create_vectorbase(config)
 
 
-def _export_graph_model(trained: "TrainedModel", path: Path) -> None:
+def _export_graph_model(trained: TrainedModel, path: Path) -> None:
     from rec_sys.modules.model_export import check_parity, export_onnx, parity_batches
-    from rec_sys.text.onnx import require_agreement
 
     export_onnx(trained, path)
-    batches = parity_batches(trained.model.vector_dim)
-    rows = check_parity(trained.model, path, batches)
+    rows = check_parity(trained.model, path, parity_batches(trained.model.vector_dim))
     require_agreement(max(row.difference for row in rows), "model")
 
 

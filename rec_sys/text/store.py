@@ -133,6 +133,34 @@ def _key_of(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()
 
 
+def open_store(cache_dir: str | Path, encoder: TextEncoder) -> VectorStore:
+    """Opens the store below `cache_dir` that belongs to `encoder`."""
+    folder = Path(cache_dir) / "text_vectors" / encoder.fingerprint[:16]
+    return VectorStore(folder, encoder.fingerprint, encoder.dimension)
+
+
+def open_empty_store(cache_dir: str | Path, dimension: int) -> VectorStore:
+    """Opens the store of data without any text: it holds the empty text's vector.
+
+    It needs no encoder, so that none is loaded and measured for nothing.
+    """
+    folder = Path(cache_dir) / "text_vectors" / f"no_texts_{dimension}"
+    return VectorStore(folder, "no texts", dimension)
+
+
+def distinct_texts(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Finds what has to be encoded of n texts.
+
+    Returns:
+        The distinct texts but the empty one, in the order of their first occurrence; and
+        int64 [n], the row of each text where row 0 is the empty text and row i + 1 the i-th
+        distinct one.
+    """
+    row_of = {"": EMPTY_TEXT_ROW}
+    rows = np.fromiter((row_of.setdefault(t, len(row_of)) for t in texts), np.int64, len(texts))
+    return list(row_of)[1:], rows
+
+
 @dataclass(frozen=True)
 class EncodedTexts:
     """Where the vectors of some texts are.
@@ -144,21 +172,6 @@ class EncodedTexts:
 
     rows: np.ndarray
     newly_encoded: int
-
-
-def open_store(cache_dir: str | Path, encoder: TextEncoder) -> VectorStore:
-    """The store below `cache_dir` that belongs to `encoder`."""
-    folder = Path(cache_dir) / "text_vectors" / encoder.fingerprint[:16]
-    return VectorStore(folder, encoder.fingerprint, encoder.dimension)
-
-
-def open_empty_store(cache_dir: str | Path, dimension: int) -> VectorStore:
-    """The store below `cache_dir` of data without any text: it holds the empty text's vector.
-
-    It needs no encoder, so that none is loaded and measured for nothing.
-    """
-    folder = Path(cache_dir) / "text_vectors" / f"no_texts_{dimension}"
-    return VectorStore(folder, "no texts", dimension)
 
 
 def encode_texts(
@@ -175,21 +188,15 @@ def encode_texts(
         store: Opened for this encoder (`open_store`).
         show_progress: Shows a progress bar with texts/s, the time left and the share of the
             distinct texts that the store held already.
-
-    Returns:
-        The rows, in the order of `texts`.
     """
-    rows = store.rows_of(texts)
-    missing = np.flatnonzero(rows < 0)
-    if not len(missing):
-        return EncodedTexts(rows, 0)
-
-    new_texts = list(dict.fromkeys(texts[i] for i in missing))
-    distinct = len({*texts} - {""})
-    found = f"{1 - len(new_texts) / distinct:.0%} found in the store"
-    with progress(len(new_texts), f"encoding texts ({found})", "text", show_progress) as bar:
-        for batch, vectors in encoder.encode_in_batches(new_texts):
-            store.append([new_texts[row] for row in batch], vectors)
-            bar.advance(len(batch))
-    rows[missing] = store.rows_of([texts[i] for i in missing])
-    return EncodedTexts(rows, len(new_texts))
+    distinct, row_of_text = distinct_texts(texts)
+    rows = store.rows_of(["", *distinct])
+    new_texts = [distinct[row - 1] for row in np.flatnonzero(rows < 0)]
+    if new_texts:
+        found = f"{1 - len(new_texts) / len(distinct):.0%} found in the store"
+        with progress(len(new_texts), f"encoding texts ({found})", "text", show_progress) as bar:
+            for batch, vectors in encoder.encode_in_batches(new_texts):
+                store.append([new_texts[row] for row in batch], vectors)
+                bar.advance(len(batch))
+        rows[rows < 0] = store.rows_of(new_texts)
+    return EncodedTexts(rows[row_of_text], len(new_texts))

@@ -127,13 +127,13 @@ from fastapi.testclient import TestClient
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.serving.app import build_components, start_service
 from rec_sys.serving.api import create_app
-import triton_utils.connect
+import triton_utils.backends
 with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
     config = compose("serve_config", ["serving.store=sqlite://"])
-parts = build_components(config)
-app = create_app(parts, lambda: start_service(parts, ""))
+components = build_components(config)
+app = create_app(components, lambda: start_service(components, ""))
 with TestClient(app, base_url="http://localhost") as client:
-    start_service(parts, "")
+    start_service(components, "")
     answer = client.post("/recommendations", json={{"reviews": [{{"TextReview": "warm"}}]}})
 assert answer.status_code == 200, answer.text
 assert answer.json()["people"][0]["recommendations"]

@@ -29,10 +29,11 @@ def model(settings):
 
 @pytest.fixture
 def checkpoint(model, settings, tmp_path) -> Path:
+    data = {"_target_": "rec_sys.reviews.sources.LocalReviews", "reviews_path": "gone.jsonl"}
     record = {
         "format": RECORD_FORMAT,
         "run_name": "tiny",
-        "config": {"model": settings, "data": {}, "encoder": {"model": "fake"}},
+        "config": {"model": settings, "data": data, "encoder": {"model": "fake"}},
         "vector_dim": VECTOR_DIM,
         "encoder": {"model_fingerprint": "fake"},
     }

@@ -1,13 +1,11 @@
-from pathlib import Path
-
 import onnx
 import onnxruntime
 import pytest
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.onnx import MAX_DIFFERENCE
 from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS
-from rec_sys.modules import model_export
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.model_export import (
     PARITY_SHAPES,
@@ -16,17 +14,8 @@ from rec_sys.modules.model_export import (
     export_onnx,
     parity_batches,
 )
-from rec_sys.modules.triton_repository import write_triton_config
-from rec_sys.text.onnx import MAX_DIFFERENCE
 
 VECTOR_DIM = 8
-REPOSITORY = Path(__file__).resolve().parents[2] / "triton_utils" / "model_repository"
-
-
-@pytest.fixture
-def without_data(monkeypatch):
-    """The checkpoint of these tests was trained with no data at all."""
-    monkeypatch.setattr(model_export, "_real_batch", lambda trained, overrides: {})
 
 
 def config_file(settings):
@@ -34,7 +23,7 @@ def config_file(settings):
     return CONFIG_DIR / "model" / f"{name}.yaml"
 
 
-def test_the_exported_model_computes_the_same(checkpoint, settings, tmp_path, without_data):
+def test_the_exported_model_computes_the_same(checkpoint, settings, tmp_path):
     output = tmp_path / "repository" / "graph_model" / "1" / "model.onnx"
     rows = export_model(checkpoint, config_file(settings), output)
     assert [(row.users, row.products, row.edges) for row in rows] == list(PARITY_SHAPES)
@@ -63,32 +52,13 @@ def test_parity_sees_a_difference(checkpoint, tmp_path):
 
 
 def test_a_model_that_differs_is_not_left_behind(checkpoint, settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(model_export, "_real_batch", lambda trained, overrides: {})
-    monkeypatch.setattr("rec_sys.text.onnx.MAX_DIFFERENCE", -1.0)
+    monkeypatch.setattr("rec_sys.foundation.onnx.MAX_DIFFERENCE", -1.0)
     with pytest.raises(RuntimeError, match="differs from PyTorch"):
         export_model(checkpoint, config_file(settings), tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
 
 
-def test_the_shipped_triton_config_is_the_default_models(tmp_path):
-    """What git holds is what exporting with the default settings writes."""
-    from types import SimpleNamespace
-
-    from hydra.utils import instantiate
-    from omegaconf import OmegaConf
-
-    from tests.helpers.configs import model_settings
-
-    model = instantiate(OmegaConf.create(model_settings("model_config")), vector_dim=384)
-    trained = SimpleNamespace(
-        model=model, fingerprint="", record={"encoder": {"model_fingerprint": ""}}
-    )
-    path = export_onnx(trained, tmp_path / "graph_model" / "1" / "model.onnx")
-    written = write_triton_config(path).read_text()
-    assert written == (REPOSITORY / "graph_model" / "config.pbtxt").read_text()
-
-
-def test_bad_arguments_are_named(checkpoint, settings, tmp_path, without_data):
+def test_bad_arguments_are_named(checkpoint, settings, tmp_path):
     with pytest.raises(InputError, match="none.yaml: no such model config"):
         export_model(checkpoint, tmp_path / "none.yaml")
     (tmp_path / "bad.yaml").write_text("a: [")

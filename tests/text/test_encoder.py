@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.text import batching as batch_encoding
+from rec_sys.text import batching
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.text.store import VectorStore, encode_texts
 
@@ -47,7 +47,7 @@ def test_a_vector_does_not_depend_on_its_company(either, monkeypatch):
     assert cosines(together, alone).min() > 1 - MAX_TURN
     backwards = either.encode(TEXTS[::-1])[::-1]
     assert cosines(together, backwards).min() > 1 - MAX_TURN
-    monkeypatch.setattr(batch_encoding, "WINDOW_TEXTS", 3)
+    monkeypatch.setattr(batching, "WINDOW_TEXTS", 3)
     assert cosines(together, either.encode(TEXTS)).min() > 1 - MAX_TURN
 
 
@@ -77,7 +77,7 @@ def test_the_prompt_of_another_model(encoder):
     model = encoder.load("fp32")
     model.prompts, model.default_prompt_name = {"review": "Review: "}, "review"
     expected = model.encode(TEXTS)
-    np.testing.assert_allclose(encoder.encode_with(model, TEXTS), expected, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(TEXTS, model), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -86,14 +86,14 @@ def test_padding_is_that_of_the_tokenizer(encoder, side):
     tokenizer.padding_side = side
     tokens = dict(tokenizer(TEXTS[:3]))
     for name, expected in tokenizer.pad(tokens, return_tensors="pt").items():
-        assert torch.equal(batch_encoding._pad(tokens[name], name, tokenizer), expected)
+        assert torch.equal(batching.pad(tokens[name], name, tokenizer), expected)
 
 
-def test_without_texts_no_weights_are_loaded():
+def test_without_texts_no_weights_are_loaded(monkeypatch):
     fresh = text_encoder()
+    monkeypatch.setattr(fresh, "load", None)
     assert fresh.encode([]).shape == (0, 384)
-    assert "_model" not in vars(fresh)
-    assert list(text_encoder().encode_in_batches([])) == []
+    assert list(fresh.encode_in_batches([])) == []
 
 
 def test_the_number_of_threads_is_given_back(encoder):
@@ -109,9 +109,10 @@ def test_a_broken_pass_is_told(encoder, monkeypatch):
     def broken(*_):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(batch_encoding, "_encode", broken)
+    model = encoder.load("fp32")
+    monkeypatch.setattr(model, "forward", broken)
     with pytest.raises(RuntimeError, match="out of memory"):
-        encoder.encode(TEXTS)
+        encoder.encode(TEXTS, model)
 
 
 def test_each_batch_is_stored_when_it_is_done(encoder, tmp_path, monkeypatch):
@@ -147,7 +148,3 @@ def interrupted_after(append, batches):
 def test_a_wrong_budget_is_refused(wrong):
     with pytest.raises(InputError, match="encoder.batch_tokens"):
         text_encoder(batch_tokens=wrong)
-
-
-def test_settings_of_older_checkpoints_are_understood():
-    assert text_encoder(batch_size=64).batch_tokens == text_encoder().batch_tokens

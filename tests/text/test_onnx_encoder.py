@@ -2,7 +2,6 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,13 +9,11 @@ import onnxruntime
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.triton_config import versions_beside, write_triton_config
 from rec_sys.text import encoder_export
 from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY
-from rec_sys.text.encoder_export import export_encoder, main, write_encoder_config
+from rec_sys.text.encoder_export import export_encoder, main
 from rec_sys.text.onnx import LENGTH_STEP, OnnxTextEncoder, TextTokenizer
 
-REPOSITORY = Path(__file__).resolve().parents[2] / "triton_utils" / "model_repository"
 TEXTS = [
     "Good.",
     "",
@@ -96,9 +93,6 @@ def test_the_exported_files(exported_encoder, encoder):
     assert (output.name, output.shape[1]) == ("sentence_embedding", 384)
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata[ENCODER_FINGERPRINT_KEY] == encoder.model_fingerprint
-    config = (exported_encoder.parent / "config.pbtxt").read_text()
-    assert "dynamic_batching" in config and encoder.model_fingerprint in config
-    assert config == (REPOSITORY / "text_encoder" / "config.pbtxt").read_text()  # what git holds
 
 
 def copied(folder, to):
@@ -129,8 +123,6 @@ def test_files_that_do_not_belong_together(exported_encoder, tmp_path):
     (folder / "model.onnx").write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match="not a readable ONNX model"):
         OnnxTextEncoder(folder)
-    with pytest.raises(InputError, match="batch_size=0"):
-        OnnxTextEncoder(folder, batch_size=0)
 
 
 def test_an_encoder_that_differs_is_not_left_behind(
@@ -138,9 +130,9 @@ def test_an_encoder_that_differs_is_not_left_behind(
 ):
     exported = exported_encoder / "model.onnx"
     monkeypatch.setattr(
-        encoder_export, "_export_onnx", lambda _, path, __: shutil.copy(exported, path)
+        encoder_export, "write_onnx", lambda _, path, **__: shutil.copy(exported, path)
     )
-    monkeypatch.setattr("rec_sys.text.onnx.MAX_DIFFERENCE", -1.0)
+    monkeypatch.setattr("rec_sys.foundation.onnx.MAX_DIFFERENCE", -1.0)
     (tmp_path / "model.onnx").write_text("the old one")
     with pytest.raises(RuntimeError, match="differs from PyTorch"):
         export_encoder(encoder, tmp_path)
@@ -151,21 +143,6 @@ def test_an_encoder_that_differs_is_not_left_behind(
 def test_an_encoder_without_a_fast_tokenizer(tmp_path):
     with pytest.raises(InputError, match="tokenizer.json: no such file; an encoder without it"):
         export_encoder(SimpleNamespace(model_folder=tmp_path), tmp_path / "out")
-
-
-def test_every_version_tells_its_fingerprint(exported_encoder, encoder, tmp_path):
-    for version in ("1", "2", "10"):
-        copied(exported_encoder, tmp_path / "text_encoder" / version)
-    newest = tmp_path / "text_encoder" / "10" / "model.onnx"
-    assert list(versions_beside(newest)) == [1, 2, 10]
-    config = write_encoder_config(newest).read_text()
-    for key in ("", ".1", ".2", ".10"):
-        assert (
-            f'"encoder_fingerprint{key}" value: {{ string_value: "{encoder.model_fingerprint}"'
-            in config
-        )
-    with pytest.raises(InputError, match="does not tell its other_fingerprint"):
-        write_triton_config(newest, [], {"other_fingerprint": "x"}, {}, True)
 
 
 @pytest.mark.parametrize(
@@ -188,8 +165,7 @@ def test_bad_arguments_are_named(arguments, message, tmp_path, monkeypatch, caps
 
 def test_encoding_needs_no_pytorch():
     program = (
-        "import sys, rec_sys.text.onnx, triton_utils.text_backend,"
-        " triton_utils.graph_backend;"
+        "import sys, rec_sys.text.onnx, triton_utils.backends;"
         "slow = {'torch', 'torch_geometric', 'transformers', 'sentence_transformers', 'onnx'};"
         "print(sorted(slow & set(sys.modules)))"
     )

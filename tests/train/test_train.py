@@ -145,7 +145,7 @@ def test_other_choices_train_too(folder, overrides):
         ("model.dropout=2", "dropout"),
         ("train.liked_above=9", "train.liked_above=9"),
         ("objective.loss=l3", "objective.loss=l3: choose from"),
-        ("encoder.precision=fp7", "encoder.precision=fp7: choose from"),
+        ("encoder.precision=fp7", "encoder.precision=fp7: must be"),
         ("data=local", "data.reviews_path is missing"),
         ("train.resume=none.last.ckpt", "none.last.ckpt: no such checkpoint"),
         ("data.cleaning.min_reviews_per_user=999", "min_reviews_per_user"),

@@ -35,9 +35,8 @@ def put_model(repository):
 
     from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY
     from rec_sys.inference.backends import OnnxBackend
-    from rec_sys.modules.triton_repository import write_triton_config
     from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY
-    from rec_sys.text.onnx import add_metadata
+    from triton_utils.repository import write_config
 
     def put(number: int, path: Path):
         content = onnx.load(repository / "graph_model" / "1" / "model.onnx")
@@ -48,10 +47,10 @@ def put_model(repository):
                 new = onnx.numpy_helper.from_array(other.astype(np.float32), weights.name)
                 weights.CopyFrom(new)
         path.parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(content, path)
         names = {MODEL_FINGERPRINT_KEY: f"{number}" * 64, ENCODER_FINGERPRINT_KEY: "encoder"}
-        add_metadata(path, names)
-        write_triton_config(path)
+        onnx.helper.set_model_props(content, names)
+        onnx.save(content, path)
+        write_config(path)
         return OnnxBackend(path, threads=1)
 
     return put

@@ -1,6 +1,7 @@
 """Retries and time-outs, against a client that fails as it is told to."""
 
 import socket
+import time
 
 import numpy as np
 import pytest
@@ -40,18 +41,26 @@ class Client:
     is_server_ready = is_server_live
 
 
-def connected(*answers, **settings):
-    waited = []
-    client = Client(*answers)
-    connection = TritonConnection("host:1", client=client, sleep=waited.append, **settings)
-    return connection, client, waited
+@pytest.fixture
+def connected(monkeypatch):
+    """Makes a connection to a client of given answers: (connection, client, seconds waited)."""
+
+    def connect(*answers, **settings):
+        waited, client = [], Client(*answers)
+        monkeypatch.setattr(
+            "triton_utils.connection.InferenceServerClient", lambda *_, **__: client
+        )
+        monkeypatch.setattr(time, "sleep", waited.append)
+        return TritonConnection("host:1", **settings), client, waited
+
+    return connect
 
 
 def infer(connection):
     return connection.infer("m", {"x": np.zeros(2, np.float32)}, ["abc", "d"])
 
 
-def test_an_unavailable_server_is_tried_again_after_longer_and_longer():
+def test_an_unavailable_server_is_tried_again_after_longer_and_longer(connected):
     gone = failure("UNAVAILABLE")
     connection, client, waited = connected(
         gone, gone, gone, Result(), retries=3, backoff=1.0, request_timeout=7.0
@@ -62,7 +71,7 @@ def test_an_unavailable_server_is_tried_again_after_longer_and_longer():
     assert len(set(waited)) == 3
 
 
-def test_the_waits_are_not_the_same_for_everybody():
+def test_the_waits_are_not_the_same_for_everybody(connected):
     firsts = set()
     for _ in range(20):
         connection, _, waited = connected(failure("UNAVAILABLE"), Result())
@@ -71,7 +80,7 @@ def test_the_waits_are_not_the_same_for_everybody():
     assert len(firsts) > 10
 
 
-def test_tries_come_to_an_end():
+def test_tries_come_to_an_end(connected):
     connection, client, waited = connected(
         *[failure("UNAVAILABLE")] * 9, retries=2, retry_after=4.0
     )
@@ -90,14 +99,14 @@ def test_tries_come_to_an_end():
         ("NOT_FOUND", InputError),
     ],
 )
-def test_other_failures_are_not_tried_again(status, expected):
+def test_other_failures_are_not_tried_again(connected, status, expected):
     connection, client, waited = connected(failure(status), Result())
     with pytest.raises(expected, match=f"{status}: the reason"):
         infer(connection)
     assert (len(client.timeouts), waited) == (1, [])
 
 
-def test_health_checks_say_no_instead_of_raising():
+def test_health_checks_say_no_instead_of_raising(connected):
     connection, *_ = connected()
     assert not connection.is_live() and not connection.is_ready()
 
@@ -118,7 +127,7 @@ def test_health_checks_say_no_instead_of_raising():
     ],
 )
 def test_settings_that_make_no_sense(setting):
-    with pytest.raises(InputError, match=f"{next(iter(setting))}="):
+    with pytest.raises(InputError, match=f"serving.triton.{next(iter(setting))}="):
         TritonConnection(**{"url": "localhost:8001"} | setting)
 
 

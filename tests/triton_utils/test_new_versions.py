@@ -1,6 +1,7 @@
 """New versions on a running Triton, and a Triton that goes and comes back."""
 
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backends import BackendUnavailable, GraphOutputs
 from rec_sys.modules.model_export import random_inputs
 from tests.helpers.tiny_models import VECTOR_DIM
+from triton_utils.backends import TritonGraphBackend
 from triton_utils.connection import TritonConnection
-from triton_utils.graph_backend import TritonGraphBackend
-from triton_utils.served_model import ServedModel
+from triton_utils.served_model import CHECK_EVERY_SECONDS, ServedModel
 
 INPUTS = random_inputs(VECTOR_DIM, 3, 5, 7, seed=0)
 
@@ -61,18 +62,11 @@ def test_a_version_that_was_overwritten_is_noticed(connection, repository, put_m
     path = repository / "overwritten" / "1" / "model.onnx"
     first = put_model(1, path)
     connection.load_model("overwritten")
-    now = [0.0]
-    model = ServedModel(
-        connection,
-        "overwritten",
-        "model_fingerprint",
-        first.model_fingerprint,
-        clock=lambda: now[0],
-    )
+    model = ServedModel(connection, "overwritten", "model_fingerprint", first.model_fingerprint)
     model.infer(INPUTS, GraphOutputs._fields)
     put_model(2, path)
     connection.load_model("overwritten")
-    now[0] += 60
+    time.sleep(CHECK_EVERY_SECONDS + 0.1)
     with pytest.raises(BackendUnavailable, match="no version of overwritten is the model"):
         model.infer(INPUTS, GraphOutputs._fields)
     put_model(1, path)

@@ -22,9 +22,8 @@ from tests.helpers.tiny_models import (
     review_table,
     save_checkpoint,
 )
+from triton_utils.backends import TritonGraphBackend, TritonTextBackend
 from triton_utils.connection import TritonConnection
-from triton_utils.graph_backend import TritonGraphBackend
-from triton_utils.text_backend import TritonTextBackend
 
 SHAPES = [(1, 0, 0), (1, 1, 0), (3, 5, 0), (1, 1, 1), (5, 2, 1), (3, 5, 7), (40, 60, 2000)]
 OUTPUTS = GraphOutputs._fields
@@ -166,8 +165,6 @@ def test_texts_of_another_encoder_are_refused(connection, exported_encoder, tmp_
     (tmp_path / "encoder.json").write_text(json.dumps(other))
     with pytest.raises(InputError, match="no version of text_encoder is the model eeeeeeeeeeee"):
         TritonTextBackend(connection, tmp_path)
-    with pytest.raises(InputError, match="batch_size=0"):
-        TritonTextBackend(connection, tmp_path, batch_size=0)
 
 
 def test_whole_recommendations_are_the_same(built, backend, onnx_backend):

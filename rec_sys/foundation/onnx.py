@@ -1,0 +1,119 @@
+"""Models as ONNX files: how each is written, checked and opened."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rec_sys.foundation.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from onnxruntime import InferenceSession
+
+MODEL_FILE = "model.onnx"
+#: Largest difference between ONNX Runtime and PyTorch that counts as rounding.
+MAX_DIFFERENCE = 1e-5
+# Older ONNX Runtimes, such as those inside Triton, load this version.
+_OPSET = 18
+
+
+def write_onnx(
+    model: "torch.nn.Module",
+    path: Path,
+    *,
+    inputs: Mapping[str, "torch.Tensor"],
+    outputs: Sequence[str],
+    dynamic_shapes: Mapping[str, Mapping[int, Any]],
+    metadata: Mapping[str, str],
+) -> None:
+    """Writes a model as one ONNX file.
+
+    Args:
+        model: Called with the inputs in their order.
+        path: Written in place, so give a draft.
+        inputs: An example of each tensor, by its name in the file.
+        outputs: Names of what the model returns, in its order.
+        dynamic_shapes: For each input the axes of any length: axis -> `torch.export.Dim`.
+        metadata: What the file tells about itself.
+    """
+    import onnx
+    import torch
+
+    with _quiet_export():
+        torch.onnx.export(
+            model,
+            tuple(inputs.values()),
+            path,
+            dynamo=True,
+            opset_version=_OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=dict(dynamic_shapes),
+            external_data=False,
+            verbose=False,
+        )
+    content = onnx.load(path)
+    onnx.helper.set_model_props(content, dict(metadata))
+    onnx.checker.check_model(content)
+    onnx.save(content, path)
+
+
+def require_agreement(difference: float, what: str) -> None:
+    """Refuses an export that computes something else.
+
+    Args:
+        difference: The largest one between any two numbers.
+        what: What was exported, for the message.
+
+    Raises:
+        RuntimeError: It is more than rounding, or no number.
+    """
+    if not difference <= MAX_DIFFERENCE:
+        raise RuntimeError(f"the exported {what} differs from PyTorch by {difference:.1e}")
+
+
+def open_session(
+    path: Path, threads: int = 0, disabled_optimizers: Sequence[str] = ()
+) -> "InferenceSession":
+    """Opens an exported model in ONNX Runtime, on the CPU.
+
+    Args:
+        path: An existing file.
+        threads: Threads of one pass; 0 for as many as there are cores.
+        disabled_optimizers: ONNX Runtime's optimizers to leave out.
+
+    Raises:
+        InputError: Not a readable model.
+    """
+    import onnxruntime
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(
+            str(path),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=list(disabled_optimizers),
+        )
+    except (Fail, InvalidGraph, InvalidProtobuf) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{path}: not a readable ONNX model ({reason})") from None
+
+
+@contextmanager
+def _quiet_export() -> Iterator[None]:
+    """Keeps what PyTorch's exporter says about itself from the terminal."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -1,0 +1,75 @@
+"""What is written beside the exported files of both models."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import onnx
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.modules.model_export import export_onnx
+from tests.helpers.configs import model_settings
+from triton_utils.repository import versions_of, write_config
+
+SHIPPED = Path(__file__).resolve().parents[2] / "triton_utils" / "model_repository"
+
+
+def test_the_shipped_config_is_the_text_encoders(exported_encoder, encoder):
+    written = (exported_encoder.parent / "config.pbtxt").read_text()
+    assert "dynamic_batching" in written and encoder.model_fingerprint in written
+    assert written == (SHIPPED / "text_encoder" / "config.pbtxt").read_text()
+
+
+def test_the_shipped_config_is_the_default_models(tmp_path):
+    model = instantiate(OmegaConf.create(model_settings("model_config")), vector_dim=384)
+    record = {"encoder": {"model_fingerprint": ""}}
+    trained = SimpleNamespace(model=model, fingerprint="", record=record)
+    path = export_onnx(trained, tmp_path / "graph_model" / "1" / "model.onnx")
+    written = write_config(path).read_text()
+    assert written == (SHIPPED / "graph_model" / "config.pbtxt").read_text()
+
+
+def test_every_version_tells_its_fingerprint(exported_encoder, encoder, tmp_path):
+    folder = tmp_path / "text_encoder"
+    for version in ("1", "2", "10"):
+        shutil.copytree(exported_encoder, folder / version, copy_function=shutil.os.link)
+    assert list(versions_of(folder)) == [1, 2, 10]
+    config = write_config(folder / "10" / "model.onnx").read_text()
+    for key in ("", ".1", ".2", ".10"):
+        assert (
+            f'"encoder_fingerprint{key}" value: {{ string_value: "{encoder.model_fingerprint}"'
+            in config
+        )
+
+
+def test_a_version_that_does_not_tell_is_refused(repository, tmp_path):
+    exported = repository / "graph_model" / "1" / "model.onnx"
+    for version, metadata in ((1, {}), (2, None)):
+        path = tmp_path / "graph_model" / str(version) / "model.onnx"
+        path.parent.mkdir(parents=True)
+        shutil.copy(exported, path)
+        if metadata is not None:
+            content = onnx.load(path)
+            onnx.helper.set_model_props(content, metadata)
+            onnx.save(content, path)
+    with pytest.raises(InputError, match="1/model.onnx: does not tell its model_fingerprint"):
+        write_config(path)
+
+
+def test_files_that_are_no_version_are_left_alone(tmp_path, repository):
+    exported = repository / "graph_model" / "1" / "model.onnx"
+    assert write_config(tmp_path / "model.onnx") is None
+    assert write_config(tmp_path / "graph_model" / "1" / "other.onnx") is None
+    other = onnx.load(exported)
+    other.graph.input[0].name = "something_else"
+    for node in other.graph.node:
+        for position, name in enumerate(node.input):
+            if name == "user_features":
+                node.input[position] = "something_else"
+    (tmp_path / "graph_model" / "1").mkdir(parents=True)
+    onnx.save(other, tmp_path / "graph_model" / "1" / "model.onnx")
+    with pytest.raises(InputError, match="not a model of this version"):
+        write_config(tmp_path / "graph_model" / "1" / "model.onnx")

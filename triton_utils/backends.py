@@ -1,0 +1,147 @@
+"""Both models of a Triton server, in place of the backends that run in this process."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rec_sys.graph.ego_batch import MODEL_INPUTS
+from rec_sys.inference.backends import GraphOutputs, run_exported
+from rec_sys.text.onnx import ENCODER_INPUTS, ENCODER_OUTPUT, TextTokenizer, TokenBatch
+from triton_utils.connection import TritonConnection
+from triton_utils.served_model import ServedModel
+
+
+class TritonGraphBackend:
+    """The graph model on a server; see `rec_sys.inference.backends.GraphBackend`.
+
+    May be used by several threads at once.
+
+    Args:
+        connection: To the server.
+        model: The model's name in the server's repository.
+        model_fingerprint: The model that the products were embedded by; None for the newest one
+            that is served. It stays the same one for the life of this object.
+
+    Raises:
+        InputError: The server has no such model.
+        BackendUnavailable: The server does not answer.
+    """
+
+    def __init__(
+        self,
+        connection: TritonConnection,
+        model: str = "graph_model",
+        model_fingerprint: str | None = None,
+    ) -> None:
+        self._model = ServedModel(connection, model, "model_fingerprint", model_fingerprint)
+        self._model.require(MODEL_INPUTS, GraphOutputs._fields)
+        self.model_fingerprint: str = self._model.fingerprint
+        self.vector_dim: int = self._model.input_shapes["user_features"][1]
+        self.embedding_dim: int = self._model.output_shapes["user_embeddings"][1]
+
+    @property
+    def model_version(self) -> str:
+        """The version on the server that computes this model."""
+        return self._model.version
+
+    def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
+        """Embeds a batch.
+
+        Raises:
+            InputError: The arrays do not have the model's shapes or types.
+            BackendUnavailable: The server does not answer, or does not serve this model any more.
+        """
+        return run_exported(inputs, lambda arrays: self._model.infer(arrays, GraphOutputs._fields))
+
+
+class TritonTextBackend:
+    """The text encoder on a server; see `rec_sys.inference.backends.TextBackend`.
+
+    Texts become tokens here, not there. May be used by several threads at once.
+
+    Args:
+        connection: To the server.
+        folder: Holds ``tokenizer.json`` and ``encoder.json``, as encoder_export wrote them.
+        model: The model's name in the server's repository.
+        batch_size: Texts per request; at most the ``max_batch_size`` of ``config.pbtxt``.
+
+    Raises:
+        InputError: The server does not have the encoder that the folder is of.
+        BackendUnavailable: The server does not answer.
+    """
+
+    def __init__(
+        self,
+        connection: TritonConnection,
+        folder: str | Path,
+        model: str = "text_encoder",
+        batch_size: int = 32,
+    ) -> None:
+        self._tokenizer = TextTokenizer(folder)
+        self._batch_size = batch_size
+        self.encoder_fingerprint = self._tokenizer.encoder_fingerprint
+        self.vector_dim = self._tokenizer.vector_dim
+        self._model = ServedModel(
+            connection, model, "encoder_fingerprint", self.encoder_fingerprint
+        )
+        self._model.require(ENCODER_INPUTS, [ENCODER_OUTPUT])
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Encodes n texts; returns float32 [n, vector_dim], each row of unit length.
+
+        Raises:
+            InputError: A text cannot be encoded.
+            BackendUnavailable: The server does not answer, or does not serve this encoder any
+                more.
+        """
+        return self._tokenizer.encode(texts, self._run, self._batch_size, pad_to_step=True)
+
+    def _run(self, batch: TokenBatch) -> np.ndarray:
+        return self._model.infer(batch.inputs, [ENCODER_OUTPUT])[0]
+
+
+class TritonModels(NamedTuple):
+    """What a server runs for us.
+
+    Attributes:
+        graph: The graph model.
+        text: The text encoder.
+        is_ready: Whether the server answers and has its models loaded.
+    """
+
+    graph: TritonGraphBackend
+    text: TritonTextBackend
+    is_ready: Callable[[], bool]
+
+
+def connect(
+    url: str,
+    *,
+    encoder_folder: str | Path,
+    model_fingerprint: str,
+    graph_model: str = "graph_model",
+    text_encoder: str = "text_encoder",
+    **settings: Any,
+) -> TritonModels:
+    """Connects to a server.
+
+    Args:
+        url: See `TritonConnection`.
+        encoder_folder: Holds the tokenizer of the text encoder.
+        model_fingerprint: The graph model that is asked for.
+        graph_model: Its name in the server's repository.
+        text_encoder: Name of the text encoder there.
+        **settings: Further arguments of `TritonConnection`.
+
+    Raises:
+        InputError: The server has other models, or a setting makes no sense.
+        BackendUnavailable: The server does not answer.
+    """
+    connection = TritonConnection(url, **settings)
+    return TritonModels(
+        TritonGraphBackend(connection, graph_model, model_fingerprint),
+        TritonTextBackend(connection, encoder_folder, text_encoder),
+        connection.is_ready,
+    )
