@@ -207,8 +207,8 @@ TARGET_NAMES = st.sampled_from(
     + [name for names in TARGETS.values() for name in sorted(names)]
     + ["torch_geometric.nn.TransformerConv", "torch_geometric.nn.GATv2Conv"]
 )
-KEYS = st.sampled_from(
-    ["_target_", "_args_", "_partial_", "_convert_", "_recursive_", "cleaning", "conv", "x", "name"]
+KEYS = st.sampled_from(["x", "y", "name", "folder", "cleaning", "conv"]) | st.sampled_from(
+    ["_target_", "_args_", "_partial_", "_convert_", "_recursive_"]
 )
 VALUES = st.recursive(
     st.none()
