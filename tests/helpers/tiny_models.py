@@ -14,7 +14,7 @@ from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.graph.splits import describe_split
 from rec_sys.modules import checkpoint as checkpoints
 from rec_sys.modules.trusted_settings import TARGETS
-from rec_sys.reviews.cleaning import clean_reviews
+from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
 
 # The classes below stand in the settings of the tests' checkpoints.
@@ -144,7 +144,9 @@ class LaterShop:
 def shop(rows=REVIEWS, products=PRODUCTS) -> ReviewData:
     products = dict(zip(PRODUCT_SCHEMA.names, zip(*products, strict=True), strict=True))
     return clean_reviews(
-        review_table(rows), to_frame(products, PRODUCT_SCHEMA), {"keep_unreviewed_products": True}
+        review_table(rows),
+        to_frame(products, PRODUCT_SCHEMA),
+        CleaningOptions(keep_unreviewed_products=True),
     )
 
 
