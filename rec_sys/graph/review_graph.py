@@ -11,7 +11,7 @@ import pandas as pd
 from rec_sys.foundation.console import note
 from rec_sys.foundation.distributed import one_at_a_time
 from rec_sys.graph.csr import members_of, rows_to_pointers
-from rec_sys.reviews.schema import ReviewData
+from rec_sys.reviews.schema import NO_TIME, ReviewData
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.text.store import VectorStore, encode_texts, open_empty_store, open_store
 
@@ -58,8 +58,6 @@ def brand_columns(brand: np.ndarray) -> np.ndarray:
     return (brand[:, None] == kept).astype(np.float32)
 
 
-#: Time of a review whose time is not known: older than all others.
-NO_TIME = np.iinfo(np.int64).min
 #: Times and ages are stored in seconds and thought of in days.
 SECONDS_PER_DAY = 86_400
 

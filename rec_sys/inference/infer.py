@@ -19,7 +19,8 @@ from rec_sys.inference.histories import Encode, read_histories
 from rec_sys.inference.recommender import Recommender, UserRecommendations
 from rec_sys.inference.results import show_results, write_results
 from rec_sys.modules.checkpoint import find_checkpoint, held_out_user_ids, load_data, load_encoder
-from rec_sys.reviews.reading import OWN_COLUMNS, read_reviews
+from rec_sys.reviews.cleaning import OWN_COLUMNS
+from rec_sys.reviews.reading import read_reviews
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.text.store import encode_texts, open_store

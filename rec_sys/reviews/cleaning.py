@@ -1,7 +1,6 @@
 """Raw reviews and products become one clean data set, and every step says what it did."""
 
 import logging
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,20 +12,20 @@ from pydantic import BeforeValidator, Field
 from rec_sys.foundation.console import show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, PositiveCount, settings_of
-from rec_sys.reviews.reading import build_products
 from rec_sys.reviews.schema import (
     MAX_RATING,
     MIN_RATING,
+    NO_TIME,
     PRODUCT_SCHEMA,
     REVIEW_SCHEMA,
     ReviewData,
     to_frame,
 )
 from rec_sys.reviews.tables import (
-    NO_TIME,
     codes_of,
     fingerprint_of,
     kept_rows,
+    last_of_groups,
     newest_of_pairs,
     one_of_equals,
     seconds_of,
@@ -35,6 +34,12 @@ from rec_sys.reviews.tables import (
 from rec_sys.reviews.twins import collapse_twins
 
 OPTIONS_AT = "data.cleaning"
+#: From the columns of a product to those by which a review describes its product.
+OWN_COLUMNS = {"name": "product_name", "info": "product_info", "style": "style"}
+
+_TEXT_COLUMNS = ("text", "nickname", "product_name", "product_info", "style")
+
+log = logging.getLogger(__name__)
 
 
 def _share_or_false(value: Any) -> Any:
@@ -72,72 +77,6 @@ class CleaningOptions:
     liked_above: Annotated[float, Field(ge=MIN_RATING, lt=MAX_RATING)] = 3.0
     max_liked_difference: Count = 2
     keep_unreviewed_products: bool = False
-
-
-@dataclass(frozen=True)
-class Subset:
-    """Which reviews stay.
-
-    Attributes:
-        keep: bool [N].
-        num_sparse: Reviews that went because their user or product has too few.
-        num_one_sided: Reviews that went because their user is not two-sided.
-    """
-
-    keep: np.ndarray
-    num_sparse: int
-    num_one_sided: int
-
-
-def keep_dense_and_two_sided(
-    table: pa.Table,
-    *,
-    min_per_user: int,
-    min_per_product: int,
-    liked_above: float,
-    max_difference: int | None,
-) -> Subset:
-    """Removes sparse users and products and one-sided users until there are none.
-
-    Every removal can make others sparse or one-sided, so both rules are applied in turn; what is
-    left obeys both.
-
-    Args:
-        table: Reviews, one per user and product.
-        min_per_user: Reviews that a user must have.
-        min_per_product: Reviews that a product must have.
-        liked_above: Ratings above this one say "liked", other ratings "disliked", a missing one
-            nothing.
-        max_difference: A two-sided user has liked and disliked products, and the two numbers
-            differ by so much at most; None keeps all users.
-    """
-    users, products = codes_of(table["user_id"]), codes_of(table["product_id"])
-    ratings = table["rating"].fill_null(float("nan")).to_numpy()
-    liked, disliked = ratings > liked_above, ratings <= liked_above  # NaN is neither
-    keep = np.ones(len(users), dtype=bool)
-    removed = {"sparse": 0, "one-sided": 0}
-    while True:
-        enough = _counts(users, keep) >= min_per_user
-        enough &= _counts(products, keep) >= min_per_product
-        rule, still = "sparse", keep & enough
-        if max_difference is not None and np.array_equal(still, keep):
-            likes, dislikes = _counts(users, keep & liked), _counts(users, keep & disliked)
-            two_sided = (likes > 0) & (dislikes > 0) & (abs(likes - dislikes) <= max_difference)
-            rule, still = "one-sided", keep & two_sided
-        if np.array_equal(still, keep):
-            return Subset(keep, removed["sparse"], removed["one-sided"])
-        removed[rule] += int(keep.sum() - still.sum())
-        keep = still
-
-
-def _counts(codes: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """For every row how many chosen rows have its code, int64 [N]."""
-    return np.bincount(codes[chosen], minlength=codes.max(initial=0) + 1)[codes]
-
-
-log = logging.getLogger(__name__)
-
-_TEXT_COLUMNS = ("text", "nickname", "product_name", "product_info", "style")
 
 
 class _Steps:
@@ -185,7 +124,7 @@ def clean_reviews(
         products = products[~products["product_id"].isin(merged_ids)]
     table = _subset(table, options, steps)
     table = _sorted(table)
-    product_table, product_steps = build_products(
+    product_table, product_steps = _build_products(
         table, products, keep_unreviewed=options.keep_unreviewed_products
     )
     num_users = pc.count_distinct(table["user_id"]).as_py()
@@ -266,28 +205,49 @@ def _without_twins(
 
 
 def _subset(table: pa.Table, options: CleaningOptions, steps: _Steps) -> pa.Table:
-    subset = keep_dense_and_two_sided(
-        table,
-        min_per_user=options.min_reviews_per_user,
-        min_per_product=options.min_reviews_per_product,
-        liked_above=options.liked_above,
-        max_difference=options.max_liked_difference if options.only_two_sided_users else None,
-    )
-    rows = table.num_rows - subset.num_sparse
+    """Removes sparse users and products and one-sided users until there are none.
+
+    Every removal can make others sparse or one-sided, so both rules are applied in turn; what is
+    left obeys both.
+    """
+    users, products = codes_of(table["user_id"]), codes_of(table["product_id"])
+    ratings = table["rating"].fill_null(float("nan")).to_numpy()
+    liked, disliked = ratings > options.liked_above, ratings <= options.liked_above  # NaN: neither
+    keep = np.ones(len(users), dtype=bool)
+    removed = {"sparse": 0, "one-sided": 0}
+    while True:
+        enough = _counts(users, keep) >= options.min_reviews_per_user
+        enough &= _counts(products, keep) >= options.min_reviews_per_product
+        rule, still = "sparse", keep & enough
+        if options.only_two_sided_users and np.array_equal(still, keep):
+            likes, dislikes = _counts(users, keep & liked), _counts(users, keep & disliked)
+            two_sided = (likes > 0) & (dislikes > 0)
+            two_sided &= abs(likes - dislikes) <= options.max_liked_difference
+            rule, still = "one-sided", keep & two_sided
+        if np.array_equal(still, keep):
+            break
+        removed[rule] += int(keep.sum() - still.sum())
+        keep = still
     least = (options.min_reviews_per_user, options.min_reviews_per_product)
-    note = f"{subset.num_sparse} removed; at least {least[0]} per user, {least[1]} per product"
+    note = f"{removed['sparse']} removed; at least {least[0]} per user, {least[1]} per product"
     option = f"lower {OPTIONS_AT}.min_reviews_per_user or {OPTIONS_AT}.min_reviews_per_product"
+    rows = table.num_rows - removed["sparse"]
     steps.add("k-core", rows, "off" if max(least) == 1 else note, option)
     note = (
-        f"{subset.num_one_sided} removed; liked is above {options.liked_above:g}, liked and "
+        f"{removed['one-sided']} removed; liked is above {options.liked_above:g}, liked and "
         f"disliked differ by {options.max_liked_difference} at most"
     )
     option = (
         f"raise {OPTIONS_AT}.max_liked_difference or set {OPTIONS_AT}.only_two_sided_users=false"
     )
-    rows -= subset.num_one_sided
+    rows -= removed["one-sided"]
     steps.add("two-sided users", rows, note if options.only_two_sided_users else "off", option)
-    return kept_rows(table, subset.keep)
+    return kept_rows(table, keep)
+
+
+def _counts(codes: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """For every row how many chosen rows have its code, int64 [N]."""
+    return np.bincount(codes[chosen], minlength=codes.max(initial=0) + 1)[codes]
 
 
 def _sorted(table: pa.Table) -> pa.Table:
@@ -299,3 +259,79 @@ def _sorted(table: pa.Table) -> pa.Table:
     keys["place"] = pa.array(np.where(seconds == NO_TIME, np.arange(len(seconds)), 0))
     order = ("user_id", "seconds", "place", "review_id", "product_id")
     return table.take(pc.sort_indices(pa.table(keys), [(name, "ascending") for name in order]))
+
+
+def _build_products(
+    reviews: pa.Table, metadata: pd.DataFrame | None, *, keep_unreviewed: bool
+) -> tuple[pa.Table, list[dict[str, Any]]]:
+    """Makes one row for every product, sorted by id.
+
+    What the metadata leaves empty is told by the newest review of the product that tells it. A
+    review's style is that of the variant its writer bought ("Color: Black"): less than a
+    category, but more than nothing.
+
+    Returns:
+        The table with the columns of `PRODUCT_SCHEMA` and nothing missing, and the steps of the
+        report.
+    """
+    known = _known(metadata)
+    reviewed = pd.Index(reviews["product_id"].unique().to_pylist(), dtype=object)
+    unreviewed = known.index.difference(reviewed, sort=False)
+    ids = reviewed.append(unreviewed) if keep_unreviewed else reviewed
+    ids = ids.sort_values()
+    table = known.reindex(ids, fill_value="")
+    filled = {}
+    for column, own_column in OWN_COLUMNS.items():
+        own = _newest_told(reviews, own_column).reindex(ids, fill_value="")
+        empty = (table[column] == "").to_numpy()
+        table[column] = table[column].where(~empty, own)
+        filled[column] = empty & (own != "").to_numpy() & ids.isin(known.index)
+    is_new = ~ids.isin(known.index)
+    nameless = (table["name"] == "").to_numpy()
+    steps = _product_steps(metadata is not None, len(ids), is_new, nameless, filled)
+    if metadata is not None:
+        what = "kept" if keep_unreviewed else "dropped"
+        note = f"{len(unreviewed)} of the metadata's products have no reviews: {what}"
+        steps.append({"step": "products without reviews", "rows": len(ids), "note": note})
+    columns = {"product_id": ids.to_numpy(), **{name: table[name] for name in table.columns}}
+    return pa.table(columns, schema=PRODUCT_SCHEMA), steps
+
+
+def _known(metadata: pd.DataFrame | None) -> pd.DataFrame:
+    """The metadata's texts by product, first row of each, plain Python strings."""
+    if metadata is None:
+        metadata = pd.DataFrame(columns=PRODUCT_SCHEMA.names, dtype=object)
+    plain = metadata[PRODUCT_SCHEMA.names].astype(object)
+    plain = plain.where(plain.notna(), "")
+    return plain.drop_duplicates("product_id").set_index("product_id")
+
+
+def _newest_told(reviews: pa.Table, column: str) -> pd.Series:
+    """By product, the text of this column in its newest review that has one."""
+    told = reviews.filter(pc.fill_null(pc.not_equal(reviews[column], ""), False))
+    newest = last_of_groups(codes_of(told["product_id"]), seconds_of(told["timestamp"]))
+    told = told.select(["product_id", column]).filter(pa.array(newest))
+    ids = pd.Index(told["product_id"].to_pylist(), dtype=object)
+    return pd.Series(told[column].to_pylist(), index=ids, dtype=object)
+
+
+def _product_steps(
+    has_metadata: bool,
+    num_products: int,
+    is_new: np.ndarray,
+    nameless: np.ndarray,
+    filled: dict[str, np.ndarray],
+) -> list[dict[str, Any]]:
+    if has_metadata:
+        note = f"{is_new.sum()} not in the metadata, made from the reviews' own fields"
+        counts = [f"{rows.sum()} {column}s" for column, rows in filled.items() if rows.any()]
+        if counts:
+            note += f"; {', '.join(counts)} missing there and told by reviews"
+        steps = [{"step": "unknown products", "rows": num_products, "note": note}]
+    else:
+        note = "no metadata: products are made from the reviews' own fields"
+        steps = [{"step": "products of the reviews", "rows": num_products, "note": note}]
+    if nameless.any():
+        note = f"{nameless.sum()} described by their style and their training reviews only"
+        steps.append({"step": "products without a name", "rows": num_products, "note": note})
+    return steps

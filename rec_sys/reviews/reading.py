@@ -1,17 +1,17 @@
-"""Any known review or product file becomes the raw, typed tables."""
+"""Any known file of reviews or products becomes a raw, typed table."""
 
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.files import read_records
@@ -20,27 +20,60 @@ from rec_sys.reviews.formats import (
     PRODUCT_FORMATS,
     REVIEW_FORMATS,
     BrokenRecord,
+    Format,
     Numbered,
     as_rating,
     as_seconds,
     as_text,
+    choose_format,
     first_given,
     first_text,
 )
 from rec_sys.reviews.markup import has_markup, has_script, plain_text
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, to_frame
-from rec_sys.reviews.tables import (
-    DEFAULT_MAX_BROKEN_SHARE,
-    ReadReport,
-    build_table,
-    codes_of,
-    last_of_groups,
-    seconds_of,
-)
 
 #: The user of a hand-written file that names nobody.
 ANONYMOUS_USER = "you"
+DEFAULT_MAX_BROKEN_SHARE = 0.01
+#: A text encoder reads about 256 tokens; the rest of a long description would cost and not count.
+DEFAULT_MAX_INFO_CHARACTERS = 2000
+
+_DETECT_FROM_RECORDS = 100
+_KEEP_EXAMPLES = 5
+_CHUNK_ROWS = 8192
 _REVIEW_ID_BYTES = 8
+_STYLE_LEVELS = 2
+_STYLE_SEPARATOR = " > "
+# In the files of 2018 a category list goes on with a stray tag and the selling points.
+_CATEGORY_CHARACTERS = 40
+_NO_CATEGORY = re.compile(r"<|[.!:]$")
+
+
+@dataclass
+class ReadReport:
+    """What reading one file found.
+
+    Attributes:
+        num_records: All records, broken ones included.
+        num_broken: Records that were left out.
+        examples: The first few broken ones: "FILE, line N: why".
+        notes: Further findings, in words.
+    """
+
+    file: str
+    format: str = ""
+    num_records: int = 0
+    num_broken: int = 0
+    examples: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def as_steps(self, what: str) -> list[dict[str, Any]]:
+        """The report in the shape of a cleaning report, of "reviews" or of "products"."""
+        first = "".join(f" (the first: {example})" for example in self.examples[:1])
+        broken = f"{self.num_broken} broken{first}"
+        note = "; ".join([f"{self.file}, format {self.format}", broken, *self.notes])
+        rows = self.num_records - self.num_broken
+        return [{"step": f"{what} read", "rows": rows, "note": note}]
 
 
 def read_reviews(
@@ -69,46 +102,17 @@ def read_reviews(
         InputError: The file cannot be read, has no usable fields, too many broken records, or a
             rating outside 1...5. The message names the file and the first bad line.
     """
-    return collect_reviews(
-        read_records(path),
-        str(path),
-        format=format,
-        max_broken_share=max_broken_share,
-        require_user=require_user,
-        require_product=require_product,
-    )
-
-
-def collect_reviews(
-    records: Iterable[Numbered],
-    file: str,
-    *,
-    format: str = AUTO,
-    max_broken_share: float = DEFAULT_MAX_BROKEN_SHARE,
-    require_user: bool = True,
-    require_product: bool = True,
-) -> tuple[pd.DataFrame, ReadReport]:
-    """The same as `read_reviews` for records that are not in a file.
-
-    Args:
-        records: ``(number, record)`` pairs, for instance ``enumerate(list_of_dicts, start=1)``.
-        file: What messages call them.
-        format: As in `read_reviews`, as are the other arguments and what is returned or raised.
-        max_broken_share: As in `read_reviews`.
-        require_user: As in `read_reviews`.
-        require_product: As in `read_reviews`.
-    """
     # Without a product a review must at least say something.
     required = [("product_id",) if require_product else ("product_id", "text", "rating")]
     if require_user:
         required.append(("user_id",))
     found: Counter[str] = Counter()
-    table, report = build_table(
-        records,
-        file,
+    table, report = _build_table(
+        read_records(path),
+        str(path),
         schema=REVIEW_SCHEMA,
         to_row=partial(
-            _to_row, found=found, require_user=require_user, require_product=require_product
+            _review_row, found=found, require_user=require_user, require_product=require_product
         ),
         formats=REVIEW_FORMATS,
         required=required,
@@ -119,7 +123,7 @@ def collect_reviews(
     return to_frame(table, REVIEW_SCHEMA), report
 
 
-def _to_row(
+def _review_row(
     record: dict[str, Any],
     columns: dict[str, tuple[str, ...]],
     found: Counter[str],
@@ -164,15 +168,6 @@ def content_id(*content: Any) -> str:
     return hashlib.blake2b(repr(content).encode(), digest_size=_REVIEW_ID_BYTES).hexdigest()
 
 
-#: A text encoder reads about 256 tokens; the rest of a long description would cost and not count.
-DEFAULT_MAX_INFO_CHARACTERS = 2000
-_STYLE_LEVELS = 2
-_STYLE_SEPARATOR = " > "
-# In the files of 2018 a category list goes on with a stray tag and the selling points.
-_CATEGORY_CHARACTERS = 40
-_NO_CATEGORY = re.compile(r"<|[.!:]$")
-
-
 def read_products(
     path: str | Path,
     *,
@@ -196,14 +191,12 @@ def read_products(
     Raises:
         InputError: The file cannot be read, has no usable fields or too many broken records.
     """
-    if max_info_characters < 0:
-        raise InputError(f"max_info_characters must not be negative, got {max_info_characters}")
     titles: Counter[str] = Counter()
-    table, report = build_table(
+    table, report = _build_table(
         read_records(path),
         str(path),
         schema=PRODUCT_SCHEMA,
-        to_row=partial(_to_row_metadata, titles=titles, max_info_characters=max_info_characters),
+        to_row=partial(_product_row, titles=titles, max_info_characters=max_info_characters),
         formats=PRODUCT_FORMATS,
         required=[("product_id",)],
         format=format,
@@ -220,7 +213,7 @@ def read_products(
     return unique, report
 
 
-def _to_row_metadata(
+def _product_row(
     record: dict[str, Any],
     columns: dict[str, tuple[str, ...]],
     titles: Counter[str],
@@ -269,86 +262,91 @@ def _cut(text: str, characters: int) -> str:
     return text[: characters + 1].rpartition(" ")[0] or text[:characters]
 
 
-#: From the columns of a product to those by which a review describes its product.
-OWN_COLUMNS = {"name": "product_name", "info": "product_info", "style": "style"}
-
-
-def build_products(
-    reviews: pa.Table, metadata: pd.DataFrame | None, *, keep_unreviewed: bool
-) -> tuple[pa.Table, list[dict[str, Any]]]:
-    """Makes one row for every product, sorted by id.
-
-    What the metadata leaves empty is told by the newest review of the product that tells it. A
-    review's style is that of the variant its writer bought ("Color: Black"): less than a
-    category, but more than nothing.
+def _build_table(
+    records: Iterable[Numbered],
+    file: str,
+    *,
+    schema: pa.Schema,
+    to_row: Callable[[dict[str, Any], dict[str, tuple[str, ...]]], tuple],
+    formats: Sequence[Format],
+    required: Sequence[tuple[str, ...]],
+    format: str,
+    max_broken_share: float,
+) -> tuple[pa.Table, ReadReport]:
+    """Collects records in a table; memory holds the table and one chunk of records.
 
     Args:
-        reviews: Reviews, columns of `REVIEW_SCHEMA`.
-        metadata: Columns of `PRODUCT_SCHEMA`, or None.
-        keep_unreviewed: Whether products that nobody reviewed stay.
+        file: What messages call the source of the records.
+        to_row: Makes one row, in the order of the schema, from a record and the raw names of our
+            columns; raises `BrokenRecord` for one bad record, `InputError` for a file that is bad
+            altogether.
+        required: See `choose_format`.
 
-    Returns:
-        The table with the columns of `PRODUCT_SCHEMA` and nothing missing, and the steps of the
-        report.
+    Raises:
+        InputError: No records, unusable fields, or too many broken records.
     """
-    known = _known(metadata)
-    reviewed = pd.Index(reviews["product_id"].unique().to_pylist(), dtype=object)
-    unreviewed = known.index.difference(reviewed, sort=False)
-    ids = reviewed.append(unreviewed) if keep_unreviewed else reviewed
-    ids = ids.sort_values()
-    table = known.reindex(ids, fill_value="")
-    filled = {}
-    for column, own_column in OWN_COLUMNS.items():
-        own = _newest_told(reviews, own_column).reindex(ids, fill_value="")
-        empty = (table[column] == "").to_numpy()
-        table[column] = table[column].where(~empty, own)
-        filled[column] = empty & (own != "").to_numpy() & ids.isin(known.index)
-    is_new = ~ids.isin(known.index)
-    nameless = (table["name"] == "").to_numpy()
-    steps = _steps(metadata is not None, len(ids), is_new, nameless, filled)
-    if metadata is not None:
-        what = "kept" if keep_unreviewed else "dropped"
-        note = f"{len(unreviewed)} of the metadata's products have no reviews: {what}"
-        steps.append({"step": "products without reviews", "rows": len(ids), "note": note})
-    columns = {"product_id": ids.to_numpy(), **{name: table[name] for name in table.columns}}
-    return pa.table(columns, schema=PRODUCT_SCHEMA), steps
+    if not 0.0 <= max_broken_share <= 1.0:
+        raise InputError(f"max_broken_share must be from 0 to 1, got {max_broken_share}")
+    report = ReadReport(file)
+    records = iter(records)
+    head: list[Numbered] = []
+    found: dict[str, None] = {}  # fields, in order of appearance
+    num_whole = 0
+    while num_whole < _DETECT_FROM_RECORDS and (numbered := next(records, None)):
+        head.append(numbered)
+        if isinstance(numbered[1], dict):
+            num_whole += 1
+            found |= dict.fromkeys(numbered[1])
+    try:
+        layout = choose_format(list(found), formats, required, format) if num_whole else None
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    report.format = layout.name if layout else ""
+
+    chunks: list[pa.RecordBatch] = []
+    rows: list[tuple] = []
+    for line, record in chain(head, records):
+        report.num_records += 1
+        try:
+            if isinstance(record, BrokenRecord):
+                raise record
+            rows.append(to_row(record, layout.columns))
+        except (BrokenRecord, RecursionError) as broken:
+            report.num_broken += 1
+            if report.num_broken <= _KEEP_EXAMPLES:
+                report.examples.append(f"{file}, line {line}: {broken}")
+        except InputError as error:
+            raise InputError(f"{file}, line {line}: {error}") from None
+        if len(rows) == _CHUNK_ROWS:
+            chunks.append(_batch(rows, schema))
+            rows = []
+    _check_share(report, max_broken_share)
+    table = pa.Table.from_batches([*chunks, _batch(rows, schema)], schema)
+    # In one piece: cleaning takes and replaces rows several times as fast.
+    return table.combine_chunks(), report
 
 
-def _known(metadata: pd.DataFrame | None) -> pd.DataFrame:
-    """The metadata's texts by product, first row of each, plain Python strings."""
-    if metadata is None:
-        metadata = pd.DataFrame(columns=PRODUCT_SCHEMA.names, dtype=object)
-    plain = metadata[PRODUCT_SCHEMA.names].astype(object)
-    plain = plain.where(plain.notna(), "")
-    return plain.drop_duplicates("product_id").set_index("product_id")
+def _check_share(report: ReadReport, max_broken_share: float) -> None:
+    if not report.num_records:
+        raise InputError(f"{report.file}: holds no records")
+    allowed = max_broken_share * report.num_records
+    if report.num_broken > allowed or report.num_broken == report.num_records:
+        raise InputError(
+            f"{report.examples[0]}; {report.num_broken} of {report.num_records} records are "
+            f"broken, more than the share of {max_broken_share:g} that is borne "
+            "(max_broken_share); repair the file"
+        )
 
 
-def _newest_told(reviews: pa.Table, column: str) -> pd.Series:
-    """By product, the text of this column in its newest review that has one."""
-    told = reviews.filter(pc.fill_null(pc.not_equal(reviews[column], ""), False))
-    newest = last_of_groups(codes_of(told["product_id"]), seconds_of(told["timestamp"]))
-    told = told.select(["product_id", column]).filter(pa.array(newest))
-    ids = pd.Index(told["product_id"].to_pylist(), dtype=object)
-    return pd.Series(told[column].to_pylist(), index=ids, dtype=object)
+def _batch(rows: list[tuple], schema: pa.Schema) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True) if rows else ((),) * len(schema)
+    arrays = [_array(values, column.type) for values, column in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _steps(
-    has_metadata: bool,
-    num_products: int,
-    is_new: np.ndarray,
-    nameless: np.ndarray,
-    filled: dict[str, np.ndarray],
-) -> list[dict[str, Any]]:
-    if has_metadata:
-        note = f"{is_new.sum()} not in the metadata, made from the reviews' own fields"
-        counts = [f"{rows.sum()} {column}s" for column, rows in filled.items() if rows.any()]
-        if counts:
-            note += f"; {', '.join(counts)} missing there and told by reviews"
-        steps = [{"step": "unknown products", "rows": num_products, "note": note}]
-    else:
-        note = "no metadata: products are made from the reviews' own fields"
-        steps = [{"step": "products of the reviews", "rows": num_products, "note": note}]
-    if nameless.any():
-        note = f"{nameless.sum()} described by their style and their training reviews only"
-        steps.append({"step": "products without a name", "rows": num_products, "note": note})
-    return steps
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    try:
+        return pa.array(values, kind)
+    except UnicodeEncodeError:  # half a surrogate pair: JSON can say it, UTF-8 cannot
+        whole = [value and value.encode("utf-8", "replace").decode() for value in values]
+        return pa.array(whole, kind)

@@ -6,9 +6,12 @@ Both are pandas DataFrames backed by Arrow types. Every other room relies on the
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+#: Seconds of a review whose time is not known: older than all others.
+NO_TIME = np.iinfo(np.int64).min
 MIN_RATING = 1.0
 MAX_RATING = 5.0
 
@@ -48,7 +51,7 @@ class ReviewData:
         reviews: Table with the columns of `REVIEW_SCHEMA`; one row per (user, product).
         products: Table with the columns of `PRODUCT_SCHEMA`; one row per product, and at least
             every product that occurs in `reviews`.
-        report: What cleaning found, step by step, as plain values (JSON-ready).
+        report: What cleaning found, step by step, JSON-ready.
         fingerprint: SHA-256 over the cleaned tables; equal data gives an equal fingerprint.
     """
 

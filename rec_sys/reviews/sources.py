@@ -27,15 +27,15 @@ from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
 from rec_sys.reviews.download import Patience, fetch_file
 from rec_sys.reviews.files import checked_suffix
 from rec_sys.reviews.formats import AUTO
-from rec_sys.reviews.reading import DEFAULT_MAX_INFO_CHARACTERS, read_products, read_reviews
-from rec_sys.reviews.schema import ReviewData
-from rec_sys.reviews.tables import (
+from rec_sys.reviews.reading import (
     DEFAULT_MAX_BROKEN_SHARE,
+    DEFAULT_MAX_INFO_CHARACTERS,
     ReadReport,
-    cache_folder,
-    load_tables,
-    save_tables,
+    read_products,
+    read_reviews,
 )
+from rec_sys.reviews.schema import ReviewData
+from rec_sys.reviews.tables import cache_folder, load_tables, save_tables
 
 
 def as_path(value: Any, key: str) -> Path:

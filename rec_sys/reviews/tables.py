@@ -1,10 +1,8 @@
-"""Typed Arrow tables: built from records, handled by whole columns, kept on disk."""
+"""Typed Arrow tables: handled by whole columns, kept on disk."""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +14,20 @@ import pyarrow.parquet as pq
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, replacing, write_json
-from rec_sys.reviews.formats import AUTO, BrokenRecord, Format, Numbered, choose_format, fields_of
 from rec_sys.reviews.markup import SUSPICIOUS, has_markup, plain_text
-from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
+from rec_sys.reviews.schema import NO_TIME, PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
 
-#: Time of a review whose time is not known: older than all others.
-NO_TIME = np.iinfo(np.int64).min
+#: Raise it with every change of readers or cleaning that changes a result.
+FORMAT_VERSION = 3
+_FOLDER = "review_tables"
+_KEY_DIGITS = 24
+_REVIEWS_FILE = "reviews.parquet"
+_PRODUCTS_FILE = "products.parquet"
+_REPORT_FILE = "report.json"
 
 
 def codes_of(column: pa.ChunkedArray) -> np.ndarray:
-    """Small numbers, equal for equal values and only for them; missing is a value of its own.
-
-    Returns:
-        int64 [N], 0 ... number of different values - 1.
-    """
+    """Small numbers, int64 [N], equal for equal values and only for them; missing is a value."""
     encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
     return encoded.indices.to_numpy().astype(np.int64)
 
@@ -97,14 +95,10 @@ def _digest_texts(digest: "hashlib._Hash", column: pa.ChunkedArray) -> None:
 
 
 def one_of_equals(table: pa.Table) -> np.ndarray:
-    """Keeps one of reviews that agree in user, product, text, rating and time.
+    """Keeps, bool [N], one of reviews that agree in user, product, text, rating and time.
 
-    Args:
-        table: Reviews.
-
-    Returns:
-        bool [N], True for the reviews to keep: of equal ones the first; without a time the last,
-        because there the order of the rows is all that is known about the time.
+    Of equal ones the first; without a time the last, because there the order of the rows is all
+    that is known about the time.
     """
     pairs = _pairs(table)
     # Equal reviews are of one user on one product: most texts need not be compared at all.
@@ -120,24 +114,15 @@ def one_of_equals(table: pa.Table) -> np.ndarray:
 
 
 def newest_of_pairs(table: pa.Table) -> np.ndarray:
-    """Keeps the newest review of every user on every product.
+    """Keeps, bool [N], the newest review of every user on every product.
 
-    Args:
-        table: Reviews.
-
-    Returns:
-        bool [N], True for the reviews to keep. An unknown time is the oldest; of equally old
-        reviews the later row is kept.
+    An unknown time is the oldest; of equally old reviews the later row is kept.
     """
     return last_of_groups(_pairs(table), seconds_of(table["timestamp"]))
 
 
 def last_of_groups(groups: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Marks in every group the row with the highest time, of equal times the later row.
-
-    Args:
-        groups: int64 [N].
-        seconds: int64 [N].
+    """Marks in every group, int64 [N], the row with the highest time, of equal times the later.
 
     Returns:
         bool [N].
@@ -156,160 +141,11 @@ def _pairs(table: pa.Table) -> np.ndarray:
     return np.unique(numbers, return_inverse=True)[1]
 
 
-DEFAULT_MAX_BROKEN_SHARE = 0.01
-_DETECT_FROM_RECORDS = 100
-_KEEP_EXAMPLES = 5
-_CHUNK_ROWS = 8192
-
-#: Makes one row, in the order of the schema, from a record and the raw names of our columns.
-ToRow = Callable[[dict[str, Any], dict[str, tuple[str, ...]]], tuple]
-
-
-@dataclass
-class ReadReport:
-    """What reading one file found.
-
-    Attributes:
-        file: The file, as it was named.
-        format: Name of the format that was used.
-        num_records: All records, broken ones included.
-        num_broken: Records that were left out.
-        examples: The first few broken ones: "FILE, line N: why".
-        notes: Further findings, in words.
-    """
-
-    file: str
-    format: str = ""
-    num_records: int = 0
-    num_broken: int = 0
-    examples: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def as_steps(self, what: str) -> list[dict[str, Any]]:
-        """The report's lines in the shape of a cleaning report.
-
-        Args:
-            what: "reviews" or "products".
-        """
-        first = "".join(f" (the first: {example})" for example in self.examples[:1])
-        broken = f"{self.num_broken} broken{first}"
-        note = "; ".join([f"{self.file}, format {self.format}", broken, *self.notes])
-        rows = self.num_records - self.num_broken
-        return [{"step": f"{what} read", "rows": rows, "note": note}]
-
-
-def build_table(
-    records: Iterable[Numbered],
-    file: str,
-    *,
-    schema: pa.Schema,
-    to_row: ToRow,
-    formats: Sequence[Format],
-    required: Sequence[tuple[str, ...]],
-    format: str = AUTO,
-    max_broken_share: float = DEFAULT_MAX_BROKEN_SHARE,
-) -> tuple[pa.Table, ReadReport]:
-    """Collects records in a table; memory holds the table and one chunk of records.
-
-    Args:
-        records: Line numbers and records, as `rec_sys.reviews.files.read_records` yields them.
-        file: What messages call the source of the records.
-        schema: Columns of the table.
-        to_row: See `ToRow`; raises `BrokenRecord` for one bad record, `InputError` for a file
-            that is bad altogether.
-        formats: Formats to choose from.
-        required: See `choose_format`.
-        format: Name of a format, or "auto".
-        max_broken_share: Bear this share of broken records, 0...1.
-
-    Raises:
-        InputError: No records, unusable fields, or too many broken records.
-    """
-    if not 0.0 <= max_broken_share <= 1.0:
-        raise InputError(f"max_broken_share must be from 0 to 1, got {max_broken_share}")
-    report = ReadReport(file)
-    records = iter(records)
-    head, whole = _head(records)
-    try:
-        layout = choose_format(fields_of(whole), formats, required, format) if whole else None
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from None
-    report.format = layout.name if layout else ""
-
-    chunks: list[pa.RecordBatch] = []
-    rows: list[tuple] = []
-    for line, record in chain(head, records):
-        report.num_records += 1
-        try:
-            if isinstance(record, BrokenRecord):
-                raise record
-            rows.append(to_row(record, layout.columns))
-        except (BrokenRecord, RecursionError) as broken:
-            report.num_broken += 1
-            if report.num_broken <= _KEEP_EXAMPLES:
-                report.examples.append(f"{file}, line {line}: {broken}")
-        except InputError as error:
-            raise InputError(f"{file}, line {line}: {error}") from None
-        if len(rows) == _CHUNK_ROWS:
-            chunks.append(_batch(rows, schema))
-            rows = []
-    _check_share(report, max_broken_share)
-    table = pa.Table.from_batches([*chunks, _batch(rows, schema)], schema)
-    # In one piece: cleaning takes and replaces rows several times as fast.
-    return table.combine_chunks(), report
-
-
-def _head(records: Iterator[Numbered]) -> tuple[list[Numbered], list[dict[str, Any]]]:
-    """Takes records until enough are whole to tell the format: all of them, and the whole ones."""
-    head, whole = [], []
-    while len(whole) < _DETECT_FROM_RECORDS and (numbered := next(records, None)):
-        head.append(numbered)
-        if isinstance(numbered[1], dict):
-            whole.append(numbered[1])
-    return head, whole
-
-
-def _check_share(report: ReadReport, max_broken_share: float) -> None:
-    if not report.num_records:
-        raise InputError(f"{report.file}: holds no records")
-    allowed = max_broken_share * report.num_records
-    if report.num_broken > allowed or report.num_broken == report.num_records:
-        raise InputError(
-            f"{report.examples[0]}; {report.num_broken} of {report.num_records} records are "
-            f"broken, more than the share of {max_broken_share:g} that is borne "
-            "(max_broken_share); repair the file"
-        )
-
-
-def _batch(rows: list[tuple], schema: pa.Schema) -> pa.RecordBatch:
-    columns = zip(*rows, strict=True) if rows else ((),) * len(schema)
-    arrays = [_array(values, column.type) for values, column in zip(columns, schema, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    try:
-        return pa.array(values, kind)
-    except UnicodeEncodeError:  # half a surrogate pair: JSON can say it, UTF-8 cannot
-        whole = [value and value.encode("utf-8", "replace").decode() for value in values]
-        return pa.array(whole, kind)
-
-
-#: Raise it with every change of readers or cleaning that changes a result.
-FORMAT_VERSION = 3
-_FOLDER = "review_tables"
-_KEY_DIGITS = 24
-_REVIEWS_FILE = "reviews.parquet"
-_PRODUCTS_FILE = "products.parquet"
-_REPORT_FILE = "report.json"
-
-
 def cache_folder(cache_dir: Path, files: Iterable[Path], settings: dict[str, Any]) -> Path:
     """Where the tables of these files, read and cleaned with these settings, belong.
 
     Args:
-        cache_dir: Folder for all that can be computed again.
-        files: The input files. A file that was written since has another folder.
+        files: The input files; one that was written since has another folder.
         settings: Everything else that decides the result, JSON-ready.
     """
     stats = [(str(file.resolve()), file.stat()) for file in files]
@@ -327,7 +163,6 @@ def save_tables(folder: Path, data: ReviewData, num_records: int) -> None:
 
     Args:
         folder: See `cache_folder`.
-        data: The data set.
         num_records: Records in the review file before cleaning.
     """
     with replacing(folder) as draft:
@@ -338,20 +173,12 @@ def save_tables(folder: Path, data: ReviewData, num_records: int) -> None:
         ):
             table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
             pq.write_table(table.replace_schema_metadata(None), draft / name, compression="zstd")
-        about = {
-            "fingerprint": data.fingerprint,
-            "num_records": num_records,
-            "report": data.report,
-        }
-        write_json(draft / _REPORT_FILE, about)
+        about = {"fingerprint": data.fingerprint, "report": data.report}
+        write_json(draft / _REPORT_FILE, {**about, "num_records": num_records})
 
 
 def load_tables(folder: Path) -> tuple[ReviewData, int] | None:
-    """Reads what `save_tables` wrote.
-
-    Returns:
-        The data set and the number of records; None if there is none, or a damaged one.
-    """
+    """The data set and the number of records; None if there is none, or a damaged one."""
     try:
         about = read_json(folder / _REPORT_FILE)
         reviews = pq.read_table(folder / _REVIEWS_FILE, schema=REVIEW_SCHEMA)

@@ -80,8 +80,6 @@ def test_bad_input(tmp_path):
     path = write(tmp_path, "p.jsonl", as_lines([{"title": "x"}]))
     with pytest.raises(InputError, match="found title, need fields for product_id"):
         read_products(path)
-    with pytest.raises(InputError, match="must not be negative"):
-        read_products(path, max_info_characters=-1)
 
 
 def test_real_files(real_data):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.reading import ANONYMOUS_USER, collect_reviews, read_reviews
+from rec_sys.reviews.reading import ANONYMOUS_USER, read_reviews
 from rec_sys.reviews.schema import REVIEW_SCHEMA
 from tests.helpers.review_samples import (
     FLAT_LAYOUTS,
@@ -95,9 +95,10 @@ def test_the_id_of_a_review_depends_on_its_content_only(tmp_path):
     assert one.review_id.tolist() == two.review_id.tolist()[::-1] and one.review_id.is_unique
 
 
-def test_a_person_without_user_or_product():
-    records = enumerate([{"TextReview": "loud"}, {"TextReview": "soft", "asin": "P1"}], start=1)
-    reviews, _ = collect_reviews(records, "request", require_user=False, require_product=False)
+def test_a_person_without_user_or_product(tmp_path):
+    records = as_lines([{"TextReview": "loud"}, {"TextReview": "soft", "asin": "P1"}])
+    path = write(tmp_path, "a.jsonl", records)
+    reviews, _ = read_reviews(path, require_user=False, require_product=False)
     assert reviews.user_id.tolist() == [ANONYMOUS_USER] * 2
     assert reviews.product_id.isna().tolist() == [True, False]
 
@@ -142,15 +143,11 @@ def test_a_file_of_nothing_but_broken_lines(tmp_path):
 
 
 def test_a_record_nested_too_deeply_is_broken(tmp_path):
-    deep = []
-    for _ in range(2 * sys.getrecursionlimit()):
-        deep = [deep]
-    records = [REVIEWS["amazon_2018"]()[0], {"reviewerID": "U", "asin": "P", "reviewText": deep}]
-    _, report = collect_reviews(enumerate(records, start=1), "x", max_broken_share=0.5)
-    assert report.num_broken == 1
-    line = '{"asin": ' + "[" * 100_000 + "]" * 100_000 + "}"
-    _, report = read_reviews(broken_file(tmp_path, 9, [line]), max_broken_share=0.2)
-    assert report.num_broken == 1
+    for depth in (2 * sys.getrecursionlimit(), 100_000):  # where Python and where JSON gives up
+        deep = "[" * depth + "]" * depth
+        line = f'{{"reviewerID": "U", "asin": "P", "reviewText": {deep}}}'
+        _, report = read_reviews(broken_file(tmp_path, 9, [line]), max_broken_share=0.2)
+        assert report.num_broken == 1
 
 
 def test_half_a_surrogate_pair(tmp_path):
