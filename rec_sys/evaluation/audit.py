@@ -1,15 +1,146 @@
-"""The leakage audit: what would make every number of an evaluation worthless."""
+"""The leakage audit: what would make every number of an evaluation worthless.
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+Checks look at a split; probes change what must not be known and watch whether something moves.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, replace
+from typing import Annotated, TypeAlias
 
 import numpy as np
+from pydantic import Field
 
-from rec_sys.evaluation import audit_probes as probes
-from rec_sys.evaluation.audit_probes import Finding
+from rec_sys.evaluation.protocol import Queries, Reviews, Stage
+from rec_sys.evaluation.ranking import Slicing
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import Count, NotNegative, PositiveCount, Share, settings_of
+from rec_sys.graph.ego_batch import MIDDLE_RATING, EgoBatch
 from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
 from rec_sys.graph.task import Split, Task
+from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+
+
+@settings_of("evaluation.audit")
+class AuditSettings:
+    """How strict the audit is.
+
+    Attributes:
+        min_words: Texts of fewer words may be equal by chance ("great", "works as expected") and
+            do not count as the same text on both sides.
+        max_shared_texts: Share of the targets whose longer text may also be known.
+        tolerance: Largest difference of a model input that is taken for rounding: sums of
+            thousands of vectors from which the targets are subtracted leave dust.
+        metric_tolerance: Likewise of a metric.
+        block_sizes: Batch sizes that must give the same metric.
+        people: So many users are asked again in other orders.
+        seed: Seeds the shuffle of the product ids.
+    """
+
+    min_words: Count
+    max_shared_texts: Share
+    tolerance: NotNegative
+    metric_tolerance: NotNegative
+    block_sizes: Annotated[list[PositiveCount], Field(min_length=1)]
+    people: PositiveCount
+    seed: Count
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of a check.
+
+    Attributes:
+        check: What was checked, in a few words.
+        passed: Whether the numbers may be trusted as far as this goes.
+        detail: What was found, with counts, in one line.
+    """
+
+    check: str
+    passed: bool
+    detail: str
+
+    def about(self, name: str) -> "Finding":
+        """The same, telling which model it is about."""
+        return replace(self, check=f"{self.check} ({name})")
+
+
+class LeakageError(InputError):
+    """The audit failed; the numbers would mean nothing."""
+
+
+def require_clean(findings: Sequence[Finding]) -> None:
+    """Stops the run if a check failed.
+
+    Raises:
+        LeakageError: Names each failed check and what it found.
+    """
+    failed = [f"{finding.check}: {finding.detail}" for finding in findings if not finding.passed]
+    if failed:
+        raise LeakageError("the leakage audit failed; " + "; ".join(failed))
+
+
+def summarised(findings: Sequence[Finding]) -> list[Finding]:
+    """One finding for each check, that of the first seed, with the number of seeds that passed."""
+    by_check: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_check.setdefault(finding.check, []).append(finding)
+    return [
+        replace(alike[0], detail=f"{alike[0].detail} (the first of {len(alike)} seeds)")
+        if len(alike) > 1
+        else alike[0]
+        for alike in by_check.values()
+    ]
+
+
+def audit_stage(
+    stage: Stage, words: np.ndarray, settings: AuditSettings, slicing: Slicing
+) -> list[Finding]:
+    """All checks that need no fitted model, of each test.
+
+    The baselines see nothing but their training reviews and histories, so that what they could
+    learn from targets would have to come in there: these arrays must not move with the targets.
+
+    Args:
+        stage: Each of its tests is checked.
+        words: See `words_by_row`.
+        settings: How strict.
+        slicing: Tells twins.
+    """
+    findings = []
+    for title, test in stage.tests.items():
+        split = replace(stage.split, test=test)
+        given = check_statistics(_given(stage, title), stage.graph, split)
+        twins = slicing.twins(stage, title)
+        found = [
+            *audit_split(stage.graph, split, words, settings),
+            given.about("what baselines are given"),
+            report_twins(int(twins.sum()), len(twins)),
+        ]
+        findings += [finding.about(title) for finding in found]
+    return findings
+
+
+def _given(stage: Stage, title: str) -> "FitAndScore":
+    def arrays(graph: ReviewGraph) -> np.ndarray:
+        histories = Queries.of(graph, stage.tests[title]).histories
+        return np.concatenate([_flat(replace(stage, graph=graph).train), _flat(histories)])
+
+    return arrays
+
+
+def _flat(reviews: Reviews) -> np.ndarray:
+    return np.concatenate([np.atleast_1d(part).astype(np.float64) for part in astuple(reviews)])
+
+
+def audit_split(
+    graph: ReviewGraph, split: Split, words: np.ndarray, settings: AuditSettings
+) -> list[Finding]:
+    """What is known and what is predicted; times are checked if the split is called "time"."""
+    findings = [
+        check_edges(split),
+        check_shared_texts(graph, split, words, settings.min_words, settings.max_shared_texts),
+    ]
+    return findings + ([check_times(graph, split)] if split.name == "time" else [])
 
 
 def _tasks(split: Split) -> dict[str, Task]:
@@ -80,7 +211,7 @@ def check_shared_texts(
     history of the task.
 
     Args:
-        graph: The graph.
+        graph: All reviews.
         split: What is known and what is predicted.
         words: int64 [N], words of each row of the text vectors.
         min_words: Texts with fewer words do not count.
@@ -104,15 +235,12 @@ def check_shared_texts(
 
 
 def words_by_row(texts: Sequence[str], rows: np.ndarray, num_rows: int) -> np.ndarray:
-    """Words of each row of the text vectors.
+    """Words of each row of the text vectors, int64 [N]; 0 for a row of which no text is given.
 
     Args:
         texts: The reviews' texts.
-        rows: int64 [n], the row of each, as the vector store says.
+        rows: int64 [n], the row of each in the vector store.
         num_rows: N.
-
-    Returns:
-        int64 [N]; 0 for a row of which no text is given.
     """
     words = np.zeros(num_rows, dtype=np.int64)
     words[rows] = [len(text.split()) for text in texts]
@@ -123,7 +251,7 @@ def report_twins(with_twin: int, targets: int) -> Finding:
     """How many targets have a twin in their history; never fails.
 
     Twins are variants of one product (colours, sizes) that share their reviews. Recommending the
-    twin of what a person has is easy; that the tables can be read with this in mind, they say how
+    twin of what a user has is easy; that the tables can be read with this in mind, they say how
     often it happens.
     """
     share = with_twin / max(targets, 1)
@@ -134,106 +262,149 @@ def report_twins(with_twin: int, targets: int) -> Finding:
     )
 
 
-class LeakageError(InputError):
-    """The audit failed; the numbers would mean nothing."""
+#: Builds some batches as they are fed to the network, from a graph and its text vectors. All that
+#: is derived from the graph, such as `ProductReviews`, must be derived inside.
+BatchBuilder: TypeAlias = Callable[[ReviewGraph, np.ndarray], Sequence[EgoBatch]]
+#: Fits to a graph and scores the pairs or users of the true one, which it remembers.
+FitAndScore: TypeAlias = Callable[[ReviewGraph], np.ndarray]
+#: Takes new numbers of the products (or None) and a batch size, returns the metric.
+Evaluate: TypeAlias = Callable[[np.ndarray | None, int], float]
 
 
-@dataclass(frozen=True)
-class AuditSettings:
-    """How strict the audit is.
-
-    Attributes:
-        min_words: Texts of fewer words may be equal by chance ("great", "works as expected") and
-            do not count as the same text on both sides.
-        max_shared_texts: Share of the targets whose longer text may also be known.
-        tolerance: Largest difference of a model input that is taken for rounding: sums of
-            thousands of vectors from which the targets are subtracted leave dust.
-        metric_tolerance: Likewise of a metric.
-        block_sizes: Batch sizes that must give the same metric.
-        seed: Seeds the shuffle of the product ids.
-    """
-
-    min_words: int = 10
-    max_shared_texts: float = 0.01
-    tolerance: float = 1e-5
-    metric_tolerance: float = 1e-6
-    block_sizes: Sequence[int] = (1_024, 7)
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Probes:
-    """What the audit runs, all under the name of the model; what is not given is not checked.
-
-    Attributes:
-        build_batches: See `audit_probes.check_batches`; needs `vectors`.
-        vectors: float [N, D], the text vectors.
-        fit_and_score: See `audit_probes.check_statistics`.
-        evaluate: See `audit_probes.check_invariance`.
-        twins: Number of targets that have a twin in their history, and number of targets; see
-            `audit_checks.report_twins`.
-    """
-
-    build_batches: Mapping[str, probes.BatchBuilder] = field(default_factory=dict)
-    vectors: np.ndarray | None = None
-    fit_and_score: Mapping[str, probes.FitAndScore] = field(default_factory=dict)
-    evaluate: Mapping[str, probes.Evaluate] = field(default_factory=dict)
-    twins: tuple[int, int] | None = None
-
-
-def audit(
+def check_batches(
+    build: BatchBuilder,
     graph: ReviewGraph,
-    split: Split,
-    words: np.ndarray,
-    settings: AuditSettings,
-    given: Probes | None = None,
-) -> list[Finding]:
-    """Runs all
+    vectors: np.ndarray,
+    target: np.ndarray,
+    tolerance: float,
+) -> Finding:
+    """The network is not shown what it predicts.
+
+    No history edge of a batch is a target, and other stars and another text of all targets change
+    no input of the network. They must change the labels, or the builder does not read the graph
+    that it is given and the check would pass for nothing.
 
     Args:
-        graph: The graph.
-        split: What is known and what is predicted. Its times are checked if it is called "time".
-        words: int64 [N], number of words of each row of the text vectors, see
-            `audit_checks.words_by_row`.
-        settings: How strict.
-        given: Models to be probed.
-
-    Returns:
-        One finding per check, in a fixed order.
+        build: See `BatchBuilder`.
+        graph: All reviews.
+        vectors: float [N, D], at least two rows.
+        target: bool [E], the targets of the batches.
+        tolerance: Largest difference of an input that is rounding.
     """
-    given = given or Probes()
-    findings = [
-        check_edges(split),
-        check_shared_texts(graph, split, words, settings.min_words, settings.max_shared_texts),
-    ]
-    if split.name == "time":
-        findings.append(check_times(graph, split))
+    check = "batches do not show their targets"
+    batches = build(graph, vectors)
+    forbidden = (graph.edge_user * graph.num_products + graph.edge_product)[target]
+    shown = sum(int(np.isin(_pairs(batch, graph), forbidden).sum()) for batch in batches)
+    changed = build(_with_other_words(graph, target, len(vectors)), vectors)
+    moved = {
+        name
+        for before, after in zip(batches, changed, strict=True)
+        for name, inputs in before.model_inputs().items()
+        if not _close(inputs, after.model_inputs()[name], tolerance)
+    }
+    found = [f"{shown} targets are among the history edges"] if shown else []
+    if moved:
+        found.append(f"the targets' words and stars change {', '.join(sorted(moved))}")
+    labels = [np.concatenate([b.target_rating for b in some]) for some in (batches, changed)]
+    if not len(labels[0]) or np.isnan(labels[0]).all():
+        found.append("the batches hold no rated target: nothing was tested")
+    elif _close(*labels, tolerance):
+        found.append("changed ratings change no label: the given graph is not what is read")
+    passed = f"{len(batches)} batches, {len(labels[0])} targets: no input changes with them"
+    return Finding(check, not found, "; ".join(found) or passed)
+
+
+def check_statistics(fit_and_score: FitAndScore, graph: ReviewGraph, split: Split) -> Finding:
+    """Nothing is learned from the targets: no mean, no popularity, no bias, no weight.
+
+    Fits once to the graph and once to one whose targets hold garbage: the opposite stars, other
+    texts, and one and the same product. Scores must be identical, so the fit must be repeatable;
+    one that is not is told apart by a third fit.
+
+    Args:
+        fit_and_score: See `FitAndScore`; scores the test task, or the validation task if there is
+            no test.
+        graph: All reviews.
+        split: What is known and what is predicted.
+    """
+    check = "nothing is learned from targets"
     target = (split.test or split.validation).target
-    for name, build in given.build_batches.items():
-        found = probes.check_batches(build, graph, given.vectors, target, settings.tolerance)
-        findings.append(found.about(name))
-    for name, fit_and_score in given.fit_and_score.items():
-        findings.append(probes.check_statistics(fit_and_score, graph, split).about(name))
-    for name, evaluate in given.evaluate.items():
-        found = probes.check_invariance(
-            evaluate,
-            graph.num_products,
-            settings.block_sizes,
-            settings.metric_tolerance,
-            settings.seed,
-        )
-        findings.append(found.about(name))
-    if given.twins is not None:
-        findings.append(report_twins(*given.twins))
-    return findings
+    true = fit_and_score(graph)
+    garbage = fit_and_score(with_garbage(graph, target))
+    if _close(true, garbage, 0):
+        return Finding(check, True, f"garbage in {int(target.sum())} targets changes no score")
+    if not _close(true, fit_and_score(graph), 0):
+        detail = "two fits to the same graph differ: seed the model, then audit again"
+        return Finding(check, False, detail)
+    if true.shape != garbage.shape:
+        return Finding(check, False, "garbage in the targets changes the number of scores")
+    changed = int((true != garbage).sum())
+    detail = f"garbage in the targets changes {changed} of {true.size} scores"
+    return Finding(check, False, detail)
 
 
-def require_clean(findings: Sequence[Finding]) -> None:
-    """Stops the run if a check failed.
+def check_invariance(
+    evaluate: Evaluate,
+    num_products: int,
+    block_sizes: Sequence[int],
+    tolerance: float,
+    seed: int,
+) -> Finding:
+    """A metric depends neither on how products are numbered nor on the batch size.
 
-    Raises:
-        LeakageError: Names each failed check and what it found.
+    It does if ties are broken by the number of the product, as by ``argsort`` of equal scores:
+    a model that says nothing then scores by how the file was sorted.
+
+    Args:
+        evaluate: See `Evaluate`. Product ``p`` becomes ``permutation[p]``.
+        num_products: P.
+        block_sizes: At least one; the first is the one that the others are compared with.
+        tolerance: Largest difference that is rounding.
+        seed: Seeds the permutation.
     """
-    failed = [f"{finding.check}: {finding.detail}" for finding in findings if not finding.passed]
-    if failed:
-        raise LeakageError("the leakage audit failed; " + "; ".join(failed))
+    expected, found = evaluate(None, block_sizes[0]), []
+    for block_size in block_sizes[1:]:
+        value = evaluate(None, block_size)
+        if not _close(expected, value, tolerance):
+            found.append(f"{expected:.6g} becomes {value:.6g} with batches of {block_size}")
+    # Turned around as well as shuffled: a shuffle of few products may leave ties as they were.
+    reverse = np.arange(num_products)[::-1].copy()
+    for permutation in (reverse, np.random.default_rng(seed).permutation(num_products)):
+        value = evaluate(permutation, block_sizes[0])
+        if not _close(expected, value, tolerance):
+            found.append(f"{expected:.6g} becomes {value:.6g} with products renumbered")
+    detail = "; ".join(found) or f"{expected:.6g} in any order and batch size"
+    return Finding("metrics do not depend on order or batch size", not found, detail)
+
+
+def with_garbage(graph: ReviewGraph, edges: np.ndarray) -> ReviewGraph:
+    """The graph with other stars, texts and products on some edges; times stay, they sort edges.
+
+    All of these edges go to the product that they name least often, so that popularity changes
+    for certain, which a shuffle among them would not do; `edges`: bool [E].
+    """
+    product = graph.edge_product.copy()
+    product[edges] = np.bincount(product[edges], minlength=graph.num_products).argmin()
+    num_texts = int(graph.edge_text.max()) + 1
+    return replace(_with_other_words(graph, edges, num_texts), edge_product=product)
+
+
+def _with_other_words(graph: ReviewGraph, edges: np.ndarray, num_texts: int) -> ReviewGraph:
+    # The edge gets another row instead of the row another vector: others may have the same text.
+    text, rating = graph.edge_text.copy(), graph.edge_rating.copy()
+    text[edges] = (text[edges] + 1) % num_texts
+    opposite = np.where(rating > MIDDLE_RATING, MIN_RATING, MAX_RATING)
+    change = edges & ~np.isnan(rating)
+    rating[change] = opposite[change]
+    return replace(graph, edge_text=text, edge_rating=rating)
+
+
+def _pairs(batch: EgoBatch, graph: ReviewGraph) -> np.ndarray:
+    product, user = batch.edge_index
+    return batch.users[user] * graph.num_products + batch.products[product]
+
+
+def _close(before: np.ndarray | float, after: np.ndarray | float, tolerance: float) -> bool:
+    if np.shape(before) != np.shape(after):
+        return False
+    return bool(np.allclose(before, after, rtol=0, atol=tolerance, equal_nan=True))

@@ -38,6 +38,7 @@ from rec_sys.foundation.settings import (
     InnerShare,
     PositiveCount,
     build,
+    read_settings,
     settings_of,
 )
 
@@ -164,9 +165,9 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
         LeakageError: The audit failed; no table is written.
         InputError: Something in the settings or the data cannot be used.
     """
-    from rec_sys.train.train import check_settings
+    from rec_sys.train.train import TrainSettings
 
-    check_settings(config.train)
+    read_settings(TrainSettings, config.train)
     settings = EvaluationSettings.of(config.evaluation)
     source = build(config.data)
     # Two evaluations may start within a second, and each has a folder of its own.

@@ -18,31 +18,31 @@ from rec_sys.evaluation.audit import (
 )
 from rec_sys.evaluation.jobs import JobContext
 from rec_sys.evaluation.measured import Measured
-from rec_sys.evaluation.protocol import Catalogue, Queries, Reviews, Stage
+from rec_sys.evaluation.protocol import Catalogue, Reviews, Stage
 from rec_sys.evaluation.rating_scores import best_threshold, predict
-from rec_sys.foundation.cli import CONFIG_DIR
-from rec_sys.foundation.compose import with_overrides
+from rec_sys.foundation.cli import CONFIG_DIR, with_overrides
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build, settings_of
 from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder, ProductReviews
 from rec_sys.graph.review_graph import NO_BRAND, NO_TIME, ReviewGraph
 from rec_sys.graph.splits import GlobalTime, split_fingerprint
 from rec_sys.text.store import EMPTY_TEXT_ROW
-from rec_sys.train.record import AXES
 
 if TYPE_CHECKING:
     from rec_sys.modules.full_catalogue import FullCatalogue
 
 GRAPH_MODEL_NAME = "rec_sys"
 
-#: Keys of the config that do not decide the result here.
-IRRELEVANT = {
-    "train": ("run_name", "resume", "warm_start"),
-    "trainer": ("enable_progress_bar",),
-}
-
+Change = Literal[
+    "mask_reviews",
+    "shuffle_reviews",
+    "mask_product_texts",
+    "mask_brands",
+    "mask_ratings",
+    "mask_times",
+]
 # Which arrays of the graph a change overwrites, and with what.
-_MASKS: Mapping[str, Mapping[str, Any]] = {
+_MASKS: Mapping[Change, Mapping[str, Any]] = {
     "mask_reviews": {"edge_text": EMPTY_TEXT_ROW},
     "mask_product_texts": {
         "product_name_text": EMPTY_TEXT_ROW,
@@ -61,17 +61,11 @@ class Ablation:
     Attributes:
         name: Its row.
         change: What becomes of the reviews; None leaves them alone.
-        overrides: What becomes of the config, see `rec_sys.foundation.compose`.
+        overrides: What becomes of the config, see `rec_sys.foundation.cli`.
     """
 
     name: str
-    change: (
-        Literal[
-            *("mask_reviews", "shuffle_reviews", "mask_product_texts", "mask_brands"),
-            *("mask_ratings", "mask_times"),
-        ]
-        | None
-    ) = None
+    change: Change | None = None
     overrides: list[str] = field(default_factory=list)
 
     def apply(self, graph: ReviewGraph, seed: int) -> ReviewGraph:
@@ -145,9 +139,7 @@ class GraphModelRanker:
         )
 
 
-def audit_graph_model(
-    stage: Stage, vectors: np.ndarray, settings: AuditSettings
-) -> list[Finding]:
+def audit_graph_model(stage: Stage, vectors: np.ndarray, settings: AuditSettings) -> list[Finding]:
     """Builds weights and batches as training does, with true and with false targets.
 
     Args:
@@ -207,19 +199,21 @@ class GraphModelJob:
         parts = (self.run_name, stage.split.name, f"seed{stage.seed}", self.label)
         config.train.run_name = "-".join(parts)
         config.train.resume = False
-        config.train.warm_start = None  # it would have learnt from more than it is said to have
+        config.train.warm_start = None  # it would have learned from more than it is said to have
         return config
 
     def identity(self, stage: Stage) -> Mapping[str, Any]:
         """See `Job`."""
-        config = OmegaConf.to_container(self.config(stage), resolve=True)
-        relevant = {
-            axis: {
-                key: value for key, value in config[axis].items() if key not in IRRELEVANT.get(axis, ())
-            }
-            for axis in (*AXES, "trainer")
+        from rec_sys.train.record import deciding_settings, plain_config
+
+        plain = plain_config(self.config(stage))
+        del plain["trainer"]["enable_progress_bar"]  # the only one there that decides nothing
+        return {
+            "deciding": deciding_settings(plain),
+            "trainer": plain["trainer"],
+            "callbacks": plain["callbacks"],
+            "change": self.ablation.change if self.ablation else None,
         }
-        return {**relevant, "change": self.ablation.change if self.ablation else None}
 
     def can_run(self, stage: Stage) -> bool:
         """See `Job`: without times, training cannot split by time."""

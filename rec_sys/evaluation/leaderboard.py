@@ -1,9 +1,12 @@
 """The result of an evaluation as tables, Markdown, JSON and in MLflow."""
 
 import math
+import os
+import platform
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -11,27 +14,53 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from rec_sys.evaluation.audit_probes import Finding
-from rec_sys.evaluation.results import RunFacts
+from rec_sys.evaluation.audit import Finding
+from rec_sys.evaluation.statistics import Comparison
 from rec_sys.foundation.console import note, show_table
-from rec_sys.foundation.files import replacing, write_json
+from rec_sys.foundation.files import replacing, versions_of, write_json
 from rec_sys.train.tracking import Tracking
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from rec_sys.evaluation.statistics import Comparison
+MARKDOWN_NAME = "leaderboard.md"
+JSON_NAME = "leaderboard.json"
+_OURS = " (ours)"
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torch-geometric", "torchmetrics")
+# As many as MLflow takes in one request; one request each would take minutes.
+_METRICS_AT_ONCE = 1_000
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What an evaluation was run on, with and for how long.
+
+    Attributes:
+        data_name: Label of the data set.
+        data_checksum: SHA-256 of the clean tables (`ReviewData.fingerprint`).
+        seeds: Of all random choices.
+        config: The resolved config, plain values.
+        durations: Seconds of each step.
+        versions: Of Python and the packages that compute.
+        machine: Operating system and processor.
+        cpu_count: Number of processors.
+        date: End of the run, UTC, ISO.
+    """
+
+    data_name: str
+    data_checksum: str
+    seeds: Sequence[int]
+    config: Mapping[str, Any]
+    durations: Mapping[str, float]
+    versions: Mapping[str, str] = field(default_factory=lambda: versions_of(_PACKAGES))
+    machine: str = field(default_factory=lambda: f"{platform.system()} {platform.machine()}")
+    cpu_count: int = field(default_factory=lambda: os.cpu_count() or 1)
+    date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and where it may well be.
-
-    Attributes:
-        value: What was measured.
-        low: Lower end of the 95 % interval.
-        high: Upper end.
-    """
+    """What was measured, and where it may well be."""
 
     value: float
     low: float
@@ -124,17 +153,19 @@ class Leaderboard:
     Attributes:
         facts: Where the numbers come from.
         tables: Ranking, rating, slices, ablations, in the order of reading.
+        confidence: Of the intervals, 0.95 for 95 %.
         findings: Of the leakage audit.
         not_measured: What could not be measured and why, a sentence each.
     """
 
     facts: RunFacts
     tables: Sequence[Table]
+    confidence: float
     findings: Sequence[Finding] = ()
     not_measured: Sequence[str] = field(default_factory=list)
 
 
-def against_baseline(comparison: "Comparison") -> dict[str, Cell]:
+def against_baseline(comparison: Comparison) -> dict[str, Cell]:
     """The cells ``difference`` and ``ratio`` of a model beside the best baseline."""
     return {
         "difference": Interval(comparison.difference, *comparison.difference_interval),
@@ -150,21 +181,8 @@ def _value(cell: Cell) -> float | None:
     return float(value)
 
 
-MARKDOWN_NAME = "leaderboard.md"
-JSON_NAME = "leaderboard.json"
-_OURS = " (ours)"
-
-
 def write_leaderboard(board: Leaderboard, folder: str | Path) -> tuple[Path, Path]:
-    """Writes both files.
-
-    Args:
-        board: What was found.
-        folder: Is created.
-
-    Returns:
-        The Markdown file and the JSON file.
-    """
+    """Writes the Markdown file and the JSON file, which it returns, into a folder."""
     markdown, json = Path(folder) / MARKDOWN_NAME, Path(folder) / JSON_NAME
     with replacing(markdown) as draft:
         draft.write_text(as_markdown(board), encoding="utf-8")
@@ -199,7 +217,10 @@ def _markdown_lines(board: Leaderboard) -> Iterator[str]:
     facts = board.facts
     yield f"# Evaluation on {facts.data_name}"
     yield ""
-    yield "Values in brackets are 95 % intervals. The best value of a column is **bold**."
+    yield (
+        f"Values in brackets are {percent(board.confidence)} intervals. The best value of a column"
+        " is **bold**."
+    )
     for table in board.tables:
         yield from ("", f"## {table.title}", "")
         headings = ["", *(column.heading for column in table.columns)]
@@ -215,6 +236,11 @@ def _markdown_lines(board: Leaderboard) -> Iterator[str]:
         yield from (f"- {sentence}" for sentence in board.not_measured)
     yield from ("", "## Where the numbers come from", "")
     yield from _markdown_facts(facts)
+
+
+def percent(confidence: float) -> str:
+    """ "95 %" for 0.95."""
+    return f"{confidence * 100:g} %"
 
 
 def _markdown_facts(facts: RunFacts) -> Iterator[str]:
@@ -270,36 +296,42 @@ def _without_nan(value: Any) -> Any:
     return value
 
 
-# As many as MLflow takes in one request; one request each would take minutes.
-_METRICS_AT_ONCE = 1_000
-
-
 def log_evaluation(
     config: DictConfig,
     board: Leaderboard,
     files: Sequence[Path],
     pictures: Mapping[str, "Figure"],
-    run_name: str | None = None,
+    run_name: str,
 ) -> str:
     """Logs an evaluation as a run of its own.
 
     Args:
         config: ``config/logger``, as of training: where and under which experiment.
-        board: What was found. Its config becomes parameters, its numbers metrics.
+        board: Its config becomes parameters, its numbers metrics.
         files: The Markdown and the JSON file.
-        pictures: File name, such as ``recall.png``, and figure.
-        run_name: Name of the run, or None for data set and time.
+        pictures: File name, such as ``recall.png``, to figure.
+        run_name: Must be a file name.
 
     Returns:
         MLflow's id of the run.
 
     Raises:
-        InputError: The tracking server does not answer, or the name is no file name.
+        InputError: The tracking server does not answer.
     """
-    tracking = Tracking.start(config, board.facts.data_name, run_name, None)
+    facts = board.facts
+    tracking = Tracking.start(config, facts.data_name, run_name, None)
     client, run_id = tracking.logger.experiment, tracking.run_id
     with tracking.marks_run_failed():
-        tracking.logger.log_hyperparams(_facts(board))
+        tracking.logger.log_hyperparams(
+            {
+                "config": facts.config,
+                "data": {"name": facts.data_name, "checksum": facts.data_checksum},
+                "seeds": list(facts.seeds),
+                "versions": facts.versions,
+                "machine": facts.machine,
+                "cpu_count": facts.cpu_count,
+            }
+        )
         metrics = list(metrics_of(board).items())
         for start in range(0, len(metrics), _METRICS_AT_ONCE):
             tracking.logger.log_metrics(dict(metrics[start : start + _METRICS_AT_ONCE]), step=0)
@@ -331,15 +363,3 @@ def metric_name(text: str) -> str:
     """A part of a name that MLflow takes: letters, digits, dots, - and _ ("recall@10" too)."""
     plain = re.sub(r"[^\w.-]+", "_", text.replace("@", "_at_"), flags=re.ASCII)
     return re.sub("_+", "_", plain).strip("_") or "_"
-
-
-def _facts(board: Leaderboard) -> dict[str, Any]:
-    facts = board.facts
-    return {
-        "config": facts.config,
-        "data": {"name": facts.data_name, "checksum": facts.data_checksum},
-        "seeds": list(facts.seeds),
-        "versions": facts.versions,
-        "machine": facts.machine,
-        "cpu_count": facts.cpu_count,
-    }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rec_sys.evaluation.leaderboard import Column, Interval, Table
+from rec_sys.evaluation.leaderboard import Column, Interval, Table, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,6 @@ class Line:
     """A model over several values of x.
 
     Attributes:
-        model: Its name.
         values: One for each x; an `Interval` gets whiskers, NaN is left out.
         is_ours: Whether it is what this project is about.
     """
@@ -43,12 +42,13 @@ class Line:
     is_ours: bool = False
 
 
-def draw_metric(table: Table, column: Column) -> "Figure":
+def draw_metric(table: Table, column: Column, confidence: float) -> "Figure":
     """One metric of all models of a table: a dot each, with whiskers, the best on top.
 
     Args:
         table: Rows without the metric are left out.
         column: The metric; ``lower`` puts the lowest on top.
+        confidence: Of the whiskers, 0.95 for 95 %.
     """
     cells = [(row, row.metrics.get(column.key)) for row in table.rows]
     dots = [(row, *_parts(cell)) for row, cell in cells if _is_number(cell)]
@@ -85,7 +85,7 @@ def draw_metric(table: Table, column: Column) -> "Figure":
     axes.invert_yaxis()
     axes.margins(x=0.12, y=0.6 / max(len(dots), 1))
     hint = {"higher": " (higher is better)", "lower": " (lower is better)"}.get(column.better, "")
-    axes.set_xlabel(f"{column.heading}{hint}, 95 % interval")
+    axes.set_xlabel(f"{column.heading}{hint}, {percent(confidence)} interval")
     axes.set_title(table.title, loc="left")
     axes.grid(axis="x", alpha=0.3)
     return axes.figure
@@ -97,7 +97,7 @@ def draw_over_k(title: str, metric: str, ks: Sequence[int], lines: Sequence[Line
     Args:
         title: Stands above.
         metric: Label of the y axis.
-        ks: Lengths, ascending.
+        ks: Ascending.
         lines: One for each model.
     """
     axes = _axes(_HEIGHT, _WIDTH + _LEGEND_WIDTH)
@@ -111,19 +111,19 @@ def draw_over_k(title: str, metric: str, ks: Sequence[int], lines: Sequence[Line
 def draw_over_groups(
     title: str, metric: str, groups: Mapping[str, int], xlabel: str, lines: Sequence[Line]
 ) -> "Figure":
-    """A metric for groups of people, such as those with a short and with a long history.
+    """A metric for groups of users, such as those with a short and with a long history.
 
     Args:
         title: Stands above.
         metric: Label of the y axis.
-        groups: Group to number of people, which stands below it: small groups are noisy.
+        groups: Group to number of users, which stands below it: small groups are noisy.
         xlabel: What the groups are made by.
         lines: One for each model, a value for each group.
     """
     axes = _axes(_HEIGHT, _WIDTH + _LEGEND_WIDTH)
     # Side by side, or the whiskers of all models would lie on each other.
     _draw_lines(axes, np.arange(len(groups), dtype=float), lines, spread=0.5)
-    labels = [f"{group}\nn = {people:,}" for group, people in groups.items()]
+    labels = [f"{group}\nn = {size:,}" for group, size in groups.items()]
     axes.set_xticks(range(len(groups)), labels)
     return _finish(axes, title, xlabel, metric, lines)
 

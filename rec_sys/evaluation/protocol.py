@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from rec_sys.foundation.compose import with_overrides
+from rec_sys.foundation.cli import with_overrides
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build
 from rec_sys.graph.csr import members_of, rows_to_pointers

@@ -1,10 +1,11 @@
-"""How good predicted stars are: one row of the rating table."""
+"""How good predicted ratings are: one row of the rating table."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from rec_sys.evaluation.protocol import Queries, RatingModel, ReviewKnownModel
 from rec_sys.foundation.errors import InputError
 from rec_sys.modules.metrics import rating_metrics
 
@@ -15,10 +16,10 @@ class RatingScores:
 
     Attributes:
         metrics: Those of `rec_sys.modules.metrics`, and ``macro_f1_tuned``.
-        threshold: Predicted stars above it count as "liked" in ``macro_f1_tuned``.
+        threshold: Predicted ratings above it count as "liked" in ``macro_f1_tuned``.
         user: int64 [T], whose target it is; targets without a rating do not count.
-        squared_error: float64 [T], stars squared, of each target: for a bootstrap that draws
-            users and compares two models on the same targets.
+        squared_error: float64 [T], of each target: for a bootstrap that draws users and compares
+            two models on the same targets.
     """
 
     metrics: dict[str, float]
@@ -26,16 +27,13 @@ class RatingScores:
     user: np.ndarray
     squared_error: np.ndarray
 
-    def error_per_user(self) -> tuple[np.ndarray, np.ndarray]:
-        """What `rec_sys.evaluation.statistics` draws: one number a person.
 
-        Returns:
-            The users, int64, ascending, and the mean squared error of each, float64. The mean of
-            these weighs people alike, ``mse`` weighs targets alike.
-        """
-        users, index = np.unique(self.user, return_inverse=True)
-        sums = np.bincount(index, weights=self.squared_error)
-        return users, sums / np.bincount(index)
+def predict(model: RatingModel | ReviewKnownModel, queries: Queries) -> np.ndarray:
+    """Ratings of the targets, float32 [T]; a model of known reviews reads the targets' texts."""
+    histories, targets = queries.histories, queries.targets
+    if hasattr(model, "rate_known"):
+        return model.rate_known(histories, targets.user, targets.product, targets.text)
+    return model.rate(histories, targets.user, targets.product)
 
 
 def score_ratings(
@@ -48,10 +46,10 @@ def score_ratings(
     """Measures predictions of the test task.
 
     Args:
-        predicted: float32 [T], stars 0...5.
-        true: float32 [T], stars 1...5; NaN does not count.
+        predicted: float32 [T], 0...5.
+        true: float32 [T], 1...5; NaN does not count.
         user: int64 [T].
-        liked_above: True ratings above count as liked, in stars.
+        liked_above: True ratings above count as liked.
         threshold: What `best_threshold` found on the validation task. A model that is careful and
             stays near the mean is not punished for where the scale is cut.
 
@@ -82,18 +80,18 @@ def macro_f1(answer: np.ndarray, liked: np.ndarray) -> float:
 
 
 def best_threshold(predicted: np.ndarray, true: np.ndarray, liked_above: float) -> float:
-    """The threshold on predicted stars with the best macro-F1, chosen on the validation task.
+    """The threshold on predicted ratings with the best macro-F1, chosen on the validation task.
 
     Tries one threshold between any two neighbouring predictions, one below all and one above all.
     Of equally good ones, it takes the one nearest to `liked_above`.
 
     Args:
-        predicted: float32 [T], stars.
-        true: float32 [T], stars; NaN does not count.
-        liked_above: True ratings above count as liked, in stars.
+        predicted: float32 [T].
+        true: float32 [T]; NaN does not count.
+        liked_above: True ratings above count as liked.
 
     Returns:
-        Predicted stars strictly above count as liked.
+        Predicted ratings strictly above count as liked.
 
     Raises:
         InputError: No target has a rating.

@@ -1,122 +1,396 @@
-"""From everything that was measured to one leaderboard and its pictures."""
+"""From everything that was measured to the tables and pictures of a leaderboard."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rec_sys.evaluation.graph_model_job import GRAPH_MODEL_NAME
-from rec_sys.evaluation.leaderboard import Column, Row, Table
+from rec_sys.evaluation.jobs import Job
+from rec_sys.evaluation.leaderboard import Cell, Column, Interval, Row, Table, against_baseline
 from rec_sys.evaluation.measured import Measuring
 from rec_sys.evaluation.pictures import Line, draw_metric, draw_over_groups, draw_over_k
-from rec_sys.evaluation.report_tables import (
-    Slicing,
-    ablation_table,
-    comparison_table,
-    history_groups,
-    history_table,
-    known_table,
-    lengths_table,
-    ranking_table,
-    ranking_title,
-    target_table,
-    unseen_table,
-)
-from rec_sys.evaluation.results import Bootstrap, Results, per_user
+from rec_sys.evaluation.protocol import Stage, tied_last_share
+from rec_sys.evaluation.ranking import Slicing, beyond_accuracy
+from rec_sys.evaluation.rating_baselines.bias import Bias
+from rec_sys.evaluation.rating_scores import RatingScores
+from rec_sys.evaluation.results import RatingRuns, Results, Runs
+from rec_sys.evaluation.statistics import Bootstrap, average_over_seeds
+from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: The baseline that every paper has.
+PLAIN_EASE = "plain EASE"
+_SPREAD = "sd_over_seeds"
+_RATING_COLUMNS = (
+    Column("mse", "MSE", "lower"),
+    Column("mae", "MAE", "lower"),
+    Column("auc", "AUC"),
+    Column("macro_f1_tuned", "macro-F1, threshold from validation"),
+    Column("macro_f1", "macro-F1"),
+    Column("f1", "F1"),
+    Column("accuracy", "accuracy"),
+)
 
-def main_tables(results: Results, how: Measuring, bootstrap: Bootstrap, remark: str) -> list[Table]:
-    """What one wants to see first, and all that the console shows.
 
-    Args:
-        results: Everything.
-        how: What was measured.
-        bootstrap: For the intervals.
-        remark: Stands below each table of rankings.
+@dataclass(frozen=True)
+class _Test:
+    """A test of rankings.
+
+    Attributes:
+        title: Of the test.
+        masked: Whether histories were masked.
+        models: Model to its runs: baselines, then the graph model; or that and its ablations.
     """
-    return list(_main(results, how, bootstrap, remark))
+
+    title: str
+    masked: bool
+    models: Mapping[str, Runs]
+
+    @property
+    def heading(self) -> str:
+        return f"Ranking, {self.title}" + ("" if self.masked else ", history not masked")
+
+    @property
+    def stages(self) -> list[Stage]:
+        return [stage for stage, _ in next(iter(self.models.values()))]
+
+    def per_user(self, model: str, metric: str) -> np.ndarray:
+        """A metric of each user, averaged over the seeds, float64; all models have the users."""
+        runs = [result for _, result in self.models[model]]
+        return average_over_seeds(
+            [run.users for run in runs], [run.per_user[metric] for run in runs]
+        )[1]
+
+    def mean(self, model: str, metric: str) -> float:
+        return float(self.per_user(model, metric).mean())
 
 
-def more_tables(
-    results: Results, how: Measuring, bootstrap: Bootstrap, slicing: Slicing
-) -> list[Table]:
-    """All list lengths, slices, and the settings that the validation chose."""
-    tables = []
-    for title, masked in _tests(results):
-        models = results.ranking(title, masked)
-        if models:
-            tables.append(lengths_table(title, models, how, masked, bootstrap))
-            tables.append(history_table(title, models, how, masked, slicing))
-            tables.append(target_table(title, models, how, masked, slicing))
-    return [*tables, _settings_table(results)]
+@dataclass(frozen=True)
+class Report:
+    """Makes tables and pictures.
 
+    Attributes:
+        results: All that was measured.
+        measuring: How.
+        bootstrap: For the intervals.
+        slicing: Groups of users and targets.
+    """
 
-def pictures(results: Results, how: Measuring, slicing: Slicing, main: list[Table]) -> dict:
-    """File name to figure: the metric, recall over k, quality over the length of the history."""
-    found: dict[str, Figure] = {}
-    metric = f"ndcg@{how.k}"
-    by_title = {table.title: table for table in main}
-    for title, masked in _tests(results):
-        models = results.ranking(title, masked)
-        if not models:
-            continue
-        heading = ranking_title(title, masked)
-        name = heading.lower().replace(",", "").replace(" ", "_")
-        found[f"{name}_ndcg.png"] = draw_metric(by_title[heading], Column(metric, f"NDCG@{how.k}"))
-        lines = [
-            Line(
-                n, [per_user(runs, f"recall@{k}")[1].mean() for k in how.ks], n == GRAPH_MODEL_NAME
-            )
-            for n, runs in models.items()
-        ]
-        found[f"{name}_recall_over_k.png"] = draw_over_k(heading, "recall@k", how.ks, lines)
-        sizes, values = history_groups(title, models, metric, slicing)
-        lines = [Line(n, of_groups, n == GRAPH_MODEL_NAME) for n, of_groups in values.items()]
-        found[f"{name}_history.png"] = draw_over_groups(
-            heading, f"NDCG@{how.k}", sizes, "reviews in the history", lines
-        )
-    return found
+    results: Results
+    measuring: Measuring
+    bootstrap: Bootstrap
+    slicing: Slicing
 
-
-def _tests(results: Results) -> Iterator[tuple[str, bool]]:
-    for title in results.titles:
-        for masked in results.masks(title):
-            yield title, masked
-
-
-def _main(results: Results, how: Measuring, bootstrap: Bootstrap, remark: str) -> Iterator[Table]:
-    for title, masked in _tests(results):
-        models = results.ranking(title, masked)
-        if models:
-            table = ranking_table(title, models, how, masked, bootstrap)
+    def main_tables(self, remark: str) -> Iterator[Table]:
+        """What one wants to see first; `remark` stands below each table of rankings."""
+        for test in self._tests():
+            table = self._ranking_table(test)
             yield replace(table, note=f"{table.note} {remark}")
-            comparison = comparison_table(title, models, how, masked, bootstrap)
-            if comparison:
-                yield comparison
-        ablated = results.ablated(title, masked)
-        if len(ablated) > 1:
-            rating = results.ablated_rating(title)
-            yield ablation_table(title, ablated, rating, how, masked, bootstrap)
-    for title in results.titles:
-        unseen = results.rating(title)
-        if unseen:
-            yield unseen_table(title, unseen, bootstrap)
-        known = results.rating(title, reads_the_review=True)
-        if known:
-            yield known_table(title, known)
+            yield from self._comparison_table(test)
+            yield from self._ablation_table(test)
+        for title in self.results.titles:
+            yield from self._unseen_table(title)
+            yield from self._known_table(title)
+
+    def more_tables(self) -> Iterator[Table]:
+        """All list lengths, groups, and the settings that the validation chose."""
+        for test in self._tests():
+            yield self._lengths_table(test)
+            yield self._history_table(test)
+            yield self._target_table(test)
+        yield self._settings_table()
+
+    def pictures(self, main: Sequence[Table]) -> dict[str, "Figure"]:
+        """File name to figure: the metric, recall over k, NDCG over the length of the history.
+
+        Args:
+            main: The tables of `main_tables`.
+        """
+        found: dict[str, Figure] = {}
+        tables = {table.title: table for table in main}
+        for test in self._tests():
+            name = test.heading.lower().replace(",", "").replace(" ", "_")
+            column, ks = Column(self._metric, _heading(self._metric)), self.measuring.ks
+            found[f"{name}_ndcg.png"] = draw_metric(
+                tables[test.heading], column, self.bootstrap.confidence
+            )
+            lines = [
+                Line(m, [test.mean(m, f"recall@{k}") for k in ks], m == GRAPH_MODEL_NAME)
+                for m in test.models
+            ]
+            found[f"{name}_recall_over_k.png"] = draw_over_k(test.heading, "recall@k", ks, lines)
+            sizes, values = self._by_history(test)
+            lines = [Line(m, of_groups, m == GRAPH_MODEL_NAME) for m, of_groups in values.items()]
+            found[f"{name}_history.png"] = draw_over_groups(
+                test.heading, column.heading, sizes, "reviews in the history", lines
+            )
+        return found
+
+    @property
+    def _metric(self) -> str:
+        return f"ndcg@{self.measuring.k}"
+
+    def _tests(self) -> Iterator[_Test]:
+        for title in self.results.titles:
+            for masked in self.results.masks(title):
+                models = self.results.ranking(title, masked)
+                if models:
+                    yield _Test(title, masked, models)
+
+    def _ranking_table(self, test: _Test) -> Table:
+        """A list of one length, and how the lists spread over the shop."""
+        k, main = self.measuring.k, self._metric
+        metrics = [main, f"recall@{k}", f"hr@{k}", "mrr"]
+        rows = self._intervals(test, metrics)
+        for name, runs in test.models.items():
+            if len(runs) > 1:
+                means = [result.per_user[main].mean() for _, result in runs]
+                rows[name][_SPREAD] = float(np.std(means, ddof=1))
+            shown = [beyond_accuracy(run.exposure[k], stage.popularity) for stage, run in runs]
+            rows[name] |= {key: float(np.mean([each[key] for each in shown])) for key in shown[0]}
+        columns = [
+            *(Column(metric, _heading(metric)) for metric in metrics),
+            Column(_SPREAD, f"{_heading(main)}, sd over seeds", None),
+            Column("coverage", f"coverage@{k}"),
+            Column("gini", "Gini", None, 3),
+            Column("mean_popularity", "mean popularity", None, 1),
+        ]
+        users = sorted({len(run.users) for _, run in next(iter(test.models.values()))})
+        note = (
+            f"{' to '.join(map(str, dict.fromkeys([users[0], users[-1]])))} people with a target,"
+            f" seeds {', '.join(str(stage.seed) for stage in test.stages)}, all"
+            f" {test.stages[0].graph.num_products} products ranked, equal scores counted by"
+            " expectation. Every model, ours included, learned from the training reviews alone"
+            " (those of the validation are shown as history where the split says so) and had its"
+            " settings chosen on the validation."
+        )
+        return Table(test.heading, columns, _rows(rows), note)
+
+    def _lengths_table(self, test: _Test) -> Table:
+        metrics = [f"{kind}@{k}" for kind in ("recall", "hr", "ndcg") for k in self.measuring.ks]
+        columns = [Column(metric, _heading(metric)) for metric in metrics]
+        rows = _rows(self._intervals(test, metrics))
+        return Table(f"{test.heading}: all list lengths", columns, rows)
+
+    def _intervals(self, test: _Test, metrics: Sequence[str]) -> dict[str, dict[str, Cell]]:
+        pairs = [(name, metric) for name in test.models for metric in metrics]
+        values = np.stack([test.per_user(name, metric) for name, metric in pairs], axis=1)
+        ends = zip(values.mean(axis=0), *self.bootstrap.intervals(values), strict=True)
+        rows: dict[str, dict[str, Cell]] = {name: {} for name in test.models}
+        for (name, metric), (mean, low, high) in zip(pairs, ends, strict=True):
+            rows[name][metric] = Interval(float(mean), float(low), float(high))
+        return rows
+
+    def _comparison_table(self, test: _Test) -> Iterator[Table]:
+        """The graph model against the best baseline and against plain EASE."""
+        baselines = {name: test.mean(name, self._metric) for name in test.models}
+        if baselines.pop(GRAPH_MODEL_NAME, None) is None or not baselines:
+            return
+        ours = test.per_user(GRAPH_MODEL_NAME, self._metric)
+        if len(ours) < 2:
+            return
+        best = max(baselines, key=baselines.__getitem__)
+        rows = {}
+        for name in dict.fromkeys([best, *(n for n in (PLAIN_EASE,) if n in baselines)]):
+            found = self.bootstrap.compare(ours, test.per_user(name, self._metric))
+            label = f"ours against {name}" + (", the best baseline" if name == best else "")
+            rows[label] = {**against_baseline(found), "people": found.num_users}
+        columns = [
+            Column("difference", f"{_heading(self._metric)}, difference", None),
+            Column("ratio", "ratio", None, 3),
+            Column("people", "people", None),
+        ]
+        note = (
+            "Paired bootstrap over people, each the mean of its seeds. The best baseline is chosen"
+            " by the test itself, which favours it."
+        )
+        yield Table(f"{test.heading}: is it better?", columns, _rows(rows), note)
+
+    def _ablation_table(self, test: _Test) -> Iterator[Table]:
+        """Each ablation beside the whole model, trained again with the same seeds."""
+        ablated = replace(test, models=self.results.ablated(test.title, test.masked))
+        if len(ablated.models) < 2:
+            return
+        rating = self.results.ablated_rating(test.title)
+        whole = ablated.per_user(GRAPH_MODEL_NAME, self._metric)
+        rows: dict[str, dict[str, Cell]] = {}
+        for name in ablated.models:
+            values = ablated.per_user(name, self._metric)
+            cells = rows[name] = {self._metric: float(values.mean())}
+            if name in rating:
+                cells["mse"] = float(np.mean([run.metrics["mse"] for _, run in rating[name]]))
+            if name != GRAPH_MODEL_NAME and len(values) > 1:
+                cells |= against_baseline(self.bootstrap.compare(values, whole))
+        columns = [
+            Column(self._metric, _heading(self._metric)),
+            Column("difference", "against the whole model", None),
+            Column("ratio", "ratio", None, 3),
+            *([Column("mse", "MSE of the stars", "lower")] if rating else []),
+        ]
+        note = "Below 0: what was taken away was of use. Paired bootstrap over people."
+        yield Table(f"{test.heading}: ablations", columns, _rows(rows), note)
+
+    def _history_table(self, test: _Test) -> Table:
+        sizes, values = self._by_history(test)
+        columns = [Column(name, f"{name} reviews (n = {size})") for name, size in sizes.items()]
+        rows = {name: dict(zip(sizes, found, strict=True)) for name, found in values.items()}
+        title = f"{test.heading}: {_heading(self._metric)} by length of history"
+        return Table(title, columns, _rows(rows))
+
+    def _by_history(self, test: _Test) -> tuple[dict[str, int], dict[str, list[float]]]:
+        """Group to the number of users, without empty groups, and model to a value for each."""
+        groups = [self.slicing.users(stage, test.title) for stage in test.stages]
+        sizes: dict[str, int] = {}
+        values: dict[str, list[float]] = {name: [] for name in test.models}
+        for group in groups[0]:
+            for name, runs in test.models.items():
+                chosen = [(run, of[group]) for (_, run), of in zip(runs, groups, strict=True)]
+                users, means = average_over_seeds(
+                    [run.users[rows] for run, rows in chosen],
+                    [run.per_user[self._metric][rows] for run, rows in chosen],
+                )
+                if len(users):
+                    sizes[group] = len(users)
+                    values[name].append(float(means.mean()))
+        return sizes, values
+
+    def _target_table(self, test: _Test) -> Table:
+        """NDCG by what kind of product the target is."""
+        groups = [self.slicing.targets(stage, test.title) for stage in test.stages]
+        sizes = {group: int(sum(of[group].sum() for of in groups)) for group in groups[0]}
+        sizes = {group: size for group, size in sizes.items() if size}
+        rows: dict[str, dict[str, Cell]] = {}
+        for name, runs in test.models.items():
+            values = [run.per_target[self._metric] for _, run in runs]
+            rows[name] = {
+                group: float(
+                    np.concatenate(
+                        [each[of[group]] for each, of in zip(values, groups, strict=True)]
+                    ).mean()
+                )
+                for group in sizes
+            }
+        columns = [Column(group, f"{group} (n = {size})") for group, size in sizes.items()]
+        note = (
+            "Of single targets, those of all seeds together. Head: the products with"
+            f" {self.slicing.head_share:.0%} of the training reviews. Twins: products with nearly"
+            f" the same reviewers (Jaccard {self.slicing.twin_jaccard:g} or more), told from all"
+            " reviews."
+        )
+        title = f"{test.heading}: {_heading(self._metric)} by kind of target"
+        return Table(title, columns, _rows(rows), note)
+
+    def _unseen_table(self, title: str) -> Iterator[Table]:
+        """Ratings foreseen: nobody has seen the review."""
+        models = self.results.rating(title)
+        if not models:
+            return
+        rows: dict[str, dict[str, Cell]] = {}
+        for name, runs in models.items():
+            rows[name] = _rating_means(runs)
+            if Bias.name in models and name != Bias.name:
+                pair = _squared_errors([run for _, run in runs], [b for _, b in models[Bias.name]])
+                if len(pair[0]) > 1:
+                    rows[name] |= against_baseline(self.bootstrap.compare(*pair))
+        columns = [
+            *_RATING_COLUMNS,
+            Column("difference", f"MSE against {Bias.name}", None),
+            Column("ratio", "ratio", None, 3),
+        ]
+        note = (
+            "Means over the seeds. Differences and ratios of the MSE by paired bootstrap over"
+            f" people (below 0 and below 1: better than {Bias.name})."
+        )
+        yield Table(f"Rating, review unseen, {title}", columns, _rows(rows), note)
+
+    def _known_table(self, title: str) -> Iterator[Table]:
+        """Ratings read from the review itself: an easier question."""
+        models = self.results.rating(title, reads_the_review=True)
+        if not models:
+            return
+        rows = {name: _rating_means(runs) for name, runs in models.items()}
+        note = (
+            "These models read the review whose stars they tell, so nothing here can be compared"
+            " with the table above. rec_sys is not among them: it tells what a person will think"
+            " of a product from everything but the review in question, and has no input for that"
+            " review."
+        )
+        yield Table(f"Rating, review known, {title}", _RATING_COLUMNS, _rows(rows), note)
+
+    def _settings_table(self) -> Table:
+        chosen: dict[str, list[str]] = {}
+        for split, model, seed, settings in self.results.settings():
+            text = ", ".join(f"{name}={value}" for name, value in settings.items())
+            chosen.setdefault(f"{model}, {split}", []).append(f"{seed}: {text}")
+        rows = [
+            Row(name, {"settings": "; ".join(dict.fromkeys(texts))})
+            for name, texts in chosen.items()
+        ]
+        columns = [Column("settings", "seed: settings", None)]
+        return Table("Settings that the validation chose", columns, rows)
 
 
-def _settings_table(results: Results) -> Table:
-    chosen: dict[tuple[str, str], list[str]] = {}
-    for split, model, seed, settings in results.settings():
-        text = ", ".join(f"{name}={value}" for name, value in settings.items())
-        chosen.setdefault((split, model), []).append(f"{seed}: {text}")
-    rows = [
-        Row(f"{model}, {split}", {"settings": "; ".join(dict.fromkeys(texts))})
-        for (split, model), texts in chosen.items()
-    ]
-    return Table(
-        "Settings that the validation chose", [Column("settings", "seed: settings", None)], rows
+def _rows(rows: Mapping[str, Mapping[str, Cell]]) -> list[Row]:
+    return [Row(name, cells, is_ours=name == GRAPH_MODEL_NAME) for name, cells in rows.items()]
+
+
+def _heading(metric: str) -> str:
+    kind, _, k = metric.partition("@")
+    kind = kind if kind == "recall" else kind.upper()
+    return f"{kind}@{k}" if k else kind
+
+
+def _rating_means(runs: RatingRuns) -> dict[str, Cell]:
+    keys = [column.key for column in _RATING_COLUMNS]
+    return {key: float(np.mean([run.metrics[key] for _, run in runs])) for key in keys}
+
+
+def _squared_errors(
+    model: Sequence[RatingScores], baseline: Sequence[RatingScores]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared error of each user, summed and scaled so that the mean over users is the MSE.
+
+    Sums weigh the targets of a seed alike, as its MSE does, and seeds weigh alike, as in the
+    table; drawing users keeps the targets of one together.
+    """
+    _, user = np.unique(np.concatenate([run.user for run in model]), return_inverse=True)
+    users, seeds = user.max(initial=-1) + 1, len(model)
+    weight = np.concatenate([np.full(len(r.user), users / seeds / len(r.user)) for r in model])
+    errors = (np.concatenate([run.squared_error for run in runs]) for runs in (model, baseline))
+    of_model, of_baseline = (np.bincount(user, weights=weight * each) for each in errors)
+    return of_model, of_baseline
+
+
+def not_measured(
+    prepared: PreparedReviews, stages: Sequence[Stage], graph_model_jobs: Sequence[Job]
+) -> list[str]:
+    """What is missing and why, a sentence each."""
+    sentences = []
+    without = {stage.split.name for stage in stages if not stage.has_ratings}
+    if without:
+        sentences.append(
+            f"Ratings ({', '.join(sorted(without))}): training, validation or test has none, so"
+            " there is no table of ratings."
+        )
+    if not prepared.has_texts:
+        sentences.append("Models that read: no review and no product says anything.")
+    sentences += dict.fromkeys(
+        f"{job.label} ({stage.split.name}): this split needs what the ablation takes away."
+        for stage in stages
+        for job in graph_model_jobs
+        if not job.can_run(stage)
+    )
+    return sentences
+
+
+def about_ties(graph: ReviewGraph) -> str:
+    """How the order of simultaneous reviews was chosen, in one sentence."""
+    return (
+        f"{tied_last_share(graph):.0%} of the people with two reviews or more have their"
+        " last two at the same moment; each seed draws a new order among such reviews, the same"
+        " for all models."
     )

@@ -8,10 +8,12 @@ import pytest
 from rec_sys.evaluation.audit import (
     AuditSettings,
     LeakageError,
-    Probes,
-    audit,
+    audit_split,
+    check_batches,
     check_edges,
+    check_invariance,
     check_shared_texts,
+    check_statistics,
     check_times,
     report_twins,
     require_clean,
@@ -24,10 +26,21 @@ from rec_sys.graph.review_graph import NO_TIME
 from rec_sys.graph.task import Split, Task
 from tests.helpers.planted import (
     PER_USER,
+    PRODUCTS,
     batches_of,
     fair_rank,
     ranks,
     stars_of,
+)
+
+SETTINGS = AuditSettings(
+    min_words=10,
+    max_shared_texts=0.01,
+    tolerance=1e-5,
+    metric_tolerance=1e-6,
+    block_sizes=[1_024, 7],
+    people=200,
+    seed=0,
 )
 
 
@@ -37,25 +50,26 @@ def smuggle(owner, name, edges):
 
 
 def test_a_clean_evaluation_passes(graph, vectors, words, split):
-    models = {model.name: stars_of(model, graph, split, vectors) for model in (Bias(),)}
-    models["factors"] = stars_of(MatrixFactorisation(rank=2), graph, split, vectors)
-    probes = Probes(
-        build_batches={"network": batches_of(split, split.train)},
-        vectors=vectors,
-        fit_and_score=models,
-        evaluate={"popularity": ranks(graph, split, fair_rank)},
-        twins=(3, 12),
-    )
-    findings = audit(graph, split, words, AuditSettings(), probes)
+    build = batches_of(split, split.train)
+    findings = [
+        *audit_split(graph, split, words, SETTINGS),
+        check_batches(build, graph, vectors, split.test.target, 1e-5),
+        check_invariance(ranks(graph, split, fair_rank), PRODUCTS, [1_024, 7], 1e-6, 0),
+        report_twins(3, 12),
+    ]
+    for model in (Bias(), MatrixFactorisation(rank=2)):
+        fit_and_score = stars_of(model, graph, split, vectors)
+        findings.append(check_statistics(fit_and_score, graph, split).about(model.name))
     assert all(finding.passed for finding in findings), findings
     assert len(findings) == 8
-    assert "3 of 12 targets (25.00%)" in findings[-1].detail
+    assert "3 of 12 targets (25.00%)" in findings[5].detail
     require_clean(findings)
 
 
-def test_an_audit_without_models_or_times_checks_the_split(graph, words, split):
+def test_only_a_split_by_time_is_checked_for_times(graph, words, split):
+    assert len(audit_split(graph, split, words, SETTINGS)) == 3
     by_users = replace(split, name="users", test=None)
-    assert len(audit(graph, by_users, words, AuditSettings())) == 2
+    assert len(audit_split(graph, by_users, words, SETTINGS)) == 2
 
 
 @pytest.mark.parametrize("part", ["train", "history"])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rec_sys.evaluation.audit_probes import check_batches, check_invariance, check_statistics
+from rec_sys.evaluation.audit import check_batches, check_invariance, check_statistics
 from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.evaluation.rating_baselines.bias import Bias
 from rec_sys.graph.ego_batch import EgoBatchBuilder, ProductReviews

@@ -4,12 +4,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from rec_sys.evaluation.baselines.ease import Ease
+from rec_sys.evaluation.baselines.ease import Ease, TextEase
 from rec_sys.evaluation.baselines.item_knn import ItemKNN
 from rec_sys.evaluation.baselines.markov import Markov
-from rec_sys.evaluation.baselines.popularity import Popularity
-from rec_sys.evaluation.baselines.recent_popularity import RecentPopularity
-from rec_sys.evaluation.baselines.text_ease import TextEase
+from rec_sys.evaluation.baselines.popularity import Popularity, RecentPopularity
 from rec_sys.evaluation.baselines.text_knn import TextKNN
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import NO_TIME

@@ -2,19 +2,13 @@
 
 import numpy as np
 import pytest
-import scipy.stats
-from hydra import compose, initialize_config_dir
 
-from rec_sys.evaluation.audit_probes import Finding
-from rec_sys.evaluation.graph_model_job import CHANGES, GraphModelRanker
+from rec_sys.evaluation.audit import Finding
+from rec_sys.evaluation.graph_model_job import Ablation, GraphModelRanker
 from rec_sys.evaluation.measured import Measured, load_measured, save_measured
 from rec_sys.evaluation.protocol import shuffle_ties, tied_last_share
 from rec_sys.evaluation.ranking import evaluate_ranking
-from rec_sys.evaluation.rating_baselines.bias import Constant
 from rec_sys.evaluation.rating_scores import score_ratings
-from rec_sys.evaluation.statistics import mean_intervals
-from rec_sys.evaluation.tuning import ModelGrid, tune_ratings
-from rec_sys.foundation.cli import CONFIG_DIR, with_overrides
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
 from tests.helpers.fake_training import FakeCatalogue
@@ -80,9 +74,20 @@ def test_last_reviews_at_one_time_are_counted(graph):
     assert tied_last_share(graph_of([[0], [1]], [1, 1])) == 0
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_ablations_take_away_one_thing_and_leave_the_edges(graph, name):
-    changed = CHANGES[name](graph, 0)
+@pytest.mark.parametrize(
+    "change, expected",
+    [
+        ("mask_reviews", {"edge_text"}),
+        ("shuffle_reviews", {"edge_text"}),
+        ("mask_product_texts", {"product_name_text", "product_info_text"}),
+        ("mask_brands", {"product_brand"}),
+        ("mask_ratings", {"edge_rating"}),
+        ("mask_times", {"edge_time"}),
+        (None, set()),
+    ],
+)
+def test_ablations_take_away_one_thing_and_leave_the_edges(graph, change, expected):
+    changed = Ablation("without", change).apply(graph, 0)
     np.testing.assert_array_equal(changed.user_ptr, graph.user_ptr)
     np.testing.assert_array_equal(changed.edge_product, graph.edge_product)
     different = {
@@ -90,17 +95,14 @@ def test_ablations_take_away_one_thing_and_leave_the_edges(graph, name):
         for field in (*ARRAYS, *PRODUCT_ARRAYS)
         if not np.array_equal(getattr(changed, field), getattr(graph, field))
     }
-    expected = {
-        "mask_reviews": {"edge_text"},
-        "shuffle_reviews": {"edge_text"},
-        "mask_product_texts": {"product_name_text", "product_info_text"},
-        "mask_brands": {"product_brand"},
-        "mask_ratings": {"edge_rating"},
-        "mask_times": {"edge_time"},
-    }
-    assert different == expected[name]
-    if name == "shuffle_reviews":
+    assert different == expected
+    if change == "shuffle_reviews":
         assert sorted(changed.edge_text) == sorted(graph.edge_text)
+
+
+def test_an_unknown_change_is_refused():
+    with pytest.raises(InputError, match=r"ablation.change=mask_all: must be 'mask_reviews'"):
+        Ablation("without", "mask_all")
 
 
 @pytest.fixture
@@ -167,37 +169,3 @@ def test_a_kept_result_is_the_result(model, tmp_path):
                 np.testing.assert_array_equal(kept[metric], given[metric])
     assert loaded.rating["time"].metrics == rating.metrics
     np.testing.assert_array_equal(loaded.rating["time"].squared_error, rating.squared_error)
-
-
-def test_intervals_agree_with_scipy():
-    values = np.random.default_rng(0).gamma(1, size=(400, 3))
-    low, high = mean_intervals(values, 4_000, 0.9, 0)
-    for column in range(3):
-        found = scipy.stats.bootstrap(
-            (values[:, column],), np.mean, confidence_level=0.9, method="percentile", rng=1
-        ).confidence_interval
-        np.testing.assert_allclose([low[column], high[column]], found, rtol=0.02)
-
-
-def test_the_best_constant_for_the_squared_error_is_the_mean():
-    train, targets = reviews_of([[0, 1], [2]]), reviews_of([[3], [4]])
-    train.rating[:] = [5, 5, 1]
-    targets.rating[:] = [5, 2]
-    grid = ModelGrid(Constant, {"kind": ["majority", "mean"]})
-    best = tune_ratings(grid, train, catalogue_of(5), train, targets, 3.0)
-    assert best.settings == {"kind": "mean"}
-    assert best.mse == pytest.approx(((5 - 11 / 3) ** 2 + (2 - 11 / 3) ** 2) / 2, rel=1e-6)
-
-
-def test_overrides_change_a_copy():
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = compose("evaluate_config")
-    other = with_overrides(config, ["model=gat", "split=new_users", "train.lr=0.5"])
-    assert (
-        "GATv2Conv" in other.model.conv._target_ and other.model._target_ == config.model._target_
-    )
-    assert (other.train.lr, other.split.history_length) == (0.5, 1)
-    assert config.train.lr != 0.5 and "history_length" not in config.split
-    for wrong in ("split=yesterday", "train.nothing=1", "nothing.at.all=1"):
-        with pytest.raises(InputError, match="there is no such"):
-            with_overrides(config, [wrong])

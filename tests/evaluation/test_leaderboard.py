@@ -4,19 +4,19 @@ import math
 import numpy as np
 import pytest
 
-from rec_sys.evaluation.audit_probes import Finding
+from rec_sys.evaluation.audit import Finding
 from rec_sys.evaluation.leaderboard import (
     Column,
     Interval,
     Leaderboard,
     Row,
+    RunFacts,
     Table,
     against_baseline,
     as_markdown,
     show_leaderboard,
     write_leaderboard,
 )
-from rec_sys.evaluation.results import RunFacts
 from rec_sys.evaluation.statistics import Comparison
 
 NDCG = Column("ndcg@10", "NDCG@10")
@@ -26,13 +26,12 @@ DIFFERENCE = Column("difference", "against EASE", None)
 
 @pytest.fixture
 def board():
-    facts = RunFacts.collect(
+    facts = RunFacts(
         "demo",
         "ab12",
         [0, 1],
         {"split": {"name": "time"}, "models": ["ease"]},
         {"fit EASE": 1.25},
-        ("numpy", "no-such-package"),
     )
     rows = [
         Row(
@@ -54,6 +53,7 @@ def board():
     return Leaderboard(
         facts,
         [Table("Ranking, time split", columns, rows, "1000 targets.")],
+        0.9,
         [Finding("edges", True, "none shown"), Finding("texts", False, "3 copies")],
         ["Recall after a year: the data ends before."],
     )
@@ -61,6 +61,7 @@ def board():
 
 def test_markdown_has_everything(board):
     lines = as_markdown(board).splitlines()
+    assert lines[2].startswith("Values in brackets are 90 % intervals.")
     assert "| popularity | 0.0500 [0.0400, 0.0600] | **0.70** | – | 7 |" in lines
     assert "| EASE \\| tuned | 0.1100 [0.1000, 0.1200] | – | – | – |" in lines
     assert (
@@ -90,7 +91,7 @@ def test_files_are_written_and_json_is_strict(board, tmp_path):
     assert rows[2]["is_ours"] and plain["findings"][1]["passed"] is False
     facts = plain["facts"]
     assert facts["data_checksum"] == "ab12" and facts["config"]["split"]["name"] == "time"
-    assert set(facts["versions"]) == {"python", "numpy"}
+    assert {"python", "numpy", "torch"} <= set(facts["versions"])
     assert facts["cpu_count"] >= 1 and facts["date"].startswith("20")
 
 

@@ -9,6 +9,7 @@ from rec_sys.evaluation.leaderboard import (
     Interval,
     Leaderboard,
     Row,
+    RunFacts,
     Table,
     log_evaluation,
     metric_name,
@@ -16,7 +17,6 @@ from rec_sys.evaluation.leaderboard import (
     write_leaderboard,
 )
 from rec_sys.evaluation.pictures import draw_metric
-from rec_sys.evaluation.results import RunFacts
 
 NDCG = Column("ndcg@10", "NDCG@10")
 
@@ -27,8 +27,8 @@ def board():
         Row("user + product bias", {"ndcg@10": Interval(0.1, 0.05, 0.2), "n": 7, "why": "text"}),
         Row("rec_sys", {"ndcg@10": math.nan, "none": None}, is_ours=True),
     ]
-    facts = RunFacts.collect("demo", "ab", [0], {"split": {"name": "x" * 600}}, {"fit": 2.0})
-    return Leaderboard(facts, [Table("Ranking, time", [NDCG], rows)])
+    facts = RunFacts("demo", "ab", [0], {"split": {"name": "x" * 600}}, {"fit": 2.0})
+    return Leaderboard(facts, [Table("Ranking, time", [NDCG], rows)], 0.95)
 
 
 def test_names_are_such_as_mlflow_takes():
@@ -58,7 +58,7 @@ def test_a_run_holds_metrics_files_and_pictures(board, tmp_path):
         }
     )
     files = write_leaderboard(board, tmp_path / "out")
-    picture = draw_metric(board.tables[0], NDCG)
+    picture = draw_metric(board.tables[0], NDCG, 0.95)
     run_id = log_evaluation(config, board, files, {"ndcg.png": picture}, "evaluation-1")
     client = mlflow.MlflowClient(uri)
     run = client.get_run(run_id)

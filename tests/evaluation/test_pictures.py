@@ -41,10 +41,11 @@ def legend(figure):
 @pytest.mark.parametrize("better", ["higher", "lower"])
 def test_the_best_is_on_top_and_ours_stands_out(better):
     column = Column("ndcg@10", "NDCG@10", better)
-    (axes,) = draw_metric(Table("Ranking", [NDCG], ROWS), column).axes
+    (axes,) = draw_metric(Table("Ranking", [NDCG], ROWS), column, 0.9).axes
     best_first = 1 if better == "higher" else -1
     labels = axes.get_yticklabels()
     assert words(labels) == ["rec_sys", "EASE", "popularity"][::best_first]
+    assert "90 % interval" in axes.get_xlabel()
     assert axes.yaxis_inverted() and f"{better} is better" in axes.get_xlabel()
     assert axes.get_title(loc="left") == "Ranking" and "NDCG@10" in axes.get_xlabel()
     # A dot for each, on the row of its name, with its value in words and its interval as whiskers.
@@ -65,7 +66,7 @@ def test_the_best_is_on_top_and_ours_stands_out(better):
 
 
 def test_a_table_without_the_metric_is_an_empty_picture(tmp_path):
-    figure = draw_metric(Table("Ranking", [NDCG], []), NDCG)
+    figure = draw_metric(Table("Ranking", [NDCG], []), NDCG, 0.95)
     figure.savefig(tmp_path / "empty.png")  # nothing to lay out, yet no error
     (axes,) = figure.axes
     assert not axes.containers and not axes.texts and words(axes.get_yticklabels()) == []

@@ -4,8 +4,7 @@ import pytest
 from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.evaluation.rating_baselines.bias import Bias, Constant
 from rec_sys.evaluation.rating_baselines.matrix_factorisation import MatrixFactorisation
-from rec_sys.evaluation.rating_baselines.review_text import ReviewText
-from rec_sys.evaluation.rating_baselines.ridge import TextRidge
+from rec_sys.evaluation.rating_baselines.ridge import ReviewText, TextRidge
 from rec_sys.foundation.errors import InputError
 from rec_sys.modules.rating_bias import RatingBias
 

@@ -48,9 +48,6 @@ def test_scores_by_hand():
     assert set(scores.metrics) >= {"mae", "mse", "auc", "f1", "accuracy", "macro_f1"}
     np.testing.assert_allclose(scores.squared_error, [1, 2.25, 0])
     assert scores.user.tolist() == [0, 0, 2]
-    users, errors = scores.error_per_user()
-    assert users.tolist() == [0, 2]
-    np.testing.assert_allclose(errors, [3.25 / 2, 0])
 
 
 def test_nothing_to_compare_with_is_told():

@@ -6,17 +6,31 @@ import pytest
 from omegaconf import OmegaConf
 
 from rec_sys.evaluation.baselines.ease import Ease
-from rec_sys.evaluation.tuning import ModelGrid, tune
+from rec_sys.evaluation.measured import Measuring
+from rec_sys.evaluation.protocol import Queries
+from rec_sys.evaluation.rating_baselines.bias import Constant
+from rec_sys.evaluation.rating_scores import predict
+from rec_sys.evaluation.tuning import ModelGrid
 from rec_sys.foundation.errors import InputError
 from tests.helpers.reviews_of import catalogue_of, reviews_of
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "evaluation"
 TRAIN = reviews_of([[0, 1, 2], [1, 2, 3], [0, 1, 3], [3, 2, 0]])
 TARGETS = reviews_of([[3], [0], [2], [1]])
+QUERIES = Queries(np.arange(4), TRAIN, TARGETS)
+MEASURING = Measuring([2], k=2, mask_history=[True], block_size=3, liked_above=3.0)
 
 
-def tuned(grid):
-    return tune(grid, TRAIN, catalogue_of(5), TRAIN, TARGETS, 2, True, 3)
+def tuned(grid, tried=None):
+    """By NDCG@2; `tried` takes the models and their scores in the order of trying."""
+
+    def score(model):
+        value = MEASURING.ndcg(model, QUERIES)
+        if tried is not None:
+            tried.append((model, value))
+        return value
+
+    return grid.tune(TRAIN, catalogue_of(5), score)
 
 
 @dataclass
@@ -44,22 +58,38 @@ FITTED = []
 
 def test_each_fit_serves_all_settings_of_scoring():
     FITTED.clear()
-    best = tuned(ModelGrid(Likes, {"product": [4, 1], "shelf": ["a", "b"]}))
+    tried = []
+    best = tuned(ModelGrid(Likes, {"product": [4, 1], "shelf": ["a", "b"]}), tried)
     assert FITTED == ["a", "b"]
-    assert len(best.tried) == 4
     assert best.settings == {"product": 1, "shelf": "a"}  # of equals the first
     assert best.model.product == 1
-    assert best.score == max(score for _, score in best.tried)
-    assert [s["product"] for s, _ in best.tried] == [4, 1] * 2
+    assert best.score == max(score for _, score in tried)
+    assert [model.product for model, _ in tried] == [4, 1] * 2
 
 
 def test_a_shared_fit_scores_like_an_own_one():
-    best = tuned(ModelGrid(Ease, {"l2": [1, 5], "history_decay": [1.0, 0.5]}))
-    for settings, score in best.tried:
-        alone = tuned(ModelGrid(Ease, {name: [value] for name, value in settings.items()}))
+    tried = []
+    tuned(ModelGrid(Ease, {"l2": [1, 5], "history_decay": [1.0, 0.5]}), tried)
+    assert len(tried) == 4
+    for model, score in tried:
+        alone = tuned(ModelGrid(Ease, {"l2": [model.l2], "history_decay": [model.history_decay]}))
         assert alone.score == score
-        if settings == best.settings:
-            np.testing.assert_array_equal(alone.model.score(TRAIN), best.model.score(TRAIN))
+        np.testing.assert_array_equal(alone.model.score(TRAIN), model.score(TRAIN))
+
+
+def test_the_best_constant_for_the_squared_error_is_the_mean():
+    train, targets = reviews_of([[0, 1], [2]]), reviews_of([[3], [4]])
+    train.rating[:] = [5, 5, 1]
+    targets.rating[:] = [5, 2]
+    queries = Queries(np.arange(2), train, targets)
+
+    def negative_mse(model):
+        return -np.square(predict(model, queries) - targets.rating).mean()
+
+    grid = ModelGrid(Constant, {"kind": ["majority", "mean"]})
+    best = grid.tune(train, catalogue_of(5), negative_mse)
+    assert best.settings == {"kind": "mean"}
+    assert -best.score == pytest.approx(((5 - 11 / 3) ** 2 + (2 - 11 / 3) ** 2) / 2, rel=1e-6)
 
 
 @pytest.mark.parametrize(

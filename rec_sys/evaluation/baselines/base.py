@@ -1,12 +1,9 @@
-"""What several baselines share: histories as matrices, text vectors, checks of settings."""
-
-import math
+"""What several baselines share: popularity, histories as matrices, texts of the products."""
 
 import numpy as np
 import scipy.sparse
 
 from rec_sys.evaluation.protocol import Catalogue, Reviews
-from rec_sys.foundation.errors import InputError
 
 
 def popularity(reviews: Reviews, num_products: int) -> np.ndarray:
@@ -15,15 +12,15 @@ def popularity(reviews: Reviews, num_products: int) -> np.ndarray:
 
 
 def history_matrix(histories: Reviews, num_products: int, decay: float) -> scipy.sparse.csr_array:
-    """People as weighted sums of their products.
+    """Users as weighted sums of their products.
 
     Args:
-        histories: Of U people.
+        histories: Of U users.
         num_products: P.
-        decay: A review counts `decay` to the power of the number of later ones of the same person.
+        decay: A review counts `decay` to the power of the number of later ones of the same user.
 
     Returns:
-        float32 [U, P], the newest review of each person weighs 1.
+        float32 [U, P], the newest review of each user weighs 1.
     """
     weights = (decay**histories.steps_back).astype(np.float32)
     return scipy.sparse.csr_array(
@@ -35,50 +32,17 @@ def history_matrix(histories: Reviews, num_products: int, decay: float) -> scipy
 def popular_for_strangers(
     scores: np.ndarray, histories: Reviews, popularity: np.ndarray
 ) -> np.ndarray:
-    """Ranks by popularity for people without a history, as a shop would: in place.
+    """Ranks by popularity for users without a history, as a shop would: in place.
 
     A linear model gives them 0 everywhere, a random order; beating that would prove nothing.
 
     Args:
-        scores: float32 [U, P], changed.
-        histories: Of the U people.
+        scores: float32 [U, P], changed and returned.
+        histories: Of the U users.
         popularity: float32 [P].
-
-    Returns:
-        `scores`.
     """
     scores[np.diff(histories.user_ptr) == 0] = popularity
     return scores
-
-
-def require_decay(name: str, value: float) -> None:
-    """A decay per step is above 0 (only the newest review would count) and at most 1 (all alike).
-
-    Raises:
-        InputError: `value` is not.
-    """
-    if not 0 < value <= 1:
-        raise InputError(f"{name}={value}: must be above 0 and at most 1")
-
-
-def require_positive(name: str, value: float) -> None:
-    """Something that is divided by, or of which there must be some.
-
-    Raises:
-        InputError: `value` is not a positive number.
-    """
-    if not (value > 0 and math.isfinite(value)):
-        raise InputError(f"{name}={value}: must be a positive number")
-
-
-def require_not_negative(name: str, value: float) -> None:
-    """Something that 0 switches off.
-
-    Raises:
-        InputError: `value` is negative or not a number.
-    """
-    if not (value >= 0 and math.isfinite(value)):
-        raise InputError(f"{name}={value}: must be 0 or a positive number")
 
 
 def product_text_vectors(catalogue: Catalogue) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""EASE: one ridge regression per product, solved for all at once."""
+"""EASE, one ridge regression per product, solved for all at once; alone and with texts."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import scipy.sparse
@@ -9,38 +9,27 @@ from rec_sys.evaluation.baselines.base import (
     history_matrix,
     popular_for_strangers,
     popularity,
-    require_decay,
-    require_positive,
+    product_text_vectors,
 )
 from rec_sys.evaluation.protocol import Catalogue, Reviews
+from rec_sys.foundation.settings import Decay, NotNegative, Positive, settings_of
 from rec_sys.modules.ease import co_occurrence, ease_weights
 
 
-@dataclass(kw_only=True)
+@settings_of("Ease", frozen=False)
 class Ease:
     """Scores by the history times the weights of `ease_weights` (Steck, WWW 2019).
 
     Attributes:
         l2: See `ease_weights`.
         history_decay: See `history_matrix`; 1 is the published model.
-        name: See `RankingModel`.
-
-    Raises:
-        InputError: A setting is out of its range.
     """
 
     score_settings = ("history_decay",)
 
-    l2: float
-    history_decay: float
+    l2: Positive
+    history_decay: Decay
     name: str = "EASE"
-    _weights: np.ndarray = field(init=False, repr=False, compare=False)
-    _popularity: np.ndarray = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Refuses settings out of range."""
-        require_positive("l2", self.l2)
-        require_decay("history_decay", self.history_decay)
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
         """See `RankingModel`."""
@@ -55,3 +44,24 @@ class Ease:
     def _gram(self, train: Reviews, catalogue: Catalogue) -> np.ndarray | scipy.sparse.sparray:
         """What is inverted: float32 [P, P], symmetric."""
         return co_occurrence(train.user, train.product, train.num_users, catalogue.num_products)
+
+
+@settings_of("TextEase", frozen=False)
+class TextEase(Ease):
+    """EASE with `text_weight` * V V^T added to its Gram matrix, V = `product_text_vectors`.
+
+    That is EASE on the reviews with 2 D rows sqrt(text_weight) * V^T below them: each dimension of
+    the texts is one more "user", who likes some products and dislikes others (the collective
+    form of side information, Jeunen, Van Balen & Goethals, "Closed-Form Models for Collaborative
+    Filtering with Side-Information", RecSys 2020).
+
+    Attributes:
+        text_weight: In reviewers; 0 is EASE.
+    """
+
+    text_weight: NotNegative = field(kw_only=True)
+    name: str = "text EASE"
+
+    def _gram(self, train: Reviews, catalogue: Catalogue) -> np.ndarray:
+        texts = product_text_vectors(catalogue) * np.float32(np.sqrt(self.text_weight))
+        return texts @ texts.T + super()._gram(train, catalogue)

@@ -1,23 +1,15 @@
-"""Products that the same people reviewed: neighbours by cosine."""
-
-from dataclasses import dataclass, field
+"""Products that the same users reviewed: neighbours by cosine."""
 
 import numpy as np
 import scipy.sparse
 
-from rec_sys.evaluation.baselines.base import (
-    history_matrix,
-    popular_for_strangers,
-    popularity,
-    require_decay,
-    require_not_negative,
-    require_positive,
-)
+from rec_sys.evaluation.baselines.base import history_matrix, popular_for_strangers, popularity
 from rec_sys.evaluation.protocol import Catalogue, Reviews
+from rec_sys.foundation.settings import Decay, NotNegative, PositiveCount, settings_of
 from rec_sys.modules.ease import co_occurrence
 
 
-@dataclass(kw_only=True)
+@settings_of("ItemKNN", frozen=False)
 class ItemKNN:
     """Scores by the sum of the similarities to the history.
 
@@ -28,26 +20,14 @@ class ItemKNN:
         shrink: In reviewers; keeps a chance meeting of two rare products from looking certain.
         neighbours: A product listens to so many most similar ones, and to those tied with the last.
         history_decay: See `history_matrix`.
-        name: See `RankingModel`.
-
-    Raises:
-        InputError: A setting is out of its range.
     """
 
     score_settings = ("history_decay",)
 
-    shrink: float
-    neighbours: int
-    history_decay: float
+    shrink: NotNegative
+    neighbours: PositiveCount
+    history_decay: Decay
     name: str = "ItemKNN"
-    _similarity: scipy.sparse.csr_array = field(init=False, repr=False, compare=False)
-    _popularity: np.ndarray = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Refuses settings out of range."""
-        require_not_negative("shrink", self.shrink)
-        require_positive("neighbours", self.neighbours)
-        require_decay("history_decay", self.history_decay)
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
         """See `RankingModel`."""
@@ -59,7 +39,7 @@ class ItemKNN:
         similarity = common.data / (norm[row] * norm[column] + np.float32(self.shrink))
         similarity[row == column] = 0  # a product does not recommend itself
         kept = _strongest(row, similarity, size, self.neighbours) & (similarity > 0)
-        # Row j lists whom product j listens to; people's rows are multiplied from the left.
+        # Row j lists whom product j listens to; users' rows are multiplied from the left.
         self._similarity = scipy.sparse.coo_array(
             (similarity[kept], (column[kept], row[kept])), shape=(size, size)
         ).tocsr()

@@ -1,23 +1,18 @@
-"""The same list for everyone: the most reviewed products."""
-
-from dataclasses import dataclass, field
+"""The same list for everyone: the most reviewed products, ever or lately."""
 
 import numpy as np
 
 from rec_sys.evaluation.baselines.base import popularity
 from rec_sys.evaluation.protocol import Catalogue, Reviews
+from rec_sys.foundation.settings import Positive, settings_of
+from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY
 
 
-@dataclass(kw_only=True)
+@settings_of("Popularity", frozen=False)
 class Popularity:
-    """Scores a product by its number of training reviews.
-
-    Attributes:
-        name: See `RankingModel`.
-    """
+    """Scores a product by its number of training reviews."""
 
     name: str = "popularity"
-    _popularity: np.ndarray = field(init=False, repr=False, compare=False)
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
         """See `RankingModel`."""
@@ -26,3 +21,39 @@ class Popularity:
     def score(self, histories: Reviews) -> np.ndarray:
         """See `RankingModel`."""
         return np.tile(self._popularity, (histories.num_users, 1))
+
+
+@settings_of("RecentPopularity", frozen=False)
+class RecentPopularity:
+    """Scores a product by its training reviews, newer ones counting more.
+
+    A review weighs 0.5 ** (age / half-life). Its age is counted from the newest training review;
+    a review without a time is taken to be as old as the oldest with one. If no review has a time,
+    the age is the number of later reviews by the same user.
+
+    Attributes:
+        half_life_days: In days.
+        half_life_steps: In reviews of the same user, if nothing has a time.
+    """
+
+    half_life_days: Positive
+    half_life_steps: Positive
+    name: str = "recent popularity"
+
+    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
+        """See `RankingModel`."""
+        weights = 0.5 ** self._half_lives(train)
+        counts = np.bincount(train.product, weights=weights, minlength=catalogue.num_products)
+        self._popularity = counts.astype(np.float32)
+
+    def score(self, histories: Reviews) -> np.ndarray:
+        """See `RankingModel`."""
+        return np.tile(self._popularity, (histories.num_users, 1))
+
+    def _half_lives(self, train: Reviews) -> np.ndarray:
+        """How often each review has lost half its weight, float64 [n]."""
+        known = train.time != NO_TIME
+        if not known.any():
+            return train.steps_back / self.half_life_steps
+        time = np.where(known, train.time, train.time[known].min())
+        return (time.max() - time) / (self.half_life_days * SECONDS_PER_DAY)

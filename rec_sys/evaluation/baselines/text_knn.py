@@ -1,7 +1,5 @@
 """Products whose name and description resemble those of the history."""
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from rec_sys.evaluation.baselines.base import (
@@ -9,34 +7,24 @@ from rec_sys.evaluation.baselines.base import (
     popular_for_strangers,
     popularity,
     product_text_vectors,
-    require_decay,
     unit_length,
 )
 from rec_sys.evaluation.protocol import Catalogue, Reviews
+from rec_sys.foundation.settings import Decay, settings_of
 
 
-@dataclass(kw_only=True)
+@settings_of("TextKNN", frozen=False)
 class TextKNN:
     """Scores by the cosine between a product's text and the decayed mean text of the history.
 
     Attributes:
         history_decay: See `history_matrix`.
-        name: See `RankingModel`.
-
-    Raises:
-        InputError: The decay is out of its range.
     """
 
     score_settings = ("history_decay",)
 
-    history_decay: float
+    history_decay: Decay
     name: str = "text kNN"
-    _texts: np.ndarray = field(init=False, repr=False, compare=False)
-    _popularity: np.ndarray = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Refuses settings out of range."""
-        require_decay("history_decay", self.history_decay)
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
         """See `RankingModel`."""

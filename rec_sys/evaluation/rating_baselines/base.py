@@ -1,23 +1,10 @@
 """What the rating baselines share: the training ratings, or a clear word that there are none."""
 
-from dataclasses import fields, replace
-
 import numpy as np
 
 from rec_sys.evaluation.protocol import Reviews
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
-
-
-def with_rating(reviews: Reviews) -> Reviews:
-    """The reviews that have a rating; the number of users stays."""
-    known = ~np.isnan(reviews.rating)
-    rows = {
-        field.name: getattr(reviews, field.name)[known]
-        for field in fields(reviews)
-        if field.name != "num_users"
-    }
-    return replace(reviews, **rows)
 
 
 def training_ratings(train: Reviews) -> Reviews:
@@ -26,7 +13,7 @@ def training_ratings(train: Reviews) -> Reviews:
     Raises:
         InputError: There is none.
     """
-    rated = with_rating(train)
+    rated = train.rated
     if not len(rated.rating):
         raise InputError("no training review has a rating: nothing can predict stars; rank instead")
     return rated

@@ -1,70 +1,45 @@
-"""Tastes and traits from ratings alone."""
+"""Preferences and traits from ratings alone."""
 
 import numpy as np
 
 from rec_sys.evaluation.protocol import Catalogue, Reviews
-from rec_sys.evaluation.rating_baselines.base import (
-    as_stars,
-    training_ratings,
-    with_rating,
-)
-from rec_sys.foundation.errors import InputError
+from rec_sys.evaluation.rating_baselines.base import as_stars, training_ratings
+from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
 from rec_sys.graph.csr import rows_to_pointers, segment_sum
 
 # The squares of so many ratings are held at once (plus those of one user or product).
 _RATINGS_AT_ONCE = 65_536
 
 
+@settings_of("MatrixFactorisation", frozen=False)
 class MatrixFactorisation:
-    """Stars as mean + user bias + product bias + the product of two short vectors.
+    """Ratings as mean + user bias + product bias + the product of two short vectors.
 
     Minimises the squared error + ``factor_penalty`` times the squared factors +
     ``bias_penalty`` times the squared biases by alternating ridge regressions: with the products
     fixed, each user's vector and bias are one small ridge regression, and the other way round. A
-    person who is new is folded in by the same regression over their history, and so is a known
+    user who is new is folded in by the same regression over their history, and so is a known
     one, so that what counts is the history that is shown.
 
     Source: Koren, Bell, Volinsky, "Matrix Factorization Techniques for Recommender Systems",
     2009, equations 4 and 5 and the section on alternating least squares.
 
-    Args:
+    Attributes:
         rank: Length of the vectors.
-        factor_penalty: Ridge penalty of the vectors.
-        bias_penalty: Ridge penalty of the biases.
         sweeps: How often both sides are solved.
         seed: Seeds the vectors that the first sweep starts from.
-
-    Raises:
-        InputError: Rank or sweeps below 1, or a penalty that is not above 0.
     """
 
     name = "matrix factorisation"
 
-    def __init__(
-        self,
-        rank: int = 8,
-        factor_penalty: float = 5.0,
-        bias_penalty: float = 5.0,
-        sweeps: int = 15,
-        seed: int = 0,
-    ) -> None:
-        if rank < 1 or sweeps < 1:
-            raise InputError(f"rank={rank}, sweeps={sweeps}: both must be at least 1")
-        if not (factor_penalty > 0 and bias_penalty > 0):
-            raise InputError(
-                f"factor_penalty={factor_penalty}, bias_penalty={bias_penalty}: must be above 0"
-            )
-        self.rank = rank
-        self.penalties = np.array([factor_penalty] * rank + [bias_penalty])
-        self.sweeps = sweeps
-        self.seed = seed
+    rank: PositiveCount = 8
+    factor_penalty: Positive = 5.0
+    bias_penalty: Positive = 5.0
+    sweeps: PositiveCount = 15
+    seed: Count = 0
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RatingModel`.
-
-        Raises:
-            InputError: No training review has a rating.
-        """
+        """See `RatingModel`."""
         rated = training_ratings(train)
         num_products = catalogue.num_products
         rating = rated.rating.astype(np.float64)
@@ -87,14 +62,9 @@ class MatrixFactorisation:
 
     def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         """See `RatingModel`."""
-        rated = with_rating(histories)
-        users = self._solve(
-            rated.user,
-            rated.product,
-            rated.rating.astype(np.float64),
-            self._products,
-            rated.num_users,
-        )
+        rated = histories.rated
+        rating = rated.rating.astype(np.float64)
+        users = self._solve(rated.user, rated.product, rating, self._products, rated.num_users)
         left, right = users[user], self._products[product]
         products = np.einsum("td,td->t", left[:, :-1], right[:, :-1])
         return as_stars(self._mean + left[:, -1] + right[:, -1] + products)
@@ -119,6 +89,7 @@ class MatrixFactorisation:
         Returns:
             float64 [num_own, rank + 1]; zero without a rating.
         """
+        penalties = np.diag([self.factor_penalty] * self.rank + [self.bias_penalty])
         solved = np.zeros((num_own, self.rank + 1))
         pointers = rows_to_pointers(own, num_own)
         start = 0
@@ -131,7 +102,6 @@ class MatrixFactorisation:
             inputs = np.hstack([known[:, :-1], np.ones((len(known), 1))])
             squares = segment_sum(inputs[:, :, None] * inputs[:, None, :], segment, end - start)
             sums = segment_sum(inputs * rest[:, None], segment, end - start)
-            systems = squares + np.diag(self.penalties)
-            solved[start:end] = np.linalg.solve(systems, sums[:, :, None])[:, :, 0]
+            solved[start:end] = np.linalg.solve(squares + penalties, sums[:, :, None])[:, :, 0]
             start = end
         return solved

@@ -1,4 +1,4 @@
-"""Stars from the bias and the mean review vectors of both sides, by one ridge regression."""
+"""Ratings from texts by one ridge regression: from what others wrote, or from the review itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,14 +8,134 @@ import numpy as np
 from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.evaluation.rating_baselines.base import as_stars, training_ratings
 from rec_sys.evaluation.rating_baselines.bias import Bias
-from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
 from rec_sys.graph.csr import vector_sums
 from rec_sys.modules.rating_bias import predict_each_from_the_others
 
+_PREDICTED_AT_ONCE = 16_384
+
+
+@settings_of("Ridge", frozen=False)
+class Ridge:
+    """A ridge regression from inputs to ratings, for the models below.
+
+    Attributes:
+        max_examples: So many training ratings are drawn at most; bounds the memory, a row of
+            float32 inputs takes about 3 kB with vectors of 384 numbers.
+        seed: Seeds the draw.
+    """
+
+    penalty: Positive = 1.0
+    max_examples: PositiveCount = 200_000
+    seed: Count = 0
+
+    def _draw(self, number: int) -> np.ndarray:
+        """All of 0...number - 1, or `max_examples`, drawn without return; int64, ascending."""
+        if number <= self.max_examples:
+            return np.arange(number)
+        rng = np.random.default_rng(self.seed)
+        return np.sort(rng.choice(number, self.max_examples, replace=False))
+
+    def _regress(self, inputs: np.ndarray, rating: np.ndarray) -> None:
+        """Learns from float32 [n, f] and float32 [n]."""
+        from sklearn import linear_model
+
+        self._ridge = linear_model.Ridge(alpha=self.penalty).fit(inputs, rating)
+
+    def _predict(self, number: int, inputs_of: Callable[[slice], np.ndarray]) -> np.ndarray:
+        """Ratings of all rows, float32 [number]; `inputs_of` gives some rows, float32 [n, f]."""
+        predicted = np.empty(number, dtype=np.float32)
+        for start in range(0, number, _PREDICTED_AT_ONCE):
+            rows = slice(start, start + _PREDICTED_AT_ONCE)
+            predicted[rows] = as_stars(self._ridge.predict(inputs_of(rows)))
+        return predicted
+
+
+@settings_of("TextRidge", frozen=False)
+class TextRidge(Ridge):
+    """Ridge on [bias prediction, mean vector of the user's and of the product's reviews].
+
+    A training example must look like what comes later, where the target's review is not known:
+    its own rating and text are left out of the bias and of both means.
+    """
+
+    name = "ridge on mean texts + bias"
+
+    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
+        """See `RatingModel`."""
+        rated = training_ratings(train)
+        self._bias = Bias()
+        self._bias.fit(train, catalogue)
+        vectors = self._vectors = catalogue.vectors
+        # Of all reviews, those without a rating too: their words are known.
+        users = _MeanVectors.of(vectors, train.text, train.user, train.num_users)
+        self._products = _MeanVectors.of(vectors, train.text, train.product, catalogue.num_products)
+        bias = predict_each_from_the_others(rated.user, rated.product, rated.rating)
+        drawn = self._draw(len(rated.rating))
+        own = vectors[rated.text[drawn]].astype(np.float32)
+        inputs = _side_by_side(
+            bias[drawn],
+            users.without(rated.user[drawn], own),
+            self._products.without(rated.product[drawn], own),
+        )
+        self._regress(inputs, rated.rating[drawn])
+
+    def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
+        """See `RatingModel`."""
+        bias = self._bias.unclipped(histories, user, product)
+        users = _MeanVectors.of(self._vectors, histories.text, histories.user, histories.num_users)
+        return self._predict(
+            len(user),
+            lambda rows: _side_by_side(
+                bias[rows], users.of_rows(user[rows]), self._products.of_rows(product[rows])
+            ),
+        )
+
+
+@settings_of("ReviewText", frozen=False)
+class ReviewText(Ridge):
+    """Ridge on the review's own vector and, if wanted, the bias prediction.
+
+    A `ReviewKnownModel`: it reads the very review whose rating it tells, which is another question
+    than all other models answer. A ceiling, and a test whether the text vectors carry sentiment.
+
+    Attributes:
+        with_bias: Also tell it who rates and what is rated; in training the review's own rating
+            is left out of the bias.
+    """
+
+    with_bias: bool = True
+
+    @property
+    def name(self) -> str:
+        """See `ReviewKnownModel`."""
+        return "ridge on the review itself" + (" + bias" if self.with_bias else "")
+
+    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
+        """See `ReviewKnownModel`."""
+        rated = training_ratings(train)
+        self._vectors = catalogue.vectors
+        self._bias = Bias()
+        self._bias.fit(train, catalogue)
+        bias = predict_each_from_the_others(rated.user, rated.product, rated.rating)
+        drawn = self._draw(len(rated.rating))
+        self._regress(self._inputs(bias[drawn], rated.text[drawn]), rated.rating[drawn])
+
+    def rate_known(
+        self, histories: Reviews, user: np.ndarray, product: np.ndarray, text: np.ndarray
+    ) -> np.ndarray:
+        """See `ReviewKnownModel`."""
+        bias = self._bias.unclipped(histories, user, product)
+        return self._predict(len(text), lambda rows: self._inputs(bias[rows], text[rows]))
+
+    def _inputs(self, bias: np.ndarray, text: np.ndarray) -> np.ndarray:
+        bias = bias if self.with_bias else np.zeros(len(text))
+        return _side_by_side(bias, self._vectors[text].astype(np.float32))
+
 
 @dataclass(frozen=True)
-class MeanVectors:
-    """Sums of review vectors, by user or by product.
+class _MeanVectors:
+    """Means of review vectors, by user or by product.
 
     Attributes:
         sums: float32 [S, D].
@@ -28,33 +148,21 @@ class MeanVectors:
     @classmethod
     def of(
         cls, vectors: np.ndarray, text: np.ndarray, segment: np.ndarray, num_segments: int
-    ) -> "MeanVectors":
-        """Adds up.
-
-        Args:
-            vectors: float [N, D]; may be memory-mapped.
-            text: int64 [n], rows of `vectors`.
-            segment: int64 [n], the user or product of each review.
-            num_segments: S.
-        """
-        return cls(
-            vector_sums(vectors, text, segment, num_segments),
-            np.bincount(segment, minlength=num_segments),
-        )
+    ) -> "_MeanVectors":
+        """Adds up the rows `text` of `vectors` for each of S segments, both int64 [n]."""
+        sums = vector_sums(vectors, text, segment, num_segments)
+        return cls(sums, np.bincount(segment, minlength=num_segments))
 
     def of_rows(self, segment: np.ndarray) -> np.ndarray:
         """Means of some users or products, float32 [t, D]; zero without a review."""
         return self.sums[segment] / np.maximum(self.counts[segment], 1)[:, None].astype(np.float32)
 
     def without(self, segment: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """Means as if a review of each did not exist.
+        """Means without one review of each, float32 [t, D]; zero if no other review is left.
 
         Args:
             segment: int64 [t].
             own: float32 [t, D], vector of the review to leave out; it is part of the sum.
-
-        Returns:
-            float32 [t, D]; zero if no other review is left.
         """
         left = self.counts[segment] - 1
         # Subtraction leaves rounding dust where nothing is left.
@@ -62,130 +170,5 @@ class MeanVectors:
         return rest / np.maximum(left, 1)[:, None].astype(np.float32)
 
 
-_PREDICTED_AT_ONCE = 16_384
-
-
-class StarRidge:
-    """Inputs -> stars.
-
-    Args:
-        penalty: Ridge penalty.
-        max_examples: So many training ratings are drawn at most.
-        seed: Seeds the draw.
-
-    Raises:
-        InputError: A penalty that is not above 0, or fewer than one example.
-    """
-
-    def __init__(self, penalty: float, max_examples: int, seed: int) -> None:
-        if not penalty > 0 or max_examples < 1:
-            raise InputError(
-                f"penalty={penalty} (above 0), max_examples={max_examples} (1 or more)"
-            )
-        self.penalty = penalty
-        self.max_examples = max_examples
-        self.seed = seed
-
-    def draw(self, number: int) -> np.ndarray:
-        """All of 0...number - 1, or `max_examples`, drawn without return; int64, ascending."""
-        if number <= self.max_examples:
-            return np.arange(number)
-        rng = np.random.default_rng(self.seed)
-        return np.sort(rng.choice(number, self.max_examples, replace=False))
-
-    def fit(self, inputs: np.ndarray, rating: np.ndarray) -> None:
-        """Learns.
-
-        Args:
-            inputs: float32 [n, f].
-            rating: float32 [n], stars.
-        """
-        from sklearn.linear_model import Ridge
-
-        self._ridge = Ridge(alpha=self.penalty).fit(inputs, rating)
-
-    def predict(self, number: int, inputs_of: Callable[[slice], np.ndarray]) -> np.ndarray:
-        """Stars, float32 [number].
-
-        Args:
-            number: Of rows.
-            inputs_of: Gives the inputs of some rows, float32 [rows, f].
-        """
-        stars = np.empty(number, dtype=np.float32)
-        for start in range(0, number, _PREDICTED_AT_ONCE):
-            rows = slice(start, start + _PREDICTED_AT_ONCE)
-            stars[rows] = as_stars(self._ridge.predict(inputs_of(rows)))
-        return stars
-
-
-class TextRidge:
-    """Ridge on [bias prediction, mean vector of the user's and of the product's reviews].
-
-    A training example must look like what comes later, where the target's review is not known:
-    its own rating and text are left out of the bias and of both means.
-
-    Args:
-        penalty: Ridge penalty.
-        max_examples: So many training ratings are drawn at most; bounds the memory, a row of
-            float32 inputs takes about 3 kB with vectors of 384 numbers.
-        seed: Seeds the draw.
-        bias: Settings of the bias, or None for its defaults.
-
-    Raises:
-        InputError: A penalty that is not above 0, or fewer than one example.
-    """
-
-    name = "ridge on mean texts + bias"
-
-    def __init__(
-        self,
-        penalty: float = 1.0,
-        max_examples: int = 200_000,
-        seed: int = 0,
-        bias: Bias | None = None,
-    ) -> None:
-        self._ridge = StarRidge(penalty, max_examples, seed)
-        self.bias = bias or Bias()
-
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RatingModel`.
-
-        Raises:
-            InputError: No training review has a rating.
-        """
-        rated = training_ratings(train)
-        self.bias.fit(train, catalogue)
-        vectors = self._vectors = catalogue.vectors
-        # Of all reviews, those without a rating too: their words are known.
-        users = MeanVectors.of(vectors, train.text, train.user, train.num_users)
-        self._products = MeanVectors.of(vectors, train.text, train.product, catalogue.num_products)
-        bias = predict_each_from_the_others(
-            rated.user,
-            rated.product,
-            rated.rating,
-            self.bias.user_shrinkage,
-            self.bias.product_shrinkage,
-        )
-        drawn = self._ridge.draw(len(rated.rating))
-        own = vectors[rated.text[drawn]].astype(np.float32)
-        inputs = _inputs(
-            bias[drawn],
-            users.without(rated.user[drawn], own),
-            self._products.without(rated.product[drawn], own),
-        )
-        self._ridge.fit(inputs, rated.rating[drawn])
-
-    def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """See `RatingModel`."""
-        bias = self.bias.unclipped(histories, user, product)
-        users = MeanVectors.of(self._vectors, histories.text, histories.user, histories.num_users)
-        return self._ridge.predict(
-            len(user),
-            lambda rows: _inputs(
-                bias[rows], users.of_rows(user[rows]), self._products.of_rows(product[rows])
-            ),
-        )
-
-
-def _inputs(bias: np.ndarray, user_texts: np.ndarray, product_texts: np.ndarray) -> np.ndarray:
-    return np.concatenate([bias[:, None].astype(np.float32), user_texts, product_texts], axis=1)
+def _side_by_side(bias: np.ndarray, *vectors: np.ndarray) -> np.ndarray:
+    return np.concatenate([bias[:, None].astype(np.float32), *vectors], axis=1)
