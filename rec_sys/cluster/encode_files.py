@@ -66,13 +66,8 @@ def encode_files(config: DictConfig) -> EncodedFiles:
         arguments = (settings, encoder.fingerprint)
         found = 1 - len(new) / len(texts)
         with progress(len(new), f"encoding texts ({found:.0%} found in the store)", "text") as bar:
-            for table in work_on(
-                _tasks(_TEXT, new, cluster.texts_per_task),
-                EncodingWorker,
-                arguments,
-                cluster,
-                gpus=cluster.gpus_per_actor,
-            ):
+            tasks, gpus = _tasks(_TEXT, new, cluster.texts_per_task), cluster.gpus_per_actor
+            for table in work_on(tasks, EncodingWorker, arguments, cluster, gpus=gpus):
                 store.append(table[_TEXT].to_pylist(), _matrix(table[_VECTOR]))
                 bar.advance(len(table))
     rows = [

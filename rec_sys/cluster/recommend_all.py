@@ -43,7 +43,6 @@ class Part(NamedTuple):
     """Some people, and all that has to be known of what they say.
 
     Attributes:
-        histories: The people.
         texts: str [n], distinct, none of them empty.
         vectors: float16 [n, D].
     """
@@ -51,6 +50,11 @@ class Part(NamedTuple):
     histories: Histories
     texts: list[str]
     vectors: np.ndarray
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """The vectors of some of the texts."""
+        row_of = {text: row for row, text in enumerate(self.texts)}
+        return self.vectors[[row_of[text] for text in texts]]
 
 
 def recommend_all(config: DictConfig) -> Path:
@@ -97,13 +101,8 @@ def recommend_all(config: DictConfig) -> Path:
             trained.fingerprint,
             parts,
         )
-        results = work_on(
-            [pa.table({_PART: [number]}) for number in range(len(parts))],
-            RecommendingWorker,
-            arguments,
-            cluster,
-            in_order=True,
-        )
+        tasks = [pa.table({_PART: [number]}) for number in range(len(parts))]
+        results = work_on(tasks, RecommendingWorker, arguments, cluster, in_order=True)
         about = {
             "checkpoint": path.name,
             "model_fingerprint": trained.fingerprint,
@@ -119,11 +118,8 @@ class RecommendingWorker:
     """Recommends to people.
 
     Args:
-        vectorbase: Its folder.
-        checkpoint: The model's file.
         settings: Of ``config/infer``.
         fingerprint: Of the model that is wanted.
-        parts: The people.
 
     Raises:
         InputError: The folder or the file of this machine cannot be used, or is another one.
@@ -149,8 +145,8 @@ class RecommendingWorker:
         tables = []
         for number in numbers[_PART].to_pylist():
             part = ray.get(self._parts[number])
-            encode = _stored(part.texts, part.vectors)
-            results = Recommender(self._backend, self._vectorbase, encode).recommend(
+            recommender = Recommender(self._backend, self._vectorbase, part.encode)
+            results = recommender.recommend(
                 part.histories, self._settings.k, self._settings.batch_size
             )
             tables.append(as_table(results))
@@ -162,15 +158,6 @@ def _parts(histories: Histories, people: int, encode: Encode) -> Iterator[Part]:
         part = histories.part(first, min(first + people, len(histories)))
         texts = [text for text in dict.fromkeys(part.all_texts) if text]
         yield Part(part, texts, encode(texts) if texts else np.empty((0, 0), np.float16))
-
-
-def _stored(texts: list[str], vectors: np.ndarray) -> Encode:
-    row_of = {text: row for row, text in enumerate(texts)}
-
-    def encode(wanted: Sequence[str]) -> np.ndarray:
-        return vectors[[row_of[text] for text in wanted]]
-
-    return encode
 
 
 def _write(folder: Path, tables: Iterable[pa.Table], num_parts: int, about: dict[str, Any]) -> int:

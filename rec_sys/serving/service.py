@@ -47,7 +47,6 @@ from rec_sys.text.onnx import OnnxTextEncoder
 
 log = logging.getLogger(__name__)
 
-_DIGEST_BYTES = 16
 _WARM_UP = Author("", [WrittenReview("warm-up", text="warm strings for a cold stage", rating=5.0)])
 # In the picture a review counts by its rating; one without a rating like a good one.
 _USUAL_RATING = 4.0
@@ -81,8 +80,8 @@ class ServingSettings:
     def of(cls, config: DictConfig) -> "ServingSettings":
         """Reads them; no key becomes an empty one, and a number a key like any other."""
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
-        key = values.pop("api_key")
-        limits = Limits(**values.pop("limits"))
+        key = values.pop("api_key", None)
+        limits = Limits(**values.pop("limits", {}))
         return cls(**values, api_key="" if key is None else str(key), limits=limits)
 
 
@@ -187,9 +186,7 @@ class VectorCache:
 
 
 def _key(text: str) -> bytes:
-    return hashlib.blake2b(
-        text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES
-    ).digest()
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 @dataclass(frozen=True)
