@@ -103,14 +103,14 @@ def clean_reviews(
         reviews: Table with the columns of `REVIEW_SCHEMA`, as `read_reviews` returns it: in the
             order of the file, every review with user, product, id and a text that may be empty.
         products: Table with the columns of `PRODUCT_SCHEMA`; None without metadata.
-        options: What to leave out; by default nothing but duplicates.
+        options: By default nothing but duplicates is left out.
 
     Returns:
         Reviews by user, oldest first, one per user and product; products by id; the report; the
         fingerprint. An unknown time is the oldest, and reviews without a time keep their order.
 
     Raises:
-        InputError: A bad option, or nothing is left.
+        InputError: Nothing is left.
     """
     options = options or CleaningOptions()
     table = pa.Table.from_pandas(reviews, schema=REVIEW_SCHEMA, preserve_index=False)

@@ -37,7 +37,6 @@ LUCK_SPREAD = 0.45  # standard deviation
 # How much likelier a product is chosen: powers of two, so that their products are exact.
 FAVOURITE_SHELF_PULL = 32.0
 LOVED_PULL = 2.0
-HATED_PULL = 1.0
 
 MISSING_STYLE_SHARE = 0.03
 FIRST_DAY = 1_577_836_800  # 2020-01-01, unix seconds
@@ -54,9 +53,7 @@ def write_demo(
     """Writes the demo set as two JSON Lines files, each whole or not at all.
 
     Args:
-        folder: Where to write; created if missing.
-        num_users: Number of users.
-        num_products: Number of products.
+        folder: Created if missing.
         reviews_per_user: Mean number of reviews of a user. Some have one, some three times the
             mean; nobody reviews a product twice, so never more than `num_products`.
         seed: The same seed gives the same bytes, another one another shop.
@@ -67,11 +64,22 @@ def write_demo(
     products = invent_products(num_products, seed)
     users = invent_users(num_users, seed)
     reviews = invent_reviews(users, products, reviews_per_user, seed)
-    folder = Path(folder)
-    return (
-        _write_lines(folder / REVIEWS_FILE, reviews),
-        _write_lines(folder / PRODUCTS_FILE, map(_product_record, products)),
-    )
+    catalogue = [
+        {
+            "asin": product.asin,
+            "ProductName": product.name,
+            "ProductInfo": product.info,
+            "Style": WORDS.categories[product.shelf].style,
+            "Brand": product.brand,
+        }
+        for product in products
+    ]
+    paths = Path(folder) / REVIEWS_FILE, Path(folder) / PRODUCTS_FILE
+    for path, records in zip(paths, (reviews, catalogue), strict=True):
+        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        with replacing(path) as draft:
+            draft.write_bytes(text.encode("utf-8"))  # bytes: Windows must not rewrite line ends
+    return paths
 
 
 @dataclass(frozen=True)
@@ -193,8 +201,6 @@ def invent_reviews(
         pull = popularity * np.where(np.isin(shelf_of, user.shelves), FAVOURITE_SHELF_PULL, 1.0)
         for aspect in user.loves:
             pull[traits[:, aspect]] *= LOVED_PULL
-        for aspect in user.hates:
-            pull[traits[:, aspect]] *= HATED_PULL
         joined = int(choosing.integers(FIRST_DAY, LAST_DAY))
         for row in _choose(choosing, pull, reviews_per_user):
             product = products[row]
@@ -255,20 +261,3 @@ def _choose(rng: np.random.Generator, pull: np.ndarray, mean: int) -> list[int]:
         chosen.append(row)
         left[row] = 0.0
     return chosen
-
-
-def _product_record(product: DemoProduct) -> dict[str, Any]:
-    return {
-        "asin": product.asin,
-        "ProductName": product.name,
-        "ProductInfo": product.info,
-        "Style": WORDS.categories[product.shelf].style,
-        "Brand": product.brand,
-    }
-
-
-def _write_lines(path: Path, records: Iterable[dict[str, Any]]) -> Path:
-    text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    with replacing(path) as draft:
-        draft.write_bytes(text.encode("utf-8"))  # bytes: Windows must not rewrite line ends
-    return path

@@ -23,25 +23,16 @@ _BLOCK_BYTES = 1 << 18
 _DRIVE_PAGE = "https://drive.google.com/uc?id="
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 # Refusals that may be over soon; other 4xx will not be.
-_REFUSED_FOR_NOW = (
-    requests.codes.request_timeout,
-    requests.codes.too_many_requests,
-)
+_REFUSED_FOR_NOW = (requests.codes.request_timeout, requests.codes.too_many_requests)
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How hard to try.
+    """How hard to try."""
 
-    Attributes:
-        retries: Further tries after the first one fails.
-        backoff_seconds: Wait before the first of them, doubled before each other one.
-        timeout_seconds: Wait for the server's next byte.
-    """
-
-    retries: int = 3
-    backoff_seconds: float = 1.0
-    timeout_seconds: float = 30.0
+    retries: int = 3  # further tries after the first one fails
+    backoff_seconds: float = 1.0  # wait before the first of them, doubled before each other one
+    timeout_seconds: float = 30.0  # wait for the server's next byte
 
 
 class _Failed(Exception):
@@ -62,7 +53,6 @@ def fetch_file(
 
     Args:
         path: The file; it appears only when it is whole. A ``.gz`` is unpacked once to check it.
-        url: Public address.
         drive_id: Id of the file on Google Drive; if given, it is fetched from there instead.
 
     Raises:

@@ -20,51 +20,6 @@ import pyarrow.parquet as pq
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.formats import BrokenRecord, Numbered
 
-_PARQUET_BATCH_ROWS = 4096
-_CSV_DELIMITERS = ",;\t"
-_CSV_CELL_CHARACTERS = 1 << 24
-
-
-def csv_records(head: list[str], lines: Iterator[str], path: Path) -> Iterator[Numbered]:
-    """Records of a CSV file with a heading line; comma, semicolon or tab between the cells.
-
-    Args:
-        head: First lines of the file, up to the heading at least.
-        lines: The lines after those.
-        path: The file, for messages.
-
-    Raises:
-        InputError: A quotation mark is not closed or not doubled.
-    """
-    csv.field_size_limit(_CSV_CELL_CHARACTERS)
-    delimiter = max(_CSV_DELIMITERS, key=next(filter(str.strip, head), "").count)
-    # Strict: a forgotten quotation mark must not swallow the rest of the file unnoticed.
-    rows = csv.reader(chain(head, lines), delimiter=delimiter, strict=True)
-    header, number = [], 1
-    try:
-        header = [name.strip() for name in next(filter(None, rows), [])]
-        number = rows.line_num + 1
-        for row in rows:
-            if len(row) == len(header):
-                yield number, dict(zip(header, row, strict=True))
-            elif row:
-                yield number, BrokenRecord(f"{len(row)} cells under {len(header)} headings")
-            number = rows.line_num + 1
-    except csv.Error as error:
-        raise InputError(
-            f"{path}, line {number}: a cell is not quoted properly ({error}); double every "
-            "quotation mark inside a quoted cell"
-        ) from None
-
-
-def parquet_records(path: Path) -> Iterator[Numbered]:
-    """Records of a Parquet file, numbered by row."""
-    with pq.ParquetFile(path) as file:
-        batches = file.iter_batches(_PARQUET_BATCH_ROWS)
-        rows = (row for batch in batches for row in batch.to_pylist())
-        yield from enumerate(rows, start=1)
-
-
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 CSV_SUFFIX = ".csv"
 PARQUET_SUFFIX = ".parquet"
@@ -73,6 +28,9 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 _BLOCK_CHARACTERS = 1 << 18
 _BETWEEN_VALUES = re.compile(r"[\s,]*")
+_PARQUET_BATCH_ROWS = 4096
+_CSV_DELIMITERS = ",;\t"
+_CSV_CELL_CHARACTERS = 1 << 24
 
 
 def read_records(path: str | Path) -> Iterator[Numbered]:
@@ -81,9 +39,6 @@ def read_records(path: str | Path) -> Iterator[Numbered]:
     ``.json``, ``.jsonl`` and ``.ndjson`` hold one object a line, one array of objects, or
     objects spread over several lines: the content decides, not the name. Lines of Python
     literals, as in old Amazon files, are read too. Any of them and ``.csv`` may be gzipped.
-
-    Args:
-        path: The file.
 
     Yields:
         Line number and record. A line that is no record comes as a `BrokenRecord` (a value, not
@@ -96,7 +51,7 @@ def read_records(path: str | Path) -> Iterator[Numbered]:
     suffix = checked_suffix(path)
     with _telling_file(path):
         if suffix == PARQUET_SUFFIX:
-            yield from parquet_records(path)
+            yield from _parquet_records(path)
             return
         with _open(path) as file:
             lines = _decoded(file, path)
@@ -104,7 +59,7 @@ def read_records(path: str | Path) -> Iterator[Numbered]:
             if not head:
                 raise InputError(f"{path}: the file is empty")
             if suffix == CSV_SUFFIX:
-                yield from csv_records(head, lines, path)
+                yield from _csv_records(head, lines, path)
             elif _is_one_record_a_line(head):
                 yield from _json_lines(chain(head, lines))
             else:
@@ -193,6 +148,36 @@ def _first_lines(lines: Iterator[str]) -> list[str]:
         if sum(map(bool, map(str.strip, head))) == 2:
             break
     return head
+
+
+def _parquet_records(path: Path) -> Iterator[Numbered]:
+    with pq.ParquetFile(path) as file:
+        batches = file.iter_batches(_PARQUET_BATCH_ROWS)
+        rows = (row for batch in batches for row in batch.to_pylist())
+        yield from enumerate(rows, start=1)
+
+
+def _csv_records(head: list[str], lines: Iterator[str], path: Path) -> Iterator[Numbered]:
+    """Records under a heading line; `head` are the first lines, up to the heading at least."""
+    csv.field_size_limit(_CSV_CELL_CHARACTERS)
+    delimiter = max(_CSV_DELIMITERS, key=next(filter(str.strip, head), "").count)
+    # Strict: a forgotten quotation mark must not swallow the rest of the file unnoticed.
+    rows = csv.reader(chain(head, lines), delimiter=delimiter, strict=True)
+    header, number = [], 1
+    try:
+        header = [name.strip() for name in next(filter(None, rows), [])]
+        number = rows.line_num + 1
+        for row in rows:
+            if len(row) == len(header):
+                yield number, dict(zip(header, row, strict=True))
+            elif row:
+                yield number, BrokenRecord(f"{len(row)} cells under {len(header)} headings")
+            number = rows.line_num + 1
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line {number}: a cell is not quoted properly ({error}); double every "
+            "quotation mark inside a quoted cell"
+        ) from None
 
 
 def _is_one_record_a_line(head: list[str]) -> bool:

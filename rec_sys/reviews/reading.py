@@ -87,7 +87,6 @@ def read_reviews(
     """Reads reviews from JSON (any layout), CSV or Parquet, gzipped or not.
 
     Args:
-        path: The file.
         format: One of the names in `REVIEW_FORMATS`; "auto" decides from the fields.
         max_broken_share: Bear this share of broken records (no JSON object, no user, no product,
             a rating or a time that is none), 0...1.
@@ -178,7 +177,6 @@ def read_products(
     """Reads product metadata from JSON (any layout), CSV or Parquet, gzipped or not.
 
     Args:
-        path: The file.
         format: One of the names in `PRODUCT_FORMATS`; "auto" decides from the fields.
         max_broken_share: Bear this share of records without an id, 0...1.
         max_info_characters: Cut ``info`` (description, then features) after the last word that
@@ -320,15 +318,8 @@ def _build_table(
         if len(rows) == _CHUNK_ROWS:
             chunks.append(_batch(rows, schema))
             rows = []
-    _check_share(report, max_broken_share)
-    table = pa.Table.from_batches([*chunks, _batch(rows, schema)], schema)
-    # In one piece: cleaning takes and replaces rows several times as fast.
-    return table.combine_chunks(), report
-
-
-def _check_share(report: ReadReport, max_broken_share: float) -> None:
     if not report.num_records:
-        raise InputError(f"{report.file}: holds no records")
+        raise InputError(f"{file}: holds no records")
     allowed = max_broken_share * report.num_records
     if report.num_broken > allowed or report.num_broken == report.num_records:
         raise InputError(
@@ -336,6 +327,9 @@ def _check_share(report: ReadReport, max_broken_share: float) -> None:
             f"broken, more than the share of {max_broken_share:g} that is borne "
             "(max_broken_share); repair the file"
         )
+    table = pa.Table.from_batches([*chunks, _batch(rows, schema)], schema)
+    # In one piece: cleaning takes and replaces rows several times as fast.
+    return table.combine_chunks(), report
 
 
 def _batch(rows: list[tuple], schema: pa.Schema) -> pa.RecordBatch:

@@ -34,7 +34,6 @@ def read_sequences(
     out. A product that a user has several times comes out several times.
 
     Args:
-        path: The file.
         user_ids_path: File with a line ID<tab>NUMBER for every user: the object has the numbers,
             the table gets the ids. None if the object has the ids itself.
         product_ids_path: The same for the products.
@@ -65,8 +64,10 @@ def read_sequences(
                 f"{where}: must have a list of products, got {reprlib.repr(sequence)}; "
                 "write [] for none"
             )
-        places = enumerate(sequence, start=1)
-        products += [id_of_product(product, where, place) for place, product in places]
+        products += [
+            id_of_product(product, f"{where}, product {place} of the list")
+            for place, product in enumerate(sequence, start=1)
+        ]
         users += [user_id] * len(sequence)
         num_empty += not sequence
     if not products:
@@ -80,12 +81,7 @@ def read_sequences(
 
 
 def ids_beside(path: Path, suffix: str) -> Path | None:
-    """The file of ids that belongs to a file of sequences by its name, if there is one.
-
-    Args:
-        path: The sequences, for instance ``Instruments.inter.json.gz``.
-        suffix: `USER_IDS_SUFFIX` or `PRODUCT_IDS_SUFFIX`.
-    """
+    """The file of ids beside a file of sequences such as ``Instruments.inter.json.gz``, if any."""
     stem = path.name
     for end in (GZIP_SUFFIX, *JSON_SUFFIXES, _SEQUENCES_SUFFIX):
         stem = stem.removesuffix(end)
@@ -100,27 +96,21 @@ class _Ids:
         self.path = path
         self._id_of = None if path is None else _numbered_ids(Path(path).expanduser())
 
-    def __call__(self, value: Any, where: str, place: int | None = None) -> str:
+    def __call__(self, value: Any, where: str) -> str:
         # type(), because True is an int too
         given = str(value) if type(value) is int else value
         given = given.strip() if isinstance(given, str) else ""
         if not given:
-            raise InputError(
-                f"{_at(where, place)}: must be a number or a text, got {reprlib.repr(value)}"
-            )
+            raise InputError(f"{where}: must be a number or a text, got {reprlib.repr(value)}")
         if self._id_of is None:
             # Half a surrogate pair: JSON can say it, UTF-8 cannot.
             return given if given.isascii() else given.encode("utf-8", "replace").decode()
         if given not in self._id_of:
             raise InputError(
-                f"{_at(where, place)}: {reprlib.repr(value)} has no id in {self.path}; give the "
+                f"{where}: {reprlib.repr(value)} has no id in {self.path}; give the "
                 "file that belongs to these sequences, with a line ID<tab>NUMBER for each"
             )
         return self._id_of[given]
-
-
-def _at(where: str, place: int | None) -> str:
-    return where if place is None else f"{where}, product {place} of the list"
 
 
 def _numbered_ids(path: Path) -> dict[str, str]:

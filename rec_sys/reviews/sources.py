@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import KW_ONLY, asdict, dataclass
 from os import PathLike
 from pathlib import Path, PurePosixPath
@@ -88,18 +89,10 @@ class ReviewSource(ABC):
 
     @abstractmethod
     def files(self) -> tuple[Path, Path | None]:
-        """Makes sure that the files are there; the reviews, and the products if there are any.
-
-        Raises:
-            InputError: They cannot be had.
-        """
+        """Makes sure that the files are there; the reviews, and the products if there are any."""
 
     def further_files(self) -> Mapping[str, Path]:
-        """What `read` needs beside the file of reviews, by setting.
-
-        Raises:
-            InputError: It cannot be had.
-        """
+        """What `read` needs beside the file of reviews, by setting."""
         return {}
 
     def read(self, path: Path) -> tuple[pd.DataFrame, ReadReport]:
@@ -176,11 +169,7 @@ class DemoReviews(ReviewSource):
     """The invented shop of `rec_sys.reviews.demo`, written to a folder where it can be looked at.
 
     Args:
-        folder: Where the two files belong.
-        num_users: See `write_demo`.
-        num_products: See `write_demo`.
-        reviews_per_user: See `write_demo`.
-        seed: See `write_demo`.
+        folder: Where the two files belong; for the rest see `write_demo`.
     """
 
     folder: FolderPath
@@ -196,23 +185,17 @@ class DemoReviews(ReviewSource):
         """Writes the demo's files unless the same ones are there."""
         paths = (self.folder / demo.REVIEWS_FILE, self.folder / demo.PRODUCTS_FILE)
         settings_path = self.folder / "settings.json"
-        sizes = {
-            "num_users": self.num_users,
-            "num_products": self.num_products,
-            "reviews_per_user": self.reviews_per_user,
-            "seed": self.seed,
-        }
+        keys = ("num_users", "num_products", "reviews_per_user", "seed")
+        sizes = {key: getattr(self, key) for key in keys}
         # Another program writes another shop, and an edited file is not the demo any more.
         programs = [Path(demo.__file__), Path(demo_texts.__file__)]
         programs += sorted(demo_texts.WORDS_DIR.glob("*.yaml"))
         settings = {**sizes, "programs": {path.name: sha256_of(path) for path in programs}}
         if settings_path.exists() and all(path.exists() for path in paths):
             written = {**settings, "files": [sha256_of(path) for path in paths]}
-            try:
+            with suppress(InputError):  # damaged: it is written again
                 if read_json(settings_path) == written:
                     return paths
-            except InputError:
-                pass  # damaged: it is written again
         paths = demo.write_demo(self.folder, **sizes)
         write_json(settings_path, {**settings, "files": [sha256_of(path) for path in paths]})
         return paths
@@ -254,10 +237,8 @@ class DownloadedReviews(ReviewSource):
         metadata_url: The same for the products; None to do without.
         reviews_drive_id: Id of the reviews on Google Drive; if given, they come from there.
         metadata_drive_id: The same for the products.
-        expected_reviews: Number of records the review file must have; None for any.
-        retries: See `Patience`.
-        backoff_seconds: See `Patience`.
-        timeout_seconds: See `Patience`.
+        expected_reviews: Number of records the review file must have; None for any. For the rest
+            see `Patience`.
     """
 
     folder: FolderPath

@@ -17,17 +17,11 @@ _BLOCK_PAIRS = 1 << 22
 
 @dataclass(frozen=True)
 class Collapsed:
-    """A table after its twins became one product.
-
-    Attributes:
-        table: The same rows; a user may have several rows of one product now.
-        merged_ids: Products that are gone.
-        num_groups: Products that took them in.
-    """
+    """A table after its twins became one product, of which a user may have several rows now."""
 
     table: pa.Table
-    merged_ids: list[str]
-    num_groups: int
+    merged_ids: list[str]  # products that are gone
+    num_groups: int  # products that took them in
 
 
 def collapse_twins(table: pa.Table, threshold: float) -> Collapsed:

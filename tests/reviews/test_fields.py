@@ -1,11 +1,15 @@
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.formats import PRODUCT_FORMATS, REVIEW_FORMATS, choose_format, fields_of
+from rec_sys.reviews.formats import PRODUCT_FORMATS, REVIEW_FORMATS, choose_format
 from rec_sys.reviews.schema import REVIEW_SCHEMA
 from tests.helpers.review_samples import PRODUCT_RECORDS, REVIEWS
 
 REQUIRED = [("product_id",), ("user_id",)]
+
+
+def fields_of(records):
+    return list(dict.fromkeys(name for record in records for name in record))
 
 
 @pytest.mark.parametrize("name", REVIEWS)
