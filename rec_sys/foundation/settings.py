@@ -14,6 +14,7 @@ Making one with a value that does not fit raises an `InputError` of one line,
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
@@ -88,11 +89,7 @@ def settings_of(axis: str, frozen: bool = True) -> Callable[[type[_T]], type[_T]
 
 
 def read_settings(cls: type[_T], config: DictConfig) -> _T:
-    """Settings of a class out of a part of the config that names no ``_target_``.
-
-    Args:
-        cls: Decorated with `settings_of`.
-        config: Its values; interpolations are resolved.
+    """Settings of a class, decorated with `settings_of`, out of a config without ``_target_``.
 
     Raises:
         InputError: A value does not fit, or there is an unknown one.
@@ -102,10 +99,6 @@ def read_settings(cls: type[_T], config: DictConfig) -> _T:
 
 def build(settings: DictConfig, **arguments: Any) -> Any:
     """Hydra's ``instantiate`` for settings with a ``_target_``, telling a person's mistakes apart.
-
-    Args:
-        settings: Names the class and its arguments.
-        **arguments: Further arguments.
 
     Raises:
         InputError: What the class says about its arguments; Hydra would wrap it in its own.
@@ -153,13 +146,12 @@ def is_whole(value: Any, least: int) -> bool:
 def _in_words(error: ValidationError, axis: str, cls: type) -> str:
     first = error.errors()[0]
     loc = list(first["loc"])
+    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
     if loc and isinstance(loc[0], int):  # it was given by its place
-        loc[0] = list(cls.__dataclass_fields__)[loc[0]]
+        loc[0] = names[loc[0]]
     key = ".".join(filter(None, [axis, *map(str, loc)]))
     if first["type"] == "unexpected_keyword_argument":
-        alike: Sequence[str] = get_close_matches(
-            str(first["loc"][0]), cls.__dataclass_fields__, n=1
-        ) or list(cls.__dataclass_fields__)
+        alike: Sequence[str] = get_close_matches(str(first["loc"][0]), names, n=1) or names
         return f"{key}: no such setting; choose from {', '.join(alike)}"
     if first["type"] == "missing":
         return f"{key}: is missing"

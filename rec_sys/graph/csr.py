@@ -11,7 +11,7 @@ def rows_to_pointers(segment: np.ndarray, num_segments: int) -> np.ndarray:
 
     Args:
         segment: int [n], ascending, 0 ... num_segments - 1.
-        num_segments: Number of segments, empty ones included.
+        num_segments: Empty ones included.
 
     Returns:
         int64 [num_segments + 1]; segment ``s`` occupies ``pointers[s]:pointers[s + 1]``.
@@ -25,7 +25,7 @@ def segment_sum(values: np.ndarray, segment: np.ndarray, num_segments: int) -> n
     Args:
         values: float [n, ...].
         segment: int [n], in any order.
-        num_segments: Number of rows of the result.
+        num_segments: Empty ones included.
 
     Returns:
         float [num_segments, ...]; zero where a segment has no row.

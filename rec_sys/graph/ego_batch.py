@@ -1,25 +1,74 @@
-"""A batch of people: what each has reviewed, what is known, what is predicted."""
+"""What the graph model takes and returns: a batch of users, what is known, what is predicted."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from rec_sys.graph.csr import read_vectors, segment_sum, vector_sums
-from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY, ReviewGraph
-from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+from rec_sys.graph.review_graph import SECONDS_PER_DAY, ReviewGraph
+from rec_sys.reviews.schema import MAX_RATING, MIN_RATING, NO_TIME
 
 MIDDLE_RATING = (MIN_RATING + MAX_RATING) / 2
 HALF_RANGE = (MAX_RATING - MIN_RATING) / 2
 #: Length of a row of rating features.
 NUM_RATING_FEATURES = 3
-#: So many imaginary ratings stand against the real ones: a single one does not say much. People
+#: So many imaginary ratings stand against the real ones: a single one does not say much. Users
 #: differ more from each other than products do, so theirs count sooner.
 USER_SHRINKAGE = 5.0
 PRODUCT_SHRINKAGE = 10.0
 # log(1 + reviews) of a very popular product: the feature comes out between 0 and about 1.
 _LOG_MANY_REVIEWS = 7.0
+_NO_PRODUCTS = np.empty(0, dtype=np.int64)
+
+#: What the graph model takes, in this order; the exported ONNX model has the same inputs.
+MODEL_INPUTS = (
+    "user_features",
+    "user_rating_features",
+    "product_name_features",
+    "product_info_features",
+    "product_review_features",
+    "product_rating_features",
+    "edge_index",
+    "edge_attr",
+    "edge_rating",
+    "edge_age",
+    "edge_step",
+)
+#: Where the exported model tells which model it is.
+MODEL_FINGERPRINT_KEY = "rec_sys.model_fingerprint"
+
+
+class GraphOutputs(NamedTuple):
+    """What the graph model returns, as arrays or as tensors; the names of the ONNX model's outputs.
+
+    The cosine of two embeddings is a rating, see `predicted_rating`: how much this user would like
+    this product. The inner product of a query and a key ranks: how likely this user turns to this
+    product next. One vector cannot say both: nearly everybody would give most products five stars.
+
+    Attributes:
+        user_embeddings: float32 [U, d], unit length.
+        product_embeddings: float32 [P, d], unit length.
+        user_queries: float32 [U, d + 1].
+        product_keys: float32 [P, d + 1]; the last number is the product's own bias.
+        attention: float32 [E, heads], sums to 1 over a user's edges: what propagated the embedding.
+    """
+
+    user_embeddings: Any
+    product_embeddings: Any
+    user_queries: Any
+    product_keys: Any
+    attention: Any
+
+
+def predicted_rating(cosine: Any) -> Any:
+    """Rating 0...5 from the cosine of a user and a product: ``5/2 * (cosine + 1)``.
+
+    Args:
+        cosine: float [...], -1...1; array or tensor.
+    """
+    return MAX_RATING / 2 * (cosine + 1)
 
 
 def rating_sums(
@@ -28,7 +77,7 @@ def rating_sums(
     """Adds up the known ratings of each user or product.
 
     Args:
-        rating: float32 [n], stars, NaN if missing.
+        rating: float32 [n], 1...5, NaN if missing.
         segment: int [n], whose rating it is.
         num_segments: Number of users or products.
 
@@ -71,7 +120,7 @@ class ReviewSummary(NamedTuple):
 
     Attributes:
         texts: float32 [n, D], mean review vector; zero without a review.
-        ratings: float32 [n, 3], see `rec_sys.graph.ego_batch`.
+        ratings: float32 [n, 3], see `rating_features`.
     """
 
     texts: np.ndarray
@@ -88,8 +137,8 @@ class KnownReviews(Protocol):
 
         Args:
             products: int64 [n], ascending and distinct.
-            graph: The graph of the products and edges.
-            vectors: The vector store's rows.
+            graph: Holds the products and edges.
+            vectors: The vector store's rows, float [N, D].
             edges: int64 [m], edges to leave out; their products are among `products`.
         """
 
@@ -118,7 +167,7 @@ class ProductReviews:
     Attributes:
         sums: float32 [P, D], sum of the review vectors.
         counts: int64 [P], number of reviews in the sum.
-        rating_sums: float64 [P], see `rec_sys.graph.ego_batch`.
+        rating_sums: float64 [P], see `rating_sums`.
         rating_counts: int64 [P], number of ratings in the sum.
         member: bool [E], which edges of the graph are in the sums.
     """
@@ -134,17 +183,15 @@ class ProductReviews:
         """Sums over some edges.
 
         Args:
-            graph: The graph.
+            graph: All reviews.
             vectors: The vector store's rows, float [N, D].
             edges: int [n], the edges that may be known (the training edges).
         """
-        member = np.zeros(graph.num_edges, dtype=bool)
-        member[edges] = True
         product = graph.edge_product[edges]
         sums = vector_sums(vectors, graph.edge_text[edges], product, graph.num_products)
         counts = np.bincount(product, minlength=graph.num_products)
         ratings = rating_sums(graph.edge_rating[edges], product, graph.num_products)
-        return cls(sums, counts, *ratings, member)
+        return cls(sums, counts, *ratings, graph.edge_mask(edges))
 
     def summary(self) -> ReviewSummary:
         """Of all products, nothing left out."""
@@ -190,28 +237,6 @@ def _summary(
     )
 
 
-_NO_PRODUCTS = np.empty(0, dtype=np.int64)
-
-#: What the graph model takes, in this order; the exported ONNX model has the same inputs.
-MODEL_INPUTS = (
-    "user_features",
-    "user_rating_features",
-    "product_name_features",
-    "product_info_features",
-    "product_review_features",
-    "product_rating_features",
-    "edge_index",
-    "edge_attr",
-    "edge_rating",
-    "edge_age",
-    "edge_step",
-)
-
-
-#: Where the exported model tells which model it is.
-MODEL_FINGERPRINT_KEY = "rec_sys.model_fingerprint"
-
-
 @dataclass(frozen=True)
 class EgoBatch:
     """The neighbourhoods of U users over P products, E history edges and T targets.
@@ -220,8 +245,7 @@ class EgoBatch:
 
     Attributes:
         user_features: float32 [U, D], mean of the user's history reviews; zero without history.
-        user_rating_features: float32 [U, 3], the user's history ratings, see
-            `rec_sys.graph.ego_batch`.
+        user_rating_features: float32 [U, 3], the user's history ratings, see `rating_features`.
         product_name_features: float32 [P, D].
         product_info_features: float32 [P, D].
         product_review_features: float32 [P, D], mean of the known reviews of the product, the
@@ -268,7 +292,7 @@ class EgoBatchBuilder:
     Attributes:
         graph: All reviews.
         vectors: The vector store's rows, float [N, D]; may be memory-mapped.
-        product_reviews: The reviews that may be known about products.
+        product_reviews: What may be known about products.
     """
 
     graph: ReviewGraph
@@ -311,7 +335,7 @@ class EgoBatchBuilder:
         present[shown] = present[others] = True
         products = np.flatnonzero(present)
         local_product = np.searchsorted(products, shown)
-        edge_attr = self._vectors(graph.edge_text[history])
+        edge_attr = read_vectors(self.vectors, graph.edge_text[history])
         lengths = np.bincount(history_user, minlength=len(users))
         sums = segment_sum(edge_attr, history_user, len(users))
         rating = graph.edge_rating[history]
@@ -321,8 +345,8 @@ class EgoBatchBuilder:
             user_rating_features=rating_features(
                 *rating_sums(rating, history_user, len(users)), lengths, USER_SHRINKAGE
             ),
-            product_name_features=self._vectors(graph.product_name_text[products]),
-            product_info_features=self._vectors(graph.product_info_text[products]),
+            product_name_features=read_vectors(self.vectors, graph.product_name_text[products]),
+            product_info_features=read_vectors(self.vectors, graph.product_info_text[products]),
             product_review_features=known.texts,
             product_rating_features=known.ratings,
             edge_index=np.stack([local_product[: len(history)], history_user]).astype(np.int64),
@@ -338,9 +362,6 @@ class EgoBatchBuilder:
             users=np.asarray(users, dtype=np.int64),
             products=products,
         )
-
-    def _vectors(self, rows: np.ndarray) -> np.ndarray:
-        return read_vectors(self.vectors, rows)
 
 
 def _age_in_days(time: np.ndarray, user: np.ndarray, num_users: int) -> np.ndarray:

@@ -1,16 +1,11 @@
-"""Disjoint groups drawn by a seed, and the split that follows from groups of users."""
+"""Disjoint groups of users, or of products, drawn by a seed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.provenance import Groups, Provenance
-from rec_sys.graph.review_graph import ReviewGraph
-from rec_sys.graph.task import Split, Task
-
-#: Takes users, int64 [n], and returns which edges are to be predicted, bool [E].
-TargetsOf = Callable[[np.ndarray], np.ndarray]
+from rec_sys.graph.provenance import Groups
 
 
 def draw_groups(number: int, shares: Sequence[float], seed: int, what: str) -> list[np.ndarray]:
@@ -20,7 +15,7 @@ def draw_groups(number: int, shares: Sequence[float], seed: int, what: str) -> l
         number: How many there are to draw from.
         shares: Share of each group, rounded; a group is empty if its share is 0, otherwise it has
             at least one member.
-        seed: Seeds the draw; independent of any other random state.
+        seed: Of the draw, which is independent of any other random state.
         what: What is drawn, for the message: "users".
 
     Returns:
@@ -69,12 +64,12 @@ def continue_groups(
     ]
     if sum(sizes) > len(new):
         raise InputError(
-            f"train.warm_start: of the {len(known.learnt)} {what} only {len(new)} are new to the"
+            f"train.warm_start: of the {len(known.learned)} {what} only {len(new)} are new to the"
             " checkpoint, too few where it held out nobody for validation or test; use more"
             " reviews, or train without train.warm_start"
         )
     rest, *drawn = _drawn(len(new), sizes, seed)
-    train = np.sort(np.append(np.flatnonzero(known.learnt), new[rest]))
+    train = np.sort(np.append(np.flatnonzero(known.learned), new[rest]))
     return [train, *(np.sort(np.append(o, new[d])) for o, d in zip(old, drawn, strict=True))]
 
 
@@ -93,75 +88,3 @@ def _drawn(number: int, sizes: Sequence[int], seed: int) -> list[np.ndarray]:
     )
     groups = iter([np.sort(np.asarray(part.indices, dtype=np.int64)) for part in drawn])
     return [next(groups) if size else np.zeros(0, np.int64) for size in all_sizes]
-
-
-def split_by_users(
-    name: str,
-    graph: ReviewGraph,
-    validation_share: float,
-    test_share: float,
-    seed: int,
-    targets_of: TargetsOf,
-    seen: Provenance | None = None,
-) -> Split:
-    """Some users train; of the others nothing is known but the history they show.
-
-    Args:
-        name: The kind of split.
-        graph: The graph.
-        validation_share: Share of the users to validate with.
-        test_share: Share of the users to test with, or 0.
-        seed: Seeds the draw of the users.
-        targets_of: Which of the held-out users' reviews are to be predicted; all their other
-            reviews are history.
-        seen: What the weights have seen that the training starts from, see `continue_groups`.
-
-    Raises:
-        InputError: There are too few users.
-    """
-    if graph.num_users < 2:
-        raise InputError("the reviews come from a single user; training needs at least two users")
-    shares = [validation_share, test_share]
-    if seen is None:
-        train, validation, test = draw_groups(graph.num_users, shares, seed, "users")
-    else:
-        train, validation, test = continue_groups(seen.user_groups(graph), shares, seed, "users")
-
-    def task(users: np.ndarray) -> Task:
-        target = targets_of(users)
-        return Task(target, edge_mask(graph, graph.edges_of(users)) & ~target)
-
-    return Split(
-        name,
-        edge_mask(graph, graph.edges_of(train)),
-        task(validation),
-        task(test) if len(test) else None,
-    )
-
-
-def edge_mask(graph: ReviewGraph, edges: np.ndarray) -> np.ndarray:
-    """Edges as a mask.
-
-    Args:
-        graph: The graph.
-        edges: int [n].
-
-    Returns:
-        bool [E].
-    """
-    mask = np.zeros(graph.num_edges, dtype=bool)
-    mask[edges] = True
-    return mask
-
-
-def shown_to(graph: ReviewGraph, target: np.ndarray, known: np.ndarray) -> Task:
-    """The task of predicting targets from what is known of the same users.
-
-    Args:
-        graph: The graph.
-        target: bool [E].
-        known: bool [E]; those of users without a target are not needed and not shown.
-    """
-    has_target = np.zeros(graph.num_users, dtype=bool)
-    has_target[graph.edge_user[target]] = True
-    return Task(target, known & has_target[graph.edge_user])

@@ -19,13 +19,7 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 class LearnedReviews(NamedTuple):
-    """What weights have learnt from, as hashes.
-
-    Attributes:
-        users: int64 [n], ascending.
-        products: int64 [n], ascending.
-        reviews: int64 [n], ascending.
-    """
+    """What weights have learned from, as hashes: int64 [n] each, ascending."""
 
     users: np.ndarray
     products: np.ndarray
@@ -36,12 +30,12 @@ class Groups(NamedTuple):
     """Which of n users, or products, had which part; one without any is new.
 
     Attributes:
-        learnt: bool [n], the weights have learnt from them.
+        learned: bool [n], the weights have learned from them.
         validation: bool [n], held out as a whole for validation.
         test: bool [n], held out as a whole for the test.
     """
 
-    learnt: np.ndarray
+    learned: np.ndarray
     validation: np.ndarray
     test: np.ndarray
 
@@ -57,7 +51,7 @@ class Provenance:
         edge_product: int32 [E], index of each review's product.
         roles: uint8 [E], one bit for each mask of the `Split`.
         has_test: Whether the split had a test.
-        earlier: What the trainings learnt from that this one started from.
+        earlier: What the trainings learned from that this one started from.
     """
 
     users: np.ndarray
@@ -75,9 +69,9 @@ class Provenance:
         """Notes what a training is about to see.
 
         Args:
-            split: Its split.
-            graph: The graph that was split.
-            earlier: What the training had seen that it starts from.
+            split: Of `graph`.
+            graph: The reviews of the training.
+            earlier: What the training had seen that this one starts from.
         """
         masks = {
             _TRAIN: split.train,
@@ -96,15 +90,11 @@ class Provenance:
             edge_product=graph.edge_product.astype(np.int32),
             roles=roles,
             has_test=split.test is not None,
-            earlier=earlier.learnt if earlier else LearnedReviews(*[np.zeros(0, np.int64)] * 3),
+            earlier=earlier.learned if earlier else LearnedReviews(*[np.zeros(0, np.int64)] * 3),
         )
 
     def split(self, name: str, graph: ReviewGraph) -> Split:
         """The split of the training, for the same data.
-
-        Args:
-            name: Its kind.
-            graph: The graph that was split.
 
         Raises:
             InputError: The graph has other reviews.
@@ -124,8 +114,8 @@ class Provenance:
         return _pairs(self.users[self.edge_user], self.products[self.edge_product])
 
     @cached_property
-    def learnt(self) -> LearnedReviews:
-        """What this training, and those that it started from, learnt from."""
+    def learned(self) -> LearnedReviews:
+        """What this training, and those that it started from, learned from."""
         train = self._has(_TRAIN)
         own = (
             self.users[self.edge_user[train]],
@@ -134,74 +124,46 @@ class Provenance:
         )
         return LearnedReviews(*map(np.union1d, own, self.earlier))
 
-    def learnt_edges(self, graph: ReviewGraph) -> np.ndarray:
-        """Which reviews of another graph the weights have learnt from, bool [E].
-
-        Args:
-            graph: The graph.
-        """
+    def learned_edges(self, graph: ReviewGraph) -> np.ndarray:
+        """Which reviews of another graph the weights have learned from, bool [E]."""
         users, products = _hashes("user", graph.user_ids), _hashes("product", graph.product_ids)
         reviews = _pairs(users[graph.edge_user], products[graph.edge_product])
-        return np.isin(reviews, self.learnt.reviews)
+        return np.isin(reviews, self.learned.reviews)
 
     def user_groups(self, graph: ReviewGraph) -> Groups:
-        """The part that each user of another graph had, if any.
-
-        Args:
-            graph: The graph.
-        """
-        masks = (
-            self._has(_VALIDATION | _VALIDATION_HISTORY),
-            self._has(_TEST | _TEST_HISTORY),
-        )
+        """The part that each user of another graph had, if any."""
+        masks = self._has(_VALIDATION | _VALIDATION_HISTORY), self._has(_TEST | _TEST_HISTORY)
         held_out = (self.users[self.edge_user[mask]] for mask in masks)
-        return _groups(_hashes("user", graph.user_ids), self.learnt.users, *held_out)
+        return _groups(_hashes("user", graph.user_ids), self.learned.users, *held_out)
 
     def product_groups(self, graph: ReviewGraph) -> Groups:
-        """The part that each product of another graph had, if any.
-
-        Args:
-            graph: The graph.
-        """
+        """The part that each product of another graph had, if any."""
         masks = self._has(_VALIDATION), self._has(_TEST)
         held_out = (self.products[self.edge_product[mask]] for mask in masks)
-        return _groups(_hashes("product", graph.product_ids), self.learnt.products, *held_out)
+        return _groups(_hashes("product", graph.product_ids), self.learned.products, *held_out)
 
     def _has(self, bits: int) -> np.ndarray:
         return (self.roles & bits) > 0
 
 
-def newer_than_learned(graph: ReviewGraph, learnt: np.ndarray) -> np.ndarray:
-    """Which reviews are newer than all of the same user's that were learnt from, bool [E].
-
-    Args:
-        graph: The graph.
-        learnt: bool [E], see `Provenance.learnt_edges`.
-    """
-    last = np.full(graph.num_users, -1)
-    edges = np.flatnonzero(learnt)
-    np.maximum.at(last, graph.edge_user[edges], edges)
-    return np.arange(graph.num_edges) > last[graph.edge_user]
-
-
 def require_unlearned(split: Split, graph: ReviewGraph, seen: Provenance) -> None:
-    """Makes sure that nothing is measured by what the weights have learnt from.
+    """Makes sure that nothing is measured by what the weights have learned from.
 
     Args:
-        split: The split of a training that starts from these weights.
-        graph: The graph that was split.
+        split: Of a training that starts from these weights.
+        graph: The reviews of the training.
         seen: What the weights have seen.
 
     Raises:
-        InputError: A target was learnt from.
+        InputError: A target was learned from.
     """
     target = split.validation.target.copy()
     if split.test is not None:
         target |= split.test.target
-    leaking = int((target & seen.learnt_edges(graph)).sum())
+    leaking = int((target & seen.learned_edges(graph)).sum())
     if leaking:
         raise InputError(
-            f"train.warm_start: the checkpoint has learnt from {leaking} of the"
+            f"train.warm_start: the checkpoint has learned from {leaking} of the"
             f" {int(target.sum())} reviews that split={split.name} measures, which would flatter"
             " the new model; let the parts begin later (split.validation_from, split.test_from),"
             " choose another split, or train without train.warm_start"
@@ -209,11 +171,11 @@ def require_unlearned(split: Split, graph: ReviewGraph, seen: Provenance) -> Non
 
 
 def _groups(
-    hashes: np.ndarray, learnt: np.ndarray, validation: np.ndarray, test: np.ndarray
+    hashes: np.ndarray, learned: np.ndarray, validation: np.ndarray, test: np.ndarray
 ) -> Groups:
-    learnt = np.isin(hashes, learnt)
-    validation = np.isin(hashes, validation) & ~learnt
-    return Groups(learnt, validation, np.isin(hashes, test) & ~learnt & ~validation)
+    learned = np.isin(hashes, learned)
+    validation = np.isin(hashes, validation) & ~learned
+    return Groups(learned, validation, np.isin(hashes, test) & ~learned & ~validation)
 
 
 def _hashes(kind: str, ids: Iterable[str]) -> np.ndarray:

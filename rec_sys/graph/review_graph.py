@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,10 +14,8 @@ from rec_sys.reviews.schema import NO_TIME, ReviewData
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.text.store import VectorStore, encode_texts, open_empty_store, open_store
 
-if TYPE_CHECKING:
-    from torch_geometric.data import HeteroData
-
-
+#: Times and ages are stored in seconds and thought of in days.
+SECONDS_PER_DAY = 86_400
 #: Brand of a product whose brand is not known.
 NO_BRAND = -1
 # A brand of one product joins nothing.
@@ -26,40 +23,6 @@ _LEAST_PRODUCTS = 2
 # A column costs memory for every product, and the rarest brands join the fewest of them. With so
 # many columns brands need less than half the room of the texts.
 _MOST_BRANDS = 512
-
-
-def brand_codes(brands: pd.Series) -> np.ndarray:
-    """Small numbers, equal for equal brands, whatever their case; `NO_BRAND` for an empty one.
-
-    Args:
-        brands: str [P].
-
-    Returns:
-        int64 [P], ascending with the names.
-    """
-    names = brands.astype(object).str.casefold()
-    told = names.where(names != "")  # a missing one is -1 for pandas, too
-    return pd.factorize(told, sort=True)[0].astype(np.int64)
-
-
-def brand_columns(brand: np.ndarray) -> np.ndarray:
-    """One column for each brand of several products; for the most frequent ones if they are many.
-
-    Args:
-        brand: int64 [P], see `brand_codes`.
-
-    Returns:
-        float32 [P, B], 1 where the product is of the brand. Which brands have a column does not
-        depend on the order of the products: of equally frequent ones the lower numbers come first.
-    """
-    brands, counts = np.unique(brand[brand != NO_BRAND], return_counts=True)
-    frequent = np.argsort(-counts, kind="stable")[:_MOST_BRANDS]
-    kept = np.sort(brands[frequent[counts[frequent] >= _LEAST_PRODUCTS]])
-    return (brand[:, None] == kept).astype(np.float32)
-
-
-#: Times and ages are stored in seconds and thought of in days.
-SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -79,8 +42,7 @@ class ReviewGraph:
         edge_time: int64 [E], seconds since 1970 (UTC), `NO_TIME` if missing.
         product_name_text: int64 [P], row of the product's name.
         product_info_text: int64 [P], row of the product's description.
-        product_brand: int64 [P], equal for products of one brand,
-            `rec_sys.graph.review_graph.NO_BRAND` if unknown.
+        product_brand: int64 [P], equal for products of one brand, `NO_BRAND` if unknown.
     """
 
     user_ids: np.ndarray
@@ -123,32 +85,11 @@ class ReviewGraph:
         """All edges of some users, user after user, oldest first; int64."""
         return members_of(self.user_ptr, users)
 
-    def to_hetero_data(self, vectors: np.ndarray) -> "HeteroData":
-        """The whole graph for PyTorch Geometric's tools.
-
-        Args:
-            vectors: The vector store's rows, float [N, D].
-
-        Returns:
-            Node types ``user`` (no features) and ``product`` (``name``, ``info``: float32
-            [P, D]); edge type ``(product, reviewed_by, user)`` with ``edge_index`` int64 [2, E],
-            ``edge_attr`` float32 [E, D], ``rating`` float32 [E] and ``time`` int64 [E].
-        """
-        import torch
-        from torch_geometric.data import HeteroData
-
-        data = HeteroData()
-        data["user"].num_nodes = self.num_users
-        product = data["product"]
-        product.num_nodes = self.num_products
-        product.name = torch.from_numpy(vectors[self.product_name_text].astype(np.float32))
-        product.info = torch.from_numpy(vectors[self.product_info_text].astype(np.float32))
-        reviewed = data["product", "reviewed_by", "user"]
-        reviewed.edge_index = torch.from_numpy(np.stack([self.edge_product, self.edge_user]))
-        reviewed.edge_attr = torch.from_numpy(vectors[self.edge_text].astype(np.float32))
-        reviewed.rating = torch.from_numpy(self.edge_rating.copy())
-        reviewed.time = torch.from_numpy(self.edge_time.copy())
-        return data
+    def edge_mask(self, edges: np.ndarray) -> np.ndarray:
+        """Edges, int [n], as a mask, bool [E]."""
+        mask = np.zeros(self.num_edges, dtype=bool)
+        mask[edges] = True
+        return mask
 
 
 def build_review_graph(
@@ -192,6 +133,36 @@ def build_review_graph(
         product_info_text=info_text,
         product_brand=brand_codes(data.products["brand"]),
     )
+
+
+def brand_codes(brands: pd.Series) -> np.ndarray:
+    """Small numbers, equal for equal brands, whatever their case; `NO_BRAND` for an empty one.
+
+    Args:
+        brands: str [P].
+
+    Returns:
+        int64 [P], ascending with the names.
+    """
+    names = brands.astype(object).str.casefold()
+    told = names.where(names != "")  # a missing one is -1 for pandas, too
+    return pd.factorize(told, sort=True)[0].astype(np.int64)
+
+
+def brand_columns(brand: np.ndarray) -> np.ndarray:
+    """One column for each brand of several products; for the most frequent ones if they are many.
+
+    Args:
+        brand: int64 [P], see `brand_codes`.
+
+    Returns:
+        float32 [P, B], 1 where the product is of the brand. Which brands have a column does not
+        depend on the order of the products: of equally frequent ones the lower numbers come first.
+    """
+    brands, counts = np.unique(brand[brand != NO_BRAND], return_counts=True)
+    frequent = np.argsort(-counts, kind="stable")[:_MOST_BRANDS]
+    kept = np.sort(brands[frequent[counts[frequent] >= _LEAST_PRODUCTS]])
+    return (brand[:, None] == kept).astype(np.float32)
 
 
 def product_texts(products: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -243,34 +214,28 @@ class PreparedReviews:
 def prepare_reviews(
     data: ReviewData, encoder: TextEncoder, cache_dir: str | Path
 ) -> PreparedReviews:
-    """Encodes the texts that are new and builds the graph.
+    """Encodes the texts that are new to the store below `cache_dir` and builds the graph.
 
     Args:
         data: Clean tables.
-        encoder: Encodes what the store does not hold yet.
+        encoder: Of all texts.
         cache_dir: The store is below it.
     """
-    with one_at_a_time(cache_dir):
-        return _prepare_reviews(data, encoder, cache_dir)
-
-
-def _prepare_reviews(
-    data: ReviewData, encoder: TextEncoder, cache_dir: str | Path
-) -> PreparedReviews:
     has_texts = _has_texts(data)
-    if has_texts:
-        store = open_store(cache_dir, encoder)
-    else:
-        store = open_empty_store(cache_dir, encoder.dimension)
     newly_encoded = 0
+    with one_at_a_time(cache_dir):
+        if has_texts:
+            store = open_store(cache_dir, encoder)
+        else:
+            store = open_empty_store(cache_dir, encoder.dimension)
 
-    def encode(texts: list[str]) -> np.ndarray:
-        nonlocal newly_encoded
-        encoded = encode_texts(texts, encoder, store)
-        newly_encoded += encoded.newly_encoded
-        return encoded.rows
+        def encode(texts: Sequence[str]) -> np.ndarray:
+            nonlocal newly_encoded
+            encoded = encode_texts(texts, encoder, store)
+            newly_encoded += encoded.newly_encoded
+            return encoded.rows
 
-    graph = build_review_graph(data, encode)
+        graph = build_review_graph(data, encode)
     encoded = f"{newly_encoded} texts newly encoded, the others were stored"
     note(
         f"graph: {graph.num_users} users, {graph.num_products} products, {graph.num_edges} reviews;"

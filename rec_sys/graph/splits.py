@@ -1,25 +1,24 @@
-"""Ways to split a data set; each is a class with ``name`` and ``split(graph)``."""
+"""Ways to split a data set.
+
+Each is a class with a ``name`` and ``split(graph, seen)``, where `seen` tells what the weights have
+seen that the training starts from, if it starts from any: nothing is measured by what they have
+learned from.
+"""
 
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.groups import continue_groups, draw_groups, edge_mask, shown_to, split_by_users
-from rec_sys.graph.provenance import Groups, Provenance, newer_than_learned
-from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
-from rec_sys.graph.task import (
-    Split,
-    Task,
-    check_share,
-    check_shares,
-    check_whole,
-    mask_of_last,
-    newest_targets,
-)
+from rec_sys.foundation.settings import Count, InnerShare, PositiveCount, Share, settings_of
+from rec_sys.graph.groups import continue_groups, draw_groups
+from rec_sys.graph.provenance import Groups, Provenance
+from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.task import Split, Task, mask_of_last, newest_targets
+from rec_sys.reviews.schema import NO_TIME
 
 # One to train with, one to validate and one to test with.
 _LEAST_REVIEWS = 3
@@ -37,27 +36,33 @@ class LeaveOneOut:
     def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
         """Splits a graph.
 
-        Args:
-            graph: The graph.
-            seen: What the weights have seen that the training starts from. A review is then a
-                target only if it is newer than all of its user's that were learnt from, and
-                trains otherwise: who had two reviews, and trained with both, and now has a third
-                one, has a target for the test but none for validation.
+        After an earlier training a review is a target only if it is newer than all of its user's
+        that were learned from, and trains otherwise: who had two reviews, and trained with both,
+        and now has a third one, has a target for the test but none for validation.
         """
         ends = graph.user_ptr[1:][graph.degrees >= _LEAST_REVIEWS]
-        validation, test = edge_mask(graph, ends - 2), edge_mask(graph, ends - 1)
+        validation, test = graph.edge_mask(ends - 2), graph.edge_mask(ends - 1)
         if seen is not None:
-            newer = newer_than_learned(graph, seen.learnt_edges(graph))
+            newer = _newer_than_learned(graph, seen.learned_edges(graph))
             validation, test = validation & newer, test & newer
         train: np.ndarray = ~validation & ~test
         return Split(
             self.name,
             train,
-            shown_to(graph, validation, train),
-            shown_to(graph, test, train | validation),
+            _task(graph, validation, known=train),
+            _task(graph, test, known=train | validation),
         )
 
 
+def _newer_than_learned(graph: ReviewGraph, learned: np.ndarray) -> np.ndarray:
+    """Which reviews are newer than all of the same user's that were learned from, bool [E]."""
+    last = np.full(graph.num_users, -1)
+    edges = np.flatnonzero(learned)
+    np.maximum.at(last, graph.edge_user[edges], edges)
+    return np.arange(graph.num_edges) > last[graph.edge_user]
+
+
+@settings_of("split")
 class GlobalTime:
     """Cuts all reviews at two moments, the same for everybody.
 
@@ -67,38 +72,31 @@ class GlobalTime:
     user without any older review stays a target, of a user who is not known.
 
     Args:
-        validation_share: Share of the reviews with a time, between 0 and 1.
+        validation_share: Share of the reviews with a time.
         test_share: Share of the reviews with a time, the newest; 0 for no test.
         validation_from: First day of the validation, ISO ("2014-01-31", UTC), or None for what
             the share says.
         test_from: First day of the test, likewise.
-
-    Raises:
-        InputError: One of them makes no sense.
     """
 
-    name = "time"
+    name: ClassVar[str] = "time"
 
-    def __init__(
-        self,
-        validation_share: float,
-        test_share: float,
-        validation_from: str | None,
-        test_from: str | None,
-    ) -> None:
-        check_shares(validation_share, test_share)
-        self.validation_share = validation_share
-        self.test_share = test_share
-        self.validation_from = _seconds("validation_from", validation_from)
-        self.test_from = _seconds("test_from", test_from)
+    validation_share: InnerShare
+    test_share: Share
+    validation_from: str | None
+    test_from: str | None
+
+    def __post_init__(self) -> None:
+        """Checks shares and days."""
+        _check_shares(self.validation_share, self.test_share)
+        _seconds("validation_from", self.validation_from)
+        _seconds("test_from", self.test_from)
 
     def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
         """Splits a graph.
 
-        Args:
-            graph: The graph.
-            seen: What the weights have seen that the training starts from: a validation whose
-                beginning a share decides begins after the newest review that was learnt from.
+        After an earlier training a validation whose beginning a share decides begins after the
+        newest review that was learned from.
 
         Raises:
             InputError: No time is known, or one of the parts would be empty.
@@ -111,7 +109,7 @@ class GlobalTime:
             )
         validation_from, test_from = self._cuts(np.sort(time[time != NO_TIME]))
         if seen is not None and self.validation_from is None:
-            newest = time[seen.learnt_edges(graph)].max(initial=NO_TIME)
+            newest = time[seen.learned_edges(graph)].max(initial=NO_TIME)
             validation_from = max(validation_from, int(newest) + 1)
         train = time < validation_from  # NO_TIME is below every time
         test = np.zeros_like(train) if test_from is None else time >= test_from
@@ -127,8 +125,8 @@ class GlobalTime:
         return Split(
             self.name,
             train,
-            shown_to(graph, validation, train),
-            None if test_from is None else shown_to(graph, test, train | validation),
+            _task(graph, validation, known=train),
+            None if test_from is None else _task(graph, test, known=train | validation),
         )
 
     def _cuts(self, times: np.ndarray) -> tuple[int, int | None]:
@@ -138,7 +136,8 @@ class GlobalTime:
             times: int64 [n], the known times, ascending.
         """
         values, older = np.unique(times, return_index=True)  # older: how many reviews come before
-        validation_from, test_from = self.validation_from, self.test_from
+        validation_from = _seconds("validation_from", self.validation_from)
+        test_from = _seconds("test_from", self.test_from)
         if test_from is None and self.test_share:
             if validation_from is None:
                 open_to = np.arange(len(values)) >= 2  # a moment each for training and validation
@@ -168,116 +167,106 @@ def _seconds(key: str, day: str | None) -> int | None:
     if day is None:
         return None
     try:
-        moment = datetime.fromisoformat(str(day))
+        moment = datetime.fromisoformat(day)
     except ValueError:
         raise InputError(f"split.{key}={day}: must be a date like 2014-01-31, or null") from None
     # Without a zone of its own it is UTC, as the reviews' times are.
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
-class HeldOutUsers:
+class _UserSplit:
+    """Some users train; of the others nothing is known but the history they show."""
+
+    name: ClassVar[str]
+    validation_share: float
+    test_share: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Checks the shares."""
+        _check_shares(self.validation_share, self.test_share)
+
+    def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
+        """Splits a graph; after an earlier training its users keep their parts.
+
+        Raises:
+            InputError: There are too few users.
+        """
+        if graph.num_users < 2:
+            raise InputError(
+                "the reviews come from a single user; training needs at least two users"
+            )
+        shares = [self.validation_share, self.test_share]
+        if seen is None:
+            groups = draw_groups(graph.num_users, shares, self.seed, "users")
+        else:
+            groups = continue_groups(seen.user_groups(graph), shares, self.seed, "users")
+        train, validation, test = groups
+        return Split(
+            self.name,
+            graph.edge_mask(graph.edges_of(train)),
+            self._task(graph, validation),
+            self._task(graph, test) if len(test) else None,
+        )
+
+    def _task(self, graph: ReviewGraph, users: np.ndarray) -> Task:
+        target = self._targets(graph, users)
+        return Task(target, graph.edge_mask(graph.edges_of(users)) & ~target)
+
+    def _targets(self, graph: ReviewGraph, users: np.ndarray) -> np.ndarray:
+        """Which reviews of held-out users are to be predicted, bool [E]."""
+        raise NotImplementedError
+
+
+@settings_of("split")
+class HeldOutUsers(_UserSplit):
     """Holds out whole users; their newest reviews are predicted from their older ones.
 
     Args:
-        validation_share: Share of the users, between 0 and 1; at least one user.
+        validation_share: Share of the users; at least one user.
         test_share: Share of the users for the test, disjoint from the others; 0 for none.
         target_share: Share of a held-out user's reviews that are predicted. A user with a single
             review has no target: there would be no history to predict it from.
-        seed: Seeds the draw of the users.
-
-    Raises:
-        InputError: One of them makes no sense.
+        seed: Of the draw of the users.
     """
 
-    name = "users"
+    name: ClassVar[str] = "users"
 
-    def __init__(
-        self, validation_share: float, test_share: float, target_share: float, seed: int
-    ) -> None:
-        check_shares(validation_share, test_share)
-        check_share("target_share", target_share)
-        check_whole("seed", seed, least=0)
-        self.validation_share = validation_share
-        self.test_share = test_share
-        self.target_share = target_share
-        self.seed = seed
+    validation_share: InnerShare
+    test_share: Share
+    target_share: InnerShare
+    seed: Count
 
-    def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
-        """Splits a graph.
-
-        Args:
-            graph: The graph.
-            seen: What the weights have seen that the training starts from: its users keep their
-                parts, new ones are drawn.
-
-        Raises:
-            InputError: There are too few users.
-        """
-        return split_by_users(
-            self.name,
-            graph,
-            self.validation_share,
-            self.test_share,
-            self.seed,
-            lambda users: newest_targets(graph, users, self.target_share),
-            seen,
-        )
+    def _targets(self, graph: ReviewGraph, users: np.ndarray) -> np.ndarray:
+        return newest_targets(graph, users, self.target_share)
 
 
-class NewUsers:
+@settings_of("split")
+class NewUsers(_UserSplit):
     """Holds out whole users; all but their first reviews are predicted from these.
 
     Args:
-        validation_share: Share of the users, between 0 and 1; at least one user.
+        validation_share: Share of the users; at least one user.
         test_share: Share of the users for the test, disjoint from the others; 0 for none.
         history_length: How many first reviews are shown. A user without a further one has no
             target.
-        seed: Seeds the draw of the users.
-
-    Raises:
-        InputError: One of them makes no sense.
+        seed: Of the draw of the users.
     """
 
-    name = "new_users"
+    name: ClassVar[str] = "new_users"
 
-    def __init__(
-        self, validation_share: float, test_share: float, history_length: int, seed: int
-    ) -> None:
-        check_shares(validation_share, test_share)
-        check_whole("history_length", history_length, least=1)
-        check_whole("seed", seed, least=0)
-        self.validation_share = validation_share
-        self.test_share = test_share
-        self.history_length = history_length
-        self.seed = seed
+    validation_share: InnerShare
+    test_share: Share
+    history_length: PositiveCount
+    seed: Count
 
-    def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
-        """Splits a graph.
-
-        Args:
-            graph: The graph.
-            seen: What the weights have seen that the training starts from: its users keep their
-                parts, new ones are drawn.
-
-        Raises:
-            InputError: There are too few users.
-        """
-        return split_by_users(
-            self.name,
-            graph,
-            self.validation_share,
-            self.test_share,
-            self.seed,
-            lambda users: self._later_reviews(graph, users),
-            seen,
-        )
-
-    def _later_reviews(self, graph: ReviewGraph, users: np.ndarray) -> np.ndarray:
+    def _targets(self, graph: ReviewGraph, users: np.ndarray) -> np.ndarray:
         degrees = graph.degrees[users]
         later = np.maximum(degrees - self.history_length, 0)
         return mask_of_last(graph, graph.edges_of(users), degrees, later)
 
 
+@settings_of("split")
 class NewProducts:
     """Holds out whole products; who reviewed them is predicted from reviews of the others.
 
@@ -285,31 +274,24 @@ class NewProducts:
     held-out product by somebody who wrote about nothing else is in no part of the split.
 
     Args:
-        validation_share: Share of the reviewed products, between 0 and 1; at least one.
+        validation_share: Share of the reviewed products; at least one.
         test_share: Share of the reviewed products for the test, disjoint from the others; 0 for
             none.
-        seed: Seeds the draw of the products.
-
-    Raises:
-        InputError: One of them makes no sense.
+        seed: Of the draw of the products.
     """
 
-    name = "new_products"
+    name: ClassVar[str] = "new_products"
 
-    def __init__(self, validation_share: float, test_share: float, seed: int) -> None:
-        check_shares(validation_share, test_share)
-        check_whole("seed", seed, least=0)
-        self.validation_share = validation_share
-        self.test_share = test_share
-        self.seed = seed
+    validation_share: InnerShare
+    test_share: Share
+    seed: Count
+
+    def __post_init__(self) -> None:
+        """Checks the shares."""
+        _check_shares(self.validation_share, self.test_share)
 
     def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
-        """Splits a graph.
-
-        Args:
-            graph: The graph.
-            seen: What the weights have seen that the training starts from: its products keep
-                their parts, new ones are drawn.
+        """Splits a graph; after an earlier training its products keep their parts.
 
         Raises:
             InputError: There are too few products.
@@ -329,21 +311,32 @@ class NewProducts:
         return Split(
             self.name,
             train,
-            shown_to(graph, validation & predictable, train),
-            shown_to(graph, test & predictable, train) if len(groups[-1]) else None,
+            _task(graph, validation & predictable, known=train),
+            _task(graph, test & predictable, known=train) if len(groups[-1]) else None,
         )
 
 
-#: The splits that hold out whole users.
-_USER_WISE = (HeldOutUsers.name, NewUsers.name)
+def _task(graph: ReviewGraph, target: np.ndarray, known: np.ndarray) -> Task:
+    """The task of predicting targets, bool [E], from what is known of the same users, bool [E]."""
+    has_target = np.zeros(graph.num_users, dtype=bool)
+    has_target[graph.edge_user[target]] = True
+    return Task(target, known & has_target[graph.edge_user])
+
+
+def _check_shares(validation_share: float, test_share: float) -> None:
+    if validation_share + test_share >= 1:
+        raise InputError(
+            f"split.validation_share={validation_share} and split.test_share={test_share}: leave"
+            " nothing to train with; their sum must be below 1"
+        )
 
 
 def describe_split(split: Split, graph: ReviewGraph, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint tells about its split.
 
     Args:
-        split: The split.
-        graph: The graph that was split.
+        split: Of `graph`.
+        graph: All reviews.
         settings: The resolved ``config/split``; with the same data they give the same split.
 
     Returns:
@@ -373,7 +366,7 @@ def split_fingerprint(split: Split) -> str:
 
 
 def _held_out_user_ids(split: Split, graph: ReviewGraph, task: Task | None) -> list[str]:
-    if task is None or split.name not in _USER_WISE:
+    if task is None or split.name not in (HeldOutUsers.name, NewUsers.name):
         return []
     # All reviews of a held-out user are in the task, also of one who has no target.
     users = np.unique(graph.edge_user[task.target | task.history])

@@ -1,12 +1,10 @@
 """What may be known, and what is to be predicted: the contract between splits and their users."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import is_number, is_whole
 from rec_sys.graph.review_graph import ReviewGraph
 
 
@@ -55,11 +53,29 @@ class Split:
                 raise ValueError(f"split {self.name}: a target is among the training edges")
 
 
+def check_usable(split: Split, graph: ReviewGraph) -> None:
+    """Makes sure that there is something to learn from and something to validate with.
+
+    Raises:
+        InputError: No training edge, or no validation target whose user has a history.
+    """
+    if not split.train.any():
+        raise InputError(f"split={split.name}: leaves no review to train with; use more reviews")
+    user = graph.edge_user
+    task = split.validation
+    if not np.isin(user[task.target], user[task.history]).any():
+        raise InputError(
+            f"split={split.name}: nobody has both an older review and a newer one to be predicted:"
+            " there is nothing to validate with; use more reviews, raise split.validation_share"
+            " where there is one, or choose another split"
+        )
+
+
 def newest_targets(graph: ReviewGraph, users: np.ndarray, share: float) -> np.ndarray:
     """The newest reviews of each user as targets.
 
     Args:
-        graph: The graph; its edges are in time order inside a user.
+        graph: Its edges are in time order inside a user.
         users: int64 [n].
         share: Share of a user's reviews, rounded, at least one. A user with a single review has
             no target: there would be no history to predict it from.
@@ -87,7 +103,7 @@ def drawn_targets(
     cold.
 
     Args:
-        graph: The graph.
+        graph: All reviews.
         users: int64 [n], the training users; each has a training edge.
         share: Expected share of the training reviews that become targets.
         rng: Source of randomness.
@@ -111,7 +127,7 @@ def mask_of_last(
     """Marks the last edges of each of some users.
 
     Args:
-        graph: The graph.
+        graph: All reviews.
         edges: int64 [sum of `lengths`], user after user.
         lengths: int64 [n], how many of the edges belong to each user.
         count: int64 [n], how many of them to mark; at most `lengths`.
@@ -120,75 +136,4 @@ def mask_of_last(
         bool [E].
     """
     ends = np.repeat(np.cumsum(lengths), lengths)
-    mask = np.zeros(graph.num_edges, dtype=bool)
-    mask[edges[np.arange(len(edges)) >= ends - np.repeat(count, lengths)]] = True
-    return mask
-
-
-def check_share(key: str, value: Any, zero_allowed: bool = False) -> None:
-    """Makes sure that a value is a share of something.
-
-    Args:
-        key: Its name in ``config/split``.
-        value: The value.
-        zero_allowed: Whether 0 means "nothing of this kind".
-
-    Raises:
-        InputError: It is not.
-    """
-    if not is_number(value):
-        raise InputError(f"split.{key}={value}: must be a number")
-    if not (0 < value < 1 or (zero_allowed and value == 0)):
-        zero = ", or 0 for none" if zero_allowed else ""
-        raise InputError(f"split.{key}={value}: must be between 0 and 1{zero}")
-
-
-def check_shares(validation_share: Any, test_share: Any) -> None:
-    """Makes sure that something is left to train with.
-
-    Args:
-        validation_share: Must be above 0: validation chooses the best epoch.
-        test_share: May be 0.
-
-    Raises:
-        InputError: One of them is not a share, or together they are everything.
-    """
-    check_share("validation_share", validation_share)
-    check_share("test_share", test_share, zero_allowed=True)
-    if validation_share + test_share >= 1:
-        raise InputError(
-            f"split.validation_share={validation_share} and split.test_share={test_share}: leave"
-            " nothing to train with; their sum must be below 1"
-        )
-
-
-def check_whole(key: str, value: Any, least: int) -> None:
-    """Makes sure that a value is a whole number from `least` up.
-
-    Raises:
-        InputError: It is not.
-    """
-    if not is_whole(value, least):
-        raise InputError(f"split.{key}={value}: must be a whole number from {least} up")
-
-
-def check_usable(split: Split, graph: ReviewGraph) -> None:
-    """Makes sure that there is something to learn from and something to validate with.
-
-    Args:
-        split: The split.
-        graph: The graph that was split.
-
-    Raises:
-        InputError: No training edge, or no validation target whose user has a history.
-    """
-    if not split.train.any():
-        raise InputError(f"split={split.name}: leaves no review to train with; use more reviews")
-    user = graph.edge_user
-    task = split.validation
-    if not np.isin(user[task.target], user[task.history]).any():
-        raise InputError(
-            f"split={split.name}: nobody has both an older review and a newer one to be predicted:"
-            " there is nothing to validate with; use more reviews, raise split.validation_share"
-            " where there is one, or choose another split"
-        )
+    return graph.edge_mask(edges[np.arange(len(edges)) >= ends - np.repeat(count, lengths)])

@@ -12,7 +12,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_number, is_whole
 from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.ego_batch import ProductReviews
-from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY, ReviewGraph, brand_columns
+from rec_sys.graph.review_graph import SECONDS_PER_DAY, ReviewGraph, brand_columns
 from rec_sys.modules.ease import (
     UnreviewedProducts,
     add_inner_products,
@@ -20,6 +20,7 @@ from rec_sys.modules.ease import (
     partial_histories,
     ridge_inverse,
 )
+from rec_sys.reviews.schema import NO_TIME
 
 
 class PropagatedScores(NamedTuple):

@@ -52,7 +52,7 @@ class Start:
         """
 
     def split(self, splitter: Any, graph: ReviewGraph) -> tuple[Split, Provenance]:
-        """Splits the data so that nothing is measured that the weights have learnt from.
+        """Splits the data so that nothing is measured that the weights have learned from.
 
         Returns:
             The split, and what the new checkpoints tell about it.
@@ -204,7 +204,7 @@ def _earlier(config: DictConfig) -> WarmStart:
 
     Raises:
         InputError: There is no such checkpoint, it has another network, or it does not tell what
-            it has learnt from.
+            it has learned from.
     """
     asked = config.train.warm_start
     path = find_checkpoint(None if asked is True else asked, config.paths.checkpoint_dir)
@@ -219,7 +219,7 @@ def _earlier(config: DictConfig) -> WarmStart:
     if trained.seen is None:
         raise InputError(
             f"{path}: was written by a version of rec_sys whose checkpoints do not tell what they"
-            " have learnt from, so validation could flatter the new model; train once without"
+            " have learned from, so validation could flatter the new model; train once without"
             " train.warm_start"
         )
     note(f"starting from the weights of {path}")

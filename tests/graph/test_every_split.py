@@ -12,7 +12,6 @@ from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build
 from rec_sys.graph.provenance import Provenance
-from rec_sys.graph.review_graph import NO_TIME
 from rec_sys.graph.splits import (
     GlobalTime,
     HeldOutUsers,
@@ -23,6 +22,7 @@ from rec_sys.graph.splits import (
     split_fingerprint,
 )
 from rec_sys.graph.task import Split, Task
+from rec_sys.reviews.schema import NO_TIME
 from tests.helpers.graphs_by_hand import at, graph_of
 
 NAMES = ("users", "leave_one_out", "time", "new_products", "new_users")
@@ -115,8 +115,8 @@ def test_what_weights_have_learnt_from_is_not_measured(name, first, second, thir
         learnt |= {tuple(pair) for pair in pairs[split.train]}
         learnt_users |= set(graph.edge_user[split.train])
         seen = Provenance.of(split, graph, seen)
-        assert len(seen.learnt.reviews) == len(learnt)
-        assert len(seen.learnt.users) == len(learnt_users)
+        assert len(seen.learned.reviews) == len(learnt)
+        assert len(seen.learned.users) == len(learnt_users)
 
 
 def test_another_seed_is_another_split():
@@ -142,13 +142,14 @@ def test_the_description_counts_and_names():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: HeldOutUsers(0, 0.0, 0.2, 0), "split.validation_share=0: must be between 0 and 1"),
+        (lambda: HeldOutUsers(0, 0.0, 0.2, 0), "split.validation_share=0: must be above 0"),
         (lambda: HeldOutUsers("a", 0.0, 0.2, 0), "split.validation_share=a: must be a number"),
-        (lambda: HeldOutUsers(0.1, 0.0, 1, 0), "split.target_share=1: must be between 0 and 1"),
-        (lambda: HeldOutUsers(0.1, -0.1, 0.2, 0), "split.test_share=-0.1: .* or 0 for none"),
+        (lambda: HeldOutUsers(0.1, 0.0, 1, 0), "split.target_share=1: must be below 1"),
+        (lambda: HeldOutUsers(0.1, -0.1, 0.2, 0), "split.test_share=-0.1: must be at least 0"),
         (lambda: NewProducts(0.5, 0.5, 0), "split.validation_share=0.5 and split.test_share=0.5"),
-        (lambda: NewUsers(0.1, 0.1, 0, 0), "split.history_length=0: must be a whole number from 1"),
-        (lambda: NewUsers(0.1, 0.1, 1, -1), "split.seed=-1: must be a whole number from 0"),
+        (lambda: NewUsers(0.1, 0.1, 0, 0), "split.history_length=0: must be at least 1"),
+        (lambda: NewUsers(0.1, 0.1, 1, -1), "split.seed=-1: must be at least 0"),
+        (lambda: NewUsers(0.1, 0.1, 1, 1.5), "split.seed=1.5: must be a whole number"),
         (lambda: GlobalTime(0.1, 0.1, None, "soon"), "split.test_from=soon: must be a date like"),
     ],
 )

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from rec_sys.graph.csr import segment_sum
 from rec_sys.graph.ego_batch import PRODUCT_SHRINKAGE, EgoBatchBuilder, ProductReviews
 from rec_sys.graph.task import drawn_targets, newest_targets
+from tests.helpers.graphs_by_hand import at, graph_of
 
 
 def builder_of(graph, vectors, edges=None):
@@ -115,18 +116,8 @@ def test_what_is_left_out_equals_never_known(small_graph):
 
 @given(seed=st.integers(0, 99), share=st.floats(0.05, 0.9))
 def test_drawn_targets_leave_a_history(seed, share):
-    from types import SimpleNamespace
-
-    from rec_sys.graph.review_graph import ReviewGraph
-
     rng = np.random.default_rng(seed)
-    degrees = rng.integers(1, 8, size=9)
-    graph = SimpleNamespace(
-        degrees=degrees,
-        user_ptr=np.r_[0, np.cumsum(degrees)],
-        num_edges=int(degrees.sum()),
-    )
-    graph.edges_of = lambda users: ReviewGraph.edges_of(graph, users)
+    graph = graph_of(*[at(*range(degree)) for degree in rng.integers(1, 8, size=9)])
     users = np.array([1, 4, 7])
     train = rng.random(graph.num_edges) < 0.7
     train[graph.user_ptr[users]] = True
@@ -145,10 +136,3 @@ def test_newest_targets(small_graph):
     graph, _ = small_graph
     target = newest_targets(graph, np.arange(4), share=0.2)
     assert np.flatnonzero(target).tolist() == [2, 6]  # single reviews are never targets
-
-
-def test_hetero_data(small_graph):
-    graph, vectors = small_graph
-    data = graph.to_hetero_data(vectors)
-    assert data.validate()
-    assert data["product", "reviewed_by", "user"].edge_index.shape == (2, graph.num_edges)

@@ -50,7 +50,7 @@ def test_groups_are_kept_and_new_ones_drawn():
 def test_a_third_review_is_a_target_but_the_learnt_second_is_not():
     before, now = graph_of(at(1, 2), at(1, 2, 3)), graph_of(at(1, 2, 3), at(1, 2, 3, 4))
     seen = Provenance.of(LeaveOneOut().split(before), before)
-    assert edges(seen.learnt_edges(now)) == [0, 1, 3]
+    assert edges(seen.learned_edges(now)) == [0, 1, 3]
     train, validation, test = told(LeaveOneOut().split(now, seen))
     assert (train, validation[0], test[0]) == ([0, 1, 3, 4], [5], [2, 6])
     assert validation[1] == [3, 4]
@@ -80,7 +80,7 @@ def test_products_keep_their_parts():
 def test_the_validation_begins_after_what_was_learnt():
     before = graph_of(at(*range(10)))  # 8 is for validation, 9 for the test
     seen = Provenance.of(GlobalTime(0.1, 0.1, None, None).split(before), before)
-    assert edges(seen.learnt_edges(before)) == list(range(8))
+    assert edges(seen.learned_edges(before)) == list(range(8))
     # Without what came last, a tenth would begin at 7, which was learnt from.
     fewer = graph_of(at(*range(9)))
     split = GlobalTime(0.2, 0.0, None, None).split(fewer, seen)
@@ -92,5 +92,5 @@ def test_a_learnt_target_is_refused():
     graph = graph_of(at(1, 2, 3))
     seen = Provenance.of(LeaveOneOut().split(graph), graph)
     split = Split("by hand", mask(3, 1), Task(mask(3, 0), mask(3, 1)), None)
-    with pytest.raises(InputError, match="learnt from 1 of the 1 reviews that split=by hand"):
+    with pytest.raises(InputError, match="learned from 1 of the 1 reviews that split=by hand"):
         require_unlearned(split, graph, seen)

@@ -3,7 +3,6 @@ import pytest
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.groups import draw_groups
-from rec_sys.graph.review_graph import NO_TIME
 from rec_sys.graph.splits import (
     GlobalTime,
     HeldOutUsers,
@@ -13,6 +12,7 @@ from rec_sys.graph.splits import (
     describe_split,
 )
 from rec_sys.graph.task import check_usable
+from rec_sys.reviews.schema import NO_TIME
 from tests.helpers.graphs_by_hand import at, edges, graph_of, told
 
 X = NO_TIME

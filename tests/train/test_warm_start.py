@@ -177,8 +177,8 @@ def test_what_a_chain_of_trainings_has_learnt_from_is_kept(first, later_config):
     earlier = first("users")
     _, later = train(later_config("all", "second", start_from(earlier["trained"])))
     _, back = train(later_config("first", "third", start_from(later["trained"])))
-    learnt = load_trained(back["trained"].path).seen.learnt
-    for mine, before in zip(learnt, later["trained"].seen.learnt, strict=True):
+    learnt = load_trained(back["trained"].path).seen.learned
+    for mine, before in zip(learnt, later["trained"].seen.learned, strict=True):
         assert set(before) <= set(mine)
     assert len(learnt.reviews) > back["split"].train.sum()
 
@@ -259,5 +259,5 @@ def test_a_checkpoint_that_does_not_tell_what_it_learnt_from(first, later_config
 def test_a_validation_that_was_set_into_the_learnt_past_is_refused(first, later_config):
     start = start_from(first("users")["trained"])
     day = "split.validation_from=2021-01-01"
-    with pytest.raises(InputError, match="has learnt from .* that split=time measures"):
+    with pytest.raises(InputError, match="has learned from .* that split=time measures"):
         train(later_config("all", "x", start, day, split="time"))
