@@ -18,6 +18,11 @@ from rec_sys.foundation.distributed import is_main_process
 
 # Without a terminal (a log file, CI) rich would fold at 80 columns and break paths in two.
 _WIDTH_WITHOUT_TERMINAL = 160
+# There, a line on progress is due every tenth of the work, but not more often than this.
+_SECONDS_BETWEEN_LINES = 5.0
+_SECONDS_BETWEEN_LINES_OF_UNKNOWN_WORK = 60.0
+_STATUS = Path("/proc/self/status")  # Linux only
+_KIB, _GIB = 2**10, 2**30
 
 
 def console() -> Console:
@@ -30,9 +35,7 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
     """Prints a table. Columns of numbers are right-aligned, floats get four decimals.
 
     Args:
-        title: Printed above the table.
-        columns: Column headings.
-        rows: One sequence per row, as long as `columns`; ``None`` is shown as a dash.
+        rows: As long as `columns` each; ``None`` is shown as a dash.
     """
     if not is_main_process():
         return
@@ -59,11 +62,6 @@ def _as_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     return str(value)
-
-
-# Where no terminal is, a line is due every tenth of the work, but not more often than this.
-_SECONDS_BETWEEN_LINES = 5.0
-_SECONDS_BETWEEN_LINES_OF_UNKNOWN_WORK = 60.0
 
 
 class ProgressBar:
@@ -98,24 +96,17 @@ class ProgressBar:
         """How much is done, how fast (on average, since work is uneven) and the time left."""
         seconds = max(time.perf_counter() - self._start, 1e-9)
         rate = (self.done - self._initial) / seconds
-        parts = [self._amount(self.done)]
-        if self.total is not None:
-            parts[0] += f"/{self._amount(self.total)}"
+        counts = [self.done] if self.total is None else [self.done, self.total]
         if self._unit == "B":
-            parts.append(f"{decimal(int(rate))}/s")
+            parts = ["/".join(map(decimal, counts)), f"{decimal(int(rate))}/s"]
         else:
-            parts[0] += f" {self._unit}"
+            parts = ["/".join(f"{count:,}" for count in counts) + f" {self._unit}"]
             if rate:
                 slow = f"{1 / rate:.1f} s/{self._unit}"
                 parts.append(slow if rate < 1 else f"{rate:,.0f} {self._unit}/s")
-        if self.total is not None and self.done < self.total and rate:
-            parts.append(f"{_clock((self.total - self.done) / rate)} left")
-        else:
-            parts.append(_clock(seconds))
-        return ", ".join(parts)
-
-    def _amount(self, number: int) -> str:
-        return decimal(number) if self._unit == "B" else f"{number:,}"
+        is_under_way = self.total is not None and self.done < self.total and rate
+        left = f"{_clock((self.total - self.done) / rate)} left" if is_under_way else None
+        return ", ".join([*parts, left or _clock(seconds)])
 
     def _is_line_due(self) -> bool:
         since = time.perf_counter() - self._line_at
@@ -140,9 +131,7 @@ def progress(
 
     Args:
         total: Units of work; None if nobody knows.
-        description: What is being done.
         unit: What is counted, in the singular; "B" is shown as kB, MB and so on.
-        show: Whether to show anything.
         initial: Units that were done before.
     """
     bar = ProgressBar(total, description, unit, initial)
@@ -152,9 +141,11 @@ def progress(
         with _display() as display:
             bar._display = display
             bar._row = display.add_task(description, total=total, completed=initial, bar=bar)
-            yield bar
-            if len(display.tasks) > 1:  # one within another leaves nothing behind
-                display.remove_task(bar._row)
+            try:
+                yield bar
+            finally:
+                if len(display.tasks) > 1:  # one within another leaves nothing behind
+                    display.remove_task(bar._row)
     else:
         bar._prints_lines = True
         yield bar
@@ -191,10 +182,6 @@ def _clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-_STATUS = Path("/proc/self/status")  # Linux only
-_KIB, _GIB = 2**10, 2**30
 
 
 class Stages:

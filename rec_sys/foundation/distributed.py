@@ -38,12 +38,7 @@ def one_at_a_time(folder: str | Path) -> Iterator[None]:
 
 @contextmanager
 def threads_of(workers: int, cores_of_each: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool whose threads use so many cores each; they are gone when the block ends.
-
-    Args:
-        workers: Threads.
-        cores_of_each: Cores that a PyTorch operation in one of them may use.
-    """
+    """A pool whose threads use so many cores each for PyTorch; gone when the block ends."""
     import torch  # here: the ground floor serves those without PyTorch, too
 
     cores = torch.get_num_threads()

@@ -48,7 +48,6 @@ def require_replaceable(folder: str | Path, marker: str, setting: str) -> None:
     """Makes sure that a folder may be replaced as a whole: not there, empty, or written by us.
 
     Args:
-        folder: The folder.
         marker: A file that stands in every folder of its kind.
         setting: What names the folder, for the message.
 
