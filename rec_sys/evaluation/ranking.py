@@ -7,8 +7,6 @@ import numpy as np
 
 from rec_sys.evaluation.protocol import RankingModel, Reviews, Stage
 from rec_sys.foundation.errors import InputError
-from rec_sys.modules import metrics
-from rec_sys.modules.metrics import TargetPositions
 from rec_sys.reviews.twins import twin_groups
 
 
@@ -60,6 +58,8 @@ def evaluate_ranking(
         ValueError: The users do not match, a target is there twice, or the model breaks its
             contract.
     """
+    from rec_sys.modules import metrics  # with PyTorch, which takes seconds
+
     if histories.num_users != targets.num_users:
         raise ValueError("histories and targets are not of the same users")
     users = np.unique(targets.user)
@@ -78,7 +78,7 @@ def evaluate_ranking(
         lists = top_lists(scores, ks[-1])
         for k in ks:
             shown[k] = shown[k] + exposure(scores, lists, k)
-    positions = TargetPositions(
+    positions = metrics.TargetPositions(
         targets.user, np.concatenate(above), np.concatenate(tied), len(users)
     )
     per_user, per_target = {}, {}

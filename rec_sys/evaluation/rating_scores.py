@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from rec_sys.evaluation.protocol import Queries, RatingModel, ReviewKnownModel
 from rec_sys.foundation.errors import InputError
-from rec_sys.modules.metrics import rating_metrics
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,10 @@ def score_ratings(
         InputError: No target has a rating.
         ValueError: A prediction is not finite.
     """
+    import torch
+
+    from rec_sys.modules.metrics import rating_metrics
+
     rated = _rated(predicted, true)
     predicted, true, user = predicted[rated], true[rated], user[rated]
     metrics = rating_metrics(

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 
 from rec_sys.foundation.errors import InputError
 
@@ -61,6 +60,8 @@ class Bootstrap:
             InputError: Fewer than two users.
             ValueError: The users do not match.
         """
+        import scipy.stats
+
         if model.shape != baseline.shape or model.ndim != 1:
             raise ValueError("a paired comparison needs one value of each model for each user")
         if len(model) < 2:
