@@ -5,9 +5,8 @@ and ``encoder.json``, which says how texts are cut and which encoder it is.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -21,7 +20,7 @@ from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY
 TOKENIZER_FILE = "tokenizer.json"
 SETTINGS_FILE = "encoder.json"
 EXPORT_COMMAND = "uv run -m rec_sys.text.encoder_export"
-ENCODER_INPUTS = ("input_ids", "attention_mask")
+ENCODER_INPUTS = INPUT_IDS, ATTENTION_MASK = "input_ids", "attention_mask"
 ENCODER_OUTPUT = "sentence_embedding"
 #: Texts whose lengths round up to the same multiple of this stand in one batch.
 LENGTH_STEP = 16
@@ -51,24 +50,17 @@ class ExportedEncoder:
     tokenizer_sha256: str
 
 
-@dataclass(frozen=True)
-class TokenBatch:
+class TokenBatch(NamedTuple):
     """Texts of similar length.
 
     Attributes:
         rows: int64 [B], which of the texts they are.
-        input_ids: int64 [B, L].
-        attention_mask: int64 [B, L], 1 for a token, 0 for padding.
+        inputs: Of the encoder, each int64 [B, L]: ``input_ids``, and ``attention_mask`` with 1 for
+            a token, 0 for padding.
     """
 
     rows: np.ndarray
-    input_ids: np.ndarray
-    attention_mask: np.ndarray
-
-    @property
-    def inputs(self) -> dict[str, np.ndarray]:
-        """The arrays by the names of `ENCODER_INPUTS`."""
-        return dict(zip(ENCODER_INPUTS, (self.input_ids, self.attention_mask), strict=True))
+    inputs: dict[str, np.ndarray]
 
 
 class TextTokenizer:
@@ -158,7 +150,7 @@ class TextTokenizer:
                 for position, row in enumerate(part):
                     ids[position, : lengths[row]] = tokens[row]
                 mask = np.arange(length) < lengths[part][:, None]
-                yield TokenBatch(part, ids, mask.astype(np.int64))
+                yield TokenBatch(part, {INPUT_IDS: ids, ATTENTION_MASK: mask.astype(np.int64)})
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         for number, text in enumerate(texts):

@@ -66,14 +66,15 @@ def test_batches_hold_texts_of_similar_length(exported_encoder, encoder, pad_to_
     seen = []
     for batch in tokenizer.batches(texts, 2, pad_to_step):
         assert 1 <= len(batch.rows) <= 2
-        assert batch.input_ids.dtype == batch.attention_mask.dtype == np.int64
-        lengths = batch.attention_mask.sum(axis=1)
-        length = batch.input_ids.shape[1]
+        all_ids, masks = batch.inputs["input_ids"], batch.inputs["attention_mask"]
+        assert all_ids.dtype == masks.dtype == np.int64
+        lengths = masks.sum(axis=1)
+        length = all_ids.shape[1]
         assert length == (
             -(-max(lengths) // LENGTH_STEP) * LENGTH_STEP if pad_to_step else max(lengths)
         )
         assert length - min(lengths) < LENGTH_STEP
-        for row, ids, mask in zip(batch.rows, batch.input_ids, batch.attention_mask, strict=True):
+        for row, ids, mask in zip(batch.rows, all_ids, masks, strict=True):
             expected = reference(texts[row], truncation=True, max_length=256)["input_ids"]
             assert ids[mask == 1].tolist() == expected
             assert not ids[mask == 0].any()
