@@ -21,7 +21,7 @@ from machine import cpu
 
 from rec_sys.foundation.console import note, show_table
 from rec_sys.text.batching import TokenizedTexts, mixed_batches, tokenize
-from rec_sys.text.encoder import AUTO, REFERENCE, TextEncoder
+from rec_sys.text.encoder import AUTO, TextEncoder
 
 TEXTS = 512
 ROUNDS = 5
@@ -44,8 +44,8 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else TEXTS
     texts, source = read_texts(count)
     cores = torch.get_num_threads()
-    reference = load(REFERENCE)
-    theirs = reference.load(REFERENCE)
+    reference = load("fp32")
+    theirs = reference.load("fp32")
     ours = load(AUTO)
     ours.encode(texts[:2])
     note(f"{cpu()}, PyTorch {torch.__version__}; {cores} threads; {count} {source}")
