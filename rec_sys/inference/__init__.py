@@ -1,1 +1,1 @@
-"""Sixth floor: what a person wrote becomes what to recommend, and why."""
+"""What a person wrote becomes what to recommend, and why."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise, starmap
 from typing import NamedTuple
 
 import numpy as np
@@ -10,34 +11,40 @@ import pandas as pd
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.csr import rows_to_pointers
+from rec_sys.graph.ego_batch import predicted_rating
 from rec_sys.inference.backends import GraphBackend
 from rec_sys.inference.histories import (
     UNKNOWN,
+    Author,
     Encode,
     Histories,
-    HistoryBatch,
     build_history_batch,
     read_histories,
 )
 from rec_sys.modules.product_graph import ProductGraph, PropagatedScores
-from rec_sys.reviews.schema import MAX_RATING
-from rec_sys.vector_database.product_index import NO_PRODUCT
+from rec_sys.vector_database.index import NO_PRODUCT
 from rec_sys.vector_database.vectorbase import Vectorbase
 
-#: The most popular products stand in for a person of whom nothing is known.
+#: The most popular products stand in for a user of whom nothing is known.
 POPULAR = "popular"
+_EXPLANATIONS = {
+    POPULAR: "no review has a text or is of a product of the catalogue, so these are the most"
+    " popular products"
+}
+_EXCERPT_CHARACTERS = 160
+DEFAULT_BATCH_SIZE = 256
 
 
 @dataclass(frozen=True)
 class Reason:
-    """One of the person's own reviews.
+    """One of the user's own reviews.
 
     Attributes:
-        review_id: The review.
-        product_name: The product it is about; empty if it has no name.
+        review_id: Its id.
+        product_name: Empty if the reviewed product has no name.
         text: The beginning of the review.
         weight: Its share in what speaks for the product, 0...1.
-        rating: Its stars; None if it has none. Also what was not liked says what is looked for.
+        rating: 1...5, or None. Also what was not liked says what is looked for.
     """
 
     review_id: str
@@ -49,14 +56,14 @@ class Reason:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One product for one person.
+    """One product for one user.
 
     Attributes:
-        product_id: The product.
-        name: Its name; empty if it has none.
-        score: What ranks: the higher, the more likely the person turns to it. Scores of two people
+        product_id: Its id.
+        name: Empty if it has none.
+        score: What ranks: the higher, the more likely the user turns to it. Scores of two users
             cannot be compared.
-        predicted_rating: How much the person would like it, in stars, 0...5.
+        predicted_rating: How much the user would like it, 0...5.
         because: The reviews that weigh most, the heaviest first; empty for a fallback.
     """
 
@@ -69,10 +76,10 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class UserRecommendations:
-    """Everything for one person.
+    """Everything for one user.
 
     Attributes:
-        user_id: The person.
+        user_id: As it was given.
         nickname: The name they go by, if one is known.
         recommendations: The best first; fewer than asked for if there are no more products.
         fallback: None, or why these are no personal recommendations: `POPULAR`.
@@ -88,12 +95,9 @@ class UserRecommendations:
     embedding: np.ndarray
 
 
-_NOTHING = np.empty(0, dtype=np.int64)
-
-
 @dataclass(frozen=True)
 class CandidateFilter:
-    """Rows of a vectorbase that are wanted.
+    """Rows of a vectorbase that may be recommended.
 
     Attributes:
         among: int64, ascending and distinct, only these; None for all.
@@ -101,174 +105,16 @@ class CandidateFilter:
     """
 
     among: np.ndarray | None = None
-    without: np.ndarray = field(default_factory=lambda: _NOTHING)
+    without: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def of(self, rows: np.ndarray) -> np.ndarray:
-        """Those of some rows that are wanted, in their order."""
+        """Those of some rows that may be recommended, in their order."""
         if self.among is not None:
             rows = rows[np.isin(rows, self.among)]
         return rows[~np.isin(rows, self.without)]
 
 
 EVERYTHING = CandidateFilter()
-
-
-class Ranked(NamedTuple):
-    """The best products of one person.
-
-    Attributes:
-        rows: int64 [m], the best first and of equals the lowest row; fewer than asked for if there
-            are no more.
-        scores: float32 [m], what is propagated plus the inner product of query and key.
-    """
-
-    rows: np.ndarray
-    scores: np.ndarray
-
-
-def best_products(
-    vectorbase: Vectorbase,
-    queries: np.ndarray,
-    propagated: PropagatedScores,
-    reviewed: Sequence[np.ndarray],
-    k: int,
-    among: np.ndarray | None = None,
-) -> list[Ranked]:
-    """Ranks all products for each of U people without computing all scores.
-
-    Whatever the product graph says nothing about is ranked by the network alone: the index knows
-    the k best of these. No other product than those and the ones that the graph reaches can be
-    among the k best. With an index that is not exact, some of the former may be missed.
-
-    Args:
-        vectorbase: The products.
-        queries: float32 [U, d + 1].
-        propagated: What the histories carry to the products.
-        reviewed: For each person the rows not to recommend, int64 of any length.
-        k: Products per person, at least 1.
-        among: int64, ascending and distinct: only these rows; by default all. Removed products
-            are left out in any case.
-    """
-    removed = vectorbase.index.removed
-    among = None if among is None else among[~removed[among]]
-    pointers = rows_to_pointers(propagated.user, len(queries))
-    reached = [propagated.product[a:b] for a, b in zip(pointers[:-1], pointers[1:], strict=True)]
-    if among is None:
-        not_searched = [np.union1d(*pair) for pair in zip(reached, reviewed, strict=True)]
-        searched, _ = vectorbase.index.search(
-            queries, min(k, len(vectorbase.index)), exclude=not_searched
-        )
-    ranked = []
-    for user, query in enumerate(queries):
-        new = ~np.isin(reached[user], reviewed[user]) & ~removed[reached[user]]
-        if among is None:
-            found = searched[user][searched[user] != NO_PRODUCT]
-        else:  # a part of the products has no index of its own: all of them are scored
-            new &= np.isin(reached[user], among)
-            found = np.setdiff1d(among, reviewed[user])
-        connected = reached[user][new]
-        rows = np.union1d(found, connected)
-        scores = vectorbase.keys[rows] @ query
-        own = slice(pointers[user], pointers[user + 1])
-        scores[np.searchsorted(rows, connected)] += propagated.score[own][new]
-        best = np.argsort(-scores, kind="stable")[:k]  # rows ascend: the lowest of equals is first
-        ranked.append(Ranked(rows[best], scores[best]))
-    return ranked
-
-
-_EXCERPT_CHARACTERS = 160
-
-
-def reason_weights(
-    product_graph: ProductGraph,
-    product: np.ndarray,
-    rating: np.ndarray,
-    attention: np.ndarray,
-    targets: np.ndarray,
-) -> np.ndarray:
-    """How much each review of one person speaks for each of some products.
-
-    Where the product graph speaks for a product, a review's weight is its share in what speaks
-    for it; elsewhere it is the network's attention, the same for all products.
-
-    Args:
-        product_graph: Between the products.
-        product: int64 [n], the reviewed products, see `ProductGraph.propagate`.
-        rating: float32 [n].
-        attention: float32 [n], sums to 1.
-        targets: int64 [m], the recommended products.
-
-    Returns:
-        float32 [n, m], not negative; columns sum to 1.
-    """
-    speaking_for = np.maximum(product_graph.contributions(product, rating, targets), 0)
-    total = speaking_for.sum(axis=0)
-    connected = total > 0
-    shares = speaking_for / np.where(connected, total, 1)
-    return np.where(connected, shares, attention[:, None])
-
-
-def heaviest_reasons(
-    histories: Histories,
-    vectorbase: Vectorbase,
-    reviews: np.ndarray,
-    weights: np.ndarray,
-    most: int,
-) -> tuple[Reason, ...]:
-    """Names the reviews that weigh most, the heaviest first; none that weighs nothing.
-
-    Args:
-        histories: Has the reviews.
-        vectorbase: Has the names of the products it knows.
-        reviews: int64 [n], counted as in `Histories`.
-        weights: float32 [n].
-        most: How many to name, at most.
-    """
-    heaviest = np.argsort(-weights, kind="stable")[:most]
-    return tuple(
-        Reason(
-            review_id=histories.review_ids[reviews[position]],
-            product_name=_product_name(histories, vectorbase, reviews[position]),
-            text=_excerpt(histories.texts[reviews[position]]),
-            weight=float(weights[position]),
-            rating=_stars(histories.rating[reviews[position]]),
-        )
-        for position in heaviest
-        if weights[position] > 0
-    )
-
-
-def _product_name(histories: Histories, vectorbase: Vectorbase, review: int) -> str:
-    row = histories.catalogue_row[review]
-    if row == UNKNOWN:
-        return histories.product_names[histories.product[review]]
-    return vectorbase.names[row]
-
-
-def _stars(rating: np.float32) -> float | None:
-    return float(rating) if rating > 0 else None  # neither 0 nor NaN
-
-
-def _excerpt(text: str) -> str:
-    if len(text) <= _EXCERPT_CHARACTERS:
-        return text
-    return text[: _EXCERPT_CHARACTERS - 1].rstrip() + "…"
-
-
-DEFAULT_BATCH_SIZE = 256
-_EXPLANATIONS = {
-    POPULAR: "no review has a text or is of a product of the catalogue, so these are the most"
-    " popular products"
-}
-
-
-def stars(cosine: np.ndarray) -> np.ndarray:
-    """Predicted ratings 0...5, as the model was trained: ``5/2 * (cosine + 1)``.
-
-    Args:
-        cosine: float [...]; rounding beyond -1...1 is cut off.
-    """
-    return MAX_RATING / 2 * (np.clip(cosine, -1.0, 1.0) + 1.0)
 
 
 class Recommender:
@@ -300,32 +146,30 @@ class Recommender:
 
     def recommend(
         self,
-        reviews: pd.DataFrame | Histories,
+        reviews: pd.DataFrame | Sequence[Author] | Histories,
         k: int,
         batch_size: int = DEFAULT_BATCH_SIZE,
         show_progress: bool = False,
-        choice: CandidateFilter = EVERYTHING,
-        encode: Encode | None = None,
+        candidates: CandidateFilter = EVERYTHING,
     ) -> list[UserRecommendations]:
-        """Recommends to everybody who wrote one of the reviews.
+        """Recommends to every author of the reviews.
 
-        What a person has reviewed is not recommended to them. A person of whom neither a text nor
-        a product of the vectorbase is known gets the most popular products and is told so.
+        What a user has reviewed is not recommended to them. A user of whom neither a text nor a
+        product of the vectorbase is known gets the most popular products and is told so.
 
         Args:
-            reviews: Table with the columns of `REVIEW_SCHEMA`, see `read_histories`; or
-                histories that were read with this vectorbase.
-            k: Products per person, at least 1.
-            batch_size: People at once; decides memory, not results.
+            reviews: A table or authors, see `read_histories`; or histories that were read with
+                this vectorbase.
+            k: Products per user, at least 1.
+            batch_size: Users at once; decides memory, not results.
             show_progress: Shows a progress bar.
-            choice: The products that may be recommended.
-            encode: Used instead of the recommender's own; it may know some texts already.
+            candidates: The products that may be recommended.
 
         Returns:
-            One element per person, in the order in which they first occur.
+            One element per user, in the order in which they first occur.
 
         Raises:
-            InputError: There is no review, or a number is too small.
+            InputError: There is nobody, or a number is too small.
         """
         if k < 1:
             raise InputError(f"k={k}: at least 1 product must be asked for")
@@ -336,62 +180,59 @@ class Recommender:
         results: list[UserRecommendations] = []
         with progress(len(reviews), "recommending", "person", show_progress) as bar:
             for first in range(0, len(reviews), batch_size):
-                last = min(first + batch_size, len(reviews))
-                batch = build_history_batch(
-                    reviews, first, last, self.vectorbase, encode or self.encode
-                )
-                results += self._recommend_batch(reviews, batch, first, last, k, choice)
-                bar.advance(last - first)
-        return [results[user] for user in reviews.order]
+                part = reviews.part(first, min(first + batch_size, len(reviews)))
+                results += self._recommend_batch(part, k, candidates)
+                bar.advance(len(part))
+        return results
 
     def _recommend_batch(
-        self,
-        histories: Histories,
-        batch: HistoryBatch,
-        first: int,
-        last: int,
-        k: int,
-        choice: CandidateFilter,
+        self, histories: Histories, k: int, candidates: CandidateFilter
     ) -> list[UserRecommendations]:
+        batch = build_history_batch(histories, self.vectorbase, self.encode)
         outputs = self.backend.embed(batch.inputs)
         attention = outputs.attention.mean(axis=1)  # over the heads
-        pointers = rows_to_pointers(batch.user, last - first)
+        pointers = rows_to_pointers(batch.user, len(histories))
         product, rating = histories.catalogue_row[batch.review], batch.inputs["edge_rating"]
         graph = self.vectorbase.product_graph
-        propagated = graph.propagate(pointers, product, rating)
-        own = [slice(a, b) for a, b in zip(pointers[:-1], pointers[1:], strict=True)]
+        own = [slice(a, b) for a, b in pairwise(pointers)]
         reviewed = [product[edges][product[edges] != UNKNOWN] for edges in own]
         ranked = best_products(
             self.vectorbase,
             outputs.user_queries,
-            propagated,
-            [np.append(rows, choice.without) for rows in reviewed],
+            graph.propagate(pointers, product, rating),
+            [np.append(rows, candidates.without) for rows in reviewed],
             k,
-            choice.among,
+            candidates.among,
         )
         results = []
-        for position, user in enumerate(range(first, last)):
-            edges, embedding = own[position], outputs.user_embeddings[position]
-            if histories.has_text[user] or len(reviewed[position]):
-                fallback, (rows, scores) = None, ranked[position]
+        for user, (edges, (rows, scores)) in enumerate(zip(own, ranked, strict=True)):
+            fallback = None
+            if histories.has_text[user] or len(reviewed[user]):
                 weights = reason_weights(
                     graph, product[edges], rating[edges], attention[edges], rows
                 )
                 because = [
-                    heaviest_reasons(
-                        histories, self.vectorbase, batch.review[edges], column, self.max_reasons
-                    )
-                    for column in weights.T
+                    self._reasons(histories, batch.review[edges], column) for column in weights.T
                 ]
             else:
-                fallback, rows = POPULAR, choice.of(self.vectorbase.by_popularity)[:k]
-                scores = self.vectorbase.keys[rows] @ outputs.user_queries[position]
+                fallback, rows = POPULAR, candidates.of(self.vectorbase.by_popularity)[:k]
+                scores = self.vectorbase.keys[rows] @ outputs.user_queries[user]
                 because = [()] * len(rows)
+            embedding = outputs.user_embeddings[user]
+            # Rounding goes beyond 1.
+            cosines = np.clip(self.vectorbase.embeddings[rows] @ embedding, -1.0, 1.0)
+            columns = (
+                self.vectorbase.product_ids[rows],
+                self.vectorbase.names[rows],
+                scores.tolist(),
+                predicted_rating(cosines).tolist(),
+                because,
+            )
             results.append(
                 UserRecommendations(
                     user_id=histories.user_ids[user],
                     nickname=histories.nicknames[user],
-                    recommendations=self._recommendations(rows, scores, embedding, because),
+                    recommendations=tuple(starmap(Recommendation, zip(*columns, strict=True))),
                     fallback=fallback,
                     explanation=_EXPLANATIONS.get(fallback),
                     embedding=embedding,
@@ -399,18 +240,125 @@ class Recommender:
             )
         return results
 
-    def _recommendations(
-        self,
-        rows: np.ndarray,
-        scores: np.ndarray,
-        embedding: np.ndarray,
-        because: list[tuple[Reason, ...]],
-    ) -> tuple[Recommendation, ...]:
-        columns = (
-            self.vectorbase.product_ids[rows],
-            self.vectorbase.names[rows],
-            scores.tolist(),
-            stars(self.vectorbase.embeddings[rows] @ embedding).tolist(),
-            because,
+    def _reasons(
+        self, histories: Histories, reviews: np.ndarray, weights: np.ndarray
+    ) -> tuple[Reason, ...]:
+        """The reviews that weigh most, the heaviest first; none that weighs nothing.
+
+        Args:
+            histories: Has the reviews.
+            reviews: int64 [n], counted as in `Histories`.
+            weights: float32 [n].
+        """
+        heaviest = np.argsort(-weights, kind="stable")[: self.max_reasons]
+        reasons = []
+        for position in heaviest[weights[heaviest] > 0]:
+            review = reviews[position]
+            row, rating = histories.catalogue_row[review], histories.rating[review]
+            unknown, text = row == UNKNOWN, histories.texts[review]
+            if len(text) > _EXCERPT_CHARACTERS:
+                text = text[: _EXCERPT_CHARACTERS - 1].rstrip() + "…"
+            reasons.append(
+                Reason(
+                    review_id=histories.review_ids[review],
+                    product_name=(
+                        histories.product_names[review] if unknown else self.vectorbase.names[row]
+                    ),
+                    text=text,
+                    weight=float(weights[position]),
+                    rating=float(rating) if rating > 0 else None,  # neither 0 nor NaN
+                )
+            )
+        return tuple(reasons)
+
+
+class Ranked(NamedTuple):
+    """The best products of one user.
+
+    Attributes:
+        rows: int64 [m], the best first and of equals the lowest row; fewer than asked for if there
+            are no more.
+        scores: float32 [m], what is propagated plus the inner product of query and key.
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+
+
+def best_products(
+    vectorbase: Vectorbase,
+    queries: np.ndarray,
+    propagated: PropagatedScores,
+    reviewed: Sequence[np.ndarray],
+    k: int,
+    among: np.ndarray | None = None,
+) -> list[Ranked]:
+    """Ranks all products for each of U users without computing all scores.
+
+    Whatever the product graph says nothing about is ranked by the network alone: the index knows
+    the k best of these. No other product than those and the ones that the graph reaches can be
+    among the k best. With an index that is not exact, some of the former may be missed.
+
+    Args:
+        vectorbase: The products.
+        queries: float32 [U, d + 1].
+        propagated: From the users' reviews to products.
+        reviewed: For each user the rows not to recommend, int64 of any length.
+        k: Products per user, at least 1.
+        among: int64, ascending and distinct: only these rows; by default all. Removed products
+            are left out in any case.
+    """
+    removed = vectorbase.index.removed
+    among = None if among is None else among[~removed[among]]
+    pointers = rows_to_pointers(propagated.user, len(queries))
+    reached = [propagated.product[a:b] for a, b in pairwise(pointers)]
+    if among is None:
+        not_searched = [np.union1d(*pair) for pair in zip(reached, reviewed, strict=True)]
+        searched, _ = vectorbase.index.search(
+            queries, min(k, len(vectorbase.index)), exclude=not_searched
         )
-        return tuple(Recommendation(*each) for each in zip(*columns, strict=True))
+    ranked = []
+    for user, query in enumerate(queries):
+        new = ~np.isin(reached[user], reviewed[user]) & ~removed[reached[user]]
+        if among is None:
+            found = searched[user][searched[user] != NO_PRODUCT]
+        else:  # a part of the products has no index of its own: all of them are scored
+            new &= np.isin(reached[user], among)
+            found = np.setdiff1d(among, reviewed[user])
+        connected = reached[user][new]
+        rows = np.union1d(found, connected)
+        scores = vectorbase.keys[rows] @ query
+        own = slice(pointers[user], pointers[user + 1])
+        scores[np.searchsorted(rows, connected)] += propagated.score[own][new]
+        best = np.argsort(-scores, kind="stable")[:k]  # rows ascend: the lowest of equals is first
+        ranked.append(Ranked(rows[best], scores[best]))
+    return ranked
+
+
+def reason_weights(
+    product_graph: ProductGraph,
+    product: np.ndarray,
+    rating: np.ndarray,
+    attention: np.ndarray,
+    targets: np.ndarray,
+) -> np.ndarray:
+    """How much each review of one user speaks for each of some products.
+
+    Where the product graph speaks for a product, a review's weight is its share in what speaks
+    for it; elsewhere it is the network's attention, the same for all products.
+
+    Args:
+        product_graph: Over the vectorbase's rows.
+        product: int64 [n], the reviewed products, see `ProductGraph.propagate`.
+        rating: float32 [n].
+        attention: float32 [n], sums to 1.
+        targets: int64 [m], the recommended products.
+
+    Returns:
+        float32 [n, m], not negative; columns sum to 1.
+    """
+    speaking_for = np.maximum(product_graph.contributions(product, rating, targets), 0)
+    total = speaking_for.sum(axis=0)
+    connected = total > 0
+    shares = speaking_for / np.where(connected, total, 1)
+    return np.where(connected, shares, attention[:, None])

@@ -1,5 +1,6 @@
 """The vectorbase: everything that is known about products, in one folder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -99,11 +100,11 @@ class Vectorbase:
         rows = np.argsort(self.products["popularity_rank"].to_numpy(dtype=np.int64), kind="stable")
         return rows[~self.index.removed[rows]]
 
-    def rows_of(self, product_ids: np.ndarray) -> np.ndarray:
+    def rows_of(self, product_ids: Sequence[str | None]) -> np.ndarray:
         """Finds products by id, str or None [n]: int64 [n], -1 where there is no such product."""
         return _looked_up(product_ids, self._row_of_id)
 
-    def rows_of_names(self, names: np.ndarray) -> np.ndarray:
+    def rows_of_names(self, names: Sequence[str | None]) -> np.ndarray:
         """Finds products by their exact name, str or None [n].
 
         Returns:
@@ -157,7 +158,7 @@ class Vectorbase:
         return dict(zip(self.names[rows], rows.tolist(), strict=True))
 
 
-def _looked_up(keys: np.ndarray, row_of: dict[str, int]) -> np.ndarray:
+def _looked_up(keys: Sequence[str | None], row_of: dict[str, int]) -> np.ndarray:
     # For a few keys a dictionary takes microseconds where a pandas index takes a tenth of a ms.
     return np.fromiter((row_of.get(key, -1) for key in keys), np.int64, len(keys))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backends import TorchBackend
 from rec_sys.inference.histories import UNKNOWN, build_history_batch, read_histories
-from rec_sys.inference.recommender import POPULAR, CandidateFilter, Recommender, stars
+from rec_sys.inference.recommender import POPULAR, CandidateFilter, Recommender
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.product_graph import ProductGraph
 from tests.helpers.tiny_models import REVIEWS, FakeEncoder, review_table
@@ -42,7 +42,7 @@ def brute_force(recommender, table):
     built = recommender.vectorbase
     graph = built.product_graph
     histories = read_histories(table, built)
-    batch = build_history_batch(histories, 0, len(histories), built, recommender.encode)
+    batch = build_history_batch(histories, built, recommender.encode)
     queries = recommender.backend.embed(batch.inputs).user_queries
     weights = np.zeros((graph.num_products, graph.num_products))
     for source in range(graph.num_products):
@@ -215,34 +215,22 @@ def test_numbers_that_are_too_small(recommender, k, batch_size):
         recommender.recommend(review_table(REVIEWS), k, batch_size)
 
 
-def test_stars():
-    np.testing.assert_allclose(stars(np.array([-1.1, -1, 0, 1, 1.1])), [0, 0, 2.5, 5, 5])
-
-
 def test_only_what_is_wanted_and_the_best_of_it(recommender, built):
     table = review_table(REVIEWS[:2])  # reviews p1 and p2
     (everything,) = recommender.recommend(table, k=6)
     ranked = [int(built.rows_of(np.array([p], dtype=object))[0]) for p in recommended(everything)]
     among, without = np.array([0, 2, 4, 5]), np.array([4])
-    for choice in (
+    for candidates in (
         CandidateFilter(among),
         CandidateFilter(without=without),
         CandidateFilter(among, without),
     ):
-        (result,) = recommender.recommend(table, k=6, choice=choice)
-        wanted = choice.of(np.array(ranked))
+        (result,) = recommender.recommend(table, k=6, candidates=candidates)
+        wanted = candidates.of(np.array(ranked))
         assert recommended(result) == built.product_ids[wanted].tolist()
     stranger = review_table([("eve", None, "", None, None)])
-    (popular,) = recommender.recommend(stranger, k=6, choice=CandidateFilter(among, without))
+    (popular,) = recommender.recommend(stranger, k=6, candidates=CandidateFilter(among, without))
     wanted = [row for row in built.by_popularity if row in among and row not in without]
     assert recommended(popular) == built.product_ids[wanted].tolist()
-    (nothing,) = recommender.recommend(table, k=6, choice=CandidateFilter(np.array([0])))
+    (nothing,) = recommender.recommend(table, k=6, candidates=CandidateFilter(np.array([0])))
     assert nothing.recommendations == ()
-
-
-def test_texts_that_are_known_already_are_not_encoded(recommender):
-    table = review_table([("ann", "p1", "good tone", 5, 30)])
-    vector = recommender.encode(["good tone"])
-    (first,) = recommender.recommend(table, k=2)
-    (second,) = recommender.recommend(table, k=2, encode=lambda texts: vector)
-    np.testing.assert_array_equal(first.embedding, second.embedding)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,9 +10,9 @@ from rec_sys.inference.histories import (
     Author,
     WrittenReview,
     build_history_batch,
-    histories_of,
     read_histories,
 )
+from rec_sys.reviews.cleaning import clean_reviews
 from tests.helpers.tiny_models import FakeEncoder, review_table
 
 TEXTS = st.sampled_from(["", "good", "bad <b>news</b>", "x &amp; y", "  spaced   out "])
@@ -62,34 +64,54 @@ def as_writers(people):
     )
 )
 def test_the_same_as_through_tables(built, people):
-    written = histories_of(as_writers(people), built)
+    written = read_histories(as_writers(people), built)
     read = read_histories(as_table(people), built)
-    assert read.user_ids[read.order].tolist() == written.user_ids.tolist()
-    for position, user in enumerate(read.order):
-        one = slice(*written.user_ptr[position : position + 2])
-        two = slice(*read.user_ptr[user : user + 2])
-        for name in ("review_ids", "texts", "rating", "time", "catalogue_row"):
-            np.testing.assert_array_equal(getattr(written, name)[one], getattr(read, name)[two])
-        for name in ("product_names", "product_infos"):
-            np.testing.assert_array_equal(
-                getattr(written, name)[written.product[one]],
-                getattr(read, name)[read.product[two]],
-            )
-        np.testing.assert_array_equal(written.says_nothing[one], read.says_nothing[two])
+    assert read.user_ids.tolist() == written.user_ids.tolist()
+    for name in (
+        *("review_ids", "texts", "rating", "time", "catalogue_row", "user_ptr"),
+        *("product_names", "product_infos", "has_text", "says_nothing"),
+    ):
+        np.testing.assert_array_equal(getattr(written, name), getattr(read, name))
+
+
+@settings(
+    deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from("ab"),
+            st.sampled_from(["p1", "p2", "new", "newer"]),
+            TEXTS,
+            st.sampled_from([None, 1.0, 4.5]),
+            st.sampled_from([None, 1, 2, 3]),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_the_same_as_training_cleans(built, rows):
+    """What a model was trained on and what it is asked about were cleaned alike."""
+    table = review_table(rows)
+    read, clean = read_histories(table, built), clean_reviews(table).reviews
+    for user, (start, stop) in zip(read.user_ids, pairwise(read.user_ptr), strict=True):
+        own = clean[clean["user_id"] == user]
+        assert read.review_ids[start:stop].tolist() == own["review_id"].tolist()
+        assert read.texts[start:stop].tolist() == own["text"].tolist()
 
 
 def test_people_who_wrote_nothing_are_people(built):
     people = [Author("a", []), Author("b", [WrittenReview("r", text="fine")]), Author("c", [])]
-    histories = histories_of(people, built)
+    histories = read_histories(people, built)
     assert np.diff(histories.user_ptr).tolist() == [0, 1, 0]
     assert histories.has_text.tolist() == [False, True, False]
-    batch = build_history_batch(histories, 0, 3, built, FakeEncoder().encode)
+    batch = build_history_batch(histories, built, FakeEncoder().encode)
     assert batch.user.tolist() == [1]
-    alone = histories_of([Author("a", [])], built)
-    empty = build_history_batch(alone, 0, 1, built, FakeEncoder().encode)
+    alone = read_histories([Author("a", [])], built)
+    empty = build_history_batch(alone, built, FakeEncoder().encode)
     assert empty.inputs["edge_index"].shape == (2, 0)
 
 
 def test_nobody(built):
     with pytest.raises(InputError, match="nobody"):
-        histories_of([], built)
+        read_histories([], built)
