@@ -101,9 +101,7 @@ def audit_stage(
     learn from targets would have to come in there: these arrays must not move with the targets.
 
     Args:
-        stage: Each of its tests is checked.
         words: See `words_by_row`.
-        settings: How strict.
         slicing: Tells twins.
     """
     findings = []
@@ -211,8 +209,6 @@ def check_shared_texts(
     history of the task.
 
     Args:
-        graph: All reviews.
-        split: What is known and what is predicted.
         words: int64 [N], words of each row of the text vectors.
         min_words: Texts with fewer words do not count.
         max_share: Share of the targets that may have a known text of `min_words` or more.
@@ -285,8 +281,6 @@ def check_batches(
     that it is given and the check would pass for nothing.
 
     Args:
-        build: See `BatchBuilder`.
-        graph: All reviews.
         vectors: float [N, D], at least two rows.
         target: bool [E], the targets of the batches.
         tolerance: Largest difference of an input that is rounding.
@@ -322,10 +316,7 @@ def check_statistics(fit_and_score: FitAndScore, graph: ReviewGraph, split: Spli
     one that is not is told apart by a third fit.
 
     Args:
-        fit_and_score: See `FitAndScore`; scores the test task, or the validation task if there is
-            no test.
-        graph: All reviews.
-        split: What is known and what is predicted.
+        fit_and_score: Scores the test task, or the validation task if there is no test.
     """
     check = "nothing is learned from targets"
     target = (split.test or split.validation).target
@@ -357,7 +348,6 @@ def check_invariance(
 
     Args:
         evaluate: See `Evaluate`. Product ``p`` becomes ``permutation[p]``.
-        num_products: P.
         block_sizes: At least one; the first is the one that the others are compared with.
         tolerance: Largest difference that is rounding.
         seed: Seeds the permutation.

@@ -6,7 +6,6 @@ so that an interrupted evaluation goes on where it was.
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -232,7 +231,7 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
     for name, figure in drawn.items():
         figure.savefig(folder / run_name / name)
     log_evaluation(config.logger, board, files, drawn, f"evaluation-{run_name}")
-    show_leaderboard(replace(board, tables=main, findings=[]))
+    show_leaderboard(main, board.not_measured)
     note(f"leakage audit: {len(findings)} checks passed, see {files[0]}")
     note(f"leaderboard: {files[0]}")
     note(f"             {files[1]}, pictures beside it")

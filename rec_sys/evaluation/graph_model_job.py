@@ -59,9 +59,8 @@ class Ablation:
     """The model without something.
 
     Attributes:
-        name: Its row.
         change: What becomes of the reviews; None leaves them alone.
-        overrides: What becomes of the config, see `rec_sys.foundation.cli`.
+        overrides: What becomes of the config, see `with_overrides`.
     """
 
     name: str

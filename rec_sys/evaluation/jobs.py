@@ -26,9 +26,6 @@ class JobContext:
     """What all jobs share.
 
     Attributes:
-        prepared: The data set.
-        measuring: How models are measured.
-        audit: How strict the audit is.
         log_path: Takes what trainings print.
     """
 

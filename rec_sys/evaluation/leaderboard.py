@@ -15,7 +15,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.evaluation.audit import Finding
-from rec_sys.evaluation.statistics import Comparison
+from rec_sys.evaluation.statistics import Interval
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.files import replacing, versions_of, write_json
 from rec_sys.train.tracking import Tracking
@@ -36,14 +36,9 @@ class RunFacts:
     """What an evaluation was run on, with and for how long.
 
     Attributes:
-        data_name: Label of the data set.
-        data_checksum: SHA-256 of the clean tables (`ReviewData.fingerprint`).
-        seeds: Of all random choices.
+        data_checksum: `ReviewData.fingerprint`, SHA-256.
         config: The resolved config, plain values.
         durations: Seconds of each step.
-        versions: Of Python and the packages that compute.
-        machine: Operating system and processor.
-        cpu_count: Number of processors.
         date: End of the run, UTC, ISO.
     """
 
@@ -58,29 +53,13 @@ class RunFacts:
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-@dataclass(frozen=True)
-class Interval:
-    """What was measured, and where it may well be."""
-
-    value: float
-    low: float
-    high: float
-
-
 #: What a row may hold; None and NaN are not defined.
 Cell: TypeAlias = Interval | float | int | str | None
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table.
-
-    Attributes:
-        key: The metric.
-        heading: What stands above it.
-        better: Which values are better; None if none is, as of counts and of differences.
-        decimals: Digits after the point.
-    """
+    """A metric; `better` is None where no value is, as of counts and of differences."""
 
     key: str
     heading: str
@@ -101,13 +80,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A model.
-
-    Attributes:
-        model: Its name.
-        metrics: By the key of the column; one that is missing is not defined.
-        is_ours: Whether it is what this project is about, not a baseline.
-    """
+    """A model and its metrics by the key of the column; one that is missing is not defined."""
 
     model: str
     metrics: Mapping[str, Cell]
@@ -119,9 +92,6 @@ class Table:
     """One question, answered by several models.
 
     Attributes:
-        title: The question, the split included.
-        columns: In the order of reading.
-        rows: In the order of reading.
         note: What a reader must know: how many targets, what the best baseline is, what the
             table must not be compared with.
     """
@@ -151,8 +121,6 @@ class Leaderboard:
     """Everything that an evaluation found.
 
     Attributes:
-        facts: Where the numbers come from.
-        tables: Ranking, rating, slices, ablations, in the order of reading.
         confidence: Of the intervals, 0.95 for 95 %.
         findings: Of the leakage audit.
         not_measured: What could not be measured and why, a sentence each.
@@ -165,16 +133,7 @@ class Leaderboard:
     not_measured: Sequence[str] = field(default_factory=list)
 
 
-def against_baseline(comparison: Comparison) -> dict[str, Cell]:
-    """The cells ``difference`` and ``ratio`` of a model beside the best baseline."""
-    return {
-        "difference": Interval(comparison.difference, *comparison.difference_interval),
-        "ratio": Interval(comparison.ratio, *comparison.ratio_interval),
-    }
-
-
 def _value(cell: Cell) -> float | None:
-    """The number to compare; None if there is none."""
     value: Any = cell.value if isinstance(cell, Interval) else cell
     if value is None or isinstance(value, str) or math.isnan(value):
         return None
@@ -190,16 +149,13 @@ def write_leaderboard(board: Leaderboard, folder: str | Path) -> tuple[Path, Pat
     return markdown, json
 
 
-def show_leaderboard(board: Leaderboard) -> None:
-    """Prints the tables and the audit; the best value of a column has a star."""
-    for table in board.tables:
+def show_leaderboard(tables: Sequence[Table], not_measured: Sequence[str]) -> None:
+    """Prints tables and what is missing; the best value of a column has a star."""
+    for table in tables:
         show_table(table.title, ["", *(c.heading for c in table.columns)], _cells(table, "{} *"))
         if table.note:
             note(table.note)
-    if board.findings:
-        rows = [[f.check, "passed" if f.passed else "FAILED", f.detail] for f in board.findings]
-        show_table("leakage audit", ["check", "", "found"], rows)
-    for sentence in board.not_measured:
+    for sentence in not_measured:
         note(f"not measured: {sentence}")
 
 

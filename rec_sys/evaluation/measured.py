@@ -133,7 +133,6 @@ class Measuring:
         """A fitted model on each test, users numbered as in the graph.
 
         Args:
-            model: Fitted.
             stage: What the model is shown.
             threshold: See `score_ratings`.
             true: Has the true ratings where an ablation has taken them out of `stage`.
@@ -153,13 +152,8 @@ class Measuring:
     def probe(
         self, model: RankingModel, queries: Queries, users: int
     ) -> Callable[[np.ndarray | None, int], float]:
-        """The metric of a fitted model as `rec_sys.evaluation.audit.Evaluate`.
-
-        Args:
-            model: Fitted.
-            queries: What is asked.
-            users: So many are asked, drawn evenly.
-        """
+        """The metric of a fitted model as `rec_sys.evaluation.audit.Evaluate`; so many users are
+        asked, drawn evenly."""
         queries = queries.of_users(slice(None, None, max(1, len(queries.users) // users)))
 
         def evaluate(permutation: np.ndarray | None, block_size: int) -> float:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rec_sys.evaluation.leaderboard import Column, Interval, Table, percent
+from rec_sys.evaluation.leaderboard import Column, Table, percent
+from rec_sys.evaluation.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,10 +96,8 @@ def draw_over_k(title: str, metric: str, ks: Sequence[int], lines: Sequence[Line
     """A metric of lists over their length, such as recall@k; k on a logarithmic axis.
 
     Args:
-        title: Stands above.
         metric: Label of the y axis.
         ks: Ascending.
-        lines: One for each model.
     """
     axes = _axes(_HEIGHT, _WIDTH + _LEGEND_WIDTH)
     _draw_lines(axes, np.asarray(ks, dtype=float), lines, spread=0.0)
@@ -114,11 +113,9 @@ def draw_over_groups(
     """A metric for groups of users, such as those with a short and with a long history.
 
     Args:
-        title: Stands above.
         metric: Label of the y axis.
         groups: Group to number of users, which stands below it: small groups are noisy.
         xlabel: What the groups are made by.
-        lines: One for each model, a value for each group.
     """
     axes = _axes(_HEIGHT, _WIDTH + _LEGEND_WIDTH)
     # Side by side, or the whiskers of all models would lie on each other.

@@ -8,7 +8,7 @@ import numpy as np
 
 from rec_sys.evaluation.graph_model_job import GRAPH_MODEL_NAME
 from rec_sys.evaluation.jobs import Job
-from rec_sys.evaluation.leaderboard import Cell, Column, Interval, Row, Table, against_baseline
+from rec_sys.evaluation.leaderboard import Cell, Column, Row, Table
 from rec_sys.evaluation.measured import Measuring
 from rec_sys.evaluation.pictures import Line, draw_metric, draw_over_groups, draw_over_k
 from rec_sys.evaluation.protocol import Stage, tied_last_share
@@ -16,7 +16,7 @@ from rec_sys.evaluation.ranking import Slicing, beyond_accuracy
 from rec_sys.evaluation.rating_baselines.bias import Bias
 from rec_sys.evaluation.rating_scores import RatingScores
 from rec_sys.evaluation.results import RatingRuns, Results, Runs
-from rec_sys.evaluation.statistics import Bootstrap, average_over_seeds
+from rec_sys.evaluation.statistics import Bootstrap, Comparison, average_over_seeds
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 
 if TYPE_CHECKING:
@@ -71,14 +71,7 @@ class _Test:
 
 @dataclass(frozen=True)
 class Report:
-    """Makes tables and pictures.
-
-    Attributes:
-        results: All that was measured.
-        measuring: How.
-        bootstrap: For the intervals.
-        slicing: Groups of users and targets.
-    """
+    """Makes tables and pictures of all that was measured."""
 
     results: Results
     measuring: Measuring
@@ -105,11 +98,7 @@ class Report:
         yield self._settings_table()
 
     def pictures(self, main: Sequence[Table]) -> dict[str, "Figure"]:
-        """File name to figure: the metric, recall over k, NDCG over the length of the history.
-
-        Args:
-            main: The tables of `main_tables`.
-        """
+        """File name to figure: NDCG, recall over k, NDCG over the length of the history."""
         found: dict[str, Figure] = {}
         tables = {table.title: table for table in main}
         for test in self._tests():
@@ -179,10 +168,9 @@ class Report:
     def _intervals(self, test: _Test, metrics: Sequence[str]) -> dict[str, dict[str, Cell]]:
         pairs = [(name, metric) for name in test.models for metric in metrics]
         values = np.stack([test.per_user(name, metric) for name, metric in pairs], axis=1)
-        ends = zip(values.mean(axis=0), *self.bootstrap.intervals(values), strict=True)
         rows: dict[str, dict[str, Cell]] = {name: {} for name in test.models}
-        for (name, metric), (mean, low, high) in zip(pairs, ends, strict=True):
-            rows[name][metric] = Interval(float(mean), float(low), float(high))
+        for (name, metric), mean in zip(pairs, self.bootstrap.means(values), strict=True):
+            rows[name][metric] = mean
         return rows
 
     def _comparison_table(self, test: _Test) -> Iterator[Table]:
@@ -198,7 +186,7 @@ class Report:
         for name in dict.fromkeys([best, *(n for n in (PLAIN_EASE,) if n in baselines)]):
             found = self.bootstrap.compare(ours, test.per_user(name, self._metric))
             label = f"ours against {name}" + (", the best baseline" if name == best else "")
-            rows[label] = {**against_baseline(found), "people": found.num_users}
+            rows[label] = {**_cells(found), "people": found.num_users}
         columns = [
             Column("difference", f"{_heading(self._metric)}, difference", None),
             Column("ratio", "ratio", None, 3),
@@ -224,7 +212,7 @@ class Report:
             if name in rating:
                 cells["mse"] = float(np.mean([run.metrics["mse"] for _, run in rating[name]]))
             if name != GRAPH_MODEL_NAME and len(values) > 1:
-                cells |= against_baseline(self.bootstrap.compare(values, whole))
+                cells |= _cells(self.bootstrap.compare(values, whole))
         columns = [
             Column(self._metric, _heading(self._metric)),
             Column("difference", "against the whole model", None),
@@ -295,7 +283,7 @@ class Report:
             if Bias.name in models and name != Bias.name:
                 pair = _squared_errors([run for _, run in runs], [b for _, b in models[Bias.name]])
                 if len(pair[0]) > 1:
-                    rows[name] |= against_baseline(self.bootstrap.compare(*pair))
+                    rows[name] |= _cells(self.bootstrap.compare(*pair))
         columns = [
             *_RATING_COLUMNS,
             Column("difference", f"MSE against {Bias.name}", None),
@@ -336,6 +324,10 @@ class Report:
 
 def _rows(rows: Mapping[str, Mapping[str, Cell]]) -> list[Row]:
     return [Row(name, cells, is_ours=name == GRAPH_MODEL_NAME) for name, cells in rows.items()]
+
+
+def _cells(comparison: Comparison) -> dict[str, Cell]:
+    return {"difference": comparison.difference, "ratio": comparison.ratio}
 
 
 def _heading(metric: str) -> str:

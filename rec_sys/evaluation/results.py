@@ -130,8 +130,6 @@ def run_all(
     """Every job on its stage; one whose result is kept is not run.
 
     Args:
-        jobs: Stages with the models to fit on each.
-        context: What all jobs share.
         cache: Folder of the kept results. A result belongs to the data, the settings, the stage
             and the source code that made it; where two seeds have the same stage, models without a
             seed of their own are run for one of them.

@@ -14,21 +14,26 @@ _DRAWS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
+class Interval:
+    """What was measured, and where it may well be."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A model beside a baseline, each mean over the same users.
 
     Attributes:
         difference: Mean of the model minus mean of the baseline.
-        difference_interval: Lower and upper end.
         ratio: Mean of the model over mean of the baseline; NaN or infinite if the latter is 0.
-        ratio_interval: Lower and upper end.
         num_users: Users compared.
     """
 
-    difference: float
-    difference_interval: tuple[float, float]
-    ratio: float
-    ratio_interval: tuple[float, float]
+    difference: Interval
+    ratio: Interval
     num_users: int
 
 
@@ -82,22 +87,13 @@ class Bootstrap:
             ).confidence_interval
             difference, ratio = _difference_and_ratio(*values)
         return Comparison(
-            difference=float(difference),
-            difference_interval=(float(low[0]), float(high[0])),
-            ratio=float(ratio),
-            ratio_interval=(float(low[1]), float(high[1])),
+            Interval(float(difference), float(low[0]), float(high[0])),
+            Interval(float(ratio), float(low[1]), float(high[1])),
             num_users=len(model),
         )
 
-    def intervals(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Intervals of column means.
-
-        Args:
-            values: float64 [n, m], n users and m quantities.
-
-        Returns:
-            Lower and upper ends, float64 [m] each.
-        """
+    def means(self, values: np.ndarray) -> list[Interval]:
+        """Means of the columns of a float64 [n, m], n users and m quantities."""
         number = len(values)
         rng = np.random.default_rng(self.seed)
         means = np.empty((self.resamples, values.shape[1]))
@@ -107,8 +103,10 @@ class Bootstrap:
             counts = np.stack([np.bincount(users, minlength=number) for users in drawn])
             means[block.start : block.stop] = counts @ values / number
         outside = (1 - self.confidence) / 2
-        low, high = np.quantile(means, [outside, 1 - outside], axis=0)
-        return low, high
+        ends = np.quantile(means, [outside, 1 - outside], axis=0)
+        return [
+            Interval(*map(float, column)) for column in zip(values.mean(axis=0), *ends, strict=True)
+        ]
 
 
 def _difference_and_ratio(model: np.ndarray, baseline: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rec_sys.evaluation.statistics import Bootstrap, average_over_seeds
+from rec_sys.evaluation.statistics import Bootstrap, Interval, average_over_seeds
 from rec_sys.foundation.errors import InputError
 
 DRAWS = Bootstrap(300, 0.95, 0)
@@ -11,8 +11,8 @@ DRAWS = Bootstrap(300, 0.95, 0)
 def test_a_model_beside_itself():
     values = np.random.default_rng(0).random(50)
     same = Bootstrap(200, 0.95, 0).compare(values, values)
-    assert same.difference == 0 and same.difference_interval == (0, 0)
-    assert same.ratio == 1 and same.ratio_interval == (1, 1)
+    assert same.difference == Interval(0, 0, 0)
+    assert same.ratio == Interval(1, 1, 1)
     assert same.num_users == 50
 
 
@@ -20,9 +20,9 @@ def test_the_seed_decides():
     one, other = np.random.default_rng(0).random((2, 60))
     first, again, else_ = (Bootstrap(99, 0.9, seed).compare(one, other) for seed in (0, 0, 1))
     assert first == again
-    assert first.difference_interval != else_.difference_interval
-    assert first.difference == pytest.approx(one.mean() - other.mean())
-    assert first.ratio == pytest.approx(one.mean() / other.mean())
+    assert first.difference.low != else_.difference.low
+    assert first.difference.value == pytest.approx(one.mean() - other.mean())
+    assert first.ratio.value == pytest.approx(one.mean() / other.mean())
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
@@ -32,8 +32,8 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
         baseline = rng.random(200) + 0.5  # mean 1
         model = baseline + rng.normal(0.1, 0.3, 200)
         found = Bootstrap(300, 0.95, seed).compare(model, baseline)
-        inside[0] += found.difference_interval[0] <= 0.1 <= found.difference_interval[1]
-        inside[1] += found.ratio_interval[0] <= 1.1 <= found.ratio_interval[1]
+        inside[0] += found.difference.low <= 0.1 <= found.difference.high
+        inside[1] += found.ratio.low <= 1.1 <= found.ratio.high
     assert (np.abs(inside / 300 - 0.95) < 0.04).all(), inside
 
 
@@ -41,15 +41,15 @@ def test_pairing_narrows_the_interval():
     rng = np.random.default_rng(0)
     easy = rng.random(300)
     model, shuffled = easy + 0.01, rng.permutation(easy)
-    paired = DRAWS.compare(model, easy).difference_interval
-    apart = DRAWS.compare(model, shuffled).difference_interval
-    assert paired[1] - paired[0] < 1e-12 < apart[1] - apart[0]
+    paired = DRAWS.compare(model, easy).difference
+    apart = DRAWS.compare(model, shuffled).difference
+    assert paired.high - paired.low < 1e-12 < apart.high - apart.low
 
 
 def test_a_baseline_without_a_hit_has_no_ratio():
     found = DRAWS.compare(np.ones(5), np.zeros(5))
-    assert found.difference == 1
-    assert not np.isfinite(found.ratio)
+    assert found.difference.value == 1
+    assert not np.isfinite(found.ratio.value)
 
 
 def test_a_single_user_is_refused():
@@ -64,12 +64,12 @@ def test_values_of_different_people_are_refused():
 
 def test_intervals_agree_with_scipy():
     values = np.random.default_rng(0).gamma(1, size=(400, 3))
-    low, high = Bootstrap(4_000, 0.9, 0).intervals(values)
-    for column in range(3):
+    for column, mean in enumerate(Bootstrap(4_000, 0.9, 0).means(values)):
         found = scipy.stats.bootstrap(
             (values[:, column],), np.mean, confidence_level=0.9, method="percentile", rng=1
         ).confidence_interval
-        np.testing.assert_allclose([low[column], high[column]], found, rtol=0.02)
+        assert mean.value == pytest.approx(values[:, column].mean())
+        np.testing.assert_allclose([mean.low, mean.high], found, rtol=0.02)
 
 
 def test_seeds_are_averaged_and_different_people_pooled():

@@ -6,7 +6,6 @@ from omegaconf import OmegaConf
 
 from rec_sys.evaluation.leaderboard import (
     Column,
-    Interval,
     Leaderboard,
     Row,
     RunFacts,
@@ -17,6 +16,7 @@ from rec_sys.evaluation.leaderboard import (
     write_leaderboard,
 )
 from rec_sys.evaluation.pictures import draw_metric
+from rec_sys.evaluation.statistics import Interval
 
 NDCG = Column("ndcg@10", "NDCG@10")
 

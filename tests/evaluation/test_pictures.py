@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from rec_sys.evaluation.leaderboard import Column, Interval, Row, Table
+from rec_sys.evaluation.leaderboard import Column, Row, Table
 from rec_sys.evaluation.pictures import Line, draw_metric, draw_over_groups, draw_over_k
+from rec_sys.evaluation.statistics import Interval
 
 NDCG = Column("ndcg@10", "NDCG@10")
 ROWS = [
