@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rec_sys.graph.ego_batch import MODEL_INPUTS
-from rec_sys.inference.backends import GraphOutputs, run_exported
+from rec_sys.graph.ego_batch import MODEL_INPUTS, GraphOutputs
+from rec_sys.inference.backends import run_exported
 from rec_sys.text.onnx import ENCODER_INPUTS, ENCODER_OUTPUT, TextTokenizer, TokenBatch
 from triton_utils.connection import TritonConnection
 from triton_utils.served_model import ServedModel

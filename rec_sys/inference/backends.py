@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.onnx import open_session
-from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS
+from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS, GraphOutputs
 
 if TYPE_CHECKING:
     from rec_sys.modules.checkpoint import TrainedModel
@@ -34,24 +34,6 @@ class BackendUnavailable(Exception):
         self.retry_after = retry_after
 
 
-class GraphOutputs(NamedTuple):
-    """What the graph model returns for a batch of U users, P products and E history edges.
-
-    Attributes:
-        user_embeddings: float32 [U, d], unit length.
-        product_embeddings: float32 [P, d], unit length.
-        user_queries: float32 [U, d + 1].
-        product_keys: float32 [P, d + 1]; the inner product of a query and a key ranks.
-        attention: float32 [E, heads], sums to 1 over a user's edges.
-    """
-
-    user_embeddings: np.ndarray
-    product_embeddings: np.ndarray
-    user_queries: np.ndarray
-    product_keys: np.ndarray
-    attention: np.ndarray
-
-
 class GraphBackend(Protocol):
     """Runs one graph model.
 
@@ -69,8 +51,7 @@ class GraphBackend(Protocol):
         """Embeds a batch; without any edge and without any product, too.
 
         Args:
-            inputs: The arrays named in `rec_sys.graph.ego_batch.MODEL_INPUTS`, described at
-                `rec_sys.graph.ego_batch.EgoBatch`; at least one user.
+            inputs: The arrays named in `MODEL_INPUTS`, described at `EgoBatch`; at least one user.
         """
 
 
@@ -86,14 +67,7 @@ class TextBackend(Protocol):
     vector_dim: int
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Encodes texts.
-
-        Args:
-            texts: n texts; n may be 0.
-
-        Returns:
-            float32 [n, D], each row of unit length.
-        """
+        """Encodes n texts, maybe none: float32 [n, D], each row of unit length."""
 
 
 def run_exported(
@@ -124,7 +98,7 @@ EXPORT_COMMAND = "uv run python -m rec_sys.modules.model_export"
 
 
 class OnnxBackend:
-    """See `rec_sys.inference.backends.GraphBackend`.
+    """ONNX Runtime as a `GraphBackend`.
 
     Args:
         path: The file that model_export wrote.
@@ -162,11 +136,7 @@ class OnnxBackend:
 
 
 class TorchBackend:
-    """See `rec_sys.inference.backends.GraphBackend`.
-
-    Args:
-        trained: The model of a checkpoint.
-    """
+    """PyTorch as a `GraphBackend`."""
 
     def __init__(self, trained: "TrainedModel") -> None:
         self._model = trained.model.eval()

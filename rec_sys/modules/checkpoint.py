@@ -33,7 +33,7 @@ LAST_SUFFIX = ".last.ckpt"
 
 #: Key of a checkpoint under which the run's record stands.
 RECORD_KEY = "rec_sys"
-RECORD_FORMAT = 3
+RECORD_FORMAT = 4
 #: Key under which stands which reviews the training has seen.
 SEEN_KEY = "rec_sys_seen"
 _WEIGHTS_PREFIX = "model."
@@ -53,9 +53,7 @@ def find_checkpoint(checkpoint: str | Path | None, folder: str | Path) -> Path:
             raise InputError(f"{path}: no such checkpoint; {folder} holds {there or 'none'}")
         return path
     found = [
-        each
-        for each in Path(folder).glob(f"*{BEST_SUFFIX}")
-        if not each.name.endswith(LAST_SUFFIX)
+        each for each in Path(folder).glob(f"*{BEST_SUFFIX}") if not each.name.endswith(LAST_SUFFIX)
     ]
     if not found:
         raise InputError(

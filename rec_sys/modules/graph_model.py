@@ -1,15 +1,20 @@
-"""The network: a person's reviews and the products' texts become embeddings."""
+"""The network: a user's reviews and the products' texts become embeddings."""
 
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rec_sys.graph.ego_batch import HALF_RANGE, MIDDLE_RATING, NUM_RATING_FEATURES, USER_SHRINKAGE
+from rec_sys.graph.ego_batch import (
+    HALF_RANGE,
+    MIDDLE_RATING,
+    NUM_RATING_FEATURES,
+    USER_SHRINKAGE,
+    GraphOutputs,
+)
 from rec_sys.reviews.schema import MAX_RATING
 
 #: The arrays of an `EgoBatch` by name.
@@ -19,6 +24,16 @@ TensorBatch = dict[str, torch.Tensor]
 _LOG_LONGEST_AGE = 8.2
 # log(1 + reviews) of a long history.
 _LOG_LONGEST_HISTORY = 4.0
+# Where the training starts: reviews in shops average about 4.4 stars.
+_AVERAGE_RATING = 4.4
+_HALF_SCALE = MAX_RATING / 2
+_AVERAGE_ANGLE = math.acos(_AVERAGE_RATING / _HALF_SCALE - 1)
+# Stars that are lost per radian there: d/dx 5/2 (cos x + 1).
+_STARS_PER_RADIAN = _HALF_SCALE * math.sin(_AVERAGE_ANGLE)
+# Length of the part of an embedding that holds the residual, beside 1 for the angle; it is learned
+# as an exponent, so many times faster than other weights, for it has to grow by factors.
+_INITIAL_RESIDUAL = 0.3
+_RESIDUAL_SPEED = 20.0
 
 
 def full_precision(device: torch.device) -> AbstractContextManager:
@@ -33,12 +48,7 @@ def full_precision(device: torch.device) -> AbstractContextManager:
 
 
 class FeatureEncoder(nn.Sequential):
-    """Text vector(s) -> hidden features: linear, layer norm, GELU, dropout.
-
-    Args:
-        in_dim: Size of the input.
-        hidden_dim: Size of the output.
-        dropout: Share of the hidden features dropped in training.
+    """Text vectors -> hidden features: linear, layer norm, GELU, dropout.
 
     Shape:
         float32 [n, in_dim] -> float32 [n, hidden_dim].
@@ -55,11 +65,6 @@ class FeatureEncoder(nn.Sequential):
 
 class ReviewEncoder(nn.Module):
     """A review as an edge: what was written, how it was rated, how long ago, how many reviews ago.
-
-    Args:
-        vector_dim: Size of a text vector.
-        hidden_dim: Size of the output.
-        dropout: Share of the hidden features dropped in training.
 
     Shape:
         - edge_attr: float32 [E, vector_dim], zero for an empty text.
@@ -99,7 +104,7 @@ class ProductEncoder(nn.Module):
         vector_dim: Size of a text vector.
         hidden_dim: Size of the output.
         dropout: Share of the hidden features dropped in training.
-        modality_dropout: Probability that one of the sources of a product is hidden in training.
+        modality_dropout: Probability that a source of a product is hidden in training.
 
     Shape:
         - name, info, reviews: float32 [P, vector_dim].
@@ -134,40 +139,6 @@ class ProductEncoder(nn.Module):
         ]
         mean = torch.stack(hidden).sum(dim=0) / given.sum(dim=1, keepdim=True).clamp(min=1)
         return mean + self.fusion(torch.cat([*hidden, given, ratings], dim=1))
-
-
-# Where the training starts: reviews in shops average about 4.4 stars.
-_AVERAGE_RATING = 4.4
-_HALF_SCALE = MAX_RATING / 2
-_AVERAGE_ANGLE = math.acos(_AVERAGE_RATING / _HALF_SCALE - 1)
-# Stars that are lost per radian there: d/dx 5/2 (cos x + 1).
-_STARS_PER_RADIAN = _HALF_SCALE * math.sin(_AVERAGE_ANGLE)
-# Length of the part of an embedding that holds the taste, beside 1 for the angle; it is learned
-# as an exponent, so many times faster than other weights, for it has to grow by factors.
-_INITIAL_TASTE = 0.3
-_TASTE_SPEED = 20.0
-
-
-class Embeddings(NamedTuple):
-    """What the model returns; the names of the ONNX model's outputs.
-
-    The cosine of two embeddings is a rating: how much this person would like this product. The
-    inner product of a query and a key ranks: how likely this person turns to this product next.
-    One vector cannot say both: nearly everybody would give most products five stars.
-
-    Attributes:
-        user_embeddings: float32 [U, hidden_dim], unit length.
-        product_embeddings: float32 [P, hidden_dim], unit length.
-        user_queries: float32 [U, hidden_dim + 1].
-        product_keys: float32 [P, hidden_dim + 1]; the last number is the product's own appeal.
-        attention: float32 [E, heads], sums to 1 over a user's edges: what propagated the embedding.
-    """
-
-    user_embeddings: Tensor
-    product_embeddings: Tensor
-    user_queries: Tensor
-    product_keys: Tensor
-    attention: Tensor
 
 
 class GraphModel(nn.Module):
@@ -214,20 +185,12 @@ class GraphModel(nn.Module):
         self.heads: int = self.conv.heads
         conv_dim = self.conv.out_channels * (self.heads if self.conv.concat else 1)
         user_dim = conv_dim + hidden_dim + NUM_RATING_FEATURES
-        self.user_head = nn.Sequential(
-            nn.LayerNorm(user_dim),
-            nn.Dropout(dropout),
-            nn.Linear(user_dim, hidden_dim),
-        )
+        self.user_head = _head(user_dim, hidden_dim, dropout)
         self.product_head = nn.Linear(hidden_dim, hidden_dim)
         self.user_angle = nn.Linear(1 + NUM_RATING_FEATURES, 1)
         self.product_angle = nn.Linear(NUM_RATING_FEATURES, 1)
-        self.taste = nn.Parameter(torch.zeros(()))
-        self.query_head = nn.Sequential(
-            nn.LayerNorm(user_dim),
-            nn.Dropout(dropout),
-            nn.Linear(user_dim, hidden_dim),
-        )
+        self.residual_length = nn.Parameter(torch.zeros(()))
+        self.query_head = _head(user_dim, hidden_dim, dropout)
         self.key_head = nn.Linear(hidden_dim, hidden_dim + 1)
         #: How much queries and keys count beside the product graph; chosen after training.
         self.register_buffer("ranking_share", torch.ones(()))
@@ -247,25 +210,8 @@ class GraphModel(nn.Module):
         edge_rating: Tensor,
         edge_age: Tensor,
         edge_step: Tensor,
-    ) -> Embeddings:
-        """Embeds the users and products of a batch.
-
-        Args:
-            user_features: float32 [U, vector_dim].
-            user_rating_features: float32 [U, 3].
-            product_name_features: float32 [P, vector_dim].
-            product_info_features: float32 [P, vector_dim].
-            product_review_features: float32 [P, vector_dim].
-            product_rating_features: float32 [P, 3].
-            edge_index: int64 [2, E], row 0 products, row 1 users. E may be 0.
-            edge_attr: float32 [E, vector_dim].
-            edge_rating: float32 [E].
-            edge_age: float32 [E].
-            edge_step: float32 [E].
-
-        Returns:
-            See `Embeddings`. The inputs are described at `rec_sys.graph.ego_batch.EgoBatch`.
-        """
+    ) -> GraphOutputs:
+        """Embeds the users and products of a batch, described at `EgoBatch`; E may be 0."""
         x_product = self.product_encoder(
             product_name_features,
             product_info_features,
@@ -289,17 +235,20 @@ class GraphModel(nn.Module):
             product_angle = self.product_angle(product_rating_features)
             # Not len(), which would make the example's number of users a constant of the export.
             num_users = user_features.shape[0]
-            surprise = self._surprise(product_angle, edge_index, edge_rating, num_users)
-            user_angle = self.user_angle(torch.cat([surprise, user_rating_features], dim=1))
-            return Embeddings(
-                self._on_sphere(_AVERAGE_ANGLE + user_angle, x_user + self.user_head(known)),
-                self._on_sphere(-product_angle, x_product + self.product_head(x_product)),
-                self._query(known),
-                self.key_head(x_product),
-                attention.float(),
+            user_bias = self._user_bias(product_angle, edge_index, edge_rating, num_users)
+            user_angle = self.user_angle(torch.cat([user_bias, user_rating_features], dim=1))
+            user = self._on_sphere(_AVERAGE_ANGLE + user_angle, x_user + self.user_head(known))
+            product = self._on_sphere(-product_angle, x_product + self.product_head(x_product))
+            query = self.query_head(known) / self.embedding_dim**0.5
+            return GraphOutputs(
+                user_embeddings=user,
+                product_embeddings=product,
+                user_queries=self.ranking_share * F.pad(query, (0, 1), value=1.0),
+                product_keys=self.key_head(x_product),
+                attention=attention.float(),
             )
 
-    def _surprise(
+    def _user_bias(
         self, product_angle: Tensor, edge_index: Tensor, edge_rating: Tensor, num_users: int
     ) -> Tensor:
         """By how many stars a user's ratings lie above those of the products, shrunk; [U, 1]."""
@@ -311,17 +260,13 @@ class GraphModel(nn.Module):
         counts = nothing.scatter_add(0, user, known)
         return (sums / (counts + USER_SHRINKAGE))[:, None]
 
-    def _on_sphere(self, angle: Tensor, taste: Tensor) -> Tensor:
-        """Unit vectors: two numbers from the angle, the others the direction of the taste."""
-        length = _INITIAL_TASTE * torch.exp(_TASTE_SPEED * self.taste)
-        direction = F.normalize(taste[:, 2:], dim=1)
+    def _on_sphere(self, angle: Tensor, residual: Tensor) -> Tensor:
+        """Unit vectors: two numbers from the angle, the others the direction of the residual."""
+        length = _INITIAL_RESIDUAL * torch.exp(_RESIDUAL_SPEED * self.residual_length)
+        direction = F.normalize(residual[:, 2:], dim=1)
         return F.normalize(
             torch.cat([torch.cos(angle), torch.sin(angle), length * direction], dim=1), dim=1
         )
-
-    def _query(self, known: Tensor) -> Tensor:
-        query = self.query_head(known) / self.embedding_dim**0.5
-        return self.ranking_share * F.pad(query, (0, 1), value=1.0)
 
     def _start_from_text_similarity(self) -> None:
         """Lets the embeddings start as projected texts, so that alike texts start alike.
@@ -335,10 +280,7 @@ class GraphModel(nn.Module):
         for layer in (products.name[0], products.info[0], products.reviews[0]):
             layer.load_state_dict(projection)
         self.review_encoder.text.load_state_dict(projection)
-        for layer in (
-            *(self.user_head[-1], self.product_head),
-            self.query_head[-1],
-        ):
+        for layer in (self.user_head[-1], self.product_head, self.query_head[-1]):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
@@ -357,3 +299,7 @@ class GraphModel(nn.Module):
             with torch.no_grad():
                 layer.weight.copy_(torch.tensor([weights]))
             nn.init.zeros_(layer.bias)
+
+
+def _head(in_dim: int, out_dim: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(nn.LayerNorm(in_dim), nn.Dropout(dropout), nn.Linear(in_dim, out_dim))

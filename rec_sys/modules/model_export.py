@@ -24,6 +24,7 @@ from rec_sys.graph.ego_batch import (
     MODEL_INPUTS,
     USER_SHRINKAGE,
     EgoBatchBuilder,
+    GraphOutputs,
     ProductReviews,
     rating_features,
 )
@@ -35,7 +36,7 @@ from rec_sys.modules.checkpoint import (
     load_encoder,
     load_trained,
 )
-from rec_sys.modules.graph_model import Embeddings, GraphModel
+from rec_sys.modules.graph_model import GraphModel
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY
 
@@ -133,7 +134,7 @@ def export_onnx(trained: TrainedModel, path: str | Path) -> Path:
             model,
             draft,
             inputs={name: torch.from_numpy(example[name]) for name in MODEL_INPUTS},
-            outputs=Embeddings._fields,
+            outputs=GraphOutputs._fields,
             # Each input begins with what its rows are; the pointers of edges lie across.
             dynamic_shapes={
                 name: {1 if name == "edge_index" else 0: axes[name.partition("_")[0]]}
@@ -163,7 +164,7 @@ def check_parity(
         arrays = {name: np.ascontiguousarray(inputs[name]) for name in MODEL_INPUTS}
         with torch.inference_mode():
             expected = model(*map(torch.from_numpy, arrays.values()))
-        found = session.run(list(Embeddings._fields), arrays)
+        found = session.run(list(GraphOutputs._fields), arrays)
         difference = max(
             float(np.abs(one - other.numpy()).max(initial=0.0))
             for one, other in zip(found, expected, strict=True)

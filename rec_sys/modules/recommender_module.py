@@ -1,6 +1,6 @@
 """The Lightning module: model, objective and metrics, and how they are trained."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 
-from rec_sys.graph.ego_batch import MODEL_INPUTS, ProductReviews
+from rec_sys.graph.ego_batch import MODEL_INPUTS, GraphOutputs, ProductReviews
 from rec_sys.graph.provenance import Provenance
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.checkpoint import RECORD_KEY, SEEN_KEY, plain_provenance
 from rec_sys.modules.full_catalogue import embed_products
-from rec_sys.modules.graph_model import Embeddings, TensorBatch, full_precision
+from rec_sys.modules.graph_model import TensorBatch, full_precision
 from rec_sys.modules.metrics import RatingMetrics
 from rec_sys.modules.objectives import ObjectiveOutput
 from rec_sys.modules.ranking_share import K, ShareSearch
@@ -50,7 +50,7 @@ class RecommenderModule(pl.LightningModule):
     def __init__(
         self,
         model: nn.Module,
-        objective: nn.Module,
+        objective: Callable[[GraphOutputs, TensorBatch], ObjectiveOutput],
         *,
         graph: ReviewGraph,
         vectors: np.ndarray,
@@ -93,7 +93,7 @@ class RecommenderModule(pl.LightningModule):
         self.train_metrics = metrics.clone(prefix="train/")
         self.val_metrics = metrics.clone(prefix="val/")
 
-    def forward(self, batch: TensorBatch) -> Embeddings:
+    def forward(self, batch: TensorBatch) -> GraphOutputs:
         """Embeddings of a batch, see `GraphModel`."""
         return self.model(*(batch[name] for name in MODEL_INPUTS))
 
@@ -183,15 +183,14 @@ class RecommenderModule(pl.LightningModule):
         checkpoint["state_dict"][_SHARE] = torch.ones_like(checkpoint["state_dict"][_SHARE])
 
     def _evaluate(
-        self, embeddings: Embeddings, batch: TensorBatch, metrics: MetricCollection
+        self, outputs: GraphOutputs, batch: TensorBatch, metrics: MetricCollection
     ) -> ObjectiveOutput:
-        progress = self.current_epoch / self.max_epochs
-        output: ObjectiveOutput = self.objective(embeddings, batch, progress)
+        output: ObjectiveOutput = self.objective(outputs, batch)
         targets = len(batch["target_user"])
         # Weighted by targets, so that the epoch's value is the mean over all targets. The mean of
         # no rated target, and of nothing ranked, is NaN.
         metrics["loss"].update(output.loss.detach(), weight=output.num_rated)
-        metrics["objective"].update(output.validation_loss.detach(), weight=targets)
+        metrics["objective"].update(output.objective.detach(), weight=targets)
         if output.ranking is None:
             metrics["ranking_loss"].update(0.0, weight=0)
         else:

@@ -5,13 +5,8 @@ import pytest
 import torch
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.modules.graph_model import Embeddings
-from rec_sys.modules.objectives import (
-    JointObjective,
-    RatingObjective,
-    predicted_rating,
-    ranking_loss,
-)
+from rec_sys.graph.ego_batch import GraphOutputs, predicted_rating
+from rec_sys.modules.objectives import JointObjective, ranking_loss
 
 # Cosines 1, 0 and -1 predict 5, 2.5 and 0 stars.
 USERS = torch.tensor([[1.0, 0.0]])
@@ -19,10 +14,10 @@ PRODUCTS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
 TRUE = torch.tensor([5.0, 4.5, 1.0])
 
 
-def embeddings(users=USERS, products=PRODUCTS, queries=None, keys=None):
+def outputs(users=USERS, products=PRODUCTS, queries=None, keys=None):
     queries = torch.zeros(len(users), 3) if queries is None else queries
     keys = torch.zeros(len(products), 3) if keys is None else keys
-    return Embeddings(users, products, queries, keys, torch.empty(0, 1))
+    return GraphOutputs(users, products, queries, keys, torch.empty(0, 1))
 
 
 def batch_of(true=TRUE, user=None, product=None, history=((), ()), log_q=None):
@@ -36,13 +31,8 @@ def batch_of(true=TRUE, user=None, product=None, history=((), ()), log_q=None):
     }
 
 
-def joint(loss, rating_weight, ranking_weight, disliked_weight=1.0):
-    return JointObjective(loss, 0.0, rating_weight, ranking_weight, disliked_weight, 3.0)
-
-
-def judge(loss, squared_share=0.0, progress=0.0, targets=3):
-    objective = RatingObjective(loss, squared_share)
-    return objective(embeddings(), batch_of(TRUE[:targets]), progress)
+def joint(loss, rating_weight=1.0, ranking_weight=0.0, disliked_weight=1.0):
+    return JointObjective(loss, rating_weight, ranking_weight, disliked_weight, 3.0)
 
 
 def test_rating_of_a_cosine():
@@ -52,36 +42,28 @@ def test_rating_of_a_cosine():
 @pytest.mark.parametrize(("loss", "expected"), [("l1", 1.0), ("mse", 5 / 3), ("huber", 2 / 3)])
 def test_known_distances(loss, expected):
     # Distances 0, 2 and 1; Huber: 0, 1.5 and 0.5.
-    result = judge(loss)
+    result = joint(loss)(outputs(), batch_of())
     assert result.rating.tolist() == [5, 2.5, 0]
-    assert result.loss.item() == pytest.approx(expected)
-    assert result.objective.item() == result.validation_loss.item() == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(("progress", "squares"), [(0.0, 1.0), (0.25, 0.5), (0.5, 0.0), (0.9, 0.0)])
-def test_squares_fade_and_the_reported_loss_stays(progress, squares):
-    result = judge("l1", squared_share=0.5, progress=progress)
-    assert result.loss.item() == result.validation_loss.item() == pytest.approx(1.0)
-    assert result.objective.item() == pytest.approx(squares * 5 / 3 + (1 - squares))
+    assert result.objective.item() == result.loss.item() == pytest.approx(expected)
 
 
 def test_no_target_is_no_loss():
-    result = judge("l1", targets=0)
+    result = joint("l1")(outputs(), batch_of(TRUE[:0]))
     assert result.objective.item() == 0 and len(result.rating) == 0
-    both = joint("l1", 1.0, 1.0)(embeddings(), batch_of(TRUE[:0]), 0.0)
+    both = joint("l1", 1.0, 1.0)(outputs(), batch_of(TRUE[:0]))
     assert both.objective.item() == both.ranking.item() == both.num_rated == 0
 
 
 def test_a_target_without_a_rating_does_not_count():
-    objective = RatingObjective("l1", 0.5)
+    objective = joint("l1")
     users = USERS.clone().requires_grad_()
     true = torch.tensor([5.0, torch.nan, 1.0])
-    result = objective(embeddings(users), batch_of(true), 0.0)
+    result = objective(outputs(users), batch_of(true))
     assert (result.loss.item(), result.objective.item(), result.num_rated) == (0.5, 0.5, 2)
     assert len(result.rating) == 3
     result.objective.backward()
     assert users.grad.isfinite().all()
-    result = objective(embeddings(users), batch_of(true * torch.nan), 0.0)
+    result = objective(outputs(users), batch_of(true * torch.nan))
     assert (result.objective.item(), result.num_rated) == (0, 0)
 
 
@@ -96,7 +78,7 @@ def random_batch(seed=0, users=4, products=6, targets=5):
     batch = batch_of(
         torch.full((targets,), torch.nan), user, product, (seen_product, seen_user), share
     )
-    given = embeddings(torch.randn(users, 2), torch.randn(products, 2), queries, keys)
+    given = outputs(torch.randn(users, 2), torch.randn(products, 2), queries, keys)
     return given, batch
 
 
@@ -128,35 +110,35 @@ def test_the_ranking_loss_equals_a_naive_softmax(corrected):
 def test_what_was_reviewed_takes_no_part_in_the_ranking():
     queries, keys = torch.ones(1, 3), torch.zeros(3, 3)
     alone = batch_of(TRUE[:1], history=((1, 2), (0, 0)))
-    assert ranking_loss(embeddings(queries=queries, keys=keys), alone, torch.ones(1)).item() == 0
+    assert ranking_loss(outputs(queries=queries, keys=keys), alone, torch.ones(1)).item() == 0
     among = batch_of(TRUE[:1], history=((2,), (0,)))
-    loss = ranking_loss(embeddings(queries=queries, keys=keys), among, torch.ones(1)).item()
+    loss = ranking_loss(outputs(queries=queries, keys=keys), among, torch.ones(1)).item()
     assert loss == pytest.approx(math.log(2))
 
 
 def test_a_joint_objective_adds_both_terms_and_learns_without_ratings():
     given, batch = random_batch(seed=1)
     given.user_queries.requires_grad_()
-    result = joint("mse", 1.0, 0.5)(given, batch, 0.0)  # no target has a rating
+    result = joint("mse", 1.0, 0.5)(given, batch)  # no target has a rating
     assert result.num_rated == 0
     assert result.objective.item() == pytest.approx(0.5 * result.ranking.item())
     result.objective.backward()
     assert given.user_queries.grad.isfinite().all() and given.user_queries.grad.any()
     batch["target_rating"] = torch.full((5,), 4.0)
-    rated = RatingObjective("mse", 0.0)(given, batch, 0.0)
-    both = joint("mse", 2.0, 0.5)(given, batch, 0.0)
+    rated = joint("mse")(given, batch)
+    both = joint("mse", 2.0, 0.5)(given, batch)
     expected = 2 * rated.objective.item() + 0.5 * result.ranking.item()
-    assert both.objective.item() == both.validation_loss.item() == pytest.approx(expected)
+    assert both.objective.item() == pytest.approx(expected)
     assert both.loss.item() == rated.loss.item()
 
 
 def test_what_has_no_weight_is_left_out():
     given, batch = random_batch(seed=2)
     batch["target_rating"] = torch.full((5,), 4.0)
-    rates = joint("l1", 1.0, 0.0)(given, batch, 0.0)
+    rates = joint("l1", 1.0, 0.0)(given, batch)
     assert rates.ranking is None
-    assert rates.objective.item() == RatingObjective("l1", 0.0)(given, batch, 0.0).objective.item()
-    ranks = joint("l1", 0.0, 1.0)(given, batch, 0.0)
+    assert rates.objective.item() == joint("l1")(given, batch).objective.item()
+    ranks = joint("l1", 0.0, 1.0)(given, batch)
     assert ranks.objective.item() == ranks.ranking.item()
 
 
@@ -164,22 +146,23 @@ def test_what_was_disliked_counts_less_in_the_ranking():
     given, batch = random_batch(seed=3)
     batch["target_rating"] = torch.tensor([5.0, 3.0, 4.0, torch.nan, 1.0])
     each = [ranking_loss(given, batch, torch.eye(5)[target]).item() for target in range(5)]
-    liked = joint("l1", 0.0, 1.0, disliked_weight=0.0)(given, batch, 0.0)
+    liked = joint("l1", 0.0, 1.0, disliked_weight=0.0)(given, batch)
     assert liked.ranking.item() == pytest.approx(np.mean([each[0], each[2], each[3]]))
-    half = joint("l1", 0.0, 1.0, disliked_weight=0.5)(given, batch, 0.0)
+    half = joint("l1", 0.0, 1.0, disliked_weight=0.5)(given, batch)
     expected = np.average(each, weights=[1, 0.5, 1, 1, 0.5])
     assert half.ranking.item() == pytest.approx(expected)
     batch["target_rating"] = torch.full((5,), 2.0)
-    assert joint("l1", 0.0, 1.0, disliked_weight=0.0)(given, batch, 0.0).ranking.item() == 0
+    assert joint("l1", 0.0, 1.0, disliked_weight=0.0)(given, batch).ranking.item() == 0
 
 
 def test_unusable_settings_are_named():
-    with pytest.raises(InputError, match="objective.loss=l3: choose from l1, mse, huber"):
-        RatingObjective("l3", 0.5)
-    with pytest.raises(InputError, match="objective.squared_share=2"):
-        RatingObjective("l1", 2)
-    for weights in ((0, 0), (-1, 1), (1, -1)):
-        with pytest.raises(InputError, match="objective.rating_weight="):
-            joint("l1", *weights)
-    with pytest.raises(InputError, match="objective.disliked_weight=2"):
+    with pytest.raises(InputError, match="objective.loss=l3: must be 'l1', 'mse' or 'huber'"):
+        joint("l3")
+    with pytest.raises(InputError, match="objective.rating_weight=-1: must be at least 0"):
+        joint("l1", -1, 1)
+    with pytest.raises(InputError, match="objective.ranking_weight=-1: must be at least 0"):
+        joint("l1", 1, -1)
+    with pytest.raises(InputError, match="objective.rating_weight=0, .* must be above 0"):
+        joint("l1", 0, 0)
+    with pytest.raises(InputError, match="objective.disliked_weight=2: must be at most 1"):
         joint("l1", 1.0, 1.0, disliked_weight=2)
