@@ -18,12 +18,12 @@ _COLUMNS_AT_ONCE = 2048
 def co_occurrence(
     user: np.ndarray, product: np.ndarray, num_users: int, num_products: int
 ) -> scipy.sparse.csr_array:
-    """How many people reviewed both of two products: the Gram matrix of the user-product matrix.
+    """How many users reviewed both of two products: the Gram matrix of the user-product matrix.
 
     Args:
         user: int64 [n], 0...num_users - 1, in any order.
         product: int64 [n], 0...num_products - 1. A pair that occurs twice counts once.
-        num_users: Number of users.
+        num_users: U.
         num_products: P.
 
     Returns:
@@ -41,7 +41,7 @@ def ease_weights(gram: np.ndarray | scipy.sparse.sparray, l2: float) -> np.ndarr
 
     Minimises |X - X B|^2 + l2 |B|^2 over all B with a zero diagonal, where gram = X^T X (Steck,
     "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019, eq. 8): with
-    K = (gram + l2 I)^-1, B_ij = -K_ij / K_jj. People are scored by their rows of X times B.
+    K = (gram + l2 I)^-1, B_ij = -K_ij / K_jj. Users are scored by their rows of X times B.
 
     Args:
         gram: float [P, P], symmetric, positive semidefinite, dense or sparse; not changed.
@@ -135,7 +135,7 @@ def partial_histories(
     future_decay: float,
     longest: int,
 ) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]:
-    """Cuts each person's reviews between any two neighbours.
+    """Cuts each user's reviews between any two neighbours.
 
     Args:
         user: int64 [n], ascending; inside a user from the oldest to the newest review.
@@ -143,7 +143,7 @@ def partial_histories(
         num_products: P.
         past_decay: Weight of the review before the last one ahead of the cut, and so on.
         future_decay: Weight of the second review behind the cut, and so on.
-        longest: Only the newest so many reviews of a person are cut: the number of entries grows
+        longest: Only the newest so many reviews of a user are cut: the number of entries grows
             with the square.
 
     Returns:
@@ -152,7 +152,7 @@ def partial_histories(
     pointers = rows_to_pointers(user, int(user[-1]) + 1 if len(user) else 0)
     stops, lengths = pointers[1:], np.minimum(np.diff(pointers), longest)
     past, future, cuts = [], [], 0
-    # People with equally many reviews have cuts of the same shape.
+    # Users with equally many reviews have cuts of the same shape.
     for length in np.unique(lengths[lengths > 1]):
         first = stops[lengths == length] - length
         cut, place = np.nonzero(np.ones((length - 1, length), dtype=bool))
@@ -204,7 +204,7 @@ class UnreviewedProducts:
         """Prepares for any number of new products.
 
         Args:
-            inverse: float32 [R, R].
+            inverse: float32 [R, R], see `ridge_inverse`.
             features: float32 [R, D].
             l2: The ridge of the system.
         """

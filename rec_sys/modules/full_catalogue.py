@@ -1,4 +1,4 @@
-"""All products embedded at once, and people ranked and rated against all of them."""
+"""All products embedded at once, and users ranked and rated against all of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from rec_sys.graph.ego_batch import (
     EgoBatchBuilder,
     FixedReviews,
     ReviewSummary,
+    predicted_rating,
 )
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.graph_model import GraphModel
-from rec_sys.modules.objectives import predicted_rating
 from rec_sys.modules.product_graph import ProductGraph
 
 DEFAULT_CHUNK_SIZE = 8192
@@ -25,12 +25,7 @@ _USERS_AT_ONCE = 256
 
 
 class ProductEmbeddings(NamedTuple):
-    """The product side of a model, see `rec_sys.modules.graph_model.Embeddings`.
-
-    Attributes:
-        embeddings: float32 [P, d], unit length.
-        keys: float32 [P, d + 1].
-    """
+    """The product side of `GraphOutputs`."""
 
     embeddings: np.ndarray
     keys: np.ndarray
@@ -52,7 +47,7 @@ def embed_products(
         info_vectors: float [P, D].
         reviews: Of the same P products.
         chunk_size: Products at once.
-        show_progress: Shows a progress bar.
+        show_progress: Over the products.
     """
     device = model.ranking_share.device
     sources = (name_vectors, info_vectors, *reviews)
@@ -82,7 +77,7 @@ def embed_products(
 
 @dataclass(frozen=True)
 class FullCatalogue:
-    """Everything that is needed to rank all products for people given by their reviews.
+    """Everything that is needed to rank all products for users given by their reviews.
 
     Attributes:
         model: In evaluation mode.
@@ -120,7 +115,7 @@ class FullCatalogue:
         """Ranks: float32 [U, P], higher is better; what was reviewed is not left out.
 
         Args:
-            history: The known reviews of U people, over the products of the catalogue.
+            history: The known reviews of U users, over the products of the catalogue.
         """
         scores = self.product_graph.score(
             history.user_ptr, history.edge_product, history.edge_rating
@@ -130,7 +125,7 @@ class FullCatalogue:
         return scores
 
     def rate(self, history: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """Predicts stars 0...5, float32 [T].
+        """Predicts ratings 0...5, float32 [T].
 
         Args:
             history: As of `score`.
@@ -144,7 +139,7 @@ class FullCatalogue:
         return predicted_rating(np.sum(users[user] * self.products.embeddings[product], axis=1))
 
     def queries(self, history: ReviewGraph, users: np.ndarray) -> np.ndarray:
-        """The queries of some people, float32 [n, d + 1].
+        """The queries of some users, float32 [n, d + 1].
 
         Args:
             history: As of `score`.

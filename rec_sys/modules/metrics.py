@@ -5,15 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torchmetrics import Metric, SumMetric
-from torchmetrics.classification import (
-    BinaryAccuracy,
-    BinaryAUROC,
-    BinaryF1Score,
-    MulticlassF1Score,
-)
-from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
+from torch import Tensor
+from torchmetrics import Metric, functional
+from torchmetrics.utilities import dim_zero_cat
 
 from rec_sys.graph.csr import segment_sum
 from rec_sys.reviews.schema import MAX_RATING
@@ -140,88 +134,69 @@ def _mean_over_tie(positions: TargetPositions, sums: np.ndarray) -> np.ndarray:
     return (sums[end] - sums[np.minimum(positions.above, last)]) / positions.tied
 
 
-class RatingMetrics(Metric):
-    """Metrics of a stream of predicted and true ratings.
+def rating_metrics(predicted: Tensor, true: Tensor, liked_above: float) -> dict[str, float]:
+    """How good predicted ratings are.
 
     A rating above the threshold means "liked". ``f1`` and ``accuracy`` judge this yes or no;
     ``macro_f1`` is the mean of the F1 of both answers, so that always saying yes gains nothing;
     ``auc`` judges the order of the predictions alone; ``mae`` and ``mse`` are in stars.
 
     Args:
+        predicted: float32 [T], 0...5.
+        true: float32 [T], 1...5; NaN does not count.
         liked_above: The threshold, in stars.
-        of_all_processes: Whether `compute` speaks of what all processes that train together have
-            seen; then all of them have to call it.
+
+    Returns:
+        NaN where a metric is not defined.
+    """
+    rated = ~torch.isnan(true)
+    predicted, true = predicted[rated], true[rated]
+    if not len(true):
+        return dict.fromkeys(("f1", "accuracy", "macro_f1", "mae", "mse", "auc"), math.nan)
+    liked, said = (true > liked_above).long(), (predicted > liked_above).long()
+    values = {
+        "f1": functional.classification.binary_f1_score(said, liked),
+        "accuracy": functional.classification.binary_accuracy(said, liked),
+        "macro_f1": functional.classification.multiclass_f1_score(
+            said, liked, num_classes=2, average="macro"
+        ),
+        "mae": functional.mean_absolute_error(predicted, true),
+        "mse": functional.mean_squared_error(predicted, true),
+        "auc": torch.tensor(torch.nan),
+    }
+    if 0 < liked.sum() < len(liked):
+        # Scaled into 0...1, or torchmetrics would take the ratings for logits.
+        values["auc"] = functional.classification.binary_auroc(predicted / MAX_RATING, liked)
+    return {name: value.item() for name, value in values.items()}
+
+
+class RatingMetrics(Metric):
+    """`rating_metrics` of a stream of predicted and true ratings, of all processes that train.
+
+    Args:
+        liked_above: See `rating_metrics`.
     """
 
-    def __init__(self, liked_above: float, of_all_processes: bool = True) -> None:
-        super().__init__(sync_on_compute=False)  # its parts do
+    def __init__(self, liked_above: float) -> None:
+        super().__init__()
         self.liked_above = liked_above
-        options = {"sync_on_compute": of_all_processes}
-        self.decisions = nn.ModuleDict(
-            {
-                "f1": BinaryF1Score(**options),
-                "accuracy": BinaryAccuracy(**options),
-                "macro_f1": MulticlassF1Score(num_classes=2, average="macro", **options),
-            }
-        )
-        self.distances = nn.ModuleDict(
-            {"mae": MeanAbsoluteError(**options), "mse": MeanSquaredError(**options)}
-        )
-        self.auc = BinaryAUROC(**options)
-        self.seen = nn.ModuleList(SumMetric(**options) for _ in range(2))  # not liked, liked
-        self._given: list[tuple[Tensor, Tensor]] = []
+        self.add_state("predicted", default=[], dist_reduce_fx="cat")
+        self.add_state("true", default=[], dist_reduce_fx="cat")
 
     def update(self, predicted: Tensor, true: Tensor) -> None:
         """Adds some targets.
 
         Args:
-            predicted: float32 [T], stars 0...5.
-            true: float32 [T], stars 1...5; NaN does not count.
+            predicted: float32 [T], 0...5.
+            true: float32 [T], 1...5; NaN does not count.
         """
-        # Judged when asked: eight small metrics after every step would cost a tenth of it.
-        self._given.append((predicted.detach(), true))
+        # Judged when asked: small metrics after every step would cost a tenth of it.
+        self.predicted.append(predicted.detach())
+        self.true.append(true)
 
-    @torch.no_grad()
     def compute(self) -> dict[str, float]:
-        """The metrics of everything since the last reset; NaN where they are not defined."""
-        if self._given:
-            self._judge(*(torch.cat(each) for each in zip(*self._given, strict=True)))
-            self._given = []
-        seen = [metric.compute().item() for metric in self.seen]
-        if not sum(seen):
-            return dict.fromkeys([*self.decisions, *self.distances, "auc"], math.nan)
-        values = {
-            name: metric.compute().item()
-            for name, metric in [*self.decisions.items(), *self.distances.items()]
-        }
-        values["auc"] = self.auc.compute().item() if all(seen) else math.nan
-        return values
-
-    def reset(self) -> None:
-        """Forgets everything."""
-        super().reset()
-        self._given = []
-        for metric in [*self.seen, *self.decisions.values(), *self.distances.values(), self.auc]:
-            metric.reset()
-
-    def _judge(self, predicted: Tensor, true: Tensor) -> None:
-        rated = ~torch.isnan(true)
-        predicted, true = predicted[rated], true[rated]
-        liked = (true > self.liked_above).long()
-        for answer, seen in enumerate(self.seen):
-            seen.update((liked == answer).sum())
-        if not len(true):
-            return
-        for metric in self.decisions.values():
-            metric.update((predicted > self.liked_above).long(), liked)
-        for metric in self.distances.values():
-            metric.update(predicted, true)
-        # Scaled into 0...1, or torchmetrics would take the stars for logits.
-        self.auc.update(predicted / MAX_RATING, liked)
-
-
-def rating_metrics(predicted: Tensor, true: Tensor, liked_above: float) -> dict[str, float]:
-    """The metrics of `RatingMetrics` for ratings that are all at hand."""
-    metrics = RatingMetrics(liked_above, of_all_processes=False)
-    metrics.update(predicted, true)
-    return metrics.compute()
+        """The metrics of everything since the last reset."""
+        nothing = torch.empty(0, device=self.device)
+        states = (self.predicted, self.true)
+        predicted, true = (dim_zero_cat(each) if len(each) else nothing for each in states)
+        return rating_metrics(predicted, true, self.liked_above)

@@ -1,15 +1,22 @@
 """Product-product edges in closed form: which products a review of one product speaks for."""
 
-from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import scipy.linalg
 import scipy.sparse
+from pydantic import Field
 
-from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import is_number, is_whole
+from rec_sys.foundation.settings import (
+    Count,
+    Decay,
+    NotNegative,
+    Positive,
+    PositiveCount,
+    Share,
+    settings_of,
+)
 from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import SECONDS_PER_DAY, ReviewGraph, brand_columns
@@ -24,7 +31,7 @@ from rec_sys.reviews.schema import NO_TIME
 
 
 class PropagatedScores(NamedTuple):
-    """What the history of U people carries to P products, for the pairs that are connected.
+    """What the histories of U users propagate to P products, for the pairs that are connected.
 
     Attributes:
         user: int64 [n], ascending.
@@ -37,13 +44,13 @@ class PropagatedScores(NamedTuple):
     score: np.ndarray
 
 
-@dataclass(frozen=True)
+@settings_of("product_graph")
 class ProductGraph:
     """A sparse graph between products; a history walks one step along its edges.
 
-    The score of product p for a person is the sum over their reviews of
+    The score of product p for a user is the sum over their reviews of
     ``history_decay ** steps * weight(reviewed product -> p)``, where `steps` counts the reviews
-    that the person wrote later. A disliked product counts ``disliked_weight`` times as much.
+    that the user wrote later. A disliked product counts ``disliked_weight`` times as much.
 
     Attributes:
         pointers: int64 [P + 1]; the edges that leave product i are ``pointers[i]:pointers[i+1]``.
@@ -52,29 +59,17 @@ class ProductGraph:
         history_decay: Above 0, at most 1.
         disliked_weight: 0...1.
         liked_above: Stars; a higher rating, and a missing one, is no dislike.
+
+    Raises:
+        InputError: A number is out of its range.
     """
 
     pointers: np.ndarray
     neighbours: np.ndarray
     weights: np.ndarray
-    history_decay: float
-    disliked_weight: float
+    history_decay: Decay
+    disliked_weight: Share
     liked_above: float
-
-    def __post_init__(self) -> None:
-        """Checks the two numbers.
-
-        Raises:
-            InputError: One is out of its range.
-        """
-        if not 0 < self.history_decay <= 1:
-            raise InputError(
-                f"product_graph.history_decay={self.history_decay}: must be above 0 and at most 1"
-            )
-        if not 0 <= self.disliked_weight <= 1:
-            raise InputError(
-                f"product_graph.disliked_weight={self.disliked_weight}: must be from 0 to 1"
-            )
 
     @property
     def num_products(self) -> int:
@@ -101,14 +96,7 @@ class ProductGraph:
         disliked_weight: float,
         liked_above: float,
     ) -> "ProductGraph":
-        """A graph of the weights from row to column.
-
-        Args:
-            matrix: [P, P]; its entries are put in order.
-            history_decay: See the class, as the others.
-            disliked_weight: See the class.
-            liked_above: See the class.
-        """
+        """A graph of the weights, [P, P], from row to column; the entries are put in order."""
         matrix.sort_indices()
         return cls(
             matrix.indptr.astype(np.int64),
@@ -129,7 +117,7 @@ class ProductGraph:
                 oldest first.
             product: int64 [n], below 0 where the graph does not know the product: it counts as a
                 step but leads nowhere.
-            rating: float32 [n], stars, NaN or 0 if missing.
+            rating: float32 [n], 1...5, NaN or 0 if missing.
         """
         scores = self._history(user_ptr, product, rating) @ self._matrix
         scores.sort_indices()
@@ -139,7 +127,7 @@ class ProductGraph:
     def contributions(
         self, product: np.ndarray, rating: np.ndarray, targets: np.ndarray
     ) -> np.ndarray:
-        """What each review of one person carries to some products.
+        """What each review of one user propagates to some products.
 
         Args:
             product: int64 [n], see `propagate`.
@@ -187,23 +175,14 @@ class ProductGraph:
 
 
 _ROWS_AT_ONCE = 2048
-_NOT_NEGATIVE = (
-    "name_weight",
-    "info_weight",
-    "review_weight",
-    "brand_weight",
-    "order_share",
-    "half_life_days",
-    "new_product_boost",
-)
 
 
-@dataclass(frozen=True)
+@settings_of("product_graph")
 class ProductGraphBuilder:
     """Solves for the weights between products.
 
     Text-regularised EASE: minimises |X - X B|^2 + |T - T B|^2 + l2 |B|^2 over all B with a zero
-    diagonal, where a row of X is a person (reviewed or not) and a row of T one dimension of the
+    diagonal, where a row of X is a user (reviewed or not) and a row of T one dimension of the
     products' texts, or a brand: what a product is bought with and what it says must both be
     explained by other products (Steck, "Embarrassingly Shallow Autoencoders", WWW 2019, with
     side information as in Ning & Karypis, "Sparse Linear Methods with Side Information",
@@ -216,7 +195,7 @@ class ProductGraphBuilder:
     would have there, its weights follow from its text alone, with the inverse that is known
     already; they come out small, for nothing in X agrees with them, and are scaled up.
 
-    Attributes:
+    Args:
         l2: Strength of the ridge, in reviewers.
         name_weight: How much the products' names count against the reviewers.
         info_weight: The same for their descriptions.
@@ -227,7 +206,7 @@ class ProductGraphBuilder:
         order_share: Weight of the second regression; 0 leaves it out.
         past_decay: In it, the weight of each earlier review before the cut, 0...1.
         future_decay: The weight of each later one behind the cut, 0...1.
-        longest_history: In it, only so many of a person's newest reviews are cut.
+        longest_history: In it, only so many of a user's newest reviews are cut.
         history_decay: See `ProductGraph`.
         disliked_weight: See `ProductGraph`.
         liked_above: See `ProductGraph`.
@@ -241,49 +220,28 @@ class ProductGraphBuilder:
         InputError: A setting is out of its range.
     """
 
-    l2: float
-    name_weight: float
-    info_weight: float
-    review_weight: float
-    half_life_days: float
-    order_share: float
-    past_decay: float
-    future_decay: float
-    longest_history: int
-    history_decay: float
-    disliked_weight: float
+    l2: Positive
+    name_weight: NotNegative
+    info_weight: NotNegative
+    review_weight: NotNegative
+    brand_weight: NotNegative
+    half_life_days: NotNegative
+    order_share: NotNegative
+    past_decay: Share
+    future_decay: Share
+    longest_history: Annotated[int, Field(ge=2)]
+    history_decay: Decay
+    disliked_weight: Share
     liked_above: float
-    neighbours: int
-    new_product_boost: float
-    max_products: int
-    brand_weight: float = 0.0  # recorded settings of older trainings have none
-
-    def __post_init__(self) -> None:
-        """Checks the settings."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not is_number(value):
-                raise InputError(f"product_graph.{field.name}={value}: must be a number")
-        if self.l2 <= 0:
-            raise InputError(f"product_graph.l2={self.l2}: must be above 0")
-        for name in _NOT_NEGATIVE:
-            if getattr(self, name) < 0:
-                raise InputError(f"product_graph.{name}={getattr(self, name)}: must be at least 0")
-        for name in ("past_decay", "future_decay"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"product_graph.{name}={getattr(self, name)}: must be from 0 to 1")
-        for name, least in (("longest_history", 2), ("neighbours", 0), ("max_products", 1)):
-            value = getattr(self, name)
-            if not is_whole(value, least):
-                raise InputError(
-                    f"product_graph.{name}={value}: must be a whole number from {least} up"
-                )
+    neighbours: Count
+    new_product_boost: NotNegative
+    max_products: PositiveCount
 
     def build(self, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray) -> ProductGraph:
         """Learns from some reviews.
 
         Args:
-            graph: The graph.
+            graph: All reviews.
             vectors: The vector store's rows, float [N, D].
             edges: int64 [n], the edges that may be known, ascending.
         """
@@ -327,12 +285,7 @@ class ProductGraphBuilder:
             )
         order = np.argsort(np.concatenate([solved, others]))
         matrix = scipy.sparse.vstack(edges_of, format="csr")[order][:, order].tocsr()
-        return ProductGraph.of(
-            matrix,
-            float(self.history_decay),
-            float(self.disliked_weight),
-            float(self.liked_above),
-        )
+        return ProductGraph.of(matrix, self.history_decay, self.disliked_weight, self.liked_above)
 
     def _heaviest(self, weights: np.ndarray) -> scipy.sparse.csr_array:
         """Keeps the `neighbours` weights of each row that are furthest from zero."""

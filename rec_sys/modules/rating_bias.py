@@ -1,4 +1,4 @@
-"""Ratings explained by who gives them and who gets them, without a word: what must be beaten."""
+"""Ratings explained by user and product bias, without a word of the texts: what must be beaten."""
 
 from dataclasses import dataclass
 
@@ -27,11 +27,7 @@ class RatingBias:
 
     @classmethod
     def of(cls, graph: ReviewGraph, edges: np.ndarray) -> "RatingBias":
-        """Fits to the ratings of some edges (the training edges).
-
-        Args:
-            graph: The graph.
-            edges: int [n]; those without a rating do not count.
+        """Fits to the ratings of some edges, int [n] (the training edges).
 
         Raises:
             ValueError: None of the edges has a rating.
@@ -94,7 +90,7 @@ class RatingBias:
         """Mean + product bias + the bias of the target's user, from the user's other ratings.
 
         Args:
-            graph: The graph.
+            graph: All reviews.
             target: bool [E], the edges to predict.
             hidden: bool [E], edges that must not be looked at either.
 

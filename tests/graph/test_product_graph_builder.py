@@ -17,6 +17,7 @@ EASE = ProductGraphBuilder(
     name_weight=0,
     info_weight=0,
     review_weight=0,
+    brand_weight=0,
     half_life_days=0,
     order_share=0,
     past_decay=0.8,

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from rec_sys.graph.ego_batch import EgoBatchBuilder, FixedReviews, ProductReviews
+from rec_sys.graph.ego_batch import (
+    EgoBatchBuilder,
+    FixedReviews,
+    ProductReviews,
+    predicted_rating,
+)
 from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
-from rec_sys.modules.objectives import predicted_rating
 from rec_sys.modules.product_graph import ProductGraph
 
 

@@ -11,14 +11,14 @@ from rec_sys.modules.ranking_share import K, ShareSearch
 
 
 def naive_ndcg(scores, seen, targets):
-    """NDCG@K of one person: a score's rank is the mean of the ranks that its equals share."""
+    """NDCG@K of one user: a score gains the mean over the ranks that its equals share."""
     scores = [-math.inf if row in seen else score for row, score in enumerate(scores)]
     gain = 0.0
     for target in targets:
         above = sum(other > scores[target] for other in scores)
-        equal = sum(other == scores[target] for other in scores) - 1
-        rank = above + equal / 2
-        gain += 1 / math.log2(rank + 2) if rank < K else 0.0
+        equal = sum(other == scores[target] for other in scores)
+        ranks = range(above, above + equal)
+        gain += sum(1 / math.log2(rank + 2) for rank in ranks if rank < K) / equal
     return gain / sum(1 / math.log2(rank + 2) for rank in range(min(K, len(targets))))
 
 
