@@ -11,12 +11,45 @@ from filelock import FileLock
 # Who starts several processes tells each its place: torchrun and Ray by the first name,
 # Lightning by the second, SLURM by the third.
 _RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+_SPIN_ROUNDS = "1000"
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_QUOTA_AND_PERIOD = [Path(f"/sys/fs/cgroup/cpu/cpu.cfs_{name}_us") for name in ("quota", "period")]
 
 
 def is_main_process() -> bool:
     """Whether this process prints, tracks and saves for all that train together."""
     ranks = (os.environ.get(name) for name in _RANK_VARIABLES)
     return int(next((rank for rank in ranks if rank is not None), 0)) == 0
+
+
+def bound_threads() -> None:
+    """Bounds the threads of NumPy and PyTorch, unless the environment says otherwise.
+
+    Has to run before they are imported, which read the environment then. OpenMP's threads spin
+    while they wait for each other; on a busy machine a spinning one keeps those that it waits for
+    from their core, and training takes ten times its fair share. So many rounds are no time where
+    cores are free. In a container with a quota there are as many threads as it pays for, not as
+    many as the host has cores.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_ROUNDS)
+    quota = _cpu_quota()
+    if quota is not None and quota < (os.cpu_count() or 1):
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ.setdefault(name, str(max(1, int(quota))))
+
+
+def _cpu_quota() -> float | None:
+    """Cores that the control group of this process may use, version 2 or 1; None without limit."""
+    try:
+        if _QUOTA.is_file():
+            quota, period = _QUOTA.read_text().split()
+        else:
+            quota, period = (path.read_text() for path in _QUOTA_AND_PERIOD)
+        cores = float(quota) / float(period)
+    except (OSError, ValueError):  # no such file, or "max"
+        return None
+    return cores if cores > 0 else None
 
 
 @contextmanager
