@@ -6,13 +6,14 @@ back to this machine, which alone writes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from rec_sys.cluster.workers import ClusterSettings, connected, work_on
 from rec_sys.foundation.cli import command
@@ -21,7 +22,7 @@ from rec_sys.foundation.files import replacing, require_replaceable, write_json
 from rec_sys.foundation.settings import read_settings
 from rec_sys.inference.histories import Encode, Histories, read_histories
 from rec_sys.inference.infer import (
-    check_settings,
+    InferSettings,
     choose_backend,
     encode_once,
     read_people,
@@ -70,8 +71,7 @@ def recommend_all(config: DictConfig) -> Path:
         InputError: Something in the settings, the data, the checkpoint, the vectorbase or the
             cluster cannot be used.
     """
-    settings = config.infer
-    check_settings(settings)
+    settings = read_settings(InferSettings, config.infer)
     cluster = read_settings(ClusterSettings, config.cluster)
     folder = Path(config.folder)
     require_replaceable(folder, ABOUT_FILE, "folder")
@@ -93,11 +93,11 @@ def recommend_all(config: DictConfig) -> Path:
 
         parts = [ray.put(part) for part in _parts(histories, cluster.people_per_task, encode)]
         # A worker's working directory may be another.
-        there = {"onnx_path": str(Path(settings.onnx_path).absolute())}
+        there = replace(settings, onnx_path=Path(settings.onnx_path).absolute())
         arguments = (
             vectorbase.folder.absolute(),
             path.absolute(),
-            OmegaConf.to_container(settings, resolve=True) | there,
+            there,
             trained.fingerprint,
             parts,
         )
@@ -118,7 +118,6 @@ class RecommendingWorker:
     """Recommends to people.
 
     Args:
-        settings: Of ``config/infer``.
         fingerprint: Of the model that is wanted.
 
     Raises:
@@ -129,11 +128,11 @@ class RecommendingWorker:
         self,
         vectorbase: Path,
         checkpoint: Path,
-        settings: dict[str, Any],
+        settings: InferSettings,
         fingerprint: str,
         parts: "Sequence[ObjectRef[Part]]",
     ) -> None:
-        self._settings = OmegaConf.create(settings)
+        self._settings = settings
         self._parts = parts
         self._vectorbase = read_vectorbase(vectorbase, fingerprint)
         self._backend = choose_backend(self._settings, load_trained(checkpoint), self._vectorbase)

@@ -1,10 +1,11 @@
 """Recommends products to people: ``uv run -m rec_sys.inference.infer``.
 
-The whole story is `infer`: people, model, products, recommendations, files. PyTorch is imported
-only after everything that can be checked without it.
+People, model, products, recommendations, files. PyTorch is imported only after everything that
+can be checked without it.
 """
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,13 +13,19 @@ from omegaconf import DictConfig
 
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
-from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import is_whole
-from rec_sys.inference.backends import GraphBackend
+from rec_sys.foundation.settings import Count, PositiveCount, Share, read_settings, settings_of
+from rec_sys.inference.backends import GraphBackend, OnnxBackend, TorchBackend
 from rec_sys.inference.histories import Encode, read_histories
 from rec_sys.inference.recommender import Recommender, UserRecommendations
 from rec_sys.inference.results import show_results, write_results
-from rec_sys.modules.checkpoint import find_checkpoint, held_out_user_ids, load_data, load_encoder
+from rec_sys.modules.checkpoint import (
+    TrainedModel,
+    find_checkpoint,
+    held_out_user_ids,
+    load_data,
+    load_encoder,
+    load_trained,
+)
 from rec_sys.reviews.cleaning import OWN_COLUMNS
 from rec_sys.reviews.reading import read_reviews
 from rec_sys.reviews.schema import ReviewData
@@ -26,12 +33,30 @@ from rec_sys.text.encoder import TextEncoder
 from rec_sys.text.store import encode_texts, open_store
 from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase
 
-if TYPE_CHECKING:
-    from rec_sys.modules.checkpoint import TrainedModel
 
-TORCH, ONNX = "torch", "onnx"
-_BACKENDS = (TORCH, ONNX)
-_AT_LEAST = {"k": 1, "batch_size": 1, "show_users": 0, "threads": 0}
+@settings_of("infer")
+class InferSettings:
+    """The values of ``config/infer``.
+
+    Attributes:
+        reviews: File of one person or many; None for people of the training's data.
+        k: Products per user.
+        batch_size: Users at once.
+        show_users: Users in the printed table.
+        max_broken_share: Bear this share of broken lines in `reviews`.
+        backend: Runs the checkpoint, or its export.
+        onnx_path: The export.
+        threads: Of ONNX Runtime; 0 for as many as there are cores.
+    """
+
+    reviews: str | Path | None
+    k: PositiveCount
+    batch_size: PositiveCount
+    show_users: Count
+    max_broken_share: Share
+    backend: Literal["torch", "onnx"]
+    onnx_path: str | Path
+    threads: Count
 
 
 def infer(config: DictConfig) -> list[UserRecommendations]:
@@ -41,9 +66,6 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     training's, everybody is recommended to. Either way all that is known of a person is used: this
     is for the next choice, not for measuring.
 
-    Args:
-        config: Composed from ``config/infer_config.yaml``.
-
     Returns:
         What ``recommendations.jsonl`` holds.
 
@@ -51,14 +73,10 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
         InputError: Something in the settings, the reviews, the checkpoint or the vectorbase
             cannot be used.
     """
-    settings = config.infer
-    check_settings(settings)
+    settings = read_settings(InferSettings, config.infer)
     reviews = read_people(settings) if settings.reviews is not None else None
     path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
     vectorbase = read_vectorbase(config.paths.vectorbase_dir)
-
-    from rec_sys.modules.checkpoint import load_trained
-
     trained = load_trained(path)
     vectorbase.require_model(trained.fingerprint, trained.path.name)
     backend = choose_backend(settings, trained, vectorbase)
@@ -79,21 +97,7 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     return results
 
 
-def check_settings(settings: DictConfig) -> None:
-    """Finds values of ``config/infer`` that make no sense.
-
-    Raises:
-        InputError: Names the first such key and what it may be.
-    """
-    for key, least in _AT_LEAST.items():
-        value = settings[key]
-        if not is_whole(value, least):
-            raise InputError(f"infer.{key}={value}: must be a whole number from {least} up")
-    if settings.backend not in _BACKENDS:
-        raise InputError(f"infer.backend={settings.backend}: choose from {', '.join(_BACKENDS)}")
-
-
-def read_people(settings: DictConfig) -> pd.DataFrame:
+def read_people(settings: InferSettings) -> pd.DataFrame:
     """Reads the file ``infer.reviews``, in which users and products may be missing.
 
     Raises:
@@ -131,21 +135,17 @@ def with_products(reviews: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame
 
 
 def choose_backend(
-    settings: DictConfig, trained: "TrainedModel", vectorbase: Vectorbase
+    settings: InferSettings, trained: TrainedModel, vectorbase: Vectorbase
 ) -> GraphBackend:
     """What runs the graph model: ``infer.backend``.
 
     Raises:
         InputError: The exported model cannot be used, or is of another checkpoint.
     """
-    if settings.backend == TORCH:
-        from rec_sys.inference.backends import TorchBackend
-
+    if settings.backend == "torch":
         return TorchBackend(trained)
-    from rec_sys.inference.backends import OnnxBackend
-
     backend = OnnxBackend(settings.onnx_path, settings.threads)
-    vectorbase.require_model(backend.model_fingerprint, settings.onnx_path)
+    vectorbase.require_model(backend.model_fingerprint, str(settings.onnx_path))
     return backend
 
 

@@ -76,21 +76,20 @@ def write_results(
     ``recommendations.jsonl`` has one line per person: ``user_id, nickname, fallback,
     explanation, recommendations``, with the fields of `Recommendation` and `Reason`.
     ``user_embeddings.parquet`` and ``product_embeddings.parquet`` have the columns ``user_id`` or
-    ``product_id`` and ``embedding``, a list of fixed size of float32.
-
-    Args:
-        folder: Where to; created if missing.
-        results: The recommendations.
-        vectorbase: The products.
-
-    Returns:
-        The paths of the files.
+    ``product_id`` and ``embedding``, a list of fixed size of float32. Returns their paths.
     """
     folder = Path(folder)
     paths = [folder / name for name in (RECOMMENDATIONS_FILE, USERS_FILE, PRODUCTS_FILE)]
     with replacing(paths[0]) as draft, draft.open("w", encoding="utf-8") as file:
         for each in results:
-            file.write(json.dumps(_as_line(each), ensure_ascii=False) + "\n")
+            line = {
+                "user_id": each.user_id,
+                "nickname": each.nickname,
+                "fallback": each.fallback,
+                "explanation": each.explanation,
+                "recommendations": [asdict(product) for product in each.recommendations],
+            }
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
     users = np.stack([each.embedding for each in results])
     _write_embeddings(paths[1], "user_id", [each.user_id for each in results], users)
     there = ~vectorbase.index.removed
@@ -101,12 +100,7 @@ def write_results(
 
 
 def show_results(results: Sequence[UserRecommendations], show_users: int) -> None:
-    """Prints what the first few people get.
-
-    Args:
-        results: The recommendations.
-        show_users: How many people.
-    """
+    """Prints what the first few people get."""
     rows = []
     for each in results[:show_users]:
         person = each.nickname or each.user_id
@@ -152,16 +146,6 @@ def _in_short(reasons: Sequence[Reason]) -> str | None:
 
 def _name(name: str) -> str:
     return name or "a product without a name"
-
-
-def _as_line(each: UserRecommendations) -> dict:
-    line = {
-        "user_id": each.user_id,
-        "nickname": each.nickname,
-        "fallback": each.fallback,
-        "explanation": each.explanation,
-    }
-    return line | {"recommendations": [asdict(product) for product in each.recommendations]}
 
 
 def _write_embeddings(path: Path, id_name: str, ids: Sequence[str], embeddings: np.ndarray) -> None:

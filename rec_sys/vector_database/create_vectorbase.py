@@ -6,7 +6,6 @@ are imported when their turn comes.
 
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,10 +19,12 @@ from rec_sys.graph.csr import segment_sum
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, prepare_reviews
 from rec_sys.modules.checkpoint import (
+    TrainedModel,
     find_checkpoint,
     is_training_data,
     load_data,
     load_encoder,
+    load_trained,
     split_as_trained,
 )
 from rec_sys.modules.product_graph import ProductGraph
@@ -42,18 +43,12 @@ from rec_sys.vector_database.vectorbase import (
     write_vectorbase,
 )
 
-if TYPE_CHECKING:
-    from rec_sys.modules.checkpoint import TrainedModel
-
 # The people by whose queries an index is measured are drawn with this seed.
 _SEED = 0
 
 
 def create_vectorbase(config: DictConfig) -> Vectorbase:
     """Embeds the products of a data set and makes them searchable.
-
-    Args:
-        config: Composed from ``config/vectorbase_config.yaml``.
 
     Returns:
         The vectorbase, as it stands in ``paths.vectorbase_dir``.
@@ -66,7 +61,6 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     check_replaceable(folder)
     path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
 
-    from rec_sys.modules.checkpoint import load_trained
     from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
 
     trained = load_trained(path)
@@ -116,9 +110,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     return vectorbase
 
 
-def known_edges(
-    trained: "TrainedModel", prepared: PreparedReviews, config: DictConfig
-) -> np.ndarray:
+def known_edges(trained: TrainedModel, prepared: PreparedReviews, config: DictConfig) -> np.ndarray:
     """The reviews that may tell what a product is: those that trained the model.
 
     Args:
@@ -138,7 +130,7 @@ def known_edges(
 
 
 def build_product_graph(
-    trained: "TrainedModel", prepared: PreparedReviews, edges: np.ndarray, config: DictConfig
+    trained: TrainedModel, prepared: PreparedReviews, edges: np.ndarray, config: DictConfig
 ) -> ProductGraph:
     """Solves for the product graph of the reviews that may be known, int64 edges, ascending.
 

@@ -21,7 +21,6 @@ After a further training all embeddings are other ones: then use `create_vectorb
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -34,7 +33,13 @@ from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.settings import PositiveCount, settings_of
 from rec_sys.graph.ego_batch import ProductReviews, ReviewSummary
 from rec_sys.graph.review_graph import PreparedReviews, prepare_reviews
-from rec_sys.modules.checkpoint import find_checkpoint, load_data, load_encoder
+from rec_sys.modules.checkpoint import (
+    TrainedModel,
+    find_checkpoint,
+    load_data,
+    load_encoder,
+    load_trained,
+)
 from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database.create_vectorbase import (
@@ -50,9 +55,6 @@ from rec_sys.vector_database.vectorbase import (
     read_vectorbase,
     write_vectorbase,
 )
-
-if TYPE_CHECKING:
-    from rec_sys.modules.checkpoint import TrainedModel
 
 _TEXTS = tuple(name for name in PRODUCT_SCHEMA.names if name != "product_id")
 # Means of the same reviews, added up in another order, differ by no more.
@@ -138,9 +140,6 @@ def find_changes(
 def update_vectorbase(config: DictConfig) -> Vectorbase:
     """Adds, removes and changes products until the vectorbase says what a data set says.
 
-    Args:
-        config: Composed from ``config/update_config.yaml``.
-
     Returns:
         The vectorbase, as it stands in ``paths.vectorbase_dir``; untouched if nothing changed.
 
@@ -155,8 +154,6 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
     folder = config.paths.checkpoint_dir
     built_from = Path(folder) / vectorbase.manifest["checkpoint"]
     path = find_checkpoint(config.checkpoint or built_from, folder)
-
-    from rec_sys.modules.checkpoint import load_trained
 
     trained = load_trained(path)
     vectorbase.require_model(trained.fingerprint, path.name)
@@ -200,7 +197,7 @@ def _with_changes(
     changes: ProductChanges,
     products: pd.DataFrame,
     reviews: ReviewSummary,
-    trained: "TrainedModel",
+    trained: TrainedModel,
     prepared: PreparedReviews,
     chunk_size: int,
 ) -> tuple[Vectorbase, np.ndarray]:

@@ -135,7 +135,7 @@ def test_a_newer_model_needs_a_new_index(built, tmp_path):
         ("infer.k=many", "infer.k=many"),
         ("infer.batch_size=0", "infer.batch_size=0"),
         ("infer.show_users=-1", "infer.show_users=-1"),
-        ("infer.backend=tensorflow", "choose from torch, onnx"),
+        ("infer.backend=tensorflow", "infer.backend=tensorflow: must be 'torch' or 'onnx'"),
         ("infer.reviews=nowhere.json", "nowhere.json: no such file"),
     ],
 )
