@@ -8,12 +8,10 @@ import pytest
 
 from rec_sys.foundation import distributed
 
-_SHOW = '''
+_SHOW = """
 import os, rec_sys
 print(*(os.environ.get(name) for name in ("GOMP_SPINCOUNT", "OMP_NUM_THREADS")))
-'''
-    "import os, rec_sys; print(*(os.environ.get(n) for n in ('GOMP_SPINCOUNT', 'OMP_NUM_THREADS')))"
-)
+"""
 
 
 def environment_in_a_new_process(**given: str) -> list[str]:
