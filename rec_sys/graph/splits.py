@@ -174,10 +174,9 @@ def _seconds(key: str, day: str | None) -> int | None:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
-class _UserSplit:
-    """Some users train; of the others nothing is known but the history they show."""
+class _DrawnSplit:
+    """Holds out users, or products, that a seed draws."""
 
-    name: ClassVar[str]
     validation_share: float
     test_share: float
     seed: int
@@ -185,6 +184,18 @@ class _UserSplit:
     def __post_init__(self) -> None:
         """Checks the shares."""
         _check_shares(self.validation_share, self.test_share)
+
+    def _groups(self, number: int, what: str, known: Groups | None) -> list[np.ndarray]:
+        shares = [self.validation_share, self.test_share]
+        if known is None:
+            return draw_groups(number, shares, self.seed, what)
+        return continue_groups(known, shares, self.seed, what)
+
+
+class _UserSplit(_DrawnSplit):
+    """Some users train; of the others nothing is known but the history they show."""
+
+    name: ClassVar[str]
 
     def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
         """Splits a graph; after an earlier training its users keep their parts.
@@ -196,12 +207,8 @@ class _UserSplit:
             raise InputError(
                 "the reviews come from a single user; training needs at least two users"
             )
-        shares = [self.validation_share, self.test_share]
-        if seen is None:
-            groups = draw_groups(graph.num_users, shares, self.seed, "users")
-        else:
-            groups = continue_groups(seen.user_groups(graph), shares, self.seed, "users")
-        train, validation, test = groups
+        known = seen and seen.user_groups(graph)
+        train, validation, test = self._groups(graph.num_users, "users", known)
         return Split(
             self.name,
             graph.edge_mask(graph.edges_of(train)),
@@ -267,7 +274,7 @@ class NewUsers(_UserSplit):
 
 
 @settings_of("split")
-class NewProducts:
+class NewProducts(_DrawnSplit):
     """Holds out whole products; who reviewed them is predicted from reviews of the others.
 
     Time plays no part: a history may hold reviews that are newer than the target. A review of a
@@ -286,10 +293,6 @@ class NewProducts:
     test_share: Share
     seed: Count
 
-    def __post_init__(self) -> None:
-        """Checks the shares."""
-        _check_shares(self.validation_share, self.test_share)
-
     def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
         """Splits a graph; after an earlier training its products keep their parts.
 
@@ -298,12 +301,8 @@ class NewProducts:
         """
         # A product without any review would be no target, only make the groups smaller.
         reviewed = np.unique(graph.edge_product)
-        shares = [self.validation_share, self.test_share]
-        if seen is None:
-            groups = draw_groups(len(reviewed), shares, self.seed, "products")
-        else:
-            known = Groups(*(mask[reviewed] for mask in seen.product_groups(graph)))
-            groups = continue_groups(known, shares, self.seed, "products")
+        known = seen and Groups(*(mask[reviewed] for mask in seen.product_groups(graph)))
+        groups = self._groups(len(reviewed), "products", known)
         train, validation, test = (np.isin(graph.edge_product, reviewed[group]) for group in groups)
         trains = np.zeros(graph.num_users, dtype=bool)
         trains[graph.edge_user[train]] = True
