@@ -26,6 +26,10 @@ from rec_sys.foundation.settings import build, settings_of
 from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder, ProductReviews
 from rec_sys.graph.review_graph import NO_BRAND, NO_TIME, ReviewGraph
 from rec_sys.graph.splits import GlobalTime, split_fingerprint
+from rec_sys.graph.task import NOW
+from rec_sys.modules.checkpoint import fit_evidences
+from rec_sys.modules.combiner import dense_features
+from rec_sys.modules.features import Situation
 from rec_sys.text.store import EMPTY_TEXT_ROW
 
 if TYPE_CHECKING:
@@ -117,7 +121,8 @@ class GraphModelRanker:
         """See `RankingModel`."""
         if not histories.num_users:
             return np.zeros((0, self._products.num_products), dtype=np.float32)
-        return self._catalogue.score(self._graph(histories))
+        asked = np.full(histories.num_users, NOW) if histories.asked is None else histories.asked
+        return self._catalogue.score(self._graph(histories), asked)
 
     def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         """See `RatingModel`."""
@@ -160,14 +165,24 @@ def audit_graph_model(stage: Stage, vectors: np.ndarray, settings: AuditSettings
     some = users[:: max(1, len(users) // settings.people)]
     known = Reviews.of(stage.graph, some, test.history)
     builder = build(stage.config.product_graph)
+    nothing = np.zeros((len(some), stage.graph.num_products), dtype=np.float32)
+    # Asked with the true histories of some users, so that only what was learned can differ.
+    situation = Situation(
+        user_ptr=known.user_ptr,
+        product=known.product,
+        rating=known.rating,
+        asked=test.asked(stage.graph, some),
+        network=nothing,
+        predicted_rating=nothing,
+    )
 
-    def weights(graph: ReviewGraph) -> np.ndarray:
+    def evidences(graph: ReviewGraph) -> np.ndarray:
         product_graph = builder.build(graph, vectors, train)
-        # Asked with the true histories of some users, so that only what was learned can differ.
-        return product_graph.score(known.user_ptr, known.product, known.rating)
+        features = fit_evidences(stage.config.evidence, graph, train, product_graph)
+        return dense_features(features, situation, graph.num_products)
 
     findings = [
-        check_statistics(weights, stage.graph, split).about(f"{GRAPH_MODEL_NAME}, product graph")
+        check_statistics(evidences, stage.graph, split).about(f"{GRAPH_MODEL_NAME}, evidences")
     ]
     if np.isfinite(stage.graph.edge_rating[test.target]).any() and len(vectors) > 1:
         found = check_batches(batches, stage.graph, vectors, test.target, settings.tolerance)

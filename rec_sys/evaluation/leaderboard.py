@@ -195,7 +195,7 @@ def _markdown_lines(board: Leaderboard) -> Iterator[str]:
 
 
 def percent(confidence: float) -> str:
-    """ "95 %" for 0.95."""
+    """As ``95 %``."""
     return f"{confidence * 100:g} %"
 
 

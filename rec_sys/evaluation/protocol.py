@@ -31,6 +31,8 @@ class Reviews:
         time: int64 [n], seconds since 1970, `rec_sys.graph.review_graph.NO_TIME` if missing.
         text: int64 [n], row of the review in the text vectors.
         num_users: Number of users, those without a review included.
+        asked: int64 [num_users], the moment at which each user asks what comes next, see
+            `Task.asked`; None where nothing is asked.
     """
 
     user: np.ndarray
@@ -39,6 +41,7 @@ class Reviews:
     time: np.ndarray
     text: np.ndarray
     num_users: int
+    asked: np.ndarray | None = None
 
     @classmethod
     def of(cls, graph: ReviewGraph, users: np.ndarray, edges: np.ndarray) -> "Reviews":
@@ -79,16 +82,17 @@ class Reviews:
         """The reviews of some users, int64 [U], ascending; counted anew from 0 in this order."""
         kept = self._rows(members_of(self.user_ptr, users))
         user = np.repeat(np.arange(len(users)), np.diff(self.user_ptr)[users])
-        return replace(kept, user=user, num_users=len(users))
+        asked = None if self.asked is None else self.asked[users]
+        return replace(kept, user=user, num_users=len(users), asked=asked)
 
     def _rows(self, rows: np.ndarray) -> "Reviews":
-        return Reviews(
+        return replace(
+            self,
             user=self.user[rows],
             product=self.product[rows],
             rating=self.rating[rows],
             time=self.time[rows],
             text=self.text[rows],
-            num_users=self.num_users,
         )
 
 
@@ -203,7 +207,7 @@ class Queries:
         """The queries of a task about the reviews of a graph."""
         users = task.users(graph)
         histories, targets = (Reviews.of(graph, users, e) for e in (task.history, task.target))
-        return cls(users, histories, targets)
+        return cls(users, replace(histories, asked=task.asked(graph, users)), targets)
 
     def of_users(self, chosen: slice) -> "Queries":
         """The queries of some of the users."""
@@ -276,13 +280,7 @@ class Stage:
 
 
 def build_stage(config: DictConfig, graph: ReviewGraph, name: str, seed: int) -> Stage:
-    """Splits the reviews.
-
-    Args:
-        config: Composed from ``config/evaluate_config.yaml``.
-        graph: All reviews.
-        name: A file in ``config/split``.
-        seed: See `Stage`.
+    """Splits all reviews as the file `name` in ``config/split`` says.
 
     Raises:
         InputError: There is no such split, it has no test, or the reviews cannot be split so.
@@ -302,12 +300,8 @@ def build_stage(config: DictConfig, graph: ReviewGraph, name: str, seed: int) ->
     tests = {name.replace("_", " "): split.test}
     if name == _NEW_USERS:
         # The same users train, whatever the others show: one training answers for all lengths.
-        tests = {
-            f"new users who show {length} review{'s' * (length > 1)}": _test_with(
-                own, graph, length
-            )
-            for length in lengths
-        }
+        title = "new users who show {} review{}"
+        tests = {title.format(n, "s" * (n > 1)): _test_with(own, graph, n) for n in lengths}
     return Stage(own, seed, graph, split, tests)
 
 

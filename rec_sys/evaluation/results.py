@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rec_sys.evaluation.audit import Finding, require_clean
 from rec_sys.evaluation.graph_model_job import GraphModelJob
@@ -66,21 +66,23 @@ class Results:
 
     def ranking(self, title: str, masked: bool) -> dict[str, Runs]:
         """Baselines, then the whole graph model."""
-        return self._ranking(title, masked, lambda r: not r.is_ablation)
+        return self._by_model(lambda r: not r.is_ablation, "ranking", (title, masked))
 
     def ablated(self, title: str, masked: bool) -> dict[str, Runs]:
         """The whole graph model, then its ablations."""
-        return self._ranking(title, masked, lambda r: r.is_graph_model)
+        return self._by_model(lambda r: r.is_graph_model, "ranking", (title, masked))
 
     def rating(self, title: str, reads_the_review: bool = False) -> dict[str, RatingRuns]:
         """Baselines, then the whole graph model; or those that read the review."""
-        return self._rating(
-            title, lambda r: not r.is_ablation and r.reads_the_review == reads_the_review
-        )
+
+        def wanted(r: Record) -> bool:
+            return not r.is_ablation and r.reads_the_review == reads_the_review
+
+        return self._by_model(wanted, "rating", title)
 
     def ablated_rating(self, title: str) -> dict[str, RatingRuns]:
         """The whole graph model, then its ablations."""
-        return self._rating(title, lambda r: r.is_graph_model)
+        return self._by_model(lambda r: r.is_graph_model, "rating", title)
 
     def settings(self) -> Iterator[tuple[str, str, int, Mapping[str, Any]]]:
         """Split, model, seed and what the validation chose."""
@@ -105,22 +107,14 @@ class Results:
             if first[r.key] is r
         }
 
-    def _ranking(
-        self, title: str, masked: bool, wanted: Callable[[Record], bool]
-    ) -> dict[str, Runs]:
-        return self._by_model(wanted, lambda measured: measured.ranking.get((title, masked)))
-
-    def _rating(self, title: str, wanted: Callable[[Record], bool]) -> dict[str, RatingRuns]:
-        return self._by_model(wanted, lambda measured: measured.rating.get(title))
-
     def _by_model(
-        self, wanted: Callable[[Record], bool], result_of: Callable[[Measured], Any]
+        self, wanted: Callable[[Record], bool], kind: Literal["ranking", "rating"], key: Any
     ) -> dict[str, Any]:
         found: dict[str, list] = {}
         for r in filter(wanted, self.records):
-            result = result_of(r.measured)
-            if result is not None:
-                found.setdefault(r.measured.model, []).append((r.stage, result))
+            results = getattr(r.measured, kind)
+            if key in results:
+                found.setdefault(r.measured.model, []).append((r.stage, results[key]))
         return found
 
 
