@@ -237,6 +237,7 @@ class DownloadedReviews(ReviewSource):
         metadata_url: The same for the products; None to do without.
         reviews_drive_id: Id of the reviews on Google Drive; if given, they come from there.
         metadata_drive_id: The same for the products.
+        reviews_sha256: Checksum of the review file; None for any.
         expected_reviews: Number of records the review file must have; None for any. For the rest
             see `Patience`.
     """
@@ -246,6 +247,7 @@ class DownloadedReviews(ReviewSource):
     metadata_url: str | None = None
     reviews_drive_id: str | None = None
     metadata_drive_id: str | None = None
+    reviews_sha256: str | None = None
     expected_reviews: Count | None = None
     retries: Count = Patience.retries
     backoff_seconds: NotNegative = Patience.backoff_seconds
@@ -258,6 +260,12 @@ class DownloadedReviews(ReviewSource):
         if not self.reviews_url:
             raise InputError("data.reviews_url is missing: name the address of the reviews")
         reviews = self._fetched(self.reviews_url, self.reviews_drive_id)
+        if self.reviews_sha256 and (found := sha256_of(reviews)) != self.reviews_sha256:
+            raise InputError(
+                f"{reviews}: its checksum is {found}, not {self.reviews_sha256}, so it is another"
+                " version of the data set or damaged; delete it to fetch it again, or take it as"
+                " it is with data.reviews_sha256=null"
+            )
         if not self.metadata_url:
             return reviews, None
         return reviews, self._fetched(self.metadata_url, self.metadata_drive_id)

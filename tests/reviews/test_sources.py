@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -174,6 +175,15 @@ def test_files_put_there_by_hand_need_no_network(tmp_path):
         wrong.load()
 
 
+def test_a_file_with_another_checksum_is_not_taken(tmp_path):
+    content = gzip.compress(as_lines(REVIEWS["amazon_2018"]()))
+    (tmp_path / "reviews.json.gz").write_bytes(content)
+    nowhere, right = "http://127.0.0.1:9/reviews.json.gz", hashlib.sha256(content).hexdigest()
+    assert len(DownloadedReviews(tmp_path, nowhere, reviews_sha256=right).load().reviews) == 3
+    with pytest.raises(InputError, match=f"checksum is {right}, not 00.*reviews_sha256=null"):
+        DownloadedReviews(tmp_path, nowhere, reviews_sha256="00").load()
+
+
 def test_addresses_must_name_files(tmp_path):
     with pytest.raises(InputError, match="data.reviews_url is missing"):
         DownloadedReviews(tmp_path, None).load()
@@ -221,6 +231,9 @@ def test_config_musical_instruments(tmp_path):
     assert source.name == "musical_instruments" and source.reviews_drive_id is None
     names = [Path(url).name for url in (source.reviews_url, source.metadata_url)]
     assert names == ["Musical_Instruments_5.json.gz", "meta_Musical_Instruments.json.gz"]
+    older = instantiate(composed(tmp_path, "musical_instruments_2014"))
+    assert older.expected_reviews == 10_261 and older.folder != source.folder
+    assert {len(each.reviews_sha256) for each in (source, older)} == {64}
 
 
 def test_real_files(real_data, tmp_path):
