@@ -193,7 +193,7 @@ def train_steps(
         seed=settings.seed,
     )
     datamodule.steps = steps
-    names = ("lr", "weight_decay", "warmup_epochs", "max_epochs", "liked_above", "ranking_shares")
+    names = ("lr", "weight_decay", "warmup_epochs", "max_epochs", "liked_above")
     module = RecommenderModule(
         build(config.model, vector_dim=prepared.encoder.dimension),
         objective,

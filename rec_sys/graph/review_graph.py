@@ -1,7 +1,7 @@
 """The graph of all reviews as a handful of flat arrays, every text with a vector."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +84,32 @@ class ReviewGraph:
     def edges_of(self, users: np.ndarray) -> np.ndarray:
         """All edges of some users, user after user, oldest first; int64."""
         return members_of(self.user_ptr, users)
+
+    def histories(
+        self, users: np.ndarray, shown: np.ndarray, newest: int | None = None
+    ) -> "ReviewGraph":
+        """The reviews of some users, as a graph of these users and all products.
+
+        Args:
+            users: int64 [n], ascending.
+            shown: bool [E], the edges that may be seen.
+            newest: Only so many of the newest of these edges of each user; None for all.
+        """
+        kept = self.edges_of(users)
+        kept = kept[shown[kept]]
+        pointers = rows_to_pointers(np.searchsorted(users, self.edge_user[kept]), len(users))
+        if newest is not None:
+            later = np.repeat(pointers[1:], np.diff(pointers)) - np.arange(len(kept)) <= newest
+            kept, pointers = kept[later], np.append(0, np.cumsum(later))[pointers]
+        return replace(
+            self,
+            user_ids=self.user_ids[users],
+            user_ptr=pointers,
+            edge_product=self.edge_product[kept],
+            edge_text=self.edge_text[kept],
+            edge_rating=self.edge_rating[kept],
+            edge_time=self.edge_time[kept],
+        )
 
     def edge_mask(self, edges: np.ndarray) -> np.ndarray:
         """Edges, int [n], as a mask, bool [E]."""

@@ -125,8 +125,10 @@ class GlobalTime:
         return Split(
             self.name,
             train,
-            _task(graph, validation, known=train),
-            None if test_from is None else _task(graph, test, known=train | validation),
+            _task(graph, validation, known=train, begin=validation_from),
+            None
+            if test_from is None
+            else _task(graph, test, known=train | validation, begin=test_from),
         )
 
     def _cuts(self, times: np.ndarray) -> tuple[int, int | None]:
@@ -315,11 +317,13 @@ class NewProducts(_DrawnSplit):
         )
 
 
-def _task(graph: ReviewGraph, target: np.ndarray, known: np.ndarray) -> Task:
+def _task(
+    graph: ReviewGraph, target: np.ndarray, known: np.ndarray, begin: int | None = None
+) -> Task:
     """The task of predicting targets, bool [E], from what is known of the same users, bool [E]."""
     has_target = np.zeros(graph.num_users, dtype=bool)
     has_target[graph.edge_user[target]] = True
-    return Task(target, known & has_target[graph.edge_user])
+    return Task(target, known & has_target[graph.edge_user], begin)
 
 
 def _check_shares(validation_share: float, test_share: float) -> None:

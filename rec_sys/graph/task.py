@@ -6,6 +6,10 @@ import numpy as np
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.reviews.schema import NO_TIME
+
+#: The moment of asking of users who ask now: nothing that is known is later.
+NOW = int(np.iinfo(np.int64).max)
 
 
 @dataclass(frozen=True)
@@ -15,10 +19,13 @@ class Task:
     Attributes:
         target: bool [E], the edges to be predicted.
         history: bool [E], the edges that are shown; none of them is a target.
+        begin: Seconds since 1970 from which on all targets are; None if each user has a time of
+            their own, right after the newest review that is shown.
     """
 
     target: np.ndarray
     history: np.ndarray
+    begin: int | None = None
 
     def __post_init__(self) -> None:
         """Refuses a leak."""
@@ -28,6 +35,19 @@ class Task:
     def users(self, graph: ReviewGraph) -> np.ndarray:
         """Everyone who has a target, int64 [n], ascending."""
         return np.unique(graph.edge_user[self.target])
+
+    def asked(self, graph: ReviewGraph, users: np.ndarray) -> np.ndarray:
+        """The moment of asking of users, int64 [n]: what others write from then on is not known.
+
+        Taken from what is shown, never from the target: the moment of the newest review of the
+        history, or `begin`. `NOW` where no time is known.
+        """
+        shown = graph.edges_of(users)
+        shown = shown[self.history[shown]]
+        newest = np.full(graph.num_users, NO_TIME)
+        np.maximum.at(newest, graph.edge_user[shown], graph.edge_time[shown])
+        asked = np.maximum(newest[users], NO_TIME if self.begin is None else self.begin)
+        return np.where(asked == NO_TIME, NOW, asked)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, starmap
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.csr import rows_to_pointers
 from rec_sys.graph.ego_batch import predicted_rating
+from rec_sys.graph.task import NOW
 from rec_sys.inference.backends import GraphBackend
 from rec_sys.inference.histories import (
     UNKNOWN,
@@ -21,8 +21,7 @@ from rec_sys.inference.histories import (
     build_history_batch,
     read_histories,
 )
-from rec_sys.modules.product_graph import ProductGraph, PropagatedScores
-from rec_sys.vector_database.index import NO_PRODUCT
+from rec_sys.modules.features import Situation, WalkFeature
 from rec_sys.vector_database.vectorbase import Vectorbase
 
 #: The most popular products stand in for a user of whom nothing is known.
@@ -43,8 +42,8 @@ class Reason:
         review_id: Its id.
         product_name: Empty if the reviewed product has no name.
         text: The beginning of the review.
-        weight: Its share in what speaks for the product, 0...1.
-        rating: 1...5, or None. Also what was not liked says what is looked for.
+        weight: Its share in the contributions that speak for the product, 0...1.
+        rating: 1...5, or None; never one that was not liked.
     """
 
     review_id: str
@@ -64,7 +63,8 @@ class Recommendation:
         score: What ranks: the higher, the more likely the user turns to it. Scores of two users
             cannot be compared.
         predicted_rating: How much the user would like it, 0...5.
-        because: The reviews that weigh most, the heaviest first; empty for a fallback.
+        because: The liked reviews that weigh most, the heaviest first.
+        contributions: What each evidence adds to the score; they add up to it.
     """
 
     product_id: str
@@ -72,6 +72,7 @@ class Recommendation:
     score: float
     predicted_rating: float
     because: tuple[Reason, ...]
+    contributions: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -188,54 +189,47 @@ class Recommender:
     def _recommend_batch(
         self, histories: Histories, k: int, candidates: CandidateFilter
     ) -> list[UserRecommendations]:
-        batch = build_history_batch(histories, self.vectorbase, self.encode)
+        base = self.vectorbase
+        batch = build_history_batch(histories, base, self.encode)
         outputs = self.backend.embed(batch.inputs)
-        attention = outputs.attention.mean(axis=1)  # over the heads
         pointers = rows_to_pointers(batch.user, len(histories))
         product, rating = histories.catalogue_row[batch.review], batch.inputs["edge_rating"]
-        graph = self.vectorbase.product_graph
-        own = [slice(a, b) for a, b in pairwise(pointers)]
-        reviewed = [product[edges][product[edges] != UNKNOWN] for edges in own]
-        ranked = best_products(
-            self.vectorbase,
-            outputs.user_queries,
-            graph.propagate(pointers, product, rating),
-            [np.append(rows, candidates.without) for rows in reviewed],
-            k,
-            candidates.among,
-        )
-        results = []
-        for user, (edges, (rows, scores)) in enumerate(zip(own, ranked, strict=True)):
-            fallback = None
-            if histories.has_text[user] or len(reviewed[user]):
-                weights = reason_weights(
-                    graph, product[edges], rating[edges], attention[edges], rows
-                )
-                because = [
-                    self._reasons(histories, batch.review[edges], column) for column in weights.T
-                ]
-            else:
-                fallback, rows = POPULAR, candidates.of(self.vectorbase.by_popularity)[:k]
-                scores = self.vectorbase.keys[rows] @ outputs.user_queries[user]
-                because = [()] * len(rows)
-            embedding = outputs.user_embeddings[user]
+        situation = Situation(
+            user_ptr=pointers,
+            product=product,
+            rating=rating,
+            asked=np.full(len(histories), NOW),
+            network=outputs.user_queries @ base.keys.T,
             # Rounding goes beyond 1.
-            cosines = np.clip(self.vectorbase.embeddings[rows] @ embedding, -1.0, 1.0)
+            predicted_rating=predicted_rating(
+                np.clip(outputs.user_embeddings @ base.embeddings.T, -1.0, 1.0)
+            ),
+        )
+        scores = base.combiner.score(base.features, situation)
+        results = []
+        for user, edges in enumerate(starmap(slice, pairwise(pointers))):
+            reviewed = product[edges][product[edges] != UNKNOWN]
+            rows = best_rows(scores[user], base.index.removed, reviewed, candidates, k)
+            known = bool(histories.has_text[user] or len(reviewed))
+            one = situation.of_user(user)
+            contributions = base.combiner.contributions(base.features, one, rows)
+            weights = reason_weights(base, one, contributions, rows)
             columns = (
-                self.vectorbase.product_ids[rows],
-                self.vectorbase.names[rows],
-                scores.tolist(),
-                predicted_rating(cosines).tolist(),
-                because,
+                base.product_ids[rows],
+                base.names[rows],
+                scores[user, rows].tolist(),
+                situation.predicted_rating[user, rows].tolist(),
+                [self._reasons(histories, batch.review[edges], column) for column in weights.T],
+                [base.combiner.by_evidence(column) for column in contributions.T],
             )
             results.append(
                 UserRecommendations(
                     user_id=histories.user_ids[user],
                     nickname=histories.nicknames[user],
                     recommendations=tuple(starmap(Recommendation, zip(*columns, strict=True))),
-                    fallback=fallback,
-                    explanation=_EXPLANATIONS.get(fallback),
-                    embedding=embedding,
+                    fallback=None if known else POPULAR,
+                    explanation=None if known else _EXPLANATIONS[POPULAR],
+                    embedding=outputs.user_embeddings[user],
                 )
             )
         return results
@@ -272,93 +266,61 @@ class Recommender:
         return tuple(reasons)
 
 
-class Ranked(NamedTuple):
-    """The best products of one user.
-
-    Attributes:
-        rows: int64 [m], the best first and of equals the lowest row; fewer than asked for if there
-            are no more.
-        scores: float32 [m], what is propagated plus the inner product of query and key.
-    """
-
-    rows: np.ndarray
-    scores: np.ndarray
-
-
-def best_products(
-    vectorbase: Vectorbase,
-    queries: np.ndarray,
-    propagated: PropagatedScores,
-    reviewed: Sequence[np.ndarray],
+def best_rows(
+    scores: np.ndarray,
+    removed: np.ndarray,
+    reviewed: np.ndarray,
+    candidates: CandidateFilter,
     k: int,
-    among: np.ndarray | None = None,
-) -> list[Ranked]:
-    """Ranks all products for each of U users without computing all scores.
-
-    Whatever the product graph says nothing about is ranked by the network alone: the index knows
-    the k best of these. No other product than those and the ones that the graph reaches can be
-    among the k best. With an index that is not exact, some of the former may be missed.
+) -> np.ndarray:
+    """The best products of one user, int64 [at most k]; of equals the lowest row comes first.
 
     Args:
-        vectorbase: The products.
-        queries: float32 [U, d + 1].
-        propagated: From the users' reviews to products.
-        reviewed: For each user the rows not to recommend, int64 of any length.
-        k: Products per user, at least 1.
-        among: int64, ascending and distinct: only these rows; by default all. Removed products
-            are left out in any case.
+        scores: float32 [P].
+        removed: bool [P], rows that are not recommended to anybody.
+        reviewed: int64, rows that the user knows.
+        candidates: The others that may be recommended.
+        k: At least 1.
     """
-    removed = vectorbase.index.removed
-    among = None if among is None else among[~removed[among]]
-    pointers = rows_to_pointers(propagated.user, len(queries))
-    reached = [propagated.product[a:b] for a, b in pairwise(pointers)]
-    if among is None:
-        not_searched = [np.union1d(*pair) for pair in zip(reached, reviewed, strict=True)]
-        searched, _ = vectorbase.index.search(
-            queries, min(k, len(vectorbase.index)), exclude=not_searched
-        )
-    ranked = []
-    for user, query in enumerate(queries):
-        new = ~np.isin(reached[user], reviewed[user]) & ~removed[reached[user]]
-        if among is None:
-            found = searched[user][searched[user] != NO_PRODUCT]
-        else:  # a part of the products has no index of its own: all of them are scored
-            new &= np.isin(reached[user], among)
-            found = np.setdiff1d(among, reviewed[user])
-        connected = reached[user][new]
-        rows = np.union1d(found, connected)
-        scores = vectorbase.keys[rows] @ query
-        own = slice(pointers[user], pointers[user + 1])
-        scores[np.searchsorted(rows, connected)] += propagated.score[own][new]
-        best = np.argsort(-scores, kind="stable")[:k]  # rows ascend: the lowest of equals is first
-        ranked.append(Ranked(rows[best], scores[best]))
-    return ranked
+    open_to = ~removed
+    if candidates.among is not None:
+        open_to &= np.isin(np.arange(len(scores)), candidates.among)
+    open_to[reviewed] = open_to[candidates.without] = False
+    rows = np.flatnonzero(open_to)
+    if len(rows) > k:
+        # Everything that is not below the k-th best; ties there are cut by the stable sort.
+        least = np.partition(scores[rows], len(rows) - k)[len(rows) - k]
+        rows = rows[scores[rows] >= least]
+    return rows[np.argsort(-scores[rows], kind="stable")[:k]]
 
 
 def reason_weights(
-    product_graph: ProductGraph,
-    product: np.ndarray,
-    rating: np.ndarray,
-    attention: np.ndarray,
-    targets: np.ndarray,
+    vectorbase: Vectorbase, situation: Situation, contributions: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
-    """How much each review of one user speaks for each of some products.
+    """How much each review of one user speaks for each recommended product.
 
-    Where the product graph speaks for a product, a review's weight is its share in what speaks
-    for it; elsewhere it is the network's attention, the same for all products.
+    A review speaks by what its product brings to the evidences that walk from product to product.
+    Its weight is its share in all that speaks for the product, what is popular included. A review
+    of something that was not liked is no reason, whatever follows from it.
 
     Args:
-        product_graph: Over the vectorbase's rows.
-        product: int64 [n], the reviewed products, see `ProductGraph.propagate`.
-        rating: float32 [n].
-        attention: float32 [n], sums to 1.
-        targets: int64 [m], the recommended products.
+        vectorbase: Has features and combiner.
+        situation: Of one user.
+        contributions: float32 [K, m], of the features to the scores.
+        rows: int64 [m], the recommended products.
 
     Returns:
-        float32 [n, m], not negative; columns sum to 1.
+        float32 [n, m], not negative; columns sum to at most 1.
     """
-    speaking_for = np.maximum(product_graph.contributions(product, rating, targets), 0)
-    total = speaking_for.sum(axis=0)
-    connected = total > 0
-    shares = speaking_for / np.where(connected, total, 1)
-    return np.where(connected, shares, attention[:, None])
+    (weights,) = vectorbase.combiner.weights_of(situation.lengths)
+    speaking = np.zeros((len(situation.product), len(rows)), dtype=np.float32)
+    for weight, feature in zip(weights, vectorbase.features, strict=True):
+        if weight > 0 and isinstance(feature, WalkFeature):
+            speaking += weight * np.maximum(
+                feature.contributions(situation.product, situation.rating, rows), 0
+            )
+    total = np.maximum(contributions, 0).sum(axis=0)
+    total = np.maximum(total, speaking.sum(axis=0))
+    disliked = (situation.rating > 0) & (situation.rating <= vectorbase.liked_above)
+    speaking[disliked] = 0
+    return speaking / np.where(total > 0, total, 1)

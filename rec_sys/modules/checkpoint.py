@@ -9,14 +9,20 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import replacing
 from rec_sys.foundation.settings import build, flat
 from rec_sys.graph.provenance import LearnedReviews, Provenance
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
 from rec_sys.graph.task import Split
+from rec_sys.modules.combiner import Combiner
+from rec_sys.modules.evidences import Known
+from rec_sys.modules.features import Feature
+from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.modules.trusted_settings import trusted_settings
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder
@@ -33,9 +39,10 @@ LAST_SUFFIX = ".last.ckpt"
 
 #: Key of a checkpoint under which the run's record stands.
 RECORD_KEY = "rec_sys"
-RECORD_FORMAT = 4
+RECORD_FORMAT = 5
 #: Key under which stands which reviews the training has seen.
 SEEN_KEY = "rec_sys_seen"
+_COMBINER_KEY = "rec_sys_combiner"
 _WEIGHTS_PREFIX = "model."
 _SEEN_ARRAYS = ("users", "products", "edge_user", "edge_product", "roles")
 
@@ -90,17 +97,36 @@ class TrainedModel:
             ``encoder``, ``mlflow``, ``versions``, ``vector_dim``; plain values. ``warm_start``
             tells the checkpoint that it started from, if there was one.
         seen: Which reviews it has seen; None if the checkpoint does not tell.
+        plain_combiner: What `Combiner.plain` gave; None before the training has ended.
     """
 
     path: Path
     model: "GraphModel"
     record: dict[str, Any]
     seen: Provenance | None = None
+    plain_combiner: dict[str, Any] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """Identity of the function that the model computes; equal weights, equal fingerprint."""
         return _fingerprint(self.model.state_dict(), self.record["config"]["model"])
+
+    @cached_property
+    def combiner(self) -> Combiner:
+        """The weights of the evidences.
+
+        Raises:
+            InputError: The training was interrupted before it had any, or they are damaged.
+        """
+        if self.plain_combiner is None:
+            raise InputError(
+                f"{self.path}: its training has not ended, so it is not known how much each"
+                " evidence counts; go on with train.resume=true"
+            )
+        try:
+            return Combiner.of_plain(self.plain_combiner)
+        except (KeyError, TypeError, ValueError):
+            raise InputError(f"{self.path}: its weights of evidences are damaged") from None
 
     def check_encoder(self, encoder: TextEncoder) -> None:
         """Makes sure that texts mean the same as in training; the precision may differ.
@@ -185,7 +211,34 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
             " it was trained with"
         )
     model.load_state_dict(weights)
-    return TrainedModel(Path(path), model.eval(), record, provenance_in(content))
+    return TrainedModel(
+        Path(path), model.eval(), record, provenance_in(content), content.get(_COMBINER_KEY)
+    )
+
+
+def save_combiner(combiner: Combiner, path: Path) -> None:
+    """Adds the weights of the evidences to the checkpoint of a training that has ended."""
+    import torch
+
+    content = read_checkpoint(path)
+    content[_COMBINER_KEY] = combiner.plain()
+    with replacing(path) as draft:
+        torch.save(content, draft)
+
+
+def fit_evidences(
+    settings: DictConfig, graph: ReviewGraph, edges: np.ndarray, product_graph: ProductGraph
+) -> list[Feature]:
+    """The features of all evidences, fitted to the reviews that may be known.
+
+    Args:
+        settings: The axis ``evidence``: for each evidence its class and values.
+        graph: All reviews.
+        edges: int64, the edges that may be known, ascending.
+        product_graph: Of these edges.
+    """
+    known = Known(graph, edges, product_graph)
+    return [feature for each in settings.values() for feature in build(each).fit(known)]
 
 
 def _first_misfit(given: "Mapping[str, Tensor]", wanted: "Mapping[str, Tensor]") -> str:

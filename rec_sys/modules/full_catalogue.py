@@ -1,7 +1,7 @@
 """All products embedded at once, and users ranked and rated against all of them."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +17,10 @@ from rec_sys.graph.ego_batch import (
     predicted_rating,
 )
 from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.task import Task
+from rec_sys.modules.combiner import Combiner, CombinerFit
+from rec_sys.modules.features import Feature, Situation
 from rec_sys.modules.graph_model import GraphModel
-from rec_sys.modules.product_graph import ProductGraph
 
 DEFAULT_CHUNK_SIZE = 8192
 _USERS_AT_ONCE = 256
@@ -49,7 +51,7 @@ def embed_products(
         chunk_size: Products at once.
         show_progress: Over the products.
     """
-    device = model.ranking_share.device
+    device = next(model.parameters()).device
     sources = (name_vectors, info_vectors, *reviews)
     num_products, vector_dim = name_vectors.shape
     embeddings = np.empty((num_products, model.embedding_dim), dtype=np.float32)
@@ -83,15 +85,17 @@ class FullCatalogue:
         model: In evaluation mode.
         vectors: The vector store's rows, float [N, D].
         reviews: What may be known about the products.
-        product_graph: Between the products.
         products: The product side of the model.
+        features: Of the evidences, fitted to what may be known.
+        combiner: Adds them up.
     """
 
     model: GraphModel
     vectors: np.ndarray
     reviews: ReviewSummary
-    product_graph: ProductGraph
     products: ProductEmbeddings
+    features: Sequence[Feature]
+    combiner: Combiner
 
     @classmethod
     def of(
@@ -100,29 +104,66 @@ class FullCatalogue:
         graph: ReviewGraph,
         vectors: np.ndarray,
         reviews: ReviewSummary,
-        product_graph: ProductGraph,
+        features: Sequence[Feature],
+        combiner: Combiner | None = None,
     ) -> "FullCatalogue":
-        """Embeds the products of a graph."""
+        """Embeds the products of a graph; without a combiner the leading evidence ranks."""
         products = embed_products(
             model.eval(),
             vectors[graph.product_name_text],
             vectors[graph.product_info_text],
             reviews,
         )
-        return cls(model, vectors, reviews, product_graph, products)
+        combiner = combiner or Combiner.prior(features)
+        return cls(model, vectors, reviews, products, features, combiner)
 
-    def score(self, history: ReviewGraph) -> np.ndarray:
+    def fitted(
+        self, fit: CombinerFit, graph: ReviewGraph, task: Task, liked_above: float
+    ) -> "FullCatalogue":
+        """The catalogue with weights that are fitted to the targets of a task.
+
+        Args:
+            fit: How.
+            graph: All reviews.
+            task: The validation.
+            liked_above: Ratings above, and missing ones, count as liked, in stars.
+        """
+        users = task.users(graph)
+        owner = np.searchsorted(users, graph.edge_user)
+
+        def situation(newest: int | None) -> Callable[[np.ndarray], Situation]:
+            def of(chosen: np.ndarray) -> Situation:
+                some = users[chosen]
+                history = graph.histories(some, task.history, newest)
+                return self.situation(history, task.asked(graph, some))
+
+            return of
+
+        def seen(chosen: np.ndarray) -> np.ndarray:
+            history = graph.histories(users[chosen], task.history)
+            pairs = np.zeros((len(chosen), graph.num_products), dtype=bool)
+            pairs[history.edge_user, history.edge_product] = True
+            return pairs
+
+        target = np.flatnonzero(task.target)
+        combiner = fit.fit(
+            self.features,
+            [situation(0), situation(1), situation(None)],
+            seen,
+            np.stack([owner[target], graph.edge_product[target]]),
+            ~(graph.edge_rating[target] <= liked_above),
+            graph.num_products,
+        )
+        return replace(self, combiner=combiner)
+
+    def score(self, history: ReviewGraph, asked: np.ndarray) -> np.ndarray:
         """Ranks: float32 [U, P], higher is better; what was reviewed is not left out.
 
         Args:
             history: The known reviews of U users, over the products of the catalogue.
+            asked: int64 [U], see `Task.asked`.
         """
-        scores = self.product_graph.score(
-            history.user_ptr, history.edge_product, history.edge_rating
-        )
-        for start, _, queries in self._users(history):
-            scores[start : start + len(queries)] += queries @ self.products.keys.T
-        return scores
+        return self.combiner.score(self.features, self.situation(history, asked))
 
     def rate(self, history: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         """Predicts ratings 0...5, float32 [T].
@@ -149,6 +190,23 @@ class FullCatalogue:
         nobody = np.empty((0, self.products.keys.shape[1]), dtype=np.float32)
         return np.concatenate([nobody, *queries])
 
+    def situation(self, history: ReviewGraph, asked: np.ndarray) -> Situation:
+        """What evidences take of users, see `score`."""
+        shape = (history.num_users, len(self.products.keys))
+        network, rating = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        for start, embeddings, queries in self._users(history):
+            rows = slice(start, start + len(queries))
+            network[rows] = queries @ self.products.keys.T
+            rating[rows] = predicted_rating(embeddings @ self.products.embeddings.T)
+        return Situation(
+            user_ptr=history.user_ptr,
+            product=history.edge_product,
+            rating=history.edge_rating,
+            asked=asked,
+            network=network,
+            predicted_rating=rating,
+        )
+
     def _users(
         self, history: ReviewGraph, users: np.ndarray | None = None
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -156,7 +214,7 @@ class FullCatalogue:
         users = np.arange(history.num_users) if users is None else users
         builder = EgoBatchBuilder(history, self.vectors, FixedReviews(self.reviews))
         nothing = np.zeros(history.num_edges, dtype=bool)
-        device = self.model.ranking_share.device
+        device = next(self.model.parameters()).device
         for start in range(0, len(users), _USERS_AT_ONCE):
             block = users[start : start + _USERS_AT_ONCE]
             inputs = builder.build(block, nothing, nothing).model_inputs()

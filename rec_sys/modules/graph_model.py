@@ -192,8 +192,6 @@ class GraphModel(nn.Module):
         self.residual_length = nn.Parameter(torch.zeros(()))
         self.query_head = _head(user_dim, hidden_dim, dropout)
         self.key_head = nn.Linear(hidden_dim, hidden_dim + 1)
-        #: How much queries and keys count beside the product graph; chosen after training.
-        self.register_buffer("ranking_share", torch.ones(()))
         self._start_from_text_similarity()
         self._start_from_mean_ratings()
 
@@ -243,7 +241,7 @@ class GraphModel(nn.Module):
             return GraphOutputs(
                 user_embeddings=user,
                 product_embeddings=product,
-                user_queries=self.ranking_share * F.pad(query, (0, 1), value=1.0),
+                user_queries=F.pad(query, (0, 1), value=1.0),
                 product_keys=self.key_head(x_product),
                 attention=attention.float(),
             )

@@ -1,7 +1,7 @@
 """Product-product edges in closed form: which products a review of one product speaks for."""
 
 from functools import cached_property
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 import scipy.linalg
@@ -30,20 +30,6 @@ from rec_sys.modules.ease import (
 from rec_sys.reviews.schema import NO_TIME
 
 
-class PropagatedScores(NamedTuple):
-    """What the histories of U users propagate to P products, for the pairs that are connected.
-
-    Attributes:
-        user: int64 [n], ascending.
-        product: int64 [n], ascending inside a user.
-        score: float32 [n].
-    """
-
-    user: np.ndarray
-    product: np.ndarray
-    score: np.ndarray
-
-
 @settings_of("product_graph")
 class ProductGraph:
     """A sparse graph between products; a history walks one step along its edges.
@@ -56,7 +42,7 @@ class ProductGraph:
         pointers: int64 [P + 1]; the edges that leave product i are ``pointers[i]:pointers[i+1]``.
         neighbours: int32 [n], the products that they reach, ascending for each product.
         weights: float32 [n].
-        history_decay: Above 0, at most 1.
+        history_decay: 0...1; 0 looks at the newest review alone.
         disliked_weight: 0...1.
         liked_above: Stars; a higher rating, and a missing one, is no dislike.
 
@@ -67,7 +53,7 @@ class ProductGraph:
     pointers: np.ndarray
     neighbours: np.ndarray
     weights: np.ndarray
-    history_decay: Decay
+    history_decay: Share
     disliked_weight: Share
     liked_above: float
 
@@ -107,9 +93,9 @@ class ProductGraph:
             liked_above,
         )
 
-    def propagate(
+    def walk(
         self, user_ptr: np.ndarray, product: np.ndarray, rating: np.ndarray
-    ) -> PropagatedScores:
+    ) -> scipy.sparse.csr_array:
         """Walks one step from each review.
 
         Args:
@@ -118,11 +104,18 @@ class ProductGraph:
             product: int64 [n], below 0 where the graph does not know the product: it counts as a
                 step but leads nowhere.
             rating: float32 [n], 1...5, NaN or 0 if missing.
+
+        Returns:
+            float32 [U, P], the propagated scores where something leads, in order of the products.
         """
-        scores = self._history(user_ptr, product, rating) @ self._matrix
+        user = np.repeat(np.arange(len(user_ptr) - 1), np.diff(user_ptr))
+        weight = self._review_weights(user_ptr, rating)
+        known = product >= 0
+        shape = (len(user_ptr) - 1, self.num_products)
+        history = scipy.sparse.csr_array((weight[known], (user[known], product[known])), shape)
+        scores = history @ self._matrix
         scores.sort_indices()
-        user = np.repeat(np.arange(len(user_ptr) - 1), np.diff(scores.indptr))
-        return PropagatedScores(user, scores.indices.astype(np.int64), scores.data)
+        return scores
 
     def contributions(
         self, product: np.ndarray, rating: np.ndarray, targets: np.ndarray
@@ -130,8 +123,8 @@ class ProductGraph:
         """What each review of one user propagates to some products.
 
         Args:
-            product: int64 [n], see `propagate`.
-            rating: float32 [n], see `propagate`.
+            product: int64 [n], see `walk`.
+            rating: float32 [n], see `walk`.
             targets: int64 [m], rows of products.
 
         Returns:
@@ -148,23 +141,10 @@ class ProductGraph:
                 found[row, there] = self.weights[edges][place[there]]
         return found * self._review_weights(np.array([0, len(product)]), rating)[:, None]
 
-    def score(self, user_ptr: np.ndarray, product: np.ndarray, rating: np.ndarray) -> np.ndarray:
-        """Like `propagate`, for all pairs: float32 [U, P], zero where nothing leads."""
-        return (self._history(user_ptr, product, rating) @ self._matrix).toarray()
-
     @cached_property
     def _matrix(self) -> scipy.sparse.csr_array:
         shape = (self.num_products, self.num_products)
         return scipy.sparse.csr_array((self.weights, self.neighbours, self.pointers), shape=shape)
-
-    def _history(
-        self, user_ptr: np.ndarray, product: np.ndarray, rating: np.ndarray
-    ) -> scipy.sparse.csr_array:
-        user = np.repeat(np.arange(len(user_ptr) - 1), np.diff(user_ptr))
-        weight = self._review_weights(user_ptr, rating)
-        known = product >= 0
-        shape = (len(user_ptr) - 1, self.num_products)
-        return scipy.sparse.csr_array((weight[known], (user[known], product[known])), shape=shape)
 
     def _review_weights(self, user_ptr: np.ndarray, rating: np.ndarray) -> np.ndarray:
         """float32 [n]: how much each review counts, wherever it leads."""

@@ -1,6 +1,6 @@
 """The Lightning module: model, objective and metrics, and how they are trained."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,14 @@ from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.checkpoint import RECORD_KEY, SEEN_KEY, plain_provenance
 from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.modules.graph_model import TensorBatch, full_precision
-from rec_sys.modules.metrics import RatingMetrics
+from rec_sys.modules.metrics import RatingMetrics, TargetPositions, ndcg
 from rec_sys.modules.objectives import ObjectiveOutput
-from rec_sys.modules.ranking_share import K, ShareSearch
 
 _HISTORY_KEY = "rec_sys_history"
-_SHARE = "model.ranking_share"
+#: Length of the lists of NDCG.
+K = 10
+#: How well the network ranks alone, an epoch.
+NETWORK_NDCG = f"val/network_ndcg{K}"
 
 
 class RecommenderModule(pl.LightningModule):
@@ -38,7 +40,6 @@ class RecommenderModule(pl.LightningModule):
             from 1.
         max_epochs: The learning rate falls to zero along a cosine until then.
         liked_above: Ratings above count as liked, in stars.
-        ranking_shares: See `ShareSearch`; the share of the newest epoch is saved with the model.
         seed: With the epoch it seeds dropout, so that a resumed training repeats it.
         record: What a checkpoint tells about its origin; plain values only.
         seen: Which reviews the training sees, for one that starts from its checkpoint.
@@ -60,7 +61,6 @@ class RecommenderModule(pl.LightningModule):
         warmup_epochs: int,
         max_epochs: int,
         liked_above: float,
-        ranking_shares: Sequence[float],
         seed: int,
         record: dict[str, Any],
         seen: Provenance,
@@ -75,8 +75,6 @@ class RecommenderModule(pl.LightningModule):
         self.weight_decay = weight_decay
         self.warmup_epochs = warmup_epochs
         self.max_epochs = max_epochs
-        self.ranking_share = 1.0
-        self.share_search = ShareSearch(ranking_shares)
         self.seed = seed
         self.record = record
         self.seen = seen
@@ -90,6 +88,7 @@ class RecommenderModule(pl.LightningModule):
             },
             compute_groups=False,  # each is given something else
         )
+        self.val_ndcg = MeanMetric()
         self.train_metrics = metrics.clone(prefix="train/")
         self.val_metrics = metrics.clone(prefix="val/")
 
@@ -118,7 +117,7 @@ class RecommenderModule(pl.LightningModule):
             self.product_reviews.summary(),
         )
         self.keys = torch.from_numpy(products.keys).to(self.device)
-        self.share_search.reset()
+        self.val_ndcg.reset()
 
     def validation_step(self, batch: TensorBatch, batch_index: int) -> None:
         """Measures the validation targets of a batch of users."""
@@ -127,17 +126,23 @@ class RecommenderModule(pl.LightningModule):
             self._evaluate(embeddings, batch, self.val_metrics)
             network = embeddings.user_queries @ self.keys.T
         products = batch["products"]
-        seen = torch.stack([batch["edge_index"][1], products[batch["edge_index"][0]]])
-        target = torch.stack([batch["target_user"], products[batch["target_product"]]])
-        self.share_search.update(network, batch["propagated"], seen, target)
+        network[batch["edge_index"][1], products[batch["edge_index"][0]]] = -torch.inf
+        user, target = batch["target_user"], products[batch["target_product"]]
+        own, scores = network[user, target][:, None], network[user]
+        users, owner = np.unique(user.cpu().numpy(), return_inverse=True)
+        positions = TargetPositions(
+            owner,
+            above=(scores > own).sum(1).cpu().numpy(),
+            tied=(scores == own).sum(1).cpu().numpy(),
+            num_users=len(users),
+        )
+        self.val_ndcg.update(torch.from_numpy(ndcg(positions, K)).float())
 
     def on_validation_epoch_end(self) -> None:
         """Logs the epoch's validation metrics."""
-        self.validation_values = self._log_metrics(self.val_metrics)
-        self.ranking_share, ndcg = self.share_search.compute()
-        ranking = {f"val/ndcg{K}": ndcg, "ranking_share": self.ranking_share}
+        ranking = {NETWORK_NDCG: float(self.val_ndcg.compute())}
         self.log_dict(ranking, sync_dist=True)
-        self.validation_values |= ranking
+        self.validation_values = self._log_metrics(self.val_metrics) | ranking
 
     def on_train_epoch_end(self) -> None:
         """Logs the epoch's training metrics; validation has run before."""
@@ -173,14 +178,10 @@ class RecommenderModule(pl.LightningModule):
         checkpoint[RECORD_KEY] = self.record
         checkpoint[SEEN_KEY] = plain_provenance(self.seen)
         checkpoint[_HISTORY_KEY] = self.history
-        # Training goes on with a share of one; whoever loads the model gets the chosen one.
-        share = checkpoint["state_dict"][_SHARE]
-        checkpoint["state_dict"][_SHARE] = torch.full_like(share, self.ranking_share)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Goes on with the history of the interrupted training."""
         self.history = checkpoint[_HISTORY_KEY]
-        checkpoint["state_dict"][_SHARE] = torch.ones_like(checkpoint["state_dict"][_SHARE])
 
     def _evaluate(
         self, outputs: GraphOutputs, batch: TensorBatch, metrics: MetricCollection

@@ -32,6 +32,13 @@ TARGETS: dict[str, set[str]] = {
         "rec_sys.graph.splits.NewUsers",
     },
     "product_graph": {"rec_sys.modules.product_graph.ProductGraphBuilder"},
+    "evidence.co_reviewing": {"rec_sys.modules.evidences.CoReviewing"},
+    "evidence.liking": {"rec_sys.modules.evidences.Liking"},
+    "evidence.neighbours": {"rec_sys.modules.evidences.Neighbours"},
+    "evidence.network": {"rec_sys.modules.evidences.Network"},
+    "evidence.order": {"rec_sys.modules.evidences.Order"},
+    "evidence.popularity": {"rec_sys.modules.evidences.Popularity"},
+    "evidence.trend": {"rec_sys.modules.evidences.Trend"},
     "model": {"rec_sys.modules.graph_model.GraphModel"},
 }
 #: Here any convolution of PyTorch Geometric may stand.
@@ -46,7 +53,7 @@ def trusted_settings(config: Any, axis: str, path: str | Path) -> DictConfig:
 
     Args:
         config: Of all axes, as they stand in the checkpoint.
-        axis: ``"data"``, ``"encoder"``, ``"split"``, ``"product_graph"`` or ``"model"``.
+        axis: The first part of a place.
         path: The checkpoint, for messages.
 
     Raises:
@@ -54,7 +61,8 @@ def trusted_settings(config: Any, axis: str, path: str | Path) -> DictConfig:
             plain values, lists and mappings.
     """
     settings = config.get(axis) if isinstance(config, dict) else None
-    if not isinstance(settings, dict) or axis not in TARGETS:
+    axes = {place.partition(".")[0] for place in TARGETS}
+    if not isinstance(settings, dict) or axis not in axes:
         raise InputError(f"{path}: holds no settings of {axis}; train again")
     return OmegaConf.create(_copied(settings, [axis], path))
 

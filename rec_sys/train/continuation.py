@@ -109,10 +109,7 @@ class WarmStart(Start):
 
     def put_weights(self, model: "nn.Module") -> None:
         """See `Start`."""
-        weights = self.trained.model.state_dict()
-        # Chosen on validation after each epoch; while training goes on it is one.
-        weights["ranking_share"] = weights["ranking_share"].clone().fill_(1)
-        model.load_state_dict(weights)
+        model.load_state_dict(self.trained.model.state_dict())
 
     def changes(self, seen: Provenance, newly_encoded: int) -> dict[str, Any]:
         """See `Start`."""

@@ -11,12 +11,10 @@ from torch.utils.data import DataLoader
 
 from rec_sys.foundation.distributed import threads_of
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.csr import rows_to_pointers
 from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder, ProductReviews
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.task import Split, drawn_targets
 from rec_sys.modules.graph_model import TensorBatch
-from rec_sys.modules.product_graph import ProductGraph
 
 # Between drawing all products alike (0) and by their reviews (1); Mikolov et al., NIPS 2013.
 _POPULARITY_POWER = 0.75
@@ -105,15 +103,12 @@ class ReviewDataModule(pl.LightningDataModule):
     products; beside it, each sees the products of its own users.
 
     Beside the arrays of an `EgoBatch`, a batch holds ``log_q`` float32 [P], see
-    `ProductSample.log_q`, and outside training ``propagated`` float32 [U, products of the graph],
-    the scores of the product graph.
+    `ProductSample.log_q`.
 
     Args:
         graph: All reviews.
         vectors: The vector store's rows, float [N, D].
         split: What trains and what is measured.
-        product_graph: Of the training edges. None in all but the first of several processes: they
-            get it from that one before training starts.
         batch_size: Users per batch, of all processes together.
         train_target_share: Share of the training reviews of a user that are predicted in an
             epoch, drawn anew each time.
@@ -129,7 +124,6 @@ class ReviewDataModule(pl.LightningDataModule):
         graph: ReviewGraph,
         vectors: np.ndarray,
         split: Split,
-        product_graph: ProductGraph | None,
         *,
         batch_size: int,
         train_target_share: float,
@@ -139,7 +133,6 @@ class ReviewDataModule(pl.LightningDataModule):
         super().__init__()
         self.graph = graph
         self.split = split
-        self.product_graph = product_graph
         self.batch_size = batch_size
         self.train_target_share = train_target_share
         self.seed = seed
@@ -149,7 +142,7 @@ class ReviewDataModule(pl.LightningDataModule):
         self.builder = EgoBatchBuilder(graph, vectors, self.product_reviews)
 
     def setup(self, stage: str) -> None:
-        """Hands the product graph to the other processes; called by Lightning.
+        """Makes sure that every process has somebody to measure; called by Lightning.
 
         Raises:
             InputError: There are more processes than people to measure.
@@ -160,7 +153,6 @@ class ReviewDataModule(pl.LightningDataModule):
                 f"trainer.devices: {self.trainer.world_size} processes, but only {users} people to"
                 " measure; use fewer processes"
             )
-        self.product_graph = self.trainer.strategy.broadcast(self.product_graph)
 
     def train_dataloader(self) -> DataLoader:
         """Training users in a new order, with newly drawn targets among their training edges."""
@@ -191,10 +183,7 @@ class ReviewDataModule(pl.LightningDataModule):
             batch = self.builder.build(np.asarray(chosen), target, hidden, others)
             shown = batch.edge_index.shape[1] + len(batch.target_user)
             log_q = self.sample.log_q(batch.products, shown)
-            tensors = as_tensors(batch) | {"log_q": torch.from_numpy(log_q)}
-            if measured:
-                tensors["propagated"] = torch.from_numpy(self._propagated(batch))
-            return tensors
+            return as_tensors(batch) | {"log_q": torch.from_numpy(log_q)}
 
         size = max(self.batch_size, _USERS_MEASURED_AT_ONCE) if measured else self.batch_size
         rank, processes, on_gpu = 0, 1, False
@@ -206,11 +195,6 @@ class ReviewDataModule(pl.LightningDataModule):
             users = np.concatenate([users, users[: -len(users) % processes]])
         kind = LoaderAhead if on_gpu else DataLoader
         return kind(users[rank::processes], batch_size=-(-size // processes), collate_fn=collate)
-
-    def _propagated(self, batch: EgoBatch) -> np.ndarray:
-        product, user = batch.edge_index
-        pointers = rows_to_pointers(user, len(batch.users))
-        return self.product_graph.score(pointers, batch.products[product], batch.edge_rating)
 
 
 def as_tensors(batch: EgoBatch) -> TensorBatch:

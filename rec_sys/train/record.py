@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from rec_sys.train.tracking import Tracking
 
 #: The axes of the config that decide the result.
-AXES = ("data", "encoder", "split", "product_graph", "model", "objective", "train")
+AXES = (
+    *("data", "encoder", "split", "product_graph", "evidence", "combiner"),
+    *("model", "objective", "train"),
+)
 #: Keys of these axes that may differ without changing the result.
 FREE_KEYS = {
     # What it started from is in its weights already.

@@ -1,18 +1,23 @@
 """What training ends with: the baselines beside the model, and a table of both."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse
 import torch
 from hydra.core.hydra_config import HydraConfig
 
 from rec_sys.foundation.console import note, show_table
 from rec_sys.graph.review_graph import ReviewGraph
-from rec_sys.graph.task import Split
-from rec_sys.modules.metrics import rating_metrics
+from rec_sys.graph.task import Split, Task
+from rec_sys.modules.combiner import GROUPS, Combiner
+from rec_sys.modules.full_catalogue import FullCatalogue
+from rec_sys.modules.metrics import TargetPositions, ndcg, rating_metrics
 from rec_sys.modules.objectives import Distance
 from rec_sys.modules.rating_bias import RatingBias
+from rec_sys.modules.recommender_module import K
 from rec_sys.train.tracking import Tracking
 
 #: Always the most frequent rating.
@@ -65,8 +70,80 @@ _COLUMNS = {
     "auc": "AUC",
     "mae": "MAE",
     "mse": "MSE",
-    "ndcg10": "NDCG@10",
 }
+
+
+def score_rankings(
+    catalogue: FullCatalogue,
+    graph: ReviewGraph,
+    task: Task,
+    users: np.ndarray,
+    liked_above: float,
+) -> dict[str, dict[str, float]]:
+    """Ranks all products for users of a task, int64: all evidences together, and some alone.
+
+    Returns:
+        For the model and for popularity, co-reviewing and order alone: ``ndcg10``,
+        ``ndcg10_liked`` (of the targets that were liked, or have no rating, alone) and
+        ``disliked_at_10``, how many disliked targets stand among the first ten.
+    """
+    history = graph.histories(users, task.history)
+    situation = catalogue.situation(history, task.asked(graph, users))
+    known = (history.edge_user, history.edge_product)
+    target = graph.edges_of(users)
+    target = target[task.target[target]]
+    owner, product = np.searchsorted(users, graph.edge_user[target]), graph.edge_product[target]
+    liked = ~(graph.edge_rating[target] <= liked_above)
+    scores = {"model": catalogue.combiner.score(catalogue.features, situation)}
+    for feature in catalogue.features:
+        if feature.evidence in _SHOWN_ALONE and feature.evidence not in scores:
+            values = feature.values(situation)
+            values = values.toarray() if scipy.sparse.issparse(values) else values
+            scores[feature.evidence] = np.broadcast_to(values, scores["model"].shape).copy()
+    rows = {}
+    for name, values in scores.items():
+        values[known] = -np.inf
+        own, others = values[owner, product][:, None], values[owner]
+        above, tied = (others > own).sum(axis=1), (others == own).sum(axis=1)
+
+        def mean_ndcg(
+            kept: np.ndarray, above: np.ndarray = above, tied: np.ndarray = tied
+        ) -> float:
+            if not kept.any():
+                return math.nan
+            who, user = np.unique(owner[kept], return_inverse=True)
+            positions = TargetPositions(user, above[kept], tied[kept], len(who))
+            return float(ndcg(positions, K).mean())
+
+        rows[name] = {
+            f"ndcg{K}": mean_ndcg(np.ones_like(liked)),
+            f"ndcg{K}_liked": mean_ndcg(liked),
+            f"disliked_at_{K}": int((above[~liked] < K).sum()),
+        }
+    return rows
+
+
+_SHOWN_ALONE = ("popularity", "co-reviewing", "order")
+
+
+def show_rankings(rows: Mapping[str, Mapping[str, float]], combiner: Combiner) -> None:
+    """Prints how well the validation is ranked, and which evidence decides."""
+    show_table(
+        "ranking, validation (to which the weights of the evidences are fitted)",
+        ["", f"NDCG@{K}", f"NDCG@{K}, liked targets", f"disliked targets in the top {K}"],
+        [
+            [name if name == "model" else f"{name} alone", *row.values()]
+            for name, row in rows.items()
+        ],
+    )
+    groups = range(len(GROUPS))
+    decides = [combiner.decides(group) for group in groups]
+    names = list(decides[-1])
+    show_table(
+        "what decides the order, for users with ...",
+        ["evidence", *GROUPS],
+        [[name, *(f"{100 * decides[group][name]:.0f} %" for group in groups)] for name in names],
+    )
 
 
 def show_summary(

@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from rec_sys.foundation.console import Stages, peak_memory
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build
+from rec_sys.modules.combiner import GROUPS
 from rec_sys.train.record import AXES
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _PANELS = (
     ("f1", "F1 (liked)"),
     ("accuracy", "accuracy (liked)"),
     ("ranking_loss", "ranking loss (cross entropy)"),
-    ("ndcg10", "NDCG@10 (all products)"),
+    ("network_ndcg10", "NDCG@10 of the network alone (all products)"),
 )
 _STAGES = (("train", "training", "tab:gray"), ("val", "validation", "tab:blue"))
 _BASELINE_STYLES = ("--", ":")
@@ -175,6 +176,8 @@ class Tracking:
         for baseline, values in baselines.items():
             label = baseline.replace(" + ", "_").replace(" ", "_")
             metrics |= {f"baseline/{label}/{name}": value for name, value in values.items()}
+        shares = trained.combiner.decides(len(GROUPS) - 1)
+        metrics |= {f"decides/{evidence}": share for evidence, share in shares.items()}
         self.logger.log_metrics(metrics, step=int(best["epoch"]))
         figure = draw_learning_curves(history, baselines)
         client.log_figure(self.run_id, figure, "learning_curves.png")

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import Stages
-from rec_sys.foundation.distributed import is_main_process, one_at_a_time
+from rec_sys.foundation.distributed import one_at_a_time
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import (
     Count,
@@ -47,7 +47,6 @@ class TrainSettings:
     seed: Count
     train_target_share: InnerShare
     negatives: PositiveCount
-    ranking_shares: Annotated[list[Positive], Field(min_length=1)]
     liked_above: Annotated[float, Field(ge=MIN_RATING, lt=MAX_RATING)]
     max_epochs: PositiveCount
     batch_size: PositiveCount
@@ -81,6 +80,7 @@ def train(
     settings = read_settings(TrainSettings, config.train)
     splitter = build(config.split)
     graph_builder = build(config.product_graph)
+    combiner_fit = build(config.combiner)
     source = build(config.data)
     stages = Stages()
     with stages("reading"):
@@ -93,12 +93,12 @@ def train(
 
     from rec_sys.graph.review_graph import prepare_reviews
     from rec_sys.graph.task import check_usable
-    from rec_sys.modules.checkpoint import load_trained
+    from rec_sys.modules.checkpoint import fit_evidences, load_trained, save_combiner
     from rec_sys.modules.full_catalogue import FullCatalogue
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train.datamodule import ReviewDataModule
     from rec_sys.train.record import record_of
-    from rec_sys.train.report import score_baselines, show_summary
+    from rec_sys.train.report import score_baselines, score_rankings, show_rankings, show_summary
     from rec_sys.train.tracking import Tracking
     from rec_sys.train.trainer import best_epoch, build_trainer, checkpoint_files, fit
 
@@ -119,15 +119,10 @@ def train(
         )
 
     # What the training consists of.
-    product_graph = None
-    with stages("product graph"):
-        if is_main_process():  # the other processes get it from this one
-            product_graph = graph_builder.build(graph, vectors, np.flatnonzero(split.train))
     datamodule = ReviewDataModule(
         graph,
         vectors,
         split,
-        product_graph,
         batch_size=settings.batch_size,
         train_target_share=settings.train_target_share,
         negatives=settings.negatives if objective.ranks else 0,
@@ -154,7 +149,6 @@ def train(
             warmup_epochs=settings.warmup_epochs,
             max_epochs=settings.max_epochs,
             liked_above=settings.liked_above,
-            ranking_shares=settings.ranking_shares,
             seed=settings.seed,
             record=record,
             seen=seen,
@@ -174,11 +168,27 @@ def train(
         if not trainer.is_global_zero:
             return best, objects
 
+        # The network is one evidence among others, and validation tells how much each counts.
+        with stages("evidences"):
+            edges = np.flatnonzero(split.train)
+            product_graph = graph_builder.build(graph, vectors, edges)
+            features = fit_evidences(config.evidence, graph, edges, product_graph)
+            known, model = datamodule.product_reviews.summary(), load_trained(files["best"]).model
+            catalogue = FullCatalogue.of(model, graph, vectors, known, features)
+            catalogue = catalogue.fitted(
+                combiner_fit, graph, split.validation, settings.liked_above
+            )
+            save_combiner(catalogue.combiner, files["best"])
+            users = combiner_fit.drawn(split.validation.users(graph), graph.num_products)
+            rankings = score_rankings(
+                catalogue, graph, split.validation, users, settings.liked_above
+            )
+
         # What has come out.
         trained = load_trained(files["best"])
-        known = datamodule.product_reviews.summary()
-        catalogue = FullCatalogue.of(trained.model, graph, vectors, known, product_graph)
         baselines = score_baselines(graph, split, objective.distance, settings.liked_above)
+        best |= {f"val/{name}": value for name, value in rankings["model"].items()}
+        show_rankings(rankings, catalogue.combiner)
         show_summary(best, baselines, trained.path, tracking)
         with stages("tracking"):
             tracking.log_results(trained, module.history, best, baselines)

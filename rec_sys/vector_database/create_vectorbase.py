@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, show_table
+from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build, read_settings
 from rec_sys.graph.csr import segment_sum
 from rec_sys.graph.ego_batch import ProductReviews
@@ -21,13 +22,14 @@ from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, prepare_rev
 from rec_sys.modules.checkpoint import (
     TrainedModel,
     find_checkpoint,
+    fit_evidences,
     is_training_data,
     load_data,
     load_encoder,
     load_trained,
     split_as_trained,
 )
-from rec_sys.modules.product_graph import ProductGraph
+from rec_sys.modules.features import Feature, WalkFeature
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database.index import (
     MEASURED_QUERIES,
@@ -76,12 +78,14 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     embedded = embed_products(
         trained.model, name_vectors, info_vectors, reviews, settings.chunk_size, show_progress=True
     )
-    product_graph = build_product_graph(trained, prepared, edges, config)
+    features = build_evidences(trained, prepared, edges, config)
 
     keys = embedded.keys
     index, queries = ProductIndex.build(keys, settings), keys[:0]
     if not index.is_exact:
-        catalogue = FullCatalogue(trained.model, vectors, reviews, product_graph, embedded)
+        catalogue = FullCatalogue(
+            trained.model, vectors, reviews, embedded, features, trained.combiner
+        )
         queries = catalogue.queries(graph, _some_users(graph.num_users))
     recall = require_recall(index, keys, queries, settings.min_recall, settings.chunk_size)
     vectorbase = write_vectorbase(
@@ -102,7 +106,8 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
             embeddings=embedded.embeddings,
             keys=keys,
             index=index,
-            product_graph=product_graph,
+            features=features,
+            combiner=trained.combiner,
             queries=queries,
         )
     )
@@ -129,22 +134,29 @@ def known_edges(trained: TrainedModel, prepared: PreparedReviews, config: DictCo
     return np.flatnonzero(split_as_trained(trained, prepared.graph, config).train)
 
 
-def build_product_graph(
+def build_evidences(
     trained: TrainedModel, prepared: PreparedReviews, edges: np.ndarray, config: DictConfig
-) -> ProductGraph:
-    """Solves for the product graph of the reviews that may be known, int64 edges, ascending.
+) -> list[Feature]:
+    """The features of the evidences, fitted to the reviews that may be known.
 
     The settings are those of the training, unless the config has an axis ``product_graph``.
+
+    Raises:
+        InputError: They are not the evidences that the weights of the training are for.
     """
     started = perf_counter()
     product_graph = build(trained.settings(config, "product_graph")).build(
         prepared.graph, prepared.vectors, edges
     )
+    settings = trained.settings(config, "evidence")
+    features = fit_evidences(settings, prepared.graph, edges, product_graph)
+    if trained.combiner.features != tuple(each.name for each in features):
+        raise InputError(f"{trained.path}: has no weights for these evidences; train again")
     note(
-        f"product graph: {len(product_graph.weights)} edges, solved for in"
-        f" {perf_counter() - started:.1f} s"
+        f"evidences: {len(features)} features, {len(product_graph.weights)} edges of the product"
+        f" graph, solved for in {perf_counter() - started:.1f} s"
     )
-    return product_graph
+    return features
 
 
 def with_statistics(products: pd.DataFrame, graph: ReviewGraph, edges: np.ndarray) -> pd.DataFrame:
@@ -190,7 +202,7 @@ def _show_summary(vectorbase: Vectorbase, num_edges: int) -> None:
             int((vectorbase.products["num_reviews"] == 0).sum()),
         ],
         ["reviews that describe them", num_edges],
-        ["edges between them", len(vectorbase.product_graph.weights)],
+        ["edges between them", _num_edges(vectorbase)],
         ["index", manifest["factory"]],
         *([f"its {name}", value] for name, value in manifest["search"].items()),
         [f"its recall@{RECALL_AT}", _as_share(vectorbase)],
@@ -200,6 +212,14 @@ def _show_summary(vectorbase: Vectorbase, num_edges: int) -> None:
     show_table("vectorbase", ["", "value"], rows)
     note(f"written: {vectorbase.folder}")
     note("next:    uv run -m rec_sys.inference.infer")
+
+
+def _num_edges(vectorbase: Vectorbase) -> int:
+    """Of all graphs between the products."""
+    walks = [each for each in vectorbase.features if isinstance(each, WalkFeature)]
+    return sum(
+        len(edges) for edges in {id(e.graph.weights): e.graph.weights for e in walks}.values()
+    )
 
 
 def _as_share(vectorbase: Vectorbase) -> str:

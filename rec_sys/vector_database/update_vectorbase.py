@@ -25,7 +25,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import scipy.sparse
 from omegaconf import DictConfig
 
 from rec_sys.foundation.cli import command
@@ -40,10 +39,10 @@ from rec_sys.modules.checkpoint import (
     load_encoder,
     load_trained,
 )
-from rec_sys.modules.product_graph import ProductGraph
+from rec_sys.modules.features import moved_features
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database.create_vectorbase import (
-    build_product_graph,
+    build_evidences,
     known_edges,
     with_statistics,
 )
@@ -173,9 +172,9 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
         vectorbase, changes, products, reviews, trained, prepared, settings.chunk_size
     )
     if settings.solve_product_graph:
-        solved = build_product_graph(trained, prepared, edges, config)
-        solved = _moved(solved, place, len(updated.keys))
-        updated = replace(updated, product_graph=solved)
+        solved = build_evidences(trained, prepared, edges, config)
+        solved = moved_features(solved, place, len(updated.keys))
+        updated = replace(updated, features=solved)
     facts = {
         "data_fingerprint": data.fingerprint,
         "recall_at_10": require_recall(
@@ -262,25 +261,9 @@ def _with_changes(
         embeddings=joined(vectorbase.embeddings, embedded.embeddings),
         keys=keys,
         index=index,
-        product_graph=_moved(vectorbase.product_graph, moved, len(keys)),
+        features=moved_features(vectorbase.features, moved, len(keys)),
     )
     return updated, place
-
-
-def _moved(graph: ProductGraph, rows: np.ndarray, num_rows: int) -> ProductGraph:
-    """The same edges between other rows.
-
-    Args:
-        graph: Between P products.
-        rows: int64 [P], distinct: where each of them stands, below 0 if nowhere any more.
-        num_rows: How many rows there are.
-    """
-    source, target = np.repeat(rows, np.diff(graph.pointers)), rows[graph.neighbours]
-    there = (source >= 0) & (target >= 0)
-    matrix = scipy.sparse.csr_array(
-        (graph.weights[there], (source[there], target[there])), shape=(num_rows, num_rows)
-    )
-    return ProductGraph.of(matrix, graph.history_decay, graph.disliked_weight, graph.liked_above)
 
 
 def _show_summary(vectorbase: Vectorbase, changes: ProductChanges, newly_encoded: int) -> None:

@@ -22,7 +22,8 @@ from rec_sys.foundation.files import (
     write_json,
 )
 from rec_sys.graph.ego_batch import ReviewSummary
-from rec_sys.modules.product_graph import ProductGraph
+from rec_sys.modules.combiner import Combiner
+from rec_sys.modules.features import Feature, WalkFeature, plain_features, read_features
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database.index import INDEX_FILE, ROWS_FILE, ProductIndex
 
@@ -57,7 +58,8 @@ class Vectorbase:
         embeddings: float32 [P, d], unit length; their cosines with people are ratings.
         keys: float32 [P, d + 1]; their inner products with people's queries rank.
         index: Over the keys; knows which rows are removed.
-        product_graph: Between the P products, from the reviews that may be known.
+        features: Of the evidences, from the reviews that may be known; of P products.
+        combiner: Adds them up.
         queries: float32 [n, d + 1], of a few people, to measure by them what the index misses;
             none if it misses nothing.
     """
@@ -71,13 +73,20 @@ class Vectorbase:
     embeddings: np.ndarray
     keys: np.ndarray
     index: ProductIndex
-    product_graph: ProductGraph
+    features: Sequence[Feature]
+    combiner: Combiner
     queries: np.ndarray
 
     @property
     def num_products(self) -> int:
         """Number of products that are not removed."""
         return self.index.num_products
+
+    @cached_property
+    def liked_above(self) -> float:
+        """Stars; a lower rating, or an equal one, is a dislike."""
+        walks = [each for each in self.features if isinstance(each, WalkFeature)]
+        return walks[0].graph.liked_above
 
     @cached_property
     def product_ids(self) -> np.ndarray:
@@ -163,18 +172,15 @@ def _looked_up(keys: Sequence[str | None], row_of: dict[str, int]) -> np.ndarray
     return np.fromiter((row_of.get(key, -1) for key in keys), np.int64, len(keys))
 
 
-FORMAT = 4
+FORMAT = 5
 #: Of the manifest: when products were last added or removed; missing if that was never.
 UPDATED = "updated"
 
 _MANIFEST = "manifest.json"
 _PRODUCTS = "products.parquet"
 _VECTORS = "product_vectors.safetensors"
-_GRAPH = "product_graph.safetensors"
-_FILES = (INDEX_FILE, ROWS_FILE, _PRODUCTS, _VECTORS, _GRAPH)
-_GRAPH_KEY = "product_graph"
-_GRAPH_ARRAYS = {"pointers": np.int64, "neighbours": np.int32, "weights": np.float32}
-_GRAPH_SETTINGS = ("history_decay", "disliked_weight", "liked_above")
+_EVIDENCES = "evidences.safetensors"
+_FILES = (INDEX_FILE, ROWS_FILE, _PRODUCTS, _VECTORS, _EVIDENCES)
 # Where it comes from: which model and checkpoint, which text encoder, which data.
 _ORIGIN = ("model_fingerprint", "checkpoint", "encoder_model_fingerprint", "data_fingerprint")
 # What the index finds of the best products, and the least that will do.
@@ -204,7 +210,7 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
         InputError: The folder holds something else.
     """
     check_replaceable(vectorbase.folder)
-    graph = vectorbase.product_graph
+    _, evidences = plain_features(vectorbase.features)
     table = pa.Table.from_pandas(
         vectorbase.products, schema=VECTORBASE_SCHEMA, preserve_index=False
     )
@@ -222,11 +228,8 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
             "queries": (vectorbase.queries, np.float32),
         }
         _save_arrays(draft / _VECTORS, tensors)
-        _save_arrays(
-            draft / _GRAPH,
-            {name: (getattr(graph, name), kind) for name, kind in _GRAPH_ARRAYS.items()},
-        )
-        for name in (ROWS_FILE, _VECTORS, _GRAPH):
+        save_file(evidences, draft / _EVIDENCES)
+        for name in (ROWS_FILE, _VECTORS, _EVIDENCES):
             # safetensors writes for the owner only; a server may run as somebody else.
             (draft / name).chmod((draft / INDEX_FILE).stat().st_mode)
         sha256 = {name: sha256_of(draft / name) for name in _FILES}
@@ -258,6 +261,16 @@ def read_vectorbase(
     for name in _FILES:
         _check_file(folder / name, manifest["sha256"].get(name))
     vectors = load_file(folder / _VECTORS)
+    try:
+        features = read_features(manifest["features"], load_file(folder / _EVIDENCES))
+        combiner = Combiner.of_plain(manifest["combiner"])
+        if combiner.features != tuple(each.name for each in features):
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        raise InputError(
+            f"{folder / _MANIFEST}: its evidences do not fit together; rebuild it with"
+            f" `{BUILD_COMMAND}`"
+        ) from None
     vectorbase = Vectorbase(
         folder=folder,
         manifest=manifest,
@@ -268,7 +281,8 @@ def read_vectorbase(
         embeddings=vectors["embeddings"],
         keys=vectors["keys"],
         index=ProductIndex.read(folder, manifest["factory"], manifest["search"]),
-        product_graph=ProductGraph(**load_file(folder / _GRAPH), **manifest[_GRAPH_KEY]),
+        features=features,
+        combiner=combiner,
         queries=vectors["queries"],
     )
     if expected_model_fingerprint is not None:
@@ -290,7 +304,8 @@ def _manifest_of(vectorbase: Vectorbase) -> dict[str, Any]:
         "embedding_dim": vectorbase.embeddings.shape[1],
         "factory": index.factory,
         "search": index.search_parameters,
-        _GRAPH_KEY: {name: getattr(vectorbase.product_graph, name) for name in _GRAPH_SETTINGS},
+        "features": plain_features(vectorbase.features)[0],
+        "combiner": vectorbase.combiner.plain(),
     }
 
 
@@ -301,13 +316,11 @@ def _save_arrays(path: Path, arrays: dict[str, tuple[np.ndarray, type]]) -> None
 
 
 def _check_manifest(path: Path, manifest: Any) -> None:
-    needed = {"sha256", "created", "factory", "search", _GRAPH_KEY, *_ORIGIN}
+    needed = {"sha256", "created", "factory", "search", "features", "combiner", *_ORIGIN}
     if (
         not isinstance(manifest, dict)
         or manifest.get("format") != FORMAT
         or not needed <= set(manifest)
-        or not isinstance(manifest[_GRAPH_KEY], dict)
-        or set(manifest[_GRAPH_KEY]) != set(_GRAPH_SETTINGS)
     ):
         raise InputError(
             f"{path}: damaged, or of another version of rec_sys; rebuild it with `{BUILD_COMMAND}`"

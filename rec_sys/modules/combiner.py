@@ -1,0 +1,395 @@
+"""The combiner: features of the evidences added up, with weights learned on validation.
+
+The order of products is that of ``sum_k w_k feature_k``, a conditional logit (McFadden, 1974) over
+all products. The weights are fitted to the targets of the validation, one vector for users with no,
+one, and several reviews, and shrunk towards the product graph alone (popularity alone for users
+without reviews): few targets then do no harm.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import (
+    Count,
+    Positive,
+    PositiveCount,
+    settings_of,
+)
+from rec_sys.modules.features import Feature, Situation
+
+#: Kinds of users that have weights of their own, by the number of their reviews.
+GROUPS = ("no review", "one review", "several reviews")
+
+
+@dataclass(frozen=True)
+class Combiner:
+    """Weights of features.
+
+    Attributes:
+        features: Their names, K of them.
+        evidences: The evidence that each feature belongs to.
+        weights: float64 [3, K], a row for each of `GROUPS`.
+        shrinkage: float64 [3], the strength that was chosen for each group.
+        shares: float64 [3, K], how far each feature moves scores: the standard deviation of its
+            contributions over the products of a user, as a share of the sum of all.
+    """
+
+    features: tuple[str, ...]
+    evidences: tuple[str, ...]
+    weights: np.ndarray
+    shrinkage: np.ndarray
+    shares: np.ndarray
+
+    @classmethod
+    def prior(cls, features: Sequence[Feature]) -> "Combiner":
+        """What the weights are shrunk towards: one feature alone for each group."""
+        weights = np.zeros((len(GROUPS), len(features)))
+        weights[np.arange(len(GROUPS)), _leading(features)] = 1.0
+        return cls(
+            tuple(each.name for each in features),
+            tuple(each.evidence for each in features),
+            weights,
+            np.full(len(GROUPS), np.inf),
+            weights.copy(),
+        )
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any]) -> "Combiner":
+        """From what `plain` gave.
+
+        Raises:
+            ValueError: It does not fit together.
+        """
+        features, evidences = tuple(plain["features"]), tuple(plain["evidences"])
+        arrays = {
+            name: np.array(plain[name], dtype=np.float64)
+            for name in ("weights", "shrinkage", "shares")
+        }
+        shape = (len(GROUPS), len(features))
+        if (
+            len(evidences) != len(features)
+            or arrays["weights"].shape != shape
+            or arrays["shares"].shape != shape
+            or not np.isfinite(arrays["weights"]).all()
+        ):
+            raise ValueError("the weights of the evidences do not fit together")
+        return cls(features, evidences, **arrays)
+
+    def plain(self) -> dict[str, Any]:
+        """As values that JSON knows."""
+        return {
+            "features": list(self.features),
+            "evidences": list(self.evidences),
+            "weights": self.weights.tolist(),
+            "shrinkage": self.shrinkage.tolist(),
+            "shares": self.shares.tolist(),
+        }
+
+    def weights_of(self, lengths: np.ndarray) -> np.ndarray:
+        """float32 [U, K], the weights for users with so many reviews, int64 [U]."""
+        return self.weights[np.minimum(lengths, len(GROUPS) - 1)].astype(np.float32)
+
+    def score(self, features: Sequence[Feature], situation: Situation) -> np.ndarray:
+        """What products are ordered by, float32 [U, P]; the history is not left out.
+
+        Args:
+            features: Fitted, named as the combiner's.
+            situation: Of the users.
+        """
+        weights = self.weights_of(situation.lengths)
+        scores = np.zeros(situation.network.shape, dtype=np.float32)
+        for column, feature in enumerate(features):
+            weight = weights[:, column]
+            if not weight.any():
+                continue
+            values = feature.values(situation)
+            if scipy.sparse.issparse(values):
+                user = np.repeat(np.arange(len(scores)), np.diff(values.indptr))
+                # No pair stands twice in a row of a product of sparse matrices.
+                scores[user, values.indices] += weight[user] * values.data
+            else:
+                scores += weight[:, None] * values
+        return scores
+
+    def contributions(
+        self, features: Sequence[Feature], situation: Situation, rows: np.ndarray
+    ) -> np.ndarray:
+        """What each feature adds to the scores of some products for one user.
+
+        Args:
+            features: As of `score`.
+            situation: Of one user.
+            rows: int64 [m], the products.
+
+        Returns:
+            float32 [K, m]; the sum of a column is the product's score.
+        """
+        (weights,) = self.weights_of(situation.lengths)
+        found = np.zeros((len(features), len(rows)), dtype=np.float32)
+        for row, weight, feature in zip(found, weights, features, strict=True):
+            if weight:
+                values = feature.values(situation)
+                if scipy.sparse.issparse(values):
+                    values = values.toarray()
+                row[:] = weight * values[0, rows]
+        return found
+
+    def by_evidence(self, contributions: np.ndarray) -> dict[str, float]:
+        """The contributions of features to one product, float32 [K], added up by evidence."""
+        sums = dict.fromkeys(self.evidences, 0.0)
+        for evidence, value in zip(self.evidences, contributions.tolist(), strict=True):
+            sums[evidence] += value
+        return sums
+
+    def decides(self, group: int) -> dict[str, float]:
+        """How much each evidence decides for a group of users, the most first; adds up to 1."""
+        sums: dict[str, float] = {}
+        for evidence, share in zip(self.evidences, self.shares[group], strict=True):
+            sums[evidence] = sums.get(evidence, 0.0) + float(share)
+        return dict(sorted(sums.items(), key=lambda item: -item[1]))
+
+
+@settings_of("combiner")
+class CombinerFit:
+    """Fits the weights to the targets of the validation.
+
+    How strongly the weights are shrunk is chosen by cross-validation over the users of the
+    validation: the strongest shrinkage whose mean NDCG is within one standard error of the best
+    (Breiman et al., "Classification and Regression Trees", 1984).
+
+    Attributes:
+        liked_only: Fits to the targets that were liked, or have no rating, alone.
+        strengths: Of the ridge on the weights of features with a standard deviation of 1; beside
+            them the leading feature alone is tried.
+        folds: Of the cross-validation.
+        k: Length of the lists that are compared.
+        max_cells: Products times users that are looked at, of which some users are drawn.
+        min_targets: With fewer targets the leading feature decides alone.
+        seed: Draws folds and users.
+    """
+
+    liked_only: bool
+    strengths: list[Positive]
+    folds: PositiveCount
+    k: PositiveCount
+    max_cells: PositiveCount
+    min_targets: PositiveCount
+    seed: Count
+
+    def drawn(self, users: np.ndarray, num_products: int) -> np.ndarray:
+        """So many of the users that `max_cells` is kept to, int64, ascending."""
+        most = max(self.max_cells // max(num_products, 1), self.folds)
+        if len(users) <= most:
+            return users
+        return np.sort(np.random.default_rng(self.seed).choice(users, most, replace=False))
+
+    def fit(
+        self,
+        features: Sequence[Feature],
+        situations: Sequence[Callable[[np.ndarray], Situation]],
+        seen: Callable[[np.ndarray], np.ndarray],
+        target: np.ndarray,
+        liked: np.ndarray,
+        num_products: int,
+    ) -> Combiner:
+        """Learns the weights of all groups.
+
+        Args:
+            features: Fitted to the training reviews.
+            situations: For each of `GROUPS`, gives the situation of some of the users, int64 [n],
+                ascending, if they had so many reviews.
+            seen: Gives what is not recommended to some of the users, bool [n, P].
+            target: int64 [2, T], pairs of user and product.
+            liked: bool [T], whether the target was liked, or has no rating.
+            num_products: P.
+        """
+        prior = Combiner.prior(features)
+        if self.liked_only and liked.any():
+            target = target[:, liked]
+        users = self.drawn(np.unique(target[0]), num_products)
+        target = target[:, np.isin(target[0], users)]
+        if target.shape[1] < self.min_targets:
+            return prior
+        rows, product = np.searchsorted(users, target[0]), target[1]
+        fold = np.random.default_rng(self.seed).permutation(len(users)) % self.folds
+        not_open = seen(users)
+        weights, shrinkage, shares = prior.weights.copy(), prior.shrinkage.copy(), []
+        for group, situation in enumerate(situations):
+            values = dense_features(features, situation(users), num_products)
+            deviation = values.std(axis=(0, 2), dtype=np.float64)
+            scale = np.where(deviation > 0, deviation, 1.0)
+            values /= scale[:, None].astype(np.float32)
+            choice = _Choice(values, not_open, rows, product)
+            penalties = [np.inf, *sorted(self.strengths, reverse=True)]
+            path = choice.path(_leading(features)[group], penalties)
+            gains = np.zeros((len(penalties), len(rows)))
+            for number in range(self.folds):
+                inside = fold[rows] == number
+                for place, weight in enumerate(choice.refits(path, ~inside)):
+                    gains[place, inside] = choice.gains(weight, self.k)[inside]
+            behind = gains[gains.mean(axis=1).argmax()] - gains
+            error = behind.std(axis=1) / np.sqrt(len(rows))
+            chosen = int(np.flatnonzero(behind.mean(axis=1) <= error)[0])
+            found = path[chosen].weights.numpy()
+            weights[group] = found / scale
+            shrinkage[group] = penalties[chosen]
+            moved = np.abs(found) * values.std(axis=2).mean(axis=0)
+            shares.append(moved / max(moved.sum(), np.finfo(np.float64).tiny))
+        return Combiner(prior.features, prior.evidences, weights, shrinkage, np.stack(shares))
+
+
+class _Fitted(NamedTuple):
+    """Weights at one strength of the ridge.
+
+    Attributes:
+        weights: float64 tensor [K].
+        free: bool tensor [K], those that may differ from where they began.
+        ridge: float64 tensor [K].
+    """
+
+    weights: Any
+    free: Any
+    ridge: Any
+
+
+class _Choice:
+    """Users who chose products: likelihood and lists of the weights of features.
+
+    Args:
+        values: float32 [U, K, P].
+        seen: bool [U, P], what could not be chosen.
+        user: int64 [T], of each choice.
+        product: int64 [T].
+    """
+
+    def __init__(
+        self, values: np.ndarray, seen: np.ndarray, user: np.ndarray, product: np.ndarray
+    ) -> None:
+        import torch  # here: what is fitted serves without it
+
+        self._torch = torch
+        self._values = torch.from_numpy(values)
+        offset = np.where(seen, np.float32(-np.inf), np.float32(0))
+        offset[user, product] = 0  # somebody may choose again
+        self._offset = torch.from_numpy(offset)
+        self._user, self._product = torch.from_numpy(user), torch.from_numpy(product)
+        self._chosen = torch.from_numpy(values[user, :, product]).double()  # [T, K]
+
+    def path(self, leading: int, penalties: Sequence[float]) -> list[_Fitted]:
+        """Fits to all choices for each strength of the ridge.
+
+        Args:
+            leading: The feature that is not shrunk.
+            penalties: Descending; infinite: the leading feature alone.
+        """
+        torch = self._torch
+        weights = torch.zeros(self._values.shape[1], dtype=torch.float64)
+        weights[leading] = 1.0
+        alone = torch.arange(len(weights)) == leading
+        everybody, path = torch.ones(len(self._user), dtype=torch.bool), []
+        for penalty in penalties:
+            bound = np.isinf(penalty)
+            free = alone if bound else torch.ones_like(alone)
+            ridge = torch.where(alone, _TINY, 0.0 if bound else penalty).double()
+            weights = self._newton(everybody, _Fitted(weights, free, ridge), _MOST_STEPS)
+            path.append(_Fitted(weights, free, ridge))
+        return path
+
+    def refits(self, path: Sequence[_Fitted], shown: np.ndarray) -> Iterator[np.ndarray]:
+        """The weights of a path if only some choices, bool [T], are known: float64 [K] each.
+
+        From where all choices lead two steps of a method that converges quadratically are enough.
+        """
+        for fitted in path:
+            yield self._newton(self._torch.from_numpy(shown), fitted, _STEPS_OF_REFIT).numpy()
+
+    def gains(self, weights: np.ndarray, k: int) -> np.ndarray:
+        """NDCG@k of each choice as the only one of its list, float64 [T]; equals by expectation."""
+        rows = self._scores(self._torch.from_numpy(weights))[self._user]
+        own = rows.gather(1, self._product[:, None])
+        better, equal = (rows > own).sum(1).numpy(), (rows == own).sum(1).numpy()
+        discount = np.zeros(rows.shape[1] + 1)
+        discount[1 : k + 1] = (1 / np.log2(np.arange(k) + 2))[: rows.shape[1]]
+        sums = np.cumsum(discount)
+        return (sums[better + equal] - sums[better]) / equal
+
+    def _scores(self, weights: Any) -> Any:
+        return self._torch.matmul(weights.float(), self._values) + self._offset
+
+    def _newton(self, shown: Any, start: _Fitted, most_steps: int) -> Any:
+        """Minimises the mean negative log-likelihood plus ``ridge / 2 weights ** 2``."""
+        torch = self._torch
+        weights, free, ridge = start
+        user = self._user[shown]
+        count = torch.bincount(user, minlength=len(self._offset)).float() / len(user)
+        wanted = self._chosen[shown].mean(0)
+
+        def loss(weights: Any) -> tuple[float, Any, Any]:
+            scores = self._scores(weights)
+            partition = torch.logsumexp(scores, dim=1)
+            value = (count * partition).sum().double() - weights @ wanted
+            return float(value + (ridge * weights**2).sum() / 2), scores, partition
+
+        value, scores, partition = loss(weights)
+        for _ in range(most_steps):
+            chance = torch.exp(scores - partition[:, None])
+            mean = torch.bmm(self._values, chance[:, :, None])[:, :, 0]  # [U, K]
+            gradient = (count @ mean).double() - wanted + ridge * weights
+            spread = torch.bmm(
+                self._values * (chance * count[:, None])[:, None], self._values.transpose(1, 2)
+            ).sum(0)
+            curvature = (spread - (mean * count[:, None]).T @ mean).double()
+            curvature += torch.diag(ridge + _TINY)
+            step = torch.zeros_like(weights)
+            step[free] = torch.linalg.solve(curvature[free][:, free], gradient[free])
+            slope, length = float(gradient @ step), 1.0
+            while True:
+                nearer = loss(weights - length * step)
+                if nearer[0] <= value - _SUFFICIENT * length * slope or length < _SHORTEST_STEP:
+                    break
+                length /= 2
+            gain = value - nearer[0]
+            if gain > 0:
+                weights = weights - length * step
+                value, scores, partition = nearer
+            if gain < _TOLERANCE:
+                break
+        return weights
+
+
+_TINY = 1e-6
+_MOST_STEPS = 20
+_STEPS_OF_REFIT = 2
+_SHORTEST_STEP = 1e-4
+_SUFFICIENT = 1e-4  # of the decrease that the slope promises (Armijo, 1966)
+_TOLERANCE = 1e-5  # of the mean log-likelihood; NDCG does not see less
+
+
+def dense_features(
+    features: Sequence[Feature], situation: Situation, num_products: int
+) -> np.ndarray:
+    """All features, float32 [U, K, P]."""
+    values = np.empty((situation.num_users, len(features), num_products), dtype=np.float32)
+    for column, feature in enumerate(features):
+        found = feature.values(situation)
+        values[:, column] = found.toarray() if scipy.sparse.issparse(found) else found
+    return values
+
+
+def _leading(features: Sequence[Feature]) -> list[int]:
+    """For each group the feature that is not shrunk.
+
+    Raises:
+        InputError: Neither popularity nor co-reviewing is among the evidences.
+    """
+    evidences = [each.evidence for each in features]
+    for name in ("popularity", "co-reviewing"):
+        if name not in evidences:
+            raise InputError(f"evidence: {name} is needed, the others are shrunk towards it")
+    popular, reviewed = evidences.index("popularity"), evidences.index("co-reviewing")
+    return [popular, reviewed, reviewed]

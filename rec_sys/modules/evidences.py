@@ -1,0 +1,266 @@
+"""Evidences: how much speaks for each product for a user, one answer per question.
+
+What was reviewed together with the products of the history, what followed them, what is popular
+and what has become so, what the network makes of the words, and how the user would like it. Each
+evidence has one or more features; `rec_sys.modules.combiner.Combiner` adds them up. A new evidence
+is one class here and one file in ``config/evidence``. Needs no PyTorch.
+"""
+
+from dataclasses import replace
+from typing import Annotated, NamedTuple, Protocol
+
+import numpy as np
+import scipy.sparse
+from pydantic import Field
+
+from rec_sys.foundation.settings import NotNegative, Positive, PositiveCount, Share, settings_of
+from rec_sys.graph.review_graph import SECONDS_PER_DAY, ReviewGraph
+from rec_sys.modules.ease import co_occurrence
+from rec_sys.modules.features import (
+    Feature,
+    LikingFeature,
+    NetworkFeature,
+    ProductFeature,
+    TrendFeature,
+    WalkFeature,
+)
+from rec_sys.modules.product_graph import ProductGraph
+from rec_sys.reviews.schema import NO_TIME
+
+
+class Known(NamedTuple):
+    """What evidences are fitted to: the reviews that may be known, and what was solved already.
+
+    Attributes:
+        graph: All reviews.
+        edges: int64 [n], the edges that may be known, ascending.
+        product_graph: Of these edges.
+    """
+
+    graph: ReviewGraph
+    edges: np.ndarray
+    product_graph: ProductGraph
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Known reviews per product, float64 [P]."""
+        product = self.graph.edge_product[self.edges]
+        return np.bincount(product, minlength=self.graph.num_products).astype(np.float64)
+
+    def item_graph(self, matrix: scipy.sparse.csr_array, history_decay: float) -> ProductGraph:
+        """A graph between products along which likes and dislikes walk alike."""
+        matrix.eliminate_zeros()
+        return ProductGraph.of(
+            matrix,
+            history_decay=history_decay,
+            disliked_weight=1.0,
+            liked_above=self.product_graph.liked_above,
+        )
+
+
+class Evidence(Protocol):
+    """Learns its features from known reviews.
+
+    Attributes:
+        name: Its row in tables and its key in explanations.
+    """
+
+    name: str
+
+    def fit(self, known: Known) -> list[Feature]:
+        """Its features, the same number for all data."""
+
+
+@settings_of("evidence.co_reviewing")
+class CoReviewing:
+    """The product graph: what the reviewers of the history's products reviewed and what is like it.
+
+    Its first feature is the product graph as it is, which the combiner starts from.
+
+    Attributes:
+        history_decays: Further features, each with another weight of earlier reviews.
+        scale: See `compress`; of the further features.
+    """
+
+    history_decays: list[Share]
+    scale: Positive
+    name: str = "co-reviewing"
+
+    def fit(self, known: Known) -> list[Feature]:
+        """See `Evidence`."""
+        whole = WalkFeature(self.name, self.name, known.product_graph, 0.0, "product_graph")
+        return [whole] + [
+            replace(
+                whole,
+                name=f"{self.name}, decay {decay:g}",
+                graph=replace(known.product_graph, history_decay=decay),
+                scale=self.scale,
+            )
+            for decay in self.history_decays
+        ]
+
+
+@settings_of("evidence.neighbours")
+class Neighbours:
+    """Products with the same reviewers, by cosine (Sarwar et al., WWW 2001).
+
+    Attributes:
+        shrink: So many imagined reviewers make small coincidences count little.
+        neighbours: The most similar products that each keeps.
+        history_decay: A review counts so much less for each one written later.
+        scale: See `compress`.
+    """
+
+    shrink: NotNegative
+    neighbours: PositiveCount
+    history_decay: Share
+    scale: Positive
+    name: str = "same reviewers"
+
+    def fit(self, known: Known) -> list[Feature]:
+        """See `Evidence`."""
+        graph, edges = known.graph, known.edges
+        together = co_occurrence(
+            graph.edge_user[edges], graph.edge_product[edges], graph.num_users, graph.num_products
+        ).tocoo()
+        length = np.sqrt(np.maximum(together.diagonal(), 1))
+        row, column = together.coords
+        cosine = together.data / (length[row] * length[column] + self.shrink)
+        apart = row != column
+        matrix = scipy.sparse.csr_array(
+            (cosine[apart].astype(np.float32), (row[apart], column[apart])), together.shape
+        )
+        matrix = _most_similar(matrix, self.neighbours)
+        walk = known.item_graph(matrix, self.history_decay)
+        return [WalkFeature(self.name, self.name, walk, self.scale, "neighbours")]
+
+
+@settings_of("evidence.order")
+class Order:
+    """What others reviewed right after the products that the user reviewed last.
+
+    ``log(1 + n_ij / (smoothing q_j))`` for n_ij users who went from product i straight to j, whose
+    share in all reviews is q_j: how much more often than by chance, so that with the logarithm of
+    popularity it makes a smoothed Markov chain.
+
+    Attributes:
+        smoothing: So many imagined users went on to products by their popularity.
+        history_decays: One feature each; 0 looks at the last review alone.
+        neighbours: The most frequent next products that each keeps.
+    """
+
+    smoothing: Positive
+    history_decays: list[Share]
+    neighbours: PositiveCount
+    name: str = "order"
+
+    def fit(self, known: Known) -> list[Feature]:
+        """See `Evidence`."""
+        graph, edges = known.graph, known.edges
+        user, product = graph.edge_user[edges], graph.edge_product[edges]
+        follows = user[1:] == user[:-1]
+        size = graph.num_products
+        steps = scipy.sparse.coo_array(
+            (np.ones(follows.sum()), (product[:-1][follows], product[1:][follows])), (size, size)
+        ).tocsr()
+        share = (known.counts + 1) / (known.counts.sum() + size)
+        steps.data = np.log1p(steps.data / (self.smoothing * share[steps.indices]))
+        matrix = _most_similar(steps.astype(np.float32), self.neighbours)
+        return [
+            WalkFeature(
+                f"{self.name}, decay {decay:g}",
+                self.name,
+                known.item_graph(matrix, decay),
+                0.0,
+                "order",
+            )
+            for decay in self.history_decays
+        ]
+
+
+@settings_of("evidence.popularity")
+class Popularity:
+    """Logarithm of the number of reviews."""
+
+    name: str = "popularity"
+
+    def fit(self, known: Known) -> list[Feature]:
+        """See `Evidence`."""
+        values = np.log1p(known.counts).astype(np.float32)
+        return [ProductFeature(self.name, self.name, values)]
+
+
+@settings_of("evidence.trend")
+class Trend:
+    """Popularity of late; nothing where no review has a time.
+
+    Attributes:
+        half_lives_days: One feature each.
+    """
+
+    half_lives_days: list[Positive]
+    name: str = "trend"
+
+    def fit(self, known: Known) -> list[Feature]:
+        """See `Evidence`."""
+        time = known.graph.edge_time[known.edges]
+        edges = known.edges[time != NO_TIME]
+        time = known.graph.edge_time[edges]
+        order = np.argsort(time, kind="stable")
+        counts = known.counts
+        names = [f"{self.name}, {days:g} days" for days in self.half_lives_days]
+        if not len(edges):
+            nothing = np.zeros(len(counts), dtype=np.float32)
+            return [ProductFeature(name, self.name, nothing) for name in names]
+        return [
+            TrendFeature(
+                name,
+                self.name,
+                time[order],
+                known.graph.edge_product[edges][order],
+                counts / max(counts.sum(), 1),
+                days * SECONDS_PER_DAY,
+            )
+            for name, days in zip(names, self.half_lives_days, strict=True)
+        ]
+
+
+@settings_of("evidence.network")
+class Network:
+    """What the network reads from the words of the history."""
+
+    name: str = "network"
+
+    def fit(self, known: Known) -> list[Feature]:
+        """See `Evidence`."""
+        return [NetworkFeature(self.name, self.name)]
+
+
+@settings_of("evidence.liking")
+class Liking:
+    """How the user would like the product.
+
+    Attributes:
+        middle: See `LikingFeature`.
+        steepness: See `LikingFeature`.
+    """
+
+    middle: Annotated[float, Field(ge=0, le=5)]
+    steepness: Positive
+    name: str = "liking"
+
+    def fit(self, known: Known) -> list[Feature]:
+        """See `Evidence`."""
+        return [LikingFeature(self.name, self.name, self.middle, self.steepness)]
+
+
+def _most_similar(matrix: scipy.sparse.csr_array, most: int) -> scipy.sparse.csr_array:
+    """Keeps the largest `most` entries of each row."""
+    lengths = np.diff(matrix.indptr)
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    order = np.lexsort((matrix.indices, -matrix.data, row))
+    place = np.arange(matrix.nnz) - np.repeat(matrix.indptr[:-1], lengths)
+    kept = order[place < most]
+    return scipy.sparse.csr_array(
+        (matrix.data[kept], (row[kept], matrix.indices[kept])), matrix.shape
+    )

@@ -1,0 +1,328 @@
+"""Features: one number for each user and product, and how they are stored. Needs no PyTorch.
+
+`rec_sys.modules.evidences` fits them, `rec_sys.modules.combiner` adds them up.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import scipy.sparse
+
+from rec_sys.graph.task import NOW
+from rec_sys.modules.product_graph import ProductGraph
+
+
+@dataclass(frozen=True)
+class Situation:
+    """U users at the moment of asking, seen by P products.
+
+    Attributes:
+        user_ptr: int64 [U + 1], the reviews of user ``u`` are ``user_ptr[u]:user_ptr[u + 1]``,
+            oldest first.
+        product: int64 [n], below 0 where the product is not known.
+        rating: float32 [n], stars, NaN or 0 if missing.
+        asked: int64 [U], seconds since 1970, or `NOW`: later reviews of others are not known.
+        network: float32 [U, P], inner products of the network's queries and keys.
+        predicted_rating: float32 [U, P], stars.
+    """
+
+    user_ptr: np.ndarray
+    product: np.ndarray
+    rating: np.ndarray
+    asked: np.ndarray
+    network: np.ndarray
+    predicted_rating: np.ndarray
+
+    @property
+    def num_users(self) -> int:
+        """U."""
+        return len(self.user_ptr) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 [U], number of reviews."""
+        return np.diff(self.user_ptr)
+
+    def of_user(self, user: int) -> "Situation":
+        """The situation of one of the users."""
+        own = slice(self.user_ptr[user], self.user_ptr[user + 1])
+        one = slice(user, user + 1)
+        return Situation(
+            user_ptr=np.array([0, own.stop - own.start]),
+            product=self.product[own],
+            rating=self.rating[own],
+            asked=self.asked[one],
+            network=self.network[one],
+            predicted_rating=self.predicted_rating[one],
+        )
+
+
+class Feature(Protocol):
+    """One number for each user and product.
+
+    Attributes:
+        name: Unique among all features.
+        evidence: The evidence that it belongs to.
+    """
+
+    name: str
+    evidence: str
+
+    def values(self, situation: Situation) -> np.ndarray | scipy.sparse.csr_array:
+        """float32 [U, P]; sparse where most of them are zero, [1, P] where users are alike."""
+
+
+def compress(scores: Any, scale: float) -> Any:
+    """``sign(s) log(1 + |s| / scale)``: scores that behave like probabilities on a log scale.
+
+    A logit adds up logarithms of probabilities. Zero stays zero, so sparse scores stay sparse.
+
+    Args:
+        scores: float array.
+        scale: Scores far below are as good as none; 0 leaves the scores as they are.
+    """
+    return np.sign(scores) * np.log1p(np.abs(scores) / scale) if scale else scores
+
+
+@dataclass(frozen=True)
+class WalkFeature:
+    """A history walks one step along a graph between products.
+
+    Attributes:
+        graph: Between the products.
+        scale: See `compress`.
+        graph_name: Features of one name share the edges of their graphs; they are stored once.
+    """
+
+    name: str
+    evidence: str
+    graph: ProductGraph
+    scale: float
+    graph_name: str
+
+    def values(self, situation: Situation) -> scipy.sparse.csr_array:
+        """See `Feature`."""
+        scores = self.graph.walk(situation.user_ptr, situation.product, situation.rating)
+        scores.data = compress(scores.data, self.scale).astype(np.float32)
+        return scores
+
+    def contributions(
+        self, product: np.ndarray, rating: np.ndarray, targets: np.ndarray
+    ) -> np.ndarray:
+        """The feature of one user, divided among the reviews that speak for the product.
+
+        On a log scale no review has a part of its own, so each gets its share in the sum of what
+        speaks for the product.
+
+        Args:
+            product: int64 [n], below 0 where it is not known; oldest first.
+            rating: float32 [n].
+            targets: int64 [m], rows of products.
+
+        Returns:
+            float32 [n, m]; where the feature is positive, a column adds up to it.
+        """
+        parts = self.graph.contributions(product, rating, targets)
+        if not self.scale:
+            return parts
+        speaking = np.maximum(parts, 0)
+        total = speaking.sum(axis=0)
+        value = np.maximum(compress(parts.sum(axis=0), self.scale), 0)
+        return speaking * (value / np.where(total > 0, total, 1))
+
+
+@dataclass(frozen=True)
+class ProductFeature:
+    """The same for all users.
+
+    Attributes:
+        product_values: float32 [P].
+    """
+
+    name: str
+    evidence: str
+    product_values: np.ndarray
+
+    def values(self, situation: Situation) -> np.ndarray:
+        """See `Feature`."""
+        return self.product_values[None]
+
+
+@dataclass(frozen=True)
+class TrendFeature:
+    """Logarithm of the reviews of late, each counting half after every half-life.
+
+    Attributes:
+        time: int64 [n], of the known reviews, ascending.
+        product: int64 [n].
+        popularity: float64 [P], share of each product in all reviews: one imagined review.
+        half_life: Seconds.
+    """
+
+    name: str
+    evidence: str
+    time: np.ndarray
+    product: np.ndarray
+    popularity: np.ndarray
+    half_life: float
+
+    def values(self, situation: Situation) -> np.ndarray:
+        """See `Feature`: of each user only reviews before the moment of asking count."""
+        moments, user = np.unique(situation.asked, return_inverse=True)
+        rows = np.stack([row.astype(np.float32) for row in self._at(moments)])
+        return rows[user] if len(rows) > 1 else rows
+
+    def as_of_now(self) -> ProductFeature:
+        """Its values after the newest review, all that serving needs."""
+        (values,) = self._at(np.array([NOW]))
+        return ProductFeature(self.name, self.evidence, values.astype(np.float32))
+
+    def _at(self, moments: np.ndarray) -> Iterator[np.ndarray]:
+        """The values at ascending moments, float64 [P] each."""
+        newest = self.time[-1] + 1 if len(self.time) else 0
+        weights, begin, now = np.zeros_like(self.popularity), 0, 0.0
+        for moment in moments:
+            at = float(min(moment, newest))
+            end = int(np.searchsorted(self.time, at))
+            weights *= 0.5 ** ((at - now) / self.half_life)
+            age = (at - self.time[begin:end]) / self.half_life
+            weights += np.bincount(
+                self.product[begin:end], weights=0.5**age, minlength=len(weights)
+            )
+            begin, now = end, at
+            yield np.log(weights + self.popularity + _LEAST_WEIGHT)
+
+
+# Of a product without any review; far below one imagined review.
+_LEAST_WEIGHT = 1e-6
+
+
+@dataclass(frozen=True)
+class NetworkFeature:
+    """What the network ranks by."""
+
+    name: str
+    evidence: str
+
+    def values(self, situation: Situation) -> np.ndarray:
+        """See `Feature`."""
+        return situation.network
+
+
+@dataclass(frozen=True)
+class LikingFeature:
+    """Logarithm of the probability of being liked, ``log sigmoid(steepness (rating - middle))``.
+
+    Attributes:
+        middle: Stars at which liking and disliking are equally likely.
+        steepness: Per star.
+    """
+
+    name: str
+    evidence: str
+    middle: float
+    steepness: float
+
+    def values(self, situation: Situation) -> np.ndarray:
+        """See `Feature`."""
+        return -np.logaddexp(
+            0, self.steepness * (self.middle - situation.predicted_rating), dtype=np.float32
+        )
+
+
+_GRAPH_ARRAYS = {"pointers": np.int64, "neighbours": np.int32, "weights": np.float32}
+_GRAPH_SETTINGS = ("history_decay", "disliked_weight", "liked_above")
+_KINDS: dict[str, type] = {
+    "walk": WalkFeature,
+    "product": ProductFeature,
+    "network": NetworkFeature,
+    "liking": LikingFeature,
+}
+
+
+def plain_features(
+    features: Sequence[Feature],
+) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """What `read_features` reads: values that JSON knows, and arrays by name.
+
+    Trends are stored as of the newest review that is known.
+    """
+    kinds = {kind: name for name, kind in _KINDS.items()}
+    told, arrays = [], {}
+    for feature in features:
+        if isinstance(feature, TrendFeature):
+            feature = feature.as_of_now()
+        plain = {"kind": kinds[type(feature)], "name": feature.name, "evidence": feature.evidence}
+        if isinstance(feature, WalkFeature):
+            plain |= {"scale": feature.scale, "graph_name": feature.graph_name}
+            plain |= {name: getattr(feature.graph, name) for name in _GRAPH_SETTINGS}
+            for name, kind in _GRAPH_ARRAYS.items():
+                array = np.ascontiguousarray(getattr(feature.graph, name), kind)
+                arrays[f"{feature.graph_name}.{name}"] = array
+        elif isinstance(feature, ProductFeature):
+            arrays[f"values.{feature.name}"] = np.ascontiguousarray(feature.product_values)
+        elif isinstance(feature, LikingFeature):
+            plain |= {"middle": feature.middle, "steepness": feature.steepness}
+        told.append(plain)
+    return told, arrays
+
+
+def read_features(
+    told: Sequence[Mapping[str, Any]], arrays: Mapping[str, np.ndarray]
+) -> list[Feature]:
+    """Features from what `plain_features` gave.
+
+    Raises:
+        KeyError: Something is missing.
+        TypeError: Something is there that does not belong.
+    """
+    graphs: dict[str, ProductGraph] = {}
+    features: list[Feature] = []
+    for each in told:
+        values = dict(each)
+        kind = _KINDS[values.pop("kind")]
+        if kind is WalkFeature:
+            settings = {name: values.pop(name) for name in _GRAPH_SETTINGS}
+            name = values["graph_name"]
+            if name not in graphs:
+                edges = {array: arrays[f"{name}.{array}"] for array in _GRAPH_ARRAYS}
+                graphs[name] = ProductGraph(**edges, **settings)
+            values["graph"] = replace(graphs[name], **settings)
+        elif kind is ProductFeature:
+            values["product_values"] = arrays[f"values.{values['name']}"]
+        features.append(kind(**values))
+    return features
+
+
+def moved_features(features: Sequence[Feature], rows: np.ndarray, num_rows: int) -> list[Feature]:
+    """The same features of products that stand in other rows.
+
+    Args:
+        features: Of P products, as they are stored.
+        rows: int64 [P], distinct: where each product stands, below 0 if nowhere any more.
+        num_rows: How many rows there are; no review is known of products in the others.
+    """
+    there = rows >= 0
+    moved: list[Feature] = []
+    for feature in features:
+        if isinstance(feature, TrendFeature):
+            feature = feature.as_of_now()
+        if isinstance(feature, WalkFeature):
+            feature = replace(feature, graph=_moved_graph(feature.graph, rows, num_rows))
+        elif isinstance(feature, ProductFeature):
+            values = np.full(num_rows, feature.product_values.min(), dtype=np.float32)
+            values[rows[there]] = feature.product_values[there]
+            feature = replace(feature, product_values=values)
+        moved.append(feature)
+    return moved
+
+
+def _moved_graph(graph: ProductGraph, rows: np.ndarray, num_rows: int) -> ProductGraph:
+    source, target = np.repeat(rows, np.diff(graph.pointers)), rows[graph.neighbours]
+    there = (source >= 0) & (target >= 0)
+    matrix = scipy.sparse.csr_array(
+        (graph.weights[there], (source[there], target[there])), shape=(num_rows, num_rows)
+    )
+    return ProductGraph.of(matrix, graph.history_decay, graph.disliked_weight, graph.liked_above)

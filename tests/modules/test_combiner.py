@@ -1,0 +1,167 @@
+"""Weights of evidences: fitted to choices whose weights are known, shrunk where they are few."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.task import NOW
+from rec_sys.modules.combiner import GROUPS, Combiner, CombinerFit
+from rec_sys.modules.features import ProductFeature, Situation
+
+PRODUCTS = 12
+
+
+class Table:
+    """A feature that is a table, float32 [U, P]."""
+
+    def __init__(self, name: str, evidence: str, table: np.ndarray) -> None:
+        self.name, self.evidence, self.table = name, evidence, table.astype(np.float32)
+
+    def values(self, situation: Situation) -> np.ndarray:
+        return self.table[situation.product[situation.user_ptr[:-1]]]
+
+
+def situation(users: np.ndarray) -> Situation:
+    """Users whose only review is of a product with their own number."""
+    nothing = np.zeros((len(users), PRODUCTS), dtype=np.float32)
+    return Situation(
+        user_ptr=np.arange(len(users) + 1),
+        product=users,
+        rating=np.full(len(users), 5, dtype=np.float32),
+        asked=np.full(len(users), NOW),
+        network=nothing,
+        predicted_rating=nothing,
+    )
+
+
+def settings(**changes) -> CombinerFit:
+    values = {
+        "liked_only": True,
+        "strengths": [1.0, 0.001],
+        "folds": 4,
+        "k": 10,
+        "max_cells": 10**6,
+        "min_targets": 30,
+        "seed": 0,
+    }
+    return CombinerFit(**values | changes)
+
+
+def choices(true: np.ndarray, users: int = 3000, seed: int = 0):
+    """Features of random tables, and products that users chose by a logit with these weights."""
+    rng = np.random.default_rng(seed)
+    tables = rng.normal(size=(3, users, PRODUCTS))
+    names = ("co-reviewing", "order", "popularity")
+    features = [Table(n, n, t) for n, t in zip(names, tables, strict=True)]
+    score = np.tensordot(true, tables, 1)
+    product = (score + rng.gumbel(size=score.shape)).argmax(axis=1)
+    return features, np.stack([np.arange(users), product])
+
+
+def fit(features, target, liked=None, **changes) -> Combiner:
+    seen = np.zeros((int(target[0].max()) + 1, PRODUCTS), dtype=bool)
+    liked = np.ones(target.shape[1], dtype=bool) if liked is None else liked
+    return settings(**changes).fit(
+        features, [situation] * len(GROUPS), seen.__getitem__, target, liked, PRODUCTS
+    )
+
+
+def test_the_weights_of_a_logit_are_found_again():
+    true = np.array([1.0, 2.0, -0.5])
+    features, target = choices(true)
+    found = fit(features, target).weights[2]
+    np.testing.assert_allclose(found, true, atol=0.15)
+
+
+def test_what_says_nothing_is_left_out():
+    features, target = choices(np.array([2.0, 0.0, 0.0]))
+    combiner = fit(features, target)
+    assert combiner.shrinkage[2] >= 1.0
+    assert combiner.decides(2)["co-reviewing"] > 0.95
+    assert sum(combiner.decides(2).values()) == pytest.approx(1)
+
+
+def test_few_targets_leave_the_leading_evidence_alone():
+    features, target = choices(np.array([0.0, 3.0, 0.0]), users=20)
+    combiner = fit(features, target)
+    assert combiner.weights.tolist() == [[0, 0, 1], [1, 0, 0], [1, 0, 0]]
+    assert np.isinf(combiner.shrinkage).all()
+
+
+def test_only_liked_targets_count_if_so_asked():
+    features, target = choices(np.array([1.0, 2.0, 0.0]))
+    rng = np.random.default_rng(1)
+    liked = rng.random(target.shape[1]) < 0.5
+    target[1, ~liked] = rng.integers(PRODUCTS, size=int((~liked).sum()))  # they chose at random
+    among_liked = fit(features, target, liked).weights[2]
+    among_all = fit(features, target, liked, liked_only=False).weights[2]
+    assert among_liked[1] == pytest.approx(2, abs=0.25)
+    assert among_all[1] < 1.2
+
+
+def test_what_was_seen_is_no_alternative():
+    features, target = choices(np.array([0.5, 0.5, 0.0]))
+    users = np.arange(target.shape[1])
+    seen = np.ones((len(users), PRODUCTS), dtype=bool)
+    seen[users, target[1]] = False
+    other = (target[1] + 1) % PRODUCTS
+    seen[users, other] = False
+    # The chosen product against one other that has more co-reviewing: the weight must be negative.
+    features[0].table[users, other] = features[0].table[users, target[1]] + 1
+    noise = np.random.default_rng(0).normal(size=len(users)).astype(np.float32)
+    features[0].table[users, other] += noise
+    found = settings().fit(
+        features,
+        [situation] * 3,
+        seen.__getitem__,
+        target,
+        np.ones(len(users), bool),
+        PRODUCTS,
+    )
+    assert found.weights[2, 0] < 0
+
+
+def test_scores_are_the_weighted_sum_for_the_kind_of_user():
+    values = np.arange(PRODUCTS, dtype=np.float32)
+    features = [
+        ProductFeature("co-reviewing", "co-reviewing", values),
+        ProductFeature("popularity", "popularity", values[::-1].copy()),
+    ]
+    combiner = Combiner(
+        ("co-reviewing", "popularity"),
+        ("co-reviewing", "popularity"),
+        np.array([[0.0, 1.0], [2.0, 0.0], [1.0, 3.0]]),
+        np.ones(3),
+        np.full((3, 2), 0.5),
+    )
+    users = Situation(
+        user_ptr=np.array([0, 0, 1, 4]),
+        product=np.array([0, 1, 2, 3]),
+        rating=np.ones(4, dtype=np.float32),
+        asked=np.full(3, NOW),
+        network=np.zeros((3, PRODUCTS), dtype=np.float32),
+        predicted_rating=np.zeros((3, PRODUCTS), dtype=np.float32),
+    )
+    scores = combiner.score(features, users)
+    np.testing.assert_allclose(scores, [values[::-1], 2 * values, values + 3 * values[::-1]])
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_combiner_survives_being_stored(seed):
+    rng = np.random.default_rng(seed)
+    combiner = Combiner(
+        ("a", "b"), ("x", "x"), rng.normal(size=(3, 2)), rng.random(3), rng.random((3, 2))
+    )
+    again = Combiner.of_plain(combiner.plain())
+    assert again.features == combiner.features
+    np.testing.assert_array_equal(again.weights, combiner.weights)
+    broken = combiner.plain() | {"weights": [[0.0]]}
+    with pytest.raises(ValueError, match="do not fit together"):
+        Combiner.of_plain(broken)
+
+
+def test_the_leading_evidences_are_needed():
+    with pytest.raises(InputError, match="popularity is needed"):
+        Combiner.prior([ProductFeature("a", "order", np.zeros(3))])
