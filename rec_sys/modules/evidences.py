@@ -203,22 +203,22 @@ class Trend:
 
     def fit(self, known: Known) -> list[Feature]:
         """See `Evidence`."""
-        time = known.graph.edge_time[known.edges]
-        edges = known.edges[time != NO_TIME]
-        time = known.graph.edge_time[edges]
-        order = np.argsort(time, kind="stable")
-        counts = known.counts
+        graph, size = known.graph, known.graph.num_products
+        timed = graph.edge_time[known.edges] != NO_TIME
+        edges = known.edges[timed]
+        edges = edges[np.argsort(graph.edge_time[edges], kind="stable")]
         names = [f"{self.name}, {days:g} days" for days in self.half_lives_days]
         if not len(edges):
-            nothing = np.zeros(len(counts), dtype=np.float32)
+            nothing = np.zeros(size, dtype=np.float32)
             return [ProductFeature(name, self.name, nothing) for name in names]
+        untimed = np.bincount(graph.edge_product[known.edges[~timed]], minlength=size)
         return [
             TrendFeature(
                 name,
                 self.name,
-                time[order],
-                known.graph.edge_product[edges][order],
-                counts / max(counts.sum(), 1),
+                graph.edge_time[edges],
+                graph.edge_product[edges],
+                untimed.astype(np.float64),
                 days * SECONDS_PER_DAY,
             )
             for name, days in zip(names, self.half_lives_days, strict=True)

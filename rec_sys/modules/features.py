@@ -154,10 +154,13 @@ class ProductFeature:
 class TrendFeature:
     """Logarithm of the reviews of late, each counting half after every half-life.
 
+    Of each user only reviews before the moment of asking count. They age until the newest of them,
+    and one imagined review is spread over the products by their shares in them.
+
     Attributes:
-        time: int64 [n], of the known reviews, ascending.
+        time: int64 [n], of the known reviews, ascending; n > 0.
         product: int64 [n].
-        popularity: float64 [P], share of each product in all reviews: one imagined review.
+        untimed: float64 [P], known reviews without a time, which are old.
         half_life: Seconds.
     """
 
@@ -165,11 +168,11 @@ class TrendFeature:
     evidence: str
     time: np.ndarray
     product: np.ndarray
-    popularity: np.ndarray
+    untimed: np.ndarray
     half_life: float
 
     def values(self, situation: Situation) -> np.ndarray:
-        """See `Feature`: of each user only reviews before the moment of asking count."""
+        """See `Feature`."""
         moments, user = np.unique(situation.asked, return_inverse=True)
         rows = np.stack([row.astype(np.float32) for row in self._at(moments)])
         return rows[user] if len(rows) > 1 else rows
@@ -181,18 +184,18 @@ class TrendFeature:
 
     def _at(self, moments: np.ndarray) -> Iterator[np.ndarray]:
         """The values at ascending moments, float64 [P] each."""
-        newest = self.time[-1] + 1 if len(self.time) else 0
-        weights, begin, now = np.zeros_like(self.popularity), 0, 0.0
+        weights, counts = np.zeros_like(self.untimed), self.untimed.copy()
+        begin, newest = 0, float(self.time[0])
         for moment in moments:
-            at = float(min(moment, newest))
-            end = int(np.searchsorted(self.time, at))
-            weights *= 0.5 ** ((at - now) / self.half_life)
-            age = (at - self.time[begin:end]) / self.half_life
-            weights += np.bincount(
-                self.product[begin:end], weights=0.5**age, minlength=len(weights)
-            )
-            begin, now = end, at
-            yield np.log(weights + self.popularity + _LEAST_WEIGHT)
+            end = int(np.searchsorted(self.time, moment))
+            if end > begin:
+                time, product = self.time[begin:end], self.product[begin:end]
+                weights *= 0.5 ** ((time[-1] - newest) / self.half_life)
+                begin, newest = end, float(time[-1])
+                late = 0.5 ** ((newest - time) / self.half_life)
+                weights += np.bincount(product, weights=late, minlength=len(weights))
+                counts += np.bincount(product, minlength=len(counts))
+            yield np.log(weights + counts / max(counts.sum(), 1) + _LEAST_WEIGHT)
 
 
 # Of a product without any review; far below one imagined review.
