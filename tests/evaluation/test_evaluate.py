@@ -151,7 +151,7 @@ def test_a_model_that_fails_the_audit_is_not_kept(folder, training, tmp_path, mo
     """Scores that depend on who else is asked change with the batch size."""
     from tests.helpers.fake_training import FakeCatalogue
 
-    def by_company(self, history):
+    def by_company(self, history, asked):
         scores = np.random.default_rng(0).random((history.num_users, len(self.popularity)))
         return scores.astype(np.float32)
 
@@ -207,6 +207,6 @@ def test_a_product_graph_that_learns_from_targets_is_seen(folder, training, monk
 
     monkeypatch.setattr(ProductGraphBuilder, "build", leaks)
     config = config_of(folder, "evaluation.splits=[leave_one_out]", f"evaluation.folder={tmp_path}")
-    with pytest.raises(LeakageError, match="nothing is learned from targets .rec_sys, product"):
+    with pytest.raises(LeakageError, match="nothing is learned from targets .rec_sys, evidences"):
         evaluate(config)
     assert not training.configs

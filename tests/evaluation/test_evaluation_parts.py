@@ -127,9 +127,9 @@ def test_our_model_is_given_the_history_and_nothing_else(graph):
     seen = []
 
     class Watching(FakeCatalogue):
-        def score(self, history):
+        def score(self, history, asked):
             seen.append(history)
-            return super().score(history)
+            return super().score(history, asked)
 
     histories = reviews_of([[2, 1], [], [4]], times=[5, 6, 7])
     GraphModelRanker(Watching(graph, np.ones(graph.num_edges, dtype=bool)), graph).score(histories)
