@@ -132,7 +132,7 @@ def test_other_choices_train_too(folder, overrides):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("split.validation_share=1.5", "split.validation_share=1.5: must be between 0 and 1"),
+        ("split.validation_share=1.5", "split.validation_share=1.5: must be below 1"),
         ("train.batch_size=0", "train.batch_size=0: must be at least 1"),
         ("train.lr=0", "train.lr=0"),
         ("train.max_epochs=abc", "train.max_epochs=abc: must be a whole number"),
@@ -144,7 +144,7 @@ def test_other_choices_train_too(folder, overrides):
         ("train.run_name=a/b", "train.run_name=a/b"),
         ("model.dropout=2", "dropout"),
         ("train.liked_above=9", "train.liked_above=9"),
-        ("objective.loss=l3", "objective.loss=l3: choose from"),
+        ("objective.loss=l3", "objective.loss=l3: must be"),
         ("encoder.precision=fp7", "encoder.precision=fp7: must be"),
         ("data=local", "data.reviews_path is missing"),
         ("train.resume=none.last.ckpt", "none.last.ckpt: no such checkpoint"),
