@@ -51,6 +51,7 @@ class Provenance:
         edge_product: int32 [E], index of each review's product.
         roles: uint8 [E], one bit for each mask of the `Split`.
         has_test: Whether the split had a test.
+        begins: `Task.begin` of validation and test.
         earlier: What the trainings learned from that this one started from.
     """
 
@@ -60,6 +61,7 @@ class Provenance:
     edge_product: np.ndarray
     roles: np.ndarray
     has_test: bool
+    begins: tuple[int | None, int | None]
     earlier: LearnedReviews
 
     @classmethod
@@ -90,6 +92,7 @@ class Provenance:
             edge_product=graph.edge_product.astype(np.int32),
             roles=roles,
             has_test=split.test is not None,
+            begins=(split.validation.begin, split.test.begin if split.test else None),
             earlier=earlier.learned if earlier else LearnedReviews(*[np.zeros(0, np.int64)] * 3),
         )
 
@@ -104,8 +107,11 @@ class Provenance:
                 f"the checkpoint was trained with {len(self.roles)} reviews, not with these"
                 f" {graph.num_edges}; use the data of its training"
             )
-        validation = Task(self._has(_VALIDATION), self._has(_VALIDATION_HISTORY))
-        test = Task(self._has(_TEST), self._has(_TEST_HISTORY)) if self.has_test else None
+        begin, test_begin = self.begins
+        validation = Task(self._has(_VALIDATION), self._has(_VALIDATION_HISTORY), begin)
+        test = None
+        if self.has_test:
+            test = Task(self._has(_TEST), self._has(_TEST_HISTORY), test_begin)
         return Split(name, self._has(_TRAIN), validation, test)
 
     @cached_property

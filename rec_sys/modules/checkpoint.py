@@ -274,7 +274,8 @@ def provenance_in(content: Mapping[str, Any]) -> Provenance | None:
         return None
     arrays = {name: kept[name].numpy() for name in _SEEN_ARRAYS}
     earlier = LearnedReviews(*(each.numpy() for each in kept["earlier"]))
-    return Provenance(**arrays, has_test=kept["has_test"], earlier=earlier)
+    begins = tuple(kept["begins"])
+    return Provenance(**arrays, has_test=kept["has_test"], begins=begins, earlier=earlier)
 
 
 def plain_provenance(seen: Provenance) -> dict[str, Any]:
@@ -284,6 +285,7 @@ def plain_provenance(seen: Provenance) -> dict[str, Any]:
     return {
         **{name: torch.from_numpy(getattr(seen, name)) for name in _SEEN_ARRAYS},
         "has_test": seen.has_test,
+        "begins": list(seen.begins),
         "earlier": [torch.from_numpy(each) for each in seen.earlier],
     }
 

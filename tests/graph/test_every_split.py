@@ -21,7 +21,7 @@ from rec_sys.graph.splits import (
     describe_split,
     split_fingerprint,
 )
-from rec_sys.graph.task import Split, Task
+from rec_sys.graph.task import NOW, Split, Task
 from rec_sys.reviews.schema import NO_TIME
 from tests.helpers.graphs_by_hand import at, graph_of
 
@@ -89,6 +89,49 @@ def test_nothing_leaks(name, graph):
         assert not set(held_out) & set(graph.edge_product[train])
     again = splitter.split(graph)
     assert split_fingerprint(again) == split_fingerprint(split)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(deadline=None)
+@given(graph=graphs())
+def test_the_moment_of_asking_comes_from_what_is_shown(name, graph):
+    try:
+        split = from_config(name).split(graph)
+    except InputError:
+        return
+    for task in filter(None, (split.validation, split.test)):
+        users = task.users(graph)
+        asked = task.asked(graph, users)
+        assert asked.dtype == np.int64 and asked.shape == users.shape
+        assert (task.begin is not None) == (name == "time")
+        for user, moment in zip(users, asked, strict=True):
+            own = graph.edge_user == user
+            newest = graph.edge_time[own & task.history].max(initial=X)
+            if name == "time":
+                # The cut: after all that is shown, and not after anything to be predicted.
+                assert newest < moment == task.begin <= graph.edge_time[own & task.target].min()
+            else:
+                assert moment == (NOW if newest == X else newest)
+    if name == "time":
+        times = graph.edge_time
+        assert times[split.train].max() < split.validation.begin
+        assert split.validation.begin <= times[split.validation.target].min()
+        assert times[split.validation.target].max() < split.test.begin
+
+
+def test_the_moment_of_asking_by_hand():
+    graph = graph_of([(0, X), (1, 4), (2, 9)], [(0, X), (1, X)], [(0, 3)], [(0, 5), (1, 7)])
+    target, history = np.zeros((2, graph.num_edges), dtype=bool)
+    target[[2, 4, 5, 7]] = history[[0, 1, 3, 6]] = True
+    users = np.arange(4)
+    assert Task(target, history).asked(graph, users).tolist() == [4, NOW, NOW, 5]
+    assert Task(target, history).asked(graph, users[[3, 0]]).tolist() == [5, 4]
+    # From 5 on all targets are: what others wrote until then is known, also to who is silent.
+    assert Task(target, history, 5).asked(graph, users).tolist() == [5, 5, 5, 5]
+    unknown = graph_of([(0, X), (1, X)])
+    last = Task(np.array([False, True]), np.array([True, False]))
+    assert last.asked(unknown, np.array([0])).tolist() == [NOW]
+    assert not len(last.asked(unknown, np.array([], dtype=np.int64)))
 
 
 @pytest.mark.parametrize("name", NAMES)

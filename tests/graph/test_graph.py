@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -33,6 +35,32 @@ def test_edges_are_in_time_order_and_an_unknown_time_is_oldest(small_graph):
     assert graph.user_ids.tolist() == ["ann", "bob", "cyd", "dan"]
     assert graph.product_ids[graph.edge_product[:3]].tolist() == ["p3", "p2", "p1"]
     assert graph.edges_of(np.array([2, 0])).tolist() == [4, 5, 6, 0, 1, 2]
+
+
+@pytest.mark.parametrize("newest", [None, 0, 1, 2])
+@given(seed=st.integers(0, 9999))
+def test_histories_equal_a_naive_selection(newest, seed):
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(0, 5, size=rng.integers(1, 6))
+    graph = graph_of(*[at(*rng.integers(0, 9, length)) for length in lengths], products=6)
+    graph = replace(
+        graph,
+        edge_text=np.arange(graph.num_edges) + 100,
+        edge_rating=rng.choice(np.array([1, 4, np.nan], dtype=np.float32), graph.num_edges),
+    )
+    shown = rng.random(graph.num_edges) < 0.6
+    users = np.flatnonzero(rng.random(graph.num_users) < 0.7)
+    found = graph.histories(users, shown, newest)
+    assert found.user_ids.tolist() == graph.user_ids[users].tolist()
+    assert found.num_products == graph.num_products
+    assert found.user_ptr.dtype == np.int64 and len(found.user_ptr) == len(users) + 1
+    for row, user in enumerate(users):
+        kept = [e for e in range(*graph.user_ptr[[user, user + 1]]) if shown[e]]
+        kept = kept if newest is None else kept[max(len(kept) - newest, 0) :]
+        own = slice(*found.user_ptr[[row, row + 1]])
+        for name in ("edge_product", "edge_text", "edge_rating", "edge_time"):
+            expected = getattr(graph, name)[np.array(kept, dtype=np.int64)]
+            np.testing.assert_array_equal(getattr(found, name)[own], expected)
 
 
 def test_batch_of_known_values(small_graph):

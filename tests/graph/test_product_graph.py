@@ -22,7 +22,7 @@ def hand_made(history_decay=0.5, disliked_weight=0.25, liked_above=3.0):
 def score_one(graph, products, ratings):
     """The scores of one person."""
     history = np.array(products, dtype=np.int64), np.array(ratings, dtype=np.float32)
-    return graph.score(np.array([0, len(products)]), *history)[0].tolist()
+    return graph.walk(np.array([0, len(products)]), *history).toarray()[0].tolist()
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,18 @@ def test_scores_by_hand(products, ratings, expected):
 
 def test_only_connected_products_are_carried_to():
     pointers, products = np.array([0, 1, 1, 3]), np.array([0, 2, -1])
-    propagated = hand_made().propagate(pointers, products, np.full(3, LIKED, np.float32))
-    assert propagated.user.tolist() == [0, 0, 2]
-    assert propagated.product.tolist() == [1, 2, 0]
-    assert propagated.score.tolist() == [1, -0.5, 2]
-    assert propagated.score.dtype == np.float32
+    scores = hand_made().walk(pointers, products, np.full(3, LIKED, np.float32))
+    assert scores.shape == (3, 4) and scores.dtype == np.float32
+    assert scores.indptr.tolist() == [0, 2, 2, 3]
+    assert scores.indices.tolist() == [1, 2, 0]
+    assert scores.data.tolist() == [1, -0.5, 2]
+
+
+def test_without_a_decay_only_the_newest_review_counts():
+    graph = hand_made(history_decay=0)
+    assert score_one(graph, [0, 2], [LIKED, LIKED]) == [4, 0, 0, 0]
+    assert score_one(graph, [2, 0], [LIKED, DISLIKED]) == [0, 0.25, -0.125, 0]
+    assert score_one(graph, [0, -1], [LIKED, LIKED]) == [0, 0, 0, 0]  # it leads nowhere
 
 
 @st.composite
@@ -75,7 +82,7 @@ def graphs_and_histories(draw):
 
 @settings(deadline=None)
 @given(graphs_and_histories())
-def test_score_carry_and_contributions_equal_a_naive_loop(drawn):
+def test_walk_and_contributions_equal_a_naive_loop(drawn):
     graph, weights, pointers, product, rating = drawn
     naive = np.zeros((len(pointers) - 1, graph.num_products))
     for user in range(len(naive)):
@@ -83,16 +90,16 @@ def test_score_carry_and_contributions_equal_a_naive_loop(drawn):
             share = 0.8 ** (pointers[user + 1] - 1 - edge) * (0.3 if 0 < rating[edge] <= 3 else 1)
             if product[edge] >= 0:
                 naive[user] += share * weights[product[edge]]
-    score = graph.score(pointers, product, rating)
-    assert score.dtype == np.float32
-    np.testing.assert_allclose(score, naive, atol=1e-5)
+    scores = graph.walk(pointers, product, rating)
+    assert scores.dtype == np.float32 and scores.shape == naive.shape
+    np.testing.assert_allclose(scores.toarray(), naive, atol=1e-5)
 
-    propagated = graph.propagate(pointers, product, rating)
-    pairs = list(zip(propagated.user.tolist(), propagated.product.tolist(), strict=True))
+    user = np.repeat(np.arange(len(naive)), np.diff(scores.indptr))
+    pairs = list(zip(user.tolist(), scores.indices.tolist(), strict=True))
     assert pairs == sorted(set(pairs))
     dense = np.zeros_like(naive)
-    dense[propagated.user, propagated.product] = propagated.score
-    np.testing.assert_array_equal(dense.astype(np.float32), score)
+    dense[user, scores.indices] = scores.data
+    np.testing.assert_array_equal(dense.astype(np.float32), scores.toarray())
 
     targets = np.arange(graph.num_products)[::-2]
     for user, (start, stop) in enumerate(zip(pointers[:-1], pointers[1:], strict=True)):
@@ -106,14 +113,14 @@ def test_a_graph_without_edges_says_nothing():
     graph = ProductGraph.without_edges(3)
     assert graph.num_products == 3
     assert score_one(graph, [0, 2, -1], [LIKED] * 3) == [0, 0, 0]
-    assert not len(graph.propagate(np.array([0, 1]), np.array([1]), np.array([LIKED])).product)
+    assert not graph.walk(np.array([0, 1]), np.array([1]), np.array([LIKED])).nnz
     assert not graph.contributions(np.array([1]), np.array([LIKED]), np.array([0, 2])).any()
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"history_decay": 0}, "product_graph.history_decay=0"),
+        ({"history_decay": -0.1}, "product_graph.history_decay=-0.1"),
         ({"history_decay": 1.5}, "product_graph.history_decay=1.5"),
         ({"disliked_weight": -1}, "product_graph.disliked_weight=-1"),
     ],

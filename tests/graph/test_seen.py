@@ -27,6 +27,12 @@ def test_a_split_is_kept_whole():
         split = splitter.split(graph)
         again = Provenance.of(split, graph).split(split.name, graph)
         assert split_fingerprint(again) == split_fingerprint(split)
+    split = GlobalTime(0.3, 0.3, None, None).split(graph)
+    again = Provenance.of(split, graph).split(split.name, graph)
+    assert (again.validation.begin, again.test.begin) == (2, 3)
+    users = np.arange(graph.num_users)
+    for one, two in ((split.validation, again.validation), (split.test, again.test)):
+        np.testing.assert_array_equal(two.asked(graph, users), one.asked(graph, users))
     with pytest.raises(InputError, match="trained with 30 reviews, not with these 3"):
         Provenance.of(split, graph).split("x", graph_of(at(1, 2, 3)))
 
