@@ -1,6 +1,7 @@
 """A shop of six products, an encoder without a network and a tiny random model."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.graph.splits import describe_split
 from rec_sys.modules import checkpoint as checkpoints
+from rec_sys.modules.combiner import Combiner
+from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.modules.trusted_settings import TARGETS
 from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
@@ -63,6 +66,37 @@ GRAPH_CONFIG = {
     "new_product_boost": 2.0,
     "max_products": 100,
     "brand_weight": 0.5,
+}
+
+# Each evidence: its class, its settings.
+EVIDENCE_CONFIG = {
+    name: {"_target_": f"rec_sys.modules.evidences.{kind}", **settings}
+    for name, kind, settings in [
+        ("co_reviewing", "CoReviewing", {"history_decays": [1.0, 0.3], "scale": 0.01}),
+        (
+            "neighbours",
+            "Neighbours",
+            {"shrink": 1.0, "neighbours": 4, "history_decay": 0.8, "scale": 0.01},
+        ),
+        ("order", "Order", {"smoothing": 2.0, "history_decays": [0.0, 0.5], "neighbours": 4}),
+        ("popularity", "Popularity", {}),
+        ("trend", "Trend", {"half_lives_days": [0.0001]}),  # 9 seconds
+        ("network", "Network", {}),
+        ("liking", "Liking", {"middle": 3.5, "steepness": 2.0}),
+    ]
+}
+# By feature, for users with no, one and several reviews; some speak against a product.
+WEIGHTS = {
+    "co-reviewing": (0.0, 1.0, 1.2),
+    "co-reviewing, decay 1": (0.0, 0.3, 0.0),
+    "co-reviewing, decay 0.3": (0.0, 0.1, 0.4),
+    "same reviewers": (0.0, 0.5, 0.3),
+    "order, decay 0": (0.0, 0.2, 0.6),
+    "order, decay 0.5": (0.0, 0.1, -0.1),
+    "popularity": (1.0, 0.2, 0.3),
+    "trend, 0.0001 days": (0.1, 0.1, -0.05),
+    "network": (0.0, 0.4, 0.2),
+    "liking": (0.0, 0.3, 0.5),
 }
 
 # user, product, text, rating, second
@@ -172,8 +206,22 @@ def tiny_model(seed: int = 0):
     return model.eval()
 
 
+def tiny_combiner(graph) -> Combiner:
+    """`WEIGHTS` as if they had been learned; their shares are not those of any data."""
+    nothing = np.empty(0, dtype=np.int64), ProductGraph.without_edges(graph.num_products)
+    settings = OmegaConf.create(EVIDENCE_CONFIG)
+    features = checkpoints.fit_evidences(settings, graph, *nothing)
+    weights = np.array([WEIGHTS[each.name] for each in features]).T
+    shares = np.abs(weights) / np.abs(weights).sum(axis=1, keepdims=True)
+    return replace(Combiner.prior(features), weights=weights, shares=shares)
+
+
 def save_checkpoint(
-    folder: Path, seed: int = 0, name: str = "tiny", split_config: dict = SPLIT_CONFIG
+    folder: Path,
+    seed: int = 0,
+    name: str = "tiny",
+    split_config: dict = SPLIT_CONFIG,
+    has_ended: bool = True,
 ) -> Path:
     encoder = FakeEncoder()
     data, split = shop(), OmegaConf.create(split_config)
@@ -187,6 +235,7 @@ def save_checkpoint(
             "encoder": {"_target_": f"{__name__}.FakeEncoder"},
             "split": split_config,
             "product_graph": GRAPH_CONFIG,
+            "evidence": EVIDENCE_CONFIG,
         },
         "vector_dim": VECTOR_DIM,
         "split": describe_split(instantiate(split).split(graph), graph, split_config),
@@ -201,6 +250,8 @@ def save_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.ckpt"
     torch.save({"state_dict": weights, "rec_sys": record}, path)
+    if has_ended:
+        checkpoints.save_combiner(tiny_combiner(graph), path)
     return path
 
 
