@@ -33,7 +33,6 @@ from rec_sys.foundation.settings import build
 from rec_sys.graph.ego_batch import EgoBatch
 from rec_sys.graph.provenance import Provenance
 from rec_sys.modules.graph_model import TensorBatch
-from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.modules.recommender_module import RecommenderModule
 from rec_sys.train.datamodule import ReviewDataModule
 
@@ -186,7 +185,6 @@ def train_steps(
         graph,
         prepared.vectors,
         split,
-        ProductGraph.without_edges(graph.num_products),
         batch_size=settings.batch_size,
         train_target_share=settings.train_target_share,
         negatives=settings.negatives if objective.ranks else 0,

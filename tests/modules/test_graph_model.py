@@ -99,18 +99,6 @@ def test_the_order_of_edges_does_not_matter(model):
     )
 
 
-def test_the_ranking_share_scales_the_scores_and_no_rating(model):
-    tensors = inputs(3, 4, 12)
-    before = embed(model, tensors)
-    model.ranking_share.fill_(0.25)
-    after = embed(model, tensors)
-    torch.testing.assert_close(after.user_queries, 0.25 * before.user_queries)
-    for one, two in zip(
-        before._replace(user_queries=0), after._replace(user_queries=0), strict=True
-    ):
-        torch.testing.assert_close(one, two)
-
-
 def test_the_last_number_of_a_key_counts_alike_for_everybody(model):
     queries = embed(model, inputs(3, 4, 12)).user_queries
     torch.testing.assert_close(queries[:, -1], torch.ones(3))

@@ -9,7 +9,6 @@ import torch
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.splits import LeaveOneOut
 from rec_sys.graph.task import Split
-from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.train.datamodule import LoaderAhead, ReviewDataModule
 
 
@@ -23,16 +22,13 @@ def test_batches_show_only_what_the_split_allows(small_graph):
     """ann's edges are 0, 1, 2; bob 3; cyd 4, 5 (unrated), 6; dan 7."""
     graph, vectors = small_graph
     split = LeaveOneOut().split(graph)
-    product_graph = ProductGraph(
-        np.array([0, 1, 1, 1, 1]), np.array([2], np.int32), np.array([0.5], np.float32), 1, 1, 0.0
-    )  # p1 -> p3
-    datamodule = module_of(graph, vectors, split, product_graph, batch_size=4, negatives=1)
+    datamodule = module_of(graph, vectors, split, batch_size=4, negatives=1)
     assert datamodule.train_users.tolist() == [0, 1, 2, 3]
     assert datamodule.product_reviews.member.tolist() == split.train.tolist()
     (batch,) = datamodule.train_dataloader()
     shown = len(batch["target_user"]) + batch["edge_index"].shape[1]
     assert shown == 4 == split.train.sum()
-    assert "propagated" not in batch and batch["log_q"].shape == batch["products"].shape
+    assert batch["log_q"].shape == batch["products"].shape
     (batch,) = datamodule.val_dataloader()
     assert batch["users"].tolist() == [0, 2]
     targets = batch["products"][batch["target_product"]].tolist()
@@ -41,23 +37,20 @@ def test_batches_show_only_what_the_split_allows(small_graph):
     np.testing.assert_array_equal(batch["target_rating"], np.float32([1, np.nan]))
     assert batch["edge_index"].shape[1] == 2
     later = Split("by hand", split.train, split.test, None)
-    measured = module_of(graph, vectors, later, product_graph, batch_size=4, negatives=1)
+    measured = module_of(graph, vectors, later, batch_size=4, negatives=1)
     (batch,) = measured.val_dataloader()
     assert batch["edge_index"].shape[1] == 4 and batch["target_rating"].tolist() == [5, 2]
-    # cyd's history holds p1, ann's does not: p1 is her target.
-    assert batch["propagated"].tolist() == [[0, 0, 0, 0], [0, 0, 0.5, 0]]
 
 
 def test_batches_hold_the_products_to_rank_against(small_graph):
     graph, vectors = small_graph
     split = LeaveOneOut().split(graph)
-    nothing = ProductGraph.without_edges(graph.num_products)
-    everything = module_of(graph, vectors, split, nothing, batch_size=1, negatives=100)
+    everything = module_of(graph, vectors, split, batch_size=1, negatives=100)
     for loader in (everything.train_dataloader(), everything.val_dataloader()):
         for batch in loader:
             assert batch["products"].tolist() == [0, 1, 2, 3]
             assert not batch["log_q"].any()
-    sampled = module_of(graph, vectors, split, nothing, batch_size=1, negatives=2)
+    sampled = module_of(graph, vectors, split, batch_size=1, negatives=2)
     one, two = (
         [batch["products"].tolist() for batch in sampled.val_dataloader()] for _ in range(2)
     )
@@ -69,13 +62,10 @@ def of_processes(small_graph, count, batch_size):
     """The datamodules of several processes, each knowing its place."""
     graph, vectors = small_graph
     split = LeaveOneOut().split(graph)
-    known = ProductGraph.without_edges(graph.num_products)
     modules = []
     for rank in range(count):
-        # Lightning's broadcast hands out what the first process has.
-        strategy = SimpleNamespace(broadcast=lambda _: known, root_device=torch.device("cpu"))
-        product_graph = known if rank == 0 else None
-        module = module_of(graph, vectors, split, product_graph, batch_size=batch_size, negatives=2)
+        strategy = SimpleNamespace(root_device=torch.device("cpu"))
+        module = module_of(graph, vectors, split, batch_size=batch_size, negatives=2)
         module.trainer = SimpleNamespace(
             global_rank=rank, world_size=count, current_epoch=0, strategy=strategy
         )
