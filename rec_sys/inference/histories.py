@@ -159,6 +159,12 @@ class Histories:
         return np.diff(written[self.user_ptr]) > 0
 
     @cached_property
+    def is_known(self) -> np.ndarray:
+        """bool [U], whether a text or a product of the vectorbase tells anything of the user."""
+        found = np.append(0, np.cumsum(self.catalogue_row != UNKNOWN))
+        return self.has_text | (np.diff(found[self.user_ptr]) > 0)
+
+    @cached_property
     def says_nothing(self) -> np.ndarray:
         """bool [N]: neither text nor rating, on a product of which nothing is known either."""
         said = (self.texts != "") | (self.product_names != "") | (self.product_infos != "")
@@ -290,6 +296,8 @@ def build_history_batch(
 ) -> HistoryBatch:
     """Builds the graph of some users with all their reviews as history.
 
+    Users of whom nothing is known have no history: they are all alike.
+
     Args:
         histories: Of these users.
         vectorbase: Gives the vectors of the products it holds.
@@ -333,7 +341,7 @@ def build_history_batch(
     for some, all_of in zip(summary, vectorbase.reviews, strict=True):
         some[known] = all_of[rows]
 
-    hidden = histories.says_nothing
+    hidden = histories.says_nothing | ~np.repeat(histories.is_known, np.diff(histories.user_ptr))
     builder = EgoBatchBuilder(graph, vectors, FixedReviews(summary))
     batch = builder.build(np.arange(len(histories)), np.zeros_like(hidden), hidden)
     # Edges are in the order of the reviews: both are by user, oldest first.

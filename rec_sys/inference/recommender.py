@@ -24,11 +24,11 @@ from rec_sys.inference.histories import (
 from rec_sys.modules.features import Situation, WalkFeature
 from rec_sys.vector_database.vectorbase import Vectorbase
 
-#: The most popular products stand in for a user of whom nothing is known.
+#: Of a user of whom nothing is known: what has many reviews stands in.
 POPULAR = "popular"
 _EXPLANATIONS = {
-    POPULAR: "no review has a text or is of a product of the catalogue, so these are the most"
-    " popular products"
+    POPULAR: "no review has a text or is of a product of the catalogue, so the order is the same"
+    " for everybody: by {evidences}"
 }
 _EXCERPT_CHARACTERS = 160
 DEFAULT_BATCH_SIZE = 256
@@ -156,7 +156,8 @@ class Recommender:
         """Recommends to every author of the reviews.
 
         What a user has reviewed is not recommended to them. A user of whom neither a text nor a
-        product of the vectorbase is known gets the most popular products and is told so.
+        product of the vectorbase is known gets what is popular and much reviewed of late, as the
+        combiner adds it up for users without reviews, and is told so.
 
         Args:
             reviews: A table or authors, see `read_histories`; or histories that were read with
@@ -210,7 +211,7 @@ class Recommender:
         for user, edges in enumerate(starmap(slice, pairwise(pointers))):
             reviewed = product[edges][product[edges] != UNKNOWN]
             rows = best_rows(scores[user], base.index.removed, reviewed, candidates, k)
-            known = bool(histories.has_text[user] or len(reviewed))
+            known = bool(histories.is_known[user])
             one = situation.of_user(user)
             contributions = base.combiner.contributions(base.features, one, rows)
             weights = reason_weights(base, one, contributions, rows)
@@ -228,11 +229,19 @@ class Recommender:
                     nickname=histories.nicknames[user],
                     recommendations=tuple(starmap(Recommendation, zip(*columns, strict=True))),
                     fallback=None if known else POPULAR,
-                    explanation=None if known else _EXPLANATIONS[POPULAR],
+                    explanation=None if known else self._explanation,
                     embedding=outputs.user_embeddings[user],
                 )
             )
         return results
+
+    @property
+    def _explanation(self) -> str:
+        """What decides where nothing is known, most first."""
+        shares = self.vectorbase.combiner.decides(0)
+        *others, last = [name for name, share in shares.items() if share > 0]
+        evidences = f"{', '.join(others)} and {last}" if others else last
+        return _EXPLANATIONS[POPULAR].format(evidences=evidences)
 
     def _reasons(
         self, histories: Histories, reviews: np.ndarray, weights: np.ndarray
@@ -248,16 +257,13 @@ class Recommender:
         reasons = []
         for position in heaviest[weights[heaviest] > 0]:
             review = reviews[position]
-            row, rating = histories.catalogue_row[review], histories.rating[review]
-            unknown, text = row == UNKNOWN, histories.texts[review]
+            rating, text = histories.rating[review], histories.texts[review]
             if len(text) > _EXCERPT_CHARACTERS:
                 text = text[: _EXCERPT_CHARACTERS - 1].rstrip() + "…"
             reasons.append(
                 Reason(
                     review_id=histories.review_ids[review],
-                    product_name=(
-                        histories.product_names[review] if unknown else self.vectorbase.names[row]
-                    ),
+                    product_name=self.vectorbase.names[histories.catalogue_row[review]],
                     text=text,
                     weight=float(weights[position]),
                     rating=float(rating) if rating > 0 else None,  # neither 0 nor NaN

@@ -40,6 +40,7 @@ RECOMMENDATION_SCHEMA = pa.schema(
                 )
             ),
         ),
+        ("contributions", pa.map_(pa.string(), pa.float32())),  # of the evidences, to the score
     ]
 )
 
@@ -122,7 +123,7 @@ def show_results(results: Sequence[UserRecommendations], show_users: int) -> Non
         person = each.nickname or each.user_id
         if each.explanation:
             note(f"{person}: {each.explanation}")
-        elif each.recommendations:
+        elif each.recommendations and each.recommendations[0].because:
             first = each.recommendations[0]
             note(f"{person}, {_name(first.name)} because of:")
             for reason in first.because:

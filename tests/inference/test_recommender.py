@@ -1,17 +1,19 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
+import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backends import TorchBackend
-from rec_sys.inference.histories import UNKNOWN, build_history_batch, read_histories
 from rec_sys.inference.recommender import POPULAR, CandidateFilter, Recommender
 from rec_sys.modules.checkpoint import load_trained
+from rec_sys.modules.combiner import Combiner
+from rec_sys.modules.features import ProductFeature, WalkFeature
 from rec_sys.modules.product_graph import ProductGraph
+from tests.helpers.scores_by_hand import contributions_by_hand
 from tests.helpers.tiny_models import REVIEWS, FakeEncoder, review_table
 
 TEXTS = ["", "good tone", "never again", "it hums", "a present"]
@@ -37,35 +39,16 @@ def test_what_was_reviewed_is_not_recommended_and_the_rest_is(recommender):
         assert len(recommended(result)) == len(everything - reviewed)
 
 
-def brute_force(recommender, table):
-    """All scores of all people, by id, from the definition of the score."""
-    built = recommender.vectorbase
-    graph = built.product_graph
-    histories = read_histories(table, built)
-    batch = build_history_batch(histories, built, recommender.encode)
-    queries = recommender.backend.embed(batch.inputs).user_queries
-    weights = np.zeros((graph.num_products, graph.num_products))
-    for source in range(graph.num_products):
-        edges = slice(graph.pointers[source], graph.pointers[source + 1])
-        weights[source, graph.neighbours[edges]] = graph.weights[edges]
-    scores = {}
-    for user, user_id in enumerate(histories.user_ids):
-        total = built.keys @ queries[user]
-        own = batch.review[batch.user == user]
-        for step, review in enumerate(own[::-1]):
-            row, rating = histories.catalogue_row[review], histories.rating[review]
-            liked = pd.isna(rating) or rating > graph.liked_above
-            if row != UNKNOWN:
-                share = graph.history_decay**step * (1 if liked else graph.disliked_weight)
-                total = total + share * weights[row]
-        scores[user_id] = total
-    return scores
+def scores_by_hand(recommender, table):
+    """All scores of all people, by id."""
+    parts = contributions_by_hand(recommender, table)
+    return {user_id: sum(found.values()) for user_id, found in parts.items()}
 
 
 def test_a_recommendation_of_known_value(recommender, built):
     table = review_table(REVIEWS[:2])
     (result,) = recommender.recommend(table, k=2)
-    scores = brute_force(recommender, table)["ann"]
+    scores = scores_by_hand(recommender, table)["ann"]
     best = [row for row in np.argsort(-scores) if row not in (0, 1)][:2]
     assert recommended(result) == built.product_ids[best].tolist()
     cosines = built.embeddings @ result.embedding
@@ -73,41 +56,44 @@ def test_a_recommendation_of_known_value(recommender, built):
         assert each.name == built.names[row]
         assert each.score == pytest.approx(scores[row], abs=1e-5)
         assert each.predicted_rating == pytest.approx(2.5 * (cosines[row] + 1), abs=1e-4)
-    known = {("r0", "Drum", "good tone"), ("r1", "Flute", "fell apart")}
+    # The flute was a disappointment, which is no reason.
+    known = {("r0", "Drum", "good tone")}
+    assert any(each.because for each in result.recommendations)
     for each in result.recommendations:
-        weights = [reason.weight for reason in each.because]
         assert {(r.review_id, r.product_name, r.text) for r in each.because} <= known
-        assert weights == sorted(weights, reverse=True)
-        assert sum(weights) == pytest.approx(1, abs=1e-5)
     assert (result.fallback, result.explanation) == (None, None)
 
 
-@settings(
+HISTORIES = st.lists(
+    st.tuples(
+        st.sampled_from("abcd"),
+        st.sampled_from(["p1", "p2", "p3", "p4", "p5", "p6", "new", "Harp", None]),
+        st.sampled_from(TEXTS),
+        st.sampled_from([None, 1, 2.5, 3, 3.5, 5]),
+        st.integers(0, 3),
+    ),
+    min_size=1,
+    max_size=25,
+)
+PROPERTY = settings(
     deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(
-    rows=st.lists(
-        st.tuples(
-            st.sampled_from("abcd"),
-            st.sampled_from(["p1", "p2", "p3", "p4", "p5", "p6", "new", "Harp", None]),
-            st.sampled_from(TEXTS),
-            st.sampled_from([None, 1, 5]),
-            st.integers(0, 3),
-        ),
-        min_size=1,
-        max_size=25,
-    ),
-    k=st.integers(1, 8),
-    batch_size=st.integers(1, 5),
-)
+
+
+def table_of(rows):
+    # A row without an id, or with the name as its id, is the harp by its name.
+    names = ["Harp" if row[1] in (None, "Harp") else None for row in rows]
+    return review_table(rows, product_name=names)
+
+
+@PROPERTY
+@given(rows=HISTORIES, k=st.integers(1, 8), batch_size=st.integers(1, 5))
 def test_exclusion_always_holds_and_the_best_of_the_rest_come(
     recommender, built, rows, k, batch_size
 ):
-    # A row without an id, or with the name as its id, is the harp by its name.
-    names = ["Harp" if row[1] in (None, "Harp") else None for row in rows]
-    table = review_table(rows, product_name=names)
+    table = table_of(rows)
     results = recommender.recommend(table, k, batch_size)
-    all_scores = brute_force(recommender, table)
+    all_scores = scores_by_hand(recommender, table)
     assert [each.user_id for each in results] == list(dict.fromkeys(row[0] for row in rows))
     for result in results:
         own = [row for row in rows if row[0] == result.user_id]
@@ -116,12 +102,40 @@ def test_exclusion_always_holds_and_the_best_of_the_rest_come(
         scores = [each.score for each in result.recommendations]
         assert not reviewed & set(recommended(result))
         assert len(set(recommended(result))) == len(scores) == min(k, sum(allowed))
-        if result.fallback is None:
-            best = np.sort(all_scores[result.user_id][allowed])[::-1][:k]
-            np.testing.assert_allclose(scores, best, atol=1e-5)
+        best = np.sort(all_scores[result.user_id][allowed])[::-1][:k]
+        np.testing.assert_allclose(scores, best, atol=1e-5)
+        assert scores == sorted(scores, reverse=True)
         assert all(0 <= each.predicted_rating <= 5 for each in result.recommendations)
+
+
+@PROPERTY
+@given(rows=HISTORIES, k=st.integers(1, 8))
+def test_contributions_are_those_of_the_evidences_and_add_up_to_the_score(
+    recommender, built, rows, k
+):
+    table = table_of(rows)
+    by_hand = contributions_by_hand(recommender, table)
+    for result in recommender.recommend(table, k):
         for each in result.recommendations:
-            assert sum(reason.weight for reason in each.because) <= 1 + 1e-5
+            assert sum(each.contributions.values()) == pytest.approx(each.score, abs=1e-5)
+            (row,) = built.rows_of([each.product_id])
+            expected = {name: part[row] for name, part in by_hand[result.user_id].items()}
+            assert each.contributions == pytest.approx(expected, abs=1e-5)
+
+
+@PROPERTY
+@given(rows=HISTORIES, k=st.integers(1, 8))
+def test_what_was_disliked_is_never_a_reason(recommender, built, rows, k):
+    results = recommender.recommend(table_of(rows), k)
+    ratings = {f"r{number}": row[3] for number, row in enumerate(rows)}
+    for result in results:
+        for each in result.recommendations:
+            weights = [reason.weight for reason in each.because]
+            assert weights == sorted(weights, reverse=True) and all(w > 0 for w in weights)
+            assert sum(weights) <= 1 + 1e-5
+            for reason in each.because:
+                assert reason.rating == ratings[reason.review_id]
+                assert reason.rating is None or reason.rating > 3.0
 
 
 def test_many_people_equal_one_by_one(recommender):
@@ -147,54 +161,115 @@ def test_many_people_equal_one_by_one(recommender):
                 assert {r.review_id for r in one.because} == {r.review_id for r in two.because}
 
 
-def test_a_person_of_whom_nothing_is_known_gets_the_popular_products(recommender):
+def test_a_person_of_whom_nothing_is_known_gets_what_is_popular_and_of_late(recommender, built):
     rows = [("eve", None, "", None, None), ("fay", "p1", "", 5, 1), ("gus", "p1", "x", 5, 1)]
-    rows.append(("hal", "new", "", 5, 1))
-    results = eve, fay, gus, hal = recommender.recommend(review_table(rows), k=3)
-    assert recommended(eve) == recommended(hal) == ["p1", "p5", "p3"]
-    assert [each.fallback for each in results] == [POPULAR, None, None, POPULAR]
-    assert "most popular" in eve.explanation and gus.explanation is None
-    assert eve.recommendations[0].because == hal.recommendations[0].because == ()
-    # A product of the catalogue is enough: the product graph leads on from it.
-    assert "p1" not in recommended(fay) and fay.explanation is None
+    rows += [("hal", "new", "", 5, 1), ("ida", None, "", 1, 1)]
+    names = [None, None, None, None, "Lute"]
+    results = recommender.recommend(review_table(rows, product_name=names), k=6)
+    eve, fay, gus, hal, ida = results
+    # p2, p5 and p3 have one review each, of the seconds 10, 7 and 5.
+    assert recommended(eve)[:4] == ["p1", "p2", "p5", "p3"]
+    assert eve.recommendations == hal.recommendations == ida.recommendations
+    assert [each.fallback for each in results] == [POPULAR, None, None, POPULAR, POPULAR]
+    assert eve.explanation.endswith("the same for everybody: by popularity and trend")
+    assert fay.explanation is gus.explanation is None
+    for each in eve.recommendations:
+        assert each.because == ()
+        said = {name for name, value in each.contributions.items() if value}
+        assert said <= {"popularity", "trend"}
+    # A product of the catalogue is enough: the evidences lead on from it.
+    assert "p1" not in recommended(fay)
     assert [reason.product_name for reason in fay.recommendations[0].because] == ["Drum"]
     assert np.linalg.norm(eve.embedding) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [
+        ({"popularity": 1.0}, "by popularity"),
+        ({"trend": 0.5, "popularity": 0.3, "network": 0.2}, "by trend, popularity and network"),
+    ],
+)
+def test_the_explanation_names_what_decides(recommender, built, shares, words):
+    found = built.combiner.shares.copy()
+    found[0] = [shares.get(name.partition(",")[0], 0.0) for name in built.combiner.features]
+    recommender.vectorbase = replace(built, combiner=replace(built.combiner, shares=found))
+    (eve,) = recommender.recommend(review_table([("eve", None, "", None, None)]), k=1)
+    assert eve.explanation.endswith(f": {words}")
+
+
+def with_two_evidences(built, edges, popularity, weights):
+    """Products 0...5 with edges {(from, to): weight} and popularity alone."""
+    row, column = np.array(list(edges)).T
+    matrix = scipy.sparse.csr_array((list(edges.values()), (row, column)), shape=(6, 6))
+    graph = ProductGraph.of(matrix, history_decay=0.5, disliked_weight=0.5, liked_above=3.0)
+    features = [
+        WalkFeature("co-reviewing", "co-reviewing", graph, 0.0, "product_graph"),
+        ProductFeature("popularity", "popularity", np.array(popularity, dtype=np.float32)),
+    ]
+    combiner = replace(Combiner.prior(features), weights=np.tile(weights, (3, 1)))
+    return replace(built, features=features, combiner=combiner)
+
+
 def test_reasons_are_those_that_carried_the_product(recommender, built):
-    """Where the product graph is connected only its reviews speak, otherwise the attention does."""
-    pointers, neighbours = np.array([0, 2, 3, 3, 3, 3, 3]), np.array([3, 4, 3], dtype=np.int32)
-    weights = np.array([0.5, -1.0, 0.25], dtype=np.float32)
-    graph = ProductGraph(pointers, neighbours, weights, 0.5, 0.5, 3.0)
-    recommender.vectorbase = replace(built, product_graph=graph)
+    edges = {(0, 3): 0.5, (1, 3): 0.25, (0, 4): -1.0}
+    popularity = [0.0, 0.0, 0.0, 0.5, 3.0, 1.0]
+    recommender.vectorbase = with_two_evidences(built, edges, popularity, [2.0, 1.0])
     rows = [("u", "p1", "a", 5, 1), ("u", "new", "b", 5, 2), ("u", "p2", "c", 1, 3)]
     (result,) = recommender.recommend(review_table(rows), k=6)
+    found = {each.product_id: each for each in result.recommendations}
     because = {
-        each.product_id: {reason.text: reason.weight for reason in each.because}
-        for each in result.recommendations
+        product: {reason.text: reason.weight for reason in each.because}
+        for product, each in found.items()
     }
-    # p1: two newer reviews, 0.5 * 0.5^2; p2: the newest one but disliked, 0.25 * 0.5.
-    assert because["p4"] == pytest.approx({"a": 0.5, "c": 0.5})
-    # What speaks against p5 is no reason: the attention, as for what is not connected.
-    assert set(because["p5"]) == {"a", "b", "c"}
-    assert because["p5"] == because["p6"] == because["p3"]
-    assert sum(because["p5"].values()) == pytest.approx(1, abs=1e-5)
+    # p1, two newer reviews: 2 * 0.5 * 0.5^2; p2, disliked: 2 * 0.25 * 0.5, which is no reason;
+    # 0.5 is popularity.
+    assert found["p4"].contributions == pytest.approx({"co-reviewing": 0.5, "popularity": 0.5})
+    assert because["p4"] == pytest.approx({"a": 0.25})
+    # What speaks against p5 is no reason, nor is what leads nowhere.
+    assert found["p5"].contributions == pytest.approx({"co-reviewing": -0.5, "popularity": 3.0})
+    assert because["p5"] == because["p6"] == because["p3"] == {}
 
 
-def test_a_person_of_one_review_of_a_product_never_seen(recommender):
+def test_reasons_of_an_evidence_on_a_log_scale_share_its_contribution(recommender, built):
+    base = with_two_evidences(built, {(0, 3): 0.3, (1, 3): 0.2, (2, 3): -0.1}, [0.0] * 6, [1, 1])
+    walk = replace(base.features[0], scale=0.1)
+    recommender.vectorbase = replace(base, features=[walk, base.features[1]])
+    rows = [("u", "p1", "a", 5, 1), ("u", "p2", "b", 4, 2), ("u", "p3", "c", None, 3)]
+    (result,) = recommender.recommend(review_table(rows), k=1)
+    (best,) = result.recommendations
+    walked = 0.3 / 4 + 0.2 / 2 - 0.1
+    assert best.product_id == "p4" and best.score == pytest.approx(np.log1p(walked / 0.1))
+    weights = {reason.text: reason.weight for reason in best.because}
+    assert weights == pytest.approx({"a": 0.075 / 0.175, "b": 0.1 / 0.175})
+
+
+def test_words_about_a_product_never_seen_count_but_are_no_reason(recommender):
     table = review_table([("u", "new", "x" * 500, 4, None)], product_name=["Lute"])
     (result,) = recommender.recommend(table, k=3)
-    assert len(result.recommendations) == 3
+    scores = np.sort(scores_by_hand(recommender, table)["u"])[::-1]
+    np.testing.assert_allclose([r.score for r in result.recommendations], scores[:3], atol=1e-5)
+    assert result.fallback is None
+    for each in result.recommendations:
+        assert each.because == () and each.contributions["network"] != 0
+
+
+def test_a_reason_shows_the_beginning_of_the_review(recommender):
+    (result,) = recommender.recommend(review_table([("u", "p1", "x" * 500, 4, None)]), k=3)
     (reason,) = result.recommendations[0].because
-    assert (reason.product_name, reason.weight) == ("Lute", pytest.approx(1, abs=1e-5))
+    assert (reason.product_name, reason.rating) == ("Drum", 4.0)
     assert reason.text.endswith("x…") and len(reason.text) == 160
 
 
-def test_only_the_heaviest_reasons_are_named(recommender):
-    rows = [("u", f"x{i}", f"text {i}", 4, i) for i in range(9)]
+def test_only_the_heaviest_reasons_are_named(recommender, built):
+    edges = {(row, 5): 0.1 * (row + 1) for row in range(5)}
+    recommender.vectorbase = with_two_evidences(built, edges, [0.0] * 6, [1.0, 1.0])
+    rows = [("u", f"p{i}", f"text {i}", 4, i) for i in range(1, 6)]
     (result,) = recommender.recommend(review_table(rows), k=1)
-    weights = [reason.weight for reason in result.recommendations[0].because]
-    assert len(weights) == 3 and weights == sorted(weights, reverse=True)
+    (best,) = result.recommendations
+    assert [reason.text for reason in best.because] == ["text 5", "text 4", "text 3"]
+    parts = np.array([0.5, 0.4 / 2, 0.3 / 4, 0.2 / 8, 0.1 / 16])
+    assert [r.weight for r in best.because] == pytest.approx(parts[:3] / parts.sum(), abs=1e-6)
 
 
 def test_who_has_reviewed_everything_gets_nothing(recommender):
@@ -230,7 +305,8 @@ def test_only_what_is_wanted_and_the_best_of_it(recommender, built):
         assert recommended(result) == built.product_ids[wanted].tolist()
     stranger = review_table([("eve", None, "", None, None)])
     (popular,) = recommender.recommend(stranger, k=6, candidates=CandidateFilter(among, without))
-    wanted = [row for row in built.by_popularity if row in among and row not in without]
-    assert recommended(popular) == built.product_ids[wanted].tolist()
+    (all_popular,) = recommender.recommend(stranger, k=6)
+    wanted = CandidateFilter(among, without).of(built.rows_of(recommended(all_popular)))
+    assert recommended(popular) == built.product_ids[wanted].tolist() != []
     (nothing,) = recommender.recommend(table, k=6, candidates=CandidateFilter(np.array([0])))
     assert nothing.recommendations == ()
