@@ -262,7 +262,7 @@ class GraphModelJob:
             rating = how.rating(model, shown, threshold, true=stage)
         return Measured(
             self.label,
-            ranking=how.ranking(model, shown),
+            ranking=how.ranking(model, shown, true=stage),
             rating=rating,
             findings=[*findings, *context.invariance(model, shown)],
             seconds=time.perf_counter() - start,

@@ -106,11 +106,19 @@ class Measuring:
         )
         return result.means()[f"ndcg@{self.k}"]
 
-    def ranking(self, model: RankingModel, stage: Stage) -> dict[tuple[str, bool], RankingResult]:
-        """A fitted model on each test, users numbered as in the graph."""
+    def ranking(
+        self, model: RankingModel, stage: Stage, true: Stage | None = None
+    ) -> dict[tuple[str, bool], RankingResult]:
+        """A fitted model on each test, users numbered as in the graph.
+
+        Args:
+            stage: What the model is shown.
+            true: See `rating`.
+        """
         results = {}
         for title in stage.tests:
             queries = stage.test(title)
+            liked = ~((true or stage).test(title).targets.rating <= self.liked_above)
             for masked in self.mask_history:
                 found = evaluate_ranking(
                     model,
@@ -119,6 +127,7 @@ class Measuring:
                     ks=self.ks,
                     mask_history=masked,
                     block_size=self.block_size,
+                    liked=liked,
                 )
                 results[title, masked] = replace(found, users=queries.users[found.users])
         return results

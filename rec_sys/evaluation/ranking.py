@@ -15,24 +15,32 @@ class RankingResult:
     """One model's rankings of P products for the n users who have a target.
 
     Metrics are named "recall@k", "hr@k", "ndcg@k" for each k, and "mrr"; `rec_sys.modules.metrics`
-    defines them. Those of a single target are what they would be were it the user's only one,
-    while the others stay in the ranking; there, recall is the same as HR and left out.
+    defines them. "ndcg_liked@k" is the NDCG were the liked targets the only ones, while the others
+    stay in the ranking; NaN for users without any. Those of a single target are what they would be
+    were it the user's only one; there, recall is the same as HR and left out.
 
     Attributes:
         users: int64 [n], ascending, counted as in the histories.
         per_user: Metric to float64 [n].
         per_target: Metric to float64 [T], in the order of the targets.
+        liked: bool [T], whether the target was liked, or has no rating.
         exposure: k to float64 [P], see `exposure`.
     """
 
     users: np.ndarray
     per_user: dict[str, np.ndarray]
     per_target: dict[str, np.ndarray]
+    liked: np.ndarray
     exposure: dict[int, np.ndarray]
 
     def means(self) -> dict[str, float]:
-        """Each metric's mean over the users."""
-        return {name: float(values.mean()) for name, values in self.per_user.items()}
+        """Each metric's mean over the users who have it."""
+        found = {name: values[~np.isnan(values)] for name, values in self.per_user.items()}
+        return {name: float(values.mean()) for name, values in found.items() if len(values)}
+
+    def disliked(self, k: int) -> float:
+        """How many disliked targets are among the first k products of their users."""
+        return float(self.per_target[f"hr@{k}"][~self.liked].sum())
 
 
 def evaluate_ranking(
@@ -42,6 +50,7 @@ def evaluate_ranking(
     ks: Sequence[int],
     mask_history: bool,
     block_size: int,
+    liked: np.ndarray | None = None,
 ) -> RankingResult:
     """Ranks all products for everyone who has a target.
 
@@ -52,6 +61,7 @@ def evaluate_ranking(
         ks: Lengths of the lists that are looked at, 1 or more.
         mask_history: Leaves the products of a user's history out of the ranking, except targets.
         block_size: Users scored at once; about 5 * 4 * P bytes each. It changes no result.
+        liked: bool [T], whether a target was liked, or has no rating; None: all of them.
 
     Raises:
         InputError: Nobody has a target.
@@ -66,6 +76,7 @@ def evaluate_ranking(
     if not len(users):
         raise InputError("nobody has a review to predict; there is nothing to measure")
     ks = sorted(set(ks))
+    liked = np.ones(len(targets.product), dtype=bool) if liked is None else liked
     histories, targets = histories.of_users(users), targets.of_users(users)
     above, tied, shown = [], [], dict.fromkeys(ks, 0)
     for start in range(0, len(users), block_size):
@@ -81,16 +92,20 @@ def evaluate_ranking(
     positions = metrics.TargetPositions(
         targets.user, np.concatenate(above), np.concatenate(tied), len(users)
     )
+    fans, fan = np.unique(targets.user[liked], return_inverse=True)
+    likes = metrics.TargetPositions(fan, positions.above[liked], positions.tied[liked], len(fans))
     per_user, per_target = {}, {}
     for k in ks:
         per_user[f"recall@{k}"] = metrics.recall(positions, k)
         per_user[f"hr@{k}"] = metrics.hit_rate(positions, k)
         per_user[f"ndcg@{k}"] = metrics.ndcg(positions, k)
+        per_user[f"ndcg_liked@{k}"] = np.full(len(users), np.nan)
+        per_user[f"ndcg_liked@{k}"][fans] = metrics.ndcg(likes, k)
         per_target[f"hr@{k}"] = metrics.hit_chance(positions, k)
         per_target[f"ndcg@{k}"] = metrics.discounted_gain(positions, k)
     per_user["mrr"] = metrics.reciprocal_rank(positions)
     per_target["mrr"] = metrics.reciprocal_position(positions)
-    return RankingResult(users, per_user, per_target, shown)
+    return RankingResult(users, per_user, per_target, liked, shown)
 
 
 def _scores(

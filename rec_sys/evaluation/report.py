@@ -59,10 +59,14 @@ class _Test:
         return [stage for stage, _ in next(iter(self.models.values()))]
 
     def per_user(self, model: str, metric: str) -> np.ndarray:
-        """A metric of each user, averaged over the seeds, float64; all models have the users."""
+        """A metric of each user who has it, averaged over the seeds, float64; all models have the
+        same users."""
         runs = [result for _, result in self.models[model]]
+        values = [run.per_user[metric] for run in runs]
+        has = [~np.isnan(each) for each in values]
         return average_over_seeds(
-            [run.users for run in runs], [run.per_user[metric] for run in runs]
+            [run.users[rows] for run, rows in zip(runs, has, strict=True)],
+            [each[rows] for each, rows in zip(values, has, strict=True)],
         )[1]
 
     def mean(self, model: str, metric: str) -> float:
@@ -133,16 +137,23 @@ class Report:
     def _ranking_table(self, test: _Test) -> Table:
         """A list of one length, and how the lists spread over the shop."""
         k, main = self.measuring.k, self._metric
-        metrics = [main, f"recall@{k}", f"hr@{k}", "mrr"]
-        rows = self._intervals(test, metrics)
+        main_liked, more = f"ndcg_liked@{k}", [f"recall@{k}", f"hr@{k}", "mrr"]
+        rows = self._intervals(test, [main, *more])
+        of_liked = self._intervals(test, [main_liked])
+        liked = np.concatenate([run.liked for _, run in next(iter(test.models.values()))])
         for name, runs in test.models.items():
+            rows[name] |= of_liked[name]
             if len(runs) > 1:
                 means = [result.per_user[main].mean() for _, result in runs]
                 rows[name][_SPREAD] = float(np.std(means, ddof=1))
             shown = [beyond_accuracy(run.exposure[k], stage.popularity) for stage, run in runs]
             rows[name] |= {key: float(np.mean([each[key] for each in shown])) for key in shown[0]}
+            if not liked.all():
+                rows[name]["disliked"] = float(np.mean([run.disliked(k) for _, run in runs]))
         columns = [
-            *(Column(metric, _heading(metric)) for metric in metrics),
+            *(Column(metric, _heading(metric)) for metric in (main, main_liked)),
+            Column("disliked", f"disliked in top {k}", "lower", 1),
+            *(Column(metric, _heading(metric)) for metric in more),
             Column(_SPREAD, f"{_heading(main)}, sd over seeds", None),
             Column("coverage", f"coverage@{k}"),
             Column("gini", "Gini", None, 3),
@@ -155,7 +166,8 @@ class Report:
             f" {test.stages[0].graph.num_products} products ranked, equal scores counted by"
             " expectation. Every model, ours included, learned from the training reviews alone"
             " (those of the validation are shown as history where the split says so) and had its"
-            " settings chosen on the validation."
+            " settings chosen on the validation. Liked were targets with more than"
+            f" {self.measuring.liked_above:g} stars, or none given: {liked.mean():.0%}."
         )
         return Table(test.heading, columns, _rows(rows), note)
 
@@ -166,10 +178,12 @@ class Report:
         return Table(f"{test.heading}: all list lengths", columns, rows)
 
     def _intervals(self, test: _Test, metrics: Sequence[str]) -> dict[str, dict[str, Cell]]:
+        """Metrics that the same users have; empty rows if nobody has them."""
         pairs = [(name, metric) for name in test.models for metric in metrics]
         values = np.stack([test.per_user(name, metric) for name, metric in pairs], axis=1)
         rows: dict[str, dict[str, Cell]] = {name: {} for name in test.models}
-        for (name, metric), mean in zip(pairs, self.bootstrap.means(values), strict=True):
+        means = self.bootstrap.means(values) if len(values) else []
+        for (name, metric), mean in zip(pairs, means, strict=False):
             rows[name][metric] = mean
         return rows
 
@@ -332,8 +346,9 @@ def _cells(comparison: Comparison) -> dict[str, Cell]:
 
 def _heading(metric: str) -> str:
     kind, _, k = metric.partition("@")
+    kind, _, targets = kind.partition("_")
     kind = kind if kind == "recall" else kind.upper()
-    return f"{kind}@{k}" if k else kind
+    return (f"{kind}@{k}" if k else kind) + (f", {targets}" if targets else "")
 
 
 def _rating_means(runs: RatingRuns) -> dict[str, Cell]:

@@ -88,6 +88,12 @@ def test_everything_is_written_and_nothing_is_computed_twice(folder, training, m
     (ranking,) = (table for table in board.tables if table.title == "Ranking, leave one out")
     assert [row.model for row in ranking.rows][-1] == "rec_sys"
     assert len(ranking.rows) == 9 and "new order among such reviews" in ranking.note
+    headings = [column.heading for column in ranking.columns]
+    assert headings[:3] == ["NDCG@10", "NDCG@10, liked", "disliked in top 10"]
+    for row in ranking.rows:
+        liked, disliked = row.metrics["ndcg_liked@10"], row.metrics["disliked"]
+        assert liked.low <= liked.value <= liked.high and disliked > 0
+    assert "Liked were targets with more than 3 stars, or none given: " in ranking.note
     assert all(finding.passed for finding in board.findings)
     pictures = list(written.glob("*.png"))
     assert len(pictures) == 3 * 3
@@ -123,6 +129,12 @@ def test_without_ratings_there_is_no_table_of_them(folder, training):
     titles = [table.title for table in board.tables]
     assert titles.index("Ranking, leave one out, history not masked") > 0
     assert not any(table.title.startswith("Rating") for table in board.tables)
+    (ranking,) = (table for table in board.tables if table.title == "Ranking, leave one out")
+    disliked = ranking.columns[2]
+    for row in ranking.rows:
+        assert disliked.text_of(row.metrics.get(disliked.key)) == "–"
+        liked, all_targets = (row.metrics[f"{name}@10"].value for name in ("ndcg_liked", "ndcg"))
+        assert liked == pytest.approx(all_targets)
     assert any(sentence.startswith("Ratings (leave_one_out)") for sentence in board.not_measured)
 
 

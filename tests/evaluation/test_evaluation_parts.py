@@ -1,16 +1,20 @@
 """What an evaluation is put together from: ties, ablations, overrides, kept results, intervals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from rec_sys.evaluation.audit import Finding
 from rec_sys.evaluation.graph_model_job import Ablation, GraphModelRanker
-from rec_sys.evaluation.measured import Measured, load_measured, save_measured
-from rec_sys.evaluation.protocol import shuffle_ties, tied_last_share
+from rec_sys.evaluation.measured import Measured, Measuring, load_measured, save_measured
+from rec_sys.evaluation.protocol import Stage, shuffle_ties, tied_last_share
 from rec_sys.evaluation.ranking import evaluate_ranking
 from rec_sys.evaluation.rating_scores import score_ratings
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
+from rec_sys.graph.task import Split, Task
 from tests.helpers.fake_training import FakeCatalogue
 from tests.helpers.reviews_of import catalogue_of, reviews_of
 
@@ -140,10 +144,26 @@ def test_our_model_is_given_the_history_and_nothing_else(graph):
     assert history.num_users == 3 and history.num_products == graph.num_products
 
 
+@pytest.mark.parametrize("change", [None, "mask_ratings"])
+def test_who_liked_a_target_is_told_from_the_true_ratings(graph, model, change):
+    """The ablation without ratings hides them from the model, not from the judge."""
+    task = Task(graph.edge_rating == 2, graph.edge_rating > 2)
+    split = Split("time", task.history, task, task)
+    stage = Stage(OmegaConf.create(), 0, graph, split, {"time": task})
+    shown = replace(stage, graph=Ablation("without", change).apply(graph, 0))
+    how = Measuring([3], 3, [True], 512, liked_above=2.5)
+    (result,) = how.ranking(model, shown, true=stage).values()
+    assert len(result.liked) == task.target.sum() > 0 and not result.liked.any()
+    assert np.isnan(result.per_user["ndcg_liked@3"]).all() and result.disliked(3) > 0
+    (untold,) = how.ranking(model, shown).values()
+    assert untold.liked.all() == (change == "mask_ratings")
+
+
 def test_a_kept_result_is_the_result(model, tmp_path):
     ranking = evaluate_ranking(
-        model, reviews_of([[0], [1]]), reviews_of([[1, 2], [3]]), [1, 3], True, 7
-    )
+        model, reviews_of([[0], [1]]), reviews_of([[1, 2], [3]]), [1, 3], True, 7,
+        liked=np.array([True, False, False]),
+    )  # fmt: skip
     stars = np.array([3, 4, 5], dtype=np.float32)
     rating = score_ratings(stars, stars[::-1].copy(), np.array([0, 0, 1]), 3.0, 3.5)
     measured = Measured(
@@ -162,6 +182,7 @@ def test_a_kept_result_is_the_result(model, tmp_path):
     for key, result in measured.ranking.items():
         assert loaded.ranking[key].means() == result.means()
         np.testing.assert_array_equal(loaded.ranking[key].users, result.users)
+        np.testing.assert_array_equal(loaded.ranking[key].liked, result.liked)
         for kind in ("per_user", "per_target", "exposure"):
             kept, given = getattr(loaded.ranking[key], kind), getattr(result, kind)
             assert list(kept) == list(given)

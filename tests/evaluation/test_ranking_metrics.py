@@ -30,8 +30,9 @@ def people(histories):
     return reviews
 
 
-def run(scores, histories, targets, ks=(1, 2, 3), mask=True, block=2):
-    return evaluate_ranking(Given(scores), people(histories), reviews_of(targets), ks, mask, block)
+def run(scores, histories, targets, ks=(1, 2, 3), mask=True, block=2, liked=None):
+    model, histories, targets = Given(scores), people(histories), reviews_of(targets)
+    return evaluate_ranking(model, histories, targets, ks, mask, block, liked)
 
 
 def naive(scores, hidden, targets, k):
@@ -61,6 +62,31 @@ PERSON = st.tuples(
 
 
 @settings(deadline=None)
+@given(st.lists(PERSON, min_size=1, max_size=3), st.booleans(), st.integers(1, 6), st.data())
+def test_liked_targets_are_told_from_disliked_ones(persons, mask, k, data):
+    """The liked ones as if they were alone; the others stay where they are and are counted."""
+    scores, histories, targets = zip(*persons, strict=True)
+    number = sum(map(len, targets))
+    liked = data.draw(st.lists(st.booleans(), min_size=number, max_size=number))
+    result = run(scores, histories, targets, [k], mask, 2, np.array(liked))
+    said, expected, disliked = iter(liked), [], 0.0
+    for score, history, target in zip(scores, histories, targets, strict=True):
+        kinds = [next(said) for _ in target]
+        hidden = [p for p in history if mask and p not in target]
+        good = [t for t, kind in zip(target, kinds, strict=True) if kind]
+        expected.append(naive(score, hidden, good, k)[2] if good else np.nan)
+        bad = [t for t, kind in zip(target, kinds, strict=True) if not kind]
+        disliked += len(bad) * naive(score, hidden, bad, k)[0] if bad else 0
+    name = f"ndcg_liked@{k}"
+    np.testing.assert_allclose(result.per_user[name], expected, atol=1e-12)
+    assert result.disliked(k) == pytest.approx(disliked)
+    assert (name in result.means()) == any(liked)
+    if any(liked):
+        assert result.means()[name] == pytest.approx(np.nanmean(expected))
+    assert result.liked.tolist() == liked
+
+
+@settings(deadline=None)
 @given(st.lists(PERSON, min_size=1, max_size=3), st.booleans(), st.integers(1, 6))
 def test_metrics_are_means_over_all_orders_of_ties(persons, mask, k):
     scores, histories, targets = zip(*persons, strict=True)
@@ -78,6 +104,10 @@ def test_known_answers():
     """Targets at positions 2 and 3 of four products, one product masked."""
     result = run([[9, 4, 3, 2, 1]], [[0]], [[2, 3]], [1, 2, 10])
     values = {name: float(v[0]) for name, v in result.per_user.items()}
+    liked = {
+        name: values.pop(name.replace("@", "_liked@")) for name in list(values) if "ndcg@" in name
+    }
+    assert all(values[name] == value for name, value in liked.items())  # nobody said anything else
     gains = [1 / math.log2(3), 1 / math.log2(4)]
     ideal = 1 + 1 / math.log2(3)
     assert values == pytest.approx(
