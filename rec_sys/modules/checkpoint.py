@@ -19,8 +19,8 @@ from rec_sys.graph.provenance import LearnedReviews, Provenance
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
 from rec_sys.graph.task import Split
-from rec_sys.modules.combiner import Combiner
-from rec_sys.modules.evidences import Known
+from rec_sys.modules.combiner import Combiner, require_leading
+from rec_sys.modules.evidences import Evidence, Known
 from rec_sys.modules.features import Feature
 from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.modules.trusted_settings import trusted_settings
@@ -42,7 +42,8 @@ RECORD_KEY = "rec_sys"
 RECORD_FORMAT = 5
 #: Key under which stands which reviews the training has seen.
 SEEN_KEY = "rec_sys_seen"
-_COMBINER_KEY = "rec_sys_combiner"
+#: Key under which stand the weights of the evidences, the last that a training finds.
+COMBINER_KEY = "rec_sys_combiner"
 _WEIGHTS_PREFIX = "model."
 _SEEN_ARRAYS = ("users", "products", "edge_user", "edge_product", "roles")
 
@@ -212,7 +213,7 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
         )
     model.load_state_dict(weights)
     return TrainedModel(
-        Path(path), model.eval(), record, provenance_in(content), content.get(_COMBINER_KEY)
+        Path(path), model.eval(), record, provenance_in(content), content.get(COMBINER_KEY)
     )
 
 
@@ -221,9 +222,20 @@ def save_combiner(combiner: Combiner, path: Path) -> None:
     import torch
 
     content = read_checkpoint(path)
-    content[_COMBINER_KEY] = combiner.plain()
+    content[COMBINER_KEY] = combiner.plain()
     with replacing(path) as draft:
         torch.save(content, draft)
+
+
+def build_evidences(settings: DictConfig) -> list[Evidence]:
+    """All evidences of the axis ``evidence``: for each its class and values.
+
+    Raises:
+        InputError: A value does not fit, or an evidence is missing that the combiner needs.
+    """
+    evidences: list[Evidence] = [build(each) for each in settings.values()]
+    require_leading([each.name for each in evidences])
+    return evidences
 
 
 def fit_evidences(
@@ -232,13 +244,13 @@ def fit_evidences(
     """The features of all evidences, fitted to the reviews that may be known.
 
     Args:
-        settings: The axis ``evidence``: for each evidence its class and values.
+        settings: See `build_evidences`.
         graph: All reviews.
         edges: int64, the edges that may be known, ascending.
         product_graph: Of these edges.
     """
     known = Known(graph, edges, product_graph)
-    return [feature for each in settings.values() for feature in build(each).fit(known)]
+    return [feature for each in build_evidences(settings) for feature in each.fit(known)]
 
 
 def _first_misfit(given: "Mapping[str, Tensor]", wanted: "Mapping[str, Tensor]") -> str:

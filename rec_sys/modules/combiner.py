@@ -381,15 +381,20 @@ def dense_features(
     return values
 
 
-def _leading(features: Sequence[Feature]) -> list[int]:
-    """For each group the feature that is not shrunk.
+def require_leading(evidences: Sequence[str]) -> None:
+    """Makes sure that the evidences are among these, by name, that the others are shrunk towards.
 
     Raises:
-        InputError: Neither popularity nor co-reviewing is among the evidences.
+        InputError: Neither popularity nor co-reviewing may be missing.
     """
-    evidences = [each.evidence for each in features]
     for name in ("popularity", "co-reviewing"):
         if name not in evidences:
             raise InputError(f"evidence: {name} is needed, the others are shrunk towards it")
+
+
+def _leading(features: Sequence[Feature]) -> list[int]:
+    """For each group the feature that is not shrunk; raises as `require_leading`."""
+    evidences = [each.evidence for each in features]
+    require_leading(evidences)
     popular, reviewed = evidences.index("popularity"), evidences.index("co-reviewing")
     return [popular, reviewed, reviewed]

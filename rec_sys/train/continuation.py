@@ -13,6 +13,9 @@ from rec_sys.graph.provenance import Provenance, require_unlearned
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.task import Split
 from rec_sys.modules.checkpoint import (
+    BEST_SUFFIX,
+    COMBINER_KEY,
+    LAST_SUFFIX,
     RECORD_KEY,
     TrainedModel,
     find_checkpoint,
@@ -169,7 +172,7 @@ def _interrupted(config: DictConfig, data: ReviewData) -> Resumption:
         content = read_checkpoint(path)
         record = content[RECORD_KEY]
         done = content["epoch"] + 1
-        if done < record["config"]["train"]["max_epochs"]:
+        if done < record["config"]["train"]["max_epochs"] or not _has_ended(path):
             break
     else:
         raise InputError(f"{path}: this training is complete ({done} epochs); nothing to resume")
@@ -194,6 +197,12 @@ def _interrupted(config: DictConfig, data: ReviewData) -> Resumption:
         )
     note(f"going on with {record['run_name']} after epoch {done} of {config.train.max_epochs}")
     return Resumption(path, record, provenance_in(content))
+
+
+def _has_ended(state: Path) -> bool:
+    """Whether a training whose epochs are all done has found the weights of the evidences, too."""
+    best = state.with_name(state.name.removesuffix(LAST_SUFFIX) + BEST_SUFFIX)
+    return not best.is_file() or COMBINER_KEY in read_checkpoint(best)
 
 
 def _earlier(config: DictConfig) -> WarmStart:

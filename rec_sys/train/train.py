@@ -23,6 +23,7 @@ from rec_sys.foundation.settings import (
     read_settings,
     settings_of,
 )
+from rec_sys.modules.checkpoint import build_evidences
 from rec_sys.reviews.cleaning import show_report
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 from rec_sys.train.continuation import find_start
@@ -80,6 +81,7 @@ def train(
     settings = read_settings(TrainSettings, config.train)
     splitter = build(config.split)
     graph_builder = build(config.product_graph)
+    build_evidences(config.evidence)  # what is wrong with them is told before the training
     combiner_fit = build(config.combiner)
     source = build(config.data)
     stages = Stages()

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.modules.checkpoint import read_checkpoint
+from rec_sys.modules.checkpoint import load_trained, read_checkpoint
 from rec_sys.modules.recommender_module import RecommenderModule
 from rec_sys.train.train import train
 from tests.helpers.configs import small_config
@@ -42,6 +42,28 @@ def test_a_resumed_training_equals_an_uninterrupted_one(interrupted, trained_onc
     assert resumed["trained"].record["mlflow"]["run_id"] == run_id
     with pytest.raises(InputError, match="is complete"):
         train(small_config(folder, f"train.resume={interrupted}"))
+
+
+def test_a_training_that_broke_off_after_its_last_epoch_goes_on(trained_once, folder, monkeypatch):
+    """The network is done, the weights of the evidences are not."""
+    _, best, _ = trained_once
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rec_sys.modules.checkpoint.fit_evidences", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(small_config(folder, "train.run_name=late"))
+    monkeypatch.undo()
+    path = folder / "checkpoints" / "late.last.ckpt"
+    with pytest.raises(InputError, match="late.ckpt: its training has not ended.*train.resume"):
+        _ = load_trained(path.with_name("late.ckpt")).combiner
+    found, resumed = train(small_config(folder, f"train.resume={path}"))
+    assert found == pytest.approx(best)
+    weights = trained_once[2]["trained"].combiner.weights
+    assert (resumed["trained"].combiner.weights == weights).all()
+    with pytest.raises(InputError, match="is complete"):
+        train(small_config(folder, f"train.resume={path}"))
 
 
 def test_resume_finds_the_newest(interrupted, folder):
