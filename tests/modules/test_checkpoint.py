@@ -5,6 +5,7 @@ import shutil
 
 import hypothesis
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import torch
 from hydra.errors import InstantiationException
@@ -13,13 +14,16 @@ from omegaconf import OmegaConf
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.modules.checkpoint import (
+    COMBINER_KEY,
     RECORD_KEY,
     find_checkpoint,
     last_checkpoints,
     load_data,
     load_trained,
     read_checkpoint,
+    save_combiner,
 )
+from rec_sys.modules.combiner import GROUPS, Combiner
 from rec_sys.modules.trusted_settings import TARGETS, trusted_settings
 
 
@@ -29,6 +33,44 @@ def test_a_checkpoint_gives_the_same_model(checkpoint, model):
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, trained.model.state_dict()[name])
     assert trained.fingerprint == load_trained(checkpoint).fingerprint
+
+
+def combiner_of(*evidences):
+    rng = np.random.default_rng(0)
+    shape = (len(GROUPS), len(evidences))
+    shrinkage = np.array([np.inf, 0.3, 3.0])
+    return Combiner(evidences, evidences, rng.normal(size=shape), shrinkage, rng.random(shape))
+
+
+def test_the_weights_of_the_evidences_are_added_at_the_end(checkpoint):
+    before, combiner = read_checkpoint(checkpoint), combiner_of("co-reviewing", "popularity")
+    fingerprint = load_trained(checkpoint).fingerprint
+    with pytest.raises(InputError, match=r"tiny.ckpt: its training has not ended.*train.resume"):
+        _ = load_trained(checkpoint).combiner
+    save_combiner(combiner, checkpoint)
+    trained = load_trained(checkpoint)
+    assert trained.fingerprint == fingerprint
+    assert trained.combiner.features == trained.combiner.evidences == combiner.features
+    for name in ("weights", "shrinkage", "shares"):
+        np.testing.assert_array_equal(getattr(trained.combiner, name), getattr(combiner, name))
+    after = read_checkpoint(checkpoint)
+    assert after.keys() - before.keys() == {COMBINER_KEY} and before.keys() <= after.keys()
+    assert after[RECORD_KEY] == before[RECORD_KEY]
+    for name, tensor in before["state_dict"].items():
+        assert torch.equal(after["state_dict"][name], tensor)
+    assert [each.name for each in checkpoint.parent.iterdir()] == ["tiny.ckpt"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"weights": [[1.0]]}, {"evidences": ["network"]}, {"weights": "x"}, {"shares": None}],
+)
+def test_damaged_weights_of_evidences_are_told(checkpoint, damage):
+    content = read_checkpoint(checkpoint)
+    content[COMBINER_KEY] = combiner_of("co-reviewing", "popularity").plain() | damage
+    torch.save(content, checkpoint)
+    with pytest.raises(InputError, match="tiny.ckpt: its weights of evidences are damaged"):
+        _ = load_trained(checkpoint).combiner
 
 
 def test_other_weights_other_fingerprint(checkpoint, tmp_path):
@@ -117,6 +159,8 @@ def with_settings(checkpoint, axis, settings):
 
 
 ATTACK = {"_target_": "rec_sys.reviews.sources.marker", "_args_": ["x"]}
+EVIDENCES = "rec_sys.modules.evidences"
+EVIDENCE = {"_target_": f"{EVIDENCES}.Order", "smoothing": 1.0, "history_decays": [0.0]}
 SOURCE = {"_target_": "rec_sys.reviews.sources.DemoReviews", "folder": "x"}
 
 
@@ -149,6 +193,25 @@ def test_settings_of_a_checkpoint_run_nothing_else(checkpoint, markers, hostile,
     with pytest.raises(InputError, match=answer) as caught:
         load_data(trained, OmegaConf.create({"data": {"from_checkpoint": True}}))
     assert "changed.ckpt: " in str(caught.value) and "\n" not in str(caught.value)
+    assert not CALLED
+
+
+@pytest.mark.parametrize(
+    ("hostile", "answer"),
+    [
+        ({"order": ATTACK}, "sources.marker', which is not a part .* at evidence.order"),
+        ({"order": EVIDENCE | {"_target_": f"{EVIDENCES}.Known"}}, "Known', .* at evidence.order"),
+        ({"popularity": EVIDENCE}, "evidences.Order', .* at evidence.popularity"),
+        ({"rumour": EVIDENCE}, "evidences.Order', .* at evidence.rumour"),
+        ({"order": {"smoothing": 1.0}}, "None, .* at evidence.order"),
+        ({"order": EVIDENCE | {"name": ATTACK}}, "sources.marker', .* at evidence.order.name"),
+        (EVIDENCE, "evidences.Order', .* at evidence"),
+    ],
+)
+def test_an_evidence_stands_in_its_own_place(checkpoint, markers, hostile, answer):
+    trained = load_trained(with_settings(checkpoint, "evidence", hostile))
+    with pytest.raises(InputError, match=answer):
+        trained.settings(OmegaConf.create(), "evidence")
     assert not CALLED
 
 
@@ -236,14 +299,18 @@ VALUES = st.recursive(
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 @hypothesis.given(
-    axis=st.sampled_from(["data", "encoder", "split", "product_graph", "model"]),
+    place=st.sampled_from(
+        ["data", "encoder", "split", "product_graph", "evidence.order", "evidence.trend", "model"]
+    ),
     more=st.dictionaries(KEYS, VALUES, max_size=4),
     data=st.data(),
 )
-def test_no_settings_of_a_checkpoint_call_what_is_not_listed(markers, axis, more, data):
-    target = data.draw(st.sampled_from(sorted(TARGETS[axis])))
+def test_no_settings_of_a_checkpoint_call_what_is_not_listed(markers, place, more, data):
+    target = data.draw(st.sampled_from(sorted(TARGETS[place])))
     if data.draw(st.booleans()):
         more = {"_target_": target} | more
+    axis, _, name = place.partition(".")
+    more = {name: more} if name and data.draw(st.booleans()) else more
     with contextlib.suppress(InputError, InstantiationException, TypeError):
         instantiate(trusted_settings({axis: more}, axis, "x.ckpt"), _convert_="all")
     assert not CALLED
