@@ -66,6 +66,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
 
     trained = load_trained(path)
+    combiner = trained.combiner  # an unfinished training is told of before anything takes long
     encoder = load_encoder(trained, config)
     data = load_data(trained, config)
     prepared = prepare_reviews(data, encoder, config.paths.cache_dir)
@@ -83,9 +84,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     keys = embedded.keys
     index, queries = ProductIndex.build(keys, settings), keys[:0]
     if not index.is_exact:
-        catalogue = FullCatalogue(
-            trained.model, vectors, reviews, embedded, features, trained.combiner
-        )
+        catalogue = FullCatalogue(trained.model, vectors, reviews, embedded, features, combiner)
         queries = catalogue.queries(graph, _some_users(graph.num_users))
     recall = require_recall(index, keys, queries, settings.min_recall, settings.chunk_size)
     vectorbase = write_vectorbase(
@@ -107,7 +106,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
             keys=keys,
             index=index,
             features=features,
-            combiner=trained.combiner,
+            combiner=combiner,
             queries=queries,
         )
     )

@@ -23,7 +23,13 @@ from rec_sys.foundation.files import (
 )
 from rec_sys.graph.ego_batch import ReviewSummary
 from rec_sys.modules.combiner import Combiner
-from rec_sys.modules.features import Feature, WalkFeature, plain_features, read_features
+from rec_sys.modules.features import (
+    Feature,
+    ProductFeature,
+    WalkFeature,
+    plain_features,
+    read_features,
+)
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database.index import INDEX_FILE, ROWS_FILE, ProductIndex
 
@@ -264,9 +270,8 @@ def read_vectorbase(
     try:
         features = read_features(manifest["features"], load_file(folder / _EVIDENCES))
         combiner = Combiner.of_plain(manifest["combiner"])
-        if combiner.features != tuple(each.name for each in features):
-            raise ValueError
-    except (KeyError, TypeError, ValueError):
+        _check_evidences(features, combiner, len(vectors["keys"]))
+    except (InputError, KeyError, TypeError, ValueError):
         raise InputError(
             f"{folder / _MANIFEST}: its evidences do not fit together; rebuild it with"
             f" `{BUILD_COMMAND}`"
@@ -313,6 +318,21 @@ def _save_arrays(path: Path, arrays: dict[str, tuple[np.ndarray, type]]) -> None
     save_file(
         {name: np.ascontiguousarray(array, kind) for name, (array, kind) in arrays.items()}, path
     )
+
+
+def _check_evidences(features: Sequence[Feature], combiner: Combiner, num_products: int) -> None:
+    """Makes sure that there is a weight for each feature, and a value for each product.
+
+    Raises:
+        ValueError: There is not.
+    """
+    names = zip(combiner.features, combiner.evidences, strict=True)
+    if list(names) != [(each.name, each.evidence) for each in features]:
+        raise ValueError("other features than weights")
+    sizes = {each.graph.num_products for each in features if isinstance(each, WalkFeature)}
+    sizes |= {len(each.product_values) for each in features if isinstance(each, ProductFeature)}
+    if sizes != {num_products}:
+        raise ValueError("features of other products")
 
 
 def _check_manifest(path: Path, manifest: Any) -> None:

@@ -8,6 +8,7 @@ from rec_sys.inference.backends import TorchBackend
 from rec_sys.inference.recommender import Recommender
 from rec_sys.modules import full_catalogue
 from rec_sys.modules.checkpoint import load_trained
+from rec_sys.modules.features import ProductFeature, WalkFeature
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.update_vectorbase import update_vectorbase
 from tests.helpers import tiny_models
@@ -47,14 +48,24 @@ def ids(*names):
 
 
 def by_id(vectorbase):
-    """All that is said about each product that is not removed, its edges by the other's id."""
-    ids, graph = vectorbase.product_ids, vectorbase.product_graph
+    """All that is said about each product that is not removed.
+
+    Its edges by feature and the other's id, its values by feature alone.
+    """
+    ids = vectorbase.product_ids
     told = {}
     for row in np.flatnonzero(~vectorbase.index.removed):
-        out = slice(graph.pointers[row], graph.pointers[row + 1])
-        neighbours = graph.neighbours[out]
-        assert (np.diff(neighbours) > 0).all()
-        edges = dict(zip(ids[neighbours], graph.weights[out].tolist(), strict=True))
+        edges = {}
+        for feature in vectorbase.features:
+            if isinstance(feature, ProductFeature):
+                edges[feature.name] = float(feature.product_values[row])
+            elif isinstance(feature, WalkFeature):
+                graph = feature.graph
+                out = slice(graph.pointers[row], graph.pointers[row + 1])
+                neighbours = graph.neighbours[out]
+                assert (np.diff(neighbours) > 0).all()
+                others = zip(ids[neighbours], graph.weights[out].tolist(), strict=True)
+                edges |= {(feature.name, other): weight for other, weight in others}
         arrays = (
             *(vectorbase.name_vectors[row], vectorbase.info_vectors[row]),
             *(each[row] for each in vectorbase.reviews),
@@ -130,13 +141,20 @@ def test_without_a_change_the_folder_is_left_alone(built, tmp_path, capsys):
     assert content(built.folder) == before
 
 
-def test_edges_can_be_kept(built, tmp_path):
+@pytest.mark.parametrize("vector_db", ["flat", "hnsw"])
+def test_evidences_can_be_kept(built, tmp_path, vector_db):
+    create_vectorbase(config_of("vectorbase_config", tmp_path, f"vector_db={vector_db}"))
     now = update_vectorbase(later(tmp_path, EVERYTHING, "solve_product_graph=false"))
     then = by_id(built)
+    # Of a new product nothing is known: it has as few reviews as any.
+    values = [each for each in built.features if isinstance(each, ProductFeature)]
+    least = {each.name: each.product_values.min() for each in values}
+    assert len(least) == 2
     for product, (_, _, edges) in by_id(now).items():
-        kept = then[product][2] if product in then else {}
-        assert edges == {other: weight for other, weight in kept.items() if other != "p2"}
-    assert any("p2" in edges for _, _, edges in then.values())
+        kept = then[product][2] if product in then else least
+        assert edges == {key: weight for key, weight in kept.items() if "p2" not in key}
+    assert any(key[1] == "p2" for _, _, edges in then.values() for key in edges)
+    assert now.combiner.plain() == built.combiner.plain()
 
 
 def test_an_index_that_is_not_exact_is_filled_further_and_measured(built, tmp_path):

@@ -1,25 +1,35 @@
+import copy
 import json
-from dataclasses import fields
+import math
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from omegaconf import OmegaConf
+from safetensors.numpy import load_file, save_file
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import sha256_of
 from rec_sys.graph.review_graph import prepare_reviews
-from rec_sys.modules.checkpoint import load_trained
+from rec_sys.inference.backends import TorchBackend
+from rec_sys.inference.recommender import Recommender
+from rec_sys.modules.checkpoint import fit_evidences, load_trained
+from rec_sys.modules.features import ProductFeature, plain_features
 from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.modules.product_graph import ProductGraphBuilder
 from rec_sys.vector_database.create_vectorbase import create_vectorbase, known_edges
 from rec_sys.vector_database.vectorbase import read_vectorbase
 from tests.helpers.tiny_models import (
+    EVIDENCE_CONFIG,
     GRAPH_CONFIG,
     HELD_OUT,
     PRODUCTS,
     REVIEWS,
+    WEIGHTS,
     FakeEncoder,
     config_of,
     replaced,
+    review_table,
     save_checkpoint,
     shop,
     tiny_model,
@@ -78,24 +88,90 @@ def test_products_are_found_by_id_and_by_a_name_that_is_theirs_alone(built):
     assert built.rows_of_names(names).tolist() == [3, -1, -1, -1, -1]
 
 
-def test_the_product_graph_is_the_one_of_the_training_edges(built, tmp_path, capsys):
-    """Solved with the settings of the checkpoint, from what the training knew."""
+def test_the_evidences_are_those_of_the_training_edges(built, tmp_path, capsys):
+    """Fitted with the settings of the checkpoint, to what the training knew."""
     trained = load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt")
     prepared = prepare_reviews(shop(), FakeEncoder(), tmp_path / "cache_dir")
     config = config_of("vectorbase_config", tmp_path)
     edges = known_edges(trained, prepared, config)
     settings = {name: value for name, value in GRAPH_CONFIG.items() if name != "_target_"}
-    expected = ProductGraphBuilder(**settings).build(prepared.graph, prepared.vectors, edges)
-    assert len(expected.weights) > 0
-    for field in fields(expected):
-        one, two = getattr(expected, field.name), getattr(built.product_graph, field.name)
-        np.testing.assert_array_equal(one, two)
-        assert np.asarray(one).dtype == np.asarray(two).dtype, field.name
+    graph = ProductGraphBuilder(**settings).build(prepared.graph, prepared.vectors, edges)
+    assert len(graph.weights) > 0
+    expected = fit_evidences(OmegaConf.create(EVIDENCE_CONFIG), prepared.graph, edges, graph)
+    plain, arrays = plain_features(expected)
+    found, found_arrays = plain_features(built.features)
+    assert found == plain and found_arrays.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found_arrays[name], array, err_msg=name)
+        assert found_arrays[name].dtype == array.dtype, name
+    assert [each.name for each in built.features] == list(WEIGHTS)
+    assert built.combiner.plain() == trained.combiner.plain()
+    np.testing.assert_array_equal(built.combiner.weights, np.array(list(WEIGHTS.values())).T)
     capsys.readouterr()
     create_vectorbase(config)
     printed = capsys.readouterr().out
-    assert f"product graph: {len(expected.weights)} edges, solved for in" in printed
-    assert "edges between them" in printed
+    assert f"{len(WEIGHTS)} features, {len(graph.weights)} edges of the product graph" in printed
+    sizes = {f: len(a) for f, a in arrays.items() if f.endswith(".weights")}
+    assert sizes.keys() == {f"{g}.weights" for g in ("product_graph", "neighbours", "order")}
+    (line,) = (line for line in printed.splitlines() if "edges between them" in line)
+    assert line.split("│")[2].strip() == str(sum(sizes.values()))
+
+
+def test_what_is_popular_and_of_late_is_counted_from_the_training_users(built):
+    values = {f.name: f.product_values for f in built.features if isinstance(f, ProductFeature)}
+    known = [row for row in REVIEWS if row[0] not in HELD_OUT]
+    newest, half_life = max(row[4] for row in known), 0.0001 * 86_400
+    for row, product in enumerate(built.product_ids):
+        ages = [newest - each[4] for each in known if each[1] == product]
+        assert values["popularity"][row] == pytest.approx(math.log1p(len(ages)))
+        late = sum(0.5 ** (age / half_life) for age in ages)
+        expected = math.log(late + len(ages) / len(known) + 1e-6)
+        assert values["trend, 0.0001 days"][row] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("factory", ["HNSW32", "'IVF3,Flat'"])
+def test_recommendations_do_not_depend_on_the_index(built, tmp_path, factory):
+    """All products are scored, also those that the index does not find."""
+    options = (
+        f"vector_db.factory={factory}",
+        "vector_db.search.nprobe=1",
+        "vector_db.min_recall=0",
+    )
+    folder = f"paths.vectorbase_dir={tmp_path / 'other'}"
+    other = create_vectorbase(config_of("vectorbase_config", tmp_path, *options, folder))
+    assert built.index.is_exact and not other.index.is_exact
+    if "IVF" in factory:
+        assert (other.index.search(other.keys, 6)[0] < 0).any()  # it does miss some
+    backend = TorchBackend(load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt"))
+    people = review_table([*REVIEWS, ("eve", "new", "a lute", 5, 1), ("fay", None, "", None, 1)])
+    exact, found = (
+        Recommender(backend, each, FakeEncoder().encode).recommend(people, 6)
+        for each in (built, other)
+    )
+    assert any(each.because for person in exact for each in person.recommendations)
+    for one, two in zip(exact, found, strict=True):
+        assert one.recommendations == two.recommendations
+        assert (one.fallback, one.explanation) == (two.fallback, two.explanation)
+
+
+def test_a_training_that_has_not_ended_is_told_of_before_anything_is_encoded(tmp_path):
+    save_checkpoint(tmp_path / "checkpoint_dir", has_ended=False)
+    with pytest.raises(InputError, match=r"tiny.ckpt: its training has not ended.*train.resume"):
+        create_vectorbase(config_of("vectorbase_config", tmp_path))
+    assert not (tmp_path / "vectorbase_dir").exists() and not (tmp_path / "cache_dir").exists()
+
+
+def test_other_evidences_than_the_trainings_have_no_weights(tmp_path):
+    save_checkpoint(tmp_path / "checkpoint_dir")
+    axis = [
+        "+evidence.co_reviewing._target_=rec_sys.modules.evidences.CoReviewing",
+        "+evidence.co_reviewing.history_decays=[1]",
+        "+evidence.co_reviewing.scale=0.01",
+        "+evidence.popularity._target_=rec_sys.modules.evidences.Popularity",
+    ]
+    with pytest.raises(InputError, match="has no weights for these evidences; train again"):
+        create_vectorbase(config_of("vectorbase_config", tmp_path, *axis))
+    assert not (tmp_path / "vectorbase_dir").exists()
 
 
 def test_a_folder_of_an_older_version_is_refused(built):
@@ -103,8 +179,62 @@ def test_a_folder_of_an_older_version_is_refused(built):
     path.write_text(json.dumps(built.manifest | {"format": 1}))
     with pytest.raises(InputError, match="of another version of rec_sys; rebuild it with"):
         read_vectorbase(built.folder)
-    path.write_text(json.dumps(built.manifest | {"product_graph": {"history_decay": 1.0}}))
-    with pytest.raises(InputError, match="damaged"):
+    for name in ("features", "combiner"):
+        path.write_text(json.dumps({k: v for k, v in built.manifest.items() if k != name}))
+        with pytest.raises(InputError, match="damaged"):
+            read_vectorbase(built.folder)
+
+
+def other_weights(**changes):
+    return lambda manifest: manifest["combiner"].update(changes)
+
+
+def other_feature(row, **changes):
+    return lambda manifest: manifest["features"][row].update(changes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        other_weights(weights=[[1.0], [1.0], [1.0]]),  # of one feature
+        other_weights(weights=[list(each) for each in zip(*WEIGHTS.values(), strict=True)][:2]),
+        other_weights(weights="heavy"),
+        other_weights(weights=[[math.nan] * len(WEIGHTS)] * 3),
+        other_weights(shares=[[1.0]]),
+        other_weights(evidences=["co-reviewing"]),
+        other_weights(evidences=["popularity"] * len(WEIGHTS)),
+        other_weights(features=list(WEIGHTS)[::-1]),
+        lambda manifest: manifest["combiner"].pop("shrinkage"),
+        lambda manifest: manifest.update(combiner=[]),
+        lambda manifest: manifest["features"].pop(),
+        lambda manifest: manifest["features"].reverse(),
+        lambda manifest: manifest.update(features=["network"]),
+        lambda manifest: manifest["features"][0].pop("scale"),
+        other_feature(0, name="anything"),
+        other_feature(0, kind="guess"),
+        other_feature(0, graph_name="nowhere"),
+        other_feature(0, history_decay=7),
+        other_feature(0, weight=1),
+    ],
+)
+def test_evidences_and_weights_that_do_not_fit_together_are_refused(built, change):
+    manifest = copy.deepcopy(built.manifest)
+    change(manifest)
+    assert json.dumps(manifest) != json.dumps(built.manifest)
+    (built.folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="manifest.json: its evidences do not fit") as error:
+        read_vectorbase(built.folder)
+    assert "\n" not in str(error.value) and "rebuild it with" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["values.popularity", "product_graph.pointers"])
+def test_evidences_of_other_products_are_refused(built, name):
+    path = built.folder / "evidences.safetensors"
+    arrays = load_file(path)
+    save_file(arrays | {name: arrays[name][:-1]}, path)
+    sha256 = built.manifest["sha256"] | {path.name: sha256_of(path)}
+    (built.folder / "manifest.json").write_text(json.dumps(built.manifest | {"sha256": sha256}))
+    with pytest.raises(InputError, match="its evidences do not fit together"):
         read_vectorbase(built.folder)
 
 
@@ -117,7 +247,7 @@ def test_a_missing_vectorbase_says_how_to_build_one(tmp_path):
     "name",
     [
         *("index.faiss", "index_rows.safetensors", "products.parquet"),
-        *("product_vectors.safetensors", "product_graph.safetensors"),
+        *("product_vectors.safetensors", "evidences.safetensors"),
     ],
 )
 def test_a_damaged_or_missing_file_is_refused(built, name):
