@@ -66,10 +66,7 @@ class Combiner:
             ValueError: It does not fit together.
         """
         features, evidences = tuple(plain["features"]), tuple(plain["evidences"])
-        arrays = {
-            name: np.array(plain[name], dtype=np.float64)
-            for name in ("weights", "shrinkage", "shares")
-        }
+        arrays = {name: np.array(plain[name], dtype=np.float64) for name in ("weights", "shares")}
         shape = (len(GROUPS), len(features))
         if (
             len(evidences) != len(features)
@@ -78,7 +75,8 @@ class Combiner:
             or not np.isfinite(arrays["weights"]).all()
         ):
             raise ValueError("the weights of the evidences do not fit together")
-        return cls(features, evidences, **arrays)
+        shrinkage = [np.inf if each is None else each for each in plain["shrinkage"]]
+        return cls(features, evidences, shrinkage=np.array(shrinkage, dtype=np.float64), **arrays)
 
     def plain(self) -> dict[str, Any]:
         """As values that JSON knows."""
@@ -86,7 +84,8 @@ class Combiner:
             "features": list(self.features),
             "evidences": list(self.evidences),
             "weights": self.weights.tolist(),
-            "shrinkage": self.shrinkage.tolist(),
+            # JSON knows no infinity.
+            "shrinkage": [None if np.isinf(each) else each for each in self.shrinkage.tolist()],
             "shares": self.shares.tolist(),
         }
 
