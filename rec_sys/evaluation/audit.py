@@ -30,7 +30,7 @@ class AuditSettings:
         max_shared_texts: Share of the targets whose longer text may also be known.
         tolerance: Largest difference of a model input that is taken for rounding: sums of
             thousands of vectors from which the targets are subtracted leave dust.
-        metric_tolerance: Likewise of a metric.
+        metric_tolerance: Likewise of a metric or of a weight that is learned.
         block_sizes: Batch sizes that must give the same metric.
         people: So many users are asked again in other orders.
         seed: Seeds the shuffle of the product ids.
@@ -263,6 +263,8 @@ def report_twins(with_twin: int, targets: int) -> Finding:
 BatchBuilder: TypeAlias = Callable[[ReviewGraph, np.ndarray], Sequence[EgoBatch]]
 #: Fits to a graph and scores the pairs or users of the true one, which it remembers.
 FitAndScore: TypeAlias = Callable[[ReviewGraph], np.ndarray]
+#: Fits to some of the training reviews, bool [n], and asks some of the users, int64.
+FitAndAsk: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 #: Takes new numbers of the products (or None) and a batch size, returns the metric.
 Evaluate: TypeAlias = Callable[[np.ndarray | None, int], float]
 
@@ -332,6 +334,61 @@ def check_statistics(fit_and_score: FitAndScore, graph: ReviewGraph, split: Spli
     changed = int((true != garbage).sum())
     detail = f"garbage in the targets changes {changed} of {true.size} scores"
     return Finding(check, False, detail)
+
+
+def check_moments(
+    fit_and_ask: FitAndAsk, time: np.ndarray, asked: np.ndarray, tolerance: float
+) -> Finding:
+    """What goes with the time knows nothing that others wrote since a user asked.
+
+    Fits once to all training reviews and, for each moment of asking, to those before it: whoever
+    asks then must be told the same.
+
+    Args:
+        fit_and_ask: Its answers are [n, ...] for n users.
+        time: int64 [n], of the training reviews; `NO_TIME` counts as old.
+        asked: int64 [U], see `Task.asked`.
+        tolerance: Largest difference that is rounding.
+    """
+    told = fit_and_ask(np.ones(len(time), dtype=bool), np.arange(len(asked)))
+    moments, left_out, misled = np.unique(asked), 0, 0
+    for moment in moments:
+        users, before = np.flatnonzero(asked == moment), time < moment
+        if before.all() or not (time[before] != NO_TIME).any():
+            continue
+        left_out = max(left_out, int((~before).sum()))
+        if not _close(told[users], fit_and_ask(before, users), tolerance):
+            misled += len(users)
+    return Finding(
+        "nothing is known from after the moment of asking",
+        not misled,
+        f"later reviews change what {misled} of {len(asked)} users are told"
+        if misled
+        else f"{len(asked)} users, {len(moments)} moments: up to {left_out} later reviews change"
+        " nothing",
+    )
+
+
+def check_refit(
+    learned: np.ndarray,
+    refit: FitAndScore,
+    graph: ReviewGraph,
+    target: np.ndarray,
+    tolerance: float,
+) -> Finding:
+    """Weights that training learned are learned again where the test's targets are garbage.
+
+    Args:
+        learned: The weights.
+        refit: Learns them again.
+        target: bool [E], the targets of all tests.
+        tolerance: Largest difference that is rounding.
+    """
+    again = refit(with_garbage(graph, target))
+    passed = _close(learned, again, tolerance)
+    found = "are learned" if passed else "are not learned"
+    detail = f"the same weights {found} again with garbage in {int(target.sum())} test targets"
+    return Finding("weights are learned without the test", passed, detail)
 
 
 def check_invariance(

@@ -13,6 +13,8 @@ from rec_sys.evaluation.audit import (
     AuditSettings,
     Finding,
     check_batches,
+    check_moments,
+    check_refit,
     check_statistics,
     require_clean,
 )
@@ -29,7 +31,9 @@ from rec_sys.graph.splits import GlobalTime, split_fingerprint
 from rec_sys.graph.task import NOW
 from rec_sys.modules.checkpoint import fit_evidences
 from rec_sys.modules.combiner import dense_features
-from rec_sys.modules.features import Situation
+from rec_sys.modules.evidences import Known, Trend
+from rec_sys.modules.features import Feature, Situation
+from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.text.store import EMPTY_TEXT_ROW
 
 if TYPE_CHECKING:
@@ -163,31 +167,64 @@ def audit_graph_model(stage: Stage, vectors: np.ndarray, settings: AuditSettings
         return [builder.build(block, test.target, hidden) for block in blocks]
 
     some = users[:: max(1, len(users) // settings.people)]
-    known = Reviews.of(stage.graph, some, test.history)
+    asked = test.asked(stage.graph, some)
     builder = build(stage.config.product_graph)
-    nothing = np.zeros((len(some), stage.graph.num_products), dtype=np.float32)
-    # Asked with the true histories of some users, so that only what was learned can differ.
-    situation = Situation(
-        user_ptr=known.user_ptr,
-        product=known.product,
-        rating=known.rating,
-        asked=test.asked(stage.graph, some),
-        network=nothing,
-        predicted_rating=nothing,
-    )
+
+    def ask(features: Sequence[Feature], rows: np.ndarray) -> np.ndarray:
+        """Asks with the true histories of some users, so that only what was learned can differ."""
+        known = Reviews.of(stage.graph, some[rows], test.history)
+        nothing = np.zeros((len(rows), stage.graph.num_products), dtype=np.float32)
+        situation = Situation(
+            user_ptr=known.user_ptr,
+            product=known.product,
+            rating=known.rating,
+            asked=asked[rows],
+            network=nothing,
+            predicted_rating=nothing,
+        )
+        return dense_features(features, situation, stage.graph.num_products)
 
     def evidences(graph: ReviewGraph) -> np.ndarray:
         product_graph = builder.build(graph, vectors, train)
         features = fit_evidences(stage.config.evidence, graph, train, product_graph)
-        return dense_features(features, situation, graph.num_products)
+        return ask(features, np.arange(len(some)))
 
-    findings = [
-        check_statistics(evidences, stage.graph, split).about(f"{GRAPH_MODEL_NAME}, evidences")
+    of_time = [
+        each for each in map(build, stage.config.evidence.values()) if each.name == Trend.name
     ]
+    no_graph = ProductGraph.without_edges(stage.graph.num_products)
+
+    def trends(shown: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        known = Known(stage.graph, train[shown], no_graph)
+        return ask([feature for each in of_time for feature in each.fit(known)], rows)
+
+    time = stage.graph.edge_time[train]
+    findings = [
+        check_statistics(evidences, stage.graph, split).about(f"{GRAPH_MODEL_NAME}, evidences"),
+    ]
+    if of_time:
+        found = check_moments(trends, time, asked, settings.tolerance)
+        findings.append(found.about(f"{GRAPH_MODEL_NAME}, {Trend.name}"))
     if np.isfinite(stage.graph.edge_rating[test.target]).any() and len(vectors) > 1:
         found = check_batches(batches, stage.graph, vectors, test.target, settings.tolerance)
         findings.append(found.about(GRAPH_MODEL_NAME))
     return findings
+
+
+def audit_combiner(
+    stage: Stage, catalogue: "FullCatalogue", settings: AuditSettings
+) -> list[Finding]:
+    """Fits the combiner of a trained model again, to the validation alone."""
+
+    def refit(graph: ReviewGraph) -> np.ndarray:
+        fit, liked_above = build(stage.config.combiner), stage.config.train.liked_above
+        return catalogue.fitted(fit, graph, stage.split.validation, liked_above).combiner.weights
+
+    target = np.any([test.target for test in stage.tests.values()], axis=0)
+    found = check_refit(
+        catalogue.combiner.weights, refit, stage.graph, target, settings.metric_tolerance
+    )
+    return [found.about(f"{GRAPH_MODEL_NAME}, combiner")]
 
 
 @dataclass(frozen=True)
@@ -251,6 +288,8 @@ class GraphModelJob:
             _, objects = train(self.config(stage), replace(context.prepared, graph=shown.graph))
         if split_fingerprint(objects["split"]) != split_fingerprint(stage.split):
             raise ValueError(f"{self.label}: training has split the data in another way")
+        if not self.ablation:
+            findings += audit_combiner(stage, objects["catalogue"], context.audit)
         model = GraphModelRanker(objects["catalogue"], shown.graph, self.label)
         rating = {}
         if stage.has_ratings:

@@ -211,6 +211,14 @@ def test_a_split_without_a_test_is_refused(folder):
         evaluate(config)
 
 
+def test_weights_that_are_fitted_to_the_test_are_seen(folder, monkeypatch, tmp_path):
+    monkeypatch.setattr("rec_sys.train.train.train", FakeTraining(fitted_to="test"))
+    config = config_of(folder, "evaluation.splits=[leave_one_out]", f"evaluation.folder={tmp_path}")
+    with pytest.raises(LeakageError, match="learned without the test .rec_sys, combiner"):
+        evaluate(config)
+    assert not list(tmp_path.rglob("leaderboard*"))
+
+
 def test_a_product_graph_that_learns_from_targets_is_seen(folder, training, monkeypatch, tmp_path):
     honest = ProductGraphBuilder.build
 

@@ -1,5 +1,8 @@
 """Stands in for `rec_sys.train.train.train`: the same interface, no network, no time."""
 
+import copy
+from types import SimpleNamespace
+
 import numpy as np
 
 from rec_sys.foundation.settings import build
@@ -12,6 +15,13 @@ class FakeCatalogue:
         known = graph.edge_product[train]
         self.popularity = np.bincount(known, minlength=graph.num_products).astype(np.float32)
 
+    def fitted(self, fit, graph, task, liked_above):
+        """Its weights tell which targets they were fitted to."""
+        fitted = copy.copy(self)
+        weights = np.bincount(graph.edge_product[task.target], minlength=graph.num_products)
+        fitted.combiner = SimpleNamespace(weights=weights)
+        return fitted
+
     def score(self, history, asked):
         scores = np.tile(self.popularity, (history.num_users, 1))
         scores[history.edge_user, history.edge_product] += 0.5
@@ -22,12 +32,22 @@ class FakeCatalogue:
 
 
 class FakeTraining:
-    """Called like `train`; remembers what it was asked for."""
+    """Called like `train`; remembers what it was asked for.
 
-    def __init__(self):
+    Args:
+        fitted_to: The task whose targets the weights of the evidences are fitted to.
+    """
+
+    def __init__(self, fitted_to="validation"):
         self.configs = []
+        self.fitted_to = fitted_to
 
     def __call__(self, config, prepared=None):
         self.configs.append(config)
         split = build(config.split).split(prepared.graph)
-        return {}, {"split": split, "catalogue": FakeCatalogue(prepared.graph, split.train)}
+        task = getattr(split, self.fitted_to)
+        catalogue = FakeCatalogue(prepared.graph, split.train)
+        return {}, {
+            "split": split,
+            "catalogue": catalogue.fitted(None, prepared.graph, task, liked_above=3.0),
+        }

@@ -1,9 +1,14 @@
-"""What an audit is given: builders, models and evaluations of the small evaluation."""
+"""What an audit is given: builders, models, evidences and evaluations, honest and leaking."""
+
+from dataclasses import fields, replace
 
 import numpy as np
 
 from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.graph.ego_batch import EgoBatchBuilder, ProductReviews
+from rec_sys.graph.task import NOW
+from rec_sys.modules.evidences import Popularity, Trend
+from rec_sys.modules.features import TrendFeature
 
 USERS, PRODUCTS, PER_USER, DIMENSION = 12, 9, 6, 4
 EDGES = USERS * PER_USER
@@ -61,3 +66,41 @@ def ranks(graph, split, rank):
         return float(np.mean([rank(renumbered, number[target]) for target in targets]))
 
     return evaluate
+
+
+class CountsTargets:
+    """A popularity that counts all reviews, targets too."""
+
+    name = Popularity.name
+
+    def fit(self, known):
+        return Popularity().fit(known._replace(edges=np.arange(known.graph.num_edges)))
+
+
+class KnowsTheFuture(TrendFeature):
+    """Whenever users ask, they are told what is of late now."""
+
+    def values(self, situation):
+        return super().values(replace(situation, asked=np.full_like(situation.asked, NOW)))
+
+
+class KnowsHowMuchFollows(TrendFeature):
+    """Counts what was written before, but as a share of all that is ever written."""
+
+    def values(self, situation):
+        return super().values(situation) - np.log(np.float32(len(self.time)))
+
+
+class LeakingTrend:
+    """The trend, but for one of the features above."""
+
+    name = Trend.name
+
+    def __init__(self, kind):
+        self.kind = {each.__name__: each for each in (KnowsTheFuture, KnowsHowMuchFollows)}[kind]
+
+    def fit(self, known):
+        return [
+            self.kind(**{field.name: getattr(each, field.name) for field in fields(each)})
+            for each in Trend([30.0]).fit(known)
+        ]

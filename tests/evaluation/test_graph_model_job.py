@@ -1,0 +1,177 @@
+"""The audit of the trained recommender: leaks planted in its evidences and in their weights."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from rec_sys.evaluation.audit import AuditSettings
+from rec_sys.evaluation.graph_model_job import audit_combiner, audit_graph_model, load_ablations
+from rec_sys.evaluation.protocol import build_stage
+from rec_sys.foundation.cli import CONFIG_DIR, with_overrides
+from rec_sys.foundation.settings import build
+from rec_sys.graph.ego_batch import ProductReviews
+from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
+from rec_sys.modules.checkpoint import fit_evidences
+from rec_sys.modules.evidences import Known, Trend
+from rec_sys.modules.features import Situation
+from rec_sys.modules.full_catalogue import FullCatalogue
+
+SPLITS = sorted(path.stem for path in (CONFIG_DIR / "split").glob("*.yaml"))
+USERS, PRODUCTS, DIMENSION, DAY = 60, 15, 4, 86_400
+
+
+@pytest.fixture(scope="module")
+def graph():
+    """Everybody reviews three to eight products within four years, some of them on unknown days."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(3, 9, USERS)
+    lists = [rng.choice(PRODUCTS, n, replace=False) for n in lengths]
+    times = [np.sort(rng.integers(0, 1500, n)) * DAY for n in lengths]
+    for own in times[::7]:
+        own[0] = NO_TIME
+    edges = int(lengths.sum())
+    return ReviewGraph(
+        user_ids=np.arange(USERS).astype(str).astype(object),
+        product_ids=np.arange(PRODUCTS).astype(str).astype(object),
+        user_ptr=np.r_[0, np.cumsum(lengths)],
+        edge_product=np.concatenate(lists),
+        edge_text=np.arange(edges) + 1,
+        edge_rating=rng.integers(1, 6, edges).astype(np.float32),
+        edge_time=np.concatenate(times),
+        product_name_text=np.zeros(PRODUCTS, dtype=np.int64),
+        product_info_text=np.zeros(PRODUCTS, dtype=np.int64),
+        product_brand=np.arange(PRODUCTS) // 2,
+    )
+
+
+@pytest.fixture(scope="module")
+def vectors(graph):
+    vectors = np.random.default_rng(1).normal(size=(graph.num_edges + 1, DIMENSION))
+    vectors[0] = 0
+    return vectors.astype(np.float16)
+
+
+@cache
+def config():
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return compose("evaluate_config", ["combiner.min_targets=1"])
+
+
+@pytest.fixture(params=SPLITS)
+def stage(request, graph):
+    return build_stage(config(), graph, request.param, seed=0)
+
+
+@pytest.fixture
+def settings():
+    return AuditSettings(**OmegaConf.to_container(config().evaluation.audit, resolve=True))
+
+
+def with_evidence(stage, name, **planted):
+    """The stage with a class of `tests.helpers.planted` in the place of an evidence."""
+    kind = planted.pop("_target_")
+    stage.config.evidence[name] = {"_target_": f"tests.helpers.planted.{kind}", **planted}
+    return stage
+
+
+def failed(findings):
+    return [finding.check for finding in findings if not finding.passed]
+
+
+def test_what_is_honest_passes_under_every_split(stage, vectors, settings):
+    findings = audit_graph_model(stage, vectors, settings)
+    assert not failed(findings), findings
+    assert [finding.check for finding in findings] == [
+        "nothing is learned from targets (rec_sys, evidences)",
+        "nothing is known from after the moment of asking (rec_sys, trend)",
+        "batches do not show their targets (rec_sys)",
+    ]
+    # By time, everybody asks after all that trains.
+    assert ("up to 0 later reviews" in findings[1].detail) == (stage.split.name == "time")
+
+
+def test_an_evidence_that_counts_targets_is_seen(stage, vectors, settings):
+    planted = with_evidence(stage, "popularity", _target_="CountsTargets")
+    findings = audit_graph_model(planted, vectors, settings)
+    assert failed(findings) == ["nothing is learned from targets (rec_sys, evidences)"]
+
+
+@pytest.mark.parametrize("kind", ["KnowsTheFuture", "KnowsHowMuchFollows"])
+def test_a_trend_that_knows_later_reviews_is_seen(stage, vectors, settings, kind):
+    planted = with_evidence(stage, "trend", _target_="LeakingTrend", kind=kind)
+    findings = audit_graph_model(planted, vectors, settings)
+    seen = ["nothing is known from after the moment of asking (rec_sys, trend)"]
+    assert failed(findings) == ([] if stage.split.name == "time" else seen)
+
+
+def test_without_a_trend_nothing_is_asked_of_it(stage, vectors, settings):
+    del stage.config.evidence["trend"]
+    assert len(audit_graph_model(stage, vectors, settings)) == 2
+
+
+def test_what_others_write_later_changes_no_trend(stage):
+    """Of each user: half of the later reviews of others are left out, the others are of others."""
+    graph, rng = stage.graph, np.random.default_rng(0)
+    trend, train = Trend([10.0, 365.0]), np.flatnonzero(stage.split.train)
+    features = trend.fit(Known(graph, train, None))
+    for test in stage.tests.values():
+        users = test.users(graph)
+        asked = test.asked(graph, users)
+        for user, moment in zip(users, asked, strict=True):
+            situation = Situation(
+                user_ptr=np.zeros(2, dtype=np.int64),
+                product=np.zeros(0, dtype=np.int64),
+                rating=np.zeros(0, dtype=np.float32),
+                asked=np.array([moment]),
+                network=np.zeros((1, PRODUCTS), dtype=np.float32),
+                predicted_rating=np.zeros((1, PRODUCTS), dtype=np.float32),
+            )
+            later = (graph.edge_time >= moment) & (graph.edge_user != user)
+            if not (graph.edge_time[train][~later[train]] != NO_TIME).any():
+                continue
+            product = graph.edge_product.copy()
+            product[later] = rng.integers(PRODUCTS, size=later.sum())
+            changed = replace(graph, edge_product=product)
+            kept = train[~later[train] | (rng.random(len(train)) < 0.5)]
+            for before, after in zip(features, trend.fit(Known(changed, kept, None)), strict=True):
+                np.testing.assert_allclose(
+                    after.values(situation), before.values(situation), atol=1e-5
+                )
+
+
+@pytest.fixture
+def catalogue(stage, vectors):
+    """An untrained network among evidences that are fitted to the training reviews."""
+    graph, train = stage.graph, np.flatnonzero(stage.split.train)
+    product_graph = build(stage.config.product_graph).build(graph, vectors, train)
+    features = fit_evidences(stage.config.evidence, graph, train, product_graph)
+    reviews = ProductReviews.of(graph, vectors, train).summary()
+    model = build(stage.config.model, vector_dim=DIMENSION)
+    return FullCatalogue.of(model, graph, vectors, reviews, features)
+
+
+def fitted(stage, catalogue, task):
+    liked_above = stage.config.train.liked_above
+    return catalogue.fitted(build(stage.config.combiner), stage.graph, task, liked_above)
+
+
+def test_weights_that_are_fitted_to_the_test_are_seen(stage, catalogue, settings):
+    honest = fitted(stage, catalogue, stage.split.validation)
+    assert not failed(audit_combiner(stage, honest, settings))
+    leaking = fitted(stage, catalogue, next(iter(stage.tests.values())))
+    assert failed(audit_combiner(stage, leaking, settings)) == [
+        "weights are learned without the test (rec_sys, combiner)"
+    ]
+
+
+@pytest.mark.parametrize("name", ["neighbours", "order", "trend", "network", "liking"])
+def test_an_evidence_can_be_left_out(name):
+    (ablation,) = load_ablations([f"no_{name}"])
+    whole, without = config().evidence, with_overrides(config(), ablation.overrides).evidence
+    assert set(whole) - set(without) == {name}
+    assert all(without[other] == whole[other] for other in without)
+    assert list(without) == [other for other in whole if other != name]
