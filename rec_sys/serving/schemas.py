@@ -19,7 +19,7 @@ from pydantic import (
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_whole_text
 from rec_sys.inference.histories import Author, WrittenReview
-from rec_sys.inference.recommender import Reason, Recommendation
+from rec_sys.inference.recommender import Reason, Recommendation, UserRecommendations
 from rec_sys.reviews.formats import BrokenRecord, as_seconds
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 from rec_sys.serving.service import Answer, ServedBundle
@@ -180,9 +180,15 @@ class Item(Product):
     """A recommended product."""
 
     score: float = Field(description="Ranks; scores of two people cannot be compared.")
+    contributions: dict[str, float] = Field(
+        description="What each evidence adds to the score (co-reviewing, popularity, trend, ...);"
+        " they add up to it."
+    )
     predicted_rating: float = Field(description="Stars, 0...5.")
     reason: str = Field(description="Why, in words.")
-    because: list[ReasonOut]
+    because: list[ReasonOut] = Field(
+        description="Liked reviews of the person's that speak most for it."
+    )
     place: Place
 
 
@@ -274,7 +280,13 @@ class ModelOut(BaseModel):
 
 
 _QUOTED_CHARACTERS = 60
-_POPULAR_REASON = "One of the products that most people reviewed."
+# Where no review of the person's is a reason: by the evidence that adds most to the score.
+_WITHOUT_REVIEWS = {
+    "popularity": "Popular: many people have reviewed it.",
+    "trend": "Much reviewed of late.",
+    "network": "It goes with what you told us.",
+}
+_OTHERWISE = "You may turn to it next."
 
 
 def author_of(person: PersonIn) -> Author:
@@ -331,21 +343,23 @@ def recommendations(
                 fallback=person.fallback,
                 explanation=person.explanation,
                 place=_point(place),
-                recommendations=_items(person.recommendations, served),
+                recommendations=_items(person, served),
             )
             for person, user_id, place in zip(answer.people, ids, answer.places, strict=True)
         ],
     )
 
 
-def _items(recommended: Sequence[Recommendation], served: ServedBundle) -> list[Item]:
+def _items(person: UserRecommendations, served: ServedBundle) -> list[Item]:
+    recommended, is_known = person.recommendations, person.fallback is None
     ids = np.array([each.product_id for each in recommended], dtype=object)
     return [
         Item(
             **_named(served, row),
             score=each.score,
+            contributions=each.contributions,
             predicted_rating=each.predicted_rating,
-            reason=reason_in_words(each.because),
+            reason=reason_in_words(each, is_known),
             because=[
                 ReasonOut(
                     review_id=reason.review_id,
@@ -411,15 +425,20 @@ def _point(place: np.ndarray) -> Place:
     return Place(x=x, y=y)
 
 
-def reason_in_words(because: Sequence[Reason]) -> str:
+def reason_in_words(recommended: Recommendation, is_known: bool = True) -> str:
     """Why a product is recommended, in one sentence for the person.
 
     Args:
-        because: The heaviest first; empty for a fallback.
+        recommended: The product, and what speaks for it.
+        is_known: Whether anything is known of the person; what the network says tells them
+            nothing about themselves otherwise.
     """
-    if not because:
-        return _POPULAR_REASON
-    first, *others = (each for each in because if each.weight > 0)
+    if not recommended.because:
+        evidence, most = max(recommended.contributions.items(), key=lambda item: item[1])
+        if most <= 0 or (evidence == "network" and not is_known):
+            return _OTHERWISE
+        return _WITHOUT_REVIEWS.get(evidence, _OTHERWISE)
+    first, *others = recommended.because
     sentence = f"Because of {_subject(first)}"
     if not others:
         return f"{sentence}."

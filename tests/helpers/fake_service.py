@@ -133,8 +133,9 @@ def item(product: dict, place: dict, reviews: list[dict], is_popular: bool) -> d
         product,
         "place",
         score=-distance,
+        contributions={"popularity": 0.5, "network": -distance - 0.5},
         predicted_rating=max(0.0, min(5.0, 4.9 - distance + 0.3 * noise(product["asin"]))),
-        reason="Many people like it." if is_popular else reason,
+        reason="Popular: many people have reviewed it." if is_popular else reason,
         because=[] if is_popular else because,
     )
 
@@ -159,7 +160,7 @@ async def recommendations(request: Request):
         "id": None,
         "nickname": None,
         "fallback": "popular" if is_popular else None,
-        "explanation": "We know nothing about you yet, so we show what most people turn to."
+        "explanation": "We know nothing about you yet, so we show what many people turn to."
         if is_popular
         else None,
         "place": place,

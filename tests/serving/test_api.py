@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rec_sys.inference.recommender import Recommender
+from rec_sys.serving.schemas import reason_in_words
 from tests.helpers.tiny_models import review_table
 
 ANN = [
@@ -43,7 +44,10 @@ def test_the_same_as_the_recommender(service, text):
         for reason, same in zip(found["because"], wanted.because, strict=True):
             assert reason["reviewID"] == same.review_id
             assert reason["weight"] == pytest.approx(same.weight, abs=1e-6)
-        assert found["because"][0]["ProductName"] in found["reason"]
+        assert len(found["because"]) == len(wanted.because)
+        assert found["reason"] == reason_in_words(wanted)
+        assert found["contributions"] == pytest.approx(wanted.contributions, abs=1e-6)
+        assert sum(found["contributions"].values()) == pytest.approx(found["score"], abs=1e-5)
         assert -1 <= found["place"]["x"] <= 1 and -1 <= found["place"]["y"] <= 1
 
 
@@ -58,7 +62,9 @@ def test_many_people_at_once_and_their_order(client):
     assert [each["nickname"] for each in (zoe, amy, nobody)] == ["Zoe", "Amy", None]
     assert asins(zoe) == asins(ask(client, reviews=ANN, k=2)[0])
     assert (zoe["fallback"], nobody["fallback"]) == (None, "popular")
-    assert "popular" in nobody["explanation"] and nobody["recommendations"][0]["because"] == []
+    assert nobody["explanation"].endswith("the same for everybody: by popularity and trend")
+    first = nobody["recommendations"][0]
+    assert first["because"] == [] and first["reason"] == "Popular: many people have reviewed it."
 
 
 def test_only_a_category_and_without_some(client):
@@ -155,6 +161,7 @@ def test_what_is_refused_names_its_field(service, body, field, word):
 def test_control_characters_and_markup_are_data(client):
     odd = "<b>loud</b>\x00\x07 &amp; \u202eproud"
     body = {"reviews": [{"reviewID": "<i>", "TextReview": odd, "ProductName": "<script>x"}]}
+    body["reviews"][0]["asin"] = "p1"
     (person,) = ask(client, **body)
     assert person["recommendations"][0]["because"][0]["reviewID"] == "<i>"
     assert client.post("/users/<i>/reviews", json=body).status_code == 201

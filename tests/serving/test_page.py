@@ -116,7 +116,7 @@ def test_markup_is_shown_as_it_was_written(visit):
 
 def test_without_reviews_the_page_says_that_these_are_popular_products(visit):
     page = visit()
-    expect(page.locator("#notices")).to_contain_text("most popular")
+    expect(page.locator("#notices")).to_contain_text("popular products")
     expect(page.locator("#no-reviews")).to_be_visible()
     borrow(page)
     expect(page.locator("#notices .notice")).to_have_count(0)
@@ -150,7 +150,7 @@ def test_a_review_is_changed_and_removed(visit):
     expect(page.locator("#reviews .review-text")).to_have_text("Cold and heavy")
     page.get_by_role("button", name="Remove your review").click()
     expect(page.locator("#reviews li")).to_have_count(0)
-    expect(page.locator("#notices")).to_contain_text("most popular")
+    expect(page.locator("#notices")).to_contain_text("popular products")
 
 
 def test_an_empty_review_is_refused_in_words(visit):

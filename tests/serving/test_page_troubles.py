@@ -11,7 +11,7 @@ def write(page: Page, text: str) -> None:
 
 
 def ready(page: Page) -> Page:
-    expect(page.locator("#notices")).to_contain_text("most popular")
+    expect(page.locator("#notices")).to_contain_text("popular products")
     return page
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rec_sys.inference.recommender import Reason
+from rec_sys.inference.recommender import Reason, Recommendation
 from rec_sys.serving.bundle import read_bundle
 from rec_sys.serving.create_bundle import demo_people
 from rec_sys.serving.schemas import reason_in_words
@@ -97,10 +97,31 @@ def test_demo_people_have_something_to_say():
 def test_reasons_in_words():
     drum, flute = Reason("a", "Drum", "good", 0.7), Reason("b", "Flute", "bad", 0.3)
     words = Reason("c", "", "I am looking for a very small amplifier " * 3, 1.0)
-    assert reason_in_words([drum]) == "Because of what you wrote about “Drum”."
-    assert reason_in_words([drum, flute]).endswith(
-        "“Drum” (70 %), then of what you wrote about “Flute”."
-    )
-    assert reason_in_words([words]).startswith("Because of your words “I am looking")
-    assert len(reason_in_words([words])) < 100
-    assert "most people" in reason_in_words([])
+
+    def because(*reasons):
+        return reason_in_words(Recommendation("p", "", 1.0, 4.0, reasons, {"popularity": 1.0}))
+
+    assert because(drum) == "Because of what you wrote about “Drum”."
+    assert because(drum, flute).endswith("“Drum” (70 %), then of what you wrote about “Flute”.")
+    assert because(words).startswith("Because of your words “I am looking")
+    assert len(because(words)) < 100
+
+
+@pytest.mark.parametrize(
+    ("contributions", "is_known", "words"),
+    [
+        ({"popularity": 2.0, "trend": 1.0}, False, "Popular: many people have reviewed it."),
+        ({"popularity": 1.0, "trend": 2.0}, False, "Much reviewed of late."),
+        ({"popularity": 1.0, "trend": -2.0, "liking": -3.0}, True, "Popular: many"),
+        ({"popularity": 1.0, "trend": 0.5, "network": 2.0}, True, "It goes with what you told us."),
+        # Of whom nothing is known has told nothing.
+        ({"popularity": 1.0, "network": 2.0}, False, "You may turn to it next."),
+        # What follows from a disappointment is no reason, and less is not much.
+        ({"co-reviewing": 2.0, "popularity": 1.0}, True, "You may turn to it next."),
+        ({"popularity": 0.0, "trend": -1.0}, False, "You may turn to it next."),
+    ],
+)
+def test_where_no_review_is_a_reason_the_largest_contribution_is(contributions, is_known, words):
+    score = sum(contributions.values())
+    product = Recommendation("p", "", score, 4.0, (), contributions)
+    assert reason_in_words(product, is_known).startswith(words)

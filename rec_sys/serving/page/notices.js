@@ -28,7 +28,7 @@ export class Notices {
     if (person.fallback) {
       shown.push({
         tone: "info",
-        title: "These are the most popular products",
+        title: "These are popular products",
         text: person.explanation ?? "Write a review, and we pick for you instead.",
       });
     }
