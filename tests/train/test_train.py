@@ -38,6 +38,72 @@ def test_the_best_checkpoint_scores_what_training_reported(trained_once):
         assert best[f"val/{name}"] == pytest.approx(value, abs=1e-5), name
 
 
+def naive_ndcg(scores, history, target, counts=None):
+    """NDCG@10 of each user with a target, by sorting; no two scores are equal."""
+    found = []
+    for user in range(len(scores)):
+        own = scores[user].astype(np.float64)
+        own[[p for u, p in history if u == user]] = -np.inf
+        targets = [
+            p
+            for (u, p), kept in zip(target, counts or [True] * len(target), strict=True)
+            if u == user and kept
+        ]
+        if targets:
+            place = {p: i for i, p in enumerate(np.argsort(-own, kind="stable").tolist())}
+            gain = sum(1 / math.log2(place[p] + 2) for p in targets if place[p] < 10)
+            ideal = sum(1 / math.log2(i + 2) for i in range(min(10, len(targets))))
+            found.append(gain / ideal)
+    return np.mean(found)
+
+
+def test_the_rankings_that_training_reported(trained_once):
+    """Counted anew from the scores of the catalogue, and from the network alone."""
+    config, best, objects = trained_once
+    graph, task, catalogue = (
+        objects["prepared"].graph,
+        objects["split"].validation,
+        objects["catalogue"],
+    )
+    users = task.users(graph)
+    row = {user: number for number, user in enumerate(users)}
+
+    def pairs(mask):
+        return [
+            (row[graph.edge_user[e]], graph.edge_product[e])
+            for e in np.flatnonzero(mask)
+            if graph.edge_user[e] in row
+        ]
+
+    shown, target = pairs(task.history), pairs(task.target)
+    liked = (~(graph.edge_rating[task.target] <= config.train.liked_above)).tolist()
+    history = graph.histories(users, task.history)
+    asked = task.asked(graph, users)
+    scores = catalogue.score(history, asked)
+    assert best["val/ndcg10"] == pytest.approx(naive_ndcg(scores, shown, target))
+    assert best["val/ndcg10_liked"] == pytest.approx(naive_ndcg(scores, shown, target, liked))
+    scores[tuple(np.transpose(shown))] = -np.inf
+    tops = [set(np.argsort(-each)[:10]) for each in scores]
+    disliked = [t for t, kept in zip(target, liked, strict=True) if not kept]
+    assert best["val/disliked_at_10"] == sum(p in tops[u] for u, p in disliked)
+    assert disliked
+    network = catalogue.situation(history, asked).network
+    assert best["val/network_ndcg10"] == pytest.approx(naive_ndcg(network, shown, target), abs=1e-4)
+
+
+def test_the_checkpoint_holds_the_weights_that_rank(trained_once):
+    config, _, objects = trained_once
+    combiner, catalogue = objects["trained"].combiner, objects["catalogue"]
+    np.testing.assert_array_equal(combiner.weights, catalogue.combiner.weights)
+    assert combiner.features == tuple(each.name for each in catalogue.features)
+    assert len(dict.fromkeys(combiner.evidences)) == len(config.evidence)
+    mlflow.set_tracking_uri(config.logger.tracking_uri)
+    run = mlflow.MlflowClient().get_run(objects["trained"].record["mlflow"]["run_id"])
+    decides = combiner.decides(2)
+    told = {name: run.data.metrics[f"decides/{name}"] for name in decides}
+    assert told == pytest.approx(decides) and sum(told.values()) == pytest.approx(1)
+
+
 def test_the_record_tells_what_later_commands_need(trained_once):
     _, _, objects = trained_once
     record, graph = objects["trained"].record, objects["prepared"].graph
@@ -68,6 +134,8 @@ def test_mlflow_holds_everything(trained_once):
         assert len(history) == config.train.max_epochs
         value = run.data.metrics[f"best/val/{name}"]
         assert value == pytest.approx(best[f"val/{name}"]) or math.isnan(value)
+    for name in ("ndcg10", "ndcg10_liked", "disliked_at_10", "network_ndcg10"):
+        assert run.data.metrics[f"best/val/{name}"] == pytest.approx(best[f"val/{name}"])
     assert "baseline/majority/accuracy" in run.data.metrics
     names = {each.path for each in client.list_artifacts(run.info.run_id)}
     expected = {"config.yaml", "split.json", "cleaning_report.json", "learning_curves.png"}
@@ -118,6 +186,7 @@ def test_nothing_is_encoded_twice(trained_once, folder):
         ["objective=rating"],
         ["objective=ranking"],
         ["product_graph=none"],
+        ["~evidence.neighbours", "~evidence.order", "~evidence.trend", "~evidence.liking"],
         ["train.negatives=5"],
     ],
 )
@@ -138,7 +207,11 @@ def test_other_choices_train_too(folder, overrides):
         ("train.max_epochs=abc", "train.max_epochs=abc: must be a whole number"),
         ("train.max_epochs=true", "train.max_epochs=True: must be a whole number"),
         ("train.train_target_share=1", "train.train_target_share=1: must be below 1"),
-        ("train.ranking_shares=[1,-1]", "train.ranking_shares.1=-1: must be above 0"),
+        ("combiner.strengths=[1,-1]", "combiner.strengths.1=-1: must be above 0"),
+        ("combiner.folds=0", "combiner.folds=0: must be at least 1"),
+        ("evidence.order.smoothing=0", "evidence.order.smoothing=0: must be above 0"),
+        ("~evidence.popularity", "evidence: popularity is needed"),
+        ("~evidence.co_reviewing", "evidence: co-reviewing is needed"),
         ("train.resume=3", "train.resume=3: must be null, true .* or the path of a checkpoint"),
         ("callbacks.best.monitor=val/lost", "could not find the monitored key"),
         ("train.run_name=a/b", "train.run_name=a/b"),
