@@ -1,1 +1,1 @@
-"""Sixth floor: how good it is, honestly."""
+"""How good the recommender is, beside tuned baselines, and proof that nothing leaked."""

@@ -1,4 +1,4 @@
-"""The result of an evaluation as tables, Markdown, JSON and in MLflow."""
+"""A leaderboard, and how it is written: Markdown, JSON, MLflow."""
 
 import math
 import os

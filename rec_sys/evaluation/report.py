@@ -1,4 +1,4 @@
-"""From everything that was measured to the tables and pictures of a leaderboard."""
+"""Builds a leaderboard, its tables and pictures, from everything that was measured."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,1 +1,1 @@
-"""Third floor: reviews become the edges of a bipartite user-product graph."""
+"""Reviews become the edges of a bipartite user-product graph, which is split and cut into batches."""

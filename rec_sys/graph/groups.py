@@ -1,4 +1,4 @@
-"""Disjoint groups of users, or of products, drawn by a seed."""
+"""Disjoint groups of users, or of products, drawn by a seed for the splits."""
 
 from collections.abc import Sequence
 

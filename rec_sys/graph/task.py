@@ -1,4 +1,4 @@
-"""What may be known, and what is to be predicted: the contract between splits and their users."""
+"""A split: what may be known, what is to be predicted, and when it is asked."""
 
 from dataclasses import dataclass
 

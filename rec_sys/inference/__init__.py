@@ -1,1 +1,1 @@
-"""What a person wrote becomes what to recommend, and why."""
+"""What a user wrote becomes what to recommend, and why: every product is scored."""

@@ -1,1 +1,1 @@
-"""Fourth floor: the network that turns a neighbourhood into embeddings, and its export."""
+"""The network, the other evidences, the combiner that adds them up, objectives and checkpoints."""

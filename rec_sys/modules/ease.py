@@ -1,4 +1,4 @@
-"""Linear item-to-item models in closed form: which products go with which."""
+"""Linear item-to-item models in closed form, for the product graph and the EASE baselines."""
 
 from dataclasses import dataclass
 

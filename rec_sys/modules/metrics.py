@@ -1,4 +1,4 @@
-"""How good rankings and predicted ratings are."""
+"""How good rankings and predicted ratings are; for training and evaluation."""
 
 import math
 from dataclasses import dataclass

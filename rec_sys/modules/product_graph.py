@@ -1,4 +1,4 @@
-"""Product-product edges in closed form: which products a review of one product speaks for."""
+"""Edges between products in closed form, from shared reviewers, order, texts and brands."""
 
 from functools import cached_property
 from typing import Annotated

@@ -1,1 +1,1 @@
-"""Ground floor: raw files become one clean review table and one product table."""
+"""Raw files become one clean review table and one product table."""

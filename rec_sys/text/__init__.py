@@ -1,1 +1,1 @@
-"""Second floor: every distinct text becomes one vector, once."""
+"""Every distinct text becomes one vector, once."""

@@ -1,1 +1,1 @@
-"""Fifth floor: from a data set to a trained, tracked model."""
+"""From a data set to a trained, tracked model."""

@@ -1,4 +1,4 @@
-"""The vectorbase: everything that is known about products, in one folder."""
+"""The vectorbase: a folder with products, vectors, embeddings, index, evidences and weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
