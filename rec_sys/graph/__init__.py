@@ -1,1 +1,1 @@
-"""Reviews become the edges of a bipartite user-product graph, which is split and cut into batches."""
+"""Reviews become the edges of a bipartite user-product graph, which is split and batched."""
