@@ -25,6 +25,7 @@ MEASURED = {
     "graph": "graph",
     "product_graph": "product graph",
     "training": "one epoch of training",
+    "evidences": "evidences and their weights",
     "vectorbase": "product embeddings and index",
     "recommendations": "recommendations for all users",
 }

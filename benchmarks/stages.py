@@ -135,6 +135,29 @@ def training(files: FullSizeSet, measurement: Measurement) -> None:
     measurement.values |= {"whole_seconds": measurement.values["seconds"]} | clock.values
 
 
+def evidences(files: FullSizeSet, measurement: Measurement) -> None:
+    """Features of the evidences and their weights; the product graph is a stage of its own."""
+    import numpy as np
+
+    from rec_sys.foundation.settings import build
+    from rec_sys.graph.ego_batch import ProductReviews
+    from rec_sys.modules.checkpoint import find_checkpoint, fit_evidences, load_trained
+    from rec_sys.modules.full_catalogue import FullCatalogue
+
+    config, prepared = compose("train_config", files), prepare(files)
+    graph, vectors = prepared.graph, prepared.vectors
+    split = build(config.split).split(graph)
+    edges = np.flatnonzero(split.train)
+    product_graph = build(config.product_graph).build(graph, vectors, edges)
+    model = load_trained(find_checkpoint(None, "checkpoints")).model
+    known = ProductReviews.of(graph, vectors, edges).summary()
+    with measurement.timed():
+        features = fit_evidences(config.evidence, graph, edges, product_graph)
+        catalogue = FullCatalogue.of(model, graph, vectors, known, features)
+        fit, liked_above = build(config.combiner), config.train.liked_above
+        catalogue.fitted(fit, graph, split.validation, liked_above)
+
+
 def vectorbase(files: FullSizeSet, measurement: Measurement) -> None:
     """All that `create_vectorbase` does, from the cached tables to the written folder."""
     from rec_sys.vector_database.create_vectorbase import create_vectorbase
@@ -174,7 +197,7 @@ STAGES = {
     each.__name__: each
     for each in (
         *(read_and_clean, stand_in_vectors, graph, product_graph),
-        *(training, vectorbase, recommendations, encoding),
+        *(training, evidences, vectorbase, recommendations, encoding),
     )
 }
 
