@@ -42,7 +42,9 @@ def test_all_users_as_infer_recommends_to_them_though_a_worker_is_killed(cluster
 def numbers_of(row):
     """Takes out what may differ by rounding."""
     weights = [reason.pop("weight") for reason in row["because"]]
-    return [row.pop("score"), row.pop("predicted_rating"), *weights]
+    row["contributions"], parts = zip(*row["contributions"], strict=True)
+    assert sum(parts) == pytest.approx(row["score"], abs=1e-5)
+    return [row.pop("score"), row.pop("predicted_rating"), *weights, *parts]
 
 
 def test_what_is_there_already_is_not_replaced(built, tmp_path):

@@ -12,7 +12,8 @@ EQUAL = (
     *("model.dropout=0", "model.modality_dropout=0", "model.conv.dropout=0"),
     *("split.validation_share=0.3", "trainer.accelerator=cpu"),
 )
-METRICS = {"loss", "f1", "accuracy", "macro_f1", "auc", "mae", "mse", "ranking_loss", "ndcg10"}
+RATING = {"loss", "f1", "accuracy", "macro_f1", "auc", "mae", "mse"}
+METRICS = {*RATING, "ranking_loss", "network_ndcg10"}
 
 
 def history_of(folder, name):
