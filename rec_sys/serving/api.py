@@ -246,7 +246,7 @@ def _user_routes(components: Components) -> APIRouter:
         style: schemas.Name | None = None,
         exclude: Annotated[list[schemas.Name], Query()] = [],  # noqa: B006 (FastAPI copies it)
     ) -> Response:
-        """Recommends by what is kept of a person; to an unknown one the most popular products."""
+        """Recommends by what is kept of a person; to an unknown one what is popular."""
         limits.check_k(k)
         served = service.served
         user = store.find(user_id, limits.reviews, served.bundle.encoder_fingerprint)
