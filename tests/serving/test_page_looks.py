@@ -37,12 +37,17 @@ CONTRASTS = """() => {
 
 
 def test_a_phone_does_not_scroll_sideways(visit):
+    words, name = "w" * 300, "Unbreakable" * 20
+
     def lengthen(answer):
-        for item in answer["people"][0]["recommendations"]:
+        (person,) = answer["people"]
+        for item in person["recommendations"]:
             item["ProductName"] = "Extraordinarily-Long-" * 12
+            if not person["fallback"]:  # what the shop does not have is no reason by itself
+                item["because"] = [{"ProductName": name, "text": words, "weight": 1.0}]
 
     page = visit(lambda page: change_answers(page, lengthen), **PHONE)
-    write(page, "w" * 300, "Unbreakable" * 20)
+    write(page, words, name)
     expect(page.locator("#cards .because").first).to_be_visible()
     cards(page).first.get_by_role("button", name="Similar products").click()
     expect(page.locator(".similar li").first).to_be_visible()
