@@ -145,6 +145,12 @@ class Combiner:
             sums[evidence] += value
         return sums
 
+    @property
+    def reversed_evidences(self) -> frozenset[str]:
+        """Evidences with a negative weight of a feature: less of it can speak for a product."""
+        negative = (self.weights < 0).any(axis=0)
+        return frozenset(e for e, below in zip(self.evidences, negative, strict=True) if below)
+
     def decides(self, group: int) -> dict[str, float]:
         """How much each evidence decides for a group of users, the most first; adds up to 1."""
         sums: dict[str, float] = {}

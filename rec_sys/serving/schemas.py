@@ -1,6 +1,6 @@
 """What the service takes and answers, field by field, and the words of its answers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -352,6 +352,7 @@ def recommendations(
 
 def _items(person: UserRecommendations, served: ServedBundle) -> list[Item]:
     recommended, is_known = person.recommendations, person.fallback is None
+    turned = served.vectorbase.combiner.reversed_evidences
     ids = np.array([each.product_id for each in recommended], dtype=object)
     return [
         Item(
@@ -359,7 +360,7 @@ def _items(person: UserRecommendations, served: ServedBundle) -> list[Item]:
             score=each.score,
             contributions=each.contributions,
             predicted_rating=each.predicted_rating,
-            reason=reason_in_words(each, is_known),
+            reason=reason_in_words(each, is_known, turned),
             because=[
                 ReasonOut(
                     review_id=reason.review_id,
@@ -425,17 +426,21 @@ def _point(place: np.ndarray) -> Place:
     return Place(x=x, y=y)
 
 
-def reason_in_words(recommended: Recommendation, is_known: bool = True) -> str:
+def reason_in_words(
+    recommended: Recommendation, is_known: bool = True, turned: Collection[str] = ()
+) -> str:
     """Why a product is recommended, in one sentence for the person.
 
     Args:
         recommended: The product, and what speaks for it.
         is_known: Whether anything is known of the person; what the network says tells them
             nothing about themselves otherwise.
+        turned: See `Combiner.reversed_evidences`; that such an evidence adds to the score does not
+            mean that there is much of it.
     """
     if not recommended.because:
         evidence, most = max(recommended.contributions.items(), key=lambda item: item[1])
-        if most <= 0 or (evidence == "network" and not is_known):
+        if most <= 0 or evidence in turned or (evidence == "network" and not is_known):
             return _OTHERWISE
         return _WITHOUT_REVIEWS.get(evidence, _OTHERWISE)
     first, *others = recommended.because

@@ -162,6 +162,13 @@ def test_a_combiner_survives_being_stored(seed):
         Combiner.of_plain(broken)
 
 
+def test_evidences_with_a_negative_weight_are_told():
+    weights = np.array([[1.0, 0.0, 0.5], [1.0, -0.1, 0.5], [0.0, 2.0, 0.5]])
+    names = ("a", "b", "c"), ("trend", "trend", "popularity")
+    combiner = Combiner(*names, weights, np.ones(3), np.ones((3, 3)))
+    assert combiner.reversed_evidences == {"trend"}
+
+
 def test_the_leading_evidences_are_needed():
     with pytest.raises(InputError, match="popularity is needed"):
         Combiner.prior([ProductFeature("a", "order", np.zeros(3))])

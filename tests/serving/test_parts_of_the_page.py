@@ -107,6 +107,12 @@ def test_reasons_in_words():
     assert len(because(words)) < 100
 
 
+def test_what_adds_to_the_score_by_being_rare_is_not_called_frequent():
+    product = Recommendation("p", "", 2.0, 4.0, (), {"trend": 2.0, "popularity": 1.0})
+    assert reason_in_words(product, turned={"trend"}) == "You may turn to it next."
+    assert reason_in_words(product, turned={"network"}) == "Much reviewed of late."
+
+
 @pytest.mark.parametrize(
     ("contributions", "is_known", "words"),
     [
