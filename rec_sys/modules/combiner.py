@@ -50,6 +50,7 @@ class Combiner:
         """What the weights are shrunk towards: one feature alone for each group."""
         weights = np.zeros((len(GROUPS), len(features)))
         weights[np.arange(len(GROUPS)), _leading(features)] = 1.0
+        _break_ties(weights, features)
         return cls(
             tuple(each.name for each in features),
             tuple(each.evidence for each in features),
@@ -245,6 +246,7 @@ class CombinerFit:
             shrinkage[group] = penalties[chosen]
             moved = np.abs(found) * values.std(axis=2).mean(axis=0)
             shares.append(moved / max(moved.sum(), np.finfo(np.float64).tiny))
+        _break_ties(weights, features)
         return Combiner(prior.features, prior.evidences, weights, shrinkage, np.stack(shares))
 
 
@@ -368,6 +370,8 @@ class _Choice:
 
 
 _TINY = 1e-6
+# What no review of the user leads to would come in the order of the rows otherwise.
+_TIE_BREAK = 1e-4
 _MOST_STEPS = 20
 _STEPS_OF_REFIT = 2
 _SHORTEST_STEP = 1e-4
@@ -395,6 +399,12 @@ def require_leading(evidences: Sequence[str]) -> None:
     for name in ("popularity", "co-reviewing"):
         if name not in evidences:
             raise InputError(f"evidence: {name} is needed, the others are shrunk towards it")
+
+
+def _break_ties(weights: np.ndarray, features: Sequence[Feature]) -> None:
+    """Gives popularity, float64 [3, K], the last word where it would have none."""
+    column = weights[:, _leading(features)[0]]
+    column[column == 0] = _TIE_BREAK
 
 
 def _leading(features: Sequence[Feature]) -> list[int]:

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +18,8 @@ needs_ray = pytest.mark.skipif(
 OBJECT_STORE_BYTES = 100 << 20
 #: Seconds after which something hangs.
 TIMEOUT = 120
+#: Seconds in which workers end by themselves.
+PATIENCE = 20
 POLL = 0.01
 
 
@@ -49,11 +51,17 @@ class Machines:
         return [pid for pid in self.workers() if title_of(pid).startswith(f"ray::{name}")]
 
     def stop(self) -> None:
-        everything = {*self.raylets(), *self.workers()}
+        everything = {pid: started_at(pid) for pid in (*self.raylets(), *self.workers())}
         self._cluster.shutdown()
-        until = time.monotonic() + TIMEOUT
-        while left := [pid for pid in everything if is_running(pid)]:
-            assert time.monotonic() < until, f"still running: {left}"
+        killing = time.monotonic() + PATIENCE
+        until = killing + TIMEOUT
+        # The number of a process that has ended may already be another one's.
+        while left := [pid for pid, at in everything.items() if at and started_at(pid) == at]:
+            assert time.monotonic() < until, f"still running: {[title_of(pid) for pid in left]}"
+            if time.monotonic() > killing:  # a worker that lost its machine while it started
+                for pid in left:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
             time.sleep(POLL)
 
 
@@ -84,7 +92,13 @@ def title_of(pid: int) -> str:
 
 
 def is_running(pid: int) -> bool:
-    return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()[:1] not in ([], ["Z"])
+    return started_at(pid) is not None
+
+
+def started_at(pid: int) -> str | None:
+    """In ticks since the machine started; ``None`` if the process has ended."""
+    state, *fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split() or ["Z"]
+    return None if state == "Z" else fields[18]
 
 
 def _read(path: str) -> str:
