@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.sparse
 
 from rec_sys.foundation.console import note
 from rec_sys.foundation.distributed import one_at_a_time
@@ -13,6 +14,7 @@ from rec_sys.graph.csr import members_of, rows_to_pointers
 from rec_sys.reviews.schema import NO_TIME, ReviewData
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.text.store import VectorStore, encode_texts, open_empty_store, open_store
+from rec_sys.text.words import words_by_row
 
 #: Times and ages are stored in seconds and thought of in days.
 SECONDS_PER_DAY = 86_400
@@ -130,14 +132,12 @@ def build_review_graph(
     Raises:
         ValueError: A user has two reviews of one product (the tables were not cleaned).
     """
-    user_of_row, user_ids = pd.factorize(data.reviews["user_id"], sort=True)
+    (user_of_row, user_ids), order = _by_user_and_time(data)
     product_ids = data.products["product_id"].to_numpy(dtype=object)
     product_of_row = pd.Index(product_ids).get_indexer(data.reviews["product_id"])
     if (product_of_row < 0).any():
         raise ValueError("a review's product is missing from the product table")
     time = _seconds(data.reviews["timestamp"])
-    order = np.lexsort((time, user_of_row))  # stable: ties keep the order of the table
-
     user, product = user_of_row[order], product_of_row[order].astype(np.int64)
     pairs = user.astype(np.int64) * len(product_ids) + product
     if len(np.unique(pairs)) != len(pairs):
@@ -159,6 +159,13 @@ def build_review_graph(
         product_info_text=info_text,
         product_brand=brand_codes(data.products["brand"]),
     )
+
+
+def _by_user_and_time(data: ReviewData) -> tuple[tuple[np.ndarray, pd.Index], np.ndarray]:
+    """The user of each review, the users' ids, and the order of the edges."""
+    users = pd.factorize(data.reviews["user_id"], sort=True)
+    # Stable: ties keep the order of the table.
+    return users, np.lexsort((_seconds(data.reviews["timestamp"]), users[0]))
 
 
 def brand_codes(brands: pd.Series) -> np.ndarray:
@@ -219,6 +226,7 @@ class PreparedReviews:
         graph: Their graph.
         encoder: The encoder of the texts.
         store: Holds a vector of every text.
+        words: The words of the same texts, float32 [N, W]; none in rows of other data sets.
         has_texts: Whether any review or product says anything; if not, nothing was asked of the
             encoder, not even its precision.
         newly_encoded: How many distinct texts had to be encoded just now.
@@ -228,6 +236,7 @@ class PreparedReviews:
     graph: ReviewGraph
     encoder: TextEncoder
     store: VectorStore
+    words: scipy.sparse.csr_array
     newly_encoded: int
     has_texts: bool = True
 
@@ -267,7 +276,16 @@ def prepare_reviews(
         f"graph: {graph.num_users} users, {graph.num_products} products, {graph.num_edges} reviews;"
         f" {encoded if has_texts else 'nobody says anything: no text to encode'}"
     )
-    return PreparedReviews(data, graph, encoder, store, newly_encoded, has_texts)
+    words = _words(data, graph, len(store.vectors))
+    return PreparedReviews(data, graph, encoder, store, words, newly_encoded, has_texts)
+
+
+def _words(data: ReviewData, graph: ReviewGraph, num_rows: int) -> scipy.sparse.csr_array:
+    _, order = _by_user_and_time(data)
+    names, infos = product_texts(data.products)
+    texts = [*data.reviews["text"].to_numpy(dtype=object)[order], *names, *infos]
+    rows = [graph.edge_text, graph.product_name_text, graph.product_info_text]
+    return words_by_row(texts, np.concatenate(rows), num_rows)
 
 
 def _has_texts(data: ReviewData) -> bool:

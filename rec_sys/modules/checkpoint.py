@@ -22,7 +22,7 @@ from rec_sys.graph.task import Split
 from rec_sys.modules.combiner import Combiner, require_leading
 from rec_sys.modules.evidences import Evidence, Known
 from rec_sys.modules.features import Feature
-from rec_sys.modules.product_graph import ProductGraph
+from rec_sys.modules.match import Towers
 from rec_sys.modules.trusted_settings import trusted_settings
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder
@@ -39,11 +39,13 @@ LAST_SUFFIX = ".last.ckpt"
 
 #: Key of a checkpoint under which the run's record stands.
 RECORD_KEY = "rec_sys"
-RECORD_FORMAT = 5
+RECORD_FORMAT = 6
 #: Key under which stands which reviews the training has seen.
 SEEN_KEY = "rec_sys_seen"
 #: Key under which stand the weights of the evidences, the last that a training finds.
 COMBINER_KEY = "rec_sys_combiner"
+#: Key under which stand the towers that find the product of a text.
+TOWERS_KEY = "rec_sys_towers"
 _WEIGHTS_PREFIX = "model."
 _SEEN_ARRAYS = ("users", "products", "edge_user", "edge_product", "roles")
 
@@ -99,6 +101,7 @@ class TrainedModel:
             tells the checkpoint that it started from, if there was one.
         seen: Which reviews it has seen; None if the checkpoint does not tell.
         plain_combiner: What `Combiner.plain` gave; None before the training has ended.
+        plain_towers: The arrays of `Towers` by name, likewise.
     """
 
     path: Path
@@ -106,6 +109,7 @@ class TrainedModel:
     record: dict[str, Any]
     seen: Provenance | None = None
     plain_combiner: dict[str, Any] | None = None
+    plain_towers: dict[str, Any] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -128,6 +132,24 @@ class TrainedModel:
             return Combiner.of_plain(self.plain_combiner)
         except (KeyError, TypeError, ValueError):
             raise InputError(f"{self.path}: its weights of evidences are damaged") from None
+
+    @cached_property
+    def towers(self) -> Towers:
+        """What finds the product of a text.
+
+        Raises:
+            InputError: As for the combiner.
+        """
+        size = self.record["vector_dim"]
+        try:
+            towers = Towers(**{name: each.numpy() for name, each in self.plain_towers.items()})
+            shapes = {each.shape for each in vars(towers).values()}
+            finite = all(np.isfinite(each).all() for each in vars(towers).values())
+        except (AttributeError, TypeError):
+            shapes, finite = set(), False
+        if shapes != {(size, size)} or not finite:
+            raise InputError(f"{self.path}: its match of texts and products is missing or damaged")
+        return towers
 
     def check_encoder(self, encoder: TextEncoder) -> None:
         """Makes sure that texts mean the same as in training; the precision may differ.
@@ -213,16 +235,22 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
         )
     model.load_state_dict(weights)
     return TrainedModel(
-        Path(path), model.eval(), record, provenance_in(content), content.get(COMBINER_KEY)
+        Path(path),
+        model.eval(),
+        record,
+        provenance_in(content),
+        content.get(COMBINER_KEY),
+        content.get(TOWERS_KEY),
     )
 
 
-def save_combiner(combiner: Combiner, path: Path) -> None:
-    """Adds the weights of the evidences to the checkpoint of a training that has ended."""
+def save_evidences(combiner: Combiner, towers: Towers, path: Path) -> None:
+    """Adds what the evidences have learned to the checkpoint of a training that has ended."""
     import torch
 
     content = read_checkpoint(path)
     content[COMBINER_KEY] = combiner.plain()
+    content[TOWERS_KEY] = {name: torch.from_numpy(each) for name, each in vars(towers).items()}
     with replacing(path) as draft:
         torch.save(content, draft)
 
@@ -238,18 +266,8 @@ def build_evidences(settings: DictConfig) -> list[Evidence]:
     return evidences
 
 
-def fit_evidences(
-    settings: DictConfig, graph: ReviewGraph, edges: np.ndarray, product_graph: ProductGraph
-) -> list[Feature]:
-    """The features of all evidences, fitted to the reviews that may be known.
-
-    Args:
-        settings: See `build_evidences`.
-        graph: All reviews.
-        edges: int64, the edges that may be known, ascending.
-        product_graph: Of these edges.
-    """
-    known = Known(graph, edges, product_graph)
+def fit_evidences(settings: DictConfig, known: Known) -> list[Feature]:
+    """The features of all evidences, see `build_evidences`."""
     return [feature for each in build_evidences(settings) for feature in each.fit(known)]
 
 

@@ -1,9 +1,9 @@
 """The combiner: features of the evidences added up, with weights learned on validation.
 
 The order of products is that of ``sum_k w_k feature_k``, a conditional logit (McFadden, 1974) over
-all products. The weights are fitted to the targets of the validation, one vector for users with no,
-one, and several reviews, and shrunk towards the product graph alone (popularity alone for users
-without reviews): few targets then do no harm.
+all products. The weights are fitted to the targets of the validation, one vector for each of
+`GROUPS`, and shrunk towards one evidence alone: the product graph, for users without reviews
+popularity, for those who say what they want the match. Few targets then do no harm.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,8 +22,11 @@ from rec_sys.foundation.settings import (
 )
 from rec_sys.modules.features import Feature, Situation
 
-#: Kinds of users that have weights of their own, by the number of their reviews.
-GROUPS = ("no review", "one review", "several reviews")
+#: Kinds of users that have weights of their own: by the number of their reviews, and whether they
+#: say what they want.
+GROUPS = ("no review", "one review", "several reviews", "wish", "wish and reviews")
+_MANY = GROUPS.index("several reviews")
+_WISHING = GROUPS.index("wish")
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,9 @@ class Combiner:
     Attributes:
         features: Their names, K of them.
         evidences: The evidence that each feature belongs to.
-        weights: float64 [3, K], a row for each of `GROUPS`.
-        shrinkage: float64 [3], the strength that was chosen for each group.
-        shares: float64 [3, K], how far each feature moves scores: the standard deviation of its
+        weights: float64 [5, K], a row for each of `GROUPS`.
+        shrinkage: float64 [5], the strength that was chosen for each group.
+        shares: float64 [5, K], how far each feature moves scores: the standard deviation of its
             contributions over the products of a user, as a share of the sum of all.
     """
 
@@ -90,9 +93,9 @@ class Combiner:
             "shares": self.shares.tolist(),
         }
 
-    def weights_of(self, lengths: np.ndarray) -> np.ndarray:
-        """float32 [U, K], the weights for users with so many reviews, int64 [U]."""
-        return self.weights[np.minimum(lengths, len(GROUPS) - 1)].astype(np.float32)
+    def weights_of(self, situation: Situation) -> np.ndarray:
+        """float32 [U, K], the weights for each of the users."""
+        return self.weights[groups_of(situation)].astype(np.float32)
 
     def score(self, features: Sequence[Feature], situation: Situation) -> np.ndarray:
         """What products are ordered by, float32 [U, P]; the history is not left out.
@@ -101,7 +104,7 @@ class Combiner:
             features: Fitted, named as the combiner's.
             situation: Of the users.
         """
-        weights = self.weights_of(situation.lengths)
+        weights = self.weights_of(situation)
         scores = np.zeros(situation.network.shape, dtype=np.float32)
         for column, feature in enumerate(features):
             weight = weights[:, column]
@@ -129,7 +132,7 @@ class Combiner:
         Returns:
             float32 [K, m]; the sum of a column is the product's score.
         """
-        (weights,) = self.weights_of(situation.lengths)
+        (weights,) = self.weights_of(situation)
         found = np.zeros((len(features), len(rows)), dtype=np.float32)
         for row, weight, feature in zip(found, weights, features, strict=True):
             if weight:
@@ -158,6 +161,30 @@ class Combiner:
         for evidence, share in zip(self.evidences, self.shares[group], strict=True):
             sums[evidence] = sums.get(evidence, 0.0) + float(share)
         return dict(sorted(sums.items(), key=lambda item: -item[1]))
+
+
+def groups_of(situation: Situation) -> np.ndarray:
+    """int64 [U], the place of each user in `GROUPS`."""
+    lengths = situation.lengths
+    return np.where(situation.wished, _WISHING + np.minimum(lengths, 1), np.minimum(lengths, _MANY))
+
+
+class Questions(NamedTuple):
+    """Users of one group who choose products.
+
+    Attributes:
+        situation: Gives the situation of some of them, int64 [n], ascending.
+        seen: Gives what is not recommended to some of them, bool [n, P].
+        user: int64 [T], of each choice.
+        product: int64 [T].
+        liked: bool [T], whether the product was liked, or has no rating.
+    """
+
+    situation: Callable[[np.ndarray], Situation]
+    seen: Callable[[np.ndarray], np.ndarray]
+    user: np.ndarray
+    product: np.ndarray
+    liked: np.ndarray
 
 
 @settings_of("combiner")
@@ -195,59 +222,56 @@ class CombinerFit:
         return np.sort(np.random.default_rng(self.seed).choice(users, most, replace=False))
 
     def fit(
-        self,
-        features: Sequence[Feature],
-        situations: Sequence[Callable[[np.ndarray], Situation]],
-        seen: Callable[[np.ndarray], np.ndarray],
-        target: np.ndarray,
-        liked: np.ndarray,
-        num_products: int,
+        self, features: Sequence[Feature], groups: Sequence[Questions], num_products: int
     ) -> Combiner:
         """Learns the weights of all groups.
 
         Args:
             features: Fitted to the training reviews.
-            situations: For each of `GROUPS`, gives the situation of some of the users, int64 [n],
-                ascending, if they had so many reviews.
-            seen: Gives what is not recommended to some of the users, bool [n, P].
-            target: int64 [2, T], pairs of user and product.
-            liked: bool [T], whether the target was liked, or has no rating.
+            groups: One for each of `GROUPS`.
             num_products: P.
         """
         prior = Combiner.prior(features)
-        if self.liked_only and liked.any():
-            target = target[:, liked]
-        users = self.drawn(np.unique(target[0]), num_products)
-        target = target[:, np.isin(target[0], users)]
-        if target.shape[1] < self.min_targets:
-            return prior
-        rows, product = np.searchsorted(users, target[0]), target[1]
-        fold = np.random.default_rng(self.seed).permutation(len(users)) % self.folds
-        not_open = seen(users)
-        weights, shrinkage, shares = prior.weights.copy(), prior.shrinkage.copy(), []
-        for group, situation in enumerate(situations):
-            values = dense_features(features, situation(users), num_products)
+        weights, shrinkage, shares = (
+            each.copy() for each in (prior.weights, prior.shrinkage, prior.shares)
+        )
+        for group, questions in enumerate(groups):
+            user, product = questions.user, questions.product
+            if self.liked_only and questions.liked.any():
+                user, product = user[questions.liked], product[questions.liked]
+            users = self.drawn(np.unique(user), num_products)
+            some = np.isin(user, users)
+            if some.sum() < self.min_targets:
+                continue
+            user, product = np.searchsorted(users, user[some]), product[some]
+            values = dense_features(features, questions.situation(users), num_products)
             deviation = values.std(axis=(0, 2), dtype=np.float64)
             scale = np.where(deviation > 0, deviation, 1.0)
             values /= scale[:, None].astype(np.float32)
-            choice = _Choice(values, not_open, rows, product)
-            penalties = [np.inf, *sorted(self.strengths, reverse=True)]
-            path = choice.path(_leading(features)[group], penalties)
-            gains = np.zeros((len(penalties), len(rows)))
-            for number in range(self.folds):
-                inside = fold[rows] == number
-                for place, weight in enumerate(choice.refits(path, ~inside)):
-                    gains[place, inside] = choice.gains(weight, self.k)[inside]
-            behind = gains[gains.mean(axis=1).argmax()] - gains
-            error = behind.std(axis=1) / np.sqrt(len(rows))
-            chosen = int(np.flatnonzero(behind.mean(axis=1) <= error)[0])
-            found = path[chosen].weights.numpy()
+            choice = _Choice(values, questions.seen(users), user, product)
+            found, shrinkage[group] = self._chosen(choice, _leading(features)[group], user)
             weights[group] = found / scale
-            shrinkage[group] = penalties[chosen]
             moved = np.abs(found) * values.std(axis=2).mean(axis=0)
-            shares.append(moved / max(moved.sum(), np.finfo(np.float64).tiny))
+            shares[group] = moved / max(moved.sum(), np.finfo(np.float64).tiny)
         _break_ties(weights, features)
-        return Combiner(prior.features, prior.evidences, weights, shrinkage, np.stack(shares))
+        return Combiner(prior.features, prior.evidences, weights, shrinkage, shares)
+
+    def _chosen(
+        self, choice: "_Choice", leading: int, user: np.ndarray
+    ) -> tuple[np.ndarray, float]:
+        """Weights, float64 [K], and the strength of the ridge that cross-validation chooses."""
+        fold = np.random.default_rng(self.seed).permutation(user.max() + 1) % self.folds
+        penalties = [np.inf, *sorted(self.strengths, reverse=True)]
+        path = choice.path(leading, penalties)
+        gains = np.zeros((len(penalties), len(user)))
+        for number in range(self.folds):
+            inside = fold[user] == number
+            for place, weight in enumerate(choice.refits(path, ~inside)):
+                gains[place, inside] = choice.gains(weight, self.k)[inside]
+        behind = gains[gains.mean(axis=1).argmax()] - gains
+        error = behind.std(axis=1) / np.sqrt(len(user))
+        place = int(np.flatnonzero(behind.mean(axis=1) <= error)[0])
+        return path[place].weights.numpy(), penalties[place]
 
 
 class _Fitted(NamedTuple):
@@ -372,6 +396,7 @@ class _Choice:
 _TINY = 1e-6
 # What no review of the user leads to would come in the order of the rows otherwise.
 _TIE_BREAK = 1e-4
+_LEADING = ("popularity", "co-reviewing", "match")
 _MOST_STEPS = 20
 _STEPS_OF_REFIT = 2
 _SHORTEST_STEP = 1e-4
@@ -394,15 +419,15 @@ def require_leading(evidences: Sequence[str]) -> None:
     """Makes sure that the evidences are among these, by name, that the others are shrunk towards.
 
     Raises:
-        InputError: Neither popularity nor co-reviewing may be missing.
+        InputError: One of them is missing.
     """
-    for name in ("popularity", "co-reviewing"):
+    for name in _LEADING:
         if name not in evidences:
             raise InputError(f"evidence: {name} is needed, the others are shrunk towards it")
 
 
 def _break_ties(weights: np.ndarray, features: Sequence[Feature]) -> None:
-    """Gives popularity, float64 [3, K], the last word where it would have none."""
+    """Gives popularity, float64 [5, K], the last word where it would have none."""
     column = weights[:, _leading(features)[0]]
     column[column == 0] = _TIE_BREAK
 
@@ -411,5 +436,5 @@ def _leading(features: Sequence[Feature]) -> list[int]:
     """For each group the feature that is not shrunk; raises as `require_leading`."""
     evidences = [each.evidence for each in features]
     require_leading(evidences)
-    popular, reviewed = evidences.index("popularity"), evidences.index("co-reviewing")
-    return [popular, reviewed, reviewed]
+    popular, reviewed, match = map(evidences.index, _LEADING)
+    return [popular, reviewed, reviewed, match, match]

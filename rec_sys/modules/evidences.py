@@ -14,6 +14,7 @@ import scipy.sparse
 from pydantic import Field
 
 from rec_sys.foundation.settings import NotNegative, Positive, PositiveCount, Share, settings_of
+from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import SECONDS_PER_DAY, ReviewGraph
 from rec_sys.modules.ease import co_occurrence
 from rec_sys.modules.features import (
@@ -24,7 +25,9 @@ from rec_sys.modules.features import (
     TrendFeature,
     WalkFeature,
 )
+from rec_sys.modules.match import Towers
 from rec_sys.modules.product_graph import ProductGraph
+from rec_sys.modules.wishes import MatchFeature, WordsFeature, bm25
 from rec_sys.reviews.schema import NO_TIME
 
 
@@ -35,11 +38,17 @@ class Known(NamedTuple):
         graph: All reviews.
         edges: int64 [n], the edges that may be known, ascending.
         product_graph: Of these edges.
+        vectors: The vector store's rows, float [N, D].
+        words: The words of the same texts, float32 [N, W].
+        towers: Trained on these edges.
     """
 
     graph: ReviewGraph
     edges: np.ndarray
     product_graph: ProductGraph
+    vectors: np.ndarray
+    words: scipy.sparse.csr_array
+    towers: Towers
 
     @property
     def counts(self) -> np.ndarray:
@@ -252,6 +261,62 @@ class Liking:
     def fit(self, known: Known) -> list[Feature]:
         """See `Evidence`."""
         return [LikingFeature(self.name, self.name, self.middle, self.steepness)]
+
+
+@settings_of("evidence.match")
+class Match:
+    """How well the product fits what the user says that they want; nothing without a wish.
+
+    A product's text is its name, its description and all its reviews.
+
+    Attributes:
+        k1: See `bm25`.
+        b: See `bm25`.
+        name_weight: A product's name counts so many times.
+    """
+
+    k1: Positive
+    b: Share
+    name_weight: NotNegative
+    name: str = "match"
+
+    def fit(self, known: Known) -> list[Feature]:
+        """See `Evidence`."""
+        graph, vectors = known.graph, known.vectors
+        reviews = ProductReviews.of(graph, vectors, known.edges).summary().texts
+        sources = (vectors[graph.product_name_text], vectors[graph.product_info_text], reviews)
+        names, others = product_words(graph, known.words, known.edges)
+        counts = (self.name_weight * names + others).tocsr()
+        documents = np.bincount(counts.indices, minlength=counts.shape[1])
+        # Robertson & Zaragoza; the 1 keeps the most frequent words from counting against.
+        idf = np.log1p((len(names.indptr) - 1 - documents + 0.5) / (documents + 0.5))
+        idf = np.where(documents > 0, idf, 0).astype(np.float32)
+        mean_length = float(counts.sum() / max(counts.shape[0], 1))
+        weights = bm25(counts, idf, mean_length, self.k1, self.b).T.tocsr()
+        bm25_settings = (mean_length, self.k1, self.b, self.name_weight)
+        return [
+            MatchFeature(self.name, self.name, known.towers, known.towers.products(*sources)),
+            WordsFeature(f"{self.name}, words", self.name, weights, idf, *bm25_settings),
+        ]
+
+
+def product_words(
+    graph: ReviewGraph, words: scipy.sparse.csr_array, edges: np.ndarray
+) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]:
+    """The words of the products: of their names, and of descriptions and some reviews.
+
+    Args:
+        graph: All reviews.
+        words: float32 [N, W], of the texts.
+        edges: int64 [n], the reviews that may be known.
+
+    Returns:
+        float32 [P, W], twice.
+    """
+    about = (np.ones(len(edges), np.float32), (graph.edge_product[edges], np.arange(len(edges))))
+    about = scipy.sparse.csr_array(about, (graph.num_products, len(edges)))
+    reviews = about @ words[graph.edge_text[edges]]
+    return words[graph.product_name_text], (words[graph.product_info_text] + reviews).tocsr()
 
 
 def _most_similar(matrix: scipy.sparse.csr_array, most: int) -> scipy.sparse.csr_array:

@@ -4,14 +4,16 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse
 
 from rec_sys.graph.task import NOW
+from rec_sys.modules.match import Towers
 from rec_sys.modules.product_graph import ProductGraph
+from rec_sys.modules.wishes import MatchFeature, Wishes, WordsFeature, bm25
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,9 @@ class Situation:
         asked: int64 [U], seconds since 1970, or `NOW`: later reviews of others are not known.
         network: float32 [U, P], inner products of the network's queries and keys.
         predicted_rating: float32 [U, P], stars.
+        wishes: What they say that they want; None if nobody says anything.
+        links: float32 [n, P], what a review of an unknown product leads to instead; None if all
+            products are known.
     """
 
     user_ptr: np.ndarray
@@ -34,6 +39,8 @@ class Situation:
     asked: np.ndarray
     network: np.ndarray
     predicted_rating: np.ndarray
+    wishes: Wishes | None = None
+    links: scipy.sparse.csr_array | None = None
 
     @property
     def num_users(self) -> int:
@@ -56,7 +63,14 @@ class Situation:
             asked=self.asked[one],
             network=self.network[one],
             predicted_rating=self.predicted_rating[one],
+            wishes=self.wishes and self.wishes.of_user(user),
+            links=None if self.links is None else self.links[own],
         )
+
+    @property
+    def wished(self) -> np.ndarray:
+        """bool [U], who says what they want."""
+        return np.zeros(self.num_users, dtype=bool) if self.wishes is None else self.wishes.said
 
 
 class Feature(Protocol):
@@ -104,27 +118,28 @@ class WalkFeature:
 
     def values(self, situation: Situation) -> scipy.sparse.csr_array:
         """See `Feature`."""
-        scores = self.graph.walk(situation.user_ptr, situation.product, situation.rating)
+        scores = self.graph.walk(
+            situation.user_ptr, situation.product, situation.rating, situation.links
+        )
         scores.data = compress(scores.data, self.scale).astype(np.float32)
         return scores
 
-    def contributions(
-        self, product: np.ndarray, rating: np.ndarray, targets: np.ndarray
-    ) -> np.ndarray:
+    def contributions(self, situation: Situation, targets: np.ndarray) -> np.ndarray:
         """The feature of one user, divided among the reviews that speak for the product.
 
         On a log scale no review has a part of its own, so each gets its share in the sum of what
         speaks for the product.
 
         Args:
-            product: int64 [n], below 0 where it is not known; oldest first.
-            rating: float32 [n].
+            situation: Of one user.
             targets: int64 [m], rows of products.
 
         Returns:
             float32 [n, m]; where the feature is positive, a column adds up to it.
         """
-        parts = self.graph.contributions(product, rating, targets)
+        parts = self.graph.contributions(
+            situation.product, situation.rating, targets, situation.links
+        )
         if not self.scale:
             return parts
         speaking = np.maximum(parts, 0)
@@ -242,7 +257,11 @@ _KINDS: dict[str, type] = {
     "product": ProductFeature,
     "network": NetworkFeature,
     "liking": LikingFeature,
+    "match": MatchFeature,
+    "words": WordsFeature,
 }
+_TOWERS = tuple(each.name for each in fields(Towers))
+_BM25 = ("mean_length", "k1", "b", "name_weight")
 
 
 def plain_features(
@@ -268,6 +287,16 @@ def plain_features(
             arrays[f"values.{feature.name}"] = np.ascontiguousarray(feature.product_values)
         elif isinstance(feature, LikingFeature):
             plain |= {"middle": feature.middle, "steepness": feature.steepness}
+        elif isinstance(feature, MatchFeature):
+            arrays |= {f"towers.{name}": getattr(feature.towers, name) for name in _TOWERS}
+            arrays["towers.products"] = feature.products
+        elif isinstance(feature, WordsFeature):
+            plain |= {name: getattr(feature, name) for name in _BM25}
+            told_of, weights = np.flatnonzero(feature.idf), feature.weights
+            arrays |= {"words.column": told_of, "words.idf": feature.idf[told_of]}
+            arrays |= {"words.length": np.diff(weights.indptr)[told_of].astype(np.int32)}
+            arrays |= {"words.product": weights.indices.astype(np.int32)}
+            arrays |= {"words.weight": weights.data, "words.size": np.array(weights.shape)}
         told.append(plain)
     return told, arrays
 
@@ -295,8 +324,22 @@ def read_features(
             values["graph"] = replace(graphs[name], **settings)
         elif kind is ProductFeature:
             values["product_values"] = arrays[f"values.{values['name']}"]
+        elif kind is MatchFeature:
+            values["towers"] = Towers(*(arrays[f"towers.{name}"] for name in _TOWERS))
+            values["products"] = arrays["towers.products"]
+        elif kind is WordsFeature:
+            values |= _read_words(arrays)
         features.append(kind(**values))
     return features
+
+
+def _read_words(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    num_words, num_products = arrays["words.size"].tolist()
+    idf, lengths = np.zeros(num_words, np.float32), np.zeros(num_words, np.int64)
+    idf[arrays["words.column"]] = arrays["words.idf"]
+    lengths[arrays["words.column"]] = arrays["words.length"]
+    cells = arrays["words.weight"], arrays["words.product"], np.append(0, np.cumsum(lengths))
+    return {"idf": idf, "weights": scipy.sparse.csr_array(cells, (num_words, num_products))}
 
 
 def moved_features(features: Sequence[Feature], rows: np.ndarray, num_rows: int) -> list[Feature]:
@@ -318,8 +361,61 @@ def moved_features(features: Sequence[Feature], rows: np.ndarray, num_rows: int)
             values = np.full(num_rows, feature.product_values.min(), dtype=np.float32)
             values[rows[there]] = feature.product_values[there]
             feature = replace(feature, product_values=values)
+        elif isinstance(feature, MatchFeature):
+            products = np.zeros((num_rows, feature.products.shape[1]), dtype=np.float32)
+            products[rows[there]] = feature.products[there]
+            feature = replace(feature, products=products)
+        elif isinstance(feature, WordsFeature):
+            feature = replace(feature, weights=_moved_columns(feature.weights, rows, num_rows))
         moved.append(feature)
     return moved
+
+
+def _moved_columns(
+    weights: scipy.sparse.csr_array, rows: np.ndarray, num_rows: int
+) -> scipy.sparse.csr_array:
+    word, product = weights.tocoo().coords
+    there = rows[product] >= 0
+    cells = weights.data[there], (word[there], rows[product][there])
+    return scipy.sparse.csr_array(cells, (weights.shape[0], num_rows))
+
+
+def told_features(
+    features: Sequence[Feature],
+    rows: np.ndarray,
+    sources: Sequence[np.ndarray],
+    documents: Sequence[scipy.sparse.csr_array],
+) -> list[Feature]:
+    """The same features where the texts of some products are others, or were not known before.
+
+    Args:
+        features: Of P products.
+        rows: int64 [n], distinct.
+        sources: float [n, D] each, see `Towers.products`.
+        documents: float32 [n, W] each: the words of the products' names, and all others.
+    """
+    told: list[Feature] = []
+    for feature in features:
+        if isinstance(feature, MatchFeature):
+            products = feature.products.copy()
+            products[rows] = feature.towers.products(*sources)
+            feature = replace(feature, products=products)
+        elif isinstance(feature, WordsFeature):
+            names, others = documents
+            counts = (feature.name_weight * names + others).tocsr()
+            weights = bm25(counts, feature.idf, feature.mean_length, feature.k1, feature.b)
+            kept = np.full(feature.weights.shape[1], 1, dtype=np.float32)
+            kept[rows] = 0
+            place = scipy.sparse.csr_array(
+                (np.ones(len(rows), np.float32), (np.arange(len(rows)), rows)),
+                (len(rows), len(kept)),
+            )
+            joined = feature.weights @ scipy.sparse.diags_array(kept) + weights.T @ place
+            joined = scipy.sparse.csr_array(joined, dtype=np.float32)
+            joined.eliminate_zeros()
+            feature = replace(feature, weights=joined)
+        told.append(feature)
+    return told
 
 
 def _moved_graph(graph: ProductGraph, rows: np.ndarray, num_rows: int) -> ProductGraph:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse
 import torch
 
 from rec_sys.foundation.console import progress
+from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.ego_batch import (
     MODEL_INPUTS,
     NUM_RATING_FEATURES,
@@ -18,9 +20,11 @@ from rec_sys.graph.ego_batch import (
 )
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.task import Task
-from rec_sys.modules.combiner import Combiner, CombinerFit
+from rec_sys.modules.combiner import Combiner, CombinerFit, Questions
 from rec_sys.modules.features import Feature, Situation
 from rec_sys.modules.graph_model import GraphModel
+from rec_sys.modules.wishes import Wishes
+from rec_sys.text.store import EMPTY_TEXT_ROW
 
 DEFAULT_CHUNK_SIZE = 8192
 _USERS_AT_ONCE = 256
@@ -84,6 +88,7 @@ class FullCatalogue:
     Attributes:
         model: In evaluation mode.
         vectors: The vector store's rows, float [N, D].
+        words: The words of the same texts, float32 [N, W].
         reviews: What may be known about the products.
         products: The product side of the model.
         features: Of the evidences, fitted to what may be known.
@@ -92,6 +97,7 @@ class FullCatalogue:
 
     model: GraphModel
     vectors: np.ndarray
+    words: scipy.sparse.csr_array
     reviews: ReviewSummary
     products: ProductEmbeddings
     features: Sequence[Feature]
@@ -103,6 +109,7 @@ class FullCatalogue:
         model: GraphModel,
         graph: ReviewGraph,
         vectors: np.ndarray,
+        words: scipy.sparse.csr_array,
         reviews: ReviewSummary,
         features: Sequence[Feature],
         combiner: Combiner | None = None,
@@ -115,7 +122,7 @@ class FullCatalogue:
             reviews,
         )
         combiner = combiner or Combiner.prior(features)
-        return cls(model, vectors, reviews, products, features, combiner)
+        return cls(model, vectors, words, reviews, products, features, combiner)
 
     def fitted(
         self, fit: CombinerFit, graph: ReviewGraph, task: Task, liked_above: float
@@ -128,14 +135,15 @@ class FullCatalogue:
             task: The validation.
             liked_above: Ratings above, and missing ones, count as liked, in stars.
         """
-        users = task.users(graph)
-        owner = np.searchsorted(users, graph.edge_user)
+        users, target = task.users(graph), np.flatnonzero(task.target)
+        owner, product = graph.edge_user[target], graph.edge_product[target]
+        liked = ~(graph.edge_rating[target] <= liked_above)
 
-        def situation(newest: int | None) -> Callable[[np.ndarray], Situation]:
+        def situation(newest: int | None, wish: np.ndarray) -> Callable[[np.ndarray], Situation]:
             def of(chosen: np.ndarray) -> Situation:
                 some = users[chosen]
                 history = graph.histories(some, task.history, newest)
-                return self.situation(history, task.asked(graph, some))
+                return self.situation(history, task.asked(graph, some), wish[chosen])
 
             return of
 
@@ -145,25 +153,40 @@ class FullCatalogue:
             pairs[history.edge_user, history.edge_product] = True
             return pairs
 
-        target = np.flatnonzero(task.target)
-        combiner = fit.fit(
-            self.features,
-            [situation(0), situation(1), situation(None)],
-            seen,
-            np.stack([owner[target], graph.edge_product[target]]),
-            ~(graph.edge_rating[target] <= liked_above),
-            graph.num_products,
-        )
+        def nothing_seen(chosen: np.ndarray) -> np.ndarray:
+            return np.zeros((len(chosen), graph.num_products), dtype=bool)
+
+        # Instead of a wish, the words of the review: one of each user, who says one thing at once.
+        told = np.flatnonzero(graph.edge_text[target] != EMPTY_TEXT_ROW)
+        told = told[np.unique(owner[told], return_index=True)[1]]
+        wish = np.full(len(users), EMPTY_TEXT_ROW)
+        wish[np.searchsorted(users, owner[told])] = graph.edge_text[target[told]]
+        no_wish = np.full(len(users), EMPTY_TEXT_ROW)
+        row = np.searchsorted(users, owner)
+        known = row, product, liked
+        meant = row[told], product[told], np.ones(len(told), dtype=bool)
+        groups = [
+            Questions(situation(0, no_wish), seen, *known),
+            Questions(situation(1, no_wish), seen, *known),
+            Questions(situation(None, no_wish), seen, *known),
+            Questions(situation(0, wish), nothing_seen, *meant),
+            Questions(situation(None, wish), seen, *meant),
+        ]
+        combiner = fit.fit(self.features, groups, graph.num_products)
         return replace(self, combiner=combiner)
 
-    def score(self, history: ReviewGraph, asked: np.ndarray) -> np.ndarray:
+    def score(
+        self, history: ReviewGraph, asked: np.ndarray, wish: np.ndarray | None = None
+    ) -> np.ndarray:
         """Ranks: float32 [U, P], higher is better; what was reviewed is not left out.
 
         Args:
             history: The known reviews of U users, over the products of the catalogue.
             asked: int64 [U], see `Task.asked`.
+            wish: int64 [U], row of the text of what each user wants in the vector store,
+                `EMPTY_TEXT_ROW` where nothing is said; None if nobody says anything.
         """
-        return self.combiner.score(self.features, self.situation(history, asked))
+        return self.combiner.score(self.features, self.situation(history, asked, wish))
 
     def rate(self, history: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         """Predicts ratings 0...5, float32 [T].
@@ -190,7 +213,9 @@ class FullCatalogue:
         nobody = np.empty((0, self.products.keys.shape[1]), dtype=np.float32)
         return np.concatenate([nobody, *queries])
 
-    def situation(self, history: ReviewGraph, asked: np.ndarray) -> Situation:
+    def situation(
+        self, history: ReviewGraph, asked: np.ndarray, wish: np.ndarray | None = None
+    ) -> Situation:
         """What evidences take of users, see `score`."""
         shape = (history.num_users, len(self.products.keys))
         network, rating = np.empty(shape, np.float32), np.empty(shape, np.float32)
@@ -198,6 +223,9 @@ class FullCatalogue:
             rows = slice(start, start + len(queries))
             network[rows] = queries @ self.products.keys.T
             rating[rows] = predicted_rating(embeddings @ self.products.embeddings.T)
+        wishes = None
+        if wish is not None and (wish != EMPTY_TEXT_ROW).any():
+            wishes = Wishes.of(read_vectors(self.vectors, wish), self.words[wish])
         return Situation(
             user_ptr=history.user_ptr,
             product=history.edge_product,
@@ -205,6 +233,7 @@ class FullCatalogue:
             asked=asked,
             network=network,
             predicted_rating=rating,
+            wishes=wishes,
         )
 
     def _users(

@@ -94,7 +94,11 @@ class ProductGraph:
         )
 
     def walk(
-        self, user_ptr: np.ndarray, product: np.ndarray, rating: np.ndarray
+        self,
+        user_ptr: np.ndarray,
+        product: np.ndarray,
+        rating: np.ndarray,
+        links: scipy.sparse.csr_array | None = None,
     ) -> scipy.sparse.csr_array:
         """Walks one step from each review.
 
@@ -104,6 +108,8 @@ class ProductGraph:
             product: int64 [n], below 0 where the graph does not know the product: it counts as a
                 step but leads nowhere.
             rating: float32 [n], 1...5, NaN or 0 if missing.
+            links: float32 [n, P], shares of the products from which a review walks instead of its
+                own product, which is not known; None if it walks from nowhere then.
 
         Returns:
             float32 [U, P], the propagated scores where something leads, in order of the products.
@@ -113,12 +119,20 @@ class ProductGraph:
         known = product >= 0
         shape = (len(user_ptr) - 1, self.num_products)
         history = scipy.sparse.csr_array((weight[known], (user[known], product[known])), shape)
+        if links is not None:
+            reviews = np.arange(len(product)), user_ptr
+            of_user = scipy.sparse.csr_array((np.where(known, 0, weight), *reviews))
+            history = history + of_user @ links
         scores = history @ self._matrix
         scores.sort_indices()
         return scores
 
     def contributions(
-        self, product: np.ndarray, rating: np.ndarray, targets: np.ndarray
+        self,
+        product: np.ndarray,
+        rating: np.ndarray,
+        targets: np.ndarray,
+        links: scipy.sparse.csr_array | None = None,
     ) -> np.ndarray:
         """What each review of one user propagates to some products.
 
@@ -126,6 +140,7 @@ class ProductGraph:
             product: int64 [n], see `walk`.
             rating: float32 [n], see `walk`.
             targets: int64 [m], rows of products.
+            links: See `walk`.
 
         Returns:
             float32 [n, m]; the sum of a column is the product's score.
@@ -139,6 +154,8 @@ class ProductGraph:
                 there = place < len(neighbours)
                 there[there] = neighbours[place[there]] == targets[there]
                 found[row, there] = self.weights[edges][place[there]]
+            elif links is not None:
+                found[row] = (links[[row]] @ self._matrix)[:, targets].toarray()[0]
         return found * self._review_weights(np.array([0, len(product)]), rating)[:, None]
 
     @cached_property

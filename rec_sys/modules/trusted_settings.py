@@ -34,6 +34,7 @@ TARGETS: dict[str, set[str]] = {
     "product_graph": {"rec_sys.modules.product_graph.ProductGraphBuilder"},
     "evidence.co_reviewing": {"rec_sys.modules.evidences.CoReviewing"},
     "evidence.liking": {"rec_sys.modules.evidences.Liking"},
+    "evidence.match": {"rec_sys.modules.evidences.Match"},
     "evidence.neighbours": {"rec_sys.modules.evidences.Neighbours"},
     "evidence.network": {"rec_sys.modules.evidences.Network"},
     "evidence.order": {"rec_sys.modules.evidences.Order"},

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: The axes of the config that decide the result.
 AXES = (
-    *("data", "encoder", "split", "product_graph", "evidence", "combiner"),
+    *("data", "encoder", "split", "product_graph", "match", "evidence", "combiner"),
     *("model", "objective", "train"),
 )
 #: Keys of these axes that may differ without changing the result.

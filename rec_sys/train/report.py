@@ -138,7 +138,7 @@ def show_rankings(rows: Mapping[str, Mapping[str, float]], combiner: Combiner) -
     )
     groups = range(len(GROUPS))
     decides = [combiner.decides(group) for group in groups]
-    names = list(decides[-1])
+    names = list(decides[GROUPS.index("several reviews")])
     show_table(
         "what decides the order, for users with ...",
         ["evidence", *GROUPS],

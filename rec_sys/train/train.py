@@ -82,7 +82,7 @@ def train(
     splitter = build(config.split)
     graph_builder = build(config.product_graph)
     build_evidences(config.evidence)  # what is wrong with them is told before the training
-    combiner_fit = build(config.combiner)
+    match_fit, combiner_fit = build(config.match), build(config.combiner)
     source = build(config.data)
     stages = Stages()
     with stages("reading"):
@@ -95,7 +95,8 @@ def train(
 
     from rec_sys.graph.review_graph import prepare_reviews
     from rec_sys.graph.task import check_usable
-    from rec_sys.modules.checkpoint import fit_evidences, load_trained, save_combiner
+    from rec_sys.modules.checkpoint import fit_evidences, load_trained, save_evidences
+    from rec_sys.modules.evidences import Known
     from rec_sys.modules.full_catalogue import FullCatalogue
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train.datamodule import ReviewDataModule
@@ -171,16 +172,19 @@ def train(
             return best, objects
 
         # The network is one evidence among others, and validation tells how much each counts.
+        with stages("match"):
+            towers = match_fit.fit(graph, vectors, split)
         with stages("evidences"):
             edges = np.flatnonzero(split.train)
             product_graph = graph_builder.build(graph, vectors, edges)
-            features = fit_evidences(config.evidence, graph, edges, product_graph)
-            known, model = datamodule.product_reviews.summary(), load_trained(files["best"]).model
-            catalogue = FullCatalogue.of(model, graph, vectors, known, features)
+            known = Known(graph, edges, product_graph, vectors, prepared.words, towers)
+            features = fit_evidences(config.evidence, known)
+            reviews, model = datamodule.product_reviews.summary(), load_trained(files["best"]).model
+            catalogue = FullCatalogue.of(model, graph, vectors, prepared.words, reviews, features)
             catalogue = catalogue.fitted(
                 combiner_fit, graph, split.validation, settings.liked_above
             )
-            save_combiner(catalogue.combiner, files["best"])
+            save_evidences(catalogue.combiner, towers, files["best"])
             users = combiner_fit.drawn(split.validation.users(graph), graph.num_products)
             rankings = score_rankings(
                 catalogue, graph, split.validation, users, settings.liked_above

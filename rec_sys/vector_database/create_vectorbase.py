@@ -29,6 +29,7 @@ from rec_sys.modules.checkpoint import (
     load_trained,
     split_as_trained,
 )
+from rec_sys.modules.evidences import Known
 from rec_sys.modules.features import Feature, WalkFeature
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database.index import (
@@ -84,7 +85,9 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     keys = embedded.keys
     index, queries = ProductIndex.build(keys, settings), keys[:0]
     if not index.is_exact:
-        catalogue = FullCatalogue(trained.model, vectors, reviews, embedded, features, combiner)
+        catalogue = FullCatalogue(
+            trained.model, vectors, prepared.words, reviews, embedded, features, combiner
+        )
         queries = catalogue.queries(graph, _some_users(graph.num_users))
     recall = require_recall(index, keys, queries, settings.min_recall, settings.chunk_size)
     vectorbase = write_vectorbase(
@@ -148,7 +151,10 @@ def build_evidences(
         prepared.graph, prepared.vectors, edges
     )
     settings = trained.settings(config, "evidence")
-    features = fit_evidences(settings, prepared.graph, edges, product_graph)
+    known = Known(
+        prepared.graph, edges, product_graph, prepared.vectors, prepared.words, trained.towers
+    )
+    features = fit_evidences(settings, known)
     if trained.combiner.features != tuple(each.name for each in features):
         raise InputError(f"{trained.path}: has no weights for these evidences; train again")
     note(

@@ -39,7 +39,8 @@ from rec_sys.modules.checkpoint import (
     load_encoder,
     load_trained,
 )
-from rec_sys.modules.features import moved_features
+from rec_sys.modules.evidences import product_words
+from rec_sys.modules.features import moved_features, told_features
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database.create_vectorbase import (
     build_evidences,
@@ -169,7 +170,7 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
         note(f"nothing changed: {vectorbase.folder} says what the data says; left as it is")
         return vectorbase
     updated, place = _with_changes(
-        vectorbase, changes, products, reviews, trained, prepared, settings.chunk_size
+        vectorbase, changes, products, reviews, edges, trained, prepared, settings.chunk_size
     )
     if settings.solve_product_graph:
         solved = build_evidences(trained, prepared, edges, config)
@@ -196,6 +197,7 @@ def _with_changes(
     changes: ProductChanges,
     products: pd.DataFrame,
     reviews: ReviewSummary,
+    edges: np.ndarray,
     trained: TrainedModel,
     prepared: PreparedReviews,
     chunk_size: int,
@@ -207,6 +209,7 @@ def _with_changes(
         changes: Between vectorbase and data set.
         products: P products of the data set, columns of `VECTORBASE_SCHEMA`.
         reviews: Of these products.
+        edges: int64, the reviews that may be known.
         trained: Embeds those that are new or changed.
         prepared: Has their text vectors.
         chunk_size: Products embedded and added at once.
@@ -252,6 +255,14 @@ def _with_changes(
     )
     line = np.append(kept, fresh)
     line[place] = first + np.arange(len(place))
+    features = moved_features(vectorbase.features, moved, len(keys))
+    words = product_words(graph, prepared.words, edges)
+    features = told_features(
+        features,
+        place[fresh],
+        (name_vectors, info_vectors, fresh_reviews.texts),
+        [each[fresh] for each in words],
+    )
     updated = replace(
         vectorbase,
         products=lines.take(pa.array(line)).to_pandas(types_mapper=pd.ArrowDtype),
@@ -261,7 +272,7 @@ def _with_changes(
         embeddings=joined(vectorbase.embeddings, embedded.embeddings),
         keys=keys,
         index=index,
-        features=moved_features(vectorbase.features, moved, len(keys)),
+        features=features,
     )
     return updated, place
 

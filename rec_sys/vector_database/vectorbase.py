@@ -30,6 +30,7 @@ from rec_sys.modules.features import (
     plain_features,
     read_features,
 )
+from rec_sys.modules.wishes import MatchFeature, WordsFeature
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database.index import INDEX_FILE, ROWS_FILE, ProductIndex
 
@@ -93,6 +94,11 @@ class Vectorbase:
         """Stars; a lower rating, or an equal one, is a dislike."""
         walks = [each for each in self.features if isinstance(each, WalkFeature)]
         return walks[0].graph.liked_above
+
+    @cached_property
+    def match(self) -> MatchFeature:
+        """What texts are about."""
+        return next(each for each in self.features if isinstance(each, MatchFeature))
 
     @cached_property
     def product_ids(self) -> np.ndarray:
@@ -178,7 +184,7 @@ def _looked_up(keys: Sequence[str | None], row_of: dict[str, int]) -> np.ndarray
     return np.fromiter((row_of.get(key, -1) for key in keys), np.int64, len(keys))
 
 
-FORMAT = 5
+FORMAT = 6
 #: Of the manifest: when products were last added or removed; missing if that was never.
 UPDATED = "updated"
 
@@ -331,6 +337,8 @@ def _check_evidences(features: Sequence[Feature], combiner: Combiner, num_produc
         raise ValueError("other features than weights")
     sizes = {each.graph.num_products for each in features if isinstance(each, WalkFeature)}
     sizes |= {len(each.product_values) for each in features if isinstance(each, ProductFeature)}
+    sizes |= {len(each.products) for each in features if isinstance(each, MatchFeature)}
+    sizes |= {each.weights.shape[1] for each in features if isinstance(each, WordsFeature)}
     if sizes != {num_products}:
         raise ValueError("features of other products")
 

@@ -1,0 +1,278 @@
+"""The match: which product a text is about. Two towers on text vectors, applied without PyTorch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rec_sys.foundation.console import progress
+from rec_sys.foundation.settings import (
+    Count,
+    InnerShare,
+    NotNegative,
+    Positive,
+    PositiveCount,
+    Share,
+    settings_of,
+)
+from rec_sys.graph.csr import read_vectors
+from rec_sys.graph.ego_batch import ProductReviews
+from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.task import Split
+
+#: The sources of a product's vector, in the order in which they are given.
+SOURCES = ("name", "info", "reviews")
+
+
+@dataclass(frozen=True)
+class Towers:
+    """Linear maps after which a text lies near the product that it is about.
+
+    With x the vector of a text, and n, i, m those of a product's name, its description, and the
+    mean of its reviews, scaled to unit length, the logit is the inner product of ``x Q`` and
+    ``n N + i I + m M``, the latter scaled to unit length.
+
+    Attributes:
+        query: float32 [D, D], Q.
+        name: float32 [D, D], N.
+        info: float32 [D, D], I.
+        reviews: float32 [D, D], M.
+    """
+
+    query: np.ndarray
+    name: np.ndarray
+    info: np.ndarray
+    reviews: np.ndarray
+
+    @classmethod
+    def untrained(cls, vector_dim: int, scale: float) -> "Towers":
+        """Plain similarity: `scale` times the cosine of a text and the mean of the sources."""
+        same = np.eye(vector_dim, dtype=np.float32)
+        return cls(np.float32(scale) * same, same, same, same)
+
+    def queries(self, vectors: np.ndarray) -> np.ndarray:
+        """float [n, D] -> float32 [n, D]."""
+        return vectors.astype(np.float32) @ self.query
+
+    def products(self, *sources: np.ndarray) -> np.ndarray:
+        """The product side; a product without any text has the zero vector.
+
+        Args:
+            sources: float [P, D] each, as in `SOURCES`.
+
+        Returns:
+            float32 [P, D], unit length.
+        """
+        maps = (self.name, self.info, self.reviews)
+        parts = (unit(source) @ each for source, each in zip(sources, maps, strict=True))
+        return unit(sum(parts))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """float [n, D] -> float32 [n, D] of unit length; zero stays zero."""
+    vectors = vectors.astype(np.float32)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)
+
+
+@settings_of("match")
+class MatchFit:
+    """Trains the towers: from the words of each training review its product is to be found.
+
+    A softmax over the products; if there are many, over a uniform sample, whose logits are
+    corrected for it. A review is never part of its own product's mean. Popular products are meant
+    more often, which a learned weight of log(1 + reviews) takes up, so that the towers need not.
+    The best epoch, by the same loss on the targets of the validation, is kept.
+
+    Attributes:
+        max_epochs: At most.
+        patience: Stops after so many epochs without an improvement.
+        batch_size: Reviews per step.
+        products: Products per step.
+        lr: Learning rate of AdamW.
+        weight_decay: Towards plain similarity.
+        dropout: Share of each vector's numbers that is dropped.
+        source_dropout: Share of the products' sources that is dropped: a product without reviews
+            is found by its name.
+        scale: Of the cosines, at first.
+        seed: Draws order, products and dropout.
+    """
+
+    max_epochs: PositiveCount
+    patience: PositiveCount
+    batch_size: PositiveCount
+    products: PositiveCount
+    lr: Positive
+    weight_decay: NotNegative
+    dropout: InnerShare
+    source_dropout: Share
+    scale: Positive
+    seed: Count
+
+    def fit(self, graph: ReviewGraph, vectors: np.ndarray, split: Split) -> Towers:
+        """Learns from the training reviews.
+
+        Args:
+            graph: All reviews.
+            vectors: The vector store's rows, float [N, D].
+            split: Its validation targets choose the epoch; its test is not looked at.
+        """
+        import torch  # what is trained is applied without it
+
+        def with_text(edges: np.ndarray) -> np.ndarray:
+            return edges[(read_vectors(vectors, graph.edge_text[edges]) != 0).any(axis=1)]
+
+        training = with_text(np.flatnonzero(split.train))
+        validation = with_text(np.flatnonzero(split.validation.target))
+        untrained = Towers.untrained(vectors.shape[1], self.scale)
+        if not len(training):
+            return untrained
+        known = ProductReviews.of(graph, vectors, np.flatnonzero(split.train))
+        best, least, since = untrained, np.inf, 0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            learner = _Learner(self, graph, vectors, known)
+            with progress(self.max_epochs, "match of texts and products", "epoch") as bar:
+                for _ in range(self.max_epochs):
+                    learner.epoch(training)
+                    bar.advance(1)
+                    loss = learner.loss(validation) if len(validation) else -np.inf
+                    since = 0 if loss < least or not len(validation) else since + 1
+                    if not since:
+                        best, least = learner.towers(), loss
+                    if since >= self.patience:
+                        break
+        return best
+
+
+class _Learner:
+    """The towers while they are trained.
+
+    Args:
+        fit: How.
+        graph: All reviews.
+        vectors: float [N, D].
+        known: What may be known of the products.
+    """
+
+    def __init__(
+        self, fit: MatchFit, graph: ReviewGraph, vectors: np.ndarray, known: ProductReviews
+    ) -> None:
+        import torch
+
+        self._torch, self._fit = torch, fit
+        self._graph, self._vectors, self._known = graph, vectors, known
+        self._rng = np.random.default_rng(fit.seed)
+        self._popularity = torch.from_numpy(np.log1p(known.counts).astype(np.float32))
+        size = vectors.shape[1]
+        # What weight decay leaves of a map is the identity.
+        self._maps = [torch.zeros(size, size, requires_grad=True) for _ in range(4)]
+        self._scale = torch.tensor(float(np.log(fit.scale)), requires_grad=True)
+        self._weights = torch.ones(len(SOURCES), requires_grad=True)
+        self._popularity_weight = torch.zeros((), requires_grad=True)
+        scalars = [self._scale, self._weights, self._popularity_weight]
+        self._optimizer = torch.optim.AdamW(
+            [{"params": self._maps}, {"params": scalars, "weight_decay": 0.0}],
+            lr=fit.lr,
+            weight_decay=fit.weight_decay,
+        )
+
+    def epoch(self, edges: np.ndarray) -> None:
+        """Goes once through the training reviews, int64 [n]."""
+        torch, fit = self._torch, self._fit
+        shuffled = self._rng.permutation(edges)
+        for start in range(0, len(shuffled), fit.batch_size):
+            batch = shuffled[start : start + fit.batch_size]
+            products, corrections = self._sample(batch)
+            sources = match_sources(self._graph, self._vectors, self._known, products, batch)
+            texts = torch.from_numpy(read_vectors(self._vectors, self._graph.edge_text[batch]))
+            parts = [self._dropped(torch.from_numpy(unit(each))) for each in sources]
+            kept = torch.rand(len(SOURCES), len(products), 1) >= fit.source_dropout
+            parts = [part * given for part, given in zip(parts, kept, strict=True)]
+            target = torch.from_numpy(np.searchsorted(products, self._graph.edge_product[batch]))
+            logits = self._logits(self._dropped(texts), parts, products)
+            # A target is there for certain, the others are drawn.
+            logits = logits + torch.from_numpy(corrections)
+            loss = torch.nn.functional.cross_entropy(logits, target)
+            self._optimizer.zero_grad()
+            loss.backward()
+            self._optimizer.step()
+
+    def loss(self, edges: np.ndarray) -> float:
+        """Mean negative log-likelihood of the products of some reviews, among all products."""
+        torch, graph = self._torch, self._graph
+        everything = np.arange(graph.num_products)
+        sources = match_sources(graph, self._vectors, self._known, everything, edges)
+        with torch.no_grad():
+            parts = [torch.from_numpy(unit(each)) for each in sources]
+            total = 0.0
+            for start in range(0, len(edges), self._fit.batch_size):
+                batch = edges[start : start + self._fit.batch_size]
+                texts = torch.from_numpy(read_vectors(self._vectors, graph.edge_text[batch]))
+                logits = self._logits(texts, parts, everything)
+                target = torch.from_numpy(graph.edge_product[batch])
+                total += float(torch.nn.functional.cross_entropy(logits, target, reduction="sum"))
+        return total / len(edges)
+
+    def towers(self) -> Towers:
+        """As they are now."""
+        same = np.eye(len(self._maps[0]), dtype=np.float32)
+        query, *others = (same + each.detach().numpy() for each in self._maps)
+        weights = self._weights.detach().numpy()
+        scale = np.exp(self._scale.item(), dtype=np.float32)
+        return Towers(scale * query, *(w * each for w, each in zip(weights, others, strict=True)))
+
+    def _logits(self, texts: Any, parts: list[Any], products: np.ndarray) -> Any:
+        query, *others = self._maps
+        mapped = (
+            weight * (part + part @ each)
+            for weight, part, each in zip(self._weights, parts, others, strict=True)
+        )
+        found = self._torch.nn.functional.normalize(sum(mapped), dim=1, eps=_TINY)
+        logits = self._scale.exp() * (texts + texts @ query) @ found.T
+        return logits + self._popularity_weight * self._popularity[products]
+
+    def _dropped(self, vectors: Any) -> Any:
+        return self._torch.nn.functional.dropout(vectors, self._fit.dropout)
+
+    def _sample(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Products of a step, int64 [M] ascending, and what corrects their logits, float32 [M]."""
+        size, own = self._graph.num_products, np.unique(self._graph.edge_product[batch])
+        others = np.setdiff1d(np.arange(size), own)
+        room = max(self._fit.products - len(own), 1)
+        if len(others) <= room:
+            return np.arange(size), np.zeros(size, np.float32)
+        drawn = self._rng.choice(others, room, replace=False)
+        products = np.sort(np.concatenate([own, drawn]))
+        each_stands_for = np.log(len(others) / room)
+        return products, np.where(np.isin(products, own), 0, each_stands_for).astype(np.float32)
+
+
+_TINY = 1e-6
+
+
+def match_sources(
+    graph: ReviewGraph,
+    vectors: np.ndarray,
+    known: ProductReviews,
+    products: np.ndarray,
+    asked: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What products are told by while some reviews are asked for their products.
+
+    Args:
+        graph: All reviews.
+        vectors: float [N, D].
+        known: What may be known.
+        products: int64 [M], ascending.
+        asked: int64 [n], edges; none of them is in a mean.
+
+    Returns:
+        As in `SOURCES`, float32 [M, D] each.
+    """
+    there = asked[np.isin(graph.edge_product[asked], products)]
+    return (
+        read_vectors(vectors, graph.product_name_text[products]),
+        read_vectors(vectors, graph.product_info_text[products]),
+        known.summary_without(products, graph, vectors, there).texts,
+    )

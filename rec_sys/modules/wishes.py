@@ -1,0 +1,155 @@
+"""What somebody says that they want, and how well products fit it. Needs no PyTorch."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse
+
+from rec_sys.modules.match import Towers
+
+if TYPE_CHECKING:
+    from rec_sys.modules.features import Situation
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What U users say that they want.
+
+    Attributes:
+        vectors: float32 [U, D], of the texts; zero where nothing is said.
+        words: float32 [U, W], see `rec_sys.text.words`.
+        said: bool [U], whether anything is.
+    """
+
+    vectors: np.ndarray
+    words: scipy.sparse.csr_array
+    said: np.ndarray
+
+    @classmethod
+    def of(cls, vectors: np.ndarray, words: scipy.sparse.csr_array) -> "Wishes":
+        """From a vector and words for each user; zero where nothing is said."""
+        vectors = vectors.astype(np.float32)
+        return cls(vectors, words, (vectors != 0).any(axis=1) | (np.diff(words.indptr) > 0))
+
+    def of_user(self, user: int) -> "Wishes":
+        """The wish of one of the users."""
+        one = slice(user, user + 1)
+        return Wishes(self.vectors[one], self.words[one], self.said[one])
+
+
+@dataclass(frozen=True)
+class MatchFeature:
+    """How well a product fits what the user wants, by meaning: a logit of the towers.
+
+    Attributes:
+        towers: Of texts and products.
+        products: float32 [P, D], what the towers make of the products.
+    """
+
+    name: str
+    evidence: str
+    towers: Towers
+    products: np.ndarray
+
+    def values(self, situation: "Situation") -> np.ndarray:
+        """See `Feature`."""
+        if situation.wishes is None:
+            return np.zeros((1, len(self.products)), dtype=np.float32)
+        return self.logits(situation.wishes.vectors)
+
+    def logits(self, vectors: np.ndarray) -> np.ndarray:
+        """How well each product fits some texts, float [n, D]: float32 [n, P]."""
+        return self.towers.queries(vectors) @ self.products.T
+
+    def links(self, vectors: np.ndarray, neighbours: int) -> scipy.sparse.csr_array:
+        """The products that texts are likely about.
+
+        Args:
+            vectors: float [n, D]; zero vectors lead nowhere.
+            neighbours: At most so many for each text.
+
+        Returns:
+            float32 [n, P], the chances of the softmax over all products; rows sum to at most 1.
+        """
+        logits = self.logits(vectors)
+        kept = min(neighbours, logits.shape[1])
+        likely = np.argpartition(-logits, kept - 1, axis=1)[:, :kept]
+        logits -= logits.max(axis=1, keepdims=True)
+        chances = np.exp(logits)
+        chances /= chances.sum(axis=1, keepdims=True)
+        chances = np.take_along_axis(chances, likely, axis=1)
+        chances[~vectors.any(axis=1)] = 0
+        rows = np.repeat(np.arange(len(logits)), kept)
+        return scipy.sparse.csr_array((chances.ravel(), (rows, likely.ravel())), logits.shape)
+
+
+@dataclass(frozen=True)
+class WordsFeature:
+    """How well a product's words fit what the user wants: BM25, in standard deviations.
+
+    A word that is said n times counts ``1 + log(n)`` times. BM25 grows with the length of a wish;
+    divided by its standard deviation over the products it does not.
+
+    Attributes:
+        weights: float32 [W, P], what each word of a wish adds to each product.
+        idf: float32 [W], how telling each word is.
+        mean_length: Words of a product, on average.
+        k1: See `bm25`.
+        b: See `bm25`.
+        name_weight: A product's name counts so many times.
+    """
+
+    name: str
+    evidence: str
+    weights: scipy.sparse.csr_array
+    idf: np.ndarray
+    mean_length: float
+    k1: float
+    b: float
+    name_weight: float
+
+    def values(self, situation: "Situation") -> scipy.sparse.csr_array:
+        """See `Feature`."""
+        if situation.wishes is None:
+            empty = (situation.num_users, self.weights.shape[1])
+            return scipy.sparse.csr_array(empty, dtype=np.float32)
+        scores = _tempered(situation.wishes.words) @ self.weights
+        size = scores.shape[1]
+        sums, squares = scores.sum(axis=1), scores.power(2).sum(axis=1)
+        deviation = np.sqrt(np.maximum(squares / size - (sums / size) ** 2, 0))
+        scale = np.repeat(np.where(deviation > 0, deviation, 1), np.diff(scores.indptr))
+        scores.data = (scores.data / scale).astype(np.float32)
+        return scores
+
+    def words_for(self, words: scipy.sparse.csr_array, product: int) -> np.ndarray:
+        """What each word of one wish, float32 [1, W], adds to a product: float32 [W']."""
+        return self.weights[words.indices][:, [product]].toarray()[:, 0]
+
+
+def bm25(
+    counts: scipy.sparse.csr_array, idf: np.ndarray, mean_length: float, k1: float, b: float
+) -> scipy.sparse.csr_array:
+    """Okapi BM25 (Robertson & Zaragoza, "The Probabilistic Relevance Framework", 2009).
+
+    Args:
+        counts: float32 [P, W], how often each word is in each document.
+        idf: float32 [W].
+        mean_length: Words of a document, on average.
+        k1: How much a word counts that is there again and again.
+        b: How much long documents are held back, 0...1.
+
+    Returns:
+        float32 [P, W], what each word of a query adds to each document.
+    """
+    length = counts.sum(axis=1) / max(mean_length, 1)
+    weights = counts.tocsr(copy=True)
+    room = np.repeat(k1 * (1 - b + b * length), np.diff(weights.indptr))
+    weights.data = weights.data * (k1 + 1) / (weights.data + room) * idf[weights.indices]
+    return weights.astype(np.float32)
+
+
+def _tempered(words: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
+    words = words.copy()
+    words.data = 1 + np.log(words.data)
+    return words
