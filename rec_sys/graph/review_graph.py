@@ -226,7 +226,8 @@ class PreparedReviews:
         graph: Their graph.
         encoder: The encoder of the texts.
         store: Holds a vector of every text.
-        words: The words of the same texts, float32 [N, W]; none in rows of other data sets.
+        edge_texts: str [E], the reviews' texts.
+        words: The words of the store's texts, float32 [N, W]; none in rows of other data sets.
         has_texts: Whether any review or product says anything; if not, nothing was asked of the
             encoder, not even its precision.
         newly_encoded: How many distinct texts had to be encoded just now.
@@ -236,6 +237,7 @@ class PreparedReviews:
     graph: ReviewGraph
     encoder: TextEncoder
     store: VectorStore
+    edge_texts: np.ndarray
     words: scipy.sparse.csr_array
     newly_encoded: int
     has_texts: bool = True
@@ -276,16 +278,11 @@ def prepare_reviews(
         f"graph: {graph.num_users} users, {graph.num_products} products, {graph.num_edges} reviews;"
         f" {encoded if has_texts else 'nobody says anything: no text to encode'}"
     )
-    words = _words(data, graph, len(store.vectors))
-    return PreparedReviews(data, graph, encoder, store, words, newly_encoded, has_texts)
-
-
-def _words(data: ReviewData, graph: ReviewGraph, num_rows: int) -> scipy.sparse.csr_array:
-    _, order = _by_user_and_time(data)
+    texts = data.reviews["text"].to_numpy(dtype=object)[_by_user_and_time(data)[1]]
     names, infos = product_texts(data.products)
-    texts = [*data.reviews["text"].to_numpy(dtype=object)[order], *names, *infos]
     rows = [graph.edge_text, graph.product_name_text, graph.product_info_text]
-    return words_by_row(texts, np.concatenate(rows), num_rows)
+    words = words_by_row([*texts, *names, *infos], np.concatenate(rows), len(store.vectors))
+    return PreparedReviews(data, graph, encoder, store, texts, words, newly_encoded, has_texts)
 
 
 def _has_texts(data: ReviewData) -> bool:

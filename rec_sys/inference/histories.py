@@ -1,20 +1,23 @@
 """What people wrote, as histories and as inputs of the graph model, which need not know them."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import scipy.sparse
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import EgoBatchBuilder, FixedReviews, ReviewSummary
 from rec_sys.graph.review_graph import NO_BRAND, NO_TIME, ReviewGraph, product_info_text
+from rec_sys.modules.wishes import Wishes
 from rec_sys.reviews.markup import plain_text
 from rec_sys.reviews.schema import REVIEW_SCHEMA
 from rec_sys.reviews.tables import seconds_of
 from rec_sys.text.store import distinct_texts
+from rec_sys.text.words import count_words
 from rec_sys.vector_database.vectorbase import Vectorbase
 
 #: `Histories.catalogue_row` of a product that the vectorbase does not hold.
@@ -47,6 +50,11 @@ class WrittenReview:
     time: int | None = None
 
     @property
+    def is_wish(self) -> bool:
+        """Whether it names neither a product nor stars: then it says what is wanted."""
+        return bool(self.text) and not (self.product_id or self.product_name or self.rating)
+
+    @property
     def product_key(self) -> str:
         """What tells a product that the vectorbase does not hold from others of the same author."""
         return self.product_id or self.product_name or self.text
@@ -65,11 +73,13 @@ class Author:
         user_id: Two authors may have the same.
         reviews: Any number, in any order.
         nickname: The name they go by, or None.
+        wish: What they want, in their own words; may be empty.
     """
 
     user_id: str
     reviews: Sequence[WrittenReview]
     nickname: str | None = None
+    wish: str = ""
 
 
 def authors_in(reviews: pd.DataFrame) -> list[Author]:
@@ -113,6 +123,7 @@ class Histories:
         user_ids: str [U].
         user_ptr: int64 [U + 1], the reviews of user ``u`` are ``user_ptr[u]:user_ptr[u + 1]``.
         nicknames: str or None [U].
+        wishes: str [U], without markup, may be empty.
     """
 
     review_ids: np.ndarray
@@ -125,6 +136,7 @@ class Histories:
     user_ids: np.ndarray
     user_ptr: np.ndarray
     nicknames: np.ndarray
+    wishes: np.ndarray
 
     def __len__(self) -> int:
         """U."""
@@ -145,12 +157,13 @@ class Histories:
             user_ids=self.user_ids[users],
             user_ptr=self.user_ptr[first : last + 1] - start,
             nicknames=self.nicknames[users],
+            wishes=self.wishes[users],
         )
 
     @property
     def all_texts(self) -> list[str]:
         """Everything that has to be encoded, repetitions and empty texts included."""
-        return [*self.texts, *self.product_names, *self.product_infos]
+        return [*self.texts, *self.product_names, *self.product_infos, *self.wishes]
 
     @cached_property
     def has_text(self) -> np.ndarray:
@@ -162,7 +175,7 @@ class Histories:
     def is_known(self) -> np.ndarray:
         """bool [U], whether a text or a product of the vectorbase tells anything of the user."""
         found = np.append(0, np.cumsum(self.catalogue_row != UNKNOWN))
-        return self.has_text | (np.diff(found[self.user_ptr]) > 0)
+        return self.has_text | (np.diff(found[self.user_ptr]) > 0) | (self.wishes != "")
 
     @cached_property
     def says_nothing(self) -> np.ndarray:
@@ -175,8 +188,9 @@ def read_histories(reviews: pd.DataFrame | Sequence[Author], vectorbase: Vectorb
     """Cleans reviews as those of the training were, and finds their products in the vectorbase.
 
     A product is found by its id. A review without an id (or whose id is just the name, as the
-    readers make it) is matched by the exact name if one product alone has it. An author without
-    any review is a user of whom nothing is known.
+    readers make it) is matched by the exact name if one product alone has it. A text that names
+    neither a product nor stars is a wish, see `WrittenReview.is_wish`. An author without any
+    review is a user of whom nothing is known.
 
     Args:
         reviews: A table, see `authors_in`, or the authors.
@@ -188,6 +202,14 @@ def read_histories(reviews: pd.DataFrame | Sequence[Author], vectorbase: Vectorb
     authors = authors_in(reviews) if isinstance(reviews, pd.DataFrame) else reviews
     if not authors:
         raise InputError("there is nobody to recommend to: no reviews were given")
+    wishes = [
+        "\n".join([author.wish, *(each.text for each in author.reviews if each.is_wish)]).strip()
+        for author in authors
+    ]
+    authors = [
+        replace(author, reviews=[each for each in author.reviews if not each.is_wish])
+        for author in authors
+    ]
     given = [review for author in authors for review in author.reviews]
     found = _find_products(given, vectorbase).tolist()
     kept: list[int] = []
@@ -218,6 +240,7 @@ def read_histories(reviews: pd.DataFrame | Sequence[Author], vectorbase: Vectorb
         user_ids=_objects(author.user_id for author in authors),
         user_ptr=np.array(user_ptr, np.int64),
         nicknames=_objects(author.nickname for author in authors),
+        wishes=_objects(map(plain_text, wishes)),
     )
 
 
@@ -284,11 +307,15 @@ class HistoryBatch:
         inputs: The arrays that a `GraphBackend` takes.
         review: int64 [E], the review of each history edge, counted as in `Histories`.
         user: int64 [E], the user of each history edge; ascending.
+        wishes: What the users want; None if nobody says anything.
+        links: What reviews of unknown products lead to, see `Situation`; None without any.
     """
 
     inputs: dict[str, np.ndarray]
     review: np.ndarray
     user: np.ndarray
+    wishes: Wishes | None
+    links: scipy.sparse.csr_array | None
 
 
 def build_history_batch(
@@ -311,9 +338,15 @@ def build_history_batch(
     rows = products[known]
 
     distinct, text_row = distinct_texts(
-        [*histories.texts, *histories.product_names[first], *histories.product_infos[first]]
+        [
+            *histories.texts,
+            *histories.product_names[first],
+            *histories.product_infos[first],
+            *histories.wishes,
+        ]
     )
-    edge_text, name_text, info_text = np.split(text_row, [len(row), len(row) + len(products)])
+    ends = np.cumsum([len(row), len(products), len(products)])
+    edge_text, name_text, info_text, wish_text = np.split(text_row, ends)
     own_vectors = np.zeros((1 + len(distinct), vectorbase.name_vectors.shape[1]), VECTOR_DTYPE)
     if distinct:
         own_vectors[1:] = encode(distinct)
@@ -345,4 +378,11 @@ def build_history_batch(
     builder = EgoBatchBuilder(graph, vectors, FixedReviews(summary))
     batch = builder.build(np.arange(len(histories)), np.zeros_like(hidden), hidden)
     # Edges are in the order of the reviews: both are by user, oldest first.
-    return HistoryBatch(batch.model_inputs(), np.flatnonzero(~hidden), batch.edge_index[1])
+    review = np.flatnonzero(~hidden)
+    wishes = None
+    if (histories.wishes != "").any():
+        wishes = Wishes.of(vectors[wish_text], count_words(histories.wishes))
+    # What an unknown product is called, and what is said about it.
+    said = vectors[edge_text[review]] + vectors[name_text[product[review]]]
+    links = vectorbase.match.links(said, row[review] == UNKNOWN)
+    return HistoryBatch(batch.model_inputs(), review, batch.edge_index[1], wishes, links)

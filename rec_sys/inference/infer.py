@@ -4,6 +4,7 @@ People, model, products, recommendations, files. PyTorch is imported only after 
 can be checked without it.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.settings import Count, PositiveCount, Share, read_settings, settings_of
 from rec_sys.inference.backends import GraphBackend, OnnxBackend, TorchBackend
-from rec_sys.inference.histories import Encode, read_histories
+from rec_sys.inference.histories import Author, Encode, authors_in, read_histories
 from rec_sys.inference.recommender import Recommender, UserRecommendations
 from rec_sys.inference.results import show_results, write_results
 from rec_sys.modules.checkpoint import (
@@ -40,6 +41,7 @@ class InferSettings:
 
     Attributes:
         reviews: File of one person or many; None for people of the training's data.
+        wish: What they want, in words; without `reviews` the wish of somebody unknown.
         k: Products per user.
         batch_size: Users at once.
         show_users: Users in the printed table.
@@ -50,6 +52,7 @@ class InferSettings:
     """
 
     reviews: str | Path | None
+    wish: str | None
     k: PositiveCount
     batch_size: PositiveCount
     show_users: Count
@@ -82,10 +85,15 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     backend = choose_backend(settings, trained, vectorbase)
     encoder = load_encoder(trained, config)
     vectorbase.require_encoder(encoder.model_fingerprint)
-    if reviews is None:
+    if reviews is None and settings.wish:
+        reviews = [Author("you", [])]
+    elif reviews is None:
         data = load_data(trained, config)
         reviews = _people_of(data, held_out_user_ids(trained, data))
 
+    if settings.wish:
+        people = authors_in(reviews) if isinstance(reviews, pd.DataFrame) else reviews
+        reviews = [replace(each, wish=settings.wish) for each in people]
     histories = read_histories(reviews, vectorbase)
     encode = encode_once(encoder, config.paths.cache_dir, histories.all_texts)
     results = Recommender(backend, vectorbase, encode).recommend(

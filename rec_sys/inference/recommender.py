@@ -22,6 +22,8 @@ from rec_sys.inference.histories import (
     read_histories,
 )
 from rec_sys.modules.features import Situation, WalkFeature
+from rec_sys.text.words import columns_of
+from rec_sys.vector_database.quotes import Quote
 from rec_sys.vector_database.vectorbase import Vectorbase
 
 #: Of a user of whom nothing is known: what has many reviews stands in.
@@ -31,6 +33,9 @@ _EXPLANATIONS = {
     " for everybody: by {evidences}"
 }
 _EXCERPT_CHARACTERS = 160
+_LEAST = 1e-12
+# Words that add so much less than the best one are "for" and "the".
+_TELLING = 0.3
 DEFAULT_BATCH_SIZE = 256
 
 
@@ -54,6 +59,21 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class Match:
+    """Why a product fits what the user wants.
+
+    Attributes:
+        weight: The share of the match in the contributions that speak for the product, 0...1.
+        words: Words of the wish that others use for the product, the most telling first.
+        quote: What somebody else wrote about it, or None.
+    """
+
+    weight: float
+    words: tuple[str, ...]
+    quote: Quote | None
+
+
+@dataclass(frozen=True)
 class Recommendation:
     """One product for one user.
 
@@ -65,6 +85,7 @@ class Recommendation:
         predicted_rating: How much the user would like it, 0...5.
         because: The liked reviews that weigh most, the heaviest first.
         contributions: What each evidence adds to the score; they add up to it.
+        match: None where nothing was wished for, or the match does not speak for the product.
     """
 
     product_id: str
@@ -73,6 +94,7 @@ class Recommendation:
     predicted_rating: float
     because: tuple[Reason, ...]
     contributions: dict[str, float] = field(default_factory=dict)
+    match: Match | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +108,7 @@ class UserRecommendations:
         fallback: None, or why these are no personal recommendations: `POPULAR`.
         explanation: The fallback in words; None without one.
         embedding: float32 [d], unit length.
+        wish: What was understood as what they want; empty if nothing was.
     """
 
     user_id: str
@@ -94,6 +117,7 @@ class UserRecommendations:
     fallback: str | None
     explanation: str | None
     embedding: np.ndarray
+    wish: str = ""
 
 
 @dataclass(frozen=True)
@@ -205,6 +229,8 @@ class Recommender:
             predicted_rating=predicted_rating(
                 np.clip(outputs.user_embeddings @ base.embeddings.T, -1.0, 1.0)
             ),
+            wishes=batch.wishes,
+            links=batch.links,
         )
         scores = base.combiner.score(base.features, situation)
         results = []
@@ -222,6 +248,7 @@ class Recommender:
                 situation.predicted_rating[user, rows].tolist(),
                 [self._reasons(histories, batch.review[edges], column) for column in weights.T],
                 [base.combiner.by_evidence(column) for column in contributions.T],
+                self._matches(histories.wishes[user], one, contributions, rows),
             )
             results.append(
                 UserRecommendations(
@@ -231,9 +258,35 @@ class Recommender:
                     fallback=None if known else POPULAR,
                     explanation=None if known else self._explanation,
                     embedding=outputs.user_embeddings[user],
+                    wish=histories.wishes[user],
                 )
             )
         return results
+
+    def _matches(
+        self, wish: str, situation: Situation, contributions: np.ndarray, rows: np.ndarray
+    ) -> list[Match | None]:
+        """For each product why it fits the wish of one user."""
+        if situation.wishes is None or not wish:
+            return [None] * len(rows)
+        base, words = self.vectorbase, situation.wishes.words
+        ours = [each.evidence == base.match.evidence for each in base.features]
+        spoken = np.maximum(contributions[ours].sum(axis=0), 0)
+        shares = spoken / np.maximum(speaking_for(contributions), _LEAST)
+        said = {column: word for word, column in columns_of(wish).items()}
+        matches: list[Match | None] = []
+        for row, share in zip(rows.tolist(), shares.tolist(), strict=True):
+            if share <= 0:
+                matches.append(None)
+                continue
+            added = base.match_words.words_for(words, row)
+            telling = np.flatnonzero(added > _TELLING * added.max(initial=0))
+            telling = telling[np.argsort(-added[telling], kind="stable")]
+            columns = words.indices[telling]
+            told = [said[column] for column in columns.tolist() if column in said]
+            quote = base.quotes.nearest(row, columns, base.match_words.idf[columns])
+            matches.append(Match(share, tuple(told[: self.max_reasons]), quote))
+        return matches
 
     @property
     def _explanation(self) -> str:
@@ -318,15 +371,17 @@ def reason_weights(
     Returns:
         float32 [n, m], not negative; columns sum to at most 1.
     """
-    (weights,) = vectorbase.combiner.weights_of(situation.lengths)
+    (weights,) = vectorbase.combiner.weights_of(situation)
     speaking = np.zeros((len(situation.product), len(rows)), dtype=np.float32)
     for weight, feature in zip(weights, vectorbase.features, strict=True):
         if weight > 0 and isinstance(feature, WalkFeature):
-            speaking += weight * np.maximum(
-                feature.contributions(situation.product, situation.rating, rows), 0
-            )
-    total = np.maximum(contributions, 0).sum(axis=0)
-    total = np.maximum(total, speaking.sum(axis=0))
+            speaking += weight * np.maximum(feature.contributions(situation, rows), 0)
+    total = np.maximum(speaking_for(contributions), speaking.sum(axis=0))
     disliked = (situation.rating > 0) & (situation.rating <= vectorbase.liked_above)
     speaking[disliked] = 0
     return speaking / np.where(total > 0, total, 1)
+
+
+def speaking_for(contributions: np.ndarray) -> np.ndarray:
+    """All that speaks for products, whatever speaks against them: float32 [K, m] -> [m]."""
+    return np.maximum(contributions, 0).sum(axis=0)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,9 @@ import pyarrow.parquet as pq
 
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.files import replacing
-from rec_sys.inference.recommender import Reason, UserRecommendations
+from rec_sys.inference.recommender import Reason, Recommendation, UserRecommendations
 from rec_sys.reviews.schema import MAX_RATING
+from rec_sys.vector_database.quotes import Quote
 from rec_sys.vector_database.vectorbase import Vectorbase
 
 #: One row per person and product: what `infer` writes into the lines of its file.
@@ -41,6 +43,16 @@ RECOMMENDATION_SCHEMA = pa.schema(
             ),
         ),
         ("contributions", pa.map_(pa.string(), pa.float32())),  # of the evidences, to the score
+        (
+            "match",  # missing where nothing was wished for
+            pa.struct(
+                [
+                    ("weight", pa.float32()),
+                    ("words", pa.list_(pa.string())),
+                    ("quote", pa.struct([("text", pa.string()), ("rating", pa.float32())])),
+                ]
+            ),
+        ),
     ]
 )
 
@@ -48,7 +60,7 @@ RECOMMENDATION_SCHEMA = pa.schema(
 def as_table(results: Iterable[UserRecommendations]) -> pa.Table:
     """Recommendations as rows, columns `RECOMMENDATION_SCHEMA`."""
     rows = [
-        asdict(each)
+        _as_plain(each)
         | {
             "user_id": person.user_id,
             "nickname": person.nickname,
@@ -75,7 +87,7 @@ def write_results(
     """Writes three files, each whole or not at all.
 
     ``recommendations.jsonl`` has one line per person: ``user_id, nickname, fallback,
-    explanation, recommendations``, with the fields of `Recommendation` and `Reason`.
+    explanation, wish, recommendations``, with the fields of `Recommendation` and `Reason`.
     ``user_embeddings.parquet`` and ``product_embeddings.parquet`` have the columns ``user_id`` or
     ``product_id`` and ``embedding``, a list of fixed size of float32. Returns their paths.
     """
@@ -88,7 +100,8 @@ def write_results(
                 "nickname": each.nickname,
                 "fallback": each.fallback,
                 "explanation": each.explanation,
-                "recommendations": [asdict(product) for product in each.recommendations],
+                "wish": each.wish,
+                "recommendations": [_as_plain(product) for product in each.recommendations],
             }
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     users = np.stack([each.embedding for each in results])
@@ -98,6 +111,13 @@ def write_results(
         paths[2], "product_id", vectorbase.product_ids[there], vectorbase.embeddings[there]
     )
     return paths
+
+
+def _as_plain(product: Recommendation) -> dict[str, Any]:
+    plain = asdict(product)
+    if product.match and product.match.quote:
+        plain["match"]["quote"] = product.match.quote._asdict()
+    return plain
 
 
 def show_results(results: Sequence[UserRecommendations], show_users: int) -> None:
@@ -111,7 +131,7 @@ def show_results(results: Sequence[UserRecommendations], show_users: int) -> Non
                     person if number == 0 else "",
                     product.name or product.product_id,
                     f"{product.predicted_rating:.2f}",
-                    _in_short(product.because),
+                    _in_short(product),
                 )
             )
         if not each.recommendations:
@@ -123,13 +143,21 @@ def show_results(results: Sequence[UserRecommendations], show_users: int) -> Non
         person = each.nickname or each.user_id
         if each.explanation:
             note(f"{person}: {each.explanation}")
-        elif each.recommendations and each.recommendations[0].because:
+        for product in each.recommendations if each.wish else ():
+            if product.match and product.match.quote:
+                note(f"{_name(product.name)}: {_quoted(product.match.quote)}")
+        if each.recommendations and each.recommendations[0].because:
             first = each.recommendations[0]
             note(f"{person}, {_name(first.name)} because of:")
             for reason in first.because:
                 note(f"  {_as_words(reason)}")
     if len(results) > show_users:
         note(f"and {len(results) - show_users} more people (infer.show_users shows more of them)")
+
+
+def _quoted(quote: Quote) -> str:
+    stars = f" ({quote.rating:g} of {MAX_RATING:g} stars)" if quote.rating is not None else ""
+    return f"“{quote.text}”{stars}"
 
 
 def _as_words(reason: Reason) -> str:
@@ -141,8 +169,12 @@ def _as_words(reason: Reason) -> str:
     return f"{reason.weight:.0%} {_name(reason.product_name)}{stars}: {said}"
 
 
-def _in_short(reasons: Sequence[Reason]) -> str | None:
-    return ", ".join(f"{each.weight:.0%} {_name(each.product_name)}" for each in reasons) or None
+def _in_short(product: Recommendation) -> str | None:
+    parts = [f"{each.weight:.0%} {_name(each.product_name)}" for each in product.because]
+    if product.match:
+        words = f" ({', '.join(product.match.words)})" if product.match.words else ""
+        parts.insert(0, f"{product.match.weight:.0%} what you want{words}")
+    return ", ".join(parts) or None
 
 
 def _name(name: str) -> str:

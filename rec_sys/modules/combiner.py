@@ -53,13 +53,14 @@ class Combiner:
         """What the weights are shrunk towards: one feature alone for each group."""
         weights = np.zeros((len(GROUPS), len(features)))
         weights[np.arange(len(GROUPS)), _leading(features)] = 1.0
+        shares = weights.copy()
         _break_ties(weights, features)
         return cls(
             tuple(each.name for each in features),
             tuple(each.evidence for each in features),
             weights,
             np.full(len(GROUPS), np.inf),
-            weights.copy(),
+            shares,
         )
 
     @classmethod

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse
 
-from rec_sys.modules.match import Towers
+from rec_sys.modules.match import Towers, unit
 
 if TYPE_CHECKING:
     from rec_sys.modules.features import Situation
@@ -62,26 +62,32 @@ class MatchFeature:
         """How well each product fits some texts, float [n, D]: float32 [n, P]."""
         return self.towers.queries(vectors) @ self.products.T
 
-    def links(self, vectors: np.ndarray, neighbours: int) -> scipy.sparse.csr_array:
-        """The products that texts are likely about.
+    def links(self, vectors: np.ndarray, unknown: np.ndarray) -> scipy.sparse.csr_array | None:
+        """The products that texts are likely about, for reviews of unknown products.
 
         Args:
-            vectors: float [n, D]; zero vectors lead nowhere.
-            neighbours: At most so many for each text.
+            vectors: float [n, D], of all reviews; zero vectors lead nowhere.
+            unknown: bool [n], those of which something is to be told.
 
         Returns:
-            float32 [n, P], the chances of the softmax over all products; rows sum to at most 1.
+            float32 [n, P], the chances of the softmax over all products, the likeliest of them;
+            rows sum to at most 1. None if there is nothing to be told.
         """
-        logits = self.logits(vectors)
-        kept = min(neighbours, logits.shape[1])
-        likely = np.argpartition(-logits, kept - 1, axis=1)[:, :kept]
-        logits -= logits.max(axis=1, keepdims=True)
-        chances = np.exp(logits)
+        rows = np.flatnonzero(unknown & vectors.any(axis=1))
+        if not len(rows):
+            return None
+        logits = self.logits(unit(vectors[rows]))
+        chances = np.exp(logits - logits.max(axis=1, keepdims=True))
         chances /= chances.sum(axis=1, keepdims=True)
-        chances = np.take_along_axis(chances, likely, axis=1)
-        chances[~vectors.any(axis=1)] = 0
-        rows = np.repeat(np.arange(len(logits)), kept)
-        return scipy.sparse.csr_array((chances.ravel(), (rows, likely.ravel())), logits.shape)
+        kept = min(_LINKED, chances.shape[1])
+        likely = np.argpartition(-chances, kept - 1, axis=1)[:, :kept]
+        cells = np.take_along_axis(chances, likely, axis=1).ravel()
+        place = np.repeat(rows, kept), likely.ravel()
+        return scipy.sparse.csr_array((cells, place), (len(vectors), chances.shape[1]))
+
+
+# So many products hold nearly all of the chances.
+_LINKED = 20
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,10 @@ def count_words(texts: Sequence[str]) -> scipy.sparse.csr_array:
     return scipy.sparse.csr_array(_vectorizer().transform(texts), dtype=np.float32)
 
 
-def words_of(text: str) -> list[str]:
-    """The words of a text, as they are counted, in their order."""
-    return _vectorizer().build_analyzer()(text)
+def columns_of(text: str) -> dict[str, int]:
+    """The columns of the distinct words of a text, in the order of the words."""
+    words = list(dict.fromkeys(_vectorizer().build_analyzer()(text)))
+    return {word: int(column) for word in words for column in count_words([word]).indices}
 
 
 def words_by_row(texts: Sequence[str], rows: np.ndarray, num_rows: int) -> scipy.sparse.csr_array:

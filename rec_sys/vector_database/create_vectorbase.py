@@ -39,6 +39,7 @@ from rec_sys.vector_database.index import (
     ProductIndex,
     require_recall,
 )
+from rec_sys.vector_database.quotes import Quotes
 from rec_sys.vector_database.vectorbase import (
     VECTORBASE_SCHEMA,
     Vectorbase,
@@ -100,6 +101,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
                 "data_fingerprint": data.fingerprint,
                 "recall_at_10": recall,
                 "min_recall": settings.min_recall,
+                "max_quotes": settings.quotes,
             },
             products=with_statistics(data.products, graph, edges),
             name_vectors=name_vectors,
@@ -111,6 +113,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
             features=features,
             combiner=combiner,
             queries=queries,
+            quotes=build_quotes(prepared, edges, trained, settings.quotes),
         )
     )
     _show_summary(vectorbase, len(edges))
@@ -162,6 +165,30 @@ def build_evidences(
         f" graph, solved for in {perf_counter() - started:.1f} s"
     )
     return features
+
+
+def build_quotes(
+    prepared: PreparedReviews, edges: np.ndarray, trained: TrainedModel, most: int
+) -> Quotes:
+    """The sentences of the newest liked reviews among those that may be known.
+
+    Args:
+        prepared: The data set.
+        edges: int64 [n], the reviews that may be known.
+        trained: Knows which ratings count as liked.
+        most: Sentences per product, at most.
+    """
+    graph = prepared.graph
+    liked_above = trained.record["config"]["train"]["liked_above"]
+    edges = edges[~(graph.edge_rating[edges] <= liked_above)]
+    edges = edges[np.argsort(-graph.edge_time[edges], kind="stable")]
+    return Quotes.of(
+        prepared.edge_texts[edges],
+        graph.edge_product[edges],
+        graph.edge_rating[edges],
+        graph.num_products,
+        most,
+    )
 
 
 def with_statistics(products: pd.DataFrame, graph: ReviewGraph, edges: np.ndarray) -> pd.DataFrame:

@@ -34,6 +34,7 @@ class IndexSettings:
         min_recall: Share of the 10 best products that an index has to find.
         chunk_size: Products embedded and added at once.
         train_on: An index that learns before it is filled learns from so many products at most.
+        quotes: Sentences of reviews that are kept for each product, at most.
     """
 
     factory: str = FLAT
@@ -43,6 +44,7 @@ class IndexSettings:
     min_recall: Share = 0.0
     chunk_size: PositiveCount = DEFAULT_CHUNK_SIZE
     train_on: PositiveCount = 100_000
+    quotes: Count = 0
 
     def factory_for(self, num_products: int) -> str:
         """The factory string that FAISS gets."""

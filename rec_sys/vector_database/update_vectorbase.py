@@ -44,6 +44,7 @@ from rec_sys.modules.features import moved_features, told_features
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database.create_vectorbase import (
     build_evidences,
+    build_quotes,
     known_edges,
     with_statistics,
 )
@@ -273,6 +274,9 @@ def _with_changes(
         keys=keys,
         index=index,
         features=features,
+        quotes=build_quotes(prepared, edges, trained, vectorbase.manifest["max_quotes"]).moved(
+            place, len(keys)
+        ),
     )
     return updated, place
 

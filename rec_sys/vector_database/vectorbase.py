@@ -33,6 +33,7 @@ from rec_sys.modules.features import (
 from rec_sys.modules.wishes import MatchFeature, WordsFeature
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database.index import INDEX_FILE, ROWS_FILE, ProductIndex
+from rec_sys.vector_database.quotes import Quotes
 
 #: The product table of a vectorbase.
 VECTORBASE_SCHEMA = pa.schema(
@@ -69,6 +70,7 @@ class Vectorbase:
         combiner: Adds them up.
         queries: float32 [n, d + 1], of a few people, to measure by them what the index misses;
             none if it misses nothing.
+        quotes: What others wrote, by product.
     """
 
     folder: Path
@@ -83,6 +85,7 @@ class Vectorbase:
     features: Sequence[Feature]
     combiner: Combiner
     queries: np.ndarray
+    quotes: Quotes
 
     @property
     def num_products(self) -> int:
@@ -99,6 +102,11 @@ class Vectorbase:
     def match(self) -> MatchFeature:
         """What texts are about."""
         return next(each for each in self.features if isinstance(each, MatchFeature))
+
+    @cached_property
+    def match_words(self) -> WordsFeature:
+        """Which words products are told by."""
+        return next(each for each in self.features if isinstance(each, WordsFeature))
 
     @cached_property
     def product_ids(self) -> np.ndarray:
@@ -192,11 +200,12 @@ _MANIFEST = "manifest.json"
 _PRODUCTS = "products.parquet"
 _VECTORS = "product_vectors.safetensors"
 _EVIDENCES = "evidences.safetensors"
-_FILES = (INDEX_FILE, ROWS_FILE, _PRODUCTS, _VECTORS, _EVIDENCES)
+_QUOTES = "quotes.safetensors"
+_FILES = (INDEX_FILE, ROWS_FILE, _PRODUCTS, _VECTORS, _EVIDENCES, _QUOTES)
 # Where it comes from: which model and checkpoint, which text encoder, which data.
 _ORIGIN = ("model_fingerprint", "checkpoint", "encoder_model_fingerprint", "data_fingerprint")
 # What the index finds of the best products, and the least that will do.
-_KEPT = (*_ORIGIN, "recall_at_10", "min_recall", UPDATED)
+_KEPT = (*_ORIGIN, "recall_at_10", "min_recall", "max_quotes", UPDATED)
 
 
 def check_replaceable(folder: str | Path) -> None:
@@ -241,7 +250,8 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
         }
         _save_arrays(draft / _VECTORS, tensors)
         save_file(evidences, draft / _EVIDENCES)
-        for name in (ROWS_FILE, _VECTORS, _EVIDENCES):
+        save_file(vectorbase.quotes.arrays(), draft / _QUOTES)
+        for name in (ROWS_FILE, _VECTORS, _EVIDENCES, _QUOTES):
             # safetensors writes for the owner only; a server may run as somebody else.
             (draft / name).chmod((draft / INDEX_FILE).stat().st_mode)
         sha256 = {name: sha256_of(draft / name) for name in _FILES}
@@ -276,7 +286,10 @@ def read_vectorbase(
     try:
         features = read_features(manifest["features"], load_file(folder / _EVIDENCES))
         combiner = Combiner.of_plain(manifest["combiner"])
+        quotes = Quotes.of_arrays(load_file(folder / _QUOTES))
         _check_evidences(features, combiner, len(vectors["keys"]))
+        if len(quotes.pointers) != len(vectors["keys"]) + 1:
+            raise ValueError("quotes of other products")
     except (InputError, KeyError, TypeError, ValueError):
         raise InputError(
             f"{folder / _MANIFEST}: its evidences do not fit together; rebuild it with"
@@ -295,6 +308,7 @@ def read_vectorbase(
         features=features,
         combiner=combiner,
         queries=vectors["queries"],
+        quotes=quotes,
     )
     if expected_model_fingerprint is not None:
         vectorbase.require_model(expected_model_fingerprint)
@@ -344,11 +358,20 @@ def _check_evidences(features: Sequence[Feature], combiner: Combiner, num_produc
 
 
 def _check_manifest(path: Path, manifest: Any) -> None:
-    needed = {"sha256", "created", "factory", "search", "features", "combiner", *_ORIGIN}
+    needed = {
+        "sha256",
+        "created",
+        "factory",
+        "search",
+        "features",
+        "combiner",
+        "max_quotes",
+        *_ORIGIN,
+    }
     if (
         not isinstance(manifest, dict)
         or manifest.get("format") != FORMAT
-        or not needed <= set(manifest)
+        or not needed | set(_ORIGIN) <= set(manifest)
     ):
         raise InputError(
             f"{path}: damaged, or of another version of rec_sys; rebuild it with `{BUILD_COMMAND}`"

@@ -1,0 +1,154 @@
+"""What others wrote about a product, sentence by sentence, to be quoted beside a wish."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse
+
+from rec_sys.graph.csr import rows_to_pointers
+from rec_sys.text.words import NUM_WORDS, count_words
+
+_SENTENCE = re.compile(r"(?<=[.!?…])\s+|\n+")
+_SHORTEST, _LONGEST = 20, 200
+
+
+class Quote(NamedTuple):
+    """A sentence of somebody's review.
+
+    Attributes:
+        text: The sentence.
+        rating: Their stars, or None.
+    """
+
+    text: str
+    rating: float | None
+
+
+@dataclass(frozen=True)
+class Quotes:
+    """S sentences about P products; who wrote them is not kept.
+
+    Attributes:
+        pointers: int64 [P + 1], the sentences of product p are ``pointers[p]:pointers[p + 1]``.
+        texts: str [S].
+        rating: float32 [S], NaN without stars.
+        words: float32 [S, W], which words are in each; see `rec_sys.text.words`.
+    """
+
+    pointers: np.ndarray
+    texts: np.ndarray
+    rating: np.ndarray
+    words: scipy.sparse.csr_array
+
+    @classmethod
+    def of(
+        cls,
+        texts: Sequence[str],
+        product: np.ndarray,
+        rating: np.ndarray,
+        num_products: int,
+        most: int,
+    ) -> "Quotes":
+        """Cuts reviews into sentences; very short and very long ones are left out.
+
+        Args:
+            texts: n reviews, those to be quoted first come first.
+            product: int64 [n].
+            rating: float32 [n], NaN without stars.
+            num_products: P.
+            most: Sentences per product, at most.
+        """
+        found: list[tuple[int, str, float]] = []
+        counts = np.zeros(num_products, dtype=np.int64)
+        for text, row, stars in zip(texts, product.tolist(), rating.tolist(), strict=True):
+            if counts[row] >= most:
+                continue
+            sentences = [each.strip() for each in _SENTENCE.split(text)]
+            sentences = [each for each in sentences if _SHORTEST <= len(each) <= _LONGEST]
+            sentences = sentences[: most - counts[row]]
+            counts[row] += len(sentences)
+            found += [(row, each, stars) for each in sentences]
+        found.sort(key=lambda each: each[0])  # stable
+        rows = np.array([row for row, _, _ in found], dtype=np.int64)
+        said = np.array([text for _, text, _ in found], dtype=object)
+        words = count_words(said)
+        words.data[:] = 1
+        stars = np.array([stars for _, _, stars in found], dtype=np.float32)
+        return cls(rows_to_pointers(rows, num_products), said, stars, words)
+
+    def nearest(self, product: int, words: np.ndarray, weights: np.ndarray) -> Quote | None:
+        """The sentence about a product that says most of some words, in the fewest.
+
+        Args:
+            product: Its row.
+            words: int64 [n], columns of words.
+            weights: float32 [n], how much each counts.
+
+        Returns:
+            None if no sentence has any of the words.
+        """
+        start, stop = self.pointers[product : product + 2]
+        there = self.words[start:stop]
+        wanted = np.zeros(there.shape[1], dtype=np.float32)
+        wanted[words] = weights
+        shared = there @ wanted
+        if not shared.any():
+            return None
+        # A long sentence has words by chance.
+        place = start + int(np.argmax(shared / np.sqrt(1 + np.diff(there.indptr))))
+        stars = float(self.rating[place])
+        return Quote(str(self.texts[place]), None if np.isnan(stars) else stars)
+
+    def moved(self, rows: np.ndarray, num_rows: int) -> "Quotes":
+        """The same sentences of products that stand in other rows.
+
+        Args:
+            rows: int64 [P], distinct: where each product stands, below 0 if nowhere any more.
+            num_rows: How many rows there are.
+        """
+        product = np.repeat(rows, np.diff(self.pointers))
+        order = np.argsort(product, kind="stable")
+        order = order[product[order] >= 0]
+        pointers = rows_to_pointers(product[order], num_rows)
+        return Quotes(pointers, self.texts[order], self.rating[order], self.words[order])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `of_arrays` reads."""
+        encoded = [text.encode() for text in self.texts]
+        lengths = np.array([len(each) for each in encoded], dtype=np.int64)
+        return {
+            "pointers": self.pointers,
+            "text": np.frombuffer(b"".join(encoded), dtype=np.uint8),
+            "text_length": lengths,
+            "rating": self.rating,
+            "word": self.words.indices.astype(np.int32),
+            "word_count": np.diff(self.words.indptr).astype(np.int32),
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Quotes":
+        """From what `arrays` gave.
+
+        Raises:
+            KeyError: An array is missing.
+            ValueError: They do not fit together.
+        """
+        ends = np.cumsum(arrays["text_length"])
+        whole = arrays["text"].tobytes()
+        starts = ends - arrays["text_length"]
+        texts = np.empty(len(ends), dtype=object)
+        texts[:] = [
+            whole[a:b].decode() for a, b in zip(starts.tolist(), ends.tolist(), strict=True)
+        ]
+        pointers = np.append(0, np.cumsum(arrays["word_count"], dtype=np.int64))
+        ones = np.ones(len(arrays["word"]), dtype=np.float32)
+        words = scipy.sparse.csr_array(
+            (ones, arrays["word"], pointers), (len(arrays["word_count"]), NUM_WORDS)
+        )
+        sizes = {len(texts), words.shape[0], len(arrays["rating"]), int(arrays["pointers"][-1])}
+        if len(sizes) != 1:
+            raise ValueError("sentences and their words do not fit together")
+        return cls(arrays["pointers"], texts, arrays["rating"], words)
