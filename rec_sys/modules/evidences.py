@@ -66,6 +66,31 @@ class Known(NamedTuple):
             liked_above=self.product_graph.liked_above,
         )
 
+    @property
+    def sources(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What `Towers.products` takes, float [P, D] each."""
+        graph, vectors = self.graph, self.vectors
+        reviews = ProductReviews.of(graph, vectors, self.edges).summary().texts
+        return vectors[graph.product_name_text], vectors[graph.product_info_text], reviews
+
+    def text_graph(self, neighbours: int, history_decay: float) -> ProductGraph:
+        """A graph between products whose texts are alike, by cosine; none below 0."""
+        products = self.towers.products(*self.sources)
+        parts = []
+        for start in range(0, len(products), _ROWS_AT_ONCE):
+            cosine = products[start : start + _ROWS_AT_ONCE] @ products.T
+            rows = np.arange(len(cosine))
+            cosine[rows, start + rows] = 0
+            kept = min(neighbours, cosine.shape[1])
+            nearest = np.argpartition(-cosine, kept - 1, axis=1)[:, :kept]
+            values = np.maximum(np.take_along_axis(cosine, nearest, axis=1), 0)
+            places = np.repeat(rows, kept), nearest.ravel()
+            parts.append(scipy.sparse.csr_array((values.ravel(), places), cosine.shape))
+        return self.item_graph(scipy.sparse.vstack(parts, format="csr"), history_decay)
+
+
+_ROWS_AT_ONCE = 2048
+
 
 class Evidence(Protocol):
     """Learns its features from known reviews.
@@ -282,10 +307,7 @@ class Match:
 
     def fit(self, known: Known) -> list[Feature]:
         """See `Evidence`."""
-        graph, vectors = known.graph, known.vectors
-        reviews = ProductReviews.of(graph, vectors, known.edges).summary().texts
-        sources = (vectors[graph.product_name_text], vectors[graph.product_info_text], reviews)
-        names, others = product_words(graph, known.words, known.edges)
+        names, others = product_words(known.graph, known.words, known.edges)
         counts = (self.name_weight * names + others).tocsr()
         documents = np.bincount(counts.indices, minlength=counts.shape[1])
         # Robertson & Zaragoza; the 1 keeps the most frequent words from counting against.
@@ -295,8 +317,56 @@ class Match:
         weights = bm25(counts, idf, mean_length, self.k1, self.b).T.tocsr()
         bm25_settings = (mean_length, self.k1, self.b, self.name_weight)
         return [
-            MatchFeature(self.name, self.name, known.towers, known.towers.products(*sources)),
+            MatchFeature(self.name, self.name, known.towers, known.towers.products(*known.sources)),
             WordsFeature(f"{self.name}, words", self.name, weights, idf, *bm25_settings),
+        ]
+
+
+@settings_of("evidence.texts")
+class Texts:
+    """Products whose texts are like those of the history, by the cosine of the match's towers.
+
+    Attributes:
+        history_decay: A review counts so much less for each one written later.
+        neighbours: The most similar products that each keeps.
+        scale: See `compress`.
+    """
+
+    history_decay: Share
+    neighbours: PositiveCount
+    scale: Positive
+    name: str = "texts"
+
+    def fit(self, known: Known) -> list[Feature]:
+        """See `Evidence`."""
+        walk = known.text_graph(self.neighbours, self.history_decay)
+        liked = replace(walk, disliked_weight=0.0)
+        return [WalkFeature(self.name, self.name, liked, self.scale, "texts")]
+
+
+@settings_of("evidence.dislikes")
+class Dislikes:
+    """Products like those that the user disliked: by their reviewers, and by their texts.
+
+    Attributes:
+        neighbours: The most similar products, by text, that each keeps.
+        scale: See `compress`.
+    """
+
+    neighbours: PositiveCount
+    scale: Positive
+    name: str = "dislikes"
+
+    def fit(self, known: Known) -> list[Feature]:
+        """See `Evidence`."""
+        alone = {"liked_weight": 0.0, "disliked_weight": 1.0, "history_decay": 1.0}
+        reviewers = replace(known.product_graph, **alone)
+        texts = replace(known.text_graph(self.neighbours, 1.0), **alone)
+        return [
+            WalkFeature(
+                f"{self.name}, reviewers", self.name, reviewers, self.scale, "product_graph"
+            ),
+            WalkFeature(f"{self.name}, texts", self.name, texts, self.scale, "disliked texts"),
         ]
 
 

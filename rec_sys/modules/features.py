@@ -251,7 +251,7 @@ class LikingFeature:
 
 
 _GRAPH_ARRAYS = {"pointers": np.int64, "neighbours": np.int32, "weights": np.float32}
-_GRAPH_SETTINGS = ("history_decay", "disliked_weight", "liked_above")
+_GRAPH_SETTINGS = ("history_decay", "disliked_weight", "liked_above", "liked_weight")
 _KINDS: dict[str, type] = {
     "walk": WalkFeature,
     "product": ProductFeature,

@@ -36,7 +36,7 @@ class ProductGraph:
 
     The score of product p for a user is the sum over their reviews of
     ``history_decay ** steps * weight(reviewed product -> p)``, where `steps` counts the reviews
-    that the user wrote later. A disliked product counts ``disliked_weight`` times as much.
+    that the user wrote later, times ``liked_weight`` or ``disliked_weight``.
 
     Attributes:
         pointers: int64 [P + 1]; the edges that leave product i are ``pointers[i]:pointers[i+1]``.
@@ -45,6 +45,7 @@ class ProductGraph:
         history_decay: 0...1; 0 looks at the newest review alone.
         disliked_weight: 0...1.
         liked_above: Stars; a higher rating, and a missing one, is no dislike.
+        liked_weight: 0...1.
 
     Raises:
         InputError: A number is out of its range.
@@ -56,6 +57,7 @@ class ProductGraph:
     history_decay: Share
     disliked_weight: Share
     liked_above: float
+    liked_weight: Share = 1.0
 
     @property
     def num_products(self) -> int:
@@ -167,7 +169,9 @@ class ProductGraph:
         """float32 [n]: how much each review counts, wherever it leads."""
         steps = np.repeat(user_ptr[1:], np.diff(user_ptr)) - 1 - np.arange(len(rating))
         disliked = (rating > 0) & (rating <= self.liked_above)
-        weight = self.history_decay**steps * np.where(disliked, self.disliked_weight, 1.0)
+        weight = self.history_decay**steps * np.where(
+            disliked, self.disliked_weight, self.liked_weight
+        )
         return weight.astype(np.float32)
 
 
