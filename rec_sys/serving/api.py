@@ -176,14 +176,17 @@ def _recommendation_routes(components: Components) -> APIRouter:
         """Recommends to one person or many by their reviews; nothing is kept."""
         limits.check_k(body.k)
         if body.people is None:
-            authors, ids = [schemas.author_of(schemas.PersonIn(reviews=body.reviews))], [None]
+            person = schemas.PersonIn(reviews=body.reviews or [], wish=body.wish)
+            authors, ids = [schemas.author_of(person)], [None]
             limits.check_reviews(authors[0].reviews)
+            limits.check_text(body.wish, "wish")
         else:
             limits.check_people(len(body.people))
             authors = list(map(schemas.author_of, body.people))
             ids = [person.id for person in body.people]
             for number, author in enumerate(authors):
                 limits.check_reviews(author.reviews, f"people.{number}.reviews")
+                limits.check_text(author.wish, f"people.{number}.wish")
         return components.recommend(
             service.served, authors, ids, k=body.k, style=body.style, exclude=body.exclude
         )
@@ -243,14 +246,20 @@ def _user_routes(components: Components) -> APIRouter:
     def recommend_to_user(
         user_id: UserId,
         k: K = 10,
+        wish: schemas.Text = "",
         style: schemas.Name | None = None,
         exclude: Annotated[list[schemas.Name], Query()] = [],  # noqa: B006 (FastAPI copies it)
     ) -> Response:
-        """Recommends by what is kept of a person; to an unknown one what is popular."""
+        """Recommends by what is kept of a person, and what they want now.
+
+        An unknown person without a wish gets what is popular.
+        """
         limits.check_k(k)
+        limits.check_text(wish, "wish")
         served = service.served
         user = store.find(user_id, limits.reviews, served.bundle.encoder_fingerprint)
         author = Author(user_id, user.reviews, user.nickname) if user else Author(user_id, [])
+        author = replace(author, wish=wish)
         known = user.vectors if user else {}
         return components.recommend(
             served, [author], [user_id], k=k, style=style, exclude=exclude, known=known

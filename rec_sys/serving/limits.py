@@ -74,12 +74,14 @@ class Limits:
         if len(reviews) > self.reviews:
             raise FieldError(field, f"{len(reviews)} are too many; send {self.reviews} at most")
         for number, review in enumerate(reviews):
-            if len(review.text) > self.text_characters:
-                raise FieldError(
-                    f"{field}.{number}.TextReview",
-                    f"{len(review.text)} characters are too many; send {self.text_characters}"
-                    " at most",
-                )
+            self.check_text(review.text, f"{field}.{number}.TextReview")
+
+    def check_text(self, text: str, field: str) -> None:
+        """Checks how long a text is."""
+        if len(text) > self.text_characters:
+            raise FieldError(
+                field, f"{len(text)} characters are too many; send {self.text_characters} at most"
+            )
 
 
 class Trouble(BaseModel):

@@ -45,7 +45,7 @@ _REVIEW = {
     "rating": 5,
     "time": "2024-05-17T10:30:00Z",
 }
-_WORDS = {"TextReview": "I am looking for a small amplifier that sounds good when it is quiet."}
+_WISH = "a small amplifier that sounds good when it is quiet"
 
 
 class _Given(BaseModel):
@@ -55,7 +55,10 @@ class _Given(BaseModel):
 
 
 class ReviewIn(_Given):
-    """One review. At least one of TextReview, asin and ProductName is needed."""
+    """One review. At least one of TextReview, asin and ProductName is needed.
+
+    A text that names neither a product nor stars is taken as a wish.
+    """
 
     review_id: Name | None = Field(None, alias="reviewID", description="Made up if it is missing.")
     nickname: Name | None = None
@@ -72,7 +75,7 @@ class ReviewIn(_Given):
         examples=["2024-05-17T10:30:00Z"],
     )
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_REVIEW, _WORDS]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_REVIEW]})
 
     @field_validator("time")
     @classmethod
@@ -90,17 +93,19 @@ class ReviewIn(_Given):
 
 
 class PersonIn(_Given):
-    """A person with their reviews."""
+    """A person with their reviews, and what they want."""
 
     id: Name | None = None
     nickname: Name | None = None
-    reviews: list[ReviewIn]
+    reviews: list[ReviewIn] = []
+    wish: Text = Field("", description="What they want, in their own words.")
 
 
 class RecommendationsIn(_Given):
-    """Whom to recommend to, and from what: `reviews` of one person, or many `people`."""
+    """Whom to recommend to, and from what: one person's `reviews` and `wish`, or many `people`."""
 
     reviews: list[ReviewIn] | None = None
+    wish: Text = Field("", description="What the person wants, in their own words.")
     people: list[PersonIn] | None = Field(None, min_length=1)
     k: int = Field(10, ge=1, description="Products per person.")
     style: Name | None = Field(None, description="Only products of this category.")
@@ -109,16 +114,18 @@ class RecommendationsIn(_Given):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"reviews": [_WORDS], "k": 5},
-                {"people": [{"id": "ann", "reviews": [_REVIEW]}, {"reviews": [_WORDS]}]},
+                {"wish": _WISH, "k": 5},
+                {"people": [{"id": "ann", "reviews": [_REVIEW]}, {"wish": _WISH}]},
             ]
         }
     )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "RecommendationsIn":
-        if (self.reviews is None) == (self.people is None):
-            raise ValueError("give either reviews (of one person) or people (with their reviews)")
+        if (self.reviews is None and not self.wish) == (self.people is None):
+            raise ValueError(
+                "give either reviews and a wish (of one person) or people (with theirs)"
+            )
         return self
 
 
@@ -176,6 +183,21 @@ class ReasonOut(BaseModel):
     weight: float = Field(description="Its share in what speaks for the product, 0...1.")
 
 
+class QuoteOut(BaseModel):
+    """A sentence of somebody else's review."""
+
+    text: str
+    rating: float | None
+
+
+class MatchOut(BaseModel):
+    """Why the product fits the wish."""
+
+    weight: float = Field(description="Its share in what speaks for the product, 0...1.")
+    words: list[str] = Field(description="Words of the wish that others use for the product.")
+    quote: QuoteOut | None = Field(description="What somebody wrote about it.")
+
+
 class Item(Product):
     """A recommended product."""
 
@@ -189,6 +211,7 @@ class Item(Product):
     because: list[ReasonOut] = Field(
         description="Liked reviews of the person's that speak most for it."
     )
+    match: MatchOut | None = Field(description="Null without a wish that speaks for it.")
     place: Place
 
 
@@ -199,6 +222,7 @@ class PersonOut(BaseModel):
     nickname: str | None
     fallback: str | None = Field(description='"popular" if nothing is known of the person.')
     explanation: str | None
+    wish: str = Field(description="What was understood as what they want; may be empty.")
     place: Place
     recommendations: list[Item]
 
@@ -292,7 +316,7 @@ _OTHERWISE = "You may turn to it next."
 def author_of(person: PersonIn) -> Author:
     """A person who goes by the newest nickname that a review tells, if they give none."""
     nickname = newest_nickname(person.reviews, person.nickname)
-    return Author(person.id or "", written(person.reviews), nickname)
+    return Author(person.id or "", written(person.reviews), nickname, person.wish)
 
 
 def newest_nickname(reviews: Sequence[ReviewIn], given: str | None) -> str | None:
@@ -342,6 +366,7 @@ def recommendations(
                 nickname=person.nickname,
                 fallback=person.fallback,
                 explanation=person.explanation,
+                wish=person.wish,
                 place=_point(place),
                 recommendations=_items(person, served),
             )
@@ -370,10 +395,19 @@ def _items(person: UserRecommendations, served: ServedBundle) -> list[Item]:
                 )
                 for reason in each.because
             ],
+            match=_match(each),
             place=_point(served.space.places[row]),
         )
         for each, row in zip(recommended, served.vectorbase.rows_of(ids).tolist(), strict=True)
     ]
+
+
+def _match(recommended: Recommendation) -> MatchOut | None:
+    match = recommended.match
+    if match is None:
+        return None
+    quote = match.quote and QuoteOut(text=match.quote.text, rating=match.quote.rating)
+    return MatchOut(weight=match.weight, words=list(match.words), quote=quote)
 
 
 def found(served: ServedBundle, rows: np.ndarray) -> list[FoundProduct]:
@@ -438,6 +472,10 @@ def reason_in_words(
         turned: See `Combiner.reversed_evidences`; that such an evidence adds to the score does not
             mean that there is much of it.
     """
+    match = recommended.match
+    if match and match.weight > sum(reason.weight for reason in recommended.because):
+        told = f": {', '.join(map(_quoted, match.words))}" if match.words else ""
+        return f"Matches what you want{told}."
     if not recommended.because:
         evidence, most = max(recommended.contributions.items(), key=lambda item: item[1])
         if most <= 0 or evidence in turned or (evidence == "network" and not is_known):
