@@ -311,12 +311,14 @@ class Recommender:
         for position in heaviest[weights[heaviest] > 0]:
             review = reviews[position]
             rating, text = histories.rating[review], histories.texts[review]
+            row = histories.catalogue_row[review]
+            own_name = histories.product_names[review]
             if len(text) > _EXCERPT_CHARACTERS:
                 text = text[: _EXCERPT_CHARACTERS - 1].rstrip() + "…"
             reasons.append(
                 Reason(
                     review_id=histories.review_ids[review],
-                    product_name=self.vectorbase.names[histories.catalogue_row[review]],
+                    product_name=own_name if row == UNKNOWN else self.vectorbase.names[row],
                     text=text,
                     weight=float(weights[position]),
                     rating=float(rating) if rating > 0 else None,  # neither 0 nor NaN

@@ -27,7 +27,12 @@ from rec_sys.modules.features import (
 )
 from rec_sys.modules.match import Towers
 from rec_sys.modules.product_graph import ProductGraph
-from rec_sys.modules.wishes import MatchFeature, WordsFeature, bm25
+from rec_sys.modules.wishes import (
+    MatchFeature,
+    WordsFeature,
+    bm25,
+    inverse_document_frequency,
+)
 from rec_sys.reviews.schema import NO_TIME
 
 
@@ -309,10 +314,7 @@ class Match:
         """See `Evidence`."""
         names, others = product_words(known.graph, known.words, known.edges)
         counts = (self.name_weight * names + others).tocsr()
-        documents = np.bincount(counts.indices, minlength=counts.shape[1])
-        # Robertson & Zaragoza; the 1 keeps the most frequent words from counting against.
-        idf = np.log1p((len(names.indptr) - 1 - documents + 0.5) / (documents + 0.5))
-        idf = np.where(documents > 0, idf, 0).astype(np.float32)
+        idf = inverse_document_frequency(counts)
         mean_length = float(counts.sum() / max(counts.shape[0], 1))
         weights = bm25(counts, idf, mean_length, self.k1, self.b).T.tocsr()
         bm25_settings = (mean_length, self.k1, self.b, self.name_weight)

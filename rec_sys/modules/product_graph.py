@@ -123,8 +123,8 @@ class ProductGraph:
         history = scipy.sparse.csr_array((weight[known], (user[known], product[known])), shape)
         if links is not None:
             reviews = np.arange(len(product)), user_ptr
-            of_user = scipy.sparse.csr_array((np.where(known, 0, weight), *reviews))
-            history = history + of_user @ links
+            of_user = (np.where(known, 0, weight), *reviews), (shape[0], len(product))
+            history = history + scipy.sparse.csr_array(*of_user) @ links
         scores = history @ self._matrix
         scores.sort_indices()
         return scores

@@ -133,6 +133,17 @@ class WordsFeature:
         return self.weights[words.indices][:, [product]].toarray()[:, 0]
 
 
+def inverse_document_frequency(counts: scipy.sparse.csr_array) -> np.ndarray:
+    """How telling each word is by the documents that have it, float32 [P, W] -> [W].
+
+    0 for a word of no document. The 1 keeps the most frequent words from counting against
+    (Robertson & Zaragoza, see `bm25`).
+    """
+    documents = np.bincount(counts.indices, minlength=counts.shape[1])
+    idf = np.log1p((counts.shape[0] - documents + 0.5) / (documents + 0.5))
+    return np.where(documents > 0, idf, 0).astype(np.float32)
+
+
 def bm25(
     counts: scipy.sparse.csr_array, idf: np.ndarray, mean_length: float, k1: float, b: float
 ) -> scipy.sparse.csr_array:
