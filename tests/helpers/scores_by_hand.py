@@ -1,11 +1,16 @@
 """What each evidence adds to the scores of all products, from the definitions, loop by loop."""
 
 import math
+import re
+import unicodedata
+from collections import Counter
 
 import numpy as np
 
 from rec_sys.inference.histories import UNKNOWN, build_history_batch, read_histories
 from rec_sys.modules.features import LikingFeature, NetworkFeature, ProductFeature
+from rec_sys.modules.wishes import MatchFeature, WordsFeature
+from rec_sys.text.words import columns_of
 from tests.helpers.tiny_models import WEIGHTS
 
 
@@ -18,7 +23,11 @@ def contributions_by_hand(recommender, table):
     found = {}
     for user, user_id in enumerate(histories.user_ids):
         own = batch.review[batch.user == user]
-        reviews = list(zip(histories.catalogue_row[own], histories.rating[own], strict=True))
+        reviews = [
+            (_led_to(recommender, histories, review), histories.rating[review]) for review in own
+        ]
+        wish = histories.wishes[user]
+        group = 3 + min(len(reviews), 1) if wish else min(len(reviews), 2)
         cosines = built.embeddings @ outputs.user_embeddings[user]
         sums = found[user_id] = {}
         for feature in built.features:
@@ -32,26 +41,69 @@ def contributions_by_hand(recommender, table):
                 ]
             elif isinstance(feature, ProductFeature):
                 values = feature.product_values
+            elif isinstance(feature, MatchFeature):
+                values = feature.products @ (_vector(recommender, wish) @ feature.towers.query)
+            elif isinstance(feature, WordsFeature):
+                values = _said(feature, wish)
             else:
                 values = _walked(feature, reviews)
-            weight = WEIGHTS[feature.name][min(len(reviews), 2)]
+            weight = WEIGHTS[feature.name][group]
             before = sums.get(feature.evidence, np.zeros(len(built.keys)))
             sums[feature.evidence] = before + weight * np.array(values, dtype=np.float64)
     return found
 
 
+def words_in(text):
+    """How often each word is in a text: two letters or more, whatever their case and accents."""
+    decomposed = unicodedata.normalize("NFKD", text.lower())
+    letters = "".join(each for each in decomposed if not unicodedata.combining(each))
+    return Counter(re.findall(r"\b\w\w+\b", letters))
+
+
+def _said(feature, wish):
+    """What the words of a wish add to each product, in standard deviations."""
+    values = np.zeros(feature.weights.shape[1])
+    columns = columns_of(wish)
+    for word, times in words_in(wish).items():
+        row = feature.weights[[columns[word]]].toarray()[0]
+        values += (1 + math.log(times)) * row.astype(np.float64)
+    deviation = math.sqrt(sum((each - values.mean()) ** 2 for each in values) / len(values))
+    return values / deviation if deviation > 1e-9 else values
+
+
+def _vector(recommender, text):
+    """Of a text, as precise as the vector store."""
+    if not text:
+        return np.zeros(recommender.vectorbase.name_vectors.shape[1], dtype=np.float32)
+    return recommender.encode([text])[0].astype(np.float16).astype(np.float32)
+
+
+def _led_to(recommender, histories, review):
+    """Where a review leads: {row of a product: share}, by its words if its product is unknown."""
+    row = histories.catalogue_row[review]
+    if row != UNKNOWN:
+        return {int(row): 1.0}
+    texts = histories.texts[review], histories.product_names[review]
+    said = sum(_vector(recommender, text) for text in texts)
+    if not said.any():
+        return {}
+    match = recommender.vectorbase.match
+    logits = match.products @ (said / np.linalg.norm(said) @ match.towers.query)
+    chances = [math.exp(each - logits.max()) for each in logits.tolist()]
+    return {row: each / sum(chances) for row, each in enumerate(chances)}
+
+
 def _walked(feature, reviews):
-    """One step along the graph from each review, given as (row, rating), oldest first."""
+    """One step along the graph from each review, given as (where it leads, rating), oldest first."""
     graph = feature.graph
     values = [0.0] * graph.num_products
-    for step, (row, rating) in enumerate(reversed(reviews)):
-        if row == UNKNOWN:
-            continue
+    for step, (led_to, rating) in enumerate(reversed(reviews)):
         weight = graph.history_decay**step
         if 0 < rating <= graph.liked_above:
             weight *= graph.disliked_weight
-        for edge in range(graph.pointers[row], graph.pointers[row + 1]):
-            values[graph.neighbours[edge]] += weight * float(graph.weights[edge])
+        for row, share in led_to.items():
+            for edge in range(graph.pointers[row], graph.pointers[row + 1]):
+                values[graph.neighbours[edge]] += weight * share * float(graph.weights[edge])
     if not feature.scale:
         return values
     return [math.copysign(math.log1p(abs(each) / feature.scale), each) for each in values]

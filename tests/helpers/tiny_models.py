@@ -15,10 +15,13 @@ from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.graph.splits import describe_split
 from rec_sys.modules import checkpoint as checkpoints
 from rec_sys.modules.combiner import Combiner
+from rec_sys.modules.evidences import Known
+from rec_sys.modules.match import Towers
 from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.modules.trusted_settings import TARGETS
 from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
+from rec_sys.text.words import count_words
 
 # The classes below stand in the settings of the tests' checkpoints.
 TARGETS["data"] |= {f"{__name__}.Shop", f"{__name__}.LaterShop"}
@@ -83,20 +86,24 @@ EVIDENCE_CONFIG = {
         ("trend", "Trend", {"half_lives_days": [0.0001]}),  # 9 seconds
         ("network", "Network", {}),
         ("liking", "Liking", {"middle": 3.5, "steepness": 2.0}),
+        ("match", "Match", {"k1": 2.0, "b": 0.5, "name_weight": 2.0}),
     ]
 }
-# By feature, for users with no, one and several reviews; some speak against a product.
+# By feature, for users with no, one and several reviews, with a wish, and with a wish and reviews;
+# some speak against a product.
 WEIGHTS = {
-    "co-reviewing": (0.0, 1.0, 1.2),
-    "co-reviewing, decay 1": (0.0, 0.3, 0.0),
-    "co-reviewing, decay 0.3": (0.0, 0.1, 0.4),
-    "same reviewers": (0.0, 0.5, 0.3),
-    "order, decay 0": (0.0, 0.2, 0.6),
-    "order, decay 0.5": (0.0, 0.1, -0.1),
-    "popularity": (1.0, 0.2, 0.3),
-    "trend, 0.0001 days": (0.1, 0.1, -0.05),
-    "network": (0.0, 0.4, 0.2),
-    "liking": (0.0, 0.3, 0.5),
+    "co-reviewing": (0.0, 1.0, 1.2, 0.0, 0.7),
+    "co-reviewing, decay 1": (0.0, 0.3, 0.0, 0.0, 0.2),
+    "co-reviewing, decay 0.3": (0.0, 0.1, 0.4, 0.0, 0.1),
+    "same reviewers": (0.0, 0.5, 0.3, 0.0, 0.2),
+    "order, decay 0": (0.0, 0.2, 0.6, 0.0, -0.1),
+    "order, decay 0.5": (0.0, 0.1, -0.1, 0.0, 0.1),
+    "popularity": (1.0, 0.2, 0.3, 0.4, 0.1),
+    "trend, 0.0001 days": (0.1, 0.1, -0.05, 0.05, 0.1),
+    "network": (0.0, 0.4, 0.2, 0.0, 0.1),
+    "liking": (0.0, 0.3, 0.5, 0.1, 0.2),
+    "match": (0.0, 0.0, 0.0, 0.9, 0.6),
+    "match, words": (0.0, 0.0, 0.0, 0.7, 0.5),
 }
 
 # user, product, text, rating, second
@@ -206,11 +213,24 @@ def tiny_model(seed: int = 0):
     return model.eval()
 
 
+def tiny_towers(vector_dim: int = VECTOR_DIM, seed: int = 0) -> Towers:
+    """Four different maps, as if they had been learned."""
+    rng = np.random.default_rng(seed)
+    maps = np.eye(vector_dim) + rng.normal(scale=0.2, size=(4, vector_dim, vector_dim))
+    return Towers(*np.float32([[[3.0]], [[1.0]], [[0.8]], [[1.5]]] * maps))
+
+
 def tiny_combiner(graph) -> Combiner:
     """`WEIGHTS` as if they had been learned; their shares are not those of any data."""
-    nothing = np.empty(0, dtype=np.int64), ProductGraph.without_edges(graph.num_products)
-    settings = OmegaConf.create(EVIDENCE_CONFIG)
-    features = checkpoints.fit_evidences(settings, graph, *nothing)
+    known = Known(
+        graph,
+        np.empty(0, dtype=np.int64),
+        ProductGraph.without_edges(graph.num_products),
+        np.zeros((1, VECTOR_DIM), dtype=np.float32),
+        count_words([""]),
+        tiny_towers(),
+    )
+    features = checkpoints.fit_evidences(OmegaConf.create(EVIDENCE_CONFIG), known)
     weights = np.array([WEIGHTS[each.name] for each in features]).T
     shares = np.abs(weights) / np.abs(weights).sum(axis=1, keepdims=True)
     return replace(Combiner.prior(features), weights=weights, shares=shares)
@@ -236,6 +256,7 @@ def save_checkpoint(
             "split": split_config,
             "product_graph": GRAPH_CONFIG,
             "evidence": EVIDENCE_CONFIG,
+            "train": {"liked_above": 3.0},
         },
         "vector_dim": VECTOR_DIM,
         "split": describe_split(instantiate(split).split(graph), graph, split_config),
@@ -251,7 +272,7 @@ def save_checkpoint(
     path = folder / f"{name}.ckpt"
     torch.save({"state_dict": weights, "rec_sys": record}, path)
     if has_ended:
-        checkpoints.save_combiner(tiny_combiner(graph), path)
+        checkpoints.save_evidences(tiny_combiner(graph), tiny_towers(), path)
     return path
 
 

@@ -19,7 +19,9 @@ def test_held_out_users_and_what_is_written(built, tmp_path, capsys):
     results = infer(config_of("infer_config", tmp_path, "infer.k=2"))
     assert [each.user_id for each in results] == HELD_OUT
     cyd, dan = lines_of(tmp_path)
-    assert set(cyd) == {"user_id", "nickname", "fallback", "explanation", "recommendations"}
+    keys = ("user_id", "nickname", "fallback", "explanation", "wish", "recommendations")
+    assert tuple(cyd) == keys and cyd["wish"] == ""
+    assert all(each["match"] is None for each in cyd["recommendations"])
     assert (cyd["user_id"], cyd["fallback"], dan["fallback"]) == ("cyd", None, None)
     for line, result in zip((cyd, dan), results, strict=True):
         for written, each in zip(line["recommendations"], result.recommendations, strict=True):
@@ -99,7 +101,9 @@ def test_a_file_of_people_and_products_never_seen(built, tmp_path):
     assert [each["user_id"] for each in (fay, gus, nobody)] == ["fay", "gus", "you"]
     assert "p4" not in [each["product_id"] for each in fay["recommendations"]]
     assert "p1" not in [each["product_id"] for each in gus["recommendations"]]
-    assert len(nobody["recommendations"]) == 6
+    # A text alone is what somebody wants.
+    assert [each["wish"] for each in (fay, gus, nobody)] == ["", "", "I am nobody"]
+    assert (nobody["fallback"], len(nobody["recommendations"])) == (None, 6)
     for each in fay["recommendations"]:
         assert {reason["text"] for reason in each["because"]} <= {"sings"}  # a lute that hums: 2
     assert any(each["because"] for each in fay["recommendations"])

@@ -1,5 +1,7 @@
 """Serving ranks exactly as the reference does, which computes every score."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -7,12 +9,15 @@ from hypothesis import strategies as st
 from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.graph.task import NOW
 from rec_sys.inference.backends import TorchBackend
+from rec_sys.inference.histories import authors_in
 from rec_sys.inference.recommender import CandidateFilter, Recommender, best_rows
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.full_catalogue import FullCatalogue, ProductEmbeddings
+from rec_sys.text.words import count_words
 from tests.helpers.tiny_models import PRODUCTS, FakeEncoder, review_table, shop, tiny_model
 
 TEXTS = ["", "good tone", "never again", "it hums"]
+WISHES = ["", "strings of nylon", "good tone"]
 
 
 def best_of(scores, left_out, k):
@@ -63,21 +68,34 @@ def test_the_best_of_all_products_are_found(seed, num_products, k, is_filtered):
         unique_by=lambda row: row[:2],
     ),
     k=st.integers(1, 8),
+    wishes=st.lists(st.sampled_from(WISHES), min_size=4, max_size=4),
 )
-def test_serving_equals_the_full_catalogue(built, tmp_path, rows, k):
+def test_serving_equals_the_full_catalogue(built, tmp_path, rows, k, wishes):
     backend = TorchBackend(load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt"))
-    results = Recommender(backend, built, FakeEncoder().encode).recommend(review_table(rows), k)
+    wish_of = dict(zip("abcd", wishes, strict=True))
+    people = [replace(each, wish=wish_of[each.user_id]) for each in authors_in(review_table(rows))]
+    results = Recommender(backend, built, FakeEncoder().encode).recommend(people, k)
 
-    texts = [""]
+    texts = ["", *WISHES[1:]]
     history = build_review_graph(shop(rows), lambda new: _rows_of(texts, new))
     vectors = FakeEncoder().encode(texts).astype(np.float16)
     vectors[0] = 0
     products = ProductEmbeddings(built.embeddings, built.keys)
     catalogue = FullCatalogue(
-        tiny_model(), vectors, built.reviews, products, built.features, built.combiner
+        tiny_model(),
+        vectors,
+        count_words(texts),
+        built.reviews,
+        products,
+        built.features,
+        built.combiner,
     )
     # The reviewed products' texts are those of the vectorbase, whatever is encoded here.
-    scores = catalogue.score(history, np.full(history.num_users, NOW))
+    wish = np.array([texts.index(wish_of[user]) for user in history.user_ids])
+    asked = np.full(history.num_users, NOW)
+    scores = catalogue.score(history, asked, wish)
+    if not wish.any():
+        np.testing.assert_array_equal(scores, catalogue.score(history, asked))
     for result in results:
         (user,) = np.flatnonzero(history.user_ids == result.user_id)
         seen = set(history.edge_product[history.edges_of(np.array([user]))])

@@ -199,7 +199,7 @@ def test_the_explanation_names_what_decides(recommender, built, shares, words):
 
 
 def with_two_evidences(built, edges, popularity, weights):
-    """Products 0...5 with edges {(from, to): weight} and popularity alone."""
+    """Products 0...5 with edges {(from, to): weight} and popularity alone; nothing is matched."""
     row, column = np.array(list(edges)).T
     matrix = scipy.sparse.csr_array((list(edges.values()), (row, column)), shape=(6, 6))
     graph = ProductGraph.of(matrix, history_decay=0.5, disliked_weight=0.5, liked_above=3.0)
@@ -207,7 +207,8 @@ def with_two_evidences(built, edges, popularity, weights):
         WalkFeature("co-reviewing", "co-reviewing", graph, 0.0, "product_graph"),
         ProductFeature("popularity", "popularity", np.array(popularity, dtype=np.float32)),
     ]
-    combiner = replace(Combiner.prior(features), weights=np.tile(weights, (3, 1)))
+    features += [built.match, built.match_words]
+    combiner = replace(Combiner.prior(features), weights=np.tile([*weights, 0, 0], (5, 1)))
     return replace(built, features=features, combiner=combiner)
 
 
@@ -215,7 +216,7 @@ def test_reasons_are_those_that_carried_the_product(recommender, built):
     edges = {(0, 3): 0.5, (1, 3): 0.25, (0, 4): -1.0}
     popularity = [0.0, 0.0, 0.0, 0.5, 3.0, 1.0]
     recommender.vectorbase = with_two_evidences(built, edges, popularity, [2.0, 1.0])
-    rows = [("u", "p1", "a", 5, 1), ("u", "new", "b", 5, 2), ("u", "p2", "c", 1, 3)]
+    rows = [("u", "p1", "a", 5, 1), ("u", "new", "", 5, 2), ("u", "p2", "c", 1, 3)]
     (result,) = recommender.recommend(review_table(rows), k=6)
     found = {each.product_id: each for each in result.recommendations}
     because = {
@@ -224,17 +225,22 @@ def test_reasons_are_those_that_carried_the_product(recommender, built):
     }
     # p1, two newer reviews: 2 * 0.5 * 0.5^2; p2, disliked: 2 * 0.25 * 0.5, which is no reason;
     # 0.5 is popularity.
-    assert found["p4"].contributions == pytest.approx({"co-reviewing": 0.5, "popularity": 0.5})
+    nothing = {"match": 0.0}
+    assert found["p4"].contributions == pytest.approx(
+        {"co-reviewing": 0.5, "popularity": 0.5} | nothing
+    )
     assert because["p4"] == pytest.approx({"a": 0.25})
     # What speaks against p5 is no reason, nor is what leads nowhere.
-    assert found["p5"].contributions == pytest.approx({"co-reviewing": -0.5, "popularity": 3.0})
+    assert found["p5"].contributions == pytest.approx(
+        {"co-reviewing": -0.5, "popularity": 3.0} | nothing
+    )
     assert because["p5"] == because["p6"] == because["p3"] == {}
 
 
 def test_reasons_of_an_evidence_on_a_log_scale_share_its_contribution(recommender, built):
     base = with_two_evidences(built, {(0, 3): 0.3, (1, 3): 0.2, (2, 3): -0.1}, [0.0] * 6, [1, 1])
     walk = replace(base.features[0], scale=0.1)
-    recommender.vectorbase = replace(base, features=[walk, base.features[1]])
+    recommender.vectorbase = replace(base, features=[walk, *base.features[1:]])
     rows = [("u", "p1", "a", 5, 1), ("u", "p2", "b", 4, 2), ("u", "p3", "c", None, 3)]
     (result,) = recommender.recommend(review_table(rows), k=1)
     (best,) = result.recommendations
@@ -244,14 +250,34 @@ def test_reasons_of_an_evidence_on_a_log_scale_share_its_contribution(recommende
     assert weights == pytest.approx({"a": 0.075 / 0.175, "b": 0.1 / 0.175})
 
 
-def test_words_about_a_product_never_seen_count_but_are_no_reason(recommender):
+def test_a_product_never_seen_leads_where_its_words_lead(recommender):
+    """Its review is a reason, by the name that its author gave it."""
     table = review_table([("u", "new", "x" * 500, 4, None)], product_name=["Lute"])
-    (result,) = recommender.recommend(table, k=3)
+    (result,) = recommender.recommend(table, k=6)
     scores = np.sort(scores_by_hand(recommender, table)["u"])[::-1]
-    np.testing.assert_allclose([r.score for r in result.recommendations], scores[:3], atol=1e-5)
-    assert result.fallback is None
-    for each in result.recommendations:
-        assert each.because == () and each.contributions["network"] != 0
+    np.testing.assert_allclose([r.score for r in result.recommendations], scores, atol=1e-5)
+    assert result.fallback is None and (result.wish, len(scores)) == ("", 6)
+    reasons = [reason for each in result.recommendations for reason in each.because]
+    assert {(r.review_id, r.product_name, r.rating) for r in reasons} == {("r0", "Lute", 4.0)}
+    assert all(each.contributions["network"] != 0 for each in result.recommendations)
+
+
+def test_what_an_unknown_product_sounds_like_decides_where_it_leads(recommender, built):
+    """Softmax over two products that have a vector each; the others are far away."""
+    base = with_two_evidences(built, {(0, 3): 0.5, (1, 3): -0.25}, [0.0] * 6, [1.0, 1.0])
+    (vector,) = recommender.encode(["hums"])
+    products = np.zeros_like(base.match.products)
+    products[:2] = np.outer([2.0, 1.0], vector)
+    products[2:] = -30 * vector
+    same = np.eye(len(vector), dtype=np.float32)
+    match = replace(base.match, towers=replace(base.match.towers, query=same), products=products)
+    recommender.vectorbase = replace(base, features=[*base.features[:2], match, base.match_words])
+    (result,) = recommender.recommend(review_table([("u", "new", "hums", 5, 1)]), k=1)
+    (best,) = result.recommendations
+    first, second = np.e / (np.e + 1), 1 / (np.e + 1)
+    assert best.product_id == "p4"
+    assert best.score == pytest.approx(0.5 * first - 0.25 * second, abs=1e-3)
+    assert [reason.text for reason in best.because] == ["hums"]
 
 
 def test_a_reason_shows_the_beginning_of_the_review(recommender):

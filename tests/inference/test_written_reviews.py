@@ -69,7 +69,7 @@ def test_the_same_as_through_tables(built, people):
     assert read.user_ids.tolist() == written.user_ids.tolist()
     for name in (
         *("review_ids", "texts", "rating", "time", "catalogue_row", "user_ptr"),
-        *("product_names", "product_infos", "has_text", "says_nothing"),
+        *("product_names", "product_infos", "has_text", "says_nothing", "wishes"),
     ):
         np.testing.assert_array_equal(getattr(written, name), getattr(read, name))
 
@@ -101,7 +101,11 @@ def test_the_same_as_training_cleans(built, rows):
 
 
 def test_people_who_wrote_nothing_are_people(built):
-    people = [Author("a", []), Author("b", [WrittenReview("r", text="fine")]), Author("c", [])]
+    people = [
+        Author("a", []),
+        Author("b", [WrittenReview("r", "p1", text="fine")]),
+        Author("c", []),
+    ]
     histories = read_histories(people, built)
     assert np.diff(histories.user_ptr).tolist() == [0, 1, 0]
     assert histories.has_text.tolist() == [False, True, False]

@@ -1,5 +1,7 @@
 """Weights of evidences: fitted to choices whose weights are known, shrunk where they are few."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,10 +9,13 @@ from hypothesis import strategies as st
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.task import NOW
-from rec_sys.modules.combiner import GROUPS, Combiner, CombinerFit
+from rec_sys.modules.combiner import GROUPS, Combiner, CombinerFit, Questions, groups_of
 from rec_sys.modules.features import ProductFeature, Situation
+from rec_sys.modules.wishes import Wishes
+from rec_sys.text.words import count_words
 
 PRODUCTS = 12
+NAMES = ("co-reviewing", "order", "popularity", "match")
 
 
 class Table:
@@ -52,31 +57,68 @@ def settings(**changes) -> CombinerFit:
 def choices(true: np.ndarray, users: int = 3000, seed: int = 0):
     """Features of random tables, and products that users chose by a logit with these weights."""
     rng = np.random.default_rng(seed)
-    tables = rng.normal(size=(3, users, PRODUCTS))
-    names = ("co-reviewing", "order", "popularity")
-    features = [Table(n, n, t) for n, t in zip(names, tables, strict=True)]
+    tables = rng.normal(size=(len(NAMES), users, PRODUCTS))
+    features = [Table(n, n, t) for n, t in zip(NAMES, tables, strict=True)]
     score = np.tensordot(true, tables, 1)
     product = (score + rng.gumbel(size=score.shape)).argmax(axis=1)
     return features, np.stack([np.arange(users), product])
 
 
-def fit(features, target, liked=None, **changes) -> Combiner:
-    seen = np.zeros((int(target[0].max()) + 1, PRODUCTS), dtype=bool)
+def questions(target, liked=None, seen=None) -> Questions:
+    if seen is None:
+        seen = np.zeros((int(target[0].max()) + 1, PRODUCTS), dtype=bool)
     liked = np.ones(target.shape[1], dtype=bool) if liked is None else liked
-    return settings(**changes).fit(
-        features, [situation] * len(GROUPS), seen.__getitem__, target, liked, PRODUCTS
-    )
+    return Questions(situation, seen.__getitem__, *target, liked)
+
+
+def fit(features, target, liked=None, seen=None, **changes) -> Combiner:
+    groups = [questions(target, liked, seen)] * len(GROUPS)
+    return settings(**changes).fit(features, groups, PRODUCTS)
 
 
 def test_the_weights_of_a_logit_are_found_again():
-    true = np.array([1.0, 2.0, -0.5])
+    true = np.array([1.0, 2.0, -0.5, 0.0])
     features, target = choices(true)
     found = fit(features, target).weights[2]
     np.testing.assert_allclose(found, true, atol=0.15)
 
 
+def test_each_group_has_the_weights_of_its_own_choices():
+    true = np.array(
+        [
+            [0.0, 0.0, 1.0, 0.0],
+            [1.0, 0.0, 0.5, 0.0],
+            [1.0, 1.5, 0.0, 0.0],
+            [0.0, 0.0, 0.3, 2.0],
+            [0.8, 0.4, 0.0, 1.2],
+        ]
+    )
+    features, _ = choices(true[0])
+    groups = [questions(choices(each)[1]) for each in true]
+    combiner = settings().fit(features, groups, PRODUCTS)
+    np.testing.assert_allclose(combiner.weights, true, atol=0.15)
+    wish, both = GROUPS.index("wish"), GROUPS.index("wish and reviews")
+    assert next(iter(combiner.decides(wish))) == next(iter(combiner.decides(both))) == "match"
+
+
+def test_without_targets_the_leading_evidence_of_each_group_is_left_alone():
+    true = np.array([0.0, 3.0, 0.0, 0.0])
+    features, target = choices(true)
+    nobody = questions(target[:, :0], seen=np.zeros((0, PRODUCTS), bool))
+    combiner = settings().fit(features, [questions(target)] * 3 + [nobody] * 2, PRODUCTS)
+    last = combiner.weights[3, 2]  # popularity has the last word
+    assert 0 < last < 0.001
+    assert combiner.weights[3:].tolist() == [[0, 0, last, 1]] * 2
+    assert np.isinf(combiner.shrinkage[3:]).all() and np.isfinite(combiner.shrinkage[:3]).all()
+    prior = Combiner.prior(features)
+    np.testing.assert_array_equal(combiner.weights[3:], prior.weights[3:])
+    expected = ("popularity", "co-reviewing", "co-reviewing", "match", "match")
+    assert [next(iter(prior.decides(group))) for group in range(5)] == list(expected)
+    assert all(prior.decides(group)[name] == 1 for group, name in enumerate(expected))
+
+
 def test_what_says_nothing_is_left_out():
-    features, target = choices(np.array([2.0, 0.0, 0.0]))
+    features, target = choices(np.array([2.0, 0.0, 0.0, 0.0]))
     combiner = fit(features, target)
     assert combiner.shrinkage[2] >= 1.0
     assert combiner.decides(2)["co-reviewing"] > 0.95
@@ -84,16 +126,17 @@ def test_what_says_nothing_is_left_out():
 
 
 def test_few_targets_leave_the_leading_evidence_alone():
-    features, target = choices(np.array([0.0, 3.0, 0.0]), users=20)
+    features, target = choices(np.array([0.0, 3.0, 0.0, 0.0]), users=20)
     combiner = fit(features, target)
     last = combiner.weights[1, 2]  # popularity orders what nothing speaks for
     assert 0 < last < 0.001
-    assert combiner.weights.tolist() == [[0, 0, 1], [1, 0, last], [1, 0, last]]
+    reviewed, wished = [1, 0, last, 0], [0, 0, last, 1]
+    assert combiner.weights.tolist() == [[0, 0, 1, 0], reviewed, reviewed, wished, wished]
     assert np.isinf(combiner.shrinkage).all()
 
 
 def test_only_liked_targets_count_if_so_asked():
-    features, target = choices(np.array([1.0, 2.0, 0.0]))
+    features, target = choices(np.array([1.0, 2.0, 0.0, 0.0]))
     rng = np.random.default_rng(1)
     liked = rng.random(target.shape[1]) < 0.5
     target[1, ~liked] = rng.integers(PRODUCTS, size=int((~liked).sum()))  # they chose at random
@@ -104,7 +147,7 @@ def test_only_liked_targets_count_if_so_asked():
 
 
 def test_what_was_seen_is_no_alternative():
-    features, target = choices(np.array([0.5, 0.5, 0.0]))
+    features, target = choices(np.array([0.5, 0.5, 0.0, 0.0]))
     users = np.arange(target.shape[1])
     seen = np.ones((len(users), PRODUCTS), dtype=bool)
     seen[users, target[1]] = False
@@ -114,15 +157,37 @@ def test_what_was_seen_is_no_alternative():
     features[0].table[users, other] = features[0].table[users, target[1]] + 1
     noise = np.random.default_rng(0).normal(size=len(users)).astype(np.float32)
     features[0].table[users, other] += noise
-    found = settings().fit(
-        features,
-        [situation] * 3,
-        seen.__getitem__,
-        target,
-        np.ones(len(users), bool),
-        PRODUCTS,
-    )
+    found = fit(features, target, seen=seen)
     assert found.weights[2, 0] < 0
+
+
+WISHED = np.array([False, False, False, True, True, True])
+
+
+def users_of_all_kinds() -> Situation:
+    """No, one and three reviews; then the same, with a wish."""
+    return Situation(
+        user_ptr=np.array([0, 0, 1, 4, 4, 5, 8]),
+        product=np.array([0, 1, 2, 3] * 2),
+        rating=np.ones(8, dtype=np.float32),
+        asked=np.full(6, NOW),
+        network=np.zeros((6, PRODUCTS), dtype=np.float32),
+        predicted_rating=np.zeros((6, PRODUCTS), dtype=np.float32),
+        wishes=Wishes.of(
+            WISHED[:, None] * np.ones((6, 2)),
+            count_words(["some wish" if wished else "" for wished in WISHED]),
+        ),
+    )
+
+
+def test_reviews_and_wish_tell_the_group():
+    users = users_of_all_kinds()
+    found = [GROUPS[group] for group in groups_of(users)]
+    assert found == [*GROUPS, "wish and reviews"]
+    silent = replace(users, wishes=None)
+    assert groups_of(silent).tolist() == [0, 1, 2, 0, 1, 2]
+    for user in range(6):
+        assert groups_of(users.of_user(user)).tolist() == [groups_of(users)[user]]
 
 
 def test_scores_are_the_weighted_sum_for_the_kind_of_user():
@@ -134,34 +199,29 @@ def test_scores_are_the_weighted_sum_for_the_kind_of_user():
     combiner = Combiner(
         ("co-reviewing", "popularity"),
         ("co-reviewing", "popularity"),
-        np.array([[0.0, 1.0], [2.0, 0.0], [1.0, 3.0]]),
-        np.ones(3),
-        np.full((3, 2), 0.5),
+        np.array([[0.0, 1.0], [2.0, 0.0], [1.0, 3.0], [5.0, 0.0], [0.0, 7.0]]),
+        np.ones(5),
+        np.full((5, 2), 0.5),
     )
-    users = Situation(
-        user_ptr=np.array([0, 0, 1, 4]),
-        product=np.array([0, 1, 2, 3]),
-        rating=np.ones(4, dtype=np.float32),
-        asked=np.full(3, NOW),
-        network=np.zeros((3, PRODUCTS), dtype=np.float32),
-        predicted_rating=np.zeros((3, PRODUCTS), dtype=np.float32),
-    )
-    scores = combiner.score(features, users)
-    np.testing.assert_allclose(scores, [values[::-1], 2 * values, values + 3 * values[::-1]])
+    scores = combiner.score(features, users_of_all_kinds())
+    down = values[::-1]
+    expected = [down, 2 * values, values + 3 * down, 5 * values, 7 * down, 7 * down]
+    np.testing.assert_allclose(scores, expected)
 
 
 @given(st.integers(0, 2**32 - 1))
 def test_a_combiner_survives_being_stored(seed):
     rng = np.random.default_rng(seed)
     combiner = Combiner(
-        ("a", "b"), ("x", "x"), rng.normal(size=(3, 2)), rng.random(3), rng.random((3, 2))
+        ("a", "b"), ("x", "x"), rng.normal(size=(5, 2)), rng.random(5), rng.random((5, 2))
     )
     again = Combiner.of_plain(combiner.plain())
     assert again.features == combiner.features
     np.testing.assert_array_equal(again.weights, combiner.weights)
-    broken = combiner.plain() | {"weights": [[0.0]]}
-    with pytest.raises(ValueError, match="do not fit together"):
-        Combiner.of_plain(broken)
+    three_groups = {name: combiner.plain()[name][:3] for name in ("weights", "shares")}
+    for broken in ({"weights": [[0.0]]}, three_groups):
+        with pytest.raises(ValueError, match="do not fit together"):
+            Combiner.of_plain(combiner.plain() | broken)
 
 
 def test_evidences_with_a_negative_weight_are_told():
@@ -172,5 +232,7 @@ def test_evidences_with_a_negative_weight_are_told():
 
 
 def test_the_leading_evidences_are_needed():
-    with pytest.raises(InputError, match="popularity is needed"):
-        Combiner.prior([ProductFeature("a", "order", np.zeros(3))])
+    for name in ("popularity", "co-reviewing", "match"):
+        others = {"popularity", "co-reviewing", "match", "order"} - {name}
+        with pytest.raises(InputError, match=f"{name} is needed"):
+            Combiner.prior([ProductFeature(each, each, np.zeros(3)) for each in sorted(others)])

@@ -23,13 +23,16 @@ from rec_sys.modules.features import (
     read_features,
 )
 from rec_sys.modules.product_graph import ProductGraph
+from rec_sys.modules.wishes import MatchFeature, Wishes, WordsFeature, bm25
+from tests.helpers.tiny_models import tiny_towers
 
 SEEDS = st.integers(0, 2**32 - 1)
+DIMENSION, WORDS = 3, 10
 DECAY, DISLIKED, LIKED_ABOVE = 0.8, 0.3, 3.0
 
 
 def situation_of(
-    lengths, product, rating=None, asked=None, network=None, stars=None, num_products=4
+    lengths, product, rating=None, asked=None, network=None, stars=None, num_products=4, **more
 ):
     shape = (len(lengths), num_products)
     return Situation(
@@ -39,7 +42,26 @@ def situation_of(
         asked=np.full(len(lengths), NOW) if asked is None else np.array(asked),
         network=np.zeros(shape, np.float32) if network is None else network,
         predicted_rating=np.zeros(shape, np.float32) if stars is None else stars,
+        **more,
     )
+
+
+def sparse(array):
+    return scipy.sparse.csr_array(array.astype(np.float32))
+
+
+def random_wishes(rng, num_users):
+    """Some say nothing, some only what has no vector."""
+    vectors = rng.normal(size=(num_users, DIMENSION)) * (rng.random((num_users, 1)) < 0.7)
+    words = rng.integers(0, 4, (num_users, WORDS)) * (rng.random((num_users, WORDS)) < 0.4)
+    return Wishes.of(vectors.astype(np.float32), sparse(words))
+
+
+def random_links(rng, product, num_products):
+    """Reviews of unknown products lead to some of the others, or nowhere."""
+    shares = rng.random((len(product), num_products)) / num_products
+    shares *= (product < 0)[:, None] & (rng.random(shares.shape) < 0.6)
+    return sparse(shares)
 
 
 def random_situation(rng, num_products):
@@ -55,6 +77,8 @@ def random_situation(rng, num_products):
         network=rng.normal(size=shape).astype(np.float32),
         stars=rng.uniform(0, 5, shape).astype(np.float32),
         num_products=num_products,
+        wishes=random_wishes(rng, len(lengths)) if rng.random() < 0.8 else None,
+        links=random_links(rng, product, num_products) if rng.random() < 0.8 else None,
     )
 
 
@@ -93,11 +117,14 @@ def test_a_walk_equals_a_naive_loop(scale, seed):
     for user in range(situation.num_users):
         own = slice(*situation.user_ptr[[user, user + 1]])
         product, rating = situation.product[own], situation.rating[own]
+        leads = np.zeros((len(product), num_products))
+        if situation.links is not None:
+            leads = situation.links[own].toarray()
+        leads[product >= 0, product[product >= 0]] = 1
         sums = np.zeros(num_products)
-        for step, (source, stars) in enumerate(zip(product[::-1], rating[::-1], strict=True)):
-            if source >= 0:
-                counts = DISLIKED if 0 < stars <= LIKED_ABOVE else 1.0
-                sums += DECAY**step * counts * weights[source]
+        for step, (shares, stars) in enumerate(zip(leads[::-1], rating[::-1], strict=True)):
+            counts = DISLIKED if 0 < stars <= LIKED_ABOVE else 1.0
+            sums += DECAY**step * counts * shares @ weights
         if scale:
             sums = np.sign(sums) * np.log(1 + np.abs(sums) / scale)
         np.testing.assert_allclose(found.toarray()[user], sums, atol=2e-4)
@@ -105,7 +132,7 @@ def test_a_walk_equals_a_naive_loop(scale, seed):
         alone = situation.of_user(user)
         np.testing.assert_allclose(feature.values(alone).toarray()[0], sums, atol=2e-4)
         targets = rng.permutation(num_products)
-        parts = feature.contributions(product, rating, targets)
+        parts = feature.contributions(alone, targets)
         assert parts.shape == (len(product), num_products)
         whole = sums[targets]
         if scale:
@@ -113,7 +140,7 @@ def test_a_walk_equals_a_naive_loop(scale, seed):
             speaks = whole > 1e-5
             np.testing.assert_allclose(parts.sum(axis=0)[speaks], whole[speaks], atol=5e-4)
             assert (parts.sum(axis=0)[whole < -1e-5] == 0).all()
-            assert not parts[product < 0].any()
+            assert not parts[~leads.any(axis=1)].any()
         else:
             np.testing.assert_allclose(parts.sum(axis=0), whole, atol=2e-4)
 
@@ -124,7 +151,7 @@ def test_on_a_log_scale_reviews_share_by_what_they_say():
     matrix[:3, 3] = 0.3, 0.1, -0.2
     graph = ProductGraph.of(scipy.sparse.csr_array(matrix), 1.0, 1.0, LIKED_ABOVE)
     feature = WalkFeature("walk", "walk", graph, 0.1, "graph")
-    parts = feature.contributions(np.arange(3), np.full(3, 5.0), np.array([3, 0]))
+    parts = feature.contributions(situation_of([3], np.arange(3)), np.array([3, 0]))
     value = np.log(1 + 0.2 / 0.1)
     np.testing.assert_allclose(parts[:, 0], [0.75 * value, 0.25 * value, 0], rtol=1e-5)
     assert not parts[:, 1].any()
@@ -132,6 +159,7 @@ def test_on_a_log_scale_reviews_share_by_what_they_say():
 
 def test_a_situation_of_one_of_the_users():
     situation = random_situation(np.random.default_rng(3), 4)
+    assert situation.wishes is not None and situation.links is not None
     assert situation.lengths.tolist() == np.diff(situation.user_ptr).tolist()
     for user in range(situation.num_users):
         own = slice(*situation.user_ptr[[user, user + 1]])
@@ -142,6 +170,15 @@ def test_a_situation_of_one_of_the_users():
         assert alone.asked.tolist() == [situation.asked[user]]
         np.testing.assert_array_equal(alone.network, situation.network[[user]])
         np.testing.assert_array_equal(alone.predicted_rating, situation.predicted_rating[[user]])
+        np.testing.assert_array_equal(alone.links.toarray(), situation.links.toarray()[own])
+        np.testing.assert_array_equal(alone.wishes.vectors, situation.wishes.vectors[[user]])
+        np.testing.assert_array_equal(
+            alone.wishes.words.toarray(), situation.wishes.words.toarray()[[user]]
+        )
+        assert alone.wished.tolist() == [situation.wished[user]]
+    silent = replace(situation, wishes=None, links=None)
+    assert silent.of_user(0).wishes is silent.of_user(0).links is None
+    assert not silent.wished.any() and len(silent.wished) == situation.num_users
 
 
 def trend(time, product, num_products=4, half_life=10.0, untimed=None):
@@ -232,7 +269,23 @@ def features_of(rng, num_products):
         trend(time, rng.integers(0, num_products, 6), num_products),
         NetworkFeature("network", "network"),
         LikingFeature("liking", "liking", float(rng.uniform(0, 5)), float(rng.uniform(0.1, 3))),
+        match_of(rng, num_products),
+        words_of(rng, num_products),
     ]
+
+
+def match_of(rng, num_products):
+    towers = tiny_towers(DIMENSION, int(rng.integers(99)))
+    sources = rng.normal(size=(3, num_products, DIMENSION)).astype(np.float32)
+    return MatchFeature("match", "match", towers, towers.products(*sources))
+
+
+def words_of(rng, num_products):
+    counts = rng.integers(0, 4, (num_products, WORDS)) * (rng.random((num_products, WORDS)) < 0.4)
+    idf = np.where(counts.any(axis=0), rng.uniform(0.1, 3, WORDS), 0).astype(np.float32)
+    settings = (float(counts.sum() / num_products), 1.5, 0.6)
+    weights = bm25(sparse(counts), idf, *settings).T.tocsr()
+    return WordsFeature("match, words", "match", weights, idf, *settings, 2.0)
 
 
 @given(seed=SEEDS)
@@ -243,7 +296,13 @@ def test_features_survive_being_stored(seed):
     told, arrays = plain_features(features)
     told = json.loads(json.dumps(told))
     names = {name.partition(".")[0] for name in arrays}
-    assert names == {"product_graph", "order", "values"}  # the edges of one graph stand once
+    assert names == {
+        "product_graph",
+        "order",
+        "values",
+        "towers",
+        "words",
+    }  # the edges of one graph stand once
     again = read_features(told, {name: array.copy() for name, array in arrays.items()})
     situation = random_situation(rng, num_products)
     now = replace(situation, asked=np.full(situation.num_users, NOW))
@@ -254,12 +313,24 @@ def test_features_survive_being_stored(seed):
         before, after = (dense(each.values(now), now) for each in (one, two))
         np.testing.assert_array_equal(after, before)
         assert after.dtype == before.dtype
+    words = [each[-1] for each in (features, again)]
+    for one, two in zip(*([vars(each) for each in words]), strict=True):
+        assert one == two
+    np.testing.assert_array_equal(words[1].idf, words[0].idf)
+    assert words[1].idf.dtype == words[0].idf.dtype
+    for name in ("mean_length", "k1", "b", "name_weight"):
+        assert getattr(words[1], name) == getattr(words[0], name)
+    for name, tower in vars(features[-2].towers).items():
+        np.testing.assert_array_equal(getattr(again[-2].towers, name), tower)
 
 
 def test_what_is_stored_otherwise_is_refused():
     told, arrays = plain_features(features_of(np.random.default_rng(0), 4))
     with pytest.raises(KeyError):
         read_features(told, {k: v for k, v in arrays.items() if k != "order.weights"})
+    for name in ("towers.products", "towers.query", "words.idf", "words.weight"):
+        with pytest.raises(KeyError):
+            read_features(told, {k: v for k, v in arrays.items() if k != name})
     with pytest.raises(KeyError):
         read_features([{"kind": "rumour"}], arrays)
     with pytest.raises(TypeError):
@@ -284,11 +355,22 @@ def test_features_move_with_their_products(seed):
     gone = replace(situation, product=np.where(place < 0, -1, situation.product))
     empty = np.zeros((situation.num_users, num_rows), np.float32)
     now = replace(situation, product=place, network=empty, predicted_rating=empty)
+    if situation.links is not None:
+        links, moved_links = situation.links.toarray(), np.zeros((len(place), num_rows))
+        links[:, rows < 0] = 0
+        moved_links[:, rows[there]] = links[:, there]
+        gone, now = replace(gone, links=sparse(links)), replace(now, links=sparse(moved_links))
     new = np.setdiff1d(np.arange(num_rows), rows)
     for one, two in zip(features, moved, strict=True):
         assert (two.name, two.evidence) == (one.name, one.evidence)
         if isinstance(one, NetworkFeature | LikingFeature):
             assert two == one
+            continue
+        if isinstance(one, WordsFeature):  # its values are in deviations of all products
+            weights = two.weights.toarray()
+            np.testing.assert_array_equal(weights[:, rows[there]], one.weights.toarray()[:, there])
+            assert not weights[:, new].any() and weights.shape == (WORDS, num_rows)
+            assert two.idf is one.idf and two.mean_length == one.mean_length
             continue
         before, after = dense(one.values(gone), gone), dense(two.values(now), now)
         np.testing.assert_allclose(after[:, rows[there]], before[:, there], atol=1e-6)
@@ -297,6 +379,8 @@ def test_features_move_with_their_products(seed):
             assert two.graph.num_products == num_rows
             settings = ("history_decay", "disliked_weight", "liked_above")
             assert all(getattr(two.graph, s) == getattr(one.graph, s) for s in settings)
+        elif isinstance(one, MatchFeature):
+            assert not after[:, new].any()
         else:
             assert (after[:, new] == before.min()).all()
 
