@@ -247,13 +247,17 @@ class CombinerFit:
             user, product = np.searchsorted(users, user[some]), product[some]
             values = dense_features(features, questions.situation(users), num_products)
             deviation = values.std(axis=(0, 2), dtype=np.float64)
-            scale = np.where(deviation > 0, deviation, 1.0)
-            values /= scale[:, None].astype(np.float32)
+            leading = _leading(features)[group]
+            told = np.flatnonzero((deviation > 0) | (np.arange(len(features)) == leading))
+            scale = np.where(deviation > 0, deviation, 1.0)[told]
+            values = values[:, told] / scale[:, None].astype(np.float32)
             choice = _Choice(values, questions.seen(users), user, product)
-            found, shrinkage[group] = self._chosen(choice, _leading(features)[group], user)
-            weights[group] = found / scale
+            place = int(np.searchsorted(told, leading))
+            found, shrinkage[group] = self._chosen(choice, place, user)
+            weights[group] = shares[group] = 0
+            weights[group, told] = found / scale
             moved = np.abs(found) * values.std(axis=2).mean(axis=0)
-            shares[group] = moved / max(moved.sum(), np.finfo(np.float64).tiny)
+            shares[group, told] = moved / max(moved.sum(), np.finfo(np.float64).tiny)
         _break_ties(weights, features)
         return Combiner(prior.features, prior.evidences, weights, shrinkage, shares)
 
