@@ -94,7 +94,7 @@ def _led_to(recommender, histories, review):
 
 
 def _walked(feature, reviews):
-    """One step along the graph from each review, given as (where it leads, rating), oldest first."""
+    """One step from each review, given as (where it leads, rating), oldest first."""
     graph = feature.graph
     values = [0.0] * graph.num_products
     for step, (led_to, rating) in enumerate(reversed(reviews)):
