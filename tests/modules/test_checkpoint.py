@@ -16,15 +16,18 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.modules.checkpoint import (
     COMBINER_KEY,
     RECORD_KEY,
+    TOWERS_KEY,
     find_checkpoint,
     last_checkpoints,
     load_data,
     load_trained,
     read_checkpoint,
-    save_combiner,
+    save_evidences,
 )
 from rec_sys.modules.combiner import GROUPS, Combiner
 from rec_sys.modules.trusted_settings import TARGETS, trusted_settings
+from tests.helpers.tiny_models import tiny_towers
+from tests.modules.conftest import VECTOR_DIM
 
 
 def test_a_checkpoint_gives_the_same_model(checkpoint, model):
@@ -38,23 +41,31 @@ def test_a_checkpoint_gives_the_same_model(checkpoint, model):
 def combiner_of(*evidences):
     rng = np.random.default_rng(0)
     shape = (len(GROUPS), len(evidences))
-    shrinkage = np.array([np.inf, 0.3, 3.0])
+    shrinkage = np.array([np.inf, 0.3, 3.0, np.inf, 0.1])
     return Combiner(evidences, evidences, rng.normal(size=shape), shrinkage, rng.random(shape))
 
 
-def test_the_weights_of_the_evidences_are_added_at_the_end(checkpoint):
+def test_what_the_evidences_have_learned_is_added_at_the_end(checkpoint):
+    towers = tiny_towers(VECTOR_DIM)
     before, combiner = read_checkpoint(checkpoint), combiner_of("co-reviewing", "popularity")
     fingerprint = load_trained(checkpoint).fingerprint
     with pytest.raises(InputError, match=r"tiny.ckpt: its training has not ended.*train.resume"):
         _ = load_trained(checkpoint).combiner
-    save_combiner(combiner, checkpoint)
+    with pytest.raises(InputError, match=r"tiny.ckpt: its match of texts and products is missing"):
+        _ = load_trained(checkpoint).towers
+    save_evidences(combiner, towers, checkpoint)
     trained = load_trained(checkpoint)
     assert trained.fingerprint == fingerprint
     assert trained.combiner.features == trained.combiner.evidences == combiner.features
     for name in ("weights", "shrinkage", "shares"):
         np.testing.assert_array_equal(getattr(trained.combiner, name), getattr(combiner, name))
+    for name, each in vars(towers).items():
+        found = getattr(trained.towers, name)
+        np.testing.assert_array_equal(found, each)
+        assert found.dtype == np.float32
     after = read_checkpoint(checkpoint)
-    assert after.keys() - before.keys() == {COMBINER_KEY} and before.keys() <= after.keys()
+    assert after.keys() - before.keys() == {COMBINER_KEY, TOWERS_KEY}
+    assert before.keys() <= after.keys()
     assert after[RECORD_KEY] == before[RECORD_KEY]
     for name, tensor in before["state_dict"].items():
         assert torch.equal(after["state_dict"][name], tensor)
@@ -71,6 +82,28 @@ def test_damaged_weights_of_evidences_are_told(checkpoint, damage):
     torch.save(content, checkpoint)
     with pytest.raises(InputError, match="tiny.ckpt: its weights of evidences are damaged"):
         _ = load_trained(checkpoint).combiner
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content.pop(TOWERS_KEY),
+        lambda content: content.update({TOWERS_KEY: None}),
+        lambda content: content.update({TOWERS_KEY: [1.0]}),
+        lambda content: content[TOWERS_KEY].pop("query"),
+        lambda content: content[TOWERS_KEY].update(more=torch.zeros(VECTOR_DIM, VECTOR_DIM)),
+        lambda content: content[TOWERS_KEY].update(name="x"),
+        lambda content: content[TOWERS_KEY].update(info=torch.zeros(VECTOR_DIM, 3)),
+        lambda content: content[TOWERS_KEY]["reviews"].fill_(np.inf),
+    ],
+)
+def test_damaged_towers_are_told(checkpoint, damage):
+    save_evidences(combiner_of("co-reviewing", "popularity"), tiny_towers(VECTOR_DIM), checkpoint)
+    content = read_checkpoint(checkpoint)
+    damage(content)
+    torch.save(content, checkpoint)
+    with pytest.raises(InputError, match="tiny.ckpt: its match .* is missing or damaged"):
+        _ = load_trained(checkpoint).towers
 
 
 def test_other_weights_other_fingerprint(checkpoint, tmp_path):
@@ -300,7 +333,7 @@ VALUES = st.recursive(
 )
 @hypothesis.given(
     place=st.sampled_from(
-        ["data", "encoder", "split", "product_graph", "evidence.order", "evidence.trend", "model"]
+        ["data", "encoder", "split", "product_graph", "evidence.order", "evidence.match", "model"]
     ),
     more=st.dictionaries(KEYS, VALUES, max_size=4),
     data=st.data(),

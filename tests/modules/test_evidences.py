@@ -1,6 +1,7 @@
 """What evidences learn from known reviews: small graphs with known answers."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from rec_sys.modules.evidences import (
     CoReviewing,
     Known,
     Liking,
+    Match,
     Neighbours,
     Network,
     Order,
@@ -32,8 +34,11 @@ from rec_sys.modules.features import (
     WalkFeature,
 )
 from rec_sys.modules.product_graph import ProductGraph
+from rec_sys.modules.wishes import Wishes
 from rec_sys.reviews.schema import NO_TIME
+from rec_sys.text.words import count_words
 from tests.helpers.graphs_by_hand import graph_of
+from tests.helpers.tiny_models import tiny_towers
 
 DAY = SECONDS_PER_DAY
 PRODUCTS = 5
@@ -44,6 +49,13 @@ SHOP = graph_of(
     [(1, 2 * DAY), (0, 4 * DAY), (3, 9 * DAY)],
     [(2, NO_TIME)],
     products=PRODUCTS,
+)
+STORE = ["", "nylon strings", "a warm drum", "warm nylon"]
+#: Vectors and words of the texts, and towers.
+TEXTS = (
+    np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32) * [[0], [1], [1], [1]],
+    count_words(STORE),
+    tiny_towers(3),
 )
 PRODUCT_GRAPH = ProductGraph(
     np.array([0, 1, 2, 2, 2, 2]),
@@ -57,7 +69,7 @@ PRODUCT_GRAPH = ProductGraph(
 
 def known(graph=SHOP, edges=None, product_graph=PRODUCT_GRAPH):
     edges = np.arange(graph.num_edges) if edges is None else np.array(edges, dtype=np.int64)
-    return Known(graph, edges, product_graph)
+    return Known(graph, edges, product_graph, *TEXTS)
 
 
 def weights_of(feature):
@@ -89,9 +101,14 @@ def some_known(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     users = [[*enumerate_at(rng, int(length))] for length in rng.integers(0, 6, rng.integers(1, 8))]
     graph = graph_of(*users, products=6)
-    graph = replace(graph, edge_rating=rng.integers(1, 6, graph.num_edges).astype(np.float32))
+    graph = replace(
+        graph,
+        edge_rating=rng.integers(1, 6, graph.num_edges).astype(np.float32),
+        edge_text=rng.integers(0, 4, graph.num_edges),
+        product_name_text=rng.integers(0, 4, 6),
+    )
     edges = np.flatnonzero(rng.random(graph.num_edges) < 0.8)
-    return Known(graph, edges, ProductGraph.without_edges(6))
+    return Known(graph, edges, ProductGraph.without_edges(6), *TEXTS)
 
 
 def enumerate_at(rng, length):
@@ -236,7 +253,7 @@ def test_a_trend_by_hand():
 def test_a_trend_knows_nothing_of_later_reviews(given_, day):
     """As if what was written from the moment of asking on were not known at all."""
     time = given_.graph.edge_time[given_.edges]
-    before = Known(given_.graph, given_.edges[time < day * DAY], given_.product_graph)
+    before = given_._replace(edges=given_.edges[time < day * DAY])
     if not len(before.edges):
         return
     for one, two in zip(*(Trend([2.0, 50.0]).fit(each) for each in (given_, before)), strict=True):
@@ -269,14 +286,16 @@ def settings():
 
 @given(given_=some_known())
 def test_as_configured_there_are_as_many_features_for_all_data(settings, given_):
-    names = [each.name for each in fit_evidences(settings, *known())]
+    names = [each.name for each in fit_evidences(settings, known())]
     assert len(set(names)) == len(names)
     nothing = given_._replace(edges=given_.edges[:0])
     for each in (given_, nothing):
-        features = fit_evidences(settings, *each)
+        features = fit_evidences(settings, each)
         assert [feature.name for feature in features] == names
-        for feature in features:
-            found = feature.values(asked_at(NOW, 10 * DAY, num_products=6))
+        asked = asked_at(NOW, 10 * DAY, num_products=6)
+        wishes = Wishes.of(TEXTS[0][[1, 0]], TEXTS[1][[1, 0]])
+        for feature, situation in product(features, (asked, replace(asked, wishes=wishes))):
+            found = feature.values(situation)
             assert found.shape[1] == 6 and found.dtype == np.float32
             assert np.isfinite(found.toarray() if hasattr(found, "toarray") else found).all()
 
@@ -293,6 +312,9 @@ def test_as_configured_there_are_as_many_features_for_all_data(settings, given_)
         (lambda: Trend([0]), "evidence.trend.half_lives_days.0=0: must be above 0"),
         (lambda: Liking(6, 1.0), "evidence.liking.middle=6: must be at most 5"),
         (lambda: Liking(3, 0), "evidence.liking.steepness=0: must be above 0"),
+        (lambda: Match(0, 0.5, 1), "evidence.match.k1=0: must be above 0"),
+        (lambda: Match(1, 1.5, 1), "evidence.match.b=1.5: must be at most 1"),
+        (lambda: Match(1, 0.5, -1), "evidence.match.name_weight=-1: must be at least 0"),
     ],
 )
 def test_unusable_settings_are_named(make, message):
@@ -300,7 +322,7 @@ def test_unusable_settings_are_named(make, message):
         make()
 
 
-@pytest.mark.parametrize("name", ["popularity", "co_reviewing"])
+@pytest.mark.parametrize("name", ["popularity", "co_reviewing", "match"])
 def test_what_others_are_shrunk_towards_is_needed(settings, name):
     rest = {key: value for key, value in settings.items() if key != name}
     with pytest.raises(InputError, match=f"evidence: {name.replace('_', '-')} is needed"):

@@ -1,5 +1,8 @@
 """Ranking and rating all products: what a batch of the model says, for everybody."""
 
+from itertools import product
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from rec_sys.graph.ego_batch import (
 )
 from rec_sys.graph.task import NOW, Task
 from rec_sys.modules.combiner import GROUPS, Combiner
+from rec_sys.modules.evidences import Known, Match
 from rec_sys.modules.features import (
     LikingFeature,
     NetworkFeature,
@@ -21,11 +25,28 @@ from rec_sys.modules.features import (
 )
 from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
 from rec_sys.modules.product_graph import ProductGraph
+from rec_sys.modules.wishes import Wishes
+from rec_sys.text.store import EMPTY_TEXT_ROW
+from rec_sys.text.words import count_words
+from tests.helpers.tiny_models import tiny_towers
 
+#: The texts of `small_graph` in the order of their rows.
+TEXTS = [
+    *("", "fine", "bad", "good", "warm", "cold", "loud"),
+    *("Drum", "Flute", "Harp", "Percussion. A drum", "Wind", "A harp"),
+]
 POPULARITY = np.array([2.0, 1.0, 0.5, 1.5], dtype=np.float32)
 MIDDLE, STEEPNESS, HALF_LIFE = 3.5, 2.0, 50_000
-#: For users with no, one and several reviews; the columns are those of `features`.
-WEIGHTS = np.array([[0, 1, 2, 0.5, 1], [1, 0.5, 0, 2, 0], [3, 1, 0.25, 0.5, 2]])
+#: By group of users; the columns are those of `features`.
+WEIGHTS = np.array(
+    [
+        [0, 1, 2, 0.5, 1, 0, 0],
+        [1, 0.5, 0, 2, 0, 0, 0],
+        [3, 1, 0.25, 0.5, 2, 0, 0],
+        [0, 0.5, 0.1, 0, 0.25, 2, 1],
+        [2, 0.2, 0.3, 0.4, 0, 1, 3],
+    ]
+)
 #: A review of p2 and, later, one of p1.
 TREND = TrendFeature(
     "trend", "trend", np.array([100_000, 200_000]), np.array([1, 0]), np.zeros(4), HALF_LIFE
@@ -40,20 +61,30 @@ def product_graph():
 
 
 @pytest.fixture
-def features(product_graph):
+def words():
+    """Of the texts of `small_graph`: the rows of its vectors."""
+    return count_words(TEXTS)
+
+
+@pytest.fixture
+def features(product_graph, small_graph, words):
+    graph, vectors = small_graph
+    towers = tiny_towers(vectors.shape[1])
+    known = Known(graph, np.arange(graph.num_edges), product_graph, vectors, words, towers)
     return [
         WalkFeature("co-reviewing", "co-reviewing", product_graph, 0.0, "product_graph"),
         ProductFeature("popularity", "popularity", POPULARITY),
         NetworkFeature("network", "network"),
         LikingFeature("liking", "liking", MIDDLE, STEEPNESS),
         TREND,
+        *Match(k1=2.0, b=0.5, name_weight=2.0).fit(known),
     ]
 
 
 @pytest.fixture
 def combiner(features):
     names = tuple(each.name for each in features)
-    return Combiner(names, names, WEIGHTS, np.zeros(3), np.full(WEIGHTS.shape, 0.2))
+    return Combiner(names, names, WEIGHTS, np.zeros(5), np.full(WEIGHTS.shape, 0.2))
 
 
 @pytest.fixture
@@ -63,8 +94,8 @@ def known(small_graph):
 
 
 @pytest.fixture
-def catalogue(model, small_graph, known, features, combiner):
-    return FullCatalogue.of(model, *small_graph, known, features, combiner)
+def catalogue(model, small_graph, words, known, features, combiner):
+    return FullCatalogue.of(model, *small_graph, words, known, features, combiner)
 
 
 def outputs_of(model, graph, vectors, known, users):
@@ -96,11 +127,16 @@ def asked(small_graph):
 
 
 def test_scores_are_the_evidences_added_up(
-    catalogue, model, small_graph, known, product_graph, asked
+    catalogue, model, small_graph, words, known, product_graph, features, asked
 ):
     graph, vectors = small_graph
     nobody = graph.histories(np.arange(4), np.ones(graph.num_edges, bool), newest=0)
-    for history, group in ((graph, None), (nobody, 0)):
+    some_wish = np.array(
+        [TEXTS.index("warm"), EMPTY_TEXT_ROW, TEXTS.index("Percussion. A drum"), 0]
+    )
+    wishes = (None, np.zeros(4, np.int64), some_wish)
+    match, match_words = features[-2:]
+    for (history, group), wish in product(((graph, None), (nobody, 0)), wishes):
         outputs = outputs_of(model, history, vectors, known, np.arange(4))
         network = (outputs.user_queries @ outputs.product_keys.T).numpy()
         stars = predicted_rating(outputs.user_embeddings @ outputs.product_embeddings.T).numpy()
@@ -110,10 +146,14 @@ def test_scores_are_the_evidences_added_up(
         liking = -np.log1p(np.exp(STEEPNESS * (MIDDLE - stars)))
         trend = TREND.values(catalogue.situation(history, asked))
         assert len(np.unique(trend, axis=0)) == 3
-        found = catalogue.score(history, asked)
+        found = catalogue.score(history, asked, wish)
         assert found.dtype == np.float32 and found.shape == (4, graph.num_products)
+        said = np.zeros(4, np.int64) if wish is None else wish
+        wanted = match.products @ match.towers.queries(vectors[said]).T
+        in_words = Wishes.of(vectors[said], words[said])
+        in_words = match_words.values(SimpleNamespace(wishes=in_words)).toarray()
         for user, length in enumerate(history.degrees):
-            weights = WEIGHTS[min(length, 2)]
+            weights = WEIGHTS[3 + min(length, 1) if said[user] else min(length, 2)]
             assert group is None or group == length
             expected = (
                 weights[0] * walked[user]
@@ -121,6 +161,8 @@ def test_scores_are_the_evidences_added_up(
                 + weights[2] * network[user]
                 + weights[3] * liking[user]
                 + weights[4] * trend[user]
+                + weights[5] * wanted[:, user]
+                + weights[6] * in_words[user]
             )
             np.testing.assert_allclose(found[user], expected, rtol=1e-4, atol=1e-4)
     assert product_graph.walk(graph.user_ptr, graph.edge_product, graph.edge_rating).nnz
@@ -141,18 +183,33 @@ def test_a_situation_is_what_the_network_says_of_the_history(
     np.testing.assert_allclose(situation.network, network, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(situation.predicted_rating, stars, rtol=1e-4, atol=1e-4)
     assert situation.network.dtype == situation.predicted_rating.dtype == np.float32
+    assert situation.wishes is None and situation.links is None
+
+
+def test_a_wish_is_a_text_of_the_store(catalogue, small_graph, words, asked):
+    graph, vectors = small_graph
+    wish = np.array([EMPTY_TEXT_ROW, TEXTS.index("fine"), EMPTY_TEXT_ROW, TEXTS.index("A harp")])
+    situation = catalogue.situation(graph, asked, wish)
+    assert situation.wished.tolist() == [False, True, False, True]
+    np.testing.assert_array_equal(situation.wishes.vectors, vectors[wish].astype(np.float32))
+    assert (situation.wishes.words != words[wish]).nnz == 0
+    assert catalogue.situation(graph, asked, np.full(4, EMPTY_TEXT_ROW)).wishes is None
 
 
 def test_without_a_combiner_the_leading_evidence_ranks(
-    model, small_graph, known, features, product_graph, asked
+    model, small_graph, words, known, features, product_graph, asked
 ):
-    graph, _ = small_graph
-    catalogue = FullCatalogue.of(model, *small_graph, known, features)
+    graph, vectors = small_graph
+    catalogue = FullCatalogue.of(model, *small_graph, words, known, features)
     walked = product_graph.walk(graph.user_ptr, graph.edge_product, graph.edge_rating)
     led = walked.toarray() + 1e-4 * POPULARITY  # which orders the products that no walk reaches
     np.testing.assert_allclose(catalogue.score(graph, asked), led)
     nobody = graph.histories(np.arange(4), np.zeros(graph.num_edges, dtype=bool))
     np.testing.assert_allclose(catalogue.score(nobody, asked), np.tile(POPULARITY, (4, 1)))
+    wish = np.full(4, TEXTS.index("loud"))
+    match = features[-2].logits(vectors[wish]) + 1e-4 * POPULARITY
+    for history in (graph, nobody):
+        np.testing.assert_allclose(catalogue.score(history, asked, wish), match, rtol=1e-5)
 
 
 class Remembers:
@@ -161,9 +218,20 @@ class Remembers:
     def __init__(self, answer):
         self.answer = answer
 
-    def fit(self, features, situations, seen, target, liked, num_products):
-        self.given = (features, situations, seen, target, liked, num_products)
+    def fit(self, features, groups, num_products):
+        self.given = (features, groups, num_products)
         return self.answer
+
+
+def require_same(found, expected):
+    for name, value in vars(expected).items():
+        other = getattr(found, name)
+        if name == "wishes" and value is not None:
+            np.testing.assert_array_equal(other.vectors, value.vectors)
+            assert (other.words != value.words).nnz == 0
+            assert other.said.tolist() == value.said.tolist()
+        else:
+            np.testing.assert_array_equal(other, value, name)
 
 
 def test_weights_are_fitted_to_what_may_be_known(catalogue, small_graph, combiner):
@@ -174,24 +242,48 @@ def test_weights_are_fitted_to_what_may_be_known(catalogue, small_graph, combine
     fit, task = Remembers(combiner), Task(target, history, begin=7)
     fitted = catalogue.fitted(fit, graph, task, liked_above=3.0)
     assert fitted.combiner is combiner and fitted.products is catalogue.products
-    features, situations, seen, pairs, liked, num_products = fit.given
+    features, groups, num_products = fit.given
     assert features is catalogue.features
-    assert num_products == 4 and seen(np.array([1])).tolist() == [[True, False, False, False]]
-    assert np.argwhere(seen(np.array([0, 1]))).tolist() == [[0, 2], [1, 0]]
-    assert pairs.tolist() == [[0, 0, 1, 1], [1, 0, 1, 3]]
-    assert liked.tolist() == [False, True, True, False]  # the unrated one is as good as liked
-    assert len(situations) == len(GROUPS)
+    assert num_products == 4 and len(groups) == len(GROUPS)
     users = np.array([0, 2])
-    for newest, of in zip((0, 1, None), situations, strict=True):
+    # What they wrote about the first of their targets: "bad" of p2, "cold" of p2.
+    told = np.array([TEXTS.index("bad"), TEXTS.index("cold")])
+    nothing = np.full(2, EMPTY_TEXT_ROW)
+    kinds = ((0, nothing), (1, nothing), (None, nothing), (0, told), (None, told))
+    for (newest, wish), questions in zip(kinds, groups, strict=True):
         for chosen in ([0, 1], [1]):
             expected = catalogue.situation(
-                graph.histories(users[chosen], history, newest), task.asked(graph, users[chosen])
+                graph.histories(users[chosen], history, newest),
+                task.asked(graph, users[chosen]),
+                wish[chosen],
             )
-            found = of(np.array(chosen))
-            for name, value in vars(expected).items():
-                np.testing.assert_array_equal(getattr(found, name), value, name)
-    assert situations[0](np.array([0, 1])).lengths.tolist() == [0, 0]
-    assert situations[2](np.array([0, 1])).asked.tolist() == [7, 7]
+            require_same(questions.situation(np.array(chosen)), expected)
+    assert groups[0].situation(np.array([0, 1])).lengths.tolist() == [0, 0]
+    assert groups[2].situation(np.array([0, 1])).asked.tolist() == [7, 7]
+    for questions in groups[:3]:
+        assert questions.user.tolist() == [0, 0, 1, 1]
+        assert questions.product.tolist() == [1, 0, 1, 3]
+        # The unrated one is as good as liked.
+        assert questions.liked.tolist() == [False, True, True, False]
+    for questions in groups[3:]:  # whether they liked it or not: they say what it is
+        assert questions.user.tolist() == [0, 1] and questions.product.tolist() == [1, 1]
+        assert questions.liked.all()
+    for questions in (groups[0], groups[1], groups[2], groups[4]):
+        assert questions.seen(np.array([1])).tolist() == [[True, False, False, False]]
+        assert np.argwhere(questions.seen(np.array([0, 1]))).tolist() == [[0, 2], [1, 0]]
+    assert not groups[3].seen(np.array([0, 1])).any()
+
+
+def test_who_says_nothing_wishes_nothing(catalogue, small_graph, combiner):
+    """bob's only review has no text: he chooses without a wish alone."""
+    graph, _ = small_graph
+    target, history = np.zeros((2, graph.num_edges), dtype=bool)
+    target[[3, 6]] = history[[0, 4]] = True
+    fit = Remembers(combiner)
+    catalogue.fitted(fit, graph, Task(target, history), liked_above=3.0)
+    _, groups, _ = fit.given
+    assert [each.user.tolist() for each in groups] == [[0, 1]] * 3 + [[1]] * 2
+    assert groups[3].situation(np.array([0, 1])).wished.tolist() == [False, True]
 
 
 def test_ratings_are_those_of_the_embeddings(catalogue, model, small_graph, known):
@@ -208,7 +300,8 @@ def test_ratings_are_those_of_the_embeddings(catalogue, model, small_graph, know
 def test_blocks_of_people_change_nothing(catalogue, small_graph, asked, monkeypatch):
     graph, _ = small_graph
     user, product = np.array([3, 0]), np.array([1, 2])
-    scores, ratings = catalogue.score(graph, asked), catalogue.rate(graph, user, product)
+    wish = np.array([TEXTS.index("fine"), 0, 0, TEXTS.index("warm")])
+    scores, ratings = catalogue.score(graph, asked, wish), catalogue.rate(graph, user, product)
     monkeypatch.setattr("rec_sys.modules.full_catalogue._USERS_AT_ONCE", 1)
-    np.testing.assert_allclose(catalogue.score(graph, asked), scores, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(catalogue.score(graph, asked, wish), scores, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(catalogue.rate(graph, user, product), ratings, atol=1e-4)
