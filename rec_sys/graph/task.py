@@ -7,6 +7,7 @@ import numpy as np
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.reviews.schema import NO_TIME
+from rec_sys.text.store import EMPTY_TEXT_ROW
 
 #: The moment of asking of users who ask now: nothing that is known is later.
 NOW = int(np.iinfo(np.int64).max)
@@ -35,6 +36,14 @@ class Task:
     def users(self, graph: ReviewGraph) -> np.ndarray:
         """Everyone who has a target, int64 [n], ascending."""
         return np.unique(graph.edge_user[self.target])
+
+    def told(self, graph: ReviewGraph) -> np.ndarray:
+        """One target with a text of each user who has any, the first; edges, int64, ascending.
+
+        Its words stand for what the user wants.
+        """
+        told = np.flatnonzero(self.target & (graph.edge_text != EMPTY_TEXT_ROW))
+        return told[np.unique(graph.edge_user[told], return_index=True)[1]]
 
     def asked(self, graph: ReviewGraph, users: np.ndarray) -> np.ndarray:
         """The moment of asking of users, int64 [n]: what others write from then on is not known.

@@ -156,15 +156,14 @@ class FullCatalogue:
         def nothing_seen(chosen: np.ndarray) -> np.ndarray:
             return np.zeros((len(chosen), graph.num_products), dtype=bool)
 
-        # Instead of a wish, the words of the review: one of each user, who says one thing at once.
-        told = np.flatnonzero(graph.edge_text[target] != EMPTY_TEXT_ROW)
-        told = told[np.unique(owner[told], return_index=True)[1]]
+        # Instead of a wish, the words of the review.
+        told = task.told(graph)
+        speaker = np.searchsorted(users, graph.edge_user[told])
         wish = np.full(len(users), EMPTY_TEXT_ROW)
-        wish[np.searchsorted(users, owner[told])] = graph.edge_text[target[told]]
+        wish[speaker] = graph.edge_text[told]
         no_wish = np.full(len(users), EMPTY_TEXT_ROW)
-        row = np.searchsorted(users, owner)
-        known = row, product, liked
-        meant = row[told], product[told], np.ones(len(told), dtype=bool)
+        known = np.searchsorted(users, owner), product, liked
+        meant = speaker, graph.edge_product[told], np.ones(len(told), dtype=bool)
         groups = [
             Questions(situation(0, no_wish), seen, *known),
             Questions(situation(1, no_wish), seen, *known),

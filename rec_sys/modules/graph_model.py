@@ -15,6 +15,7 @@ from rec_sys.graph.ego_batch import (
     USER_SHRINKAGE,
     GraphOutputs,
 )
+from rec_sys.modules.rating_bias import TextRatings
 from rec_sys.reviews.schema import MAX_RATING
 
 #: The arrays of an `EgoBatch` by name.
@@ -152,7 +153,8 @@ class GraphModel(nn.Module):
     The first two numbers of an embedding are an angle on a circle that the ratings alone decide,
     user by user and product by product: with a the user's and b the product's, their part of the
     cosine is cos(c + a + b), the model "user + product bias" on a circle. What reviews and texts
-    say comes on top, in the other dimensions.
+    say comes on top: what is linear in their means in the angles, the rest in the other
+    dimensions.
 
     Args:
         vector_dim: Size of a text vector (384 for all-MiniLM-L6-v2).
@@ -189,6 +191,9 @@ class GraphModel(nn.Module):
         self.product_head = nn.Linear(hidden_dim, hidden_dim)
         self.user_angle = nn.Linear(1 + NUM_RATING_FEATURES, 1)
         self.product_angle = nn.Linear(NUM_RATING_FEATURES, 1)
+        # What mean texts add to the angles; not learned here, see `start_from_text_ratings`.
+        self.register_buffer("user_text_angle", torch.zeros(vector_dim))
+        self.register_buffer("product_text_angle", torch.zeros(vector_dim))
         self.residual_length = nn.Parameter(torch.zeros(()))
         self.query_head = _head(user_dim, hidden_dim, dropout)
         self.key_head = nn.Linear(hidden_dim, hidden_dim + 1)
@@ -235,6 +240,9 @@ class GraphModel(nn.Module):
             num_users = user_features.shape[0]
             user_bias = self._user_bias(product_angle, edge_index, edge_rating, num_users)
             user_angle = self.user_angle(torch.cat([user_bias, user_rating_features], dim=1))
+            user_angle = user_angle + (user_features.float() @ self.user_text_angle)[:, None]
+            reviews_angle = product_review_features.float() @ self.product_text_angle
+            product_angle = product_angle + reviews_angle[:, None]
             user = self._on_sphere(_AVERAGE_ANGLE + user_angle, x_user + self.user_head(known))
             product = self._on_sphere(-product_angle, x_product + self.product_head(x_product))
             query = self.query_head(known) / self.embedding_dim**0.5
@@ -245,6 +253,22 @@ class GraphModel(nn.Module):
                 product_keys=self.key_head(x_product),
                 attention=attention.float(),
             )
+
+    def start_from_text_ratings(self, texts: TextRatings) -> None:
+        """Takes up what the mean texts of users and products say about ratings, once and for all.
+
+        In a linear part that is solved for in closed form; the network learns what it leaves open.
+        """
+        radians = -1 / _STARS_PER_RADIAN
+        self.user_text_angle.copy_(radians * torch.from_numpy(texts.user))
+        self.product_text_angle.copy_(radians * torch.from_numpy(texts.product))
+        # The biases are told as distances from the average.
+        shift = texts.intercept - (1 - texts.bias_weight) * _AVERAGE_RATING
+        with torch.no_grad():
+            for angle in (self.user_angle, self.product_angle):
+                angle.weight *= texts.bias_weight
+                angle.bias *= texts.bias_weight
+            self.user_angle.bias += radians * shift
 
     def _user_bias(
         self, product_angle: Tensor, edge_index: Tensor, edge_rating: Tensor, num_users: int

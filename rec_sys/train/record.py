@@ -31,7 +31,7 @@ FREE_KEYS = {
 #: Keys of other axes that decide the result.
 DECIDING_KEYS = {
     *("trainer.precision", "trainer.gradient_clip_val"),
-    *("callbacks.best.monitor", "callbacks.best.mode"),
+    *("callbacks.best.monitor", "callbacks.best.mode", "callbacks.stop.patience"),
 }
 _PACKAGES = ("torch", "torch-geometric", "pytorch-lightning", "sentence-transformers", "numpy")
 

@@ -98,6 +98,7 @@ def train(
     from rec_sys.modules.checkpoint import fit_evidences, load_trained, save_evidences
     from rec_sys.modules.evidences import Known
     from rec_sys.modules.full_catalogue import FullCatalogue
+    from rec_sys.modules.rating_bias import fit_text_ratings
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train.datamodule import ReviewDataModule
     from rec_sys.train.record import record_of
@@ -132,6 +133,8 @@ def train(
         seed=settings.seed,
     )
     model = build(config.model, vector_dim=encoder.dimension)
+    if texts := fit_text_ratings(graph, vectors, split, settings.seed):
+        model.start_from_text_ratings(texts)
     start.put_weights(model)
     changes = start.changes(seen, prepared.newly_encoded)
     with one_at_a_time(config.paths.cache_dir):  # the first one makes MLflow's tables

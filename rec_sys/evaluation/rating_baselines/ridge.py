@@ -1,7 +1,6 @@
 """Ratings from texts by one ridge regression: from what others wrote, or from the review itself."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,8 +8,7 @@ from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.evaluation.rating_baselines.base import as_stars, training_ratings
 from rec_sys.evaluation.rating_baselines.bias import Bias
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
-from rec_sys.graph.csr import vector_sums
-from rec_sys.modules.rating_bias import predict_each_from_the_others
+from rec_sys.modules.rating_bias import MeanVectors, predict_each_from_the_others
 
 _PREDICTED_AT_ONCE = 16_384
 
@@ -68,8 +66,8 @@ class TextRidge(Ridge):
         self._bias.fit(train, catalogue)
         vectors = self._vectors = catalogue.vectors
         # Of all reviews, those without a rating too: their words are known.
-        users = _MeanVectors.of(vectors, train.text, train.user, train.num_users)
-        self._products = _MeanVectors.of(vectors, train.text, train.product, catalogue.num_products)
+        users = MeanVectors.of(vectors, train.text, train.user, train.num_users)
+        self._products = MeanVectors.of(vectors, train.text, train.product, catalogue.num_products)
         bias = predict_each_from_the_others(rated.user, rated.product, rated.rating)
         drawn = self._draw(len(rated.rating))
         own = vectors[rated.text[drawn]].astype(np.float32)
@@ -83,7 +81,7 @@ class TextRidge(Ridge):
     def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         """See `RatingModel`."""
         bias = self._bias.unclipped(histories, user, product)
-        users = _MeanVectors.of(self._vectors, histories.text, histories.user, histories.num_users)
+        users = MeanVectors.of(self._vectors, histories.text, histories.user, histories.num_users)
         return self._predict(
             len(user),
             lambda rows: _side_by_side(
@@ -131,43 +129,6 @@ class ReviewText(Ridge):
     def _inputs(self, bias: np.ndarray, text: np.ndarray) -> np.ndarray:
         bias = bias if self.with_bias else np.zeros(len(text))
         return _side_by_side(bias, self._vectors[text].astype(np.float32))
-
-
-@dataclass(frozen=True)
-class _MeanVectors:
-    """Means of review vectors, by user or by product.
-
-    Attributes:
-        sums: float32 [S, D].
-        counts: int64 [S], reviews in each sum.
-    """
-
-    sums: np.ndarray
-    counts: np.ndarray
-
-    @classmethod
-    def of(
-        cls, vectors: np.ndarray, text: np.ndarray, segment: np.ndarray, num_segments: int
-    ) -> "_MeanVectors":
-        """Adds up the rows `text` of `vectors` for each of S segments, both int64 [n]."""
-        sums = vector_sums(vectors, text, segment, num_segments)
-        return cls(sums, np.bincount(segment, minlength=num_segments))
-
-    def of_rows(self, segment: np.ndarray) -> np.ndarray:
-        """Means of some users or products, float32 [t, D]; zero without a review."""
-        return self.sums[segment] / np.maximum(self.counts[segment], 1)[:, None].astype(np.float32)
-
-    def without(self, segment: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """Means without one review of each, float32 [t, D]; zero if no other review is left.
-
-        Args:
-            segment: int64 [t].
-            own: float32 [t, D], vector of the review to leave out; it is part of the sum.
-        """
-        left = self.counts[segment] - 1
-        # Subtraction leaves rounding dust where nothing is left.
-        rest = np.where(left[:, None] > 0, self.sums[segment] - own, np.float32(0))
-        return rest / np.maximum(left, 1)[:, None].astype(np.float32)
 
 
 def _side_by_side(bias: np.ndarray, *vectors: np.ndarray) -> np.ndarray:
