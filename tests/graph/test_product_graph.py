@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -107,6 +108,50 @@ def test_walk_and_contributions_equal_a_naive_loop(drawn):
         contributions = graph.contributions(product[own], rating[own], targets)
         assert contributions.shape == (stop - start, len(targets))
         np.testing.assert_allclose(contributions.sum(axis=0), naive[user, targets], atol=1e-5)
+
+
+@settings(deadline=None)
+@given(graphs_and_histories(), st.integers(0, 9999))
+def test_unknown_products_walk_from_the_products_they_are_like(drawn, seed):
+    """As if each were a mixture of the others; reviews of known products are as before."""
+    graph, _, pointers, product, rating = drawn
+    rng = np.random.default_rng(seed)
+    size, unknown = graph.num_products, product < 0
+    shares = rng.random((len(product), size)) * (rng.random((len(product), size)) < 0.5)
+    shares = (shares * unknown[:, None]).astype(np.float32)
+    links = scipy.sparse.csr_array(shares)
+    found = graph.walk(pointers, product, rating, links)
+    assert found.dtype == np.float32
+    # A walk from the mixture is the mixture of the walks.
+    expected = graph.walk(pointers, product, rating).toarray().astype(np.float64)
+    for source in range(size):
+        there = np.where(unknown, source, -1)
+        users = np.repeat(np.arange(len(pointers) - 1), np.diff(pointers))
+        for edge in np.flatnonzero(unknown):
+            alone = np.where(np.arange(len(product)) == edge, there, -1)
+            walked = graph.walk(pointers, alone, rating).toarray()[users[edge]]
+            expected[users[edge]] += shares[edge, source] * walked
+    np.testing.assert_allclose(found.toarray(), expected, atol=1e-5)
+
+    targets = np.arange(size)[::-1]
+    for user, own in enumerate(map(slice, pointers[:-1], pointers[1:])):
+        parts = graph.contributions(product[own], rating[own], targets, links[own])
+        np.testing.assert_allclose(parts.sum(axis=0), found.toarray()[user, targets], atol=1e-5)
+        known = graph.contributions(product[own], rating[own], targets)
+        np.testing.assert_array_equal(parts[~unknown[own]], known[~unknown[own]])
+
+
+def test_a_link_is_a_mixture_of_products_by_hand():
+    links = scipy.sparse.csr_array(np.array([[0.5, 0.25, 0.25, 0], [0, 0, 0, 0]], np.float32))
+    history = np.array([-1, 0]), np.array([LIKED, LIKED], np.float32)
+    found = hand_made().walk(np.array([0, 2, 2]), *history, links).toarray()
+    # The older one counts half: 0.5 * (0.5 * [0, 1, -0.5, 0] + 0.25 * [4, 0, 0, 0]).
+    assert found.tolist() == [[0.5, 1.25, -0.625, 0], [0, 0, 0, 0]]
+    parts = hand_made().contributions(*history, np.array([0, 1]), links)
+    assert parts.tolist() == [[0.5, 0.25], [0, 1]]
+    # Nobody has reviewed anything: there is nothing to walk from.
+    nothing = hand_made().walk(np.array([0, 0]), history[0][:0], history[1][:0], links[:0])
+    assert nothing.shape == (1, 4) and not nothing.nnz
 
 
 def test_a_graph_without_edges_says_nothing():

@@ -6,7 +6,9 @@ import pytest
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.infer import infer
+from rec_sys.inference.results import RECOMMENDATION_SCHEMA, as_table
 from rec_sys.modules.checkpoint import load_trained
+from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from tests.helpers.tiny_models import HELD_OUT, config_of, replaced, save_checkpoint
 
 
@@ -107,6 +109,56 @@ def test_a_file_of_people_and_products_never_seen(built, tmp_path):
     for each in fay["recommendations"]:
         assert {reason["text"] for reason in each["because"]} <= {"sings"}  # a lute that hums: 2
     assert any(each["because"] for each in fay["recommendations"])
+
+
+def test_a_wish_of_somebody_unknown(built, tmp_path, capsys):
+    options = ["infer.wish=nylon strings", "infer.k=3"]
+    (result,) = infer(config_of("infer_config", tmp_path, *options))
+    (you,) = lines_of(tmp_path)
+    assert (you["user_id"], you["wish"], you["fallback"]) == ("you", "nylon strings", None)
+    matched = [each for each in you["recommendations"] if each["match"]]
+    assert matched and all(set(each["match"]) == {"weight", "words", "quote"} for each in matched)
+    for line, each in zip(you["recommendations"], result.recommendations, strict=True):
+        assert bool(line["match"]) == bool(each.match)
+        if each.match:
+            assert line["match"]["words"] == list(each.match.words)
+            assert line["match"]["weight"] == pytest.approx(each.match.weight)
+    assert "what you want" in capsys.readouterr().out
+
+
+def test_a_wish_of_the_people_of_a_file(built, tmp_path):
+    path = tmp_path / "fay.json"
+    path.write_text(json.dumps([{"nickname": "fay", "asin": "p1", "TextReview": "solid"}]))
+    (fay,) = infer(
+        config_of("infer_config", tmp_path, f"infer.reviews={path}", "infer.wish=a harp")
+    )
+    assert (fay.user_id, fay.wish) == ("fay", "a harp")
+    assert "p1" not in [each.product_id for each in fay.recommendations]
+    assert any(each.match for each in fay.recommendations)
+    path.write_text(json.dumps([{"nickname": "fay", "TextReview": "something loud"}]))
+    options = f"infer.reviews={path}", "infer.wish=a harp"
+    (fay,) = infer(config_of("infer_config", tmp_path, *options))
+    assert fay.wish == "a harp something loud"
+
+
+def test_a_quote_is_written_and_shown(built, tmp_path, capsys):
+    review = "[fay,p6,Nylon as warm as nylon can be,5,100]"
+    shop = replaced("data", "LaterShop", f"reviews=[{review}]")
+    create_vectorbase(config_of("vectorbase_config", tmp_path, *shop))
+    infer(config_of("infer_config", tmp_path, "infer.wish=warm nylon"))
+    (you,) = lines_of(tmp_path)
+    quotes = {
+        each["product_id"]: each["match"]["quote"]
+        for each in you["recommendations"]
+        if each["match"]
+    }
+    assert quotes["p6"] == {"text": "Nylon as warm as nylon can be", "rating": 5.0}
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Strings: “Nylon as warm as nylon can be” (5 of 5 stars)" in printed
+    table = as_table(infer(config_of("infer_config", tmp_path, "infer.wish=warm nylon")))
+    assert table.schema.equals(RECOMMENDATION_SCHEMA)
+    told = {row["product_id"]: row["match"] for row in table.to_pylist()}
+    assert told["p6"]["quote"]["text"] == "Nylon as warm as nylon can be"
 
 
 def test_other_data_is_recommended_to_all_its_users(built, tmp_path):

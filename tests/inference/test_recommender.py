@@ -1,4 +1,6 @@
+import re
 from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -8,13 +10,15 @@ from hypothesis import strategies as st
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.backends import TorchBackend
+from rec_sys.inference.histories import Author, authors_in
 from rec_sys.inference.recommender import POPULAR, CandidateFilter, Recommender
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.combiner import Combiner
 from rec_sys.modules.features import ProductFeature, WalkFeature
 from rec_sys.modules.product_graph import ProductGraph
-from tests.helpers.scores_by_hand import contributions_by_hand
-from tests.helpers.tiny_models import REVIEWS, FakeEncoder, review_table
+from rec_sys.vector_database.quotes import Quote, Quotes
+from tests.helpers.scores_by_hand import contributions_by_hand, words_in
+from tests.helpers.tiny_models import HELD_OUT, PRODUCTS, REVIEWS, FakeEncoder, review_table
 
 TEXTS = ["", "good tone", "never again", "it hums", "a present"]
 
@@ -296,6 +300,188 @@ def test_only_the_heaviest_reasons_are_named(recommender, built):
     assert [reason.text for reason in best.because] == ["text 5", "text 4", "text 3"]
     parts = np.array([0.5, 0.4 / 2, 0.3 / 4, 0.2 / 8, 0.1 / 16])
     assert [r.weight for r in best.because] == pytest.approx(parts[:3] / parts.sum(), abs=1e-6)
+
+
+SAID = [
+    ("It holds the tune for weeks. A warm and steady companion on stage.", 4, 5),
+    ("Nylon, and as warm as nylon can be!", 5, np.nan),
+    ("These strings are made for loud rooms.", 4, 4),
+]
+
+
+@pytest.fixture
+def quoting(recommender, built):
+    """Others have written whole sentences, about p5 and p6."""
+    texts, product, rating = zip(*SAID, strict=True)
+    quotes = Quotes.of(texts, np.array(product), np.float32(rating), 6, most=100)
+    recommender.vectorbase = replace(built, quotes=quotes)
+    return recommender
+
+
+def authors_of(rows, wishes):
+    """The authors of a table, and what each of them wants."""
+    return [
+        replace(each, wish=wish)
+        for each, wish in zip(authors_in(table_of(rows)), cycle(wishes), strict=False)
+    ]
+
+
+WISHES = st.lists(
+    st.sampled_from(
+        ["", "Strings!", "nylon strings for a warm tone", "a DRUM", "weeks", "xyzzy", "?"]
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@PROPERTY
+@given(rows=HISTORIES, wishes=WISHES, k=st.integers(1, 6), batch_size=st.integers(1, 4))
+def test_with_wishes_too_contributions_add_up_and_the_best_come(
+    quoting, built, rows, wishes, k, batch_size
+):
+    people = authors_of(rows, wishes)
+    by_hand = contributions_by_hand(quoting, people)
+    results = quoting.recommend(people, k, batch_size)
+    for person, result in zip(people, results, strict=True):
+        assert result.wish == person.wish
+        parts = by_hand[person.user_id]
+        scores = sum(parts.values())
+        reviewed = {
+            "p4" if each.product_id in ("", "Harp") else each.product_id for each in person.reviews
+        }
+        allowed = [product not in reviewed for product in built.product_ids]
+        served = [each.score for each in result.recommendations]
+        np.testing.assert_allclose(served, np.sort(scores[allowed])[::-1][:k], atol=1e-5)
+        for each in result.recommendations:
+            (row,) = built.rows_of([each.product_id])
+            expected = {name: part[row] for name, part in parts.items()}
+            assert each.contributions == pytest.approx(expected, abs=1e-5)
+            assert sum(each.contributions.values()) == pytest.approx(each.score, abs=1e-5)
+            if not person.wish:
+                assert each.match is None and each.contributions["match"] == 0
+
+
+@PROPERTY
+@given(rows=HISTORIES, wishes=WISHES)
+def test_what_a_match_tells_is_true(quoting, built, rows, wishes):
+    """Its words are in the wish and in what is said about the product, and others said the rest."""
+    people = authors_of(rows, wishes)
+    told = texts_about(built)
+    sentences = {}
+    for text, row, stars in SAID:
+        for each in re.split(r"(?<=[.!?])\s", text):
+            sentences[each] = row, None if np.isnan(stars) else stars
+    for person, result in zip(people, quoting.recommend(people, k=6), strict=True):
+        for each in result.recommendations:
+            if each.match is None:
+                assert not person.wish or each.contributions["match"] <= 1e-6
+                continue
+            assert person.wish and each.contributions["match"] > 0
+            assert 0 < each.match.weight <= 1 + 1e-6
+            weights = each.match.weight + sum(reason.weight for reason in each.because)
+            assert weights <= 1 + 1e-5
+            assert set(each.match.words) <= set(words_in(person.wish)) & set(told[each.product_id])
+            assert len(set(each.match.words)) == len(each.match.words) <= 3
+            if each.match.quote:
+                row, stars = sentences[each.match.quote.text]
+                assert built.product_ids[row] == each.product_id
+                assert each.match.quote.rating == stars
+                assert set(each.match.words) & set(words_in(each.match.quote.text))
+
+
+def texts_about(built):
+    """By product id: how often each word is in name, description and known reviews."""
+    told = {}
+    for product, name, info, style, _ in PRODUCTS:
+        known = [row[2] for row in REVIEWS if row[1] == product and row[0] not in HELD_OUT]
+        told[product] = words_in(" ".join([name, info, style, *known]))
+    assert list(told) == built.product_ids.tolist()
+    return told
+
+
+def test_a_wish_of_known_value(quoting, built):
+    (result,) = quoting.recommend([Author("u", [], wish="Nylon strings, warm as weeks")], k=6)
+    assert (result.wish, result.fallback, result.explanation) == (
+        "Nylon strings, warm as weeks",
+        None,
+        None,
+    )
+    found = {each.product_id: each for each in result.recommendations}
+    assert len(found) == 6 and all(each.because == () for each in found.values())
+    matched = {product: each.match for product, each in found.items() if each.match}
+    # "Nylon" is said of p6 alone, "strings" of p5 and p6; nobody the model knows says "weeks".
+    for product, words in (("p6", ("nylon", "strings")), ("p5", ("strings",))):
+        if product in matched:
+            assert matched[product].words == words
+    assert {"p5", "p6"} & set(matched)
+    assert found["p6"].contributions["match"] == pytest.approx(
+        contributions_by_hand(quoting, [Author("u", [], wish=result.wish)])["u"]["match"][5],
+        abs=1e-5,
+    )
+    # Words are all that matches: what is nearest by them is quoted.
+    zeros = np.zeros_like(built.match.products)
+    features = [
+        replace(each, products=zeros) if each is built.match else each for each in built.features
+    ]
+    quoting.vectorbase = replace(quoting.vectorbase, features=features)
+    (result,) = quoting.recommend([Author("u", [], wish="Nylon strings, warm as weeks")], k=6)
+    found = {each.product_id: each.match for each in result.recommendations}
+    assert found["p6"].words == ("nylon", "strings")
+    assert found["p6"].quote == Quote("Nylon, and as warm as nylon can be!", None)
+    assert found["p5"].words == ("strings",)
+    assert found["p5"].quote == Quote("These strings are made for loud rooms.", 4.0)
+    assert all(found[product] is None for product in ("p1", "p2", "p3", "p4"))
+
+
+def test_a_wish_changes_nothing_for_others(recommender):
+    rows = [
+        ("ann", "p1", "good tone", 5, 1),
+        ("bob", "new", "it hums", 5, 2),
+        ("cyd", "p2", "", 4, 3),
+    ]
+    people = [*authors_of(rows, [""]), Author("dan", []), Author("eve", [])]
+    before = recommender.recommend(people, k=6)
+    wishing = [
+        *(
+            replace(each, wish="nylon strings") if each.user_id == "cyd" else each
+            for each in people
+        ),
+        Author("fay", [], wish="a drum"),
+    ]
+    after = recommender.recommend(wishing, k=6)
+    for one, two in zip(before, after, strict=False):
+        if one.user_id == "cyd":
+            assert two.wish == "nylon strings"
+            continue
+        assert recommended(one) == recommended(two)
+        assert (one.fallback, one.wish, two.wish) == (two.fallback, "", "")
+        for mine, other in zip(one.recommendations, two.recommendations, strict=True):
+            assert mine.score == pytest.approx(other.score, abs=1e-5)
+            assert mine.contributions == pytest.approx(other.contributions, abs=1e-5)
+            assert mine.match is other.match is None
+            assert [r.review_id for r in mine.because] == [r.review_id for r in other.because]
+    assert any(each.match for each in after[2].recommendations)
+    assert [each.fallback for each in after] == [None, None, None, POPULAR, POPULAR, None]
+
+
+@PROPERTY
+@given(rows=HISTORIES, wishes=WISHES)
+def test_with_wishes_many_people_equal_one_by_one(quoting, rows, wishes):
+    people = authors_of(rows, wishes)
+    together = quoting.recommend(people, k=6)
+    for person, whole in zip(people, together, strict=True):
+        (alone,) = quoting.recommend([person], k=6)
+        assert (alone.wish, alone.fallback) == (whole.wish, whole.fallback)
+        np.testing.assert_allclose(alone.embedding, whole.embedding, atol=1e-5)
+        mine = {each.product_id: each for each in whole.recommendations}
+        for each in alone.recommendations:
+            other = mine[each.product_id]
+            assert each.score == pytest.approx(other.score, abs=1e-5)
+            if each.match and other.match:
+                assert each.match.words == other.match.words
+                assert each.match.quote == other.match.quote
+                assert each.match.weight == pytest.approx(other.match.weight, abs=1e-5)
 
 
 def test_who_has_reviewed_everything_gets_nothing(recommender):

@@ -13,6 +13,7 @@ from rec_sys.inference.histories import (
     read_histories,
 )
 from rec_sys.reviews.cleaning import clean_reviews
+from rec_sys.text.words import count_words
 from tests.helpers.tiny_models import FakeEncoder, review_table
 
 TEXTS = st.sampled_from(["", "good", "bad <b>news</b>", "x &amp; y", "  spaced   out "])
@@ -114,6 +115,78 @@ def test_people_who_wrote_nothing_are_people(built):
     alone = read_histories([Author("a", [])], built)
     empty = build_history_batch(alone, built, FakeEncoder().encode)
     assert empty.inputs["edge_index"].shape == (2, 0)
+
+
+def test_a_text_without_product_and_stars_is_a_wish(built):
+    said = WrittenReview("r0", text="<b>nylon</b> strings")
+    reviews = [
+        WrittenReview("r1", text="warm", rating=4),
+        WrittenReview("r2", text="bright", product_name="Lute"),
+        WrittenReview("r3", text="loud", product_id="p4"),
+    ]
+    assert said.is_wish and not any(each.is_wish for each in reviews)
+    assert not WrittenReview("r4").is_wish  # says nothing
+    assert WrittenReview("r5", text="soft", style="Wind", time=3).is_wish
+    people = [
+        Author("a", [said]),
+        Author("b", [*reviews, said]),
+        Author("c", [said, WrittenReview("r6", text="cheap")], wish="for <i>lessons</i>"),
+        Author("d", reviews),
+        Author("e", [], wish="a present"),
+        Author("f", [], wish=" "),
+    ]
+    histories = read_histories(people, built)
+    assert np.diff(histories.user_ptr).tolist() == [0, 3, 0, 3, 0, 0]
+    assert histories.wishes.tolist() == [
+        "nylon strings",
+        "nylon strings",
+        "for lessons nylon strings cheap",  # in lines of their own, which a text has not
+        "",
+        "a present",
+        "",
+    ]
+    assert histories.is_known.tolist() == [True] * 5 + [False]
+    assert histories.has_text.tolist() == [False, True, False, True, False, False]
+    assert {"nylon strings", "a present"} <= set(histories.all_texts)
+    part = histories.part(2, 5)
+    assert part.wishes.tolist() == histories.wishes[2:5].tolist()
+
+
+def test_what_is_wanted_as_the_model_sees_it(built):
+    people = [Author("a", [], wish="nylon nylon strings"), Author("b", []), Author("c", [])]
+    people[2] = Author("c", [WrittenReview("r", "p1", text="nylon nylon strings")])
+    encoder = FakeEncoder()
+    histories = read_histories(people, built)
+    batch = build_history_batch(histories, built, encoder.encode)
+    assert encoder.encoded == ["nylon nylon strings"]  # once, though it is said twice
+    assert batch.wishes.said.tolist() == [True, False, False]
+    expected = FakeEncoder().encode(["nylon nylon strings"])[0]
+    np.testing.assert_allclose(batch.wishes.vectors[0], expected, atol=1e-3)
+    assert not batch.wishes.vectors[1:].any()
+    assert (batch.wishes.words != count_words(histories.wishes)).nnz == 0
+    assert batch.user.tolist() == [2]  # a wish is no review
+    without = read_histories(people[1:], built)
+    assert build_history_batch(without, built, encoder.encode).wishes is None
+
+
+def test_unknown_products_are_linked_by_what_is_said_of_them(built):
+    reviews = [
+        WrittenReview("r1", "p1", text="warm", rating=5, time=1),
+        WrittenReview("r2", "new", "Lute", text="hums", rating=5, time=2),
+        WrittenReview("r3", "newer", "Harp of gold", rating=5, time=3),
+        WrittenReview("r4", "newest", rating=5, time=4),  # not even a name
+    ]
+    histories = read_histories([Author("a", reviews), Author("b", reviews[:1])], built)
+    batch = build_history_batch(histories, built, FakeEncoder().encode)
+    links = batch.links.toarray()
+    assert links.shape == (5, 6) and not links[[0, 3, 4]].any()
+    np.testing.assert_allclose(links[1:3].sum(axis=1), 1, rtol=1e-5)
+    hums, lute, gold = FakeEncoder().encode(["hums", "Lute", "Harp of gold"])
+    for row, said in ((1, hums + lute), (2, gold)):
+        logits = built.match.products @ (said / np.linalg.norm(said) @ built.match.towers.query)
+        np.testing.assert_allclose(links[row], np.exp(logits) / np.exp(logits).sum(), atol=2e-3)
+    known = read_histories([Author("b", reviews[:1])], built)
+    assert build_history_batch(known, built, FakeEncoder().encode).links is None
 
 
 def test_nobody(built):

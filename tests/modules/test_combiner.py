@@ -125,6 +125,23 @@ def test_what_says_nothing_is_left_out():
     assert sum(combiner.decides(2).values()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_the_same_for_all_products_has_no_weight(name):
+    """As the match where nobody wishes for anything; the others are found all the same."""
+    true = np.array([1.0, 2.0, 0.0, 0.0])
+    features, target = choices(true)
+    place = NAMES.index(name)
+    features[place].table[:] = 0
+    combiner = fit(features, target)
+    assert np.isfinite(combiner.weights).all() and np.isfinite(combiner.shares).all()
+    leading = (2, 0, 0, 3, 3)
+    for group, weights in enumerate(combiner.weights):
+        if place != leading[group]:
+            assert abs(weights[place]) < 0.001 and combiner.shares[group, place] == 0
+    if name in NAMES[2:]:
+        np.testing.assert_allclose(combiner.weights[2], true, atol=0.15)
+
+
 def test_few_targets_leave_the_leading_evidence_alone():
     features, target = choices(np.array([0.0, 3.0, 0.0, 0.0]), users=20)
     combiner = fit(features, target)

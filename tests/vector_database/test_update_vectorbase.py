@@ -9,6 +9,7 @@ from rec_sys.inference.recommender import Recommender
 from rec_sys.modules import full_catalogue
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.features import ProductFeature, WalkFeature
+from rec_sys.text.words import columns_of
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.update_vectorbase import update_vectorbase
 from tests.helpers import tiny_models
@@ -20,9 +21,10 @@ from tests.helpers.tiny_models import (
     save_checkpoint,
 )
 
+SOFT = "it is soft and it is small"  # long enough to be quoted
 NEW_PRODUCT = (
     "products=[[n1,Kazoo,A kazoo,Wind,Larkmoor]]",
-    "reviews=[[eli,n1,buzzes nicely,5,40],[fay,n1,a toy,2,41],[fay,p2,soft,4,42]]",
+    f"reviews=[[eli,n1,buzzes nicely,5,40],[fay,n1,a toy,2,41],[fay,p2,{SOFT},4,42]]",
 )
 GONE = ("without=[p2]",)
 RENAMED = ("renamed={p4:Concert harp}",)
@@ -50,7 +52,7 @@ def ids(*names):
 def by_id(vectorbase):
     """All that is said about each product that is not removed.
 
-    Its edges by feature and the other's id, its values by feature alone.
+    Its edges by feature and the other's id, its values by feature alone, and what its words add.
     """
     ids = vectorbase.product_ids
     told = {}
@@ -66,23 +68,33 @@ def by_id(vectorbase):
                 assert (np.diff(neighbours) > 0).all()
                 others = zip(ids[neighbours], graph.weights[out].tolist(), strict=True)
                 edges |= {(feature.name, other): weight for other, weight in others}
+        words = vectorbase.match_words.weights[:, [row]].tocoo()
+        words = dict(zip(words.coords[0].tolist(), words.data.tolist(), strict=True))
+        own = slice(*vectorbase.quotes.pointers[[row, row + 1]])
+        quotes = list(
+            zip(vectorbase.quotes.texts[own], vectorbase.quotes.rating[own].tolist(), strict=True)
+        )
         arrays = (
+            vectorbase.match.products[row],
             *(vectorbase.name_vectors[row], vectorbase.info_vectors[row]),
             *(each[row] for each in vectorbase.reviews),
             *(vectorbase.embeddings[row], vectorbase.keys[row]),
         )
-        told[ids[row]] = (vectorbase.products.iloc[row].to_dict(), arrays, edges)
+        line = vectorbase.products.iloc[row].to_dict()
+        told[ids[row]] = (line, arrays, edges, words, quotes)
     return told
 
 
 def require_equal(one, two):
     assert one.keys() == two.keys()
-    for product, (line, arrays, edges) in one.items():
-        other_line, other_arrays, other_edges = two[product]
+    for product, (line, arrays, edges, words, quotes) in one.items():
+        other_line, other_arrays, other_edges, other_words, other_quotes = two[product]
         assert line == pytest.approx(other_line, nan_ok=True), product
         for mine, theirs in zip(arrays, other_arrays, strict=True):
             np.testing.assert_allclose(mine, theirs, atol=1e-5, err_msg=product)
         assert edges == pytest.approx(other_edges, abs=1e-5), product
+        assert words == pytest.approx(other_words, abs=1e-5), product
+        assert quotes == other_quotes, product
 
 
 @pytest.mark.parametrize("which", [NEW_PRODUCT, GONE, RENAMED, REVIEWED, EVERYTHING])
@@ -99,7 +111,8 @@ def test_an_updated_vectorbase_says_what_a_new_one_would_say(built, tmp_path, wh
     assert sorted(now.product_ids[now.by_popularity]) == sorted(anew.product_ids)
     # People are recommended the same by both, in the same order.
     backend = TorchBackend(load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt"))
-    people = review_table([("zoe", "p1", "good tone", 5, 1), ("tim", "p4", "loud", 2, 1)])
+    people = [("zoe", "p1", "good tone", 5, 1), ("tim", "p4", "loud", 2, 1)]
+    people = review_table([*people, ("kim", None, "buzzes nicely on strings", None, 1)])
     lists = [
         [
             [(each.product_id, round(each.score, 4)) for each in person.recommendations]
@@ -150,11 +163,35 @@ def test_evidences_can_be_kept(built, tmp_path, vector_db):
     values = [each for each in built.features if isinstance(each, ProductFeature)]
     least = {each.name: each.product_values.min() for each in values}
     assert len(least) == 2
-    for product, (_, _, edges) in by_id(now).items():
+    for product, (_, _, edges, *_) in by_id(now).items():
         kept = then[product][2] if product in then else least
         assert edges == {key: weight for key, weight in kept.items() if "p2" not in key}
-    assert any(key[1] == "p2" for _, _, edges in then.values() for key in edges)
+    assert any(key[1] == "p2" for _, _, edges, *_ in then.values() for key in edges)
     assert now.combiner.plain() == built.combiner.plain()
+    # What is said about products is told anew; how telling a word is stays as it was.
+    assert now.match_words.idf.tolist() == built.match_words.idf.tolist()
+    match = now.match
+    vectors = (now.name_vectors, now.info_vectors, now.reviews.texts)
+    there = ~now.index.removed
+    products = match.towers.products(*vectors)
+    np.testing.assert_allclose(match.products[there], products[there], atol=1e-3)
+    words = {product: set(told[3]) for product, told in by_id(now).items()}
+
+    def said(text):
+        return set(columns_of(text).values())
+
+    old_words = set(np.flatnonzero(now.match_words.idf).tolist())
+    assert words["n2"] == set() and words["n1"] == said("Wind") == said("Wind Kazoo") & old_words
+    assert words["p4"] == said("harp") and words["p3"] == said("fine for lessons")
+    anew = create_vectorbase(
+        later(
+            tmp_path,
+            EVERYTHING,
+            f"paths.vectorbase_dir={tmp_path / 'anew'}",
+            name="vectorbase_config",
+        )
+    )
+    assert words == {product: set(told[3]) & old_words for product, told in by_id(anew).items()}
 
 
 def test_an_index_that_is_not_exact_is_filled_further_and_measured(built, tmp_path):
@@ -222,7 +259,9 @@ def test_only_new_texts_are_encoded(built, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tiny_models.FakeEncoder, "encode", remember)
     update_vectorbase(later(tmp_path, NEW_PRODUCT))
-    assert sorted(encoded) == sorted(["Kazoo", "Wind. A kazoo", "buzzes nicely", "a toy", "soft"])
+    assert sorted(encoded) == sorted(
+        ["Kazoo", "Wind. A kazoo", "buzzes nicely", "a toy", "it is soft and it is small"]
+    )
 
 
 def test_nothing_is_embedded_where_products_only_go(built, tmp_path, monkeypatch):

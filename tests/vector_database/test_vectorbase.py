@@ -14,6 +14,8 @@ from rec_sys.graph.review_graph import prepare_reviews
 from rec_sys.inference.backends import TorchBackend
 from rec_sys.inference.recommender import Recommender
 from rec_sys.modules.checkpoint import fit_evidences, load_trained
+from rec_sys.modules.combiner import GROUPS
+from rec_sys.modules.evidences import Known
 from rec_sys.modules.features import ProductFeature, plain_features
 from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.modules.product_graph import ProductGraphBuilder
@@ -33,6 +35,7 @@ from tests.helpers.tiny_models import (
     save_checkpoint,
     shop,
     tiny_model,
+    tiny_towers,
 )
 
 
@@ -97,7 +100,9 @@ def test_the_evidences_are_those_of_the_training_edges(built, tmp_path, capsys):
     settings = {name: value for name, value in GRAPH_CONFIG.items() if name != "_target_"}
     graph = ProductGraphBuilder(**settings).build(prepared.graph, prepared.vectors, edges)
     assert len(graph.weights) > 0
-    expected = fit_evidences(OmegaConf.create(EVIDENCE_CONFIG), prepared.graph, edges, graph)
+    vectors, words, towers = prepared.vectors, prepared.words, tiny_towers()
+    known = Known(prepared.graph, edges, graph, vectors, words, towers)
+    expected = fit_evidences(OmegaConf.create(EVIDENCE_CONFIG), known)
     plain, arrays = plain_features(expected)
     found, found_arrays = plain_features(built.features)
     assert found == plain and found_arrays.keys() == arrays.keys()
@@ -143,7 +148,8 @@ def test_recommendations_do_not_depend_on_the_index(built, tmp_path, factory):
     if "IVF" in factory:
         assert (other.index.search(other.keys, 6)[0] < 0).any()  # it does miss some
     backend = TorchBackend(load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt"))
-    people = review_table([*REVIEWS, ("eve", "new", "a lute", 5, 1), ("fay", None, "", None, 1)])
+    people = [*REVIEWS, ("eve", "new", "a lute", 5, 1), ("fay", None, "", None, 1)]
+    people = review_table([*people, ("gus", None, "strings of nylon", None, 1)])
     exact, found = (
         Recommender(backend, each, FakeEncoder().encode).recommend(people, 6)
         for each in (built, other)
@@ -179,7 +185,7 @@ def test_a_folder_of_an_older_version_is_refused(built):
     path.write_text(json.dumps(built.manifest | {"format": 1}))
     with pytest.raises(InputError, match="of another version of rec_sys; rebuild it with"):
         read_vectorbase(built.folder)
-    for name in ("features", "combiner"):
+    for name in ("features", "combiner", "max_quotes"):
         path.write_text(json.dumps({k: v for k, v in built.manifest.items() if k != name}))
         with pytest.raises(InputError, match="damaged"):
             read_vectorbase(built.folder)
@@ -196,10 +202,10 @@ def other_feature(row, **changes):
 @pytest.mark.parametrize(
     "change",
     [
-        other_weights(weights=[[1.0], [1.0], [1.0]]),  # of one feature
-        other_weights(weights=[list(each) for each in zip(*WEIGHTS.values(), strict=True)][:2]),
+        other_weights(weights=[[1.0]] * len(GROUPS)),  # of one feature
+        other_weights(weights=[list(each) for each in zip(*WEIGHTS.values(), strict=True)][:3]),
         other_weights(weights="heavy"),
-        other_weights(weights=[[math.nan] * len(WEIGHTS)] * 3),
+        other_weights(weights=[[math.nan] * len(WEIGHTS)] * len(GROUPS)),
         other_weights(shares=[[1.0]]),
         other_weights(evidences=["co-reviewing"]),
         other_weights(evidences=["popularity"] * len(WEIGHTS)),
@@ -215,6 +221,8 @@ def other_feature(row, **changes):
         other_feature(0, graph_name="nowhere"),
         other_feature(0, history_decay=7),
         other_feature(0, weight=1),
+        other_feature(-1, kind="match"),
+        lambda manifest: manifest["features"][-1].pop("mean_length"),
     ],
 )
 def test_evidences_and_weights_that_do_not_fit_together_are_refused(built, change):
@@ -227,11 +235,21 @@ def test_evidences_and_weights_that_do_not_fit_together_are_refused(built, chang
     assert "\n" not in str(error.value) and "rebuild it with" in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["values.popularity", "product_graph.pointers"])
-def test_evidences_of_other_products_are_refused(built, name):
-    path = built.folder / "evidences.safetensors"
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("evidences", "values.popularity"),
+        ("evidences", "product_graph.pointers"),
+        ("evidences", "towers.products"),
+        ("evidences", "words.length"),
+        ("quotes", "pointers"),
+        ("quotes", "word_count"),
+    ],
+)
+def test_evidences_of_other_products_are_refused(built, file, name):
+    path = built.folder / f"{file}.safetensors"
     arrays = load_file(path)
-    save_file(arrays | {name: arrays[name][:-1]}, path)
+    save_file(arrays | {name: arrays[name][:-1] if len(arrays[name]) else np.ones(3, int)}, path)
     sha256 = built.manifest["sha256"] | {path.name: sha256_of(path)}
     (built.folder / "manifest.json").write_text(json.dumps(built.manifest | {"sha256": sha256}))
     with pytest.raises(InputError, match="its evidences do not fit together"):
@@ -247,7 +265,7 @@ def test_a_missing_vectorbase_says_how_to_build_one(tmp_path):
     "name",
     [
         *("index.faiss", "index_rows.safetensors", "products.parquet"),
-        *("product_vectors.safetensors", "evidences.safetensors"),
+        *("product_vectors.safetensors", "evidences.safetensors", "quotes.safetensors"),
     ],
 )
 def test_a_damaged_or_missing_file_is_refused(built, name):
