@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from rec_sys.graph.splits import (
     NewUsers,
     describe_split,
 )
-from rec_sys.graph.task import check_usable
+from rec_sys.graph.task import Task, check_usable
 from rec_sys.reviews.schema import NO_TIME
 from tests.helpers.graphs_by_hand import at, edges, graph_of, told
 
@@ -206,3 +208,13 @@ def test_new_products_by_hand():
 def test_too_few_products():
     with pytest.raises(InputError, match=r"too few products to split \(2\)"):
         NewProducts(0.1, 0.2, 0).split(graph_of(at(1, 2)))
+
+
+def test_one_text_of_each_user_tells_what_they_want():
+    """The first target that has a text: edges 0, 1, 2 | 3 | 4, 5 | 6."""
+    graph = graph_of(at(1, 2, 3), at(1), at(1, 2), at(1))
+    graph = replace(graph, edge_text=np.array([7, 0, 8, 9, 0, 5, 6]))
+    target = np.array([False, True, True, True, True, True, False])
+    task = Task(target, np.zeros(7, dtype=bool))
+    assert task.told(graph).tolist() == [2, 3, 5]
+    assert Task(~np.ones(7, dtype=bool), ~target).told(graph).tolist() == []

@@ -37,6 +37,8 @@ def test_every_free_key_belongs_to_an_axis_and_every_deciding_one_to_none():
     [
         ("train.lr=0.1", True),
         ("model=gat", True),
+        ("match.dropout=0.4", True),
+        ("evidence.match.k1=2", True),
         ("trainer.precision=bf16-mixed", True),
         ("callbacks.best.monitor=val/loss", True),
         ("train.run_name=other", False),

@@ -9,8 +9,10 @@ import torch
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import MODEL_INPUTS
 from rec_sys.modules.checkpoint import load_trained, read_checkpoint
+from rec_sys.modules.match import Towers
 from rec_sys.modules.metrics import rating_metrics
 from rec_sys.modules.model_export import random_inputs
+from rec_sys.modules.wishes import MatchFeature
 from rec_sys.train.train import train
 from tests.helpers.configs import small_config
 
@@ -97,6 +99,11 @@ def test_the_checkpoint_holds_the_weights_that_rank(trained_once):
     np.testing.assert_array_equal(combiner.weights, catalogue.combiner.weights)
     assert combiner.features == tuple(each.name for each in catalogue.features)
     assert len(dict.fromkeys(combiner.evidences)) == len(config.evidence)
+    (match,) = (each for each in catalogue.features if isinstance(each, MatchFeature))
+    untrained = Towers.untrained(384, config.match.scale)
+    for name, tower in vars(objects["trained"].towers).items():
+        np.testing.assert_array_equal(tower, getattr(match.towers, name))
+        assert (tower != getattr(untrained, name)).any(), name
     mlflow.set_tracking_uri(config.logger.tracking_uri)
     run = mlflow.MlflowClient().get_run(objects["trained"].record["mlflow"]["run_id"])
     decides = combiner.decides(2)
@@ -164,6 +171,10 @@ def test_the_same_seed_gives_the_same_model(trained_once, folder):
     one, two = weights_of(folder, "once"), weights_of(folder, "again")
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
+    one, two = (load_trained(folder / "checkpoints" / f"{name}.ckpt") for name in ("once", "again"))
+    assert one.combiner.plain() == two.combiner.plain()
+    for name, tower in vars(one.towers).items():
+        np.testing.assert_array_equal(tower, getattr(two.towers, name))
 
 
 def test_another_seed_gives_another_model(trained_once, folder):
@@ -210,6 +221,10 @@ def test_other_choices_train_too(folder, overrides):
         ("combiner.strengths=[1,-1]", "combiner.strengths.1=-1: must be above 0"),
         ("combiner.folds=0", "combiner.folds=0: must be at least 1"),
         ("evidence.order.smoothing=0", "evidence.order.smoothing=0: must be above 0"),
+        ("match.lr=0", "match.lr=0: must be above 0"),
+        ("match.products=none", "match.products=none: must be a whole number"),
+        ("evidence.match.b=2", "evidence.match.b=2: must be at most 1"),
+        ("~evidence.match", "evidence: match is needed"),
         ("~evidence.popularity", "evidence: popularity is needed"),
         ("~evidence.co_reviewing", "evidence: co-reviewing is needed"),
         ("train.resume=3", "train.resume=3: must be null, true .* or the path of a checkpoint"),
