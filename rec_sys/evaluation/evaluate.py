@@ -13,21 +13,21 @@ from typing import Annotated, Any
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BeforeValidator, Field
 
-from rec_sys.evaluation.audit import (
-    AuditSettings,
-    audit_stage,
-    require_clean,
-    summarised,
-    words_by_row,
-)
+from rec_sys.evaluation import audit
 from rec_sys.evaluation.graph_model_job import GraphModelJob, load_ablations
-from rec_sys.evaluation.jobs import Job, JobContext, RankingBaseline, RatingBaseline
-from rec_sys.evaluation.leaderboard import Leaderboard, RunFacts
+from rec_sys.evaluation.jobs import Baseline, Job, JobContext, Kind, combinations, run_all
+from rec_sys.evaluation.leaderboard import (
+    Leaderboard,
+    RunFacts,
+    log_evaluation,
+    show_leaderboard,
+    write_leaderboard,
+)
 from rec_sys.evaluation.measured import Measuring
 from rec_sys.evaluation.protocol import build_stage
 from rec_sys.evaluation.ranking import Slicing
+from rec_sys.evaluation.report import Report, about_ties, not_measured
 from rec_sys.evaluation.statistics import Bootstrap
-from rec_sys.evaluation.tuning import ModelGrid
 from rec_sys.foundation.cli import CONFIG_DIR, command, load_choice
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
@@ -40,6 +40,9 @@ from rec_sys.foundation.settings import (
     read_settings,
     settings_of,
 )
+from rec_sys.graph.review_graph import prepare_reviews
+from rec_sys.reviews.cleaning import show_report
+from rec_sys.train.record import plain_config
 
 _SOME = Field(min_length=1)
 
@@ -72,7 +75,7 @@ class EvaluationSettings:
     head_share: InnerShare
     twin_jaccard: Decay
     folder: str
-    audit: AuditSettings
+    audit: audit.AuditSettings
 
     @classmethod
     def of(cls, config: DictConfig) -> "EvaluationSettings":
@@ -82,7 +85,7 @@ class EvaluationSettings:
             InputError: A value does not fit; names the first such key and what it may be.
         """
         values = OmegaConf.to_container(config, resolve=True)
-        return cls(**{**values, "audit": AuditSettings(**values["audit"])})
+        return cls(**{**values, "audit": audit.AuditSettings(**values["audit"])})
 
     def __post_init__(self) -> None:
         """Checks what types cannot say."""
@@ -115,17 +118,17 @@ class EvaluationSettings:
         Raises:
             InputError: There is no such file or model, or a setting has no value to try.
         """
-
-        def entries(name: str | None) -> list[Mapping[str, Any]]:
-            return [e for e in _entries(name) if has_texts or not e.get("needs_texts")]
-
-        jobs: list[Job] = [RankingBaseline(entry) for entry in entries(self.ranking_baselines)]
+        files: dict[Kind, str | None] = {"ranking": self.ranking_baselines}
         if has_ratings:
-            jobs += [RatingBaseline(entry) for entry in entries(self.rating_baselines)]
+            files["rating"] = self.rating_baselines
         if has_ratings and has_texts:
-            known = entries(self.known_review_baselines)
-            jobs += [RatingBaseline(entry, reads_the_review=True) for entry in known]
-        return jobs
+            files["review known"] = self.known_review_baselines
+        return [
+            Baseline(kind, entry)
+            for kind, name in files.items()
+            for entry in _entries(name)
+            if has_texts or not entry.get("needs_texts")
+        ]
 
     def graph_models(self, run_name: str) -> list[Job]:
         """The jobs of the graph model, whole and ablated.
@@ -133,9 +136,8 @@ class EvaluationSettings:
         Raises:
             InputError: There is no such ablation.
         """
-        whole = [None] if self.ours else []
-        ablations = load_ablations(self.ablations)
-        return [GraphModelJob(run_name, ablation) for ablation in (*whole, *ablations)]
+        models = [None] * self.ours + load_ablations(self.ablations)
+        return [GraphModelJob(run_name, ablation) for ablation in models]
 
 
 def _entries(name: str | None) -> Sequence[Mapping[str, Any]]:
@@ -147,7 +149,7 @@ def _entries(name: str | None) -> Sequence[Mapping[str, Any]]:
     entries = OmegaConf.to_container(OmegaConf.load(path))
     assert isinstance(entries, list)
     for entry in entries:
-        ModelGrid.of(entry)
+        combinations(entry)  # mistakes are told before anything is computed
     return entries
 
 
@@ -164,7 +166,7 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
         LeakageError: The audit failed; no table is written.
         InputError: Something in the settings or the data cannot be used.
     """
-    from rec_sys.train.train import TrainSettings
+    from rec_sys.train.train import TrainSettings  # with PyTorch, which takes seconds
 
     read_settings(TrainSettings, config.train)
     settings = EvaluationSettings.of(config.evaluation)
@@ -173,13 +175,6 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
     run_name = f"{source.name}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     graph_models = settings.graph_models(run_name)
     settings.baselines(has_texts=True, has_ratings=True)  # mistakes in their files
-
-    from rec_sys.evaluation.leaderboard import log_evaluation, show_leaderboard, write_leaderboard
-    from rec_sys.evaluation.report import Report, about_ties, not_measured
-    from rec_sys.evaluation.results import run_all
-    from rec_sys.graph.review_graph import prepare_reviews
-    from rec_sys.reviews.cleaning import show_report
-    from rec_sys.train.record import plain_config
 
     data = source.load()
     show_report(data)
@@ -192,11 +187,11 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
 
     slicing = Slicing(settings.history_starts, settings.head_share, settings.twin_jaccard)
     texts = data.reviews["text"].to_list()
-    words = words_by_row(texts, prepared.store.rows_of(texts), len(prepared.vectors))
+    words = audit.words_by_row(texts, prepared.store.rows_of(texts), len(prepared.vectors))
     findings = []
     for stage in stages:
-        found = audit_stage(stage, words, settings.audit, slicing)
-        require_clean([finding.about(f"seed {stage.seed}") for finding in found])
+        found = audit.audit_stage(stage, words, settings.audit, slicing)
+        audit.require_clean([finding.about(f"seed {stage.seed}") for finding in found])
         findings += found
 
     folder = Path(settings.folder)
@@ -206,24 +201,22 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
         (stage, [*settings.baselines(prepared.has_texts, stage.has_ratings), *graph_models])
         for stage in stages
     ]
-    results = run_all(jobs, context, folder / "cache")
-    findings += results.findings()
-
     bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.bootstrap_seed)
-    report = Report(results, measuring, bootstrap, slicing)
+    report = Report(run_all(jobs, context, folder / "cache"), measuring, bootstrap, slicing)
+    findings += report.findings()
     main = list(report.main_tables(about_ties(prepared.graph)))
     facts = RunFacts(
         data_name=source.name,
         data_checksum=data.fingerprint,
         seeds=settings.seeds,
         config=plain_config(config),
-        durations=results.seconds(),
+        durations=report.seconds(),
     )
     board = Leaderboard(
         facts,
         [*main, *report.more_tables()],
         settings.confidence,
-        summarised(findings),
+        list(audit.summarised(findings)),
         not_measured(prepared, stages, graph_models),
     )
     files = write_leaderboard(board, folder / run_name)

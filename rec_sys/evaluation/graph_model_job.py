@@ -18,10 +18,10 @@ from rec_sys.evaluation.audit import (
     check_statistics,
     require_clean,
 )
-from rec_sys.evaluation.jobs import JobContext
+from rec_sys.evaluation.jobs import JobContext, Kind
+from rec_sys.evaluation.leaderboard import GRAPH_MODEL_NAME
 from rec_sys.evaluation.measured import Measured
 from rec_sys.evaluation.protocol import Catalogue, Reviews, Stage
-from rec_sys.evaluation.rating_scores import best_threshold, predict
 from rec_sys.foundation.cli import CONFIG_DIR, with_overrides
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build, settings_of
@@ -39,8 +39,6 @@ from rec_sys.text.store import EMPTY_TEXT_ROW
 if TYPE_CHECKING:
     from rec_sys.modules.full_catalogue import FullCatalogue
 
-GRAPH_MODEL_NAME = "rec_sys"
-
 Change = Literal[
     "mask_reviews",
     "shuffle_reviews",
@@ -49,13 +47,11 @@ Change = Literal[
     "mask_ratings",
     "mask_times",
 ]
-# Which arrays of the graph a change overwrites, and with what.
-_MASKS: Mapping[Change, Mapping[str, Any]] = {
+# Which arrays of the graph a change overwrites, and with what; None leaves the reviews alone.
+_MASKS: Mapping[Change | None, Mapping[str, Any]] = {
+    None: {},
     "mask_reviews": {"edge_text": EMPTY_TEXT_ROW},
-    "mask_product_texts": {
-        "product_name_text": EMPTY_TEXT_ROW,
-        "product_info_text": EMPTY_TEXT_ROW,
-    },
+    "mask_product_texts": dict.fromkeys(["product_name_text", "product_info_text"], EMPTY_TEXT_ROW),
     "mask_brands": {"product_brand": NO_BRAND},
     "mask_ratings": {"edge_rating": np.nan},
     "mask_times": {"edge_time": NO_TIME},
@@ -81,9 +77,8 @@ class Ablation:
             # Everybody said what somebody else said: real texts without a connection.
             texts = np.random.default_rng(seed).permutation(graph.edge_text)
             return replace(graph, edge_text=texts)
-        masks = _MASKS[self.change] if self.change else {}
-        masked = {name: np.full_like(getattr(graph, name), value) for name, value in masks.items()}
-        return replace(graph, **masked)
+        masks = _MASKS[self.change].items()
+        return replace(graph, **{n: np.full_like(getattr(graph, n), value) for n, value in masks})
 
 
 def load_ablations(names: Sequence[str]) -> list[Ablation]:
@@ -105,18 +100,13 @@ def load_ablations(names: Sequence[str]) -> list[Ablation]:
 class GraphModelRanker:
     """A `RankingModel` and a `RatingModel` around what `rec_sys.train.train` gives back.
 
-    Args:
-        catalogue: The trained model over all products.
-        products: Any graph of these products; only they are read.
-        name: See `RankingModel`.
+    Of the graph `products` only the products are read.
     """
 
     def __init__(
         self, catalogue: "FullCatalogue", products: ReviewGraph, name: str = GRAPH_MODEL_NAME
     ) -> None:
-        self.name = name
-        self._catalogue = catalogue
-        self._products = products
+        self.name, self._catalogue, self._products = name, catalogue, products
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
         """Does nothing: `rec_sys.train.train` has trained it, on the same training reviews."""
@@ -148,13 +138,8 @@ class GraphModelRanker:
 
 
 def audit_graph_model(stage: Stage, vectors: np.ndarray, settings: AuditSettings) -> list[Finding]:
-    """Builds weights and batches as training does, with true and with false targets.
-
-    Args:
-        stage: Its first test is the one that is changed.
-        vectors: float [N, D], the text vectors.
-        settings: How strict.
-    """
+    """Builds weights and batches as training does, with true and with false targets of the first
+    test; `vectors`: float [N, D], of the texts."""
     test = next(iter(stage.tests.values()))
     split = replace(stage.split, test=test)
     train = np.flatnonzero(split.train)
@@ -168,12 +153,12 @@ def audit_graph_model(stage: Stage, vectors: np.ndarray, settings: AuditSettings
 
     some = users[:: max(1, len(users) // settings.people)]
     asked = test.asked(stage.graph, some)
-    builder = build(stage.config.product_graph)
+    num_products = stage.graph.num_products
 
     def ask(features: Sequence[Feature], rows: np.ndarray) -> np.ndarray:
         """Asks with the true histories of some users, so that only what was learned can differ."""
         known = Reviews.of(stage.graph, some[rows], test.history)
-        nothing = np.zeros((len(rows), stage.graph.num_products), dtype=np.float32)
+        nothing = np.zeros((len(rows), num_products), dtype=np.float32)
         situation = Situation(
             user_ptr=known.user_ptr,
             product=known.product,
@@ -182,27 +167,23 @@ def audit_graph_model(stage: Stage, vectors: np.ndarray, settings: AuditSettings
             network=nothing,
             predicted_rating=nothing,
         )
-        return dense_features(features, situation, stage.graph.num_products)
+        return dense_features(features, situation, num_products)
 
     def evidences(graph: ReviewGraph) -> np.ndarray:
-        product_graph = builder.build(graph, vectors, train)
+        product_graph = build(stage.config.product_graph).build(graph, vectors, train)
         features = fit_evidences(stage.config.evidence, graph, train, product_graph)
         return ask(features, np.arange(len(some)))
 
-    of_time = [
-        each for each in map(build, stage.config.evidence.values()) if each.name == Trend.name
-    ]
-    no_graph = ProductGraph.without_edges(stage.graph.num_products)
+    of_time = [e for e in map(build, stage.config.evidence.values()) if e.name == Trend.name]
 
     def trends(shown: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        known = Known(stage.graph, train[shown], no_graph)
+        known = Known(stage.graph, train[shown], ProductGraph.without_edges(num_products))
         return ask([feature for each in of_time for feature in each.fit(known)], rows)
 
-    time = stage.graph.edge_time[train]
-    findings = [
-        check_statistics(evidences, stage.graph, split).about(f"{GRAPH_MODEL_NAME}, evidences"),
-    ]
+    found = check_statistics(evidences, stage.graph, split)
+    findings = [found.about(f"{GRAPH_MODEL_NAME}, evidences")]
     if of_time:
+        time = stage.graph.edge_time[train]
         found = check_moments(trends, time, asked, settings.tolerance)
         findings.append(found.about(f"{GRAPH_MODEL_NAME}, {Trend.name}"))
     if np.isfinite(stage.graph.edge_rating[test.target]).any() and len(vectors) > 1:
@@ -233,11 +214,15 @@ class GraphModelJob:
 
     Attributes:
         run_name: Starts the names of its runs in MLflow.
-        ablation: What it goes without, or None.
     """
 
     run_name: str
     ablation: Ablation | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """See `Job`."""
+        return "ablation" if self.ablation else "graph model"
 
     @property
     def label(self) -> str:
@@ -291,18 +276,11 @@ class GraphModelJob:
         if not self.ablation:
             findings += audit_combiner(stage, objects["catalogue"], context.audit)
         model = GraphModelRanker(objects["catalogue"], shown.graph, self.label)
-        rating = {}
-        if stage.has_ratings:
-            # The true ratings come from the unchanged graph: without them nothing could be
-            # measured.
-            threshold = best_threshold(
-                predict(model, shown.validation), stage.validation.targets.rating, how.liked_above
-            )
-            rating = how.rating(model, shown, threshold, true=stage)
+        # The true ratings come from the unchanged graph: without them nothing could be measured.
         return Measured(
             self.label,
             ranking=how.ranking(model, shown, true=stage),
-            rating=rating,
+            rating=how.rating(model, shown, true=stage) if stage.has_ratings else {},
             findings=[*findings, *context.invariance(model, shown)],
             seconds=time.perf_counter() - start,
         )

@@ -18,7 +18,7 @@ from rec_sys.evaluation.protocol import (
     Stage,
 )
 from rec_sys.evaluation.ranking import RankingResult, evaluate_ranking
-from rec_sys.evaluation.rating_scores import RatingScores, predict, score_ratings
+from rec_sys.evaluation.rating_scores import RatingScores, best_threshold, predict, score_ratings
 from rec_sys.foundation.files import replacing
 
 
@@ -113,7 +113,7 @@ class Measuring:
 
         Args:
             stage: What the model is shown.
-            true: See `rating`.
+            true: Has the true ratings where an ablation has taken them out of `stage`.
         """
         results = {}
         for title in stage.tests:
@@ -133,25 +133,19 @@ class Measuring:
         return results
 
     def rating(
-        self,
-        model: RatingModel | ReviewKnownModel,
-        stage: Stage,
-        threshold: float,
-        true: Stage | None = None,
+        self, model: RatingModel | ReviewKnownModel, stage: Stage, true: Stage | None = None
     ) -> dict[str, RatingScores]:
-        """A fitted model on each test, users numbered as in the graph.
-
-        Args:
-            stage: What the model is shown.
-            threshold: See `score_ratings`.
-            true: Has the true ratings where an ablation has taken them out of `stage`.
-        """
+        """As `ranking`; the threshold of "liked" is chosen on the validation."""
+        true, validation = true or stage, stage.validation
+        threshold = best_threshold(
+            predict(model, validation), true.validation.targets.rating, self.liked_above
+        )
         results = {}
         for title in stage.tests:
             queries = stage.test(title)
             results[title] = score_ratings(
                 predict(model, queries),
-                (true or stage).test(title).targets.rating,
+                true.test(title).targets.rating,
                 queries.users[queries.targets.user],
                 self.liked_above,
                 threshold,
@@ -160,36 +154,28 @@ class Measuring:
 
     def probe(
         self, model: RankingModel, queries: Queries, users: int
-    ) -> Callable[[np.ndarray | None, int], float]:
+    ) -> Callable[[np.ndarray, int], float]:
         """The metric of a fitted model as `rec_sys.evaluation.audit.Evaluate`; so many users are
         asked, drawn evenly."""
         queries = queries.of_users(slice(None, None, max(1, len(queries.users) // users)))
 
-        def evaluate(permutation: np.ndarray | None, block_size: int) -> float:
-            if permutation is None:
-                return self.ndcg(model, queries, block_size)
-            renumbered = Queries(
-                queries.users,
-                _with_products(queries.histories, permutation),
-                _with_products(queries.targets, permutation),
-            )
-            return self.ndcg(_Renumbered(model, permutation), renumbered, block_size)
+        def evaluate(numbers: np.ndarray, block_size: int) -> float:
+            parts = (queries.histories, queries.targets)
+            renumbered = (replace(each, product=numbers[each.product]) for each in parts)
+            asked = Queries(queries.users, *renumbered)
+            return self.ndcg(_Renumbered(model, numbers), asked, block_size)
 
         return evaluate
 
 
 class _Renumbered:
-    """A model whose product ``p`` is called ``permutation[p]``."""
+    """A model whose product ``p`` is called ``numbers[p]``."""
 
-    def __init__(self, model: RankingModel, permutation: np.ndarray) -> None:
+    def __init__(self, model: RankingModel, numbers: np.ndarray) -> None:
         self.name, self.fit = model.name, model.fit
-        self._model = model
-        self._old = np.argsort(permutation)
+        self._model, self._old = model, np.argsort(numbers)
 
     def score(self, histories: Reviews) -> np.ndarray:
         """See `RankingModel`."""
-        return self._model.score(_with_products(histories, self._old))[:, self._old]
-
-
-def _with_products(reviews: Reviews, numbers: np.ndarray) -> Reviews:
-    return replace(reviews, product=numbers[reviews.product])
+        old = replace(histories, product=self._old[histories.product])
+        return self._model.score(old)[:, self._old]

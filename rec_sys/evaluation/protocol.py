@@ -45,21 +45,14 @@ class Reviews:
 
     @classmethod
     def of(cls, graph: ReviewGraph, users: np.ndarray, edges: np.ndarray) -> "Reviews":
-        """The reviews of some users that may be seen.
-
-        Args:
-            graph: All reviews.
-            users: int64 [U], ascending; counted anew from 0 in this order.
-            edges: bool [E], the edges that may be seen.
-        """
-        kept = graph.edges_of(users)
-        kept = kept[edges[kept]]
+        """Those of the `edges`, bool [E], of some users, int64 [U], ascending; counted from 0."""
+        shown = graph.histories(users, edges)
         return cls(
-            user=np.searchsorted(users, graph.edge_user[kept]),
-            product=graph.edge_product[kept],
-            rating=graph.edge_rating[kept],
-            time=graph.edge_time[kept],
-            text=graph.edge_text[kept],
+            user=shown.edge_user,
+            product=shown.edge_product,
+            rating=shown.edge_rating,
+            time=shown.edge_time,
+            text=shown.edge_text,
             num_users=len(users),
         )
 
@@ -86,14 +79,8 @@ class Reviews:
         return replace(kept, user=user, num_users=len(users), asked=asked)
 
     def _rows(self, rows: np.ndarray) -> "Reviews":
-        return replace(
-            self,
-            user=self.user[rows],
-            product=self.product[rows],
-            rating=self.rating[rows],
-            time=self.time[rows],
-            text=self.text[rows],
-        )
+        names = ("user", "product", "rating", "time", "text")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
 @dataclass(frozen=True)
@@ -122,27 +109,8 @@ class Catalogue:
         )
 
 
-class RankingModel(Protocol):
-    """Ranks all products for users given by their histories.
-
-    Attributes:
-        name: Its row in the leaderboard.
-    """
-
-    name: str
-
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """Learns from the training reviews."""
-
-    def score(self, histories: Reviews) -> np.ndarray:
-        """float32 [histories.num_users, P], finite, higher is better; history not masked.
-
-        The users need not be among the training users, and a history may be empty.
-        """
-
-
-class RatingModel(Protocol):
-    """Predicts ratings, the review of the target not seen.
+class Model(Protocol):
+    """What is fitted and compared.
 
     Attributes:
         name: Its row in the leaderboard.
@@ -154,8 +122,22 @@ class RatingModel(Protocol):
         """Learns from the training reviews.
 
         Raises:
-            InputError: None of them has a rating.
+            InputError: It predicts ratings, and there is none to learn from.
         """
+
+
+class RankingModel(Model, Protocol):
+    """Ranks all products for users given by their histories."""
+
+    def score(self, histories: Reviews) -> np.ndarray:
+        """float32 [histories.num_users, P], finite, higher is better; history not masked.
+
+        The users need not be among the training users, and a history may be empty.
+        """
+
+
+class RatingModel(Model, Protocol):
+    """Predicts ratings, the review of the target not seen."""
 
     def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         """Ratings of pairs, float32 [T], 1...5 (0...5 for cosine models).
@@ -167,20 +149,12 @@ class RatingModel(Protocol):
         """
 
 
-class ReviewKnownModel(Protocol):
+class ReviewKnownModel(Model, Protocol):
     """Tells the rating of a review that it reads. Not a `RatingModel`, on purpose.
 
     Reading the verdict is far easier than foreseeing it: the numbers of these models belong into a
     table of their own and must never stand beside those of a `RatingModel`.
-
-    Attributes:
-        name: Its row in the table "review known".
     """
-
-    name: str
-
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RatingModel`."""
 
     def rate_known(
         self, histories: Reviews, user: np.ndarray, product: np.ndarray, text: np.ndarray
@@ -212,9 +186,8 @@ class Queries:
     def of_users(self, chosen: slice) -> "Queries":
         """The queries of some of the users."""
         rows = np.arange(len(self.users))[chosen]
-        return Queries(
-            self.users[chosen], self.histories.of_users(rows), self.targets.of_users(rows)
-        )
+        parts = (part.of_users(rows) for part in (self.histories, self.targets))
+        return Queries(self.users[chosen], *parts)
 
 
 @dataclass(frozen=True)
@@ -274,8 +247,8 @@ class Stage:
             digest.update(np.ascontiguousarray(array).tobytes())
         for title, task in self.tests.items():
             digest.update(title.encode())
-            digest.update(np.packbits(task.target).tobytes())
-            digest.update(np.packbits(task.history).tobytes())
+            for mask in (task.target, task.history):
+                digest.update(np.packbits(mask).tobytes())
         return digest.hexdigest()
 
 
@@ -319,21 +292,14 @@ def _test_with(config: DictConfig, graph: ReviewGraph, history_length: int) -> T
 def shuffle_ties(graph: ReviewGraph, seed: int) -> ReviewGraph:
     """Draws a new order among the reviews of one user that have the same time.
 
-    Returns:
-        The graph with the edges of each user still from the oldest to the newest. Reviews without
-        a time keep their order: it may be all that is known, as in a data set of sequences.
+    Those without a time keep their order: it may be all that is known, as of sequences.
     """
     number = np.arange(graph.num_edges)
     drawn = np.random.default_rng(seed).permutation(graph.num_edges)
     within_tie = np.where(graph.edge_time == NO_TIME, number, drawn)
     order = np.lexsort((within_tie, graph.edge_time, graph.edge_user))
-    return replace(
-        graph,
-        edge_product=graph.edge_product[order],
-        edge_text=graph.edge_text[order],
-        edge_rating=graph.edge_rating[order],
-        edge_time=graph.edge_time[order],
-    )
+    names = ("edge_product", "edge_text", "edge_rating", "edge_time")
+    return replace(graph, **{name: getattr(graph, name)[order] for name in names})
 
 
 def tied_last_share(graph: ReviewGraph) -> float:

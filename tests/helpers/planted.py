@@ -59,8 +59,7 @@ def ranks(graph, split, rank):
     scores = np.bincount(graph.edge_product[split.train], minlength=PRODUCTS) // 3
     targets = pairs(graph, split)
 
-    def evaluate(permutation, block_size):
-        number = np.arange(PRODUCTS) if permutation is None else permutation
+    def evaluate(number, block_size):
         renumbered = np.empty_like(scores)
         renumbered[number] = scores
         return float(np.mean([rank(renumbered, number[target]) for target in targets]))
