@@ -33,7 +33,6 @@ class AuditSettings:
         metric_tolerance: Likewise of a metric or of a weight that is learned.
         block_sizes: Batch sizes that must give the same metric.
         people: So many users are asked again in other orders.
-        seed: Seeds the shuffle of the product ids.
     """
 
     min_words: Count
@@ -63,11 +62,7 @@ class LeakageError(InputError):
 
 
 def require_clean(findings: Sequence[Finding]) -> None:
-    """Stops the run if a check failed.
-
-    Raises:
-        LeakageError: Names each failed check and what it found.
-    """
+    """Raises a `LeakageError` that names each failed check and what it found."""
     failed = [f"{finding.check}: {finding.detail}" for finding in findings if not finding.passed]
     if failed:
         raise LeakageError("the leakage audit failed; " + "; ".join(failed))

@@ -79,11 +79,7 @@ class EvaluationSettings:
 
     @classmethod
     def of(cls, config: DictConfig) -> "EvaluationSettings":
-        """From ``evaluation``.
-
-        Raises:
-            InputError: A value does not fit; names the first such key and what it may be.
-        """
+        """From ``evaluation``; an `InputError` names the first key that does not fit."""
         values = OmegaConf.to_container(config, resolve=True)
         return cls(**{**values, "audit": audit.AuditSettings(**values["audit"])})
 
@@ -111,9 +107,7 @@ class EvaluationSettings:
     def baselines(self, has_texts: bool, has_ratings: bool) -> list[Job]:
         """The jobs of all models but the graph model.
 
-        Args:
-            has_texts: Otherwise models that read are left out.
-            has_ratings: Otherwise models that predict ratings are left out.
+        Without texts the models that read are left out, without ratings those that predict them.
 
         Raises:
             InputError: There is no such file or model, or a setting has no value to try.
@@ -131,11 +125,7 @@ class EvaluationSettings:
         ]
 
     def graph_models(self, run_name: str) -> list[Job]:
-        """The jobs of the graph model, whole and ablated.
-
-        Raises:
-            InputError: There is no such ablation.
-        """
+        """The jobs of the graph model, whole and ablated."""
         models = [None] * self.ours + load_ablations(self.ablations)
         return [GraphModelJob(run_name, ablation) for ablation in models]
 
@@ -154,10 +144,7 @@ def _entries(name: str | None) -> Sequence[Mapping[str, Any]]:
 
 
 def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
-    """Audits, fits, measures, compares, draws and logs.
-
-    Args:
-        config: Composed from ``config/evaluate_config.yaml``.
+    """Audits, fits, measures, compares, draws and logs what ``config/evaluate_config.yaml`` says.
 
     Returns:
         Everything that was found and the folder it was written to.

@@ -212,8 +212,7 @@ def audit_combiner(
 class GraphModelJob:
     """The model of `rec_sys.train.train`, whole or without something.
 
-    Attributes:
-        run_name: Starts the names of its runs in MLflow.
+    `run_name` starts the names of its runs in MLflow.
     """
 
     run_name: str

@@ -128,8 +128,7 @@ def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], Mo
         entry: ``model``, the dotted name of the class, and ``grid``: setting to the values to try.
 
     Raises:
-        InputError: There is no such class, it does not take a setting, or a setting has no value
-            to try or one that is out of its range.
+        InputError: There is no such class, or a setting or a value does not fit it.
     """
     from sklearn.model_selection import ParameterGrid
 
@@ -155,10 +154,7 @@ def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], Mo
 def tune(
     entry: Mapping[str, Any], train: Reviews, catalogue: Catalogue, score: Callable[[Any], float]
 ) -> tuple[Any, dict[str, Any]]:
-    """Fits all `combinations`; the highest score wins, of equals the first one.
-
-    Args:
-        score: Of a fitted model on the validation.
+    """Fits all `combinations`; the highest `score` on the validation wins, of equals the first one.
 
     Returns:
         The best model, fitted, and the settings that were chosen for it.

@@ -126,7 +126,6 @@ class Leaderboard:
 
     Attributes:
         confidence: Of the intervals, 0.95 for 95 %.
-        findings: Of the leakage audit.
         not_measured: What could not be measured and why, a sentence each.
     """
 
@@ -246,7 +245,7 @@ def log_evaluation(
     pictures: Mapping[str, "Figure"],
     run_name: str,
 ) -> str:
-    """Logs an evaluation as a run of its own.
+    """Logs an evaluation as a run of its own, of which it returns MLflow's id.
 
     Args:
         config: ``config/logger``, as of training: where and under which experiment.
@@ -254,9 +253,6 @@ def log_evaluation(
         files: The Markdown and the JSON file.
         pictures: File name, such as ``recall.png``, to figure.
         run_name: Must be a file name.
-
-    Returns:
-        MLflow's id of the run.
 
     Raises:
         InputError: The tracking server does not answer.

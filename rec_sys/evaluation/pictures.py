@@ -40,12 +40,9 @@ Lines: TypeAlias = Mapping[str, Sequence[float | Interval]]
 
 
 def draw_metric(table: Table, column: Column, confidence: float) -> "Figure":
-    """One metric of all models of a table: a dot each, with whiskers, the best on top.
+    """One metric of all models that have it: a dot each, with whiskers, the best on top.
 
-    Args:
-        table: Rows without the metric are left out.
-        column: The metric; ``lower`` puts the lowest on top.
-        confidence: Of the whiskers, 0.95 for 95 %.
+    `confidence`: of the whiskers, 0.95 for 95 %.
     """
     cells = {model: cells.get(column.key) for model, cells in table.rows.items()}
     dots = [(m, *_parts(cell)) for m, cell in cells.items() if number_of(cell) is not None]

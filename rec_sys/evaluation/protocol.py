@@ -30,9 +30,8 @@ class Reviews:
         rating: float32 [n], 1...5, NaN if missing.
         time: int64 [n], seconds since 1970, `rec_sys.graph.review_graph.NO_TIME` if missing.
         text: int64 [n], row of the review in the text vectors.
-        num_users: Number of users, those without a review included.
-        asked: int64 [num_users], the moment at which each user asks what comes next, see
-            `Task.asked`; None where nothing is asked.
+        num_users: Users without a review included.
+        asked: int64 [num_users], `Task.asked`; None where nothing is asked.
     """
 
     user: np.ndarray
@@ -88,7 +87,6 @@ class Catalogue:
     """P products and their texts.
 
     Attributes:
-        num_products: P.
         name_text: int64 [P], row of the name in `vectors`; the zero vector if there is none.
         info_text: int64 [P], row of the description.
         vectors: float16 [N, D], text vectors of reviews, names and descriptions, unit length or
@@ -110,20 +108,12 @@ class Catalogue:
 
 
 class Model(Protocol):
-    """What is fitted and compared.
-
-    Attributes:
-        name: Its row in the leaderboard.
-    """
+    """What is fitted and compared; `name` is its row in the leaderboard."""
 
     name: str
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """Learns from the training reviews.
-
-        Raises:
-            InputError: It predicts ratings, and there is none to learn from.
-        """
+        """Learns from the training reviews; an `InputError` if it needs ratings and there are none."""
 
 
 class RankingModel(Model, Protocol):
@@ -142,10 +132,7 @@ class RatingModel(Model, Protocol):
     def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         """Ratings of pairs, float32 [T], 1...5 (0...5 for cosine models).
 
-        Args:
-            histories: Of the users.
-            user: int64 [T], counted as in `histories`.
-            product: int64 [T].
+        `user`, counted as in `histories`, and `product`: int64 [T].
         """
 
 
@@ -166,10 +153,7 @@ class ReviewKnownModel(Model, Protocol):
 class Queries:
     """A task in the shape that models of the evaluation take.
 
-    Attributes:
-        users: int64 [U], in the graph, ascending: everyone who has a target.
-        histories: What is known of them.
-        targets: What is to be predicted of them.
+    `users`: int64 [U], in the graph, ascending: everyone who has a target.
     """
 
     users: np.ndarray
@@ -196,9 +180,7 @@ class Stage:
 
     Attributes:
         config: As for `rec_sys.train.train.train`: makes this split with this seed.
-        seed: Seeds the split, the order of ties and the training.
-        graph: The reviews, ties in the order of the seed.
-        split: What trains, what is measured.
+        seed: Of the split, the order of ties and the training.
         tests: Title to test task; several where one training can answer several questions.
     """
 

@@ -65,8 +65,7 @@ def evaluate_ranking(
 
     Raises:
         InputError: Nobody has a target.
-        ValueError: The users do not match, a target is there twice, or the model breaks its
-            contract.
+        ValueError: The users or targets do not match, or the model breaks its contract.
     """
     from rec_sys.modules import metrics  # with PyTorch, which takes seconds
 
@@ -141,15 +140,10 @@ def _counts(scores: np.ndarray, target: Reviews, size: int) -> tuple[np.ndarray,
 
 
 def top_lists(scores: np.ndarray, k: int) -> np.ndarray:
-    """The k best products of each user.
+    """The k best products of each user, int64 [n, k], best first; -1 where there are not so many.
 
-    Args:
-        scores: float32 [n, P]; -inf is never shown.
-        k: Length of the lists.
-
-    Returns:
-        int64 [n, k], best first; -1 where there are not so many. Of equal scores, the product with
-        the lower index comes first: only for these lists does the numbering of products matter.
+    Of equal scores, the product with the lower index comes first: only for these lists does the
+    numbering of products matter. `scores`: float32 [n, P]; -inf is never shown.
     """
     import torch
 
@@ -222,13 +216,7 @@ def beyond_accuracy(exposure: np.ndarray, popularity: np.ndarray) -> dict[str, f
 
 @dataclass(frozen=True)
 class Slicing:
-    """Groups of users and of targets.
-
-    Attributes:
-        history_starts: See `by_history_length`.
-        head_share: See `head_products`.
-        twin_jaccard: See `twins_in_history`.
-    """
+    """Groups of users, see `by_history_length`, and of targets: `head_products`, `twins_in_history`"""
 
     history_starts: Sequence[int]
     head_share: float
@@ -258,15 +246,10 @@ class Slicing:
 
 
 def by_history_length(histories: Reviews, starts: Sequence[int]) -> dict[str, np.ndarray]:
-    """Groups users by how much is known of them.
+    """Groups users by how much is known of them: group to bool [U]; everyone is in one group.
 
-    Args:
-        histories: Of U users.
-        starts: Shortest history of each group, ascending, the first one 0; [0, 1, 5] makes the
-            groups "0", "1-4" and "5+".
-
-    Returns:
-        Group to bool [U]; everyone is in one group.
+    `starts`: shortest history of each group, ascending, the first one 0; [0, 1, 5] makes the groups
+    "0", "1-4" and "5+".
     """
     group = np.searchsorted(starts, np.diff(histories.user_ptr), side="right") - 1
     names = [
@@ -277,15 +260,12 @@ def by_history_length(histories: Reviews, starts: Sequence[int]) -> dict[str, np
 
 
 def head_products(popularity: np.ndarray, share: float) -> np.ndarray:
-    """The most popular products that together have `share` of the training reviews.
+    """The most popular products that together have `share` of the training reviews, bool [P].
 
     Args:
         popularity: float [P], training reviews per product.
         share: 0.5 for the fewest products that have half of the reviews. Products as popular as
             the least popular of these belong to them too, whatever their numbers.
-
-    Returns:
-        bool [P]; the others are the tail.
     """
     falling = np.sort(popularity)[::-1].astype(np.float64)
     last = np.searchsorted(np.cumsum(falling), share * falling.sum())
@@ -295,7 +275,7 @@ def head_products(popularity: np.ndarray, share: float) -> np.ndarray:
 def twins_in_history(
     reviews: Reviews, histories: Reviews, targets: Reviews, min_jaccard: float
 ) -> np.ndarray:
-    """Marks the targets of which the user's own history has a twin.
+    """Marks the targets of which the user's own history has a twin, bool [T].
 
     Args:
         reviews: What twins are told by. Take all reviews for this: twins are often the last two
@@ -303,9 +283,6 @@ def twins_in_history(
         histories: Of U users.
         targets: Of the same users.
         min_jaccard: See `rec_sys.reviews.twins.collapse_twins`.
-
-    Returns:
-        bool [T].
     """
     if not len(reviews.product):
         return np.zeros(len(targets.product), dtype=bool)

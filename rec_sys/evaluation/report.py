@@ -43,10 +43,8 @@ _RATING_COLUMNS = (
 
 @dataclass(frozen=True)
 class _Test:
-    """A test of rankings, and the runs of each model.
-
-    These are the baselines, then the graph model; or that one and its ablations.
-    """
+    """A test of rankings and the runs of each model: of the baselines, then of the graph model; or
+    of that one and its ablations."""
 
     title: str
     masked: bool
@@ -81,11 +79,7 @@ class _Test:
 
 @dataclass(frozen=True)
 class Report:
-    """Makes tables and pictures of all that was measured.
-
-    Attributes:
-        records: All finished jobs, by split, seed and model in the order of reading.
-    """
+    """Makes tables and pictures of all finished jobs, by split, seed and model in this order."""
 
     records: Sequence[Record]
     measuring: Measuring

@@ -24,15 +24,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Draws users with replacement (Efron, 1979).
+    """Draws users with replacement (Efron, 1979), `resamples` times.
 
     The intervals are percentiles of the resampled means: of a mean over more than a thousand
-    users, a correction for bias or skewness would change nothing that is printed.
-
-    Attributes:
-        resamples: How often users are drawn.
-        confidence: 0.95 for intervals that hold the truth in 95 of 100 such experiments.
-        seed: Of the draw.
+    users, a correction for bias or skewness would change nothing that is printed. A `confidence` of
+    0.95 makes intervals that hold the truth in 95 of 100 such experiments.
     """
 
     resamples: int

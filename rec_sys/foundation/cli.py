@@ -82,7 +82,6 @@ def with_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """A copy of a composed config with other values.
 
     Args:
-        config: Stays as it is.
         overrides: In this order: ``group=name`` takes ``config/group/name.yaml``,
             ``some.key=value`` sets a value that exists.
 
@@ -104,11 +103,7 @@ def with_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 
 def load_choice(group: str, name: str) -> DictConfig:
-    """The settings of ``config/group/name.yaml``.
-
-    Raises:
-        InputError: There is no such file.
-    """
+    """The settings of ``config/group/name.yaml``; an `InputError` if there is no such file."""
     try:
         return _compose(None, [f"+{group}={name}"])[group]
     except MissingConfigException as error:

@@ -32,11 +32,7 @@ def console() -> Console:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Prints a table. Columns of numbers are right-aligned, floats get four decimals.
-
-    Args:
-        rows: As long as `columns` each; ``None`` is shown as a dash.
-    """
+    """Prints a table. Numbers are right-aligned, floats get four decimals, None is a dash."""
     if not is_main_process():
         return
     table = Table(title=title, title_justify="left", title_style="bold")

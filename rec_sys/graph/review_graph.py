@@ -88,10 +88,9 @@ class ReviewGraph:
     def histories(
         self, users: np.ndarray, shown: np.ndarray, newest: int | None = None
     ) -> "ReviewGraph":
-        """The reviews of some users, as a graph of these users and all products.
+        """The reviews of some users, int64 [n], ascending, as a graph of them and all products.
 
         Args:
-            users: int64 [n], ascending.
             shown: bool [E], the edges that may be seen.
             newest: Only so many of the newest of these edges of each user; None for all.
         """
@@ -128,7 +127,7 @@ def build_review_graph(
         encode: Takes texts and returns their rows in the vector store, int64.
 
     Raises:
-        ValueError: A user has two reviews of one product (the tables were not cleaned).
+        ValueError: The tables were not cleaned.
     """
     user_of_row, user_ids = pd.factorize(data.reviews["user_id"], sort=True)
     product_ids = data.products["product_id"].to_numpy(dtype=object)
@@ -162,13 +161,9 @@ def build_review_graph(
 
 
 def brand_codes(brands: pd.Series) -> np.ndarray:
-    """Small numbers, equal for equal brands, whatever their case; `NO_BRAND` for an empty one.
+    """Small numbers, equal for equal brands, str [P], whatever their case: int64 [P].
 
-    Args:
-        brands: str [P].
-
-    Returns:
-        int64 [P], ascending with the names.
+    They ascend with the names; `NO_BRAND` for an empty one.
     """
     names = brands.astype(object).str.casefold()
     told = names.where(names != "")  # a missing one is -1 for pandas, too
@@ -178,12 +173,14 @@ def brand_codes(brands: pd.Series) -> np.ndarray:
 def brand_columns(brand: np.ndarray) -> np.ndarray:
     """One column for each brand of several products; for the most frequent ones if they are many.
 
+    Which brands have a column does not depend on the order of the products: of equally frequent
+    ones the lower numbers come first.
+
     Args:
         brand: int64 [P], see `brand_codes`.
 
     Returns:
-        float32 [P, B], 1 where the product is of the brand. Which brands have a column does not
-        depend on the order of the products: of equally frequent ones the lower numbers come first.
+        float32 [P, B], 1 where the product is of the brand.
     """
     brands, counts = np.unique(brand[brand != NO_BRAND], return_counts=True)
     frequent = np.argsort(-counts, kind="stable")[:_MOST_BRANDS]
@@ -212,16 +209,12 @@ def _seconds(timestamps: pd.Series) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PreparedReviews:
-    """A data set that is ready for the model.
+    """A data set that is ready for the model; the store holds a vector of every text.
 
     Attributes:
-        data: The clean tables.
-        graph: Their graph.
-        encoder: The encoder of the texts.
-        store: Holds a vector of every text.
+        newly_encoded: How many distinct texts had to be encoded just now.
         has_texts: Whether any review or product says anything; if not, nothing was asked of the
             encoder, not even its precision.
-        newly_encoded: How many distinct texts had to be encoded just now.
     """
 
     data: ReviewData
@@ -240,13 +233,7 @@ class PreparedReviews:
 def prepare_reviews(
     data: ReviewData, encoder: TextEncoder, cache_dir: str | Path
 ) -> PreparedReviews:
-    """Encodes the texts that are new to the store below `cache_dir` and builds the graph.
-
-    Args:
-        data: Clean tables.
-        encoder: Of all texts.
-        cache_dir: The store is below it.
-    """
+    """Encodes the texts that are new to the store below `cache_dir` and builds the graph."""
     has_texts = _has_texts(data)
     newly_encoded = 0
     with one_at_a_time(cache_dir):

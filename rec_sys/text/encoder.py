@@ -140,10 +140,9 @@ class TextEncoder:
         return read_json(self.model_folder / "config.json")["hidden_size"]
 
     def encode(self, texts: Sequence[str], model: Any = None) -> np.ndarray:
-        """Encodes texts, sorted by length into batches inside.
+        """Encodes n texts, sorted by length into batches inside; n may be 0.
 
         Args:
-            texts: n texts; n may be 0.
             model: What `load` returned, to use another precision.
 
         Returns:
@@ -161,7 +160,6 @@ class TextEncoder:
 
         Yields:
             The rows of a batch in `texts`, int64 [B], and their vectors, float32 [B, dimension].
-            Each text is in one batch.
         """
         if not len(texts):  # nothing that the weights would be loaded for
             return

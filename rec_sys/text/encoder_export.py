@@ -49,11 +49,7 @@ def export_encoder(encoder: TextEncoder, folder: str | Path) -> float:
     """Exports an encoder, and compares it with PyTorch in single precision.
 
     ``model.onnx``, ``tokenizer.json`` and ``encoder.json`` appear in the folder only if both
-    agree. Other files in it are left alone.
-
-    Args:
-        encoder: In which precision it runs does not matter.
-        folder: Where the three files go; created if it is missing.
+    agree. Other files in it are left alone. In which precision the encoder runs does not matter.
 
     Returns:
         The largest difference between any two numbers of the vectors.

@@ -36,10 +36,8 @@ class ExportedEncoder:
     Attributes:
         format: Of the folder.
         encoder_fingerprint: `rec_sys.text.encoder.TextEncoder.model_fingerprint`.
-        vector_dim: Length of a vector.
         max_length: Tokens after which a text is cut off.
         padding_id: Token that fills up a batch.
-        tokenizer_sha256: Of ``tokenizer.json``.
     """
 
     format: Literal[1]
@@ -100,19 +98,10 @@ class TextTokenizer:
         batch_size: int,
         pad_to_step: bool,
     ) -> np.ndarray:
-        """Encodes texts batch by batch.
+        """Encodes n texts, batch by batch: float32 [n, vector_dim], in their order; n may be 0.
 
-        Args:
-            texts: n texts; n may be 0.
-            run: Gives the vectors of a batch, float32 [B, vector_dim].
-            batch_size: Texts per batch, at most.
-            pad_to_step: See `batches`.
-
-        Returns:
-            float32 [n, vector_dim], in the order of `texts`.
-
-        Raises:
-            InputError: A text cannot be encoded.
+        `run` gives the vectors of a batch, float32 [B, vector_dim]. Other arguments and errors are
+        those of `batches`.
         """
         vectors = np.empty((len(texts), self.vector_dim), dtype=np.float32)
         for batch in self.batches(texts, batch_size, pad_to_step):
@@ -122,7 +111,7 @@ class TextTokenizer:
     def batches(
         self, texts: Sequence[str], batch_size: int, pad_to_step: bool
     ) -> Iterator[TokenBatch]:
-        """Cuts texts into batches of similar length, so that little is padded.
+        """Cuts texts into batches of similar length, so that little is padded, the longest first.
 
         Args:
             texts: Any texts.
@@ -130,9 +119,6 @@ class TextTokenizer:
             pad_to_step: Pads to a multiple of `LENGTH_STEP` (or to the maximum length) instead of
                 to the longest text: requests of strangers then have the same few lengths, and a
                 server can join them.
-
-        Yields:
-            Batches, the longest texts first.
 
         Raises:
             InputError: A text is no text, or holds half a character.
@@ -206,11 +192,7 @@ class OnnxTextEncoder:
             )
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Encodes n texts; returns float32 [n, vector_dim], each row of unit length.
-
-        Raises:
-            InputError: A text cannot be encoded.
-        """
+        """Encodes n texts; returns float32 [n, vector_dim], each row of unit length."""
         return self._tokenizer.encode(texts, self._run, self._batch_size, pad_to_step=False)
 
     def _run(self, batch: TokenBatch) -> np.ndarray:

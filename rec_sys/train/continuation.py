@@ -48,20 +48,13 @@ class Start:
     run_id: str | None = None
 
     def check_encoder(self, encoder: TextEncoder) -> None:
-        """Makes sure that texts mean what they meant to the earlier training.
-
-        Raises:
-            InputError: Another text encoder.
-        """
+        """Makes sure that texts mean what they meant to the earlier training."""
 
     def split(self, splitter: Any, graph: ReviewGraph) -> tuple[Split, Provenance]:
         """Splits the data so that nothing is measured that the weights have learned from.
 
         Returns:
             The split, and what the new checkpoints tell about it.
-
-        Raises:
-            InputError: The data cannot be split so.
         """
         split = splitter.split(graph)
         return split, Provenance.of(split, graph)
@@ -160,11 +153,9 @@ def find_start(config: DictConfig, data: ReviewData) -> Start:
 
 
 def _interrupted(config: DictConfig, data: ReviewData) -> Resumption:
-    """Finds the newest state of a training that is not complete.
+    """The newest state of a training that is not complete.
 
-    Raises:
-        InputError: There is none, or it had other settings or data: the result would be neither
-            its own nor that of this run.
+    With other settings or data the result would be neither its own nor that of this run.
     """
     asked = config.train.resume
     paths = last_checkpoints(config.paths.checkpoint_dir) if asked is True else [Path(asked)]
@@ -206,12 +197,7 @@ def _has_ended(state: Path) -> bool:
 
 
 def _earlier(config: DictConfig) -> WarmStart:
-    """Finds the training to start from.
-
-    Raises:
-        InputError: There is no such checkpoint, it has another network, or it does not tell what
-            it has learned from.
-    """
+    """The training to start from, of the same network, which tells what it has learned from."""
     asked = config.train.warm_start
     path = find_checkpoint(None if asked is True else asked, config.paths.checkpoint_dir)
     trained = load_trained(path)

@@ -22,11 +22,9 @@ _POPULARITY_POWER = 0.75
 
 @dataclass(frozen=True)
 class ProductSample:
-    """All products if there are few, otherwise a sample that prefers the popular ones.
+    """All products if there are few, otherwise a sample, of `size`, that prefers the popular ones.
 
-    Attributes:
-        counts: int64 [P], training reviews of each product.
-        size: Products to draw; all if there are not more.
+    `counts`: int64 [P], training reviews of each product.
     """
 
     counts: np.ndarray
@@ -41,14 +39,10 @@ class ProductSample:
         return np.flatnonzero(np.bincount(drawn, minlength=len(self.counts)))
 
     def log_q(self, products: np.ndarray, shown: int) -> np.ndarray:
-        """Logarithm of the probability that a batch holds each product.
+        """Logarithm of the probability that a batch holds each of its products, float32 [n].
 
-        Args:
-            products: int64 [n], the products of the batch.
-            shown: How many edges the batch shows: each brings a product in by its popularity.
-
-        Returns:
-            float32 [n]; zeros if every batch holds all products.
+        Each edge that the batch shows brings a product in by its popularity. Zeros if every batch
+        holds all products.
         """
         if len(self.counts) <= self.size:
             return np.zeros(len(products), dtype=np.float32)
@@ -142,11 +136,7 @@ class ReviewDataModule(pl.LightningDataModule):
         self.builder = EgoBatchBuilder(graph, vectors, self.product_reviews)
 
     def setup(self, stage: str) -> None:
-        """Makes sure that every process has somebody to measure; called by Lightning.
-
-        Raises:
-            InputError: There are more processes than people to measure.
-        """
+        """Makes sure that every process has somebody to measure; called by Lightning."""
         users = len(self.split.validation.users(self.graph))
         if users < self.trainer.world_size:
             raise InputError(

@@ -50,7 +50,7 @@ def record_of(
         prepared: The data set.
         split: Of these.
         tracking: Of this training.
-        warm_start: The checkpoint that it starts from, see `Start.origin`.
+        warm_start: See `Start.origin`.
     """
     plain = plain_config(config)
     graph, encoder = prepared.graph, prepared.encoder

@@ -12,15 +12,9 @@ def popularity(reviews: Reviews, num_products: int) -> np.ndarray:
 
 
 def history_matrix(histories: Reviews, num_products: int, decay: float) -> scipy.sparse.csr_array:
-    """Users as weighted sums of their products.
+    """Users as weighted sums of their products, float32 [U, P]; the newest review weighs 1.
 
-    Args:
-        histories: Of U users.
-        num_products: P.
-        decay: A review counts `decay` to the power of the number of later ones of the same user.
-
-    Returns:
-        float32 [U, P], the newest review of each user weighs 1.
+    A review counts `decay` to the power of the number of later ones of the same user.
     """
     weights = (decay**histories.steps_back).astype(np.float32)
     return scipy.sparse.csr_array(
@@ -35,11 +29,7 @@ def popular_for_strangers(
     """Ranks by popularity for users without a history, as a shop would: in place.
 
     A linear model gives them 0 everywhere, a random order; beating that would prove nothing.
-
-    Args:
-        scores: float32 [U, P], changed and returned.
-        histories: Of the U users.
-        popularity: float32 [P].
+    `scores`: float32 [U, P]; `popularity`: float32 [P].
     """
     scores[np.diff(histories.user_ptr) == 0] = popularity
     return scores

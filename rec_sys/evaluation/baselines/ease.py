@@ -20,9 +20,7 @@ from rec_sys.modules.ease import co_occurrence, ease_weights
 class Ease:
     """Scores by the history times the weights of `ease_weights` (Steck, WWW 2019).
 
-    Attributes:
-        l2: See `ease_weights`.
-        history_decay: See `history_matrix`; 1 is the published model.
+    With a `history_decay` of 1 (see `history_matrix`) this is the published model.
     """
 
     score_settings = ("history_decay",)
@@ -32,12 +30,10 @@ class Ease:
     name: str = "EASE"
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RankingModel`."""
         self._popularity = popularity(train, catalogue.num_products)
         self._weights = ease_weights(self._gram(train, catalogue), self.l2)
 
     def score(self, histories: Reviews) -> np.ndarray:
-        """See `RankingModel`."""
         scores = history_matrix(histories, len(self._weights), self.history_decay) @ self._weights
         return popular_for_strangers(scores, histories, self._popularity)
 
@@ -53,10 +49,7 @@ class TextEase(Ease):
     That is EASE on the reviews with 2 D rows sqrt(text_weight) * V^T below them: each dimension of
     the texts is one more "user", who likes some products and dislikes others (the collective
     form of side information, Jeunen, Van Balen & Goethals, "Closed-Form Models for Collaborative
-    Filtering with Side-Information", RecSys 2020).
-
-    Attributes:
-        text_weight: In reviewers; 0 is EASE.
+    Filtering with Side-Information", RecSys 2020). `text_weight` counts in reviewers.
     """
 
     text_weight: NotNegative = field(kw_only=True)

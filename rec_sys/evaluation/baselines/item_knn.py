@@ -11,7 +11,7 @@ from rec_sys.modules.ease import co_occurrence
 
 @settings_of("ItemKNN", frozen=False)
 class ItemKNN:
-    """Scores by the sum of the similarities to the history.
+    """Scores by the sum of the similarities to the history (see `history_matrix`).
 
     With c_ij common reviewers, the similarity is c_ij / (sqrt(c_ii c_jj) + shrink): the shrunk
     cosine of the comparison by Ferrari Dacrema, Cremonesi & Jannach, RecSys 2019.
@@ -19,7 +19,6 @@ class ItemKNN:
     Attributes:
         shrink: In reviewers; keeps a chance meeting of two rare products from looking certain.
         neighbours: A product listens to so many most similar ones, and to those tied with the last.
-        history_decay: See `history_matrix`.
     """
 
     score_settings = ("history_decay",)
@@ -30,7 +29,6 @@ class ItemKNN:
     name: str = "ItemKNN"
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RankingModel`."""
         size = catalogue.num_products
         self._popularity = popularity(train, size)
         common = co_occurrence(train.user, train.product, train.num_users, size).tocoo()
@@ -45,7 +43,6 @@ class ItemKNN:
         ).tocsr()
 
     def score(self, histories: Reviews) -> np.ndarray:
-        """See `RankingModel`."""
         history = history_matrix(histories, self._similarity.shape[0], self.history_decay)
         scores = (history @ self._similarity).toarray()
         return popular_for_strangers(scores, histories, self._popularity)

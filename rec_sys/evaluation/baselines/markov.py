@@ -15,9 +15,6 @@ class Markov:
     With n_ij users going from product i straight to j and the share q_j of all training reviews,
     the score is (n_ij + smoothing * q_j) / (n_i. + smoothing): Dirichlet smoothing, which falls
     back to popularity for a last product that nobody went on from. So does an empty history.
-
-    Attributes:
-        smoothing: How many imagined transitions to popular products count beside the seen ones.
     """
 
     score_settings = ("smoothing",)
@@ -26,7 +23,6 @@ class Markov:
     name: str = "Markov chain"
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RankingModel`."""
         size = catalogue.num_products
         same_user = train.user[1:] == train.user[:-1]
         pairs = (train.product[:-1][same_user], train.product[1:][same_user])
@@ -35,7 +31,6 @@ class Markov:
         self._share = popularity(train, size) / max(len(train.product), 1)
 
     def score(self, histories: Reviews) -> np.ndarray:
-        """See `RankingModel`."""
         known = np.diff(histories.user_ptr) > 0
         last = histories.product[histories.user_ptr[1:][known] - 1]
         scores = np.tile(self._share * np.float32(self.smoothing), (histories.num_users, 1))

@@ -15,11 +15,7 @@ from rec_sys.foundation.settings import Decay, settings_of
 
 @settings_of("TextKNN", frozen=False)
 class TextKNN:
-    """Scores by the cosine between a product's text and the decayed mean text of the history.
-
-    Attributes:
-        history_decay: See `history_matrix`.
-    """
+    """Scores by the cosine between a product's text and the decayed mean text of the history."""
 
     score_settings = ("history_decay",)
 
@@ -27,12 +23,10 @@ class TextKNN:
     name: str = "text kNN"
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RankingModel`."""
         self._popularity = popularity(train, catalogue.num_products)
         self._texts = product_text_vectors(catalogue)
 
     def score(self, histories: Reviews) -> np.ndarray:
-        """See `RankingModel`."""
         history = history_matrix(histories, len(self._texts), self.history_decay)
         # A cosine does not ask for the length, so the sum does as well as the mean.
         scores = unit_length(history @ self._texts) @ self._texts.T

@@ -3,7 +3,7 @@
 import numpy as np
 
 from rec_sys.evaluation.protocol import Catalogue, Reviews
-from rec_sys.evaluation.rating_baselines.base import as_stars, training_ratings
+from rec_sys.evaluation.rating_baselines.bias import as_stars, training_ratings
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
 from rec_sys.graph.csr import rows_to_pointers, segment_sum
 
@@ -27,7 +27,7 @@ class MatrixFactorisation:
     Attributes:
         rank: Length of the vectors.
         sweeps: How often both sides are solved.
-        seed: Seeds the vectors that the first sweep starts from.
+        seed: Of the vectors that the first sweep starts from.
     """
 
     name = "matrix factorisation"
@@ -39,7 +39,6 @@ class MatrixFactorisation:
     seed: Count = 0
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RatingModel`."""
         rated = training_ratings(train)
         num_products = catalogue.num_products
         rating = rated.rating.astype(np.float64)
@@ -61,7 +60,6 @@ class MatrixFactorisation:
             )
 
     def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """See `RatingModel`."""
         rated = histories.rated
         rating = rated.rating.astype(np.float64)
         users = self._solve(rated.user, rated.product, rating, self._products, rated.num_users)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rec_sys.evaluation.protocol import Catalogue, Reviews
-from rec_sys.evaluation.rating_baselines.base import as_stars, training_ratings
-from rec_sys.evaluation.rating_baselines.bias import Bias
+from rec_sys.evaluation.rating_baselines.bias import Bias, as_stars, training_ratings
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
 from rec_sys.graph.csr import vector_sums
 from rec_sys.modules.rating_bias import predict_each_from_the_others
@@ -19,10 +18,8 @@ _PREDICTED_AT_ONCE = 16_384
 class Ridge:
     """A ridge regression from inputs to ratings, for the models below.
 
-    Attributes:
-        max_examples: So many training ratings are drawn at most; bounds the memory, a row of
-            float32 inputs takes about 3 kB with vectors of 384 numbers.
-        seed: Seeds the draw.
+    So many `max_examples` of the training ratings are drawn at most, which bounds the memory: a row
+    of float32 inputs takes about 3 kB with vectors of 384 numbers.
     """
 
     penalty: Positive = 1.0
@@ -62,7 +59,6 @@ class TextRidge(Ridge):
     name = "ridge on mean texts + bias"
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RatingModel`."""
         rated = training_ratings(train)
         self._bias = Bias()
         self._bias.fit(train, catalogue)
@@ -81,7 +77,6 @@ class TextRidge(Ridge):
         self._regress(inputs, rated.rating[drawn])
 
     def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """See `RatingModel`."""
         bias = self._bias.unclipped(histories, user, product)
         users = _MeanVectors.of(self._vectors, histories.text, histories.user, histories.num_users)
         return self._predict(
@@ -94,25 +89,20 @@ class TextRidge(Ridge):
 
 @settings_of("ReviewText", frozen=False)
 class ReviewText(Ridge):
-    """Ridge on the review's own vector and, if wanted, the bias prediction.
+    """Ridge on the review's own vector and, if `with_bias`, on who rates and what is rated.
 
     A `ReviewKnownModel`: it reads the very review whose rating it tells, which is another question
-    than all other models answer. A ceiling, and a test whether the text vectors carry sentiment.
-
-    Attributes:
-        with_bias: Also tell it who rates and what is rated; in training the review's own rating
-            is left out of the bias.
+    than all other models answer. A ceiling, and a test whether the text vectors carry sentiment. In
+    training the review's own rating is left out of the bias.
     """
 
     with_bias: bool = True
 
     @property
     def name(self) -> str:
-        """See `ReviewKnownModel`."""
         return "ridge on the review itself" + (" + bias" if self.with_bias else "")
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `ReviewKnownModel`."""
         rated = training_ratings(train)
         self._vectors = catalogue.vectors
         self._bias = Bias()
@@ -124,7 +114,6 @@ class ReviewText(Ridge):
     def rate_known(
         self, histories: Reviews, user: np.ndarray, product: np.ndarray, text: np.ndarray
     ) -> np.ndarray:
-        """See `ReviewKnownModel`."""
         bias = self._bias.unclipped(histories, user, product)
         return self._predict(len(text), lambda rows: self._inputs(bias[rows], text[rows]))
 
@@ -135,12 +124,7 @@ class ReviewText(Ridge):
 
 @dataclass(frozen=True)
 class _MeanVectors:
-    """Means of review vectors, by user or by product.
-
-    Attributes:
-        sums: float32 [S, D].
-        counts: int64 [S], reviews in each sum.
-    """
+    """Review vectors by user or by product: `sums`, float32 [S, D], of `counts`, int64 [S]."""
 
     sums: np.ndarray
     counts: np.ndarray
@@ -158,11 +142,9 @@ class _MeanVectors:
         return self.sums[segment] / np.maximum(self.counts[segment], 1)[:, None].astype(np.float32)
 
     def without(self, segment: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """Means without one review of each, float32 [t, D]; zero if no other review is left.
+        """Means without one review of each segment, float32 [t, D]; zero if no other is left.
 
-        Args:
-            segment: int64 [t].
-            own: float32 [t, D], vector of the review to leave out; it is part of the sum.
+        `own`: float32 [t, D], vector of the review to leave out; it is part of the sum.
         """
         left = self.counts[segment] - 1
         # Subtraction leaves rounding dust where nothing is left.
