@@ -27,7 +27,7 @@ _FILE, _TEXT, _VECTOR = "file", "text", "vector"
 
 @dataclass(frozen=True)
 class EncodedFiles:
-    """How many distinct texts some files have, empty ones aside, and how many were not in the store."""
+    """How many distinct texts some files have, empty ones aside, and how many were new."""
 
     files: list[Path]
     distinct: int
@@ -125,7 +125,7 @@ class ReadingWorker:
 
 
 class EncodingWorker:
-    """Encodes texts with ``config/encoder``, if this machine's is the encoder of the `fingerprint`."""
+    """Encodes texts with ``config/encoder``, if it is the encoder of the `fingerprint` here."""
 
     def __init__(self, settings: dict, fingerprint: str) -> None:
         self._encoder = build(OmegaConf.create(settings))
@@ -175,11 +175,5 @@ def _plain(settings: DictConfig) -> dict:
     return OmegaConf.to_container(settings, resolve=True)
 
 
-@command("encode_files_config")
-def main(config: DictConfig) -> None:
-    """The command line."""
-    encode_files(config)
-
-
 if __name__ == "__main__":
-    main()
+    command("encode_files_config")(encode_files)()

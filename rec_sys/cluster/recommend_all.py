@@ -166,11 +166,5 @@ def _write(folder: Path, tables: Iterable[pa.Table], num_parts: int, about: dict
     return rows
 
 
-@command("recommend_all_config")
-def main(config: DictConfig) -> None:
-    """The command line."""
-    recommend_all(config)
-
-
 if __name__ == "__main__":
-    main()
+    command("recommend_all_config")(recommend_all)()

@@ -346,33 +346,23 @@ def check_refit(
     return Finding("weights are learned without the test", passed, detail)
 
 
-def check_invariance(
-    evaluate: Evaluate,
-    num_products: int,
-    block_sizes: Sequence[int],
-    tolerance: float,
-    seed: int,
-) -> Finding:
+def check_invariance(evaluate: Evaluate, num_products: int, settings: AuditSettings) -> Finding:
     """A metric depends neither on how products are numbered nor on the batch size.
 
     It does if ties are broken by the number of the product, as by ``argsort`` of equal scores:
-    a model that says nothing then scores by how the file was sorted.
-
-    Args:
-        evaluate: Product ``p`` becomes ``numbers[p]``.
-        block_sizes: The first is the one that the others are compared with.
-        seed: Of the shuffle of the products.
+    a model that says nothing then scores by how the file was sorted. To `evaluate`, product ``p``
+    becomes ``numbers[p]``.
     """
-    numbers, first = np.arange(num_products), block_sizes[0]
-    shuffled = np.random.default_rng(seed).permutation(num_products)
-    changes = {f"batches of {size}": (numbers, size) for size in block_sizes[1:]}
+    numbers, (first, *others) = np.arange(num_products), settings.block_sizes
+    shuffled = np.random.default_rng(settings.seed).permutation(num_products)
+    changes = {f"batches of {size}": (numbers, size) for size in others}
     # Turned around as well as shuffled: a shuffle of few products may leave ties as they were.
     changes["products turned around"] = (numbers[::-1].copy(), first)
     changes["products renumbered"] = (shuffled, first)
     expected, found = evaluate(numbers, first), []
     for change, arguments in changes.items():
         value = evaluate(*arguments)
-        if not _close(expected, value, tolerance):
+        if not _close(expected, value, settings.metric_tolerance):
             found.append(f"{expected:.6g} becomes {value:.6g} with {change}")
     detail = "; ".join(found) or f"{expected:.6g} in any order and batch size"
     return Finding("metrics do not depend on order or batch size", not found, detail)

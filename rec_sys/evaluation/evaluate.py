@@ -42,7 +42,7 @@ from rec_sys.foundation.settings import (
 )
 from rec_sys.graph.review_graph import prepare_reviews
 from rec_sys.reviews.cleaning import show_report
-from rec_sys.train.record import plain_config
+from rec_sys.train.tracking import plain_config
 
 _SOME = Field(min_length=1)
 
@@ -218,11 +218,5 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
     return board, folder / run_name
 
 
-@command("evaluate_config")
-def main(config: DictConfig) -> None:
-    """The command line."""
-    evaluate(config)
-
-
 if __name__ == "__main__":
-    main()
+    command("evaluate_config")(evaluate)()

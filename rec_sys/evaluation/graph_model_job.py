@@ -239,7 +239,7 @@ class GraphModelJob:
 
     def identity(self, stage: Stage) -> Mapping[str, Any]:
         """See `Job`."""
-        from rec_sys.train.record import deciding_settings, plain_config
+        from rec_sys.train.tracking import deciding_settings, plain_config
 
         plain = plain_config(self.config(stage))
         del plain["trainer"]["enable_progress_bar"]  # the only one there that decides nothing

@@ -43,13 +43,8 @@ class JobContext:
     def invariance(self, model: RankingModel, stage: Stage) -> list[Finding]:
         """Whether numbering or batch size change what a fitted model is worth."""
         queries = stage.test(next(iter(stage.tests)))
-        finding = check_invariance(
-            self.measuring.probe(model, queries, self.audit.people),
-            stage.graph.num_products,
-            block_sizes=self.audit.block_sizes,
-            tolerance=self.audit.metric_tolerance,
-            seed=self.audit.seed,
-        )
+        probe = self.measuring.probe(model, queries, self.audit.people)
+        finding = check_invariance(probe, stage.graph.num_products, self.audit)
         return [finding.about(model.name)]
 
 

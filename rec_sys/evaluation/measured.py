@@ -96,14 +96,8 @@ class Measuring:
 
     def ndcg(self, model: RankingModel, queries: Queries, block_size: int | None = None) -> float:
         """NDCG@k, the one number that settings are chosen by and that probes watch."""
-        result = evaluate_ranking(
-            model,
-            queries.histories,
-            queries.targets,
-            ks=[self.k],
-            mask_history=self.mask_history[0],
-            block_size=block_size or self.block_size,
-        )
+        block_size = block_size or self.block_size
+        result = evaluate_ranking(model, queries, [self.k], self.mask_history[0], block_size)
         return result.means()[f"ndcg@{self.k}"]
 
     def ranking(
@@ -120,16 +114,9 @@ class Measuring:
             queries = stage.test(title)
             liked = ~((true or stage).test(title).targets.rating <= self.liked_above)
             for masked in self.mask_history:
-                found = evaluate_ranking(
-                    model,
-                    queries.histories,
-                    queries.targets,
-                    ks=self.ks,
-                    mask_history=masked,
-                    block_size=self.block_size,
-                    liked=liked,
+                results[title, masked] = evaluate_ranking(
+                    model, queries, self.ks, masked, self.block_size, liked
                 )
-                results[title, masked] = replace(found, users=queries.users[found.users])
         return results
 
     def rating(

@@ -113,7 +113,7 @@ class Model(Protocol):
     name: str
 
     def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """Learns from the training reviews; an `InputError` if it needs ratings and there are none."""
+        """Learns from the reviews; an `InputError` if it needs ratings and there are none."""
 
 
 class RankingModel(Model, Protocol):

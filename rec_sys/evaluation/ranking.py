@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rec_sys.evaluation.protocol import RankingModel, Reviews, Stage
+from rec_sys.evaluation.protocol import Queries, RankingModel, Reviews, Stage
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.twins import twin_groups
 
@@ -20,7 +20,7 @@ class RankingResult:
     were it the user's only one; there, recall is the same as HR and left out.
 
     Attributes:
-        users: int64 [n], ascending, counted as in the histories.
+        users: int64 [n], ascending, as in the queries.
         per_user: Metric to float64 [n].
         per_target: Metric to float64 [T], in the order of the targets.
         liked: bool [T], whether the target was liked, or has no rating.
@@ -45,8 +45,7 @@ class RankingResult:
 
 def evaluate_ranking(
     model: RankingModel,
-    histories: Reviews,
-    targets: Reviews,
+    queries: Queries,
     ks: Sequence[int],
     mask_history: bool,
     block_size: int,
@@ -56,8 +55,7 @@ def evaluate_ranking(
 
     Args:
         model: Fitted.
-        histories: What the model sees of each user.
-        targets: What comes next, of the same users; each product once per user.
+        queries: Each product is once among the targets of a user.
         ks: Lengths of the lists that are looked at, 1 or more.
         mask_history: Leaves the products of a user's history out of the ranking, except targets.
         block_size: Users scored at once; about 5 * 4 * P bytes each. It changes no result.
@@ -65,18 +63,15 @@ def evaluate_ranking(
 
     Raises:
         InputError: Nobody has a target.
-        ValueError: The users or targets do not match, or the model breaks its contract.
+        ValueError: A target is there twice, or the model breaks its contract.
     """
     from rec_sys.modules import metrics  # with PyTorch, which takes seconds
 
-    if histories.num_users != targets.num_users:
-        raise ValueError("histories and targets are not of the same users")
-    users = np.unique(targets.user)
+    users, ks = np.unique(queries.targets.user), sorted(set(ks))
     if not len(users):
         raise InputError("nobody has a review to predict; there is nothing to measure")
-    ks = sorted(set(ks))
+    histories, targets = queries.histories.of_users(users), queries.targets.of_users(users)
     liked = np.ones(len(targets.product), dtype=bool) if liked is None else liked
-    histories, targets = histories.of_users(users), targets.of_users(users)
     above, tied, shown = [], [], dict.fromkeys(ks, 0)
     for start in range(0, len(users), block_size):
         block = np.arange(start, min(start + block_size, len(users)))
@@ -104,7 +99,7 @@ def evaluate_ranking(
         per_target[f"ndcg@{k}"] = metrics.discounted_gain(positions, k)
     per_user["mrr"] = metrics.reciprocal_rank(positions)
     per_target["mrr"] = metrics.reciprocal_position(positions)
-    return RankingResult(users, per_user, per_target, liked, shown)
+    return RankingResult(queries.users[users], per_user, per_target, liked, shown)
 
 
 def _scores(
@@ -216,7 +211,7 @@ def beyond_accuracy(exposure: np.ndarray, popularity: np.ndarray) -> dict[str, f
 
 @dataclass(frozen=True)
 class Slicing:
-    """Groups of users, see `by_history_length`, and of targets: `head_products`, `twins_in_history`"""
+    """Groups of users, `by_history_length`, and targets, `head_products`, `twins_in_history`."""
 
     history_starts: Sequence[int]
     head_share: float

@@ -63,7 +63,7 @@ class GraphOutputs(NamedTuple):
 
 
 def predicted_rating(cosine: Any) -> Any:
-    """Rating 0...5 from the cosine of a user and a product, of any shape: ``5/2 * (cosine + 1)``."""
+    """Rating 0...5 from the cosine of a user and a product: ``5/2 * (cosine + 1)``."""
     return MAX_RATING / 2 * (cosine + 1)
 
 
@@ -138,7 +138,7 @@ class KnownReviews(Protocol):
 
 @dataclass(frozen=True)
 class FixedReviews:
-    """A summary of all products, made elsewhere, of which no edge of the graph at hand is a part."""
+    """A summary of all products, made elsewhere: no edge of the graph at hand is a part of it."""
 
     summary: ReviewSummary
 

@@ -68,7 +68,7 @@ class Provenance:
     def of(
         cls, split: Split, graph: ReviewGraph, earlier: "Provenance | None" = None
     ) -> "Provenance":
-        """Notes what a training is about to see, and what the `earlier` one had, if it starts there."""
+        """Notes what a training is about to see, and what an `earlier` one had seen."""
         masks = {
             _TRAIN: split.train,
             _VALIDATION: split.validation.target,

@@ -93,7 +93,7 @@ def tokenize(model: Any, texts: Sequence[str]) -> TokenizedTexts:
 
 
 def mixed_batches(lengths: np.ndarray, batch_tokens: int, workers: int) -> list[np.ndarray]:
-    """Cuts texts as `cut_batches` does, for so many passes at once; long and short ones take turns."""
+    """As `cut_batches`, for so many passes at once; long and short texts take turns."""
     # A handful of texts, as those of one user, is divided too: nobody waits for a single core.
     fair_share = -(-int(lengths.sum()) // workers)
     batches = cut_batches(lengths, min(batch_tokens, fair_share))

@@ -69,7 +69,7 @@ class VectorStore:
         return np.fromiter((find(_key_of(text), -1) for text in texts), np.int64, len(texts))
 
     def append(self, texts: Sequence[str], vectors: np.ndarray) -> None:
-        """Stores texts that are new with their vectors, float [n, dimension]; others are left alone."""
+        """Stores texts that are new, with their vectors, float [n, dimension]."""
         if vectors.shape != (len(texts), self.dimension):
             raise ValueError(f"expected {(len(texts), self.dimension)}, got {vectors.shape}")
         with self._lock:

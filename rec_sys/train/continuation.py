@@ -26,7 +26,7 @@ from rec_sys.modules.checkpoint import (
 )
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder
-from rec_sys.train.record import deciding_settings, plain_config
+from rec_sys.train.tracking import deciding_settings, plain_config
 
 if TYPE_CHECKING:  # not PyTorch itself: that there is no such checkpoint is told without it
     from torch import nn

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from rec_sys.evaluation.audit import (
-    AuditSettings,
     LeakageError,
     audit_split,
     check_batches,
@@ -27,20 +26,11 @@ from rec_sys.graph.task import Split, Task
 from tests.helpers.planted import (
     PER_USER,
     PRODUCTS,
+    SETTINGS,
     batches_of,
     fair_rank,
     ranks,
     stars_of,
-)
-
-SETTINGS = AuditSettings(
-    min_words=10,
-    max_shared_texts=0.01,
-    tolerance=1e-5,
-    metric_tolerance=1e-6,
-    block_sizes=[1_024, 7],
-    people=200,
-    seed=0,
 )
 
 
@@ -54,7 +44,7 @@ def test_a_clean_evaluation_passes(graph, vectors, words, split):
     findings = [
         *audit_split(graph, split, words, SETTINGS),
         check_batches(build, graph, vectors, split.test.target, 1e-5),
-        check_invariance(ranks(graph, split, fair_rank), PRODUCTS, [1_024, 7], 1e-6, 0),
+        check_invariance(ranks(graph, split, fair_rank), PRODUCTS, SETTINGS),
         report_twins(np.arange(12) < 3),
     ]
     for model in (Bias(), MatrixFactorisation(rank=2)):

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from rec_sys.evaluation.audit import Finding
 from rec_sys.evaluation.graph_model_job import Ablation, GraphModelRanker
 from rec_sys.evaluation.measured import Measured, Measuring, load_measured, save_measured
-from rec_sys.evaluation.protocol import Stage, shuffle_ties, tied_last_share
+from rec_sys.evaluation.protocol import Queries, Stage, shuffle_ties, tied_last_share
 from rec_sys.evaluation.ranking import evaluate_ranking
 from rec_sys.evaluation.rating_scores import score_ratings
 from rec_sys.foundation.errors import InputError
@@ -160,10 +160,8 @@ def test_who_liked_a_target_is_told_from_the_true_ratings(graph, model, change):
 
 
 def test_a_kept_result_is_the_result(model, tmp_path):
-    ranking = evaluate_ranking(
-        model, reviews_of([[0], [1]]), reviews_of([[1, 2], [3]]), [1, 3], True, 7,
-        liked=np.array([True, False, False]),
-    )  # fmt: skip
+    queries = Queries(np.arange(2), reviews_of([[0], [1]]), reviews_of([[1, 2], [3]]))
+    ranking = evaluate_ranking(model, queries, [1, 3], True, 7, np.array([True, False, False]))
     stars = np.array([3, 4, 5], dtype=np.float32)
     rating = score_ratings(stars, stars[::-1].copy(), np.array([0, 0, 1]), 3.0, 3.5)
     measured = Measured(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rec_sys.evaluation.protocol import Queries
 from rec_sys.evaluation.ranking import evaluate_ranking, top_lists
 from rec_sys.foundation.errors import InputError
 from tests.helpers.reviews_of import reviews_of
@@ -31,8 +32,8 @@ def people(histories):
 
 
 def run(scores, histories, targets, ks=(1, 2, 3), mask=True, block=2, liked=None):
-    model, histories, targets = Given(scores), people(histories), reviews_of(targets)
-    return evaluate_ranking(model, histories, targets, ks, mask, block, liked)
+    queries = Queries(np.arange(len(histories)), people(histories), reviews_of(targets))
+    return evaluate_ranking(Given(scores), queries, ks, mask, block, liked)
 
 
 def naive(scores, hidden, targets, k):
@@ -199,7 +200,8 @@ def test_history_is_masked_only_on_request_and_never_a_target():
 def test_the_models_own_array_is_not_masked():
     model = Given([[3, 2, 1]])
     model.score = lambda histories: model.scores
-    evaluate_ranking(model, reviews_of([[0]]), reviews_of([[1]]), [1], True, 1)
+    queries = Queries(np.arange(1), reviews_of([[0]]), reviews_of([[1]]))
+    evaluate_ranking(model, queries, [1], True, 1)
     assert model.scores.tolist() == [[3, 2, 1]]
 
 

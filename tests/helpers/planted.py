@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
+from rec_sys.evaluation.audit import AuditSettings
 from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.graph.ego_batch import EgoBatchBuilder, ProductReviews
 from rec_sys.graph.task import NOW
@@ -13,6 +14,15 @@ from rec_sys.modules.features import TrendFeature
 USERS, PRODUCTS, PER_USER, DIMENSION = 12, 9, 6, 4
 EDGES = USERS * PER_USER
 LONG = 20  # words of each text
+SETTINGS = AuditSettings(
+    min_words=10,
+    max_shared_texts=0.01,
+    tolerance=1e-5,
+    metric_tolerance=1e-6,
+    block_sizes=[1_024, 7],
+    people=200,
+    seed=0,
+)
 
 
 def stars_of(model, graph, split, vectors):
