@@ -110,6 +110,14 @@ def load_choice(group: str, name: str) -> DictConfig:
         raise InputError(_no_such_choice(error)) from None
 
 
+def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """What a command with these arguments is given; an `InputError` tells what is wrong."""
+    try:
+        return _compose(config_name, overrides)
+    except HydraException as error:
+        raise InputError(_in_one_line(error, config_name)) from None
+
+
 def _compose(config_name: str | None, overrides: Sequence[str] = ()) -> DictConfig:
     is_set_up = GlobalHydra.instance().is_initialized()  # by hydra.main, for the same folder
     with (

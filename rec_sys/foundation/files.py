@@ -14,8 +14,6 @@ from typing import Any
 
 from rec_sys.foundation.errors import InputError
 
-_HASH_BLOCK_BYTES = 1 << 20
-
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -75,11 +73,8 @@ def read_json(path: str | Path) -> Any:
 
 def sha256_of(path: str | Path) -> str:
     """The SHA-256 of a file's content as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(_HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def versions_of(packages: Sequence[str]) -> dict[str, str]:

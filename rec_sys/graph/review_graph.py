@@ -12,7 +12,7 @@ from rec_sys.foundation.distributed import one_at_a_time
 from rec_sys.graph.csr import members_of, rows_to_pointers
 from rec_sys.reviews.schema import NO_TIME, ReviewData
 from rec_sys.text.encoder import TextEncoder
-from rec_sys.text.store import VectorStore, encode_texts, open_empty_store, open_store
+from rec_sys.text.store import VectorStore, encode_texts, open_store
 
 #: Times and ages are stored in seconds and thought of in days.
 SECONDS_PER_DAY = 86_400
@@ -166,8 +166,7 @@ def brand_codes(brands: pd.Series) -> np.ndarray:
     They ascend with the names; `NO_BRAND` for an empty one.
     """
     names = brands.astype(object).str.casefold()
-    told = names.where(names != "")  # a missing one is -1 for pandas, too
-    return pd.factorize(told, sort=True)[0].astype(np.int64)
+    return pd.factorize(names.where(names != ""), sort=True)[0].astype(np.int64)
 
 
 def brand_columns(brand: np.ndarray) -> np.ndarray:
@@ -234,13 +233,11 @@ def prepare_reviews(
     data: ReviewData, encoder: TextEncoder, cache_dir: str | Path
 ) -> PreparedReviews:
     """Encodes the texts that are new to the store below `cache_dir` and builds the graph."""
-    has_texts = _has_texts(data)
+    columns = (data.reviews["text"], *(data.products[name] for name in ("name", "info", "style")))
+    has_texts = any((column != "").any() for column in columns)
     newly_encoded = 0
     with one_at_a_time(cache_dir):
-        if has_texts:
-            store = open_store(cache_dir, encoder)
-        else:
-            store = open_empty_store(cache_dir, encoder.dimension)
+        store = open_store(cache_dir, encoder, has_texts)
 
         def encode(texts: Sequence[str]) -> np.ndarray:
             nonlocal newly_encoded
@@ -255,8 +252,3 @@ def prepare_reviews(
         f" {encoded if has_texts else 'nobody says anything: no text to encode'}"
     )
     return PreparedReviews(data, graph, encoder, store, newly_encoded, has_texts)
-
-
-def _has_texts(data: ReviewData) -> bool:
-    columns = (data.reviews["text"], *(data.products[name] for name in ("name", "info", "style")))
-    return any((column != "").any() for column in columns)

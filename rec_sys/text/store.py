@@ -74,11 +74,8 @@ class VectorStore:
             raise ValueError(f"expected {(len(texts), self.dimension)}, got {vectors.shape}")
         with self._lock:
             self._read_new_keys()
-            new = {
-                key: position
-                for position, key in enumerate(map(_key_of, texts))
-                if key not in self._row_of_key
-            }
+            keys = enumerate(map(_key_of, texts))
+            new = {key: position for position, key in keys if key not in self._row_of_key}
             self._write(list(new), vectors[list(new.values())].astype(_DTYPE))
 
     def _check_identity(self, fingerprint: str) -> None:
@@ -121,16 +118,14 @@ def _key_of(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()
 
 
-def open_store(cache_dir: str | Path, encoder: TextEncoder) -> VectorStore:
-    """Opens the store below `cache_dir` that belongs to `encoder`."""
-    folder = Path(cache_dir) / "text_vectors" / encoder.fingerprint[:16]
-    return VectorStore(folder, encoder.fingerprint, encoder.dimension)
+def open_store(cache_dir: str | Path, encoder: TextEncoder, has_texts: bool = True) -> VectorStore:
+    """Opens the store below `cache_dir` that belongs to `encoder`.
 
-
-def open_empty_store(cache_dir: str | Path, dimension: int) -> VectorStore:
-    """Opens the store of data without any text, for which no encoder is loaded and measured."""
-    folder = Path(cache_dir) / "text_vectors" / f"no_texts_{dimension}"
-    return VectorStore(folder, "no texts", dimension)
+    Where nobody says anything it holds the empty text's vector, and no encoder is measured for it.
+    """
+    identity = encoder.fingerprint if has_texts else "no texts"
+    name = identity[:16] if has_texts else f"no_texts_{encoder.dimension}"
+    return VectorStore(Path(cache_dir) / "text_vectors" / name, identity, encoder.dimension)
 
 
 def distinct_texts(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
