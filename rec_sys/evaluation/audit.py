@@ -22,18 +22,7 @@ from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 
 @settings_of("evaluation.audit")
 class AuditSettings:
-    """How strict the audit is.
-
-    Attributes:
-        min_words: Texts of fewer words may be equal by chance ("great", "works as expected") and
-            do not count as the same text on both sides.
-        max_shared_texts: Share of the targets whose longer text may also be known.
-        tolerance: Largest difference of a model input that is taken for rounding: sums of
-            thousands of vectors from which the targets are subtracted leave dust.
-        metric_tolerance: Likewise of a metric or of a weight that is learned.
-        block_sizes: Batch sizes that must give the same metric.
-        people: So many users are asked again in other orders.
-    """
+    """How strict the audit is; ``config/evaluation/default.yaml`` tells what each means."""
 
     min_words: Count
     max_shared_texts: Share

@@ -13,16 +13,9 @@ from typing import Annotated, Any
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BeforeValidator, Field
 
-from rec_sys.evaluation import audit
+from rec_sys.evaluation import audit, leaderboard
 from rec_sys.evaluation.graph_model_job import GraphModelJob, load_ablations
 from rec_sys.evaluation.jobs import Baseline, Job, JobContext, Kind, combinations, run_all
-from rec_sys.evaluation.leaderboard import (
-    Leaderboard,
-    RunFacts,
-    log_evaluation,
-    show_leaderboard,
-    write_leaderboard,
-)
 from rec_sys.evaluation.measured import Measuring
 from rec_sys.evaluation.protocol import build_stage
 from rec_sys.evaluation.ranking import Slicing
@@ -143,7 +136,7 @@ def _entries(name: str | None) -> Sequence[Mapping[str, Any]]:
     return entries
 
 
-def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
+def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     """Audits, fits, measures, compares, draws and logs what ``config/evaluate_config.yaml`` says.
 
     Returns:
@@ -192,26 +185,26 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
     report = Report(run_all(jobs, context, folder / "cache"), measuring, bootstrap, slicing)
     findings += report.findings()
     main = list(report.main_tables(about_ties(prepared.graph)))
-    facts = RunFacts(
+    facts = leaderboard.RunFacts(
         data_name=source.name,
         data_checksum=data.fingerprint,
         seeds=settings.seeds,
         config=plain_config(config),
         durations=report.seconds(),
     )
-    board = Leaderboard(
+    board = leaderboard.Leaderboard(
         facts,
         [*main, *report.more_tables()],
         settings.confidence,
         list(audit.summarised(findings)),
         not_measured(prepared, stages, graph_models),
     )
-    files = write_leaderboard(board, folder / run_name)
+    files = leaderboard.write_leaderboard(board, folder / run_name)
     drawn = report.pictures(main)
     for name, figure in drawn.items():
         figure.savefig(folder / run_name / name)
-    log_evaluation(config.logger, board, files, drawn, f"evaluation-{run_name}")
-    show_leaderboard(main, board.not_measured)
+    leaderboard.log_evaluation(config.logger, board, files, drawn, f"evaluation-{run_name}")
+    leaderboard.show_leaderboard(main, board.not_measured)
     note(f"leakage audit: {len(findings)} checks passed, see {files[0]}")
     note(f"leaderboard: {files[0]}")
     note(f"             {files[1]}, pictures beside it")

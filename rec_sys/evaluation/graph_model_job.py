@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from rec_sys.evaluation.audit import (
-    AuditSettings,
-    Finding,
-    check_batches,
-    check_moments,
-    check_refit,
-    check_statistics,
-    require_clean,
-)
+from rec_sys.evaluation import audit
 from rec_sys.evaluation.jobs import JobContext, Kind
 from rec_sys.evaluation.leaderboard import GRAPH_MODEL_NAME
 from rec_sys.evaluation.measured import Measured
@@ -137,7 +129,9 @@ class GraphModelRanker:
         )
 
 
-def audit_graph_model(stage: Stage, vectors: np.ndarray, settings: AuditSettings) -> list[Finding]:
+def audit_graph_model(
+    stage: Stage, vectors: np.ndarray, settings: audit.AuditSettings
+) -> list[audit.Finding]:
     """Builds weights and batches as training does, with true and with false targets of the first
     test; `vectors`: float [N, D], of the texts."""
     test = next(iter(stage.tests.values()))
@@ -180,21 +174,22 @@ def audit_graph_model(stage: Stage, vectors: np.ndarray, settings: AuditSettings
         known = Known(stage.graph, train[shown], ProductGraph.without_edges(num_products))
         return ask([feature for each in of_time for feature in each.fit(known)], rows)
 
-    found = check_statistics(evidences, stage.graph, split)
+    found = audit.check_statistics(evidences, stage.graph, split)
     findings = [found.about(f"{GRAPH_MODEL_NAME}, evidences")]
     if of_time:
         time = stage.graph.edge_time[train]
-        found = check_moments(trends, time, asked, settings.tolerance)
+        found = audit.check_moments(trends, time, asked, settings.tolerance)
         findings.append(found.about(f"{GRAPH_MODEL_NAME}, {Trend.name}"))
     if np.isfinite(stage.graph.edge_rating[test.target]).any() and len(vectors) > 1:
-        found = check_batches(batches, stage.graph, vectors, test.target, settings.tolerance)
+        target, tolerance = test.target, settings.tolerance
+        found = audit.check_batches(batches, stage.graph, vectors, target, tolerance)
         findings.append(found.about(GRAPH_MODEL_NAME))
     return findings
 
 
 def audit_combiner(
-    stage: Stage, catalogue: "FullCatalogue", settings: AuditSettings
-) -> list[Finding]:
+    stage: Stage, catalogue: "FullCatalogue", settings: audit.AuditSettings
+) -> list[audit.Finding]:
     """Fits the combiner of a trained model again, to the validation alone."""
 
     def refit(graph: ReviewGraph) -> np.ndarray:
@@ -202,7 +197,7 @@ def audit_combiner(
         return catalogue.fitted(fit, graph, stage.split.validation, liked_above).combiner.weights
 
     target = np.any([test.target for test in stage.tests.values()], axis=0)
-    found = check_refit(
+    found = audit.check_refit(
         catalogue.combiner.weights, refit, stage.graph, target, settings.metric_tolerance
     )
     return [found.about(f"{GRAPH_MODEL_NAME}, combiner")]
@@ -260,13 +255,13 @@ class GraphModelJob:
         from rec_sys.train.train import train
 
         how, start = context.measuring, time.perf_counter()
-        findings: list[Finding] = []
+        findings: list[audit.Finding] = []
         shown = stage
         if self.ablation:
             shown = replace(stage, graph=self.ablation.apply(stage.graph, stage.seed))
         else:
             findings = audit_graph_model(stage, context.prepared.vectors, context.audit)
-            require_clean([finding.about(f"seed {stage.seed}") for finding in findings])
+            audit.require_clean([finding.about(f"seed {stage.seed}") for finding in findings])
         context.log_path.parent.mkdir(parents=True, exist_ok=True)
         with open(context.log_path, "a") as log, contextlib.redirect_stdout(log):
             _, objects = train(self.config(stage), replace(context.prepared, graph=shown.graph))

@@ -78,14 +78,9 @@ def load_measured(path: Path) -> Measured:
 
 @dataclass(frozen=True)
 class Measuring:
-    """How models are measured, alike for all.
+    """How models are measured, alike for all; see ``config/evaluation/default.yaml``.
 
-    Attributes:
-        ks: Lengths of the lists, ascending.
-        k: The one of them that settings are chosen by and that tables show first.
-        mask_history: See `evaluate_ranking`; settings are chosen by the first.
-        block_size: See `evaluate_ranking`.
-        liked_above: True ratings above count as liked.
+    Settings are chosen by `k`, one of the `ks`, and by the first of `mask_history`.
     """
 
     ks: Sequence[int]

@@ -181,11 +181,7 @@ def _clock(seconds: float) -> str:
 
 
 class Stages:
-    """A clock that is told which stage begins.
-
-    Attributes:
-        seconds: Wall time of each finished stage, in the order of their first beginning.
-    """
+    """A clock that is told which stage begins: `seconds` is the wall time of each finished one."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

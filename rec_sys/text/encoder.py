@@ -44,17 +44,7 @@ _CountOrAuto = Annotated[
 
 @settings_of("encoder")
 class EncoderSettings:
-    """What a `TextEncoder` is made of.
-
-    Attributes:
-        model: See `locate_model`.
-        precision: ``"auto"`` for the fastest that stays faithful to fp32 on this machine, measured
-            once and remembered in `cache_dir`.
-        max_length: Longest text in tokens; what is beyond is cut off.
-        device: A torch device, or ``"auto"``: CUDA if there is one.
-        batch_tokens: Tokens per forward pass, at most, padding included; ``"auto"`` for what suits
-            the device. Decides time and memory, not the vectors.
-    """
+    """``config/encoder``, which says what each of them means; `model`: see `locate_model`."""
 
     model: str
     precision: Literal["auto", "fp32", "bf16"]
@@ -121,11 +111,8 @@ class TextEncoder:
     def encode(self, texts: Sequence[str], model: Any = None) -> np.ndarray:
         """Encodes n texts, sorted by length into batches inside; n may be 0.
 
-        Args:
-            model: What `load` returned, to use another precision.
-
-        Returns:
-            float32 [n, dimension], each row of unit length, in the order of `texts`.
+        `model` is what `load` returned, to use another precision. Returns float32 [n, dimension],
+        each row of unit length, in the order of `texts`.
         """
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         for rows, batch in self.encode_in_batches(texts, model):

@@ -31,13 +31,9 @@ _SLOW_FUSIONS = ["SkipLayerNormFusion"]
 
 @settings_of(SETTINGS_FILE)
 class ExportedEncoder:
-    """What ``encoder.json`` holds.
+    """What ``encoder.json`` holds, `rec_sys.text.encoder.TextEncoder.model_fingerprint` among it.
 
-    Attributes:
-        format: Of the folder.
-        encoder_fingerprint: `rec_sys.text.encoder.TextEncoder.model_fingerprint`.
-        max_length: Tokens after which a text is cut off.
-        padding_id: Token that fills up a batch.
+    `padding_id` is the token that fills up a batch.
     """
 
     format: Literal[1]
@@ -63,13 +59,6 @@ class TokenBatch(NamedTuple):
 
 class TextTokenizer:
     """The tokenizer of an exported text encoder. May be used by several threads at once.
-
-    Args:
-        folder: Where encoder_export wrote to.
-
-    Attributes:
-        encoder_fingerprint: `rec_sys.text.encoder.TextEncoder.model_fingerprint`.
-        vector_dim: Length of a vector.
 
     Raises:
         InputError: The folder does not hold an exported encoder.
@@ -171,8 +160,7 @@ class OnnxTextEncoder:
         batch_size: Texts per pass, at most.
 
     Raises:
-        InputError: The folder does not hold an exported encoder, or its files do not belong
-            together.
+        InputError: The files of the folder are no exported encoder, or not of one export.
     """
 
     def __init__(self, folder: str | Path, threads: int = 0, batch_size: int = 32) -> None:

@@ -93,21 +93,18 @@ class ReviewDataModule(pl.LightningDataModule):
 
     A target without a rating has the rating NaN: that it exists can still be learned.
 
-    Of several processes each takes its share of a batch's users. All draw the same sample of
-    products; beside it, each sees the products of its own users.
+    Of several processes each takes its share of the `batch_size` users of a batch. All draw the
+    same sample of products; beside it, each sees the products of its own users.
 
     Beside the arrays of an `EgoBatch`, a batch holds ``log_q`` float32 [P], see
     `ProductSample.log_q`.
 
     Args:
-        graph: All reviews.
         vectors: The vector store's rows, float [N, D].
         split: What trains and what is measured.
-        batch_size: Users per batch, of all processes together.
         train_target_share: Share of the training reviews of a user that are predicted in an
             epoch, drawn anew each time.
         negatives: Products that each batch ranks beside those it shows; all if there are not more.
-        seed: Seeds the order of the users and the draw of the targets.
 
     Attributes:
         train_users: int64, index of the users that have a training edge, ascending.

@@ -94,14 +94,7 @@ _HTTP_RETRIES = "2"
 
 @dataclass(frozen=True)
 class Tracking:
-    """A run in MLflow.
-
-    Attributes:
-        logger: Lightning's.
-        data_name: Label of the data set.
-        run_name: Names the run and its checkpoints.
-        uri: Of the tracking server.
-    """
+    """A run in MLflow; `run_name` names its checkpoints, too."""
 
     logger: "MLFlowLogger"
     data_name: str
@@ -112,13 +105,11 @@ class Tracking:
     def start(
         cls, config: DictConfig, data_name: str, run_name: str | None, run_id: str | None = None
     ) -> "Tracking":
-        """Starts a run, or goes on with one.
+        """Starts a run, or goes on with that of MLflow's `run_id`.
 
         Args:
             config: ``config/logger``.
-            data_name: Label of the data set.
             run_name: None for data set and time.
-            run_id: MLflow's, of the run to go on with.
 
         Raises:
             InputError: The tracking server does not answer, or does not know the run.
@@ -253,15 +244,7 @@ def record_of(
     tracking: Tracking,
     warm_start: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Collects the record of a training, as plain values.
-
-    Args:
-        config: Composed from ``config/train_config.yaml``.
-        prepared: The data set.
-        split: Of these.
-        tracking: Of this training.
-        warm_start: See `Start.origin`.
-    """
+    """The record of a training, as plain values; `warm_start`: see `Start.origin`."""
     plain = plain_config(config)
     graph, encoder = prepared.graph, prepared.encoder
     return {
