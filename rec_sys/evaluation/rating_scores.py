@@ -35,11 +35,7 @@ def predict(model: RatingModel | ReviewKnownModel, queries: Queries) -> np.ndarr
 
 
 def score_ratings(
-    predicted: np.ndarray,
-    true: np.ndarray,
-    user: np.ndarray,
-    liked_above: float,
-    threshold: float,
+    predicted: np.ndarray, true: np.ndarray, user: np.ndarray, liked_above: float, threshold: float
 ) -> RatingScores:
     """Measures predictions of the test task.
 

@@ -104,11 +104,7 @@ def newest_targets(graph: ReviewGraph, users: np.ndarray, share: float) -> np.nd
 
 
 def drawn_targets(
-    graph: ReviewGraph,
-    users: np.ndarray,
-    share: float,
-    rng: np.random.Generator,
-    train: np.ndarray,
+    graph: ReviewGraph, users: np.ndarray, share: float, rng: np.random.Generator, train: np.ndarray
 ) -> np.ndarray:
     """Random training reviews of each user as targets, for one epoch of training: bool [E].
 

@@ -39,7 +39,7 @@ class Start:
         """Makes sure that texts mean what they meant to the earlier training."""
 
     def split(self, splitter: Any, graph: ReviewGraph) -> tuple[Split, Provenance]:
-        """Splits so that nothing is measured that the weights have learned from, and notes what is seen."""
+        """Splits so that nothing is measured that was learned from, and notes what is seen."""
         split = splitter.split(graph)
         return split, Provenance.of(split, graph)
 

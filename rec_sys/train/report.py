@@ -69,11 +69,7 @@ _COLUMNS = {
 
 
 def score_rankings(
-    catalogue: FullCatalogue,
-    graph: ReviewGraph,
-    task: Task,
-    users: np.ndarray,
-    liked_above: float,
+    catalogue: FullCatalogue, graph: ReviewGraph, task: Task, users: np.ndarray, liked_above: float
 ) -> dict[str, dict[str, float]]:
     """Ranks all products for users of a task, int64: all evidences together, and some alone.
 

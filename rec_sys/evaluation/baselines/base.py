@@ -18,8 +18,7 @@ def history_matrix(histories: Reviews, num_products: int, decay: float) -> scipy
     """
     weights = (decay**histories.steps_back).astype(np.float32)
     return scipy.sparse.csr_array(
-        (weights, histories.product, histories.user_ptr),
-        shape=(histories.num_users, num_products),
+        (weights, histories.product, histories.user_ptr), shape=(histories.num_users, num_products)
     )
 
 
