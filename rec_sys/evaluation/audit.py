@@ -4,7 +4,7 @@ Checks look at a split; probes change what must not be known and watch whether s
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, TypeAlias
 
 import numpy as np
@@ -82,8 +82,10 @@ def audit_stage(
 
         def given(graph: ReviewGraph, title: str = title) -> np.ndarray:
             shown = replace(stage, graph=graph)
-            parts = astuple(shown.train) + astuple(shown.test(title).histories)
-            return np.concatenate([np.atleast_1d(part).astype(np.float64) for part in parts])
+            queries = shown.test(title)
+            names = ("edge_user", "edge_product", "edge_text", "edge_rating", "edge_time")
+            parts = [getattr(of, name) for of in (shown.train, queries.histories) for name in names]
+            return np.concatenate([*parts, queries.asked]).astype(np.float64)
 
         found = [
             *audit_split(stage.graph, split, words, settings),

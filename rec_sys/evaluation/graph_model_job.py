@@ -13,14 +13,13 @@ from rec_sys.evaluation import audit
 from rec_sys.evaluation.jobs import JobContext, Kind
 from rec_sys.evaluation.leaderboard import GRAPH_MODEL_NAME
 from rec_sys.evaluation.measured import Measured
-from rec_sys.evaluation.protocol import Catalogue, Reviews, Stage
+from rec_sys.evaluation.protocol import Stage
 from rec_sys.foundation.cli import CONFIG_DIR, with_overrides
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build, settings_of
 from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder, ProductReviews
 from rec_sys.graph.review_graph import NO_BRAND, NO_TIME, ReviewGraph
 from rec_sys.graph.splits import GlobalTime, split_fingerprint
-from rec_sys.graph.task import NOW
 from rec_sys.modules.checkpoint import fit_evidences
 from rec_sys.modules.combiner import dense_features
 from rec_sys.modules.evidences import Known, Trend
@@ -90,43 +89,25 @@ def load_ablations(names: Sequence[str]) -> list[Ablation]:
 
 
 class GraphModelRanker:
-    """A `RankingModel` and a `RatingModel` around what `rec_sys.train.train` gives back.
+    """A `RankingModel` and a `RatingModel` around what `rec_sys.train.train` gives back."""
 
-    Of the graph `products` only the products are read.
-    """
+    def __init__(self, catalogue: "FullCatalogue", name: str = GRAPH_MODEL_NAME) -> None:
+        self.name, self._catalogue = name, catalogue
 
-    def __init__(
-        self, catalogue: "FullCatalogue", products: ReviewGraph, name: str = GRAPH_MODEL_NAME
-    ) -> None:
-        self.name, self._catalogue, self._products = name, catalogue, products
-
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
         """Does nothing: `rec_sys.train.train` has trained it, on the same training reviews."""
 
-    def score(self, histories: Reviews) -> np.ndarray:
+    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
         """See `RankingModel`."""
         if not histories.num_users:
-            return np.zeros((0, self._products.num_products), dtype=np.float32)
-        asked = np.full(histories.num_users, NOW) if histories.asked is None else histories.asked
-        return self._catalogue.score(self._graph(histories), asked)
+            return np.zeros((0, histories.num_products), dtype=np.float32)
+        return self._catalogue.score(histories, asked)
 
-    def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
+    def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         """See `RatingModel`."""
         if not len(user):
             return np.zeros(0, dtype=np.float32)
-        return self._catalogue.rate(self._graph(histories), user, product)
-
-    def _graph(self, histories: Reviews) -> ReviewGraph:
-        """These reviews and nothing else, of users who are called "0"..."U - 1"."""
-        return replace(
-            self._products,
-            user_ids=np.arange(histories.num_users).astype(str).astype(object),
-            user_ptr=histories.user_ptr,
-            edge_product=histories.product,
-            edge_text=histories.text,
-            edge_rating=histories.rating,
-            edge_time=histories.time,
-        )
+        return self._catalogue.rate(histories, user, product)
 
 
 def audit_graph_model(
@@ -151,12 +132,12 @@ def audit_graph_model(
 
     def ask(features: Sequence[Feature], rows: np.ndarray) -> np.ndarray:
         """Asks with the true histories of some users, so that only what was learned can differ."""
-        known = Reviews.of(stage.graph, some[rows], test.history)
+        known = stage.graph.histories(some[rows], test.history)
         nothing = np.zeros((len(rows), num_products), dtype=np.float32)
         situation = Situation(
             user_ptr=known.user_ptr,
-            product=known.product,
-            rating=known.rating,
+            product=known.edge_product,
+            rating=known.edge_rating,
             asked=asked[rows],
             network=nothing,
             predicted_rating=nothing,
@@ -269,7 +250,7 @@ class GraphModelJob:
             raise ValueError(f"{self.label}: training has split the data in another way")
         if not self.ablation:
             findings += audit_combiner(stage, objects["catalogue"], context.audit)
-        model = GraphModelRanker(objects["catalogue"], shown.graph, self.label)
+        model = GraphModelRanker(objects["catalogue"], self.label)
         # The true ratings come from the unchanged graph: without them nothing could be measured.
         return Measured(
             self.label,

@@ -18,11 +18,11 @@ from hydra.utils import get_class
 
 from rec_sys.evaluation.audit import AuditSettings, Finding, check_invariance, require_clean
 from rec_sys.evaluation.measured import Measured, Measuring, load_measured, save_measured
-from rec_sys.evaluation.protocol import Catalogue, Model, RankingModel, RatingModel, Reviews, Stage
+from rec_sys.evaluation.protocol import Model, RankingModel, RatingModel, Stage
 from rec_sys.evaluation.rating_scores import predict
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.review_graph import PreparedReviews
+from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -92,7 +92,7 @@ class Baseline:
     def run(self, stage: Stage, context: JobContext) -> Measured:
         """See `Job`."""
         how, start, queries = context.measuring, time.perf_counter(), stage.validation
-        true = queries.targets.rating
+        true = queries.targets.edge_rating
         rated = ~np.isnan(true)
 
         def negative_mse(model: RatingModel) -> float:
@@ -101,7 +101,7 @@ class Baseline:
 
         ranks = self.kind == "ranking"
         score = functools.partial(how.ndcg, queries=queries) if ranks else negative_mse
-        model, chosen = tune(self.settings, stage.train, Catalogue.of(context.prepared), score)
+        model, chosen = tune(self.settings, stage.train, context.prepared.vectors, score)
         return Measured(
             model.name,
             ranking=how.ranking(model, stage) if ranks else {},
@@ -147,7 +147,7 @@ def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], Mo
 
 
 def tune(
-    entry: Mapping[str, Any], train: Reviews, catalogue: Catalogue, score: Callable[[Any], float]
+    entry: Mapping[str, Any], train: ReviewGraph, vectors: np.ndarray, score: Callable[[Any], float]
 ) -> tuple[Any, dict[str, Any]]:
     """Fits all `combinations`; the highest `score` on the validation wins, of equals the first one.
 
@@ -157,7 +157,7 @@ def tune(
     best, best_score = None, -np.inf
     for choices in combinations(entry):
         fitted = choices[0][1]
-        fitted.fit(train, catalogue)
+        fitted.fit(train, vectors)
         for settings, model in choices:
             candidate = copy.copy(fitted)
             for name in getattr(candidate, "score_settings", ()):

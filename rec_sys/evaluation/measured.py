@@ -14,12 +14,12 @@ from rec_sys.evaluation.protocol import (
     RankingModel,
     RatingModel,
     ReviewKnownModel,
-    Reviews,
     Stage,
 )
 from rec_sys.evaluation.ranking import RankingResult, evaluate_ranking
 from rec_sys.evaluation.rating_scores import RatingScores, best_threshold, predict, score_ratings
 from rec_sys.foundation.files import replacing
+from rec_sys.graph.review_graph import ReviewGraph
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Measuring:
         results = {}
         for title in stage.tests:
             queries = stage.test(title)
-            liked = ~((true or stage).test(title).targets.rating <= self.liked_above)
+            liked = ~((true or stage).test(title).targets.edge_rating <= self.liked_above)
             for masked in self.mask_history:
                 results[title, masked] = evaluate_ranking(
                     model, queries, self.ks, masked, self.block_size, liked
@@ -120,15 +120,15 @@ class Measuring:
         """As `ranking`; the threshold of "liked" is chosen on the validation."""
         true, validation = true or stage, stage.validation
         threshold = best_threshold(
-            predict(model, validation), true.validation.targets.rating, self.liked_above
+            predict(model, validation), true.validation.targets.edge_rating, self.liked_above
         )
         results = {}
         for title in stage.tests:
             queries = stage.test(title)
             results[title] = score_ratings(
                 predict(model, queries),
-                true.test(title).targets.rating,
-                queries.users[queries.targets.user],
+                true.test(title).targets.edge_rating,
+                queries.users[queries.targets.edge_user],
                 self.liked_above,
                 threshold,
             )
@@ -139,12 +139,12 @@ class Measuring:
     ) -> Callable[[np.ndarray, int], float]:
         """The metric of a fitted model as `rec_sys.evaluation.audit.Evaluate`; so many users are
         asked, drawn evenly."""
-        queries = queries.of_users(slice(None, None, max(1, len(queries.users) // users)))
+        step = max(1, len(queries.users) // users)
+        queries = queries.of_users(np.arange(len(queries.users))[::step])
 
         def evaluate(numbers: np.ndarray, block_size: int) -> float:
-            parts = (queries.histories, queries.targets)
-            renumbered = (replace(each, product=numbers[each.product]) for each in parts)
-            asked = Queries(queries.users, *renumbered)
+            parts = (_renumbered(part, numbers) for part in (queries.histories, queries.targets))
+            asked = Queries(queries.users, *parts, queries.asked)
             return self.ndcg(_Renumbered(model, numbers), asked, block_size)
 
         return evaluate
@@ -157,7 +157,10 @@ class _Renumbered:
         self.name, self.fit = model.name, model.fit
         self._model, self._old = model, np.argsort(numbers)
 
-    def score(self, histories: Reviews) -> np.ndarray:
+    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
         """See `RankingModel`."""
-        old = replace(histories, product=self._old[histories.product])
-        return self._model.score(old)[:, self._old]
+        return self._model.score(_renumbered(histories, self._old), asked)[:, self._old]
+
+
+def _renumbered(reviews: ReviewGraph, numbers: np.ndarray) -> ReviewGraph:
+    return replace(reviews, edge_product=numbers[reviews.edge_product])

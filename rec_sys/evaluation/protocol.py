@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -12,99 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from rec_sys.foundation.cli import with_overrides
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build
-from rec_sys.graph.csr import members_of, rows_to_pointers
-from rec_sys.graph.review_graph import NO_TIME, PreparedReviews, ReviewGraph
+from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
 from rec_sys.graph.task import Split, Task, check_usable
 
 _NEW_USERS = "new_users"
-
-
-@dataclass(frozen=True)
-class Reviews:
-    """n reviews, by user and, inside a user, from the oldest to the newest.
-
-    Attributes:
-        user: int64 [n], 0...num_users - 1, ascending.
-        product: int64 [n], index of the product.
-        rating: float32 [n], 1...5, NaN if missing.
-        time: int64 [n], seconds since 1970, `rec_sys.graph.review_graph.NO_TIME` if missing.
-        text: int64 [n], row of the review in the text vectors.
-        num_users: Users without a review included.
-        asked: int64 [num_users], `Task.asked`; None where nothing is asked.
-    """
-
-    user: np.ndarray
-    product: np.ndarray
-    rating: np.ndarray
-    time: np.ndarray
-    text: np.ndarray
-    num_users: int
-    asked: np.ndarray | None = None
-
-    @classmethod
-    def of(cls, graph: ReviewGraph, users: np.ndarray, edges: np.ndarray) -> "Reviews":
-        """Those of the `edges`, bool [E], of some users, int64 [U], ascending; counted from 0."""
-        shown = graph.histories(users, edges)
-        return cls(
-            user=shown.edge_user,
-            product=shown.edge_product,
-            rating=shown.edge_rating,
-            time=shown.edge_time,
-            text=shown.edge_text,
-            num_users=len(users),
-        )
-
-    @property
-    def user_ptr(self) -> np.ndarray:
-        """int64 [num_users + 1], the reviews of user ``u`` are ``user_ptr[u]:user_ptr[u + 1]``."""
-        return rows_to_pointers(self.user, self.num_users)
-
-    @property
-    def steps_back(self) -> np.ndarray:
-        """int64 [n], how many reviews the same user wrote later; 0 is the newest."""
-        return self.user_ptr[1:][self.user] - 1 - np.arange(len(self.user))
-
-    @property
-    def rated(self) -> "Reviews":
-        """The reviews that have a rating; the number of users stays."""
-        return self._rows(~np.isnan(self.rating))
-
-    def of_users(self, users: np.ndarray) -> "Reviews":
-        """The reviews of some users, int64 [U], ascending; counted anew from 0 in this order."""
-        kept = self._rows(members_of(self.user_ptr, users))
-        user = np.repeat(np.arange(len(users)), np.diff(self.user_ptr)[users])
-        asked = None if self.asked is None else self.asked[users]
-        return replace(kept, user=user, num_users=len(users), asked=asked)
-
-    def _rows(self, rows: np.ndarray) -> "Reviews":
-        names = ("user", "product", "rating", "time", "text")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """P products and their texts.
-
-    Attributes:
-        name_text: int64 [P], row of the name in `vectors`; the zero vector if there is none.
-        info_text: int64 [P], row of the description.
-        vectors: float16 [N, D], text vectors of reviews, names and descriptions, unit length or
-            zero; may be memory-mapped, so gather rows before computing.
-    """
-
-    num_products: int
-    name_text: np.ndarray
-    info_text: np.ndarray
-    vectors: np.ndarray
-
-    @classmethod
-    def of(cls, prepared: PreparedReviews) -> "Catalogue":
-        """The products of a data set."""
-        graph = prepared.graph
-        return cls(
-            graph.num_products, graph.product_name_text, graph.product_info_text, prepared.vectors
-        )
 
 
 class Model(Protocol):
@@ -112,24 +24,34 @@ class Model(Protocol):
 
     name: str
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """Learns from the reviews; an `InputError` if it needs ratings and there are none."""
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
+        """Learns from the training reviews.
+
+        Args:
+            train: Of all products and users, many of them perhaps without a review.
+            vectors: float16 [N, D], those of the texts, unit length or zero; may be memory-mapped,
+                so gather rows before computing.
+
+        Raises:
+            InputError: It needs ratings, and there are none.
+        """
 
 
 class RankingModel(Model, Protocol):
     """Ranks all products for users given by their histories."""
 
-    def score(self, histories: Reviews) -> np.ndarray:
+    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
         """float32 [histories.num_users, P], finite, higher is better; history not masked.
 
-        The users need not be among the training users, and a history may be empty.
+        The users need not be among the training users, and a history may be empty. `asked`, int64
+        [histories.num_users]: the moment at which each of them asks, see `Task.asked`.
         """
 
 
 class RatingModel(Model, Protocol):
     """Predicts ratings, the review of the target not seen."""
 
-    def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
+    def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         """Ratings of pairs, float32 [T], 1...5 (0...5 for cosine models).
 
         `user`, counted as in `histories`, and `product`: int64 [T].
@@ -144,7 +66,7 @@ class ReviewKnownModel(Model, Protocol):
     """
 
     def rate_known(
-        self, histories: Reviews, user: np.ndarray, product: np.ndarray, text: np.ndarray
+        self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray, text: np.ndarray
     ) -> np.ndarray:
         """As `RatingModel.rate`; `text`: int64 [T], row of the review itself in the vectors."""
 
@@ -153,25 +75,26 @@ class ReviewKnownModel(Model, Protocol):
 class Queries:
     """A task in the shape that models of the evaluation take.
 
-    `users`: int64 [U], in the graph, ascending: everyone who has a target.
+    `users`: int64 [U], in the graph, ascending: everyone who has a target; `asked`: int64 [U], see
+    `Task.asked`.
     """
 
     users: np.ndarray
-    histories: Reviews
-    targets: Reviews
+    histories: ReviewGraph
+    targets: ReviewGraph
+    asked: np.ndarray
 
     @classmethod
     def of(cls, graph: ReviewGraph, task: Task) -> "Queries":
         """The queries of a task about the reviews of a graph."""
         users = task.users(graph)
-        histories, targets = (Reviews.of(graph, users, e) for e in (task.history, task.target))
-        return cls(users, replace(histories, asked=task.asked(graph, users)), targets)
+        parts = (graph.histories(users, edges) for edges in (task.history, task.target))
+        return cls(users, *parts, task.asked(graph, users))
 
-    def of_users(self, chosen: slice) -> "Queries":
-        """The queries of some of the users."""
-        rows = np.arange(len(self.users))[chosen]
-        parts = (part.of_users(rows) for part in (self.histories, self.targets))
-        return Queries(self.users[chosen], *parts)
+    def of_users(self, rows: np.ndarray) -> "Queries":
+        """The queries of some of the users, int64."""
+        parts = (part.histories(rows) for part in (self.histories, self.targets))
+        return Queries(self.users[rows], *parts, self.asked[rows])
 
 
 @dataclass(frozen=True)
@@ -191,9 +114,9 @@ class Stage:
     tests: Mapping[str, Task]
 
     @property
-    def train(self) -> Reviews:
-        """What everyone learns from: of all users of the graph, many of them perhaps empty."""
-        return Reviews.of(self.graph, np.arange(self.graph.num_users), self.split.train)
+    def train(self) -> ReviewGraph:
+        """What everyone learns from."""
+        return self.graph.histories(np.arange(self.graph.num_users), self.split.train)
 
     @property
     def validation(self) -> Queries:
@@ -221,12 +144,9 @@ class Stage:
     def fingerprint(self) -> str:
         """SHA-256 of the reviews in their order and of which edge is what."""
         graph, digest = self.graph, hashlib.sha256(split_fingerprint(self.split).encode())
-        for array in (
-            *(graph.user_ptr, graph.edge_product, graph.edge_text, graph.edge_rating),
-            *(graph.edge_time, graph.product_name_text, graph.product_info_text),
-            graph.product_brand,
-        ):
-            digest.update(np.ascontiguousarray(array).tobytes())
+        for name, array in vars(graph).items():
+            if not name.endswith("_ids"):
+                digest.update(np.ascontiguousarray(array).tobytes())
         for title, task in self.tests.items():
             digest.update(title.encode())
             for mask in (task.target, task.history):
@@ -280,8 +200,7 @@ def shuffle_ties(graph: ReviewGraph, seed: int) -> ReviewGraph:
     drawn = np.random.default_rng(seed).permutation(graph.num_edges)
     within_tie = np.where(graph.edge_time == NO_TIME, number, drawn)
     order = np.lexsort((within_tie, graph.edge_time, graph.edge_user))
-    names = ("edge_product", "edge_text", "edge_rating", "edge_time")
-    return replace(graph, **{name: getattr(graph, name)[order] for name in names})
+    return graph.in_order(order)
 
 
 def tied_last_share(graph: ReviewGraph) -> float:

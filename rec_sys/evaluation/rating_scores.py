@@ -29,9 +29,10 @@ class RatingScores:
 def predict(model: RatingModel | ReviewKnownModel, queries: Queries) -> np.ndarray:
     """Ratings of the targets, float32 [T]; a model of known reviews reads the targets' texts."""
     histories, targets = queries.histories, queries.targets
+    pairs = targets.edge_user, targets.edge_product
     if hasattr(model, "rate_known"):
-        return model.rate_known(histories, targets.user, targets.product, targets.text)
-    return model.rate(histories, targets.user, targets.product)
+        return model.rate_known(histories, *pairs, targets.edge_text)
+    return model.rate(histories, *pairs)
 
 
 def score_ratings(

@@ -85,30 +85,33 @@ class ReviewGraph:
         """All edges of some users, user after user, oldest first; int64."""
         return members_of(self.user_ptr, users)
 
+    @property
+    def steps_back(self) -> np.ndarray:
+        """How many reviews the same user wrote later, int64 [E]; 0 is the newest."""
+        return np.repeat(self.user_ptr[1:], self.degrees) - 1 - np.arange(self.num_edges)
+
     def histories(
-        self, users: np.ndarray, shown: np.ndarray, newest: int | None = None
+        self, users: np.ndarray, shown: np.ndarray | None = None, newest: int | None = None
     ) -> "ReviewGraph":
-        """The reviews of some users, int64 [n], ascending, as a graph of them and all products.
+        """The reviews of some users, int64 [n], as a graph of them and all products.
 
         Args:
-            shown: bool [E], the edges that may be seen.
+            shown: bool [E], the edges that may be seen; None for all.
             newest: Only so many of the newest of these edges of each user; None for all.
         """
-        kept = self.edges_of(users)
-        kept = kept[shown[kept]]
-        pointers = rows_to_pointers(np.searchsorted(users, self.edge_user[kept]), len(users))
-        if newest is not None:
-            later = np.repeat(pointers[1:], np.diff(pointers)) - np.arange(len(kept)) <= newest
-            kept, pointers = kept[later], np.append(0, np.cumsum(later))[pointers]
-        return replace(
-            self,
-            user_ids=self.user_ids[users],
-            user_ptr=pointers,
-            edge_product=self.edge_product[kept],
-            edge_text=self.edge_text[kept],
-            edge_rating=self.edge_rating[kept],
-            edge_time=self.edge_time[kept],
-        )
+        kept, user = self.edges_of(users), np.repeat(np.arange(len(users)), self.degrees[users])
+        if shown is not None:
+            kept, user = kept[shown[kept]], user[shown[kept]]
+        pointers = rows_to_pointers(user, len(users))
+        found = replace(self.in_order(kept), user_ids=self.user_ids[users], user_ptr=pointers)
+        if newest is None:
+            return found
+        return found.histories(np.arange(len(users)), found.steps_back < newest)
+
+    def in_order(self, edges: np.ndarray) -> "ReviewGraph":
+        """The graph with these edges, int64, in this order; `user_ptr` stays."""
+        names = ("edge_product", "edge_text", "edge_rating", "edge_time")
+        return replace(self, **{name: getattr(self, name)[edges] for name in names})
 
     def edge_mask(self, edges: np.ndarray) -> np.ndarray:
         """Edges, int [n], as a mask, bool [E]."""

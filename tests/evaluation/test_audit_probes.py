@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from rec_sys.evaluation.audit import check_batches, check_invariance, check_statistics
-from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.evaluation.rating_baselines.bias import Bias
 from rec_sys.graph.ego_batch import EgoBatchBuilder, ProductReviews
 from tests.helpers.planted import (
@@ -97,12 +96,11 @@ def _no_targets(graph, vectors):
 
 
 def test_a_product_mean_in_a_rating_model_is_seen(graph, vectors, split):
-    catalogue = Catalogue(PRODUCTS, graph.product_name_text, graph.product_info_text, vectors)
     users, model = np.arange(USERS), Bias()
 
     def leaks(given):
-        model.fit(Reviews.of(given, users, split.train | split.test.target), catalogue)
-        histories = Reviews.of(given, users, split.test.history)
+        model.fit(given.histories(users, split.train | split.test.target), vectors)
+        histories = given.histories(users, split.test.history)
         return model.rate(histories, graph.edge_user[split.test.target], pairs(graph, split))
 
     finding = check_statistics(leaks, graph, split)

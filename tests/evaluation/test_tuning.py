@@ -8,15 +8,13 @@ from omegaconf import OmegaConf
 from rec_sys.evaluation.baselines.ease import Ease
 from rec_sys.evaluation.jobs import combinations, tune
 from rec_sys.evaluation.measured import Measuring
-from rec_sys.evaluation.protocol import Queries
 from rec_sys.evaluation.rating_scores import predict
 from rec_sys.foundation.errors import InputError
-from tests.helpers.reviews_of import catalogue_of, reviews_of
+from tests.helpers.reviews_of import queries_of, reviews_of, scores_of, vectors_of
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "evaluation"
-TRAIN = reviews_of([[0, 1, 2], [1, 2, 3], [0, 1, 3], [3, 2, 0]])
-TARGETS = reviews_of([[3], [0], [2], [1]])
-QUERIES = Queries(np.arange(4), TRAIN, TARGETS)
+TRAIN = reviews_of([[0, 1, 2], [1, 2, 3], [0, 1, 3], [3, 2, 0]], num_products=5)
+QUERIES = queries_of(TRAIN, reviews_of([[3], [0], [2], [1]], num_products=5))
 MEASURING = Measuring([2], k=2, mask_history=[True], block_size=3, liked_above=3.0)
 
 
@@ -29,7 +27,7 @@ def tuned(model, grid, tried=None):
             tried.append((model, value))
         return value
 
-    return tune({"model": model, "grid": grid}, TRAIN, catalogue_of(5), score)
+    return tune({"model": model, "grid": grid}, TRAIN, vectors_of(5), score)
 
 
 @dataclass
@@ -43,10 +41,10 @@ class Likes:
     name: str = "likes"
     fits: list = field(default_factory=list)
 
-    def fit(self, train, catalogue):
+    def fit(self, train, vectors):
         FITTED.append(self.shelf)
 
-    def score(self, histories):
+    def score(self, histories, asked):
         scores = np.zeros((histories.num_users, 5), dtype=np.float32)
         scores[:, self.product] = 1
         return scores
@@ -75,21 +73,21 @@ def test_a_shared_fit_scores_like_an_own_one():
         own = []
         alone, _ = tuned(EASE, {"l2": [model.l2], "history_decay": [model.history_decay]}, own)
         assert own[0][1] == score
-        np.testing.assert_array_equal(alone.score(TRAIN), model.score(TRAIN))
+        np.testing.assert_array_equal(scores_of(alone, TRAIN), scores_of(model, TRAIN))
 
 
 def test_the_best_constant_for_the_squared_error_is_the_mean():
     train, targets = reviews_of([[0, 1], [2]]), reviews_of([[3], [4]])
-    train.rating[:] = [5, 5, 1]
-    targets.rating[:] = [5, 2]
-    queries = Queries(np.arange(2), train, targets)
+    train.edge_rating[:] = [5, 5, 1]
+    targets.edge_rating[:] = [5, 2]
+    queries = queries_of(train, targets)
 
     def negative_mse(model):
-        return -np.square(predict(model, queries) - targets.rating).mean()
+        return -np.square(predict(model, queries) - targets.edge_rating).mean()
 
     name = "rec_sys.evaluation.rating_baselines.bias.Constant"
     entry = {"model": name, "grid": {"kind": ["majority", "mean"]}}
-    best, chosen = tune(entry, train, catalogue_of(5), negative_mse)
+    best, chosen = tune(entry, train, vectors_of(5), negative_mse)
     assert chosen == {"kind": "mean"}
     assert -negative_mse(best) == pytest.approx(((5 - 11 / 3) ** 2 + (2 - 11 / 3) ** 2) / 2)
 

@@ -5,7 +5,6 @@ from dataclasses import fields, replace
 import numpy as np
 
 from rec_sys.evaluation.audit import AuditSettings
-from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.graph.ego_batch import EgoBatchBuilder, ProductReviews
 from rec_sys.graph.task import NOW
 from rec_sys.modules.evidences import Popularity, Trend
@@ -28,11 +27,10 @@ SETTINGS = AuditSettings(
 def stars_of(model, graph, split, vectors):
     """A `FitAndScore`: fits to the training edges of what it is given."""
     users = np.arange(USERS)
-    catalogue = Catalogue(PRODUCTS, graph.product_name_text, graph.product_info_text, vectors)
 
     def fit_and_score(given):
-        model.fit(Reviews.of(given, users, split.train), catalogue)
-        histories = Reviews.of(given, users, split.test.history)
+        model.fit(given.histories(users, split.train), vectors)
+        histories = given.histories(users, split.test.history)
         return model.rate(histories, graph.edge_user[split.test.target], pairs(graph, split))
 
     return fit_and_score

@@ -11,8 +11,8 @@ from rec_sys.evaluation.baselines.base import (
     popularity,
     product_text_vectors,
 )
-from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.foundation.settings import Decay, NotNegative, Positive, settings_of
+from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.ease import co_occurrence, ease_weights
 
 
@@ -29,17 +29,19 @@ class Ease:
     history_decay: Decay
     name: str = "EASE"
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        self._popularity = popularity(train, catalogue.num_products)
-        self._weights = ease_weights(self._gram(train, catalogue), self.l2)
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
+        self._popularity = popularity(train)
+        self._weights = ease_weights(self._gram(train, vectors), self.l2)
 
-    def score(self, histories: Reviews) -> np.ndarray:
-        scores = history_matrix(histories, len(self._weights), self.history_decay) @ self._weights
+    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
+        scores = history_matrix(histories, self.history_decay) @ self._weights
         return popular_for_strangers(scores, histories, self._popularity)
 
-    def _gram(self, train: Reviews, catalogue: Catalogue) -> np.ndarray | scipy.sparse.sparray:
+    def _gram(self, train: ReviewGraph, vectors: np.ndarray) -> np.ndarray | scipy.sparse.sparray:
         """What is inverted: float32 [P, P], symmetric."""
-        return co_occurrence(train.user, train.product, train.num_users, catalogue.num_products)
+        return co_occurrence(
+            train.edge_user, train.edge_product, train.num_users, train.num_products
+        )
 
 
 @settings_of("TextEase", frozen=False)
@@ -55,6 +57,6 @@ class TextEase(Ease):
     text_weight: NotNegative = field(kw_only=True)
     name: str = "text EASE"
 
-    def _gram(self, train: Reviews, catalogue: Catalogue) -> np.ndarray:
-        texts = product_text_vectors(catalogue) * np.float32(np.sqrt(self.text_weight))
-        return texts @ texts.T + super()._gram(train, catalogue)
+    def _gram(self, train: ReviewGraph, vectors: np.ndarray) -> np.ndarray:
+        texts = product_text_vectors(train, vectors) * np.float32(np.sqrt(self.text_weight))
+        return texts @ texts.T + super()._gram(train, vectors)

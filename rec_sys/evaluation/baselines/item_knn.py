@@ -4,8 +4,8 @@ import numpy as np
 import scipy.sparse
 
 from rec_sys.evaluation.baselines.base import history_matrix, popular_for_strangers, popularity
-from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.foundation.settings import Decay, NotNegative, PositiveCount, settings_of
+from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.ease import co_occurrence
 
 
@@ -28,10 +28,10 @@ class ItemKNN:
     history_decay: Decay
     name: str = "ItemKNN"
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        size = catalogue.num_products
-        self._popularity = popularity(train, size)
-        common = co_occurrence(train.user, train.product, train.num_users, size).tocoo()
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
+        size = train.num_products
+        self._popularity = popularity(train)
+        common = co_occurrence(train.edge_user, train.edge_product, train.num_users, size).tocoo()
         row, column = common.coords
         norm = np.sqrt(common.diagonal())
         similarity = common.data / (norm[row] * norm[column] + np.float32(self.shrink))
@@ -42,8 +42,8 @@ class ItemKNN:
             (similarity[kept], (column[kept], row[kept])), shape=(size, size)
         ).tocsr()
 
-    def score(self, histories: Reviews) -> np.ndarray:
-        history = history_matrix(histories, self._similarity.shape[0], self.history_decay)
+    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
+        history = history_matrix(histories, self.history_decay)
         scores = (history @ self._similarity).toarray()
         return popular_for_strangers(scores, histories, self._popularity)
 

@@ -5,9 +5,8 @@ from dataclasses import field
 import numpy as np
 
 from rec_sys.evaluation.baselines.base import popularity
-from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.foundation.settings import Positive, settings_of
-from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY
+from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY, ReviewGraph
 
 
 @settings_of("Popularity", frozen=False)
@@ -16,10 +15,10 @@ class Popularity:
 
     name: str = "popularity"
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        self._popularity = popularity(train, catalogue.num_products)
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
+        self._popularity = popularity(train)
 
-    def score(self, histories: Reviews) -> np.ndarray:
+    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
         return np.tile(self._popularity, (histories.num_users, 1))
 
 
@@ -36,15 +35,15 @@ class RecentPopularity(Popularity):
     half_life_steps: Positive = field(kw_only=True)
     name: str = "recent popularity"
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
         weights = 0.5 ** self._half_lives(train)
-        counts = np.bincount(train.product, weights=weights, minlength=catalogue.num_products)
+        counts = np.bincount(train.edge_product, weights=weights, minlength=train.num_products)
         self._popularity = counts.astype(np.float32)
 
-    def _half_lives(self, train: Reviews) -> np.ndarray:
+    def _half_lives(self, train: ReviewGraph) -> np.ndarray:
         """How often each review has lost half its weight, float64 [n]."""
-        known = train.time != NO_TIME
+        known = train.edge_time != NO_TIME
         if not known.any():
             return train.steps_back / self.half_life_steps
-        time = np.where(known, train.time, train.time[known].min())
+        time = np.where(known, train.edge_time, train.edge_time[known].min())
         return (time.max() - time) / (self.half_life_days * SECONDS_PER_DAY)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.evaluation.rating_baselines.bias import Bias, as_stars, training_ratings
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
 from rec_sys.graph.csr import vector_sums
+from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.rating_bias import predict_each_from_the_others
 
 _PREDICTED_AT_ONCE = 16_384
@@ -58,27 +58,31 @@ class TextRidge(Ridge):
 
     name = "ridge on mean texts + bias"
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
         rated = training_ratings(train)
         self._bias = Bias()
-        self._bias.fit(train, catalogue)
-        vectors = self._vectors = catalogue.vectors
+        self._bias.fit(train, vectors)
+        vectors = self._vectors = vectors
         # Of all reviews, those without a rating too: their words are known.
-        users = _MeanVectors.of(vectors, train.text, train.user, train.num_users)
-        self._products = _MeanVectors.of(vectors, train.text, train.product, catalogue.num_products)
-        bias = predict_each_from_the_others(rated.user, rated.product, rated.rating)
-        drawn = self._draw(len(rated.rating))
-        own = vectors[rated.text[drawn]].astype(np.float32)
+        users = _MeanVectors.of(vectors, train.edge_text, train.edge_user, train.num_users)
+        self._products = _MeanVectors.of(
+            vectors, train.edge_text, train.edge_product, train.num_products
+        )
+        bias = predict_each_from_the_others(rated.edge_user, rated.edge_product, rated.edge_rating)
+        drawn = self._draw(len(rated.edge_rating))
+        own = vectors[rated.edge_text[drawn]].astype(np.float32)
         inputs = _side_by_side(
             bias[drawn],
-            users.without(rated.user[drawn], own),
-            self._products.without(rated.product[drawn], own),
+            users.without(rated.edge_user[drawn], own),
+            self._products.without(rated.edge_product[drawn], own),
         )
-        self._regress(inputs, rated.rating[drawn])
+        self._regress(inputs, rated.edge_rating[drawn])
 
-    def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
+    def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         bias = self._bias.unclipped(histories, user, product)
-        users = _MeanVectors.of(self._vectors, histories.text, histories.user, histories.num_users)
+        users = _MeanVectors.of(
+            self._vectors, histories.edge_text, histories.edge_user, histories.num_users
+        )
         return self._predict(
             len(user),
             lambda rows: _side_by_side(
@@ -102,17 +106,17 @@ class ReviewText(Ridge):
     def name(self) -> str:
         return "ridge on the review itself" + (" + bias" if self.with_bias else "")
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
         rated = training_ratings(train)
-        self._vectors = catalogue.vectors
+        self._vectors = vectors
         self._bias = Bias()
-        self._bias.fit(train, catalogue)
-        bias = predict_each_from_the_others(rated.user, rated.product, rated.rating)
-        drawn = self._draw(len(rated.rating))
-        self._regress(self._inputs(bias[drawn], rated.text[drawn]), rated.rating[drawn])
+        self._bias.fit(train, vectors)
+        bias = predict_each_from_the_others(rated.edge_user, rated.edge_product, rated.edge_rating)
+        drawn = self._draw(len(rated.edge_rating))
+        self._regress(self._inputs(bias[drawn], rated.edge_text[drawn]), rated.edge_rating[drawn])
 
     def rate_known(
-        self, histories: Reviews, user: np.ndarray, product: np.ndarray, text: np.ndarray
+        self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray, text: np.ndarray
     ) -> np.ndarray:
         bias = self._bias.unclipped(histories, user, product)
         return self._predict(len(text), lambda rows: self._inputs(bias[rows], text[rows]))
