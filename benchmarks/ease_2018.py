@@ -12,7 +12,7 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 
 from rec_sys.evaluation.baselines.ease import Ease
-from rec_sys.evaluation.protocol import Catalogue, Queries, Reviews
+from rec_sys.evaluation.protocol import Queries
 from rec_sys.evaluation.ranking import evaluate_ranking
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.settings import build
@@ -32,14 +32,11 @@ def main() -> None:
     split = LeaveOneOut().split(graph)
 
     no_texts = np.zeros((1, 1), dtype=np.float16)
-    catalogue = Catalogue(
-        graph.num_products, graph.product_name_text, graph.product_info_text, no_texts
-    )
     model = Ease(l2=100, history_decay=0.7)
-    model.fit(Reviews.of(graph, np.arange(graph.num_users), split.train), catalogue)
+    model.fit(graph.histories(np.arange(graph.num_users), split.train), no_texts)
     queries = Queries.of(graph, split.test)
     for masked, expected in EXPECTED.items():
-        result = evaluate_ranking(model, queries.histories, queries.targets, [10], masked, 512)
+        result = evaluate_ranking(model, queries, [10], masked, 512)
         found = result.means()["ndcg@10"]
         print(f"history {'masked' if masked else 'shown'}: {found:.4f}, expected {expected}")
         assert abs(found - expected) <= TOLERANCE

@@ -27,12 +27,7 @@ _FILE, _TEXT, _VECTOR = "file", "text", "vector"
 
 @dataclass(frozen=True)
 class EncodedFiles:
-    """What became of the texts of some files.
-
-    Attributes:
-        distinct: How many different texts are in them, empty ones aside.
-        newly_encoded: How many of these the store did not hold.
-    """
+    """How many distinct texts some files have, empty ones aside, and how many were new."""
 
     files: list[Path]
     distinct: int
@@ -130,15 +125,7 @@ class ReadingWorker:
 
 
 class EncodingWorker:
-    """Encodes texts.
-
-    Args:
-        settings: Of ``config/encoder``.
-        fingerprint: Of the encoder whose vectors are wanted.
-
-    Raises:
-        InputError: The encoder of this machine is another one.
-    """
+    """Encodes texts with ``config/encoder``, if it is the encoder of the `fingerprint` here."""
 
     def __init__(self, settings: dict, fingerprint: str) -> None:
         self._encoder = build(OmegaConf.create(settings))
@@ -188,11 +175,5 @@ def _plain(settings: DictConfig) -> dict:
     return OmegaConf.to_container(settings, resolve=True)
 
 
-@command("encode_files_config")
-def main(config: DictConfig) -> None:
-    """The command line."""
-    encode_files(config)
-
-
 if __name__ == "__main__":
-    main()
+    command("encode_files_config")(encode_files)()

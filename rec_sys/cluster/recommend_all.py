@@ -43,9 +43,7 @@ ABOUT_FILE = "_about.json"  # readers of a folder of Parquet files skip names li
 class Part(NamedTuple):
     """Some people, and all that has to be known of what they say.
 
-    Attributes:
-        texts: str [n], distinct, none of them empty.
-        vectors: float16 [n, D].
+    `texts`: str [n], distinct, none of them empty; `vectors`: float16 [n, D].
     """
 
     histories: Histories
@@ -68,8 +66,7 @@ def recommend_all(config: DictConfig) -> Path:
         The folder: ``part-*.parquet``, columns `RECOMMENDATION_SCHEMA`, and ``_about.json``.
 
     Raises:
-        InputError: Something in the settings, the data, the checkpoint, the vectorbase or the
-            cluster cannot be used.
+        InputError: Something in the settings, the data or the cluster cannot be used.
     """
     settings = read_settings(InferSettings, config.infer)
     cluster = read_settings(ClusterSettings, config.cluster)
@@ -115,14 +112,7 @@ def recommend_all(config: DictConfig) -> Path:
 
 
 class RecommendingWorker:
-    """Recommends to people.
-
-    Args:
-        fingerprint: Of the model that is wanted.
-
-    Raises:
-        InputError: The folder or the file of this machine cannot be used, or is another one.
-    """
+    """Recommends to people, if this machine's checkpoint is the model of the `fingerprint`."""
 
     def __init__(
         self,
@@ -176,11 +166,5 @@ def _write(folder: Path, tables: Iterable[pa.Table], num_parts: int, about: dict
     return rows
 
 
-@command("recommend_all_config")
-def main(config: DictConfig) -> None:
-    """The command line."""
-    recommend_all(config)
-
-
 if __name__ == "__main__":
-    main()
+    command("recommend_all_config")(recommend_all)()

@@ -24,11 +24,9 @@ _CHECKPOINT = "checkpoint"
 class RayLauncher:
     """Trains with several processes on several machines.
 
-    If a process dies, all are started again and go on from the newest epoch that was saved.
-
-    Args:
-        workers: How many processes; None for as many as the cluster has room for.
-        max_failures: How often they may be started again.
+    If a process dies, all are started again, at most `max_failures` times, and go on from the
+    newest epoch that was saved. There are as many `workers` as the cluster has room for if they are
+    None.
     """
 
     workers: PositiveCount | None
@@ -38,8 +36,7 @@ class RayLauncher:
         """The metrics of the best epoch.
 
         Raises:
-            InputError: Something in the settings, the data or the cluster cannot be used, or
-                processes died too often.
+            InputError: Something cannot be used, or processes died too often.
         """
         cluster = read_settings(ClusterSettings, config.cluster)
         with connected(cluster):

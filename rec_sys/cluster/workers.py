@@ -155,11 +155,7 @@ class Worker:
 
 
 def _require_answer(address: str) -> None:
-    """Tries the address, which Ray itself would do for minutes.
-
-    Raises:
-        InputError: It is none, or nobody is there.
-    """
+    """Tries the address, which Ray itself would do for minutes."""
     host, colon, port = address.rpartition(":")
     if not (colon and port.isdecimal()) or "/" in host:
         raise InputError(f"cluster.address={address}: must be HOST:PORT, auto or null")
@@ -173,11 +169,7 @@ def _require_answer(address: str) -> None:
 
 
 def room_for(cpus: int, gpus: float) -> int:
-    """For how many workers there is room on all machines together.
-
-    Raises:
-        InputError: For none.
-    """
+    """For how many workers there is room on all machines together; an `InputError` for none."""
     import ray
 
     room = 0

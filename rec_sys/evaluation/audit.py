@@ -3,14 +3,14 @@
 Checks look at a split; probes change what must not be known and watch whether something moves.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, TypeAlias
 
 import numpy as np
 from pydantic import Field
 
-from rec_sys.evaluation.protocol import Queries, Reviews, Stage
+from rec_sys.evaluation.protocol import Stage
 from rec_sys.evaluation.ranking import Slicing
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, NotNegative, PositiveCount, Share, settings_of
@@ -22,19 +22,7 @@ from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 
 @settings_of("evaluation.audit")
 class AuditSettings:
-    """How strict the audit is.
-
-    Attributes:
-        min_words: Texts of fewer words may be equal by chance ("great", "works as expected") and
-            do not count as the same text on both sides.
-        max_shared_texts: Share of the targets whose longer text may also be known.
-        tolerance: Largest difference of a model input that is taken for rounding: sums of
-            thousands of vectors from which the targets are subtracted leave dust.
-        metric_tolerance: Likewise of a metric or of a weight that is learned.
-        block_sizes: Batch sizes that must give the same metric.
-        people: So many users are asked again in other orders.
-        seed: Seeds the shuffle of the product ids.
-    """
+    """How strict the audit is; ``config/evaluation/default.yaml`` tells what each means."""
 
     min_words: Count
     max_shared_texts: Share
@@ -47,13 +35,7 @@ class AuditSettings:
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of a check.
-
-    Attributes:
-        check: What was checked, in a few words.
-        passed: Whether the numbers may be trusted as far as this goes.
-        detail: What was found, with counts, in one line.
-    """
+    """The outcome of a check: what was checked, and what was found, with counts, in one line."""
 
     check: str
     passed: bool
@@ -69,27 +51,20 @@ class LeakageError(InputError):
 
 
 def require_clean(findings: Sequence[Finding]) -> None:
-    """Stops the run if a check failed.
-
-    Raises:
-        LeakageError: Names each failed check and what it found.
-    """
+    """Raises a `LeakageError` that names each failed check and what it found."""
     failed = [f"{finding.check}: {finding.detail}" for finding in findings if not finding.passed]
     if failed:
         raise LeakageError("the leakage audit failed; " + "; ".join(failed))
 
 
-def summarised(findings: Sequence[Finding]) -> list[Finding]:
+def summarised(findings: Sequence[Finding]) -> Iterator[Finding]:
     """One finding for each check, that of the first seed, with the number of seeds that passed."""
     by_check: dict[str, list[Finding]] = {}
     for finding in findings:
         by_check.setdefault(finding.check, []).append(finding)
-    return [
-        replace(alike[0], detail=f"{alike[0].detail} (the first of {len(alike)} seeds)")
-        if len(alike) > 1
-        else alike[0]
-        for alike in by_check.values()
-    ]
+    for first, *others in by_check.values():
+        seeds = f" (the first of {1 + len(others)} seeds)" if others else ""
+        yield replace(first, detail=f"{first.detail}{seeds}")
 
 
 def audit_stage(
@@ -99,45 +74,33 @@ def audit_stage(
 
     The baselines see nothing but their training reviews and histories, so that what they could
     learn from targets would have to come in there: these arrays must not move with the targets.
-
-    Args:
-        words: See `words_by_row`.
-        slicing: Tells twins.
+    `words`: see `words_by_row`; `slicing` tells twins.
     """
     findings = []
     for title, test in stage.tests.items():
         split = replace(stage.split, test=test)
-        given = check_statistics(_given(stage, title), stage.graph, split)
-        twins = slicing.twins(stage, title)
+
+        def given(graph: ReviewGraph, title: str = title) -> np.ndarray:
+            shown = replace(stage, graph=graph)
+            queries = shown.test(title)
+            names = ("edge_user", "edge_product", "edge_text", "edge_rating", "edge_time")
+            parts = [getattr(of, name) for of in (shown.train, queries.histories) for name in names]
+            return np.concatenate([*parts, queries.asked]).astype(np.float64)
+
         found = [
             *audit_split(stage.graph, split, words, settings),
-            given.about("what baselines are given"),
-            report_twins(int(twins.sum()), len(twins)),
+            check_statistics(given, stage.graph, split).about("what baselines are given"),
+            report_twins(slicing.twins(stage, title)),
         ]
         findings += [finding.about(title) for finding in found]
     return findings
-
-
-def _given(stage: Stage, title: str) -> "FitAndScore":
-    def arrays(graph: ReviewGraph) -> np.ndarray:
-        histories = Queries.of(graph, stage.tests[title]).histories
-        return np.concatenate([_flat(replace(stage, graph=graph).train), _flat(histories)])
-
-    return arrays
-
-
-def _flat(reviews: Reviews) -> np.ndarray:
-    return np.concatenate([np.atleast_1d(part).astype(np.float64) for part in astuple(reviews)])
 
 
 def audit_split(
     graph: ReviewGraph, split: Split, words: np.ndarray, settings: AuditSettings
 ) -> list[Finding]:
     """What is known and what is predicted; times are checked if the split is called "time"."""
-    findings = [
-        check_edges(split),
-        check_shared_texts(graph, split, words, settings.min_words, settings.max_shared_texts),
-    ]
+    findings = [check_edges(split), check_shared_texts(graph, split, words, settings)]
     return findings + ([check_times(graph, split)] if split.name == "time" else [])
 
 
@@ -200,20 +163,16 @@ def _extreme(time: np.ndarray, edges: np.ndarray, pick: Callable) -> int | None:
 
 
 def check_shared_texts(
-    graph: ReviewGraph, split: Split, words: np.ndarray, min_words: int, max_share: float
+    graph: ReviewGraph, split: Split, words: np.ndarray, settings: AuditSettings
 ) -> Finding:
     """Few targets have a text that is also known: a copied review gives itself away.
 
     The same text has the same row of the text vectors, so that rows are compared. Short texts are
     rightly equal ("great") and are only reported. A text counts as known in training or in any
-    history of the task.
-
-    Args:
-        words: int64 [N], words of each row of the text vectors.
-        min_words: Texts with fewer words do not count.
-        max_share: Share of the targets that may have a known text of `min_words` or more.
+    history of the task. `words`: int64 [N], see `words_by_row`.
     """
     passed, details = True, []
+    min_words, max_share = settings.min_words, settings.max_shared_texts
     for name, task in _tasks(split).items():
         known = np.unique(graph.edge_text[split.train | task.history])
         text = graph.edge_text[task.target]
@@ -231,31 +190,26 @@ def check_shared_texts(
 
 
 def words_by_row(texts: Sequence[str], rows: np.ndarray, num_rows: int) -> np.ndarray:
-    """Words of each row of the text vectors, int64 [N]; 0 for a row of which no text is given.
+    """Number of words of each row of the vector store, int64 [num_rows]; 0 where no text is given.
 
-    Args:
-        texts: The reviews' texts.
-        rows: int64 [n], the row of each in the vector store.
-        num_rows: N.
+    `rows`: int64 [n], the row of each of the texts.
     """
     words = np.zeros(num_rows, dtype=np.int64)
     words[rows] = [len(text.split()) for text in texts]
     return words
 
 
-def report_twins(with_twin: int, targets: int) -> Finding:
-    """How many targets have a twin in their history; never fails.
+def report_twins(has_twin: np.ndarray) -> Finding:
+    """How many targets have a twin in their history; `has_twin`: bool [T]. Never fails.
 
     Twins are variants of one product (colours, sizes) that share their reviews. Recommending the
     twin of what a user has is easy; that the tables can be read with this in mind, they say how
     often it happens.
     """
-    share = with_twin / max(targets, 1)
-    return Finding(
-        "twins of the history among the targets (for information)",
-        True,
-        f"{with_twin} of {targets} targets ({share:.2%}) have a twin in the history",
-    )
+    number, targets = int(has_twin.sum()), len(has_twin)
+    detail = f"{number} of {targets} targets ({number / max(targets, 1):.2%}) have a twin in"
+    check = "twins of the history among the targets (for information)"
+    return Finding(check, True, f"{detail} the history")
 
 
 #: Builds some batches as they are fed to the network, from a graph and its text vectors. All that
@@ -265,8 +219,8 @@ BatchBuilder: TypeAlias = Callable[[ReviewGraph, np.ndarray], Sequence[EgoBatch]
 FitAndScore: TypeAlias = Callable[[ReviewGraph], np.ndarray]
 #: Fits to some of the training reviews, bool [n], and asks some of the users, int64.
 FitAndAsk: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
-#: Takes new numbers of the products (or None) and a batch size, returns the metric.
-Evaluate: TypeAlias = Callable[[np.ndarray | None, int], float]
+#: Takes new numbers of the products and a batch size, returns the metric.
+Evaluate: TypeAlias = Callable[[np.ndarray, int], float]
 
 
 def check_batches(
@@ -285,7 +239,6 @@ def check_batches(
     Args:
         vectors: float [N, D], at least two rows.
         target: bool [E], the targets of the batches.
-        tolerance: Largest difference of an input that is rounding.
     """
     check = "batches do not show their targets"
     batches = build(graph, vectors)
@@ -336,6 +289,25 @@ def check_statistics(fit_and_score: FitAndScore, graph: ReviewGraph, split: Spli
     return Finding(check, False, detail)
 
 
+def check_own_review(
+    sources: Callable[[ReviewGraph], np.ndarray],
+    graph: ReviewGraph,
+    asked: np.ndarray,
+    tolerance: float,
+) -> Finding:
+    """A review that is asked for its product is no part of what tells the product.
+
+    Args:
+        sources: What products are told by while the reviews `asked`, int64, are asked for theirs.
+    """
+    num_texts = int(graph.edge_text.max(initial=0)) + 1
+    changed = _with_other_words(graph, graph.edge_mask(asked), num_texts)
+    passed = _close(sources(graph), sources(changed), tolerance)
+    said = "change no" if passed else "change the"
+    detail = f"other words in {len(asked)} reviews {said} source of their products"
+    return Finding("a review is not matched with itself", passed, detail)
+
+
 def check_moments(
     fit_and_ask: FitAndAsk, time: np.ndarray, asked: np.ndarray, tolerance: float
 ) -> Finding:
@@ -348,7 +320,6 @@ def check_moments(
         fit_and_ask: Its answers are [n, ...] for n users.
         time: int64 [n], of the training reviews; `NO_TIME` counts as old.
         asked: int64 [U], see `Task.asked`.
-        tolerance: Largest difference that is rounding.
     """
     told = fit_and_ask(np.ones(len(time), dtype=bool), np.arange(len(asked)))
     moments, left_out, misled = np.unique(asked), 0, 0
@@ -376,14 +347,8 @@ def check_refit(
     target: np.ndarray,
     tolerance: float,
 ) -> Finding:
-    """Weights that training learned are learned again where the test's targets are garbage.
-
-    Args:
-        learned: The weights.
-        refit: Learns them again.
-        target: bool [E], the targets of all tests.
-        tolerance: Largest difference that is rounding.
-    """
+    """Weights that training learned are learned again by `refit` where `target`, bool [E], the
+    targets of all tests, is garbage."""
     again = refit(with_garbage(graph, target))
     passed = _close(learned, again, tolerance)
     found = "are learned" if passed else "are not learned"
@@ -391,35 +356,24 @@ def check_refit(
     return Finding("weights are learned without the test", passed, detail)
 
 
-def check_invariance(
-    evaluate: Evaluate,
-    num_products: int,
-    block_sizes: Sequence[int],
-    tolerance: float,
-    seed: int,
-) -> Finding:
+def check_invariance(evaluate: Evaluate, num_products: int, settings: AuditSettings) -> Finding:
     """A metric depends neither on how products are numbered nor on the batch size.
 
     It does if ties are broken by the number of the product, as by ``argsort`` of equal scores:
-    a model that says nothing then scores by how the file was sorted.
-
-    Args:
-        evaluate: See `Evaluate`. Product ``p`` becomes ``permutation[p]``.
-        block_sizes: At least one; the first is the one that the others are compared with.
-        tolerance: Largest difference that is rounding.
-        seed: Seeds the permutation.
+    a model that says nothing then scores by how the file was sorted. To `evaluate`, product ``p``
+    becomes ``numbers[p]``.
     """
-    expected, found = evaluate(None, block_sizes[0]), []
-    for block_size in block_sizes[1:]:
-        value = evaluate(None, block_size)
-        if not _close(expected, value, tolerance):
-            found.append(f"{expected:.6g} becomes {value:.6g} with batches of {block_size}")
+    numbers, (first, *others) = np.arange(num_products), settings.block_sizes
+    shuffled = np.random.default_rng(settings.seed).permutation(num_products)
+    changes = {f"batches of {size}": (numbers, size) for size in others}
     # Turned around as well as shuffled: a shuffle of few products may leave ties as they were.
-    reverse = np.arange(num_products)[::-1].copy()
-    for permutation in (reverse, np.random.default_rng(seed).permutation(num_products)):
-        value = evaluate(permutation, block_sizes[0])
-        if not _close(expected, value, tolerance):
-            found.append(f"{expected:.6g} becomes {value:.6g} with products renumbered")
+    changes["products turned around"] = (numbers[::-1].copy(), first)
+    changes["products renumbered"] = (shuffled, first)
+    expected, found = evaluate(numbers, first), []
+    for change, arguments in changes.items():
+        value = evaluate(*arguments)
+        if not _close(expected, value, settings.metric_tolerance):
+            found.append(f"{expected:.6g} becomes {value:.6g} with {change}")
     detail = "; ".join(found) or f"{expected:.6g} in any order and batch size"
     return Finding("metrics do not depend on order or batch size", not found, detail)
 

@@ -13,21 +13,14 @@ from typing import Annotated, Any
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BeforeValidator, Field
 
-from rec_sys.evaluation.audit import (
-    AuditSettings,
-    audit_stage,
-    require_clean,
-    summarised,
-    words_by_row,
-)
+from rec_sys.evaluation import audit, leaderboard
 from rec_sys.evaluation.graph_model_job import GraphModelJob, load_ablations
-from rec_sys.evaluation.jobs import Job, JobContext, RankingBaseline, RatingBaseline
-from rec_sys.evaluation.leaderboard import Leaderboard, RunFacts
+from rec_sys.evaluation.jobs import Baseline, Job, JobContext, Kind, combinations, run_all
 from rec_sys.evaluation.measured import Measuring
 from rec_sys.evaluation.protocol import build_stage
 from rec_sys.evaluation.ranking import Slicing
+from rec_sys.evaluation.report import Report, about_ties, not_measured
 from rec_sys.evaluation.statistics import Bootstrap
-from rec_sys.evaluation.tuning import ModelGrid
 from rec_sys.foundation.cli import CONFIG_DIR, command, load_choice
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
@@ -40,6 +33,9 @@ from rec_sys.foundation.settings import (
     read_settings,
     settings_of,
 )
+from rec_sys.graph.review_graph import prepare_reviews
+from rec_sys.reviews.cleaning import show_report
+from rec_sys.train.tracking import plain_config
 
 _SOME = Field(min_length=1)
 
@@ -62,6 +58,7 @@ class EvaluationSettings:
     ours: bool
     ablations: list[str]
     ranking_baselines: str | None
+    wish_baselines: str | None
     rating_baselines: str | None
     known_review_baselines: str | None
     block_size: PositiveCount
@@ -72,17 +69,13 @@ class EvaluationSettings:
     head_share: InnerShare
     twin_jaccard: Decay
     folder: str
-    audit: AuditSettings
+    audit: audit.AuditSettings
 
     @classmethod
     def of(cls, config: DictConfig) -> "EvaluationSettings":
-        """From ``evaluation``.
-
-        Raises:
-            InputError: A value does not fit; names the first such key and what it may be.
-        """
+        """From ``evaluation``; an `InputError` names the first key that does not fit."""
         values = OmegaConf.to_container(config, resolve=True)
-        return cls(**{**values, "audit": AuditSettings(**values["audit"])})
+        return cls(**{**values, "audit": audit.AuditSettings(**values["audit"])})
 
     def __post_init__(self) -> None:
         """Checks what types cannot say."""
@@ -108,34 +101,29 @@ class EvaluationSettings:
     def baselines(self, has_texts: bool, has_ratings: bool) -> list[Job]:
         """The jobs of all models but the graph model.
 
-        Args:
-            has_texts: Otherwise models that read are left out.
-            has_ratings: Otherwise models that predict ratings are left out.
+        Without texts the models that read are left out, without ratings those that predict them.
 
         Raises:
             InputError: There is no such file or model, or a setting has no value to try.
         """
-
-        def entries(name: str | None) -> list[Mapping[str, Any]]:
-            return [e for e in _entries(name) if has_texts or not e.get("needs_texts")]
-
-        jobs: list[Job] = [RankingBaseline(entry) for entry in entries(self.ranking_baselines)]
+        files: dict[Kind, str | None] = {"ranking": self.ranking_baselines}
+        if has_texts:
+            files["wishes"] = self.wish_baselines
         if has_ratings:
-            jobs += [RatingBaseline(entry) for entry in entries(self.rating_baselines)]
+            files["rating"] = self.rating_baselines
         if has_ratings and has_texts:
-            known = entries(self.known_review_baselines)
-            jobs += [RatingBaseline(entry, reads_the_review=True) for entry in known]
-        return jobs
+            files["review known"] = self.known_review_baselines
+        return [
+            Baseline(kind, entry)
+            for kind, name in files.items()
+            for entry in _entries(name)
+            if has_texts or not entry.get("needs_texts")
+        ]
 
     def graph_models(self, run_name: str) -> list[Job]:
-        """The jobs of the graph model, whole and ablated.
-
-        Raises:
-            InputError: There is no such ablation.
-        """
-        whole = [None] if self.ours else []
-        ablations = load_ablations(self.ablations)
-        return [GraphModelJob(run_name, ablation) for ablation in (*whole, *ablations)]
+        """The jobs of the graph model, whole and ablated."""
+        models = [None] * self.ours + load_ablations(self.ablations)
+        return [GraphModelJob(run_name, ablation) for ablation in models]
 
 
 def _entries(name: str | None) -> Sequence[Mapping[str, Any]]:
@@ -147,15 +135,12 @@ def _entries(name: str | None) -> Sequence[Mapping[str, Any]]:
     entries = OmegaConf.to_container(OmegaConf.load(path))
     assert isinstance(entries, list)
     for entry in entries:
-        ModelGrid.of(entry)
+        combinations(entry)  # mistakes are told before anything is computed
     return entries
 
 
-def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
-    """Audits, fits, measures, compares, draws and logs.
-
-    Args:
-        config: Composed from ``config/evaluate_config.yaml``.
+def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
+    """Audits, fits, measures, compares, draws and logs what ``config/evaluate_config.yaml`` says.
 
     Returns:
         Everything that was found and the folder it was written to.
@@ -164,7 +149,7 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
         LeakageError: The audit failed; no table is written.
         InputError: Something in the settings or the data cannot be used.
     """
-    from rec_sys.train.train import TrainSettings
+    from rec_sys.train.train import TrainSettings  # with PyTorch, which takes seconds
 
     read_settings(TrainSettings, config.train)
     settings = EvaluationSettings.of(config.evaluation)
@@ -173,13 +158,6 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
     run_name = f"{source.name}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     graph_models = settings.graph_models(run_name)
     settings.baselines(has_texts=True, has_ratings=True)  # mistakes in their files
-
-    from rec_sys.evaluation.leaderboard import log_evaluation, show_leaderboard, write_leaderboard
-    from rec_sys.evaluation.report import Report, about_ties, not_measured
-    from rec_sys.evaluation.results import run_all
-    from rec_sys.graph.review_graph import prepare_reviews
-    from rec_sys.reviews.cleaning import show_report
-    from rec_sys.train.record import plain_config
 
     data = source.load()
     show_report(data)
@@ -192,11 +170,11 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
 
     slicing = Slicing(settings.history_starts, settings.head_share, settings.twin_jaccard)
     texts = data.reviews["text"].to_list()
-    words = words_by_row(texts, prepared.store.rows_of(texts), len(prepared.vectors))
+    words = audit.words_by_row(texts, prepared.store.rows_of(texts), len(prepared.vectors))
     findings = []
     for stage in stages:
-        found = audit_stage(stage, words, settings.audit, slicing)
-        require_clean([finding.about(f"seed {stage.seed}") for finding in found])
+        found = audit.audit_stage(stage, words, settings.audit, slicing)
+        audit.require_clean([finding.about(f"seed {stage.seed}") for finding in found])
         findings += found
 
     folder = Path(settings.folder)
@@ -206,43 +184,35 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
         (stage, [*settings.baselines(prepared.has_texts, stage.has_ratings), *graph_models])
         for stage in stages
     ]
-    results = run_all(jobs, context, folder / "cache")
-    findings += results.findings()
-
     bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.bootstrap_seed)
-    report = Report(results, measuring, bootstrap, slicing)
+    report = Report(run_all(jobs, context, folder / "cache"), measuring, bootstrap, slicing)
+    findings += report.findings()
     main = list(report.main_tables(about_ties(prepared.graph)))
-    facts = RunFacts(
+    facts = leaderboard.RunFacts(
         data_name=source.name,
         data_checksum=data.fingerprint,
         seeds=settings.seeds,
         config=plain_config(config),
-        durations=results.seconds(),
+        durations=report.seconds(),
     )
-    board = Leaderboard(
+    board = leaderboard.Leaderboard(
         facts,
         [*main, *report.more_tables()],
         settings.confidence,
-        summarised(findings),
+        list(audit.summarised(findings)),
         not_measured(prepared, stages, graph_models),
     )
-    files = write_leaderboard(board, folder / run_name)
+    files = leaderboard.write_leaderboard(board, folder / run_name)
     drawn = report.pictures(main)
     for name, figure in drawn.items():
         figure.savefig(folder / run_name / name)
-    log_evaluation(config.logger, board, files, drawn, f"evaluation-{run_name}")
-    show_leaderboard(main, board.not_measured)
+    leaderboard.log_evaluation(config.logger, board, files, drawn, f"evaluation-{run_name}")
+    leaderboard.show_leaderboard(main, board.not_measured)
     note(f"leakage audit: {len(findings)} checks passed, see {files[0]}")
     note(f"leaderboard: {files[0]}")
     note(f"             {files[1]}, pictures beside it")
     return board, folder / run_name
 
 
-@command("evaluate_config")
-def main(config: DictConfig) -> None:
-    """The command line."""
-    evaluate(config)
-
-
 if __name__ == "__main__":
-    main()
+    command("evaluate_config")(evaluate)()

@@ -9,37 +9,29 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from rec_sys.evaluation.audit import (
-    AuditSettings,
-    Finding,
-    check_batches,
-    check_moments,
-    check_refit,
-    check_statistics,
-    require_clean,
-)
-from rec_sys.evaluation.jobs import JobContext
+from rec_sys.evaluation import audit
+from rec_sys.evaluation.jobs import JobContext, Kind
+from rec_sys.evaluation.leaderboard import GRAPH_MODEL_NAME
 from rec_sys.evaluation.measured import Measured
-from rec_sys.evaluation.protocol import Catalogue, Reviews, Stage
-from rec_sys.evaluation.rating_scores import best_threshold, predict
+from rec_sys.evaluation.protocol import Stage
 from rec_sys.foundation.cli import CONFIG_DIR, with_overrides
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build, settings_of
+from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder, ProductReviews
-from rec_sys.graph.review_graph import NO_BRAND, NO_TIME, ReviewGraph
+from rec_sys.graph.review_graph import NO_BRAND, NO_TIME, PreparedReviews, ReviewGraph
 from rec_sys.graph.splits import GlobalTime, split_fingerprint
-from rec_sys.graph.task import NOW
 from rec_sys.modules.checkpoint import fit_evidences
 from rec_sys.modules.combiner import dense_features
 from rec_sys.modules.evidences import Known, Trend
 from rec_sys.modules.features import Feature, Situation
+from rec_sys.modules.match import Towers, match_sources
 from rec_sys.modules.product_graph import ProductGraph
+from rec_sys.modules.wishes import Wishes
 from rec_sys.text.store import EMPTY_TEXT_ROW
 
 if TYPE_CHECKING:
     from rec_sys.modules.full_catalogue import FullCatalogue
-
-GRAPH_MODEL_NAME = "rec_sys"
 
 Change = Literal[
     "mask_reviews",
@@ -49,13 +41,11 @@ Change = Literal[
     "mask_ratings",
     "mask_times",
 ]
-# Which arrays of the graph a change overwrites, and with what.
-_MASKS: Mapping[Change, Mapping[str, Any]] = {
+# Which arrays of the graph a change overwrites, and with what; None leaves the reviews alone.
+_MASKS: Mapping[Change | None, Mapping[str, Any]] = {
+    None: {},
     "mask_reviews": {"edge_text": EMPTY_TEXT_ROW},
-    "mask_product_texts": {
-        "product_name_text": EMPTY_TEXT_ROW,
-        "product_info_text": EMPTY_TEXT_ROW,
-    },
+    "mask_product_texts": dict.fromkeys(["product_name_text", "product_info_text"], EMPTY_TEXT_ROW),
     "mask_brands": {"product_brand": NO_BRAND},
     "mask_ratings": {"edge_rating": np.nan},
     "mask_times": {"edge_time": NO_TIME},
@@ -81,9 +71,8 @@ class Ablation:
             # Everybody said what somebody else said: real texts without a connection.
             texts = np.random.default_rng(seed).permutation(graph.edge_text)
             return replace(graph, edge_text=texts)
-        masks = _MASKS[self.change] if self.change else {}
-        masked = {name: np.full_like(getattr(graph, name), value) for name, value in masks.items()}
-        return replace(graph, **masked)
+        masks = _MASKS[self.change].items()
+        return replace(graph, **{n: np.full_like(getattr(graph, n), value) for n, value in masks})
 
 
 def load_ablations(names: Sequence[str]) -> list[Ablation]:
@@ -103,58 +92,38 @@ def load_ablations(names: Sequence[str]) -> list[Ablation]:
 
 
 class GraphModelRanker:
-    """A `RankingModel` and a `RatingModel` around what `rec_sys.train.train` gives back.
+    """A `RankingModel` and a `RatingModel` around what `rec_sys.train.train` gives back."""
 
-    Args:
-        catalogue: The trained model over all products.
-        products: Any graph of these products; only they are read.
-        name: See `RankingModel`.
-    """
+    def __init__(self, catalogue: "FullCatalogue", name: str = GRAPH_MODEL_NAME) -> None:
+        self.name, self._catalogue = name, catalogue
 
-    def __init__(
-        self, catalogue: "FullCatalogue", products: ReviewGraph, name: str = GRAPH_MODEL_NAME
-    ) -> None:
-        self.name = name
-        self._catalogue = catalogue
-        self._products = products
-
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
         """Does nothing: `rec_sys.train.train` has trained it, on the same training reviews."""
 
-    def score(self, histories: Reviews) -> np.ndarray:
+    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
         """See `RankingModel`."""
         if not histories.num_users:
-            return np.zeros((0, self._products.num_products), dtype=np.float32)
-        asked = np.full(histories.num_users, NOW) if histories.asked is None else histories.asked
-        return self._catalogue.score(self._graph(histories), asked)
+            return np.zeros((0, histories.num_products), dtype=np.float32)
+        return self._catalogue.score(histories, asked)
 
-    def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
+    def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
+        """See `WishModel`."""
+        return self._catalogue.score(histories, asked, wish)
+
+    def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         """See `RatingModel`."""
         if not len(user):
             return np.zeros(0, dtype=np.float32)
-        return self._catalogue.rate(self._graph(histories), user, product)
-
-    def _graph(self, histories: Reviews) -> ReviewGraph:
-        """These reviews and nothing else, of users who are called "0"..."U - 1"."""
-        return replace(
-            self._products,
-            user_ids=np.arange(histories.num_users).astype(str).astype(object),
-            user_ptr=histories.user_ptr,
-            edge_product=histories.product,
-            edge_text=histories.text,
-            edge_rating=histories.rating,
-            edge_time=histories.time,
-        )
+        return self._catalogue.rate(histories, user, product)
 
 
-def audit_graph_model(stage: Stage, vectors: np.ndarray, settings: AuditSettings) -> list[Finding]:
-    """Builds weights and batches as training does, with true and with false targets.
-
-    Args:
-        stage: Its first test is the one that is changed.
-        vectors: float [N, D], the text vectors.
-        settings: How strict.
-    """
+def audit_graph_model(
+    stage: Stage, prepared: PreparedReviews, settings: audit.AuditSettings
+) -> list[audit.Finding]:
+    """Builds weights and batches as training does, with true and with false targets of the first
+    test; `prepared` has the texts."""
+    vectors, words = prepared.vectors, prepared.words
+    towers = Towers.untrained(vectors.shape[1], scale=1.0)
     test = next(iter(stage.tests.values()))
     split = replace(stage.split, test=test)
     train = np.flatnonzero(split.train)
@@ -168,52 +137,62 @@ def audit_graph_model(stage: Stage, vectors: np.ndarray, settings: AuditSettings
 
     some = users[:: max(1, len(users) // settings.people)]
     asked = test.asked(stage.graph, some)
-    builder = build(stage.config.product_graph)
+    num_products = stage.graph.num_products
+    wish = stage.graph.edge_text[stage.graph.user_ptr[some]]  # any text will do
 
     def ask(features: Sequence[Feature], rows: np.ndarray) -> np.ndarray:
         """Asks with the true histories of some users, so that only what was learned can differ."""
-        known = Reviews.of(stage.graph, some[rows], test.history)
-        nothing = np.zeros((len(rows), stage.graph.num_products), dtype=np.float32)
+        known = stage.graph.histories(some[rows], test.history)
+        nothing = np.zeros((len(rows), num_products), dtype=np.float32)
         situation = Situation(
             user_ptr=known.user_ptr,
-            product=known.product,
-            rating=known.rating,
+            product=known.edge_product,
+            rating=known.edge_rating,
             asked=asked[rows],
             network=nothing,
             predicted_rating=nothing,
+            wishes=Wishes.of(read_vectors(vectors, wish[rows]), words[wish[rows]]),
         )
-        return dense_features(features, situation, stage.graph.num_products)
+        return dense_features(features, situation, num_products)
 
     def evidences(graph: ReviewGraph) -> np.ndarray:
-        product_graph = builder.build(graph, vectors, train)
-        features = fit_evidences(stage.config.evidence, graph, train, product_graph)
+        product_graph = build(stage.config.product_graph).build(graph, vectors, train)
+        known = Known(graph, train, product_graph, vectors, words, towers)
+        features = fit_evidences(stage.config.evidence, known)
         return ask(features, np.arange(len(some)))
 
-    of_time = [
-        each for each in map(build, stage.config.evidence.values()) if each.name == Trend.name
-    ]
-    no_graph = ProductGraph.without_edges(stage.graph.num_products)
+    of_time = [e for e in map(build, stage.config.evidence.values()) if e.name == Trend.name]
 
     def trends(shown: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        known = Known(stage.graph, train[shown], no_graph)
+        no_graph = ProductGraph.without_edges(num_products)
+        known = Known(stage.graph, train[shown], no_graph, vectors, words, towers)
         return ask([feature for each in of_time for feature in each.fit(known)], rows)
 
-    time = stage.graph.edge_time[train]
-    findings = [
-        check_statistics(evidences, stage.graph, split).about(f"{GRAPH_MODEL_NAME}, evidences"),
-    ]
+    def sources(graph: ReviewGraph) -> np.ndarray:
+        """What the match tells products by while it looks for those of some training reviews."""
+        known = ProductReviews.of(graph, vectors, train)
+        products = np.unique(stage.graph.edge_product[asked_for])
+        return np.stack(match_sources(graph, vectors, known, products, asked_for))
+
+    found = audit.check_statistics(evidences, stage.graph, split)
+    findings = [found.about(f"{GRAPH_MODEL_NAME}, evidences")]
+    asked_for = train[:: max(1, len(train) // settings.people)]
+    found = audit.check_own_review(sources, stage.graph, asked_for, settings.tolerance)
+    findings.append(found.about(f"{GRAPH_MODEL_NAME}, match"))
     if of_time:
-        found = check_moments(trends, time, asked, settings.tolerance)
+        time = stage.graph.edge_time[train]
+        found = audit.check_moments(trends, time, asked, settings.tolerance)
         findings.append(found.about(f"{GRAPH_MODEL_NAME}, {Trend.name}"))
     if np.isfinite(stage.graph.edge_rating[test.target]).any() and len(vectors) > 1:
-        found = check_batches(batches, stage.graph, vectors, test.target, settings.tolerance)
+        target, tolerance = test.target, settings.tolerance
+        found = audit.check_batches(batches, stage.graph, vectors, target, tolerance)
         findings.append(found.about(GRAPH_MODEL_NAME))
     return findings
 
 
 def audit_combiner(
-    stage: Stage, catalogue: "FullCatalogue", settings: AuditSettings
-) -> list[Finding]:
+    stage: Stage, catalogue: "FullCatalogue", settings: audit.AuditSettings
+) -> list[audit.Finding]:
     """Fits the combiner of a trained model again, to the validation alone."""
 
     def refit(graph: ReviewGraph) -> np.ndarray:
@@ -221,7 +200,7 @@ def audit_combiner(
         return catalogue.fitted(fit, graph, stage.split.validation, liked_above).combiner.weights
 
     target = np.any([test.target for test in stage.tests.values()], axis=0)
-    found = check_refit(
+    found = audit.check_refit(
         catalogue.combiner.weights, refit, stage.graph, target, settings.metric_tolerance
     )
     return [found.about(f"{GRAPH_MODEL_NAME}, combiner")]
@@ -231,13 +210,16 @@ def audit_combiner(
 class GraphModelJob:
     """The model of `rec_sys.train.train`, whole or without something.
 
-    Attributes:
-        run_name: Starts the names of its runs in MLflow.
-        ablation: What it goes without, or None.
+    `run_name` starts the names of its runs in MLflow.
     """
 
     run_name: str
     ablation: Ablation | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """See `Job`."""
+        return "ablation" if self.ablation else "graph model"
 
     @property
     def label(self) -> str:
@@ -255,7 +237,7 @@ class GraphModelJob:
 
     def identity(self, stage: Stage) -> Mapping[str, Any]:
         """See `Job`."""
-        from rec_sys.train.record import deciding_settings, plain_config
+        from rec_sys.train.tracking import deciding_settings, plain_config
 
         plain = plain_config(self.config(stage))
         del plain["trainer"]["enable_progress_bar"]  # the only one there that decides nothing
@@ -276,13 +258,13 @@ class GraphModelJob:
         from rec_sys.train.train import train
 
         how, start = context.measuring, time.perf_counter()
-        findings: list[Finding] = []
+        findings: list[audit.Finding] = []
         shown = stage
         if self.ablation:
             shown = replace(stage, graph=self.ablation.apply(stage.graph, stage.seed))
         else:
-            findings = audit_graph_model(stage, context.prepared.vectors, context.audit)
-            require_clean([finding.about(f"seed {stage.seed}") for finding in findings])
+            findings = audit_graph_model(stage, context.prepared, context.audit)
+            audit.require_clean([finding.about(f"seed {stage.seed}") for finding in findings])
         context.log_path.parent.mkdir(parents=True, exist_ok=True)
         with open(context.log_path, "a") as log, contextlib.redirect_stdout(log):
             _, objects = train(self.config(stage), replace(context.prepared, graph=shown.graph))
@@ -290,19 +272,12 @@ class GraphModelJob:
             raise ValueError(f"{self.label}: training has split the data in another way")
         if not self.ablation:
             findings += audit_combiner(stage, objects["catalogue"], context.audit)
-        model = GraphModelRanker(objects["catalogue"], shown.graph, self.label)
-        rating = {}
-        if stage.has_ratings:
-            # The true ratings come from the unchanged graph: without them nothing could be
-            # measured.
-            threshold = best_threshold(
-                predict(model, shown.validation), stage.validation.targets.rating, how.liked_above
-            )
-            rating = how.rating(model, shown, threshold, true=stage)
+        model = GraphModelRanker(objects["catalogue"], self.label)
+        # The true ratings come from the unchanged graph: without them nothing could be measured.
         return Measured(
             self.label,
-            ranking=how.ranking(model, shown, true=stage),
-            rating=rating,
+            ranking=how.ranking(model, shown, true=stage) | how.wishes(model, shown),
+            rating=how.rating(model, shown, true=stage) if stage.has_ratings else {},
             findings=[*findings, *context.invariance(model, shown)],
             seconds=time.perf_counter() - start,
         )

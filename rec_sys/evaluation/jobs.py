@@ -1,33 +1,39 @@
-"""Jobs of an evaluation: fit, answer, be audited. The baselines' are here."""
+"""Jobs of an evaluation: fit, answer, be audited; all of them are run, and what they found is kept.
 
+The baselines' jobs are here, with the tuning of their settings.
+"""
+
+import copy
 import functools
 import hashlib
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
+from hydra.utils import get_class
 
-from rec_sys.evaluation.audit import AuditSettings, Finding, check_invariance
-from rec_sys.evaluation.measured import Measured, Measuring
-from rec_sys.evaluation.protocol import Catalogue, RankingModel, RatingModel, Stage
-from rec_sys.evaluation.rating_scores import best_threshold, predict
-from rec_sys.evaluation.tuning import ModelGrid
-from rec_sys.graph.review_graph import PreparedReviews
+from rec_sys.evaluation.audit import AuditSettings, Finding, check_invariance, require_clean
+from rec_sys.evaluation.measured import Measured, Measuring, load_measured, save_measured
+from rec_sys.evaluation.protocol import Model, Queries, RankingModel, RatingModel, Stage
+from rec_sys.evaluation.rating_scores import predict
+from rec_sys.foundation.console import progress
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+
+#: A baseline that ranks, finds what is wished for, predicts ratings, or reads the very review whose
+#: rating it tells; the graph model, and the graph model without something.
+Kind = Literal["ranking", "wishes", "rating", "review known", "graph model", "ablation"]
 
 
 @dataclass(frozen=True)
 class JobContext:
-    """What all jobs share.
-
-    Attributes:
-        log_path: Takes what trainings print.
-    """
+    """What all jobs share; `log_path` takes what trainings print."""
 
     prepared: PreparedReviews
     measuring: Measuring
@@ -37,24 +43,16 @@ class JobContext:
     def invariance(self, model: RankingModel, stage: Stage) -> list[Finding]:
         """Whether numbering or batch size change what a fitted model is worth."""
         queries = stage.test(next(iter(stage.tests)))
-        finding = check_invariance(
-            self.measuring.probe(model, queries, self.audit.people),
-            stage.graph.num_products,
-            block_sizes=self.audit.block_sizes,
-            tolerance=self.audit.metric_tolerance,
-            seed=self.audit.seed,
-        )
+        probe = self.measuring.probe(model, queries, self.audit.people)
+        finding = check_invariance(probe, stage.graph.num_products, self.audit)
         return [finding.about(model.name)]
 
 
 class Job(Protocol):
-    """One model.
-
-    Attributes:
-        label: Names it while it runs.
-    """
+    """One model; `label` names it while it runs."""
 
     label: str
+    kind: Kind
 
     def identity(self, stage: Stage) -> Mapping[str, Any]:
         """All that decides the result beside code, data and stage, as values that JSON knows."""
@@ -66,40 +64,16 @@ class Job(Protocol):
         """Fits and measures."""
 
 
-def key_of(job: Job, stage: Stage, context: JobContext) -> str:
-    """Names the file that keeps the result of a job."""
-    how = context.measuring
-    identity = {
-        "job": job.identity(stage),
-        "code": code_fingerprint(),
-        "data": context.prepared.data.fingerprint,
-        "vectors": context.prepared.encoder.model_fingerprint,
-        "stage": stage.fingerprint,
-        "measuring": [list(how.ks), how.k, list(how.mask_history), how.liked_above],
-        "audit": asdict(context.audit),
-    }
-    text = json.dumps(identity, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-@functools.cache
-def code_fingerprint() -> str:
-    """SHA-256 of all source files of the package: any of them may decide a result."""
-    digest = hashlib.sha256()
-    for file in sorted(_PACKAGE.rglob("*.py")):
-        digest.update(file.relative_to(_PACKAGE).as_posix().encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
 @dataclass(frozen=True)
 class Baseline:
     """A model without a network, as a `Job`; tuned on the validation task.
 
     Attributes:
+        kind: One that ranks or finds is tuned to NDCG@k, the others to the squared error.
         settings: An entry of a list of baselines in ``config/evaluation``.
     """
 
+    kind: Kind
     settings: Mapping[str, Any]
 
     @property
@@ -109,58 +83,159 @@ class Baseline:
 
     def identity(self, stage: Stage) -> Mapping[str, Any]:
         """See `Job`; the seed is no part of it, what is random in these models has its own."""
-        return {"baseline": dict(self.settings)}
+        return {"kind": self.kind, "baseline": dict(self.settings)}
 
     def can_run(self, stage: Stage) -> bool:
         """See `Job`."""
-        return True
-
-
-class RankingBaseline(Baseline):
-    """Ranks; the best NDCG@k wins."""
+        return self.kind != "wishes" or bool(stage.wishes)
 
     def run(self, stage: Stage, context: JobContext) -> Measured:
         """See `Job`."""
-        how, start = context.measuring, time.perf_counter()
-        queries, catalogue = stage.validation, Catalogue.of(context.prepared)
-        tuned = ModelGrid.of(self.settings).tune(
-            stage.train, catalogue, lambda model: how.ndcg(model, queries)
-        )
-        return Measured(
-            tuned.model.name,
-            ranking=how.ranking(tuned.model, stage),
-            settings=tuned.settings,
-            findings=context.invariance(tuned.model, stage),
-            seconds=time.perf_counter() - start,
-        )
-
-
-@dataclass(frozen=True)
-class RatingBaseline(Baseline):
-    """Predicts ratings; the least squared error wins.
-
-    Attributes:
-        reads_the_review: Whether it reads the very review whose rating it tells.
-    """
-
-    reads_the_review: bool = False
-
-    def run(self, stage: Stage, context: JobContext) -> Measured:
-        """See `Job`."""
-        how, start = context.measuring, time.perf_counter()
-        queries, catalogue = stage.validation, Catalogue.of(context.prepared)
-        true = queries.targets.rating
+        how, start, queries = context.measuring, time.perf_counter(), stage.validation
+        true = queries.targets.edge_rating
         rated = ~np.isnan(true)
 
         def negative_mse(model: RatingModel) -> float:
             errors = predict(model, queries)[rated].astype(np.float64) - true[rated]
             return -float(np.square(errors).mean())
 
-        tuned = ModelGrid.of(self.settings).tune(stage.train, catalogue, negative_mse)
-        threshold = best_threshold(predict(tuned.model, queries), true, how.liked_above)
+        if self.kind == "wishes":
+            wishes = Queries.wishes(stage.graph, stage.split.validation, with_history=False)
+            score = functools.partial(how.ndcg, queries=wishes)
+            model, chosen = tune(self.settings, stage.train, context.prepared, score)
+            found, seconds = how.wishes(model, stage), time.perf_counter() - start
+            return Measured(model.name, ranking=found, settings=chosen, seconds=seconds)
+        ranks = self.kind == "ranking"
+        score = functools.partial(how.ndcg, queries=queries) if ranks else negative_mse
+        model, chosen = tune(self.settings, stage.train, context.prepared.vectors, score)
         return Measured(
-            tuned.model.name,
-            rating=how.rating(tuned.model, stage, threshold),
-            settings=tuned.settings,
+            model.name,
+            ranking=how.ranking(model, stage) if ranks else {},
+            rating={} if ranks else how.rating(model, stage),
+            settings=chosen,
+            findings=context.invariance(model, stage) if ranks else [],
             seconds=time.perf_counter() - start,
         )
+
+
+def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], Model]]]:
+    """Each combination of the settings to try with its unfitted model.
+
+    A class may name in an attribute `score_settings` those of its settings that only `score`
+    reads. What `fit` computes is shared by all their values: EASE inverts its matrix once per
+    `l2`, however many decays are tried. Those that share it stand in one list.
+
+    Args:
+        entry: ``model``, the dotted name of the class, and ``grid``: setting to the values to try.
+
+    Raises:
+        InputError: There is no such class, or a setting or a value does not fit it.
+    """
+    from sklearn.model_selection import ParameterGrid
+
+    try:
+        model_class = get_class(entry["model"])
+    except (ImportError, ValueError) as error:
+        raise InputError(f"{entry['model']}: not a model class; {error}") from None
+    grid = {name: list(values) for name, values in (entry.get("grid") or {}).items()}
+    empty = [name for name, values in grid.items() if not values]
+    if empty:
+        raise InputError(f"{entry['model']}: no value to try for {', '.join(empty)}")
+    of_score = getattr(model_class, "score_settings", ())
+    for_fit, for_score = (
+        ParameterGrid({name: grid[name] for name in grid if (name in of_score) == scores})
+        for scores in (False, True)
+    )
+    return [
+        [(each, model_class(**each)) for each in ({**fit, **score} for score in for_score)]
+        for fit in for_fit
+    ]
+
+
+def tune(
+    entry: Mapping[str, Any], train: ReviewGraph, texts: Any, score: Callable[[Any], float]
+) -> tuple[Any, dict[str, Any]]:
+    """Fits all `combinations`; the highest `score` on the validation wins, of equals the first one.
+
+    Returns:
+        The best model, fitted, and the settings that were chosen for it.
+    """
+    best, best_score = None, -np.inf
+    for choices in combinations(entry):
+        fitted = choices[0][1]
+        fitted.fit(train, texts)
+        for settings, model in choices:
+            candidate = copy.copy(fitted)
+            for name in getattr(candidate, "score_settings", ()):
+                setattr(candidate, name, getattr(model, name))
+            value = score(candidate)
+            if best is None or value > best_score:
+                chosen = {name: settings[name] for name in entry.get("grid") or {}}
+                best, best_score = (candidate, chosen), value
+    assert best is not None  # a grid without values was refused
+    return best
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished job; where two stages are alike, records share the key of their result."""
+
+    stage: Stage
+    job: Job
+    measured: Measured
+    key: str
+
+
+def run_all(
+    jobs: Sequence[tuple[Stage, Sequence[Job]]], context: JobContext, cache: Path
+) -> list[Record]:
+    """Every job on its stage; one whose result is kept is not run.
+
+    Args:
+        cache: Folder of the kept results. A result belongs to the data, the settings, the stage
+            and the source code that made it; where two seeds have the same stage, models without a
+            seed of their own are run for one of them.
+
+    Raises:
+        LeakageError: The audit failed for a model. Its result is not kept.
+    """
+    records = []
+    todo = [(stage, job) for stage, of_stage in jobs for job in of_stage if job.can_run(stage)]
+    with progress(len(todo), "models", "model") as bar:
+        for stage, job in todo:
+            bar.describe(f"{stage.split.name}, seed {stage.seed}, {job.label}")
+            key = _key_of(job, stage, context)
+            path = cache / f"{key}.npz"
+            if path.exists():
+                measured = load_measured(path)
+            else:
+                measured = job.run(stage, context)
+                require_clean([f.about(f"seed {stage.seed}") for f in measured.findings])
+                save_measured(path, measured)
+            records.append(Record(stage, job, measured, key))
+            bar.advance()
+    return records
+
+
+def _key_of(job: Job, stage: Stage, context: JobContext) -> str:
+    identity = {
+        "job": job.identity(stage),
+        "code": _code_fingerprint(),
+        "data": context.prepared.data.fingerprint,
+        "vectors": context.prepared.encoder.model_fingerprint,
+        "stage": stage.fingerprint,
+        "measuring": asdict(replace(context.measuring, block_size=1)),  # which changes no result
+        "audit": asdict(context.audit),
+    }
+    text = json.dumps(identity, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def _code_fingerprint() -> str:
+    """SHA-256 of all source files of the package: any of them may decide a result."""
+    digest = hashlib.sha256()
+    for file in sorted(_PACKAGE.rglob("*.py")):
+        digest.update(file.relative_to(_PACKAGE).as_posix().encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

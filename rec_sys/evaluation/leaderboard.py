@@ -23,9 +23,8 @@ from rec_sys.train.tracking import Tracking
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MARKDOWN_NAME = "leaderboard.md"
-JSON_NAME = "leaderboard.json"
-_OURS = " (ours)"
+#: The row of what this project is about.
+GRAPH_MODEL_NAME = "rec_sys"
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torch-geometric", "torchmetrics")
 # As many as MLflow takes in one request; one request each would take minutes.
 _METRICS_AT_ONCE = 1_000
@@ -55,6 +54,8 @@ class RunFacts:
 
 #: What a row may hold; None and NaN are not defined.
 Cell: TypeAlias = Interval | float | int | str | None
+#: Model to its metrics by the key of the column; one that is missing is not defined.
+Rows: TypeAlias = Mapping[str, Mapping[str, Cell]]
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,6 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A model and its metrics by the key of the column; one that is missing is not defined."""
-
-    model: str
-    metrics: Mapping[str, Cell]
-    is_ours: bool = False
-
-
-@dataclass(frozen=True)
 class Table:
     """One question, answered by several models.
 
@@ -98,22 +90,34 @@ class Table:
 
     title: str
     columns: Sequence[Column]
-    rows: Sequence[Row]
+    rows: Rows
     note: str = ""
 
-    def best_rows(self, column: Column) -> set[int]:
-        """Numbers of the rows with the best value, all those that look equal to it as shown."""
-        if column.better is None:
-            return set()
-        values = {}
-        for number, row in enumerate(self.rows):
-            value = _value(row.metrics.get(column.key))
-            if value is not None:
-                values[number] = round(value, column.decimals)
-        if not values:
+    def best_rows(self, column: Column) -> set[str]:
+        """The rows with the best value, all those that look equal to it as shown."""
+        found = {name: number_of(cells.get(column.key)) for name, cells in self.rows.items()}
+        values = {n: round(x, column.decimals) for n, x in found.items() if x is not None}
+        if column.better is None or not values:
             return set()
         best = max(values.values()) if column.better == "higher" else min(values.values())
-        return {number for number, value in values.items() if value == best}
+        return {name for name, value in values.items() if value == best}
+
+    def shown(self, best: str) -> list[list[str]]:
+        """The rows as text, the name of the model first; `best` decorates the best value."""
+        best_rows = [self.best_rows(column) for column in self.columns]
+        rows = []
+        for name, cells in self.rows.items():
+            row = [f"{name} (ours)" if name == GRAPH_MODEL_NAME else name]
+            for column, names in zip(self.columns, best_rows, strict=True):
+                text = column.text_of(cells.get(column.key))
+                row.append(best.format(text) if name in names else text)
+            rows.append(row)
+        return rows
+
+    @property
+    def headings(self) -> list[str]:
+        """Of the columns of `shown`."""
+        return ["", *(column.heading for column in self.columns)]
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,6 @@ class Leaderboard:
 
     Attributes:
         confidence: Of the intervals, 0.95 for 95 %.
-        findings: Of the leakage audit.
         not_measured: What could not be measured and why, a sentence each.
     """
 
@@ -133,16 +136,16 @@ class Leaderboard:
     not_measured: Sequence[str] = field(default_factory=list)
 
 
-def _value(cell: Cell) -> float | None:
+def number_of(cell: Cell) -> float | None:
+    """The number in a cell, if there is one."""
     value: Any = cell.value if isinstance(cell, Interval) else cell
-    if value is None or isinstance(value, str) or math.isnan(value):
-        return None
-    return float(value)
+    is_none = value is None or isinstance(value, str) or math.isnan(value)
+    return None if is_none else float(value)
 
 
 def write_leaderboard(board: Leaderboard, folder: str | Path) -> tuple[Path, Path]:
-    """Writes the Markdown file and the JSON file, which it returns, into a folder."""
-    markdown, json = Path(folder) / MARKDOWN_NAME, Path(folder) / JSON_NAME
+    """Writes ``leaderboard.md`` and ``leaderboard.json``, which it returns, into a folder."""
+    markdown, json = (Path(folder) / f"leaderboard.{kind}" for kind in ("md", "json"))
     with replacing(markdown) as draft:
         draft.write_text(as_markdown(board), encoding="utf-8")
     write_json(json, as_plain(board))
@@ -152,7 +155,7 @@ def write_leaderboard(board: Leaderboard, folder: str | Path) -> tuple[Path, Pat
 def show_leaderboard(tables: Sequence[Table], not_measured: Sequence[str]) -> None:
     """Prints tables and what is missing; the best value of a column has a star."""
     for table in tables:
-        show_table(table.title, ["", *(c.heading for c in table.columns)], _cells(table, "{} *"))
+        show_table(table.title, table.headings, table.shown("{} *"))
         if table.note:
             note(table.note)
     for sentence in not_measured:
@@ -161,7 +164,23 @@ def show_leaderboard(tables: Sequence[Table], not_measured: Sequence[str]) -> No
 
 def as_plain(board: Leaderboard) -> dict[str, Any]:
     """The leaderboard as values that JSON knows; what is not a number becomes null."""
-    return _without_nan(asdict(board))
+    plain = asdict(board)
+    for table in plain["tables"]:
+        table["rows"] = [
+            {"model": name, "metrics": cells, "is_ours": name == GRAPH_MODEL_NAME}
+            for name, cells in table["rows"].items()
+        ]
+    return _without_nan(plain)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_markdown(board: Leaderboard) -> str:
@@ -179,8 +198,7 @@ def _markdown_lines(board: Leaderboard) -> Iterator[str]:
     )
     for table in board.tables:
         yield from ("", f"## {table.title}", "")
-        headings = ["", *(column.heading for column in table.columns)]
-        yield from _markdown_table(headings, _cells(table, "**{}**"), len(table.columns))
+        yield from _markdown_table(table.headings, table.shown("**{}**"), len(table.columns))
         if table.note:
             yield from ("", table.note)
     if board.findings:
@@ -191,15 +209,6 @@ def _markdown_lines(board: Leaderboard) -> Iterator[str]:
         yield from ("", "## What could not be measured", "")
         yield from (f"- {sentence}" for sentence in board.not_measured)
     yield from ("", "## Where the numbers come from", "")
-    yield from _markdown_facts(facts)
-
-
-def percent(confidence: float) -> str:
-    """As ``95 %``."""
-    return f"{confidence * 100:g} %"
-
-
-def _markdown_facts(facts: RunFacts) -> Iterator[str]:
     yield f"- data: {facts.data_name}, SHA-256 `{facts.data_checksum}`"
     yield f"- seeds: {', '.join(map(str, facts.seeds))}"
     yield f"- date: {facts.date}"
@@ -214,42 +223,19 @@ def _markdown_facts(facts: RunFacts) -> Iterator[str]:
     yield "```"
 
 
-def _cells(table: Table, best: str) -> list[list[str]]:
-    """The rows as they are shown, the name of the model first; `best` decorates the best value."""
-    rows = [[row.model + _OURS * row.is_ours] for row in table.rows]
-    for column in table.columns:
-        best_rows = table.best_rows(column)
-        for number, row in enumerate(table.rows):
-            text = column.text_of(row.metrics.get(column.key))
-            rows[number].append(best.format(text) if number in best_rows else text)
-    return rows
+def percent(confidence: float) -> str:
+    """As ``95 %``."""
+    return f"{confidence * 100:g} %"
 
 
 def _markdown_table(
     headings: Sequence[str], rows: Sequence[Sequence[str]], right_aligned: int
 ) -> Iterator[str]:
     """Lines of a table whose last `right_aligned` columns are of numbers."""
-    left = len(headings) - right_aligned
-    yield _markdown_row(headings)
-    yield _markdown_row(["---"] * left + ["---:"] * right_aligned)
-    yield from map(_markdown_row, rows)
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    # A line break or a bar in a name would end the cell.
-    return "| " + " | ".join(" ".join(c.split()).replace("|", "\\|") for c in cells) + " |"
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _without_nan(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(each) for each in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    rule = ["---"] * (len(headings) - right_aligned) + ["---:"] * right_aligned
+    for cells in (headings, rule, *rows):
+        # A line break or a bar in a name would end the cell.
+        yield "| " + " | ".join(" ".join(c.split()).replace("|", "\\|") for c in cells) + " |"
 
 
 def log_evaluation(
@@ -259,7 +245,7 @@ def log_evaluation(
     pictures: Mapping[str, "Figure"],
     run_name: str,
 ) -> str:
-    """Logs an evaluation as a run of its own.
+    """Logs an evaluation as a run of its own, of which it returns MLflow's id.
 
     Args:
         config: ``config/logger``, as of training: where and under which experiment.
@@ -267,9 +253,6 @@ def log_evaluation(
         files: The Markdown and the JSON file.
         pictures: File name, such as ``recall.png``, to figure.
         run_name: Must be a file name.
-
-    Returns:
-        MLflow's id of the run.
 
     Raises:
         InputError: The tracking server does not answer.
@@ -304,9 +287,9 @@ def metrics_of(board: Leaderboard) -> dict[str, float]:
     """All numbers of all tables as ``table/model/metric``, ends of intervals with a suffix."""
     metrics = {f"seconds/{metric_name(step)}": s for step, s in board.facts.durations.items()}
     for table in board.tables:
-        for row in table.rows:
-            for key, cell in row.metrics.items():
-                name = "/".join(map(metric_name, (table.title, row.model, key)))
+        for model, cells in table.rows.items():
+            for key, cell in cells.items():
+                name = "/".join(map(metric_name, (table.title, model, key)))
                 if isinstance(cell, Interval):
                     ends = {"": cell.value, "_low": cell.low, "_high": cell.high}
                     metrics |= {f"{name}{suffix}": float(end) for suffix, end in ends.items()}

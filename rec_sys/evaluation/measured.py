@@ -1,7 +1,7 @@
 """Asks a fitted model all questions of a stage; what it achieved, and how that is kept."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from rec_sys.evaluation.protocol import (
     RankingModel,
     RatingModel,
     ReviewKnownModel,
-    Reviews,
     Stage,
+    WishModel,
 )
 from rec_sys.evaluation.ranking import RankingResult, evaluate_ranking
-from rec_sys.evaluation.rating_scores import RatingScores, predict, score_ratings
+from rec_sys.evaluation.rating_scores import RatingScores, best_threshold, predict, score_ratings
 from rec_sys.foundation.files import replacing
+from rec_sys.graph.review_graph import ReviewGraph
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,9 @@ def load_measured(path: Path) -> Measured:
 
 @dataclass(frozen=True)
 class Measuring:
-    """How models are measured, alike for all.
+    """How models are measured, alike for all; see ``config/evaluation/default.yaml``.
 
-    Attributes:
-        ks: Lengths of the lists, ascending.
-        k: The one of them that settings are chosen by and that tables show first.
-        mask_history: See `evaluate_ranking`; settings are chosen by the first.
-        block_size: See `evaluate_ranking`.
-        liked_above: True ratings above count as liked.
+    Settings are chosen by `k`, one of the `ks`, and by the first of `mask_history`.
     """
 
     ks: Sequence[int]
@@ -96,14 +92,8 @@ class Measuring:
 
     def ndcg(self, model: RankingModel, queries: Queries, block_size: int | None = None) -> float:
         """NDCG@k, the one number that settings are chosen by and that probes watch."""
-        result = evaluate_ranking(
-            model,
-            queries.histories,
-            queries.targets,
-            ks=[self.k],
-            mask_history=self.mask_history[0],
-            block_size=block_size or self.block_size,
-        )
+        block_size = block_size or self.block_size
+        result = evaluate_ranking(model, queries, [self.k], self.mask_history[0], block_size)
         return result.means()[f"ndcg@{self.k}"]
 
     def ranking(
@@ -113,46 +103,49 @@ class Measuring:
 
         Args:
             stage: What the model is shown.
-            true: See `rating`.
+            true: Has the true ratings where an ablation has taken them out of `stage`.
         """
+        return self._answers(model, stage, true, stage.tests, self.mask_history)
+
+    def wishes(
+        self, model: WishModel, stage: Stage, true: Stage | None = None
+    ) -> dict[tuple[str, bool], RankingResult]:
+        """As `ranking`, on the wishes; what is in the history is not wished for again."""
+        return self._answers(model, stage, true, stage.wishes, [True])
+
+    def _answers(
+        self,
+        model: RankingModel | WishModel,
+        stage: Stage,
+        true: Stage | None,
+        titles: Iterable[str],
+        mask_history: Sequence[bool],
+    ) -> dict[tuple[str, bool], RankingResult]:
         results = {}
-        for title in stage.tests:
+        for title in titles:
             queries = stage.test(title)
-            liked = ~((true or stage).test(title).targets.rating <= self.liked_above)
-            for masked in self.mask_history:
-                found = evaluate_ranking(
-                    model,
-                    queries.histories,
-                    queries.targets,
-                    ks=self.ks,
-                    mask_history=masked,
-                    block_size=self.block_size,
-                    liked=liked,
+            liked = ~((true or stage).test(title).targets.edge_rating <= self.liked_above)
+            for masked in mask_history:
+                results[title, masked] = evaluate_ranking(
+                    model, queries, self.ks, masked, self.block_size, liked
                 )
-                results[title, masked] = replace(found, users=queries.users[found.users])
         return results
 
     def rating(
-        self,
-        model: RatingModel | ReviewKnownModel,
-        stage: Stage,
-        threshold: float,
-        true: Stage | None = None,
+        self, model: RatingModel | ReviewKnownModel, stage: Stage, true: Stage | None = None
     ) -> dict[str, RatingScores]:
-        """A fitted model on each test, users numbered as in the graph.
-
-        Args:
-            stage: What the model is shown.
-            threshold: See `score_ratings`.
-            true: Has the true ratings where an ablation has taken them out of `stage`.
-        """
+        """As `ranking`; the threshold of "liked" is chosen on the validation."""
+        true, validation = true or stage, stage.validation
+        threshold = best_threshold(
+            predict(model, validation), true.validation.targets.edge_rating, self.liked_above
+        )
         results = {}
         for title in stage.tests:
             queries = stage.test(title)
             results[title] = score_ratings(
                 predict(model, queries),
-                (true or stage).test(title).targets.rating,
-                queries.users[queries.targets.user],
+                true.test(title).targets.edge_rating,
+                queries.users[queries.targets.edge_user],
                 self.liked_above,
                 threshold,
             )
@@ -160,36 +153,31 @@ class Measuring:
 
     def probe(
         self, model: RankingModel, queries: Queries, users: int
-    ) -> Callable[[np.ndarray | None, int], float]:
+    ) -> Callable[[np.ndarray, int], float]:
         """The metric of a fitted model as `rec_sys.evaluation.audit.Evaluate`; so many users are
         asked, drawn evenly."""
-        queries = queries.of_users(slice(None, None, max(1, len(queries.users) // users)))
+        step = max(1, len(queries.users) // users)
+        queries = queries.of_users(np.arange(len(queries.users))[::step])
 
-        def evaluate(permutation: np.ndarray | None, block_size: int) -> float:
-            if permutation is None:
-                return self.ndcg(model, queries, block_size)
-            renumbered = Queries(
-                queries.users,
-                _with_products(queries.histories, permutation),
-                _with_products(queries.targets, permutation),
-            )
-            return self.ndcg(_Renumbered(model, permutation), renumbered, block_size)
+        def evaluate(numbers: np.ndarray, block_size: int) -> float:
+            parts = (_renumbered(part, numbers) for part in (queries.histories, queries.targets))
+            asked = Queries(queries.users, *parts, queries.asked)
+            return self.ndcg(_Renumbered(model, numbers), asked, block_size)
 
         return evaluate
 
 
 class _Renumbered:
-    """A model whose product ``p`` is called ``permutation[p]``."""
+    """A model whose product ``p`` is called ``numbers[p]``."""
 
-    def __init__(self, model: RankingModel, permutation: np.ndarray) -> None:
+    def __init__(self, model: RankingModel, numbers: np.ndarray) -> None:
         self.name, self.fit = model.name, model.fit
-        self._model = model
-        self._old = np.argsort(permutation)
+        self._model, self._old = model, np.argsort(numbers)
 
-    def score(self, histories: Reviews) -> np.ndarray:
+    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
         """See `RankingModel`."""
-        return self._model.score(_with_products(histories, self._old))[:, self._old]
+        return self._model.score(_renumbered(histories, self._old), asked)[:, self._old]
 
 
-def _with_products(reviews: Reviews, numbers: np.ndarray) -> Reviews:
-    return replace(reviews, product=numbers[reviews.product])
+def _renumbered(reviews: ReviewGraph, numbers: np.ndarray) -> ReviewGraph:
+    return replace(reviews, edge_product=numbers[reviews.edge_product])

@@ -1,12 +1,11 @@
 """Pictures of an evaluation: how good, how deep one has to look, and for whom."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from rec_sys.evaluation.leaderboard import Column, Table, percent
+from rec_sys.evaluation.leaderboard import GRAPH_MODEL_NAME, Cell, Column, Table, number_of, percent
 from rec_sys.evaluation.statistics import Interval
 
 if TYPE_CHECKING:
@@ -29,43 +28,30 @@ _ROW_HEIGHT = 0.36
 _ABOVE_ROWS = 1.3
 
 
-@dataclass(frozen=True)
-class Line:
-    """A model over several values of x.
-
-    Attributes:
-        values: One for each x; an `Interval` gets whiskers, NaN is left out.
-        is_ours: Whether it is what this project is about.
-    """
-
-    model: str
-    values: Sequence[float | Interval]
-    is_ours: bool = False
+#: Model to its value for each x; an `Interval` gets whiskers, NaN is left out.
+Lines: TypeAlias = Mapping[str, Sequence[float | Interval]]
 
 
 def draw_metric(table: Table, column: Column, confidence: float) -> "Figure":
-    """One metric of all models of a table: a dot each, with whiskers, the best on top.
+    """One metric of all models that have it: a dot each, with whiskers, the best on top.
 
-    Args:
-        table: Rows without the metric are left out.
-        column: The metric; ``lower`` puts the lowest on top.
-        confidence: Of the whiskers, 0.95 for 95 %.
+    `confidence`: of the whiskers, 0.95 for 95 %.
     """
-    cells = [(row, row.metrics.get(column.key)) for row in table.rows]
-    dots = [(row, *_parts(cell)) for row, cell in cells if _is_number(cell)]
+    cells = {model: cells.get(column.key) for model, cells in table.rows.items()}
+    dots = [(m, *_parts(cell)) for m, cell in cells.items() if number_of(cell) is not None]
     dots.sort(key=lambda dot: dot[1], reverse=column.better != "lower")
-    height = _ABOVE_ROWS + _ROW_HEIGHT * max(len(dots), 1)
-    axes = _axes(height)
-    for place, (row, value, low, high) in enumerate(dots):
-        color = _OURS if row.is_ours else _QUIET
+    axes = _axes(_ABOVE_ROWS + _ROW_HEIGHT * max(len(dots), 1))
+    for place, (model, value, low, high) in enumerate(dots):
+        is_ours = model == GRAPH_MODEL_NAME
+        color = _OURS if is_ours else _QUIET
         axes.errorbar(
             value,
             place,
             xerr=[[value - low], [high - value]],
             fmt="o",
             color=color,
-            markersize=8 if row.is_ours else 6,
-            elinewidth=2.5 if row.is_ours else 1.5,
+            markersize=8 if is_ours else 6,
+            elinewidth=2.5 if is_ours else 1.5,
             capsize=4,
         )
         axes.annotate(
@@ -79,9 +65,9 @@ def draw_metric(table: Table, column: Column, confidence: float) -> "Figure":
             # Measures the text, so that the axis leaves room for it.
             annotation_clip=False,
         )
-    axes.set_yticks(range(len(dots)), [row.model for row, *_ in dots])
-    for label, (row, *_) in zip(axes.get_yticklabels(), dots, strict=True):
-        if row.is_ours:
+    axes.set_yticks(range(len(dots)), [model for model, *_ in dots])
+    for label in axes.get_yticklabels():
+        if label.get_text() == GRAPH_MODEL_NAME:
             label.set(color=_OURS, fontweight="bold")
     axes.invert_yaxis()
     axes.margins(x=0.12, y=0.6 / max(len(dots), 1))
@@ -92,13 +78,8 @@ def draw_metric(table: Table, column: Column, confidence: float) -> "Figure":
     return axes.figure
 
 
-def draw_over_k(title: str, metric: str, ks: Sequence[int], lines: Sequence[Line]) -> "Figure":
-    """A metric of lists over their length, such as recall@k; k on a logarithmic axis.
-
-    Args:
-        metric: Label of the y axis.
-        ks: Ascending.
-    """
+def draw_over_k(title: str, metric: str, ks: Sequence[int], lines: Lines) -> "Figure":
+    """A metric of lists over their length, such as recall@k; `ks` ascend, on a logarithmic axis."""
     axes = _axes(_HEIGHT, _WIDTH + _LEGEND_WIDTH)
     _draw_lines(axes, np.asarray(ks, dtype=float), lines, spread=0.0)
     axes.set_xscale("log")
@@ -108,14 +89,11 @@ def draw_over_k(title: str, metric: str, ks: Sequence[int], lines: Sequence[Line
 
 
 def draw_over_groups(
-    title: str, metric: str, groups: Mapping[str, int], xlabel: str, lines: Sequence[Line]
+    title: str, metric: str, groups: Mapping[str, int], xlabel: str, lines: Lines
 ) -> "Figure":
     """A metric for groups of users, such as those with a short and with a long history.
 
-    Args:
-        metric: Label of the y axis.
-        groups: Group to number of users, which stands below it: small groups are noisy.
-        xlabel: What the groups are made by.
+    `groups` tells the number of users of each, which stands below it: small groups are noisy.
     """
     axes = _axes(_HEIGHT, _WIDTH + _LEGEND_WIDTH)
     # Side by side, or the whiskers of all models would lie on each other.
@@ -134,21 +112,14 @@ def _axes(height: float, width: float = _WIDTH) -> "Axes":
     return axes
 
 
-def _draw_lines(axes: "Axes", x: np.ndarray, lines: Sequence[Line], spread: float) -> None:
+def _draw_lines(axes: "Axes", x: np.ndarray, lines: Lines, spread: float) -> None:
     shifts = spread * (np.arange(len(lines)) - (len(lines) - 1) / 2) / max(len(lines), 1)
-    for line, style, shift in zip(lines, _styles(lines), shifts, strict=True):
-        value, low, high = np.array([_parts(v) for v in line.values], dtype=float).T
-        errors = None if np.array_equal(low, high, equal_nan=True) else [value - low, high - value]
-        axes.errorbar(x + shift, value, yerr=errors, label=line.model, capsize=3, **style)
-
-
-def _styles(lines: Sequence[Line]) -> Iterator[dict]:
     number = 0
-    for line in lines:
-        if line.is_ours:
-            yield dict(color=_OURS, marker=_OUR_MARKER, linewidth=2.8, markersize=7, zorder=5)
+    for (model, values), shift in zip(lines.items(), shifts, strict=True):
+        if model == GRAPH_MODEL_NAME:
+            style = dict(color=_OURS, marker=_OUR_MARKER, linewidth=2.8, markersize=7, zorder=5)
         else:
-            yield dict(
+            style = dict(
                 color=_OTHERS[number % len(_OTHERS)],
                 marker=_MARKERS[number % len(_MARKERS)],
                 linestyle=_DASHES[number % len(_DASHES)],
@@ -156,10 +127,13 @@ def _styles(lines: Sequence[Line]) -> Iterator[dict]:
                 markersize=5,
             )
             number += 1
+        value, low, high = np.array([_parts(v) for v in values], dtype=float).T
+        errors = None if np.array_equal(low, high, equal_nan=True) else [value - low, high - value]
+        axes.errorbar(x + shift, value, yerr=errors, label=model, capsize=3, **style)
 
 
-def _finish(axes: "Axes", title: str, xlabel: str, ylabel: str, lines: Sequence[Line]) -> "Figure":
-    ends = [np.nan_to_num(_parts(line.values[-1])[0]) for line in lines]
+def _finish(axes: "Axes", title: str, xlabel: str, ylabel: str, lines: Lines) -> "Figure":
+    ends = [np.nan_to_num(_parts(values[-1])[0]) for values in lines.values()]
     axes.set_title(title, loc="left")
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.set_ylim(bottom=0)
@@ -178,11 +152,6 @@ def _finish(axes: "Axes", title: str, xlabel: str, ylabel: str, lines: Sequence[
     return axes.figure
 
 
-def _parts(cell: float | Interval) -> tuple[float, float, float]:
-    if isinstance(cell, Interval):
-        return cell.value, cell.low, cell.high
-    return cell, cell, cell
-
-
-def _is_number(cell: object) -> bool:
-    return cell is not None and not isinstance(cell, str) and not np.isnan(_parts(cell)[0])
+def _parts(cell: Cell) -> tuple[float, float, float]:
+    is_interval = isinstance(cell, Interval)
+    return (cell.value, cell.low, cell.high) if is_interval else (cell, cell, cell)

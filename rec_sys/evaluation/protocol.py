@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -12,178 +12,69 @@ from omegaconf import DictConfig, OmegaConf
 from rec_sys.foundation.cli import with_overrides
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build
-from rec_sys.graph.csr import members_of, rows_to_pointers
-from rec_sys.graph.review_graph import NO_TIME, PreparedReviews, ReviewGraph
+from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
 from rec_sys.graph.task import Split, Task, check_usable
 
 _NEW_USERS = "new_users"
 
 
-@dataclass(frozen=True)
-class Reviews:
-    """n reviews, by user and, inside a user, from the oldest to the newest.
-
-    Attributes:
-        user: int64 [n], 0...num_users - 1, ascending.
-        product: int64 [n], index of the product.
-        rating: float32 [n], 1...5, NaN if missing.
-        time: int64 [n], seconds since 1970, `rec_sys.graph.review_graph.NO_TIME` if missing.
-        text: int64 [n], row of the review in the text vectors.
-        num_users: Number of users, those without a review included.
-        asked: int64 [num_users], the moment at which each user asks what comes next, see
-            `Task.asked`; None where nothing is asked.
-    """
-
-    user: np.ndarray
-    product: np.ndarray
-    rating: np.ndarray
-    time: np.ndarray
-    text: np.ndarray
-    num_users: int
-    asked: np.ndarray | None = None
-
-    @classmethod
-    def of(cls, graph: ReviewGraph, users: np.ndarray, edges: np.ndarray) -> "Reviews":
-        """The reviews of some users that may be seen.
-
-        Args:
-            graph: All reviews.
-            users: int64 [U], ascending; counted anew from 0 in this order.
-            edges: bool [E], the edges that may be seen.
-        """
-        kept = graph.edges_of(users)
-        kept = kept[edges[kept]]
-        return cls(
-            user=np.searchsorted(users, graph.edge_user[kept]),
-            product=graph.edge_product[kept],
-            rating=graph.edge_rating[kept],
-            time=graph.edge_time[kept],
-            text=graph.edge_text[kept],
-            num_users=len(users),
-        )
-
-    @property
-    def user_ptr(self) -> np.ndarray:
-        """int64 [num_users + 1], the reviews of user ``u`` are ``user_ptr[u]:user_ptr[u + 1]``."""
-        return rows_to_pointers(self.user, self.num_users)
-
-    @property
-    def steps_back(self) -> np.ndarray:
-        """int64 [n], how many reviews the same user wrote later; 0 is the newest."""
-        return self.user_ptr[1:][self.user] - 1 - np.arange(len(self.user))
-
-    @property
-    def rated(self) -> "Reviews":
-        """The reviews that have a rating; the number of users stays."""
-        return self._rows(~np.isnan(self.rating))
-
-    def of_users(self, users: np.ndarray) -> "Reviews":
-        """The reviews of some users, int64 [U], ascending; counted anew from 0 in this order."""
-        kept = self._rows(members_of(self.user_ptr, users))
-        user = np.repeat(np.arange(len(users)), np.diff(self.user_ptr)[users])
-        asked = None if self.asked is None else self.asked[users]
-        return replace(kept, user=user, num_users=len(users), asked=asked)
-
-    def _rows(self, rows: np.ndarray) -> "Reviews":
-        return replace(
-            self,
-            user=self.user[rows],
-            product=self.product[rows],
-            rating=self.rating[rows],
-            time=self.time[rows],
-            text=self.text[rows],
-        )
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """P products and their texts.
-
-    Attributes:
-        num_products: P.
-        name_text: int64 [P], row of the name in `vectors`; the zero vector if there is none.
-        info_text: int64 [P], row of the description.
-        vectors: float16 [N, D], text vectors of reviews, names and descriptions, unit length or
-            zero; may be memory-mapped, so gather rows before computing.
-    """
-
-    num_products: int
-    name_text: np.ndarray
-    info_text: np.ndarray
-    vectors: np.ndarray
-
-    @classmethod
-    def of(cls, prepared: PreparedReviews) -> "Catalogue":
-        """The products of a data set."""
-        graph = prepared.graph
-        return cls(
-            graph.num_products, graph.product_name_text, graph.product_info_text, prepared.vectors
-        )
-
-
-class RankingModel(Protocol):
-    """Ranks all products for users given by their histories.
-
-    Attributes:
-        name: Its row in the leaderboard.
-    """
+class Model(Protocol):
+    """What is fitted and compared; `name` is its row in the leaderboard."""
 
     name: str
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """Learns from the training reviews."""
-
-    def score(self, histories: Reviews) -> np.ndarray:
-        """float32 [histories.num_users, P], finite, higher is better; history not masked.
-
-        The users need not be among the training users, and a history may be empty.
-        """
-
-
-class RatingModel(Protocol):
-    """Predicts ratings, the review of the target not seen.
-
-    Attributes:
-        name: Its row in the leaderboard.
-    """
-
-    name: str
-
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
         """Learns from the training reviews.
 
+        Args:
+            train: Of all products and users, many of them perhaps without a review.
+            vectors: float16 [N, D], those of the texts, unit length or zero; may be memory-mapped,
+                so gather rows before computing.
+
         Raises:
-            InputError: None of them has a rating.
+            InputError: It needs ratings, and there are none.
         """
 
-    def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
+
+class RankingModel(Model, Protocol):
+    """Ranks all products for users given by their histories."""
+
+    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
+        """float32 [histories.num_users, P], finite, higher is better; history not masked.
+
+        The users need not be among the training users, and a history may be empty. `asked`, int64
+        [histories.num_users]: the moment at which each of them asks, see `Task.asked`.
+        """
+
+
+class WishModel(Model, Protocol):
+    """Finds products by what users say that they want; fitted to training reviews and
+    `PreparedReviews`."""
+
+    def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
+        """As `RankingModel.score`; `wish`: int64 [histories.num_users], rows of their texts."""
+
+
+class RatingModel(Model, Protocol):
+    """Predicts ratings, the review of the target not seen."""
+
+    def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         """Ratings of pairs, float32 [T], 1...5 (0...5 for cosine models).
 
-        Args:
-            histories: Of the users.
-            user: int64 [T], counted as in `histories`.
-            product: int64 [T].
+        `user`, counted as in `histories`, and `product`: int64 [T].
         """
 
 
-class ReviewKnownModel(Protocol):
+class ReviewKnownModel(Model, Protocol):
     """Tells the rating of a review that it reads. Not a `RatingModel`, on purpose.
 
     Reading the verdict is far easier than foreseeing it: the numbers of these models belong into a
     table of their own and must never stand beside those of a `RatingModel`.
-
-    Attributes:
-        name: Its row in the table "review known".
     """
 
-    name: str
-
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RatingModel`."""
-
     def rate_known(
-        self, histories: Reviews, user: np.ndarray, product: np.ndarray, text: np.ndarray
+        self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray, text: np.ndarray
     ) -> np.ndarray:
         """As `RatingModel.rate`; `text`: int64 [T], row of the review itself in the vectors."""
 
@@ -192,29 +83,37 @@ class ReviewKnownModel(Protocol):
 class Queries:
     """A task in the shape that models of the evaluation take.
 
-    Attributes:
-        users: int64 [U], in the graph, ascending: everyone who has a target.
-        histories: What is known of them.
-        targets: What is to be predicted of them.
+    `users`: int64 [U], in the graph, ascending: everyone who has a target; `asked`: int64 [U], see
+    `Task.asked`; `wish`: int64 [U], row of the text of what each of them wants, or None.
     """
 
     users: np.ndarray
-    histories: Reviews
-    targets: Reviews
+    histories: ReviewGraph
+    targets: ReviewGraph
+    asked: np.ndarray
+    wish: np.ndarray | None = None
 
     @classmethod
     def of(cls, graph: ReviewGraph, task: Task) -> "Queries":
         """The queries of a task about the reviews of a graph."""
         users = task.users(graph)
-        histories, targets = (Reviews.of(graph, users, e) for e in (task.history, task.target))
-        return cls(users, replace(histories, asked=task.asked(graph, users)), targets)
+        parts = (graph.histories(users, edges) for edges in (task.history, task.target))
+        return cls(users, *parts, task.asked(graph, users))
 
-    def of_users(self, chosen: slice) -> "Queries":
-        """The queries of some of the users."""
-        rows = np.arange(len(self.users))[chosen]
-        return Queries(
-            self.users[chosen], self.histories.of_users(rows), self.targets.of_users(rows)
-        )
+    @classmethod
+    def wishes(cls, graph: ReviewGraph, task: Task, with_history: bool) -> "Queries":
+        """The words of one target of each user, from which its product is to be found."""
+        told = task.told(graph)
+        users = graph.edge_user[told]
+        shown = task.history if with_history else np.zeros(graph.num_edges, dtype=bool)
+        parts = (graph.histories(users, edges) for edges in (shown, graph.edge_mask(told)))
+        return cls(users, *parts, task.asked(graph, users), graph.edge_text[told])
+
+    def of_users(self, rows: np.ndarray) -> "Queries":
+        """The queries of some of the users, int64."""
+        parts = (part.histories(rows) for part in (self.histories, self.targets))
+        wish = None if self.wish is None else self.wish[rows]
+        return Queries(self.users[rows], *parts, self.asked[rows], wish)
 
 
 @dataclass(frozen=True)
@@ -223,9 +122,7 @@ class Stage:
 
     Attributes:
         config: As for `rec_sys.train.train.train`: makes this split with this seed.
-        seed: Seeds the split, the order of ties and the training.
-        graph: The reviews, ties in the order of the seed.
-        split: What trains, what is measured.
+        seed: Of the split, the order of ties and the training.
         tests: Title to test task; several where one training can answer several questions.
     """
 
@@ -236,17 +133,29 @@ class Stage:
     tests: Mapping[str, Task]
 
     @property
-    def train(self) -> Reviews:
-        """What everyone learns from: of all users of the graph, many of them perhaps empty."""
-        return Reviews.of(self.graph, np.arange(self.graph.num_users), self.split.train)
+    def train(self) -> ReviewGraph:
+        """What everyone learns from."""
+        return self.graph.histories(np.arange(self.graph.num_users), self.split.train)
 
     @property
     def validation(self) -> Queries:
         """What settings are chosen by."""
         return Queries.of(self.graph, self.split.validation)
 
+    @functools.cached_property
+    def wishes(self) -> Mapping[str, tuple[Task, bool]]:
+        """Title to test task whose words are wishes, and whether histories are shown with them."""
+        return {
+            f"{title}, {name}": (task, name == "personal wishes")
+            for title, task in self.tests.items()
+            for name in ("wishes", "personal wishes")
+            if len(task.told(self.graph))
+        }
+
     def test(self, title: str) -> Queries:
         """What is measured."""
+        if title in self.wishes:
+            return Queries.wishes(self.graph, *self.wishes[title])
         return Queries.of(self.graph, self.tests[title])
 
     @property
@@ -266,16 +175,13 @@ class Stage:
     def fingerprint(self) -> str:
         """SHA-256 of the reviews in their order and of which edge is what."""
         graph, digest = self.graph, hashlib.sha256(split_fingerprint(self.split).encode())
-        for array in (
-            *(graph.user_ptr, graph.edge_product, graph.edge_text, graph.edge_rating),
-            *(graph.edge_time, graph.product_name_text, graph.product_info_text),
-            graph.product_brand,
-        ):
-            digest.update(np.ascontiguousarray(array).tobytes())
+        for name, array in vars(graph).items():
+            if not name.endswith("_ids"):
+                digest.update(np.ascontiguousarray(array).tobytes())
         for title, task in self.tests.items():
             digest.update(title.encode())
-            digest.update(np.packbits(task.target).tobytes())
-            digest.update(np.packbits(task.history).tobytes())
+            for mask in (task.target, task.history):
+                digest.update(np.packbits(mask).tobytes())
         return digest.hexdigest()
 
 
@@ -319,21 +225,13 @@ def _test_with(config: DictConfig, graph: ReviewGraph, history_length: int) -> T
 def shuffle_ties(graph: ReviewGraph, seed: int) -> ReviewGraph:
     """Draws a new order among the reviews of one user that have the same time.
 
-    Returns:
-        The graph with the edges of each user still from the oldest to the newest. Reviews without
-        a time keep their order: it may be all that is known, as in a data set of sequences.
+    Those without a time keep their order: it may be all that is known, as of sequences.
     """
     number = np.arange(graph.num_edges)
     drawn = np.random.default_rng(seed).permutation(graph.num_edges)
     within_tie = np.where(graph.edge_time == NO_TIME, number, drawn)
     order = np.lexsort((within_tie, graph.edge_time, graph.edge_user))
-    return replace(
-        graph,
-        edge_product=graph.edge_product[order],
-        edge_text=graph.edge_text[order],
-        edge_rating=graph.edge_rating[order],
-        edge_time=graph.edge_time[order],
-    )
+    return graph.in_order(order)
 
 
 def tied_last_share(graph: ReviewGraph) -> float:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from rec_sys.evaluation.protocol import RankingModel, Reviews, Stage
+from rec_sys.evaluation.protocol import Queries, RankingModel, Stage, WishModel
 from rec_sys.foundation.errors import InputError
+from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.reviews.twins import twin_groups
 
 
@@ -20,7 +22,7 @@ class RankingResult:
     were it the user's only one; there, recall is the same as HR and left out.
 
     Attributes:
-        users: int64 [n], ascending, counted as in the histories.
+        users: int64 [n], ascending, as in the queries.
         per_user: Metric to float64 [n].
         per_target: Metric to float64 [T], in the order of the targets.
         liked: bool [T], whether the target was liked, or has no rating.
@@ -44,9 +46,8 @@ class RankingResult:
 
 
 def evaluate_ranking(
-    model: RankingModel,
-    histories: Reviews,
-    targets: Reviews,
+    model: RankingModel | WishModel,
+    queries: Queries,
     ks: Sequence[int],
     mask_history: bool,
     block_size: int,
@@ -56,8 +57,7 @@ def evaluate_ranking(
 
     Args:
         model: Fitted.
-        histories: What the model sees of each user.
-        targets: What comes next, of the same users; each product once per user.
+        queries: Each product is once among the targets of a user.
         ks: Lengths of the lists that are looked at, 1 or more.
         mask_history: Leaves the products of a user's history out of the ranking, except targets.
         block_size: Users scored at once; about 5 * 4 * P bytes each. It changes no result.
@@ -65,34 +65,30 @@ def evaluate_ranking(
 
     Raises:
         InputError: Nobody has a target.
-        ValueError: The users do not match, a target is there twice, or the model breaks its
-            contract.
+        ValueError: A target is there twice, or the model breaks its contract.
     """
     from rec_sys.modules import metrics  # with PyTorch, which takes seconds
 
-    if histories.num_users != targets.num_users:
-        raise ValueError("histories and targets are not of the same users")
-    users = np.unique(targets.user)
+    users, ks = np.unique(queries.targets.edge_user), sorted(set(ks))
     if not len(users):
         raise InputError("nobody has a review to predict; there is nothing to measure")
-    ks = sorted(set(ks))
-    liked = np.ones(len(targets.product), dtype=bool) if liked is None else liked
-    histories, targets = histories.of_users(users), targets.of_users(users)
+    queries = queries.of_users(users)
+    targets = queries.targets
+    liked = np.ones(len(targets.edge_product), dtype=bool) if liked is None else liked
     above, tied, shown = [], [], dict.fromkeys(ks, 0)
     for start in range(0, len(users), block_size):
-        block = np.arange(start, min(start + block_size, len(users)))
-        history, target = histories.of_users(block), targets.of_users(block)
-        scores = _scores(model, history, target, mask_history)
-        counts = _counts(scores, target, block_size)
+        block = queries.of_users(np.arange(start, min(start + block_size, len(users))))
+        scores = _scores(model, block, mask_history)
+        counts = _counts(scores, block.targets, block_size)
         above.append(counts[0])
         tied.append(counts[1])
         lists = top_lists(scores, ks[-1])
         for k in ks:
             shown[k] = shown[k] + exposure(scores, lists, k)
     positions = metrics.TargetPositions(
-        targets.user, np.concatenate(above), np.concatenate(tied), len(users)
+        targets.edge_user, np.concatenate(above), np.concatenate(tied), len(users)
     )
-    fans, fan = np.unique(targets.user[liked], return_inverse=True)
+    fans, fan = np.unique(targets.edge_user[liked], return_inverse=True)
     likes = metrics.TargetPositions(fan, positions.above[liked], positions.tied[liked], len(fans))
     per_user, per_target = {}, {}
     for k in ks:
@@ -105,51 +101,49 @@ def evaluate_ranking(
         per_target[f"ndcg@{k}"] = metrics.discounted_gain(positions, k)
     per_user["mrr"] = metrics.reciprocal_rank(positions)
     per_target["mrr"] = metrics.reciprocal_position(positions)
-    return RankingResult(users, per_user, per_target, liked, shown)
+    return RankingResult(queries.users, per_user, per_target, liked, shown)
 
 
-def _scores(
-    model: RankingModel, history: Reviews, target: Reviews, mask_history: bool
-) -> np.ndarray:
+def _scores(model: Any, queries: Queries, mask_history: bool) -> np.ndarray:
     """The model's scores, float32 [B, P], -inf where a product takes no part."""
-    scores = model.score(history)
+    history, target = queries.histories, queries.targets
+    if queries.wish is None:
+        scores = model.score(history, queries.asked)
+    else:
+        scores = model.find(history, queries.asked, queries.wish)
     if scores.ndim != 2 or len(scores) != history.num_users or scores.dtype != np.float32:
         raise ValueError(f"{model.name}: scores must be float32 [users, products]")
     if not np.isfinite(scores).all():
         raise ValueError(f"{model.name}: a score is not finite")
-    pairs = target.user * scores.shape[1] + target.product
-    if len(np.unique(pairs)) != len(pairs):
+    targets = target.edge_user, target.edge_product
+    if len(np.unique(targets[0] * scores.shape[1] + targets[1])) != target.num_edges:
         raise ValueError("a product is twice among the targets of a user")
     if mask_history:
-        kept = scores[target.user, target.product]
+        kept = scores[targets]
         scores = scores.copy()  # a model may hand out what it keeps
-        scores[history.user, history.product] = -np.inf
-        scores[target.user, target.product] = kept
+        scores[history.edge_user, history.edge_product] = -np.inf
+        scores[targets] = kept
     return scores
 
 
-def _counts(scores: np.ndarray, target: Reviews, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _counts(scores: np.ndarray, target: ReviewGraph, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Products above and products tied with each target, int64 [T], `size` targets at once."""
-    value = scores[target.user, target.product]
+    user = target.edge_user
+    value = scores[user, target.edge_product]
     above, tied = np.empty((2, len(value)), dtype=np.int64)
     for start in range(0, len(value), size):
         part = slice(start, start + size)
-        others = scores[target.user[part]]
+        others = scores[user[part]]
         above[part] = (others > value[part, None]).sum(axis=1)
         tied[part] = (others == value[part, None]).sum(axis=1)
     return above, tied
 
 
 def top_lists(scores: np.ndarray, k: int) -> np.ndarray:
-    """The k best products of each user.
+    """The k best products of each user, int64 [n, k], best first; -1 where there are not so many.
 
-    Args:
-        scores: float32 [n, P]; -inf is never shown.
-        k: Length of the lists.
-
-    Returns:
-        int64 [n, k], best first; -1 where there are not so many. Of equal scores, the product with
-        the lower index comes first: only for these lists does the numbering of products matter.
+    Of equal scores, the product with the lower index comes first: only for these lists does the
+    numbering of products matter. `scores`: float32 [n, P]; -inf is never shown.
     """
     import torch
 
@@ -222,13 +216,7 @@ def beyond_accuracy(exposure: np.ndarray, popularity: np.ndarray) -> dict[str, f
 
 @dataclass(frozen=True)
 class Slicing:
-    """Groups of users and of targets.
-
-    Attributes:
-        history_starts: See `by_history_length`.
-        head_share: See `head_products`.
-        twin_jaccard: See `twins_in_history`.
-    """
+    """Groups of users, `by_history_length`, and targets, `head_products`, `twins_in_history`."""
 
     history_starts: Sequence[int]
     head_share: float
@@ -240,7 +228,7 @@ class Slicing:
 
     def targets(self, stage: Stage, title: str) -> dict[str, np.ndarray]:
         """Groups of the targets of a test, bool [T] each."""
-        product = stage.test(title).targets.product
+        product = stage.test(title).targets.edge_product
         is_head = head_products(stage.popularity, self.head_share)[product]
         has_twin = self.twins(stage, title)
         return {
@@ -253,20 +241,14 @@ class Slicing:
     def twins(self, stage: Stage, title: str) -> np.ndarray:
         """Which targets have a twin in their history, told from all reviews; bool [T]."""
         graph, queries = stage.graph, stage.test(title)
-        everything = Reviews.of(graph, np.arange(graph.num_users), np.ones(graph.num_edges, bool))
-        return twins_in_history(everything, queries.histories, queries.targets, self.twin_jaccard)
+        return twins_in_history(graph, queries.histories, queries.targets, self.twin_jaccard)
 
 
-def by_history_length(histories: Reviews, starts: Sequence[int]) -> dict[str, np.ndarray]:
-    """Groups users by how much is known of them.
+def by_history_length(histories: ReviewGraph, starts: Sequence[int]) -> dict[str, np.ndarray]:
+    """Groups users by how much is known of them: group to bool [U]; everyone is in one group.
 
-    Args:
-        histories: Of U users.
-        starts: Shortest history of each group, ascending, the first one 0; [0, 1, 5] makes the
-            groups "0", "1-4" and "5+".
-
-    Returns:
-        Group to bool [U]; everyone is in one group.
+    `starts`: shortest history of each group, ascending, the first one 0; [0, 1, 5] makes the groups
+    "0", "1-4" and "5+".
     """
     group = np.searchsorted(starts, np.diff(histories.user_ptr), side="right") - 1
     names = [
@@ -277,15 +259,12 @@ def by_history_length(histories: Reviews, starts: Sequence[int]) -> dict[str, np
 
 
 def head_products(popularity: np.ndarray, share: float) -> np.ndarray:
-    """The most popular products that together have `share` of the training reviews.
+    """The most popular products that together have `share` of the training reviews, bool [P].
 
     Args:
         popularity: float [P], training reviews per product.
         share: 0.5 for the fewest products that have half of the reviews. Products as popular as
             the least popular of these belong to them too, whatever their numbers.
-
-    Returns:
-        bool [P]; the others are the tail.
     """
     falling = np.sort(popularity)[::-1].astype(np.float64)
     last = np.searchsorted(np.cumsum(falling), share * falling.sum())
@@ -293,9 +272,9 @@ def head_products(popularity: np.ndarray, share: float) -> np.ndarray:
 
 
 def twins_in_history(
-    reviews: Reviews, histories: Reviews, targets: Reviews, min_jaccard: float
+    reviews: ReviewGraph, histories: ReviewGraph, targets: ReviewGraph, min_jaccard: float
 ) -> np.ndarray:
-    """Marks the targets of which the user's own history has a twin.
+    """Marks the targets of which the user's own history has a twin, bool [T].
 
     Args:
         reviews: What twins are told by. Take all reviews for this: twins are often the last two
@@ -303,19 +282,16 @@ def twins_in_history(
         histories: Of U users.
         targets: Of the same users.
         min_jaccard: See `rec_sys.reviews.twins.collapse_twins`.
-
-    Returns:
-        bool [T].
     """
-    if not len(reviews.product):
-        return np.zeros(len(targets.product), dtype=bool)
-    known = twin_groups(reviews.user, reviews.product, min_jaccard)
+    if not len(reviews.edge_product):
+        return np.zeros(len(targets.edge_product), dtype=bool)
+    known = twin_groups(reviews.edge_user, reviews.edge_product, min_jaccard)
     # Products without a review are nobody's twins.
-    size = max(r.product.max(initial=-1) for r in (reviews, histories, targets)) + 1
+    size = reviews.num_products
     group = np.arange(len(known), len(known) + size)
     group[: len(known)] = known
     num_groups = len(known) + size
-    seen = histories.user * num_groups + group[histories.product]
-    related = np.isin(targets.user * num_groups + group[targets.product], seen)
-    same = np.isin(targets.user * size + targets.product, histories.user * size + histories.product)
-    return related & ~same
+    user, product = targets.edge_user, targets.edge_product
+    own, known_products = histories.edge_user, histories.edge_product
+    related = np.isin(user * num_groups + group[product], own * num_groups + group[known_products])
+    return related & ~np.isin(user * size + product, own * size + known_products)

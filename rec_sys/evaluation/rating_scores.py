@@ -29,17 +29,14 @@ class RatingScores:
 def predict(model: RatingModel | ReviewKnownModel, queries: Queries) -> np.ndarray:
     """Ratings of the targets, float32 [T]; a model of known reviews reads the targets' texts."""
     histories, targets = queries.histories, queries.targets
+    pairs = targets.edge_user, targets.edge_product
     if hasattr(model, "rate_known"):
-        return model.rate_known(histories, targets.user, targets.product, targets.text)
-    return model.rate(histories, targets.user, targets.product)
+        return model.rate_known(histories, *pairs, targets.edge_text)
+    return model.rate(histories, *pairs)
 
 
 def score_ratings(
-    predicted: np.ndarray,
-    true: np.ndarray,
-    user: np.ndarray,
-    liked_above: float,
-    threshold: float,
+    predicted: np.ndarray, true: np.ndarray, user: np.ndarray, liked_above: float, threshold: float
 ) -> RatingScores:
     """Measures predictions of the test task.
 
@@ -74,9 +71,7 @@ def score_ratings(
 def macro_f1(answer: np.ndarray, liked: np.ndarray) -> float:
     """Mean of the F1 of "liked" and "not liked"; one that occurs nowhere does not count.
 
-    Args:
-        answer: bool [T], what the model says.
-        liked: bool [T], the truth.
+    `answer`: bool [T], what the model says; `liked`: bool [T], the truth.
     """
     return float(_macro_f1(answer.sum(), (answer & liked).sum(), len(liked), liked.sum()))
 
@@ -85,19 +80,8 @@ def best_threshold(predicted: np.ndarray, true: np.ndarray, liked_above: float) 
     """The threshold on predicted ratings with the best macro-F1, chosen on the validation task.
 
     Tries one threshold between any two neighbouring predictions, one below all and one above all.
-    Of equally good ones, it takes the one nearest to `liked_above`.
-
-    Args:
-        predicted: float32 [T].
-        true: float32 [T]; NaN does not count.
-        liked_above: True ratings above count as liked.
-
-    Returns:
-        Predicted ratings strictly above count as liked.
-
-    Raises:
-        InputError: No target has a rating.
-        ValueError: A prediction is not finite.
+    Of equally good ones, it takes the one nearest to `liked_above`. Predicted ratings above it
+    count as liked. Arguments and errors are those of `score_ratings`.
     """
     rated = _rated(predicted, true)
     values, place = np.unique(predicted[rated].astype(np.float64), return_inverse=True)

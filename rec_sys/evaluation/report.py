@@ -2,21 +2,20 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from rec_sys.evaluation.graph_model_job import GRAPH_MODEL_NAME
-from rec_sys.evaluation.jobs import Job
-from rec_sys.evaluation.leaderboard import Cell, Column, Row, Table
+from rec_sys.evaluation.audit import Finding
+from rec_sys.evaluation.jobs import Job, Kind, Record
+from rec_sys.evaluation.leaderboard import GRAPH_MODEL_NAME, Cell, Column, Table
 from rec_sys.evaluation.measured import Measuring
-from rec_sys.evaluation.pictures import Line, draw_metric, draw_over_groups, draw_over_k
+from rec_sys.evaluation.pictures import draw_metric, draw_over_groups, draw_over_k
 from rec_sys.evaluation.protocol import Stage, tied_last_share
-from rec_sys.evaluation.ranking import Slicing, beyond_accuracy
+from rec_sys.evaluation.ranking import RankingResult, Slicing, beyond_accuracy
 from rec_sys.evaluation.rating_baselines.bias import Bias
 from rec_sys.evaluation.rating_scores import RatingScores
-from rec_sys.evaluation.results import RatingRuns, Results, Runs
-from rec_sys.evaluation.statistics import Bootstrap, Comparison, average_over_seeds
+from rec_sys.evaluation.statistics import Bootstrap, average_over_seeds
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 
 if TYPE_CHECKING:
@@ -25,6 +24,12 @@ if TYPE_CHECKING:
 #: The baseline that every paper has.
 PLAIN_EASE = "plain EASE"
 _SPREAD = "sd_over_seeds"
+#: A model's results, one for each seed.
+Runs: TypeAlias = Sequence[tuple[Stage, RankingResult]]
+RatingRuns: TypeAlias = Sequence[tuple[Stage, RatingScores]]
+#: Jobs that are compared with each other.
+_COMPARED: Sequence[Kind] = ("ranking", "wishes", "rating", "graph model")
+_ABLATED: Sequence[Kind] = ("graph model", "ablation")
 _RATING_COLUMNS = (
     Column("mse", "MSE", "lower"),
     Column("mae", "MAE", "lower"),
@@ -38,13 +43,8 @@ _RATING_COLUMNS = (
 
 @dataclass(frozen=True)
 class _Test:
-    """A test of rankings.
-
-    Attributes:
-        title: Of the test.
-        masked: Whether histories were masked.
-        models: Model to its runs: baselines, then the graph model; or that and its ablations.
-    """
+    """A test of rankings and the runs of each model: of the baselines, then of the graph model; or
+    of that one and its ablations."""
 
     title: str
     masked: bool
@@ -58,15 +58,19 @@ class _Test:
     def stages(self) -> list[Stage]:
         return [stage for stage, _ in next(iter(self.models.values()))]
 
-    def per_user(self, model: str, metric: str) -> np.ndarray:
+    def per_user(
+        self, model: str, metric: str, groups: Sequence[np.ndarray] | None = None
+    ) -> np.ndarray:
         """A metric of each user who has it, averaged over the seeds, float64; all models have the
-        same users."""
+        same users. `groups`: bool [U] for each seed, to look at some of them."""
         runs = [result for _, result in self.models[model]]
-        values = [run.per_user[metric] for run in runs]
-        has = [~np.isnan(each) for each in values]
+        has = [~np.isnan(run.per_user[metric]) for run in runs]
+        if groups is not None:
+            has = [rows & group for rows, group in zip(has, groups, strict=True)]
+        chosen = list(zip(runs, has, strict=True))
         return average_over_seeds(
-            [run.users[rows] for run, rows in zip(runs, has, strict=True)],
-            [each[rows] for each, rows in zip(values, has, strict=True)],
+            [run.users[rows] for run, rows in chosen],
+            [run.per_user[metric][rows] for run, rows in chosen],
         )[1]
 
     def mean(self, model: str, metric: str) -> float:
@@ -75,9 +79,9 @@ class _Test:
 
 @dataclass(frozen=True)
 class Report:
-    """Makes tables and pictures of all that was measured."""
+    """Makes tables and pictures of all finished jobs, by split, seed and model in this order."""
 
-    results: Results
+    records: Sequence[Record]
     measuring: Measuring
     bootstrap: Bootstrap
     slicing: Slicing
@@ -89,7 +93,7 @@ class Report:
             yield replace(table, note=f"{table.note} {remark}")
             yield from self._comparison_table(test)
             yield from self._ablation_table(test)
-        for title in self.results.titles:
+        for title in self._titles:
             yield from self._unseen_table(title)
             yield from self._known_table(title)
 
@@ -111,28 +115,57 @@ class Report:
             found[f"{name}_ndcg.png"] = draw_metric(
                 tables[test.heading], column, self.bootstrap.confidence
             )
-            lines = [
-                Line(m, [test.mean(m, f"recall@{k}") for k in ks], m == GRAPH_MODEL_NAME)
-                for m in test.models
-            ]
+            lines = {m: [test.mean(m, f"recall@{k}") for k in ks] for m in test.models}
             found[f"{name}_recall_over_k.png"] = draw_over_k(test.heading, "recall@k", ks, lines)
-            sizes, values = self._by_history(test)
-            lines = [Line(m, of_groups, m == GRAPH_MODEL_NAME) for m, of_groups in values.items()]
+            sizes, lines = self._by_history(test)
             found[f"{name}_history.png"] = draw_over_groups(
                 test.heading, column.heading, sizes, "reviews in the history", lines
             )
         return found
+
+    def findings(self) -> list[Finding]:
+        """What the audit said of the models."""
+        return [
+            finding.about(r.stage.split.name.replace("_", " "))
+            for r in self.records
+            for finding in r.measured.findings
+        ]
+
+    def seconds(self) -> dict[str, float]:
+        """What each job took when it was run, those that several seeds share once."""
+        first = {r.key: r for r in reversed(self.records)}
+        return {
+            f"{r.stage.split.name}, seed {r.stage.seed}, {r.measured.model}": r.measured.seconds
+            for r in self.records
+            if first[r.key] is r
+        }
 
     @property
     def _metric(self) -> str:
         return f"ndcg@{self.measuring.k}"
 
     def _tests(self) -> Iterator[_Test]:
-        for title in self.results.titles:
-            for masked in self.results.masks(title):
-                models = self.results.ranking(title, masked)
-                if models:
+        for title in self._titles:
+            for masked in self.measuring.mask_history:
+                if models := self._runs(_COMPARED, "ranking", (title, masked)):
                     yield _Test(title, masked, models)
+
+    @property
+    def _titles(self) -> list[str]:
+        return list(
+            dict.fromkeys(
+                title for r in self.records for title in (*r.stage.tests, *r.stage.wishes)
+            )
+        )
+
+    def _runs(self, kinds: Sequence[Kind], what: str, key: Any) -> dict[str, Any]:
+        """Model to its runs; `what` and `key` name a result of `Measured`."""
+        found: dict[str, list] = {}
+        for r in self.records:
+            results = getattr(r.measured, what)
+            if r.job.kind in kinds and key in results:
+                found.setdefault(r.measured.model, []).append((r.stage, results[key]))
+        return found
 
     def _ranking_table(self, test: _Test) -> Table:
         """A list of one length, and how the lists spread over the shop."""
@@ -169,12 +202,12 @@ class Report:
             " settings chosen on the validation. Liked were targets with more than"
             f" {self.measuring.liked_above:g} stars, or none given: {liked.mean():.0%}."
         )
-        return Table(test.heading, columns, _rows(rows), note)
+        return Table(test.heading, columns, rows, note)
 
     def _lengths_table(self, test: _Test) -> Table:
         metrics = [f"{kind}@{k}" for kind in ("recall", "hr", "ndcg") for k in self.measuring.ks]
         columns = [Column(metric, _heading(metric)) for metric in metrics]
-        rows = _rows(self._intervals(test, metrics))
+        rows = self._intervals(test, metrics)
         return Table(f"{test.heading}: all list lengths", columns, rows)
 
     def _intervals(self, test: _Test, metrics: Sequence[str]) -> dict[str, dict[str, Cell]]:
@@ -200,7 +233,7 @@ class Report:
         for name in dict.fromkeys([best, *(n for n in (PLAIN_EASE,) if n in baselines)]):
             found = self.bootstrap.compare(ours, test.per_user(name, self._metric))
             label = f"ours against {name}" + (", the best baseline" if name == best else "")
-            rows[label] = {**_cells(found), "people": found.num_users}
+            rows[label] = {**found, "people": len(ours)}
         columns = [
             Column("difference", f"{_heading(self._metric)}, difference", None),
             Column("ratio", "ratio", None, 3),
@@ -210,14 +243,14 @@ class Report:
             "Paired bootstrap over people, each the mean of its seeds. The best baseline is chosen"
             " by the test itself, which favours it."
         )
-        yield Table(f"{test.heading}: is it better?", columns, _rows(rows), note)
+        yield Table(f"{test.heading}: is it better?", columns, rows, note)
 
     def _ablation_table(self, test: _Test) -> Iterator[Table]:
         """Each ablation beside the whole model, trained again with the same seeds."""
-        ablated = replace(test, models=self.results.ablated(test.title, test.masked))
-        if len(ablated.models) < 2:
+        models = self._runs(_ABLATED, "ranking", (test.title, test.masked))
+        if len(models) < 2:
             return
-        rating = self.results.ablated_rating(test.title)
+        ablated, rating = replace(test, models=models), self._runs(_ABLATED, "rating", test.title)
         whole = ablated.per_user(GRAPH_MODEL_NAME, self._metric)
         rows: dict[str, dict[str, Cell]] = {}
         for name in ablated.models:
@@ -226,7 +259,7 @@ class Report:
             if name in rating:
                 cells["mse"] = float(np.mean([run.metrics["mse"] for _, run in rating[name]]))
             if name != GRAPH_MODEL_NAME and len(values) > 1:
-                cells |= _cells(self.bootstrap.compare(values, whole))
+                cells |= self.bootstrap.compare(values, whole)
         columns = [
             Column(self._metric, _heading(self._metric)),
             Column("difference", "against the whole model", None),
@@ -234,14 +267,14 @@ class Report:
             *([Column("mse", "MSE of the stars", "lower")] if rating else []),
         ]
         note = "Below 0: what was taken away was of use. Paired bootstrap over people."
-        yield Table(f"{test.heading}: ablations", columns, _rows(rows), note)
+        yield Table(f"{test.heading}: ablations", columns, rows, note)
 
     def _history_table(self, test: _Test) -> Table:
         sizes, values = self._by_history(test)
         columns = [Column(name, f"{name} reviews (n = {size})") for name, size in sizes.items()]
         rows = {name: dict(zip(sizes, found, strict=True)) for name, found in values.items()}
         title = f"{test.heading}: {_heading(self._metric)} by length of history"
-        return Table(title, columns, _rows(rows))
+        return Table(title, columns, rows)
 
     def _by_history(self, test: _Test) -> tuple[dict[str, int], dict[str, list[float]]]:
         """Group to the number of users, without empty groups, and model to a value for each."""
@@ -249,34 +282,23 @@ class Report:
         sizes: dict[str, int] = {}
         values: dict[str, list[float]] = {name: [] for name in test.models}
         for group in groups[0]:
-            for name, runs in test.models.items():
-                chosen = [(run, of[group]) for (_, run), of in zip(runs, groups, strict=True)]
-                users, means = average_over_seeds(
-                    [run.users[rows] for run, rows in chosen],
-                    [run.per_user[self._metric][rows] for run, rows in chosen],
-                )
-                if len(users):
-                    sizes[group] = len(users)
+            for name in test.models:
+                means = test.per_user(name, self._metric, [of[group] for of in groups])
+                if len(means):
+                    sizes[group] = len(means)
                     values[name].append(float(means.mean()))
         return sizes, values
 
     def _target_table(self, test: _Test) -> Table:
         """NDCG by what kind of product the target is."""
-        groups = [self.slicing.targets(stage, test.title) for stage in test.stages]
-        sizes = {group: int(sum(of[group].sum() for of in groups)) for group in groups[0]}
-        sizes = {group: size for group, size in sizes.items() if size}
+        of_seeds = [self.slicing.targets(stage, test.title) for stage in test.stages]
+        groups = {name: np.concatenate([of[name] for of in of_seeds]) for name in of_seeds[0]}
+        groups = {name: of for name, of in groups.items() if of.any()}
         rows: dict[str, dict[str, Cell]] = {}
         for name, runs in test.models.items():
-            values = [run.per_target[self._metric] for _, run in runs]
-            rows[name] = {
-                group: float(
-                    np.concatenate(
-                        [each[of[group]] for each, of in zip(values, groups, strict=True)]
-                    ).mean()
-                )
-                for group in sizes
-            }
-        columns = [Column(group, f"{group} (n = {size})") for group, size in sizes.items()]
+            values = np.concatenate([run.per_target[self._metric] for _, run in runs])
+            rows[name] = {group: float(values[of].mean()) for group, of in groups.items()}
+        columns = [Column(group, f"{group} (n = {of.sum()})") for group, of in groups.items()]
         note = (
             "Of single targets, those of all seeds together. Head: the products with"
             f" {self.slicing.head_share:.0%} of the training reviews. Twins: products with nearly"
@@ -284,11 +306,11 @@ class Report:
             " reviews."
         )
         title = f"{test.heading}: {_heading(self._metric)} by kind of target"
-        return Table(title, columns, _rows(rows), note)
+        return Table(title, columns, rows, note)
 
     def _unseen_table(self, title: str) -> Iterator[Table]:
         """Ratings foreseen: nobody has seen the review."""
-        models = self.results.rating(title)
+        models = self._runs(_COMPARED, "rating", title)
         if not models:
             return
         rows: dict[str, dict[str, Cell]] = {}
@@ -297,7 +319,7 @@ class Report:
             if Bias.name in models and name != Bias.name:
                 pair = _squared_errors([run for _, run in runs], [b for _, b in models[Bias.name]])
                 if len(pair[0]) > 1:
-                    rows[name] |= _cells(self.bootstrap.compare(*pair))
+                    rows[name] |= self.bootstrap.compare(*pair)
         columns = [
             *_RATING_COLUMNS,
             Column("difference", f"MSE against {Bias.name}", None),
@@ -307,11 +329,11 @@ class Report:
             "Means over the seeds. Differences and ratios of the MSE by paired bootstrap over"
             f" people (below 0 and below 1: better than {Bias.name})."
         )
-        yield Table(f"Rating, review unseen, {title}", columns, _rows(rows), note)
+        yield Table(f"Rating, review unseen, {title}", columns, rows, note)
 
     def _known_table(self, title: str) -> Iterator[Table]:
         """Ratings read from the review itself: an easier question."""
-        models = self.results.rating(title, reads_the_review=True)
+        models = self._runs(["review known"], "rating", title)
         if not models:
             return
         rows = {name: _rating_means(runs) for name, runs in models.items()}
@@ -321,27 +343,18 @@ class Report:
             " of a product from everything but the review in question, and has no input for that"
             " review."
         )
-        yield Table(f"Rating, review known, {title}", _RATING_COLUMNS, _rows(rows), note)
+        yield Table(f"Rating, review known, {title}", _RATING_COLUMNS, rows, note)
 
     def _settings_table(self) -> Table:
         chosen: dict[str, list[str]] = {}
-        for split, model, seed, settings in self.results.settings():
-            text = ", ".join(f"{name}={value}" for name, value in settings.items())
-            chosen.setdefault(f"{model}, {split}", []).append(f"{seed}: {text}")
-        rows = [
-            Row(name, {"settings": "; ".join(dict.fromkeys(texts))})
-            for name, texts in chosen.items()
-        ]
+        for r in self.records:
+            if settings := r.measured.settings:
+                text = ", ".join(f"{name}={value}" for name, value in settings.items())
+                title = f"{r.measured.model}, {r.stage.split.name}"
+                chosen.setdefault(title, []).append(f"{r.stage.seed}: {text}")
+        rows = {n: {"settings": "; ".join(dict.fromkeys(t))} for n, t in chosen.items()}
         columns = [Column("settings", "seed: settings", None)]
         return Table("Settings that the validation chose", columns, rows)
-
-
-def _rows(rows: Mapping[str, Mapping[str, Cell]]) -> list[Row]:
-    return [Row(name, cells, is_ours=name == GRAPH_MODEL_NAME) for name, cells in rows.items()]
-
-
-def _cells(comparison: Comparison) -> dict[str, Cell]:
-    return {"difference": comparison.difference, "ratio": comparison.ratio}
 
 
 def _heading(metric: str) -> str:

@@ -23,52 +23,34 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A model beside a baseline, each mean over the same users.
-
-    Attributes:
-        difference: Mean of the model minus mean of the baseline.
-        ratio: Mean of the model over mean of the baseline; NaN or infinite if the latter is 0.
-        num_users: Users compared.
-    """
-
-    difference: Interval
-    ratio: Interval
-    num_users: int
-
-
-@dataclass(frozen=True)
 class Bootstrap:
-    """Draws users with replacement (Efron, 1979).
+    """Draws users with replacement (Efron, 1979), `resamples` times.
 
     The intervals are percentiles of the resampled means: of a mean over more than a thousand
-    users, a correction for bias or skewness would change nothing that is printed.
-
-    Attributes:
-        resamples: How often users are drawn.
-        confidence: 0.95 for intervals that hold the truth in 95 of 100 such experiments.
-        seed: Seeds the draw.
+    users, a correction for bias or skewness would change nothing that is printed. A `confidence` of
+    0.95 makes intervals that hold the truth in 95 of 100 such experiments.
     """
 
     resamples: int
     confidence: float
     seed: int
 
-    def compare(self, model: np.ndarray, baseline: np.ndarray) -> Comparison:
+    def compare(self, model: np.ndarray, baseline: np.ndarray) -> dict[str, Interval]:
         """Compares two models, both values of a user drawn together.
 
         Args:
             model: float [n], a metric of each user.
             baseline: float [n], the same metric of the same users.
 
+        Returns:
+            "difference": mean of the model minus mean of the baseline; "ratio": one over the
+            other, NaN or infinite if the latter is 0.
+
         Raises:
             InputError: Fewer than two users.
-            ValueError: The users do not match.
         """
         import scipy.stats
 
-        if model.shape != baseline.shape or model.ndim != 1:
-            raise ValueError("a paired comparison needs one value of each model for each user")
         if len(model) < 2:
             raise InputError("a comparison needs at least two users")
         values = (np.asarray(model, dtype=np.float64), np.asarray(baseline, dtype=np.float64))
@@ -85,12 +67,9 @@ class Bootstrap:
                 batch=max(1, _NUMBERS_AT_ONCE // len(model)),
                 rng=np.random.default_rng(self.seed),
             ).confidence_interval
-            difference, ratio = _difference_and_ratio(*values)
-        return Comparison(
-            Interval(float(difference), float(low[0]), float(high[0])),
-            Interval(float(ratio), float(low[1]), float(high[1])),
-            num_users=len(model),
-        )
+            found = np.stack([_difference_and_ratio(*values), low, high], axis=1)
+        difference, ratio = (Interval(*each) for each in found.tolist())
+        return {"difference": difference, "ratio": ratio}
 
     def means(self, values: np.ndarray) -> list[Interval]:
         """Means of the columns of a float64 [n, m], n users and m quantities."""
@@ -104,9 +83,7 @@ class Bootstrap:
             means[block.start : block.stop] = counts @ values / number
         outside = (1 - self.confidence) / 2
         ends = np.quantile(means, [outside, 1 - outside], axis=0)
-        return [
-            Interval(*map(float, column)) for column in zip(values.mean(axis=0), *ends, strict=True)
-        ]
+        return [Interval(*each) for each in np.stack([values.mean(axis=0), *ends], axis=1).tolist()]
 
 
 def _difference_and_ratio(model: np.ndarray, baseline: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -82,7 +82,6 @@ def with_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """A copy of a composed config with other values.
 
     Args:
-        config: Stays as it is.
         overrides: In this order: ``group=name`` takes ``config/group/name.yaml``,
             ``some.key=value`` sets a value that exists.
 
@@ -104,15 +103,19 @@ def with_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 
 def load_choice(group: str, name: str) -> DictConfig:
-    """The settings of ``config/group/name.yaml``.
-
-    Raises:
-        InputError: There is no such file.
-    """
+    """The settings of ``config/group/name.yaml``; an `InputError` if there is no such file."""
     try:
         return _compose(None, [f"+{group}={name}"])[group]
     except MissingConfigException as error:
         raise InputError(_no_such_choice(error)) from None
+
+
+def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """What a command with these arguments is given; an `InputError` tells what is wrong."""
+    try:
+        return _compose(config_name, overrides)
+    except HydraException as error:
+        raise InputError(_in_one_line(error, config_name)) from None
 
 
 def _compose(config_name: str | None, overrides: Sequence[str] = ()) -> DictConfig:

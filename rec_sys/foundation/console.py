@@ -32,11 +32,7 @@ def console() -> Console:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Prints a table. Columns of numbers are right-aligned, floats get four decimals.
-
-    Args:
-        rows: As long as `columns` each; ``None`` is shown as a dash.
-    """
+    """Prints a table. Numbers are right-aligned, floats get four decimals, None is a dash."""
     if not is_main_process():
         return
     table = Table(title=title, title_justify="left", title_style="bold")
@@ -185,11 +181,7 @@ def _clock(seconds: float) -> str:
 
 
 class Stages:
-    """A clock that is told which stage begins.
-
-    Attributes:
-        seconds: Wall time of each finished stage, in the order of their first beginning.
-    """
+    """A clock that is told which stage begins: `seconds` is the wall time of each finished one."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

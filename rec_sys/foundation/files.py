@@ -14,21 +14,14 @@ from typing import Any
 
 from rec_sys.foundation.errors import InputError
 
-_HASH_BLOCK_BYTES = 1 << 20
-
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Hands out a temporary name beside `path`; renames it to `path` if the block succeeds.
 
-    Works for a file and for a folder (create it with ``mkdir`` inside the block). If the block
-    raises, the temporary file or folder is removed and what stood at `path` is untouched.
-
-    Args:
-        path: The final name. Its parent folders are created.
-
-    Yields:
-        A name in the same folder that does not exist yet.
+    Works for a file and for a folder (create it with ``mkdir`` inside the block); parent folders
+    are created. If the block raises, the temporary file or folder is removed and what stood at
+    `path` is untouched.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,11 +62,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        InputError: The file is missing or is not JSON.
-    """
+    """Reads a JSON file; an `InputError` if it is missing or is not JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -84,11 +73,8 @@ def read_json(path: str | Path) -> Any:
 
 def sha256_of(path: str | Path) -> str:
     """The SHA-256 of a file's content as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(_HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def versions_of(packages: Sequence[str]) -> dict[str, str]:

@@ -62,11 +62,7 @@ def write_onnx(
 
 
 def require_agreement(difference: float, what: str) -> None:
-    """Refuses an export that computes something else.
-
-    Args:
-        difference: The largest one between any two numbers.
-        what: What was exported, for the message.
+    """Refuses an export that computes something else, by the largest `difference` of two numbers.
 
     Raises:
         RuntimeError: It is more than rounding, or no number.

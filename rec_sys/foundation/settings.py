@@ -89,11 +89,7 @@ def settings_of(axis: str, frozen: bool = True) -> Callable[[type[_T]], type[_T]
 
 
 def read_settings(cls: type[_T], config: DictConfig) -> _T:
-    """Settings of a class, decorated with `settings_of`, out of a config without ``_target_``.
-
-    Raises:
-        InputError: A value does not fit, or there is an unknown one.
-    """
+    """Settings of a class, decorated with `settings_of`, out of a config without ``_target_``."""
     return cls(**OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
 
 

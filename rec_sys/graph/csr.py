@@ -7,28 +7,21 @@ _VECTORS_AT_ONCE = 65_536
 
 
 def rows_to_pointers(segment: np.ndarray, num_segments: int) -> np.ndarray:
-    """CSR pointers of a sorted key.
+    """CSR pointers of a sorted key, int64 [num_segments + 1].
+
+    Segment ``s`` occupies ``pointers[s]:pointers[s + 1]``.
 
     Args:
         segment: int [n], ascending, 0 ... num_segments - 1.
         num_segments: Empty ones included.
-
-    Returns:
-        int64 [num_segments + 1]; segment ``s`` occupies ``pointers[s]:pointers[s + 1]``.
     """
     return np.searchsorted(segment, np.arange(num_segments + 1)).astype(np.int64)
 
 
 def segment_sum(values: np.ndarray, segment: np.ndarray, num_segments: int) -> np.ndarray:
-    """Sums the rows that share a key.
+    """Sums the rows that share a key, float [num_segments, ...]; zero where a segment has no row.
 
-    Args:
-        values: float [n, ...].
-        segment: int [n], in any order.
-        num_segments: Empty ones included.
-
-    Returns:
-        float [num_segments, ...]; zero where a segment has no row.
+    `values`: float [n, ...]; `segment`: int [n], in any order.
     """
     result = np.zeros((num_segments, *values.shape[1:]), dtype=values.dtype)
     if not len(values):
@@ -43,14 +36,9 @@ def segment_sum(values: np.ndarray, segment: np.ndarray, num_segments: int) -> n
 
 
 def members_of(pointers: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """The rows of some segments, one segment after the other.
+    """The rows of some segments, int64 [n], in any order: int64, one segment after the other.
 
-    Args:
-        pointers: int64 [S + 1], see `rows_to_pointers`.
-        segments: int64 [n], in any order.
-
-    Returns:
-        int64, as many as the segments have rows.
+    `pointers`: int64 [S + 1], see `rows_to_pointers`.
     """
     lengths = np.diff(pointers)[segments]
     ends = np.cumsum(lengths)
@@ -59,12 +47,7 @@ def members_of(pointers: np.ndarray, segments: np.ndarray) -> np.ndarray:
 
 
 def read_vectors(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Some of the stored vectors, float32 [n, D].
-
-    Args:
-        vectors: float [N, D]; may be memory-mapped.
-        rows: int64 [n].
-    """
+    """Some rows, int64 [n], of the stored vectors, float [N, D]: float32 [n, D]."""
     chosen = vectors[rows]
     if chosen.dtype == np.float32:  # as in serving, where there is no PyTorch
         return chosen
@@ -76,16 +59,13 @@ def read_vectors(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def vector_sums(
     vectors: np.ndarray, row: np.ndarray, segment: np.ndarray, num_segments: int
 ) -> np.ndarray:
-    """Sums of stored vectors that share a key, block by block.
+    """Sums of stored vectors that share a key, float32 [S, D]; block by block.
 
     Args:
         vectors: float [N, D]; may be memory-mapped.
         row: int64 [n], rows of `vectors`.
         segment: int64 [n], in any order.
         num_segments: S.
-
-    Returns:
-        float32 [S, D]; zero where a segment has no row.
     """
     sums = np.zeros((num_segments, vectors.shape[1]), dtype=np.float32)
     # In the order of the segments, so that a block touches few of them.

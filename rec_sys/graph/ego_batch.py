@@ -63,11 +63,7 @@ class GraphOutputs(NamedTuple):
 
 
 def predicted_rating(cosine: Any) -> Any:
-    """Rating 0...5 from the cosine of a user and a product: ``5/2 * (cosine + 1)``.
-
-    Args:
-        cosine: float [...], -1...1; array or tensor.
-    """
+    """Rating 0...5 from the cosine of a user and a product: ``5/2 * (cosine + 1)``."""
     return MAX_RATING / 2 * (cosine + 1)
 
 
@@ -94,7 +90,7 @@ def rating_sums(
 def rating_features(
     sums: np.ndarray, counts: np.ndarray, reviews: np.ndarray, shrinkage: float
 ) -> np.ndarray:
-    """Turns sums into features.
+    """Turns sums into features, float32 [n, 3]; zeros without a review.
 
     With s the sum, n the number and k imaginary ratings: s/(n+k) and n/(n+k). The mean shrunk
     towards any value m is a linear function of both, s/(n+k) + m·k/(n+k), so that the network
@@ -106,9 +102,6 @@ def rating_features(
         counts: int64 [n], number of ratings.
         reviews: int64 [n], number of reviews, with and without a rating.
         shrinkage: k, `USER_SHRINKAGE` or `PRODUCT_SHRINKAGE`.
-
-    Returns:
-        float32 [n, 3]; zeros without a review.
     """
     total = counts + shrinkage
     activity = np.log1p(reviews) / _LOG_MANY_REVIEWS
@@ -145,11 +138,7 @@ class KnownReviews(Protocol):
 
 @dataclass(frozen=True)
 class FixedReviews:
-    """A summary made elsewhere, of which no edge of the graph at hand is a part.
-
-    Attributes:
-        summary: Of all products of the graph.
-    """
+    """A summary of all products, made elsewhere: no edge of the graph at hand is a part of it."""
 
     summary: ReviewSummary
 
@@ -180,13 +169,7 @@ class ProductReviews:
 
     @classmethod
     def of(cls, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray) -> "ProductReviews":
-        """Sums over some edges.
-
-        Args:
-            graph: All reviews.
-            vectors: The vector store's rows, float [N, D].
-            edges: int [n], the edges that may be known (the training edges).
-        """
+        """Sums over the edges that may be known, int [n]: those that train."""
         product = graph.edge_product[edges]
         sums = vector_sums(vectors, graph.edge_text[edges], product, graph.num_products)
         counts = np.bincount(product, minlength=graph.num_products)
@@ -289,10 +272,7 @@ class EgoBatch:
 class EgoBatchBuilder:
     """Cuts batches out of a graph with a few whole-array operations.
 
-    Attributes:
-        graph: All reviews.
-        vectors: The vector store's rows, float [N, D]; may be memory-mapped.
-        product_reviews: What may be known about products.
+    `vectors`: the vector store's rows, float [N, D]; may be memory-mapped.
     """
 
     graph: ReviewGraph

@@ -41,20 +41,15 @@ def continue_groups(
     """Keeps the groups of an earlier split and draws those who are new by the same shares.
 
     Who trained the earlier model trains again, who was held out is held out again, also for a
-    test that is not asked for any more.
+    test that is not asked for any more. Arguments and errors are those of `draw_groups`.
 
     Args:
         known: The parts that n users, or products, had.
         shares: Of validation and test; of the new ones each group gets its share, rounded, and
             one at least if nobody who is still there was in it.
-        seed: See `draw_groups`.
-        what: See `draw_groups`.
 
     Returns:
         Those to train with, to validate with and to test with; int64, ascending.
-
-    Raises:
-        InputError: There are too few new ones.
     """
     old = [np.flatnonzero(mask) for mask in (known.validation, known.test)]
     new = np.flatnonzero(~np.any(known, axis=0))

@@ -68,13 +68,7 @@ class Provenance:
     def of(
         cls, split: Split, graph: ReviewGraph, earlier: "Provenance | None" = None
     ) -> "Provenance":
-        """Notes what a training is about to see.
-
-        Args:
-            split: Of `graph`.
-            graph: The reviews of the training.
-            earlier: What the training had seen that this one starts from.
-        """
+        """Notes what a training is about to see, and what an `earlier` one had seen."""
         masks = {
             _TRAIN: split.train,
             _VALIDATION: split.validation.target,
@@ -97,11 +91,7 @@ class Provenance:
         )
 
     def split(self, name: str, graph: ReviewGraph) -> Split:
-        """The split of the training, for the same data.
-
-        Raises:
-            InputError: The graph has other reviews.
-        """
+        """The split of the training, for the same data; an `InputError` for other data."""
         if len(self.roles) != graph.num_edges:
             raise InputError(
                 f"the checkpoint was trained with {len(self.roles)} reviews, not with these"
@@ -153,12 +143,7 @@ class Provenance:
 
 
 def require_unlearned(split: Split, graph: ReviewGraph, seen: Provenance) -> None:
-    """Makes sure that nothing is measured by what the weights have learned from.
-
-    Args:
-        split: Of a training that starts from these weights.
-        graph: The reviews of the training.
-        seen: What the weights have seen.
+    """Makes sure that nothing is measured by what the weights of a warm start have seen.
 
     Raises:
         InputError: A target was learned from.

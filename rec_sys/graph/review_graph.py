@@ -13,7 +13,7 @@ from rec_sys.foundation.distributed import one_at_a_time
 from rec_sys.graph.csr import members_of, rows_to_pointers
 from rec_sys.reviews.schema import NO_TIME, ReviewData
 from rec_sys.text.encoder import TextEncoder
-from rec_sys.text.store import VectorStore, encode_texts, open_empty_store, open_store
+from rec_sys.text.store import VectorStore, encode_texts, open_store
 from rec_sys.text.words import words_by_row
 
 #: Times and ages are stored in seconds and thought of in days.
@@ -87,31 +87,33 @@ class ReviewGraph:
         """All edges of some users, user after user, oldest first; int64."""
         return members_of(self.user_ptr, users)
 
+    @property
+    def steps_back(self) -> np.ndarray:
+        """How many reviews the same user wrote later, int64 [E]; 0 is the newest."""
+        return np.repeat(self.user_ptr[1:], self.degrees) - 1 - np.arange(self.num_edges)
+
     def histories(
-        self, users: np.ndarray, shown: np.ndarray, newest: int | None = None
+        self, users: np.ndarray, shown: np.ndarray | None = None, newest: int | None = None
     ) -> "ReviewGraph":
-        """The reviews of some users, as a graph of these users and all products.
+        """The reviews of some users, int64 [n], as a graph of them and all products.
 
         Args:
-            users: int64 [n], ascending.
-            shown: bool [E], the edges that may be seen.
+            shown: bool [E], the edges that may be seen; None for all.
             newest: Only so many of the newest of these edges of each user; None for all.
         """
-        kept = self.edges_of(users)
-        kept = kept[shown[kept]]
-        pointers = rows_to_pointers(np.searchsorted(users, self.edge_user[kept]), len(users))
-        if newest is not None:
-            later = np.repeat(pointers[1:], np.diff(pointers)) - np.arange(len(kept)) <= newest
-            kept, pointers = kept[later], np.append(0, np.cumsum(later))[pointers]
-        return replace(
-            self,
-            user_ids=self.user_ids[users],
-            user_ptr=pointers,
-            edge_product=self.edge_product[kept],
-            edge_text=self.edge_text[kept],
-            edge_rating=self.edge_rating[kept],
-            edge_time=self.edge_time[kept],
-        )
+        kept, user = self.edges_of(users), np.repeat(np.arange(len(users)), self.degrees[users])
+        if shown is not None:
+            kept, user = kept[shown[kept]], user[shown[kept]]
+        pointers = rows_to_pointers(user, len(users))
+        found = replace(self.in_order(kept), user_ids=self.user_ids[users], user_ptr=pointers)
+        if newest is None:
+            return found
+        return found.histories(np.arange(len(users)), found.steps_back < newest)
+
+    def in_order(self, edges: np.ndarray) -> "ReviewGraph":
+        """The graph with these edges, int64, in this order; `user_ptr` stays."""
+        names = ("edge_product", "edge_text", "edge_rating", "edge_time")
+        return replace(self, **{name: getattr(self, name)[edges] for name in names})
 
     def edge_mask(self, edges: np.ndarray) -> np.ndarray:
         """Edges, int [n], as a mask, bool [E]."""
@@ -130,7 +132,7 @@ def build_review_graph(
         encode: Takes texts and returns their rows in the vector store, int64.
 
     Raises:
-        ValueError: A user has two reviews of one product (the tables were not cleaned).
+        ValueError: The tables were not cleaned.
     """
     (user_of_row, user_ids), order = _by_user_and_time(data)
     product_ids = data.products["product_id"].to_numpy(dtype=object)
@@ -169,28 +171,25 @@ def _by_user_and_time(data: ReviewData) -> tuple[tuple[np.ndarray, pd.Index], np
 
 
 def brand_codes(brands: pd.Series) -> np.ndarray:
-    """Small numbers, equal for equal brands, whatever their case; `NO_BRAND` for an empty one.
+    """Small numbers, equal for equal brands, str [P], whatever their case: int64 [P].
 
-    Args:
-        brands: str [P].
-
-    Returns:
-        int64 [P], ascending with the names.
+    They ascend with the names; `NO_BRAND` for an empty one.
     """
     names = brands.astype(object).str.casefold()
-    told = names.where(names != "")  # a missing one is -1 for pandas, too
-    return pd.factorize(told, sort=True)[0].astype(np.int64)
+    return pd.factorize(names.where(names != ""), sort=True)[0].astype(np.int64)
 
 
 def brand_columns(brand: np.ndarray) -> np.ndarray:
     """One column for each brand of several products; for the most frequent ones if they are many.
 
+    Which brands have a column does not depend on the order of the products: of equally frequent
+    ones the lower numbers come first.
+
     Args:
         brand: int64 [P], see `brand_codes`.
 
     Returns:
-        float32 [P, B], 1 where the product is of the brand. Which brands have a column does not
-        depend on the order of the products: of equally frequent ones the lower numbers come first.
+        float32 [P, B], 1 where the product is of the brand.
     """
     brands, counts = np.unique(brand[brand != NO_BRAND], return_counts=True)
     frequent = np.argsort(-counts, kind="stable")[:_MOST_BRANDS]
@@ -219,18 +218,14 @@ def _seconds(timestamps: pd.Series) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PreparedReviews:
-    """A data set that is ready for the model.
+    """A data set that is ready for the model; the store holds a vector of every text.
 
     Attributes:
-        data: The clean tables.
-        graph: Their graph.
-        encoder: The encoder of the texts.
-        store: Holds a vector of every text.
         edge_texts: str [E], the reviews' texts.
         words: The words of the store's texts, float32 [N, W]; none in rows of other data sets.
+        newly_encoded: How many distinct texts had to be encoded just now.
         has_texts: Whether any review or product says anything; if not, nothing was asked of the
             encoder, not even its precision.
-        newly_encoded: How many distinct texts had to be encoded just now.
     """
 
     data: ReviewData
@@ -251,20 +246,12 @@ class PreparedReviews:
 def prepare_reviews(
     data: ReviewData, encoder: TextEncoder, cache_dir: str | Path
 ) -> PreparedReviews:
-    """Encodes the texts that are new to the store below `cache_dir` and builds the graph.
-
-    Args:
-        data: Clean tables.
-        encoder: Of all texts.
-        cache_dir: The store is below it.
-    """
-    has_texts = _has_texts(data)
+    """Encodes the texts that are new to the store below `cache_dir` and builds the graph."""
+    columns = (data.reviews["text"], *(data.products[name] for name in ("name", "info", "style")))
+    has_texts = any((column != "").any() for column in columns)
     newly_encoded = 0
     with one_at_a_time(cache_dir):
-        if has_texts:
-            store = open_store(cache_dir, encoder)
-        else:
-            store = open_empty_store(cache_dir, encoder.dimension)
+        store = open_store(cache_dir, encoder, has_texts)
 
         def encode(texts: Sequence[str]) -> np.ndarray:
             nonlocal newly_encoded
@@ -283,8 +270,3 @@ def prepare_reviews(
     rows = [graph.edge_text, graph.product_name_text, graph.product_info_text]
     words = words_by_row([*texts, *names, *infos], np.concatenate(rows), len(store.vectors))
     return PreparedReviews(data, graph, encoder, store, texts, words, newly_encoded, has_texts)
-
-
-def _has_texts(data: ReviewData) -> bool:
-    columns = (data.reviews["text"], *(data.products[name] for name in ("name", "info", "style")))
-    return any((column != "").any() for column in columns)

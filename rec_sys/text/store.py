@@ -64,33 +64,18 @@ class VectorStore:
         )
 
     def rows_of(self, texts: Sequence[str]) -> np.ndarray:
-        """Finds texts.
-
-        Returns:
-            int64 [len(texts)]: the row of each text, -1 where it is not stored yet.
-        """
+        """The row of each text, int64 [len(texts)], -1 where it is not stored yet."""
         find = self._row_of_key.get
         return np.fromiter((find(_key_of(text), -1) for text in texts), np.int64, len(texts))
 
     def append(self, texts: Sequence[str], vectors: np.ndarray) -> None:
-        """Stores texts that are new; those that are already there are left as they are.
-
-        Args:
-            texts: n texts.
-            vectors: float [n, dimension].
-
-        Raises:
-            ValueError: The shapes do not fit.
-        """
+        """Stores texts that are new, with their vectors, float [n, dimension]."""
         if vectors.shape != (len(texts), self.dimension):
             raise ValueError(f"expected {(len(texts), self.dimension)}, got {vectors.shape}")
         with self._lock:
             self._read_new_keys()
-            new = {
-                key: position
-                for position, key in enumerate(map(_key_of, texts))
-                if key not in self._row_of_key
-            }
+            keys = enumerate(map(_key_of, texts))
+            new = {key: position for position, key in keys if key not in self._row_of_key}
             self._write(list(new), vectors[list(new.values())].astype(_DTYPE))
 
     def _check_identity(self, fingerprint: str) -> None:
@@ -133,19 +118,14 @@ def _key_of(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()
 
 
-def open_store(cache_dir: str | Path, encoder: TextEncoder) -> VectorStore:
-    """Opens the store below `cache_dir` that belongs to `encoder`."""
-    folder = Path(cache_dir) / "text_vectors" / encoder.fingerprint[:16]
-    return VectorStore(folder, encoder.fingerprint, encoder.dimension)
+def open_store(cache_dir: str | Path, encoder: TextEncoder, has_texts: bool = True) -> VectorStore:
+    """Opens the store below `cache_dir` that belongs to `encoder`.
 
-
-def open_empty_store(cache_dir: str | Path, dimension: int) -> VectorStore:
-    """Opens the store of data without any text: it holds the empty text's vector.
-
-    It needs no encoder, so that none is loaded and measured for nothing.
+    Where nobody says anything it holds the empty text's vector, and no encoder is measured for it.
     """
-    folder = Path(cache_dir) / "text_vectors" / f"no_texts_{dimension}"
-    return VectorStore(folder, "no texts", dimension)
+    identity = encoder.fingerprint if has_texts else "no texts"
+    name = identity[:16] if has_texts else f"no_texts_{encoder.dimension}"
+    return VectorStore(Path(cache_dir) / "text_vectors" / name, identity, encoder.dimension)
 
 
 def distinct_texts(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
@@ -163,11 +143,9 @@ def distinct_texts(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
 
 @dataclass(frozen=True)
 class EncodedTexts:
-    """Where the vectors of some texts are.
+    """Where the vectors of some texts are: `rows` of the store, int64 [n].
 
-    Attributes:
-        rows: int64 [n], a row of the store for each text.
-        newly_encoded: How many distinct texts had to be encoded for it.
+    `newly_encoded`: how many distinct texts had to be encoded for it.
     """
 
     rows: np.ndarray
@@ -177,17 +155,11 @@ class EncodedTexts:
 def encode_texts(
     texts: Sequence[str], encoder: TextEncoder, store: VectorStore, show_progress: bool = True
 ) -> EncodedTexts:
-    """Makes sure that every text has a vector in the store.
+    """Makes sure that every text has a vector in the store; repetitions and empty ones are welcome.
 
-    Each batch is stored as soon as it is encoded: an interruption loses only the few that are
-    under way. If nothing is new, the encoder's weights are not even loaded.
-
-    Args:
-        texts: n texts, repetitions and empty texts welcome.
-        encoder: Encodes what the store does not hold.
-        store: Opened for this encoder (`open_store`).
-        show_progress: Shows a progress bar with texts/s, the time left and the share of the
-            distinct texts that the store held already.
+    Each batch is stored as soon as it is encoded: an interruption loses only the few that are under
+    way. If nothing is new, the encoder's weights are not even loaded. A progress bar shows texts/s,
+    the time left and the share of the distinct texts that the store held already.
     """
     distinct, row_of_text = distinct_texts(texts)
     rows = store.rows_of(["", *distinct])

@@ -12,21 +12,10 @@ from rec_sys.foundation.settings import flat
 from rec_sys.graph.provenance import Provenance, require_unlearned
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.task import Split
-from rec_sys.modules.checkpoint import (
-    BEST_SUFFIX,
-    COMBINER_KEY,
-    LAST_SUFFIX,
-    RECORD_KEY,
-    TrainedModel,
-    find_checkpoint,
-    last_checkpoints,
-    load_trained,
-    provenance_in,
-    read_checkpoint,
-)
+from rec_sys.modules import checkpoint
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder
-from rec_sys.train.record import deciding_settings, plain_config
+from rec_sys.train.tracking import deciding_settings, plain_config
 
 if TYPE_CHECKING:  # not PyTorch itself: that there is no such checkpoint is told without it
     from torch import nn
@@ -37,9 +26,8 @@ class Start:
 
     Attributes:
         origin: What the record tells about the checkpoint that the weights come from.
-        state: Checkpoint of an interrupted training that goes on.
-        run_name: Name of its run.
-        run_id: MLflow's id of its run.
+        state: Checkpoint of an interrupted training that goes on, under its `run_name` and MLflow's
+            `run_id`.
     """
 
     origin: dict[str, Any] | None = None
@@ -48,21 +36,10 @@ class Start:
     run_id: str | None = None
 
     def check_encoder(self, encoder: TextEncoder) -> None:
-        """Makes sure that texts mean what they meant to the earlier training.
-
-        Raises:
-            InputError: Another text encoder.
-        """
+        """Makes sure that texts mean what they meant to the earlier training."""
 
     def split(self, splitter: Any, graph: ReviewGraph) -> tuple[Split, Provenance]:
-        """Splits the data so that nothing is measured that the weights have learned from.
-
-        Returns:
-            The split, and what the new checkpoints tell about it.
-
-        Raises:
-            InputError: The data cannot be split so.
-        """
+        """Splits so that nothing is measured that was learned from, and notes what is seen."""
         split = splitter.split(graph)
         return split, Provenance.of(split, graph)
 
@@ -84,7 +61,7 @@ class Start:
 class WarmStart(Start):
     """The weights of an earlier training; ``train.warm_start`` asked for them."""
 
-    def __init__(self, trained: TrainedModel, asked: bool | str) -> None:
+    def __init__(self, trained: checkpoint.TrainedModel, asked: bool | str) -> None:
         self.trained = trained
         self.origin = {
             "asked": asked,
@@ -160,17 +137,15 @@ def find_start(config: DictConfig, data: ReviewData) -> Start:
 
 
 def _interrupted(config: DictConfig, data: ReviewData) -> Resumption:
-    """Finds the newest state of a training that is not complete.
+    """The newest state of a training that is not complete.
 
-    Raises:
-        InputError: There is none, or it had other settings or data: the result would be neither
-            its own nor that of this run.
+    With other settings or data the result would be neither its own nor that of this run.
     """
-    asked = config.train.resume
-    paths = last_checkpoints(config.paths.checkpoint_dir) if asked is True else [Path(asked)]
+    asked, folder = config.train.resume, config.paths.checkpoint_dir
+    paths = checkpoint.last_checkpoints(folder) if asked is True else [Path(asked)]
     for path in paths:
-        content = read_checkpoint(path)
-        record = content[RECORD_KEY]
+        content = checkpoint.read_checkpoint(path)
+        record = content[checkpoint.RECORD_KEY]
         done = content["epoch"] + 1
         if done < record["config"]["train"]["max_epochs"] or not _has_ended(path):
             break
@@ -196,25 +171,21 @@ def _interrupted(config: DictConfig, data: ReviewData) -> Resumption:
             " train.resume"
         )
     note(f"going on with {record['run_name']} after epoch {done} of {config.train.max_epochs}")
-    return Resumption(path, record, provenance_in(content))
+    return Resumption(path, record, checkpoint.provenance_in(content))
 
 
 def _has_ended(state: Path) -> bool:
     """Whether a training whose epochs are all done has found the weights of the evidences, too."""
-    best = state.with_name(state.name.removesuffix(LAST_SUFFIX) + BEST_SUFFIX)
-    return not best.is_file() or COMBINER_KEY in read_checkpoint(best)
+    run_name = state.name.removesuffix(checkpoint.LAST_SUFFIX)
+    best = state.with_name(run_name + checkpoint.BEST_SUFFIX)
+    return not best.is_file() or checkpoint.COMBINER_KEY in checkpoint.read_checkpoint(best)
 
 
 def _earlier(config: DictConfig) -> WarmStart:
-    """Finds the training to start from.
-
-    Raises:
-        InputError: There is no such checkpoint, it has another network, or it does not tell what
-            it has learned from.
-    """
+    """The training to start from, of the same network, which tells what it has learned from."""
     asked = config.train.warm_start
-    path = find_checkpoint(None if asked is True else asked, config.paths.checkpoint_dir)
-    trained = load_trained(path)
+    path = checkpoint.find_checkpoint(None if asked is True else asked, config.paths.checkpoint_dir)
+    trained = checkpoint.load_trained(path)
     now = plain_config(config)
     networks = (dict(flat({"model": each["model"]})) for each in (trained.record["config"], now))
     if differing := _differences(*networks):

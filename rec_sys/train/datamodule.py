@@ -22,11 +22,9 @@ _POPULARITY_POWER = 0.75
 
 @dataclass(frozen=True)
 class ProductSample:
-    """All products if there are few, otherwise a sample that prefers the popular ones.
+    """All products if there are few, otherwise a sample, of `size`, that prefers the popular ones.
 
-    Attributes:
-        counts: int64 [P], training reviews of each product.
-        size: Products to draw; all if there are not more.
+    `counts`: int64 [P], training reviews of each product.
     """
 
     counts: np.ndarray
@@ -41,14 +39,10 @@ class ProductSample:
         return np.flatnonzero(np.bincount(drawn, minlength=len(self.counts)))
 
     def log_q(self, products: np.ndarray, shown: int) -> np.ndarray:
-        """Logarithm of the probability that a batch holds each product.
+        """Logarithm of the probability that a batch holds each of its products, float32 [n].
 
-        Args:
-            products: int64 [n], the products of the batch.
-            shown: How many edges the batch shows: each brings a product in by its popularity.
-
-        Returns:
-            float32 [n]; zeros if every batch holds all products.
+        Each edge that the batch shows brings a product in by its popularity. Zeros if every batch
+        holds all products.
         """
         if len(self.counts) <= self.size:
             return np.zeros(len(products), dtype=np.float32)
@@ -99,21 +93,18 @@ class ReviewDataModule(pl.LightningDataModule):
 
     A target without a rating has the rating NaN: that it exists can still be learned.
 
-    Of several processes each takes its share of a batch's users. All draw the same sample of
-    products; beside it, each sees the products of its own users.
+    Of several processes each takes its share of the `batch_size` users of a batch. All draw the
+    same sample of products; beside it, each sees the products of its own users.
 
     Beside the arrays of an `EgoBatch`, a batch holds ``log_q`` float32 [P], see
     `ProductSample.log_q`.
 
     Args:
-        graph: All reviews.
         vectors: The vector store's rows, float [N, D].
         split: What trains and what is measured.
-        batch_size: Users per batch, of all processes together.
         train_target_share: Share of the training reviews of a user that are predicted in an
             epoch, drawn anew each time.
         negatives: Products that each batch ranks beside those it shows; all if there are not more.
-        seed: Seeds the order of the users and the draw of the targets.
 
     Attributes:
         train_users: int64, index of the users that have a training edge, ascending.
@@ -142,11 +133,7 @@ class ReviewDataModule(pl.LightningDataModule):
         self.builder = EgoBatchBuilder(graph, vectors, self.product_reviews)
 
     def setup(self, stage: str) -> None:
-        """Makes sure that every process has somebody to measure; called by Lightning.
-
-        Raises:
-            InputError: There are more processes than people to measure.
-        """
+        """Makes sure that every process has somebody to measure; called by Lightning."""
         users = len(self.split.validation.users(self.graph))
         if users < self.trainer.world_size:
             raise InputError(

@@ -33,14 +33,9 @@ def score_baselines(
     Statistics come from the training edges' ratings only, and the bias of a user from the history
     that the model sees too.
 
-    Args:
-        graph: All reviews.
-        split: Of these.
-        distance: The loss of the objective.
-        liked_above: Ratings above count as liked, in stars.
-
     Returns:
-        For each baseline the loss and the metrics of `RatingMetrics`; NaN if nothing is rated.
+        For each baseline the loss, by `distance`, and the metrics of `RatingMetrics`; NaN if
+        nothing is rated.
     """
     rated = ~np.isnan(graph.edge_rating)
     target = split.validation.target & rated
@@ -74,11 +69,7 @@ _COLUMNS = {
 
 
 def score_rankings(
-    catalogue: FullCatalogue,
-    graph: ReviewGraph,
-    task: Task,
-    users: np.ndarray,
-    liked_above: float,
+    catalogue: FullCatalogue, graph: ReviewGraph, task: Task, users: np.ndarray, liked_above: float
 ) -> dict[str, dict[str, float]]:
     """Ranks all products for users of a task, int64: all evidences together, and some alone.
 

@@ -1,4 +1,4 @@
-"""MLflow: what went in, how it went, what came out."""
+"""What is written down of a training, in its checkpoints and in MLflow."""
 
 import logging
 import math
@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.console import Stages, peak_memory
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import build
+from rec_sys.foundation.files import versions_of
+from rec_sys.foundation.settings import build, flat
+from rec_sys.graph.review_graph import PreparedReviews
+from rec_sys.graph.splits import describe_split
+from rec_sys.graph.task import Split
+from rec_sys.modules.checkpoint import RECORD_FORMAT
 from rec_sys.modules.combiner import GROUPS
-from rec_sys.train.record import AXES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +32,25 @@ if TYPE_CHECKING:
 
     from rec_sys.modules.checkpoint import TrainedModel
 
-
+#: The axes of the config that decide the result.
+AXES = (
+    *("data", "encoder", "split", "product_graph", "match", "evidence", "combiner"),
+    *("model", "objective", "train"),
+)
+#: Keys of these axes that may differ without changing the result.
+FREE_KEYS = {
+    # What it started from is in its weights already.
+    *("train.resume", "train.warm_start", "train.run_name"),
+    *("data.folder", "data.cache_dir", "encoder.cache_dir"),
+    *("data.retries", "data.backoff_seconds", "data.timeout_seconds"),
+    *("encoder.batch_tokens", "encoder.device"),
+}
+#: Keys of other axes that decide the result.
+DECIDING_KEYS = {
+    *("trainer.precision", "trainer.gradient_clip_val"),
+    *("callbacks.best.monitor", "callbacks.best.mode", "callbacks.stop.patience"),
+}
+_PACKAGES = ("torch", "torch-geometric", "pytorch-lightning", "sentence-transformers", "numpy")
 #: Metric and the heading of its panel.
 _PANELS = (
     ("loss", "loss (distance in stars)"),
@@ -72,14 +94,7 @@ _HTTP_RETRIES = "2"
 
 @dataclass(frozen=True)
 class Tracking:
-    """A run in MLflow.
-
-    Attributes:
-        logger: Lightning's.
-        data_name: Label of the data set.
-        run_name: Names the run and its checkpoints.
-        uri: Of the tracking server.
-    """
+    """A run in MLflow; `run_name` names its checkpoints, too."""
 
     logger: "MLFlowLogger"
     data_name: str
@@ -90,13 +105,11 @@ class Tracking:
     def start(
         cls, config: DictConfig, data_name: str, run_name: str | None, run_id: str | None = None
     ) -> "Tracking":
-        """Starts a run, or goes on with one.
+        """Starts a run, or goes on with that of MLflow's `run_id`.
 
         Args:
             config: ``config/logger``.
-            data_name: Label of the data set.
             run_name: None for data set and time.
-            run_id: MLflow's, of the run to go on with.
 
         Raises:
             InputError: The tracking server does not answer, or does not know the run.
@@ -222,3 +235,63 @@ class Tracking:
             f"seconds/{name.replace(' ', '_')}": value for name, value in stages.seconds.items()
         }
         self.logger.log_metrics(seconds | {"peak_memory_gib": peak_memory()})
+
+
+def record_of(
+    config: DictConfig,
+    prepared: PreparedReviews,
+    split: Split,
+    tracking: Tracking,
+    warm_start: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """The record of a training, as plain values; `warm_start`: see `Start.origin`."""
+    plain = plain_config(config)
+    graph, encoder = prepared.graph, prepared.encoder
+    return {
+        "format": RECORD_FORMAT,
+        "run_name": tracking.run_name,
+        "config": plain,
+        "vector_dim": encoder.dimension,
+        "split": describe_split(split, graph, plain["split"]),
+        "data": {
+            "name": tracking.data_name,
+            "fingerprint": prepared.data.fingerprint,
+            "users": graph.num_users,
+            "products": graph.num_products,
+            "reviews": graph.num_edges,
+        },
+        "encoder": {
+            "model_fingerprint": encoder.model_fingerprint,
+            # Measured on first use, which takes half a minute: not for data without a text.
+            "fingerprint": encoder.fingerprint if prepared.has_texts else None,
+            "precision": encoder.precision if prepared.has_texts else None,
+            "dimension": encoder.dimension,
+        },
+        "warm_start": warm_start,
+        "mlflow": {"tracking_uri": tracking.uri, "run_id": tracking.run_id},
+        "versions": versions_of(_PACKAGES),
+    }
+
+
+def plain_config(config: DictConfig) -> dict[str, Any]:
+    """The resolved config as plain values, its files by their full path.
+
+    Later commands read the data again, perhaps from another working directory.
+    """
+    plain = OmegaConf.to_container(config, resolve=True)
+    for key, value in plain["data"].items():
+        if key.endswith("_path") and value is not None:
+            plain["data"][key] = str(Path(value).expanduser().resolve())
+    if isinstance(plain["train"].get("warm_start"), str):
+        path = Path(plain["train"]["warm_start"]).expanduser()
+        plain["train"]["warm_start"] = str(path.resolve())
+    return plain
+
+
+def deciding_settings(plain: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a `plain_config` that decide the result, by their dotted names."""
+    return {
+        key: value
+        for key, value in flat(plain)
+        if key in DECIDING_KEYS or (key.partition(".")[0] in AXES and key not in FREE_KEYS)
+    }

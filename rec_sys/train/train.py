@@ -101,9 +101,8 @@ def train(
     from rec_sys.modules.rating_bias import fit_text_ratings
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train.datamodule import ReviewDataModule
-    from rec_sys.train.record import record_of
     from rec_sys.train.report import score_baselines, score_rankings, show_rankings, show_summary
-    from rec_sys.train.tracking import Tracking
+    from rec_sys.train.tracking import Tracking, record_of
     from rec_sys.train.trainer import best_epoch, build_trainer, checkpoint_files, fit
 
     # Texts become vectors and reviews a graph, whose edges are split.

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from rec_sys.evaluation.audit import (
-    AuditSettings,
     LeakageError,
     audit_split,
     check_batches,
@@ -27,20 +26,11 @@ from rec_sys.graph.task import Split, Task
 from tests.helpers.planted import (
     PER_USER,
     PRODUCTS,
+    SETTINGS,
     batches_of,
     fair_rank,
     ranks,
     stars_of,
-)
-
-SETTINGS = AuditSettings(
-    min_words=10,
-    max_shared_texts=0.01,
-    tolerance=1e-5,
-    metric_tolerance=1e-6,
-    block_sizes=[1_024, 7],
-    people=200,
-    seed=0,
 )
 
 
@@ -54,8 +44,8 @@ def test_a_clean_evaluation_passes(graph, vectors, words, split):
     findings = [
         *audit_split(graph, split, words, SETTINGS),
         check_batches(build, graph, vectors, split.test.target, 1e-5),
-        check_invariance(ranks(graph, split, fair_rank), PRODUCTS, [1_024, 7], 1e-6, 0),
-        report_twins(3, 12),
+        check_invariance(ranks(graph, split, fair_rank), PRODUCTS, SETTINGS),
+        report_twins(np.arange(12) < 3),
     ]
     for model in (Bias(), MatrixFactorisation(rank=2)):
         fit_and_score = stars_of(model, graph, split, vectors)
@@ -80,7 +70,7 @@ def test_a_shown_target_is_seen(split, part):
     assert not finding.passed
     assert "12 test targets" in finding.detail
     with pytest.raises(LeakageError, match="12 test targets") as raised:
-        require_clean([finding, report_twins(1, 2)])
+        require_clean([finding, report_twins(np.array([True, False]))])
     assert isinstance(raised.value, InputError)
     assert "twins" not in str(raised.value)
 
@@ -126,19 +116,19 @@ def test_reviews_without_a_time_are_old_and_no_targets(graph, split):
 
 
 def test_a_copied_review_is_seen(graph, words, split):
-    assert check_shared_texts(graph, split, words, 10, 0.01).passed
+    assert check_shared_texts(graph, split, words, SETTINGS).passed
     text = graph.edge_text.copy()
     text[5] = text[PER_USER]  # a test target copies the first review of somebody else
     copied = replace(graph, edge_text=text)
-    finding = check_shared_texts(copied, split, words, 10, 0.01)
+    finding = check_shared_texts(copied, split, words, SETTINGS)
     assert not finding.passed
     assert "1 of 12 test targets (8.33%) have a known text of 10 or more words" in finding.detail
-    assert check_shared_texts(copied, split, words, 10, 0.1).passed
+    assert check_shared_texts(copied, split, words, replace(SETTINGS, max_shared_texts=0.1)).passed
     # A short text is rightly equal; an empty one says nothing at all.
     for number, counted in ((3, 1), (0, 0)):
         short = words.copy()
         short[text[5]] = number
-        finding = check_shared_texts(copied, split, short, 10, 0.01)
+        finding = check_shared_texts(copied, split, short, SETTINGS)
         assert finding.passed and f"{counted} a shorter one" in finding.detail.split(";")[1]
 
 

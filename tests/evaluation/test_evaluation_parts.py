@@ -13,32 +13,20 @@ from rec_sys.evaluation.protocol import Stage, shuffle_ties, tied_last_share
 from rec_sys.evaluation.ranking import evaluate_ranking
 from rec_sys.evaluation.rating_scores import score_ratings
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
+from rec_sys.graph.review_graph import NO_TIME
 from rec_sys.graph.task import Split, Task
 from tests.helpers.fake_training import FakeCatalogue
-from tests.helpers.reviews_of import catalogue_of, reviews_of
+from tests.helpers.reviews_of import queries_of, reviews_of, scores_of, vectors_of
 
 ARRAYS = ("edge_product", "edge_text", "edge_rating", "edge_time")
 PRODUCT_ARRAYS = ("product_name_text", "product_info_text", "product_brand")
 
 
 def graph_of(lists, times):
-    reviews = reviews_of(lists, times)
-    number = np.arange(len(reviews.product))
-    size = int(reviews.product.max()) + 1
-    names = np.arange(size)
-    return ReviewGraph(
-        user_ids=np.arange(len(lists)).astype(str),
-        product_ids=names.astype(str),
-        user_ptr=reviews.user_ptr,
-        edge_product=reviews.product,
-        edge_text=number + 1,
-        edge_rating=(1 + number % 5).astype(np.float32),
-        edge_time=reviews.time,
-        product_name_text=names,
-        product_info_text=names,
-        product_brand=names // 2,
-    )
+    graph = reviews_of(lists, times, num_products=5)
+    number = np.arange(graph.num_edges)
+    rating = (1 + number % 5).astype(np.float32)
+    return replace(graph, edge_text=number + 1, edge_rating=rating)
 
 
 @pytest.fixture
@@ -111,17 +99,17 @@ def test_an_unknown_change_is_refused():
 
 @pytest.fixture
 def model(graph):
-    return GraphModelRanker(FakeCatalogue(graph, np.ones(graph.num_edges, dtype=bool)), graph)
+    return GraphModelRanker(FakeCatalogue(graph, np.ones(graph.num_edges, dtype=bool)))
 
 
 def test_our_model_keeps_the_contract(model):
-    model.fit(reviews_of([[0]]), catalogue_of(5))
+    model.fit(reviews_of([[0]]), vectors_of(5))
     histories = reviews_of([[0, 1], [], [4]])
-    scores = model.score(histories)
+    scores = scores_of(model, histories)
     assert scores.shape == (3, 5) and scores.dtype == np.float32 and np.isfinite(scores).all()
     for user, alone in enumerate(([0, 1], [], [4])):
-        np.testing.assert_array_equal(model.score(reviews_of([alone]))[0], scores[user])
-    assert model.score(reviews_of([])).shape == (0, 5)
+        np.testing.assert_array_equal(scores_of(model, reviews_of([alone]))[0], scores[user])
+    assert scores_of(model, reviews_of([], num_products=5)).shape == (0, 5)
     stars = model.rate(histories, np.array([0, 1]), np.array([4, 0]))
     assert stars.shape == (2,) and stars.dtype == np.float32
     assert model.rate(histories, np.zeros(0, int), np.zeros(0, int)).shape == (0,)
@@ -136,12 +124,12 @@ def test_our_model_is_given_the_history_and_nothing_else(graph):
             return super().score(history, asked)
 
     histories = reviews_of([[2, 1], [], [4]], times=[5, 6, 7])
-    GraphModelRanker(Watching(graph, np.ones(graph.num_edges, dtype=bool)), graph).score(histories)
+    scores_of(GraphModelRanker(Watching(graph, np.ones(graph.num_edges, dtype=bool))), histories)
     (history,) = seen
     np.testing.assert_array_equal(history.edge_product, [2, 1, 4])
     np.testing.assert_array_equal(history.edge_user, [0, 0, 2])
     np.testing.assert_array_equal(history.edge_time, [5, 6, 7])
-    assert history.num_users == 3 and history.num_products == graph.num_products
+    assert history.num_users == 3 and history.num_products == histories.num_products
 
 
 @pytest.mark.parametrize("change", [None, "mask_ratings"])
@@ -160,10 +148,8 @@ def test_who_liked_a_target_is_told_from_the_true_ratings(graph, model, change):
 
 
 def test_a_kept_result_is_the_result(model, tmp_path):
-    ranking = evaluate_ranking(
-        model, reviews_of([[0], [1]]), reviews_of([[1, 2], [3]]), [1, 3], True, 7,
-        liked=np.array([True, False, False]),
-    )  # fmt: skip
+    queries = queries_of(reviews_of([[0], [1]]), reviews_of([[1, 2], [3]]))
+    ranking = evaluate_ranking(model, queries, [1, 3], True, 7, np.array([True, False, False]))
     stars = np.array([3, 4, 5], dtype=np.float32)
     rating = score_ratings(stars, stars[::-1].copy(), np.array([0, 0, 1]), 3.0, 3.5)
     measured = Measured(

@@ -8,7 +8,6 @@ from rec_sys.evaluation.audit import Finding
 from rec_sys.evaluation.leaderboard import (
     Column,
     Leaderboard,
-    Row,
     RunFacts,
     Table,
     as_markdown,
@@ -31,22 +30,19 @@ def board():
         {"split": {"name": "time"}, "models": ["ease"]},
         {"fit EASE": 1.25},
     )
-    rows = [
-        Row(
-            "popularity",
-            {"ndcg@10": Interval(0.05, 0.04, 0.06), "mae": np.float32(0.701), "n": np.int64(7)},
-        ),
-        Row("EASE | tuned", {"ndcg@10": Interval(0.11, 0.1, 0.12), "mae": math.nan}),
-        Row(
-            "rec_sys",
-            {
-                "ndcg@10": Interval(0.13, 0.12, 0.14),
-                "mae": 0.699,
-                "difference": Interval(0.02, 0.01, 0.03),
-            },
-            is_ours=True,
-        ),
-    ]
+    rows = {
+        "popularity": {
+            "ndcg@10": Interval(0.05, 0.04, 0.06),
+            "mae": np.float32(0.701),
+            "n": np.int64(7),
+        },
+        "EASE | tuned": {"ndcg@10": Interval(0.11, 0.1, 0.12), "mae": math.nan},
+        "rec_sys": {
+            "ndcg@10": Interval(0.13, 0.12, 0.14),
+            "mae": 0.699,
+            "difference": Interval(0.02, 0.01, 0.03),
+        },
+    }
     columns = [NDCG, MAE, DIFFERENCE, Column("n", "targets", None)]
     return Leaderboard(
         facts,
@@ -101,7 +97,7 @@ def test_console_marks_the_best(board, capsys):
 
 
 def test_the_best_of_nothing_is_nothing():
-    table = Table("", [NDCG], [Row("a", {}), Row("b", {"ndcg@10": math.nan})])
+    table = Table("", [NDCG], {"a": {}, "b": {"ndcg@10": math.nan}})
     assert table.best_rows(NDCG) == set()
     assert table.best_rows(DIFFERENCE) == set()
 

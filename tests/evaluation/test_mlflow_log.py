@@ -7,7 +7,6 @@ from omegaconf import OmegaConf
 from rec_sys.evaluation.leaderboard import (
     Column,
     Leaderboard,
-    Row,
     RunFacts,
     Table,
     log_evaluation,
@@ -23,10 +22,10 @@ NDCG = Column("ndcg@10", "NDCG@10")
 
 @pytest.fixture
 def board():
-    rows = [
-        Row("user + product bias", {"ndcg@10": Interval(0.1, 0.05, 0.2), "n": 7, "why": "text"}),
-        Row("rec_sys", {"ndcg@10": math.nan, "none": None}, is_ours=True),
-    ]
+    rows = {
+        "user + product bias": {"ndcg@10": Interval(0.1, 0.05, 0.2), "n": 7, "why": "text"},
+        "rec_sys": {"ndcg@10": math.nan, "none": None},
+    }
     facts = RunFacts("demo", "ab", [0], {"split": {"name": "x" * 600}}, {"fit": 2.0})
     return Leaderboard(facts, [Table("Ranking, time", [NDCG], rows)], 0.95)
 

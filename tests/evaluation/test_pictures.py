@@ -5,18 +5,18 @@ import math
 import numpy as np
 import pytest
 
-from rec_sys.evaluation.leaderboard import Column, Row, Table
-from rec_sys.evaluation.pictures import Line, draw_metric, draw_over_groups, draw_over_k
+from rec_sys.evaluation.leaderboard import Column, Table
+from rec_sys.evaluation.pictures import draw_metric, draw_over_groups, draw_over_k
 from rec_sys.evaluation.statistics import Interval
 
 NDCG = Column("ndcg@10", "NDCG@10")
-ROWS = [
-    Row("popularity", {"ndcg@10": Interval(0.03, 0.02, 0.05)}),
-    Row("no such metric", {}),
-    Row("EASE", {"ndcg@10": 0.09}),
-    Row("not defined", {"ndcg@10": Interval(math.nan, math.nan, math.nan)}),
-    Row("rec_sys", {"ndcg@10": Interval(0.11, 0.1, 0.12)}, is_ours=True),
-]
+ROWS = {
+    "popularity": {"ndcg@10": Interval(0.03, 0.02, 0.05)},
+    "no such metric": {},
+    "EASE": {"ndcg@10": 0.09},
+    "not defined": {"ndcg@10": Interval(math.nan, math.nan, math.nan)},
+    "rec_sys": {"ndcg@10": Interval(0.11, 0.1, 0.12)},
+}
 
 
 def points(drawn):
@@ -67,41 +67,36 @@ def test_the_best_is_on_top_and_ours_stands_out(better):
 
 
 def test_a_table_without_the_metric_is_an_empty_picture(tmp_path):
-    figure = draw_metric(Table("Ranking", [NDCG], []), NDCG, 0.95)
+    figure = draw_metric(Table("Ranking", [NDCG], {}), NDCG, 0.95)
     figure.savefig(tmp_path / "empty.png")  # nothing to lay out, yet no error
     (axes,) = figure.axes
     assert not axes.containers and not axes.texts and words(axes.get_yticklabels()) == []
 
 
 def test_lines_look_different_and_the_legend_follows_their_right_ends():
-    lines = [Line(f"model {i}", [0.1 * i, 0.2 * i]) for i in range(12)]
-    lines.append(Line("ours", [0.1, 0.25], is_ours=True))
+    lines = {f"model {i}": [0.1 * i, 0.2 * i] for i in range(12)} | {"rec_sys": [0.1, 0.25]}
     figure = draw_over_k("Recall", "recall@k", [10, 100], lines)
     (axes,) = figure.axes
     assert axes.get_xscale() == "log" and words(axes.get_xticklabels()) == ["10", "100"]
     assert (axes.get_title(loc="left"), axes.get_ylabel()) == ("Recall", "recall@k")
     assert axes.get_ylim()[0] == 0
     drawn = {each.get_label(): each for each in axes.containers}
-    assert [*drawn] == [line.model for line in lines]
-    for line in lines:
-        np.testing.assert_allclose(
-            points(drawn[line.model]), list(zip([10, 100], line.values, strict=True))
-        )
-        assert len(whiskers(drawn[line.model])) == 0
+    assert [*drawn] == [*lines]
+    for model, values in lines.items():
+        np.testing.assert_allclose(points(drawn[model]), list(zip([10, 100], values, strict=True)))
+        assert len(whiskers(drawn[model])) == 0
     looks = {
         (each.get_color(), each.get_marker(), each.get_linestyle())
         for each in (container.lines[0] for container in axes.containers)
     }
     assert len(looks) == len(lines)
     names = legend(figure)
-    assert names[0] == "model 11" and names.index("ours") == names.index("model 1") - 1
+    assert names[0] == "model 11" and names.index("rec_sys") == names.index("model 1") - 1
 
 
 def test_groups_tell_how_many_people_they_are_of():
-    lines = [
-        Line("EASE", [0.1, math.nan]),
-        Line("ours", [Interval(0.2, 0.1, 0.4), Interval(0.3, 0.25, 0.35)], is_ours=True),
-    ]
+    ours = [Interval(0.2, 0.1, 0.4), Interval(0.3, 0.25, 0.35)]
+    lines = {"EASE": [0.1, math.nan], "rec_sys": ours}
     figure = draw_over_groups("History", "NDCG@10", {"0": 1200, "1-4": 7}, "reviews", lines)
     (axes,) = figure.axes
     assert words(axes.get_xticklabels()) == ["0\nn = 1,200", "1-4\nn = 7"]
@@ -115,4 +110,4 @@ def test_groups_tell_how_many_people_they_are_of():
     np.testing.assert_allclose(points(ours)[:, 1], [0.2, 0.3])
     assert len(whiskers(ease)) == 0
     np.testing.assert_allclose(whiskers(ours)[:, :, 1], [[0.1, 0.4], [0.25, 0.35]])
-    assert legend(figure) == ["ours", "EASE"]
+    assert legend(figure) == ["rec_sys", "EASE"]

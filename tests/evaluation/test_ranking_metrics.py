@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rec_sys.evaluation.ranking import evaluate_ranking, top_lists
 from rec_sys.foundation.errors import InputError
-from tests.helpers.reviews_of import reviews_of
+from tests.helpers.reviews_of import queries_of, reviews_of
 
 
 class Given:
@@ -19,20 +19,14 @@ class Given:
     def __init__(self, scores):
         self.scores = np.array(scores, dtype=np.float32)
 
-    def score(self, histories):
-        return self.scores[histories.text[histories.user_ptr[:-1]]]
-
-
-def people(histories):
-    """Puts the number of the person into `text`, so that `Given` finds it in any block."""
-    reviews = reviews_of(histories)
-    reviews.text[:] = reviews.user
-    return reviews
+    def score(self, histories, asked):
+        return self.scores[histories.user_ids.astype(int)]
 
 
 def run(scores, histories, targets, ks=(1, 2, 3), mask=True, block=2, liked=None):
-    model, histories, targets = Given(scores), people(histories), reviews_of(targets)
-    return evaluate_ranking(model, histories, targets, ks, mask, block, liked)
+    size = len(scores[0]) if len(scores) else 10
+    parts = (reviews_of(each, num_products=size) for each in (histories, targets))
+    return evaluate_ranking(Given(scores), queries_of(*parts), ks, mask, block, liked)
 
 
 def naive(scores, hidden, targets, k):
@@ -198,8 +192,8 @@ def test_history_is_masked_only_on_request_and_never_a_target():
 
 def test_the_models_own_array_is_not_masked():
     model = Given([[3, 2, 1]])
-    model.score = lambda histories: model.scores
-    evaluate_ranking(model, reviews_of([[0]]), reviews_of([[1]]), [1], True, 1)
+    model.score = lambda histories, asked: model.scores
+    evaluate_ranking(model, queries_of(reviews_of([[0]]), reviews_of([[1]])), [1], True, 1)
     assert model.scores.tolist() == [[3, 2, 1]]
 
 

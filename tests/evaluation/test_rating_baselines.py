@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
-from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.evaluation.rating_baselines.bias import Bias, Constant
 from rec_sys.evaluation.rating_baselines.matrix_factorisation import MatrixFactorisation
 from rec_sys.evaluation.rating_baselines.ridge import ReviewText, TextRidge
 from rec_sys.foundation.errors import InputError
+from rec_sys.graph.csr import rows_to_pointers
+from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.rating_bias import RatingBias
 
 DIMENSION = 6
@@ -20,21 +21,21 @@ MODELS = {
 RATERS = MODELS | {"review text": ReviewText, "text alone": lambda: ReviewText(with_bias=False)}
 
 
-def reviews_of(user, product, rating, num_users, text=None):
-    user = np.asarray(user, dtype=np.int64)
-    return Reviews(
-        user=user,
-        product=np.asarray(product, dtype=np.int64),
-        rating=np.asarray(rating, dtype=np.float32),
-        time=np.arange(len(user)),
-        text=np.arange(len(user)) if text is None else text,
-        num_users=num_users,
+def reviews_of(user, product, rating, num_users, text=None, num_products=5):
+    """`user` ascends."""
+    user, nothing = np.asarray(user, dtype=np.int64), np.zeros(num_products, dtype=np.int64)
+    return ReviewGraph(
+        user_ids=np.arange(num_users).astype(str).astype(object),
+        product_ids=nothing.astype(str).astype(object),
+        user_ptr=rows_to_pointers(user, num_users),
+        edge_product=np.asarray(product, dtype=np.int64),
+        edge_rating=np.asarray(rating, dtype=np.float32),
+        edge_time=np.arange(len(user)),
+        edge_text=np.arange(len(user)) if text is None else text,
+        product_name_text=nothing,
+        product_info_text=nothing,
+        product_brand=nothing,
     )
-
-
-def catalogue_of(vectors, num_products):
-    nothing = np.zeros(num_products, dtype=np.int64)
-    return Catalogue(num_products, nothing, nothing, vectors)
 
 
 def stars_of(model, histories, user, product):
@@ -53,15 +54,15 @@ def shop():
     rating = rng.integers(1, 6, 15).astype(np.float32)
     rating[[2, 7]] = np.nan
     vectors = rng.normal(size=(15, DIMENSION)).astype(np.float16)
-    return reviews_of(user, product, rating, 5), catalogue_of(vectors, 5)
+    return reviews_of(user, product, rating, 5), vectors
 
 
 @pytest.mark.parametrize("name", RATERS)
 def test_every_model_rates_strangers_and_unseen_products(name, shop):
-    train, catalogue = shop
+    train, vectors = shop
     model = RATERS[name]()
     assert isinstance(model.name, str)
-    model.fit(train, catalogue)
+    model.fit(train, vectors)
     # User 0 has a history, user 1 none, user 2 a single review without stars.
     histories = reviews_of([0, 0, 2], [0, 4, 1], [5, 1, np.nan], 3)
     user, product = np.array([0, 1, 2, 1]), np.array([4, 4, 0, 2])
@@ -81,10 +82,10 @@ def test_no_pair_and_nobody_is_an_empty_answer(name, shop):
 
 @pytest.mark.parametrize("name", RATERS)
 def test_no_rating_at_all_is_told(name, shop):
-    train, catalogue = shop
-    train.rating[:] = np.nan
+    train, vectors = shop
+    train.edge_rating[:] = np.nan
     with pytest.raises(InputError, match="no training review has a rating"):
-        RATERS[name]().fit(train, catalogue)
+        RATERS[name]().fit(train, vectors)
 
 
 @pytest.mark.parametrize(
@@ -103,11 +104,11 @@ def test_settings_that_make_no_sense_are_told(make):
 
 
 def test_constants_by_hand(shop):
-    _, catalogue = shop
+    _, vectors = shop
     train = reviews_of([0, 0, 1, 1], [0, 1, 0, 1], [5, 2, 5, np.nan], 2)
     for kind, stars in (("majority", 5.0), ("mean", 4.0)):
         model = Constant(kind)
-        model.fit(train, catalogue)
+        model.fit(train, vectors)
         assert model.rate(train, np.array([0]), np.array([3])) == pytest.approx(stars)
 
 
@@ -120,13 +121,9 @@ def test_bias_equals_rating_bias(small_graph):
         graph, target, np.zeros_like(target)
     )
     model = Bias()
-    everything = np.ones(graph.num_edges, dtype=bool)
-    model.fit(
-        Reviews.of(graph, training_users, everything), catalogue_of(vectors, graph.num_products)
-    )
-    stars = model.rate(
-        Reviews.of(graph, everyone, ~target), graph.edge_user[target], graph.edge_product[target]
-    )
+    model.fit(graph.histories(training_users), vectors)
+    shown = graph.histories(everyone, ~target)
+    stars = model.rate(shown, graph.edge_user[target], graph.edge_product[target])
     np.testing.assert_allclose(stars, expected, rtol=1e-6)
 
 
@@ -143,24 +140,24 @@ def test_matrix_factorisation_recovers_a_planted_structure():
     known = rng.random(true.shape) < 0.5
     known[100:] = False
     user, product = np.nonzero(known)
-    train = reviews_of(user, product, true[known], users)
-    catalogue = catalogue_of(np.zeros((1, DIMENSION), np.float16), products)
+    train = reviews_of(user, product, true[known], users, num_products=products)
+    vectors = np.zeros((1, DIMENSION), np.float16)
     # The last people are new: half of their ratings is their history.
     shown = rng.random(true.shape) < 0.5
     shown[:100] = False
     hidden = ~shown
     hidden[:100] = False
-    histories = reviews_of(*np.nonzero(shown), true[shown], users)
+    histories = reviews_of(*np.nonzero(shown), true[shown], users, num_products=products)
     target = (*np.nonzero(hidden), true[hidden])
     factors, bias = MatrixFactorisation(rank=2, factor_penalty=0.5), Bias()
     for model in (factors, bias):
-        model.fit(train, catalogue)
+        model.fit(train, vectors)
     error = mean_squared_error(factors, histories, *target)
     assert error < 0.2 * mean_squared_error(bias, histories, *target)
 
 
 def test_blocks_of_the_factorisation_change_nothing(shop, monkeypatch):
-    train, catalogue = shop
+    train, vectors = shop
     pairs = np.repeat(np.arange(5), 5), np.tile(np.arange(5), 5)
     stars = []
     for size in (65_536, 4):
@@ -168,7 +165,7 @@ def test_blocks_of_the_factorisation_change_nothing(shop, monkeypatch):
             "rec_sys.evaluation.rating_baselines.matrix_factorisation._RATINGS_AT_ONCE", size
         )
         model = MatrixFactorisation()
-        model.fit(train, catalogue)
+        model.fit(train, vectors)
         stars.append(model.rate(train, *pairs))
     np.testing.assert_allclose(*stars, rtol=1e-5)
 
@@ -184,16 +181,16 @@ def telling_texts():
     vectors = rng.normal(scale=0.05, size=(480, DIMENSION))
     vectors[:, 0] += (quality[product] - 3) / 2
     vectors[:, 1] += (rating - 3) / 2
-    train = reviews_of(user, product, rating, 60)
-    return train, catalogue_of(vectors.astype(np.float16), 30), quality
+    train = reviews_of(user, product, rating, 60, num_products=30)
+    return train, vectors.astype(np.float16), quality
 
 
 def test_ridge_beats_the_constant_and_the_bias_where_texts_tell(telling_texts):
-    train, catalogue, quality = telling_texts
+    train, vectors, quality = telling_texts
     user, product = np.repeat(np.arange(60), 30), np.tile(np.arange(30), 60)
     errors = []
     for model in (TextRidge(penalty=0.1), Bias(), Constant("mean")):
-        model.fit(train, catalogue)
+        model.fit(train, vectors)
         errors.append(mean_squared_error(model, train, user, product, quality[product]))
     assert errors[0] < errors[1] < errors[2]
     assert errors[0] < 0.1
@@ -201,21 +198,23 @@ def test_ridge_beats_the_constant_and_the_bias_where_texts_tell(telling_texts):
 
 def test_ridge_does_not_learn_from_the_reviews_own_words(telling_texts):
     """Were the own review in the means, a lone review of a product would give its stars away."""
-    train, catalogue, _ = telling_texts
-    alone = reviews_of(train.user, train.user * 8 + np.tile(np.arange(8), 60), train.rating, 60)
+    train, vectors, _ = telling_texts
+    user = train.edge_user
+    product = user * 8 + np.tile(np.arange(8), 60)
+    alone = reviews_of(user, product, train.edge_rating, 60, num_products=480)
     rng = np.random.default_rng(1)
-    alone.rating[:] = rng.integers(1, 6, 480)
-    catalogue.vectors[:, 1] = (alone.rating - 3) / 2
+    alone.edge_rating[:] = rng.integers(1, 6, 480)
+    vectors[:, 1] = (alone.edge_rating - 3) / 2
     model = TextRidge(penalty=0.1)
-    model.fit(alone, catalogue_of(catalogue.vectors, 480))
-    error = mean_squared_error(model, alone, alone.user, alone.product, alone.rating)
-    assert error > 0.8 * alone.rating.var()
+    model.fit(alone, vectors)
+    error = mean_squared_error(model, alone, alone.edge_user, alone.edge_product, alone.edge_rating)
+    assert error > 0.8 * alone.edge_rating.var()
 
 
 def test_the_review_itself_tells_its_stars(telling_texts):
-    train, catalogue, _ = telling_texts
+    train, vectors, _ = telling_texts
     model = ReviewText(penalty=0.01)
-    model.fit(train, catalogue)
-    stars = model.rate_known(train, train.user, train.product, train.text)
-    assert np.abs(stars - train.rating).mean() < 0.15
+    model.fit(train, vectors)
+    stars = model.rate_known(train, train.edge_user, train.edge_product, train.edge_text)
+    assert np.abs(stars - train.edge_rating).mean() < 0.15
     assert not hasattr(model, "rate")  # nobody takes it for a model that does not read the review

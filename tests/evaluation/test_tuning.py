@@ -6,22 +6,19 @@ import pytest
 from omegaconf import OmegaConf
 
 from rec_sys.evaluation.baselines.ease import Ease
+from rec_sys.evaluation.jobs import combinations, tune
 from rec_sys.evaluation.measured import Measuring
-from rec_sys.evaluation.protocol import Queries
-from rec_sys.evaluation.rating_baselines.bias import Constant
 from rec_sys.evaluation.rating_scores import predict
-from rec_sys.evaluation.tuning import ModelGrid
 from rec_sys.foundation.errors import InputError
-from tests.helpers.reviews_of import catalogue_of, reviews_of
+from tests.helpers.reviews_of import queries_of, reviews_of, scores_of, vectors_of
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "evaluation"
-TRAIN = reviews_of([[0, 1, 2], [1, 2, 3], [0, 1, 3], [3, 2, 0]])
-TARGETS = reviews_of([[3], [0], [2], [1]])
-QUERIES = Queries(np.arange(4), TRAIN, TARGETS)
+TRAIN = reviews_of([[0, 1, 2], [1, 2, 3], [0, 1, 3], [3, 2, 0]], num_products=5)
+QUERIES = queries_of(TRAIN, reviews_of([[3], [0], [2], [1]], num_products=5))
 MEASURING = Measuring([2], k=2, mask_history=[True], block_size=3, liked_above=3.0)
 
 
-def tuned(grid, tried=None):
+def tuned(model, grid, tried=None):
     """By NDCG@2; `tried` takes the models and their scores in the order of trying."""
 
     def score(model):
@@ -30,7 +27,7 @@ def tuned(grid, tried=None):
             tried.append((model, value))
         return value
 
-    return grid.tune(TRAIN, catalogue_of(5), score)
+    return tune({"model": model, "grid": grid}, TRAIN, vectors_of(5), score)
 
 
 @dataclass
@@ -44,52 +41,55 @@ class Likes:
     name: str = "likes"
     fits: list = field(default_factory=list)
 
-    def fit(self, train, catalogue):
+    def fit(self, train, vectors):
         FITTED.append(self.shelf)
 
-    def score(self, histories):
+    def score(self, histories, asked):
         scores = np.zeros((histories.num_users, 5), dtype=np.float32)
         scores[:, self.product] = 1
         return scores
 
 
 FITTED = []
+EASE = "rec_sys.evaluation.baselines.ease.Ease"
 
 
 def test_each_fit_serves_all_settings_of_scoring():
     FITTED.clear()
     tried = []
-    best = tuned(ModelGrid(Likes, {"product": [4, 1], "shelf": ["a", "b"]}), tried)
+    best, chosen = tuned(f"{__name__}.Likes", {"product": [4, 1], "shelf": ["a", "b"]}, tried)
     assert FITTED == ["a", "b"]
-    assert best.settings == {"product": 1, "shelf": "a"}  # of equals the first
-    assert best.model.product == 1
-    assert best.score == max(score for _, score in tried)
+    assert chosen == {"product": 1, "shelf": "a"}  # of equals the first
+    assert best.product == 1
     assert [model.product for model, _ in tried] == [4, 1] * 2
+    assert tried[1][1] == max(score for _, score in tried)
 
 
 def test_a_shared_fit_scores_like_an_own_one():
     tried = []
-    tuned(ModelGrid(Ease, {"l2": [1, 5], "history_decay": [1.0, 0.5]}), tried)
+    tuned(EASE, {"l2": [1, 5], "history_decay": [1.0, 0.5]}, tried)
     assert len(tried) == 4
     for model, score in tried:
-        alone = tuned(ModelGrid(Ease, {"l2": [model.l2], "history_decay": [model.history_decay]}))
-        assert alone.score == score
-        np.testing.assert_array_equal(alone.model.score(TRAIN), model.score(TRAIN))
+        own = []
+        alone, _ = tuned(EASE, {"l2": [model.l2], "history_decay": [model.history_decay]}, own)
+        assert own[0][1] == score
+        np.testing.assert_array_equal(scores_of(alone, TRAIN), scores_of(model, TRAIN))
 
 
 def test_the_best_constant_for_the_squared_error_is_the_mean():
     train, targets = reviews_of([[0, 1], [2]]), reviews_of([[3], [4]])
-    train.rating[:] = [5, 5, 1]
-    targets.rating[:] = [5, 2]
-    queries = Queries(np.arange(2), train, targets)
+    train.edge_rating[:] = [5, 5, 1]
+    targets.edge_rating[:] = [5, 2]
+    queries = queries_of(train, targets)
 
     def negative_mse(model):
-        return -np.square(predict(model, queries) - targets.rating).mean()
+        return -np.square(predict(model, queries) - targets.edge_rating).mean()
 
-    grid = ModelGrid(Constant, {"kind": ["majority", "mean"]})
-    best = grid.tune(train, catalogue_of(5), negative_mse)
-    assert best.settings == {"kind": "mean"}
-    assert -best.score == pytest.approx(((5 - 11 / 3) ** 2 + (2 - 11 / 3) ** 2) / 2, rel=1e-6)
+    name = "rec_sys.evaluation.rating_baselines.bias.Constant"
+    entry = {"model": name, "grid": {"kind": ["majority", "mean"]}}
+    best, chosen = tune(entry, train, vectors_of(5), negative_mse)
+    assert chosen == {"kind": "mean"}
+    assert -negative_mse(best) == pytest.approx(((5 - 11 / 3) ** 2 + (2 - 11 / 3) ** 2) / 2)
 
 
 @pytest.mark.parametrize(
@@ -104,28 +104,27 @@ def test_the_best_constant_for_the_squared_error_is_the_mean():
 def test_wrong_settings_are_found_before_the_first_fit(grid, message, monkeypatch):
     monkeypatch.setattr(Ease, "fit", lambda *_: pytest.fail("fitted"))
     with pytest.raises(InputError, match=message):
-        tuned(ModelGrid(Ease, grid))
+        tuned(EASE, grid)
 
 
-@pytest.mark.parametrize("model", ["rec_sys.nothing.Model", "rec_sys.evaluation.tuning.Mistake"])
+@pytest.mark.parametrize("model", ["rec_sys.nothing.Model", "rec_sys.evaluation.jobs.Mistake"])
 def test_an_unknown_model_is_refused(model):
     with pytest.raises(InputError, match="not a model class"):
-        ModelGrid.of({"model": model})
+        combinations({"model": model})
 
 
 def test_a_setting_without_values_is_refused():
     with pytest.raises(InputError, match="no value to try for l2"):
-        ModelGrid.of({"model": "rec_sys.evaluation.baselines.ease.Ease", "grid": {"l2": []}})
+        combinations({"model": EASE, "grid": {"l2": []}})
 
 
 @pytest.mark.parametrize("name", ["ranking_baselines", "ranking_baselines_quick"])
 def test_the_grids_of_the_configuration_can_be_built(name):
-    grids = [ModelGrid.of(entry) for entry in OmegaConf.load(CONFIG / f"{name}.yaml")]
-    assert len(grids) == 8
-    for grid in grids:
-        assert list(grid.unfitted())
+    assert len([combinations(entry) for entry in OmegaConf.load(CONFIG / f"{name}.yaml")]) == 8
 
 
 def test_the_quick_grids_run():
     for entry in OmegaConf.load(CONFIG / "ranking_baselines_quick.yaml"):
-        assert 0 <= tuned(ModelGrid.of(entry)).score <= 1
+        tried = []
+        tuned(entry.model, entry.get("grid", {}), tried)
+        assert all(0 <= score <= 1 for _, score in tried) and tried

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from rec_sys.evaluation.protocol import Catalogue, Reviews
+from rec_sys.evaluation.audit import AuditSettings
 from rec_sys.graph.ego_batch import EgoBatchBuilder, ProductReviews
 from rec_sys.graph.task import NOW
 from rec_sys.modules.evidences import Popularity, Trend
@@ -13,16 +13,24 @@ from rec_sys.modules.features import TrendFeature
 USERS, PRODUCTS, PER_USER, DIMENSION = 12, 9, 6, 4
 EDGES = USERS * PER_USER
 LONG = 20  # words of each text
+SETTINGS = AuditSettings(
+    min_words=10,
+    max_shared_texts=0.01,
+    tolerance=1e-5,
+    metric_tolerance=1e-6,
+    block_sizes=[1_024, 7],
+    people=200,
+    seed=0,
+)
 
 
 def stars_of(model, graph, split, vectors):
     """A `FitAndScore`: fits to the training edges of what it is given."""
     users = np.arange(USERS)
-    catalogue = Catalogue(PRODUCTS, graph.product_name_text, graph.product_info_text, vectors)
 
     def fit_and_score(given):
-        model.fit(Reviews.of(given, users, split.train), catalogue)
-        histories = Reviews.of(given, users, split.test.history)
+        model.fit(given.histories(users, split.train), vectors)
+        histories = given.histories(users, split.test.history)
         return model.rate(histories, graph.edge_user[split.test.target], pairs(graph, split))
 
     return fit_and_score
@@ -59,8 +67,7 @@ def ranks(graph, split, rank):
     scores = np.bincount(graph.edge_product[split.train], minlength=PRODUCTS) // 3
     targets = pairs(graph, split)
 
-    def evaluate(permutation, block_size):
-        number = np.arange(PRODUCTS) if permutation is None else permutation
+    def evaluate(number, block_size):
         renumbered = np.empty_like(scores)
         renumbered[number] = scores
         return float(np.mean([rank(renumbered, number[target]) for target in targets]))

@@ -1,31 +1,47 @@
-"""Small `Reviews` and catalogues for tests."""
+"""Small graphs of reviews and the vectors of their texts."""
 
 import numpy as np
 
-from rec_sys.evaluation.protocol import Catalogue, Reviews
+from rec_sys.evaluation.protocol import Queries
+from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.task import NOW
 
 
-def reviews_of(lists, times=None):
-    """`lists`: the products of each user, oldest first; `times`: in one list for all reviews."""
+def reviews_of(lists, times=None, num_products=10):
+    """`lists`: the products of each user, oldest first; `times`: in one list for all reviews.
+
+    Product 0 has no text at all, product 1 no description.
+    """
     product = np.array([p for products in lists for p in products], dtype=np.int64)
-    user = np.repeat(np.arange(len(lists)), [len(products) for products in lists])
-    number = np.arange(len(product))
-    return Reviews(
-        user=user,
-        product=product,
-        rating=np.full(len(product), 5, dtype=np.float32),
-        time=number if times is None else np.array(times, dtype=np.int64),
-        text=number * 0,
-        num_users=len(lists),
+    number, names = np.arange(len(product)), np.arange(num_products)
+    return ReviewGraph(
+        user_ids=np.arange(len(lists)).astype(str).astype(object),
+        product_ids=names.astype(str).astype(object),
+        user_ptr=np.cumsum([0, *map(len, lists)]),
+        edge_product=product,
+        edge_text=number * 0,
+        edge_rating=np.full(len(product), 5, dtype=np.float32),
+        edge_time=number if times is None else np.array(times, dtype=np.int64),
+        product_name_text=np.where(names > 0, names + 1, 0),
+        product_info_text=np.where(names > 1, names + 1 + num_products, 0),
+        product_brand=names // 2,
     )
 
 
-def catalogue_of(num_products, seed=0, dimension=6):
-    """Product 0 has no text at all, product 1 no description; vectors are random."""
+def vectors_of(num_products=10, seed=0, dimension=6):
+    """Random ones, for the texts of `reviews_of`."""
     vectors = np.random.default_rng(seed).normal(size=(2 * num_products + 1, dimension))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors[0] = 0
-    name = np.arange(1, num_products + 1)
-    info = np.arange(num_products + 1, 2 * num_products + 1)
-    name[0] = info[:2] = 0
-    return Catalogue(num_products, name, info, vectors.astype(np.float16))
+    return vectors.astype(np.float16)
+
+
+def queries_of(histories, targets):
+    """Everybody asks now."""
+    users = np.arange(histories.num_users)
+    return Queries(users, histories, targets, np.full(len(users), NOW))
+
+
+def scores_of(model, histories):
+    """Of users who ask now."""
+    return model.score(histories, np.full(histories.num_users, NOW))

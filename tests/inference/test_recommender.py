@@ -442,13 +442,8 @@ def test_a_wish_changes_nothing_for_others(recommender):
     ]
     people = [*authors_of(rows, [""]), Author("dan", []), Author("eve", [])]
     before = recommender.recommend(people, k=6)
-    wishing = [
-        *(
-            replace(each, wish="nylon strings") if each.user_id == "cyd" else each
-            for each in people
-        ),
-        Author("fay", [], wish="a drum"),
-    ]
+    wishing = [*people, Author("fay", [], wish="a drum")]
+    wishing[2] = replace(people[2], wish="nylon strings")
     after = recommender.recommend(wishing, k=6)
     for one, two in zip(before, after, strict=False):
         if one.user_id == "cyd":

@@ -150,7 +150,7 @@ def test_an_encoder_without_a_fast_tokenizer(tmp_path):
     ("arguments", "message"),
     [
         (["--output_path=encoder.onnx"], "must be called model.onnx"),
-        (["nothing=1", "--output_path=out/model.onnx"], "nothing=1: cannot be set"),
+        (["nothing=1", "--output_path=out/model.onnx"], "encoder.nothing: no such setting"),
         (["max_length=0", "--output_path=out/model.onnx"], "must be at least 1"),
     ],
 )

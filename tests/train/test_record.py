@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.settings import flat
-from rec_sys.train.record import AXES, DECIDING_KEYS, FREE_KEYS, deciding_settings
+from rec_sys.train.tracking import AXES, DECIDING_KEYS, FREE_KEYS, deciding_settings
 
 
 def composed(*overrides):

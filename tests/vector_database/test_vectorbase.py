@@ -174,6 +174,8 @@ def test_other_evidences_than_the_trainings_have_no_weights(tmp_path):
         "+evidence.co_reviewing.history_decays=[1]",
         "+evidence.co_reviewing.scale=0.01",
         "+evidence.popularity._target_=rec_sys.modules.evidences.Popularity",
+        "+evidence.match._target_=rec_sys.modules.evidences.Match",
+        *("+evidence.match.k1=1", "+evidence.match.b=0.5", "+evidence.match.name_weight=1"),
     ]
     with pytest.raises(InputError, match="has no weights for these evidences; train again"):
         create_vectorbase(config_of("vectorbase_config", tmp_path, *axis))

@@ -3,49 +3,39 @@
 import numpy as np
 import scipy.sparse
 
-from rec_sys.evaluation.protocol import Catalogue, Reviews
+from rec_sys.graph.review_graph import ReviewGraph
 
 
-def popularity(reviews: Reviews, num_products: int) -> np.ndarray:
+def popularity(train: ReviewGraph) -> np.ndarray:
     """Number of reviews per product, float32 [P]."""
-    return np.bincount(reviews.product, minlength=num_products).astype(np.float32)
+    return np.bincount(train.edge_product, minlength=train.num_products).astype(np.float32)
 
 
-def history_matrix(histories: Reviews, num_products: int, decay: float) -> scipy.sparse.csr_array:
-    """Users as weighted sums of their products.
+def history_matrix(histories: ReviewGraph, decay: float) -> scipy.sparse.csr_array:
+    """Users as weighted sums of their products, float32 [U, P]; the newest review weighs 1.
 
-    Args:
-        histories: Of U users.
-        num_products: P.
-        decay: A review counts `decay` to the power of the number of later ones of the same user.
-
-    Returns:
-        float32 [U, P], the newest review of each user weighs 1.
+    A review counts `decay` to the power of the number of later ones of the same user.
     """
     weights = (decay**histories.steps_back).astype(np.float32)
     return scipy.sparse.csr_array(
-        (weights, histories.product, histories.user_ptr),
-        shape=(histories.num_users, num_products),
+        (weights, histories.edge_product, histories.user_ptr),
+        shape=(histories.num_users, histories.num_products),
     )
 
 
 def popular_for_strangers(
-    scores: np.ndarray, histories: Reviews, popularity: np.ndarray
+    scores: np.ndarray, histories: ReviewGraph, popularity: np.ndarray
 ) -> np.ndarray:
     """Ranks by popularity for users without a history, as a shop would: in place.
 
     A linear model gives them 0 everywhere, a random order; beating that would prove nothing.
-
-    Args:
-        scores: float32 [U, P], changed and returned.
-        histories: Of the U users.
-        popularity: float32 [P].
+    `scores`: float32 [U, P]; `popularity`: float32 [P].
     """
-    scores[np.diff(histories.user_ptr) == 0] = popularity
+    scores[histories.degrees == 0] = popularity
     return scores
 
 
-def product_text_vectors(catalogue: Catalogue) -> np.ndarray:
+def product_text_vectors(products: ReviewGraph, vectors: np.ndarray) -> np.ndarray:
     """The vectors of name and description, side by side, without their means, of length one.
 
     All names of a shop resemble each other; without the mean, 0 means "as similar as any two". A
@@ -57,12 +47,12 @@ def product_text_vectors(catalogue: Catalogue) -> np.ndarray:
         float32 [P, 2 D]; zero for a product without any text.
     """
     halves = []
-    for rows in (catalogue.name_text, catalogue.info_text):
-        vectors = catalogue.vectors[rows].astype(np.float32)
-        known = vectors.any(axis=1)
+    for rows in (products.product_name_text, products.product_info_text):
+        half = vectors[rows].astype(np.float32)
+        known = half.any(axis=1)
         if known.any():
-            vectors[known] -= vectors[known].mean(axis=0)
-        halves.append(vectors)
+            half[known] -= half[known].mean(axis=0)
+        halves.append(half)
     return unit_length(np.concatenate(halves, axis=1))
 
 

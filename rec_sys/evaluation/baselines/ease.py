@@ -11,8 +11,8 @@ from rec_sys.evaluation.baselines.base import (
     popularity,
     product_text_vectors,
 )
-from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.foundation.settings import Decay, NotNegative, Positive, settings_of
+from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.ease import co_occurrence, ease_weights
 
 
@@ -20,9 +20,7 @@ from rec_sys.modules.ease import co_occurrence, ease_weights
 class Ease:
     """Scores by the history times the weights of `ease_weights` (Steck, WWW 2019).
 
-    Attributes:
-        l2: See `ease_weights`.
-        history_decay: See `history_matrix`; 1 is the published model.
+    With a `history_decay` of 1 (see `history_matrix`) this is the published model.
     """
 
     score_settings = ("history_decay",)
@@ -31,19 +29,19 @@ class Ease:
     history_decay: Decay
     name: str = "EASE"
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RankingModel`."""
-        self._popularity = popularity(train, catalogue.num_products)
-        self._weights = ease_weights(self._gram(train, catalogue), self.l2)
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
+        self._popularity = popularity(train)
+        self._weights = ease_weights(self._gram(train, vectors), self.l2)
 
-    def score(self, histories: Reviews) -> np.ndarray:
-        """See `RankingModel`."""
-        scores = history_matrix(histories, len(self._weights), self.history_decay) @ self._weights
+    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
+        scores = history_matrix(histories, self.history_decay) @ self._weights
         return popular_for_strangers(scores, histories, self._popularity)
 
-    def _gram(self, train: Reviews, catalogue: Catalogue) -> np.ndarray | scipy.sparse.sparray:
+    def _gram(self, train: ReviewGraph, vectors: np.ndarray) -> np.ndarray | scipy.sparse.sparray:
         """What is inverted: float32 [P, P], symmetric."""
-        return co_occurrence(train.user, train.product, train.num_users, catalogue.num_products)
+        return co_occurrence(
+            train.edge_user, train.edge_product, train.num_users, train.num_products
+        )
 
 
 @settings_of("TextEase", frozen=False)
@@ -53,15 +51,12 @@ class TextEase(Ease):
     That is EASE on the reviews with 2 D rows sqrt(text_weight) * V^T below them: each dimension of
     the texts is one more "user", who likes some products and dislikes others (the collective
     form of side information, Jeunen, Van Balen & Goethals, "Closed-Form Models for Collaborative
-    Filtering with Side-Information", RecSys 2020).
-
-    Attributes:
-        text_weight: In reviewers; 0 is EASE.
+    Filtering with Side-Information", RecSys 2020). `text_weight` counts in reviewers.
     """
 
     text_weight: NotNegative = field(kw_only=True)
     name: str = "text EASE"
 
-    def _gram(self, train: Reviews, catalogue: Catalogue) -> np.ndarray:
-        texts = product_text_vectors(catalogue) * np.float32(np.sqrt(self.text_weight))
-        return texts @ texts.T + super()._gram(train, catalogue)
+    def _gram(self, train: ReviewGraph, vectors: np.ndarray) -> np.ndarray:
+        texts = product_text_vectors(train, vectors) * np.float32(np.sqrt(self.text_weight))
+        return texts @ texts.T + super()._gram(train, vectors)

@@ -4,14 +4,14 @@ import numpy as np
 import scipy.sparse
 
 from rec_sys.evaluation.baselines.base import history_matrix, popular_for_strangers, popularity
-from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.foundation.settings import Decay, NotNegative, PositiveCount, settings_of
+from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.ease import co_occurrence
 
 
 @settings_of("ItemKNN", frozen=False)
 class ItemKNN:
-    """Scores by the sum of the similarities to the history.
+    """Scores by the sum of the similarities to the history (see `history_matrix`).
 
     With c_ij common reviewers, the similarity is c_ij / (sqrt(c_ii c_jj) + shrink): the shrunk
     cosine of the comparison by Ferrari Dacrema, Cremonesi & Jannach, RecSys 2019.
@@ -19,7 +19,6 @@ class ItemKNN:
     Attributes:
         shrink: In reviewers; keeps a chance meeting of two rare products from looking certain.
         neighbours: A product listens to so many most similar ones, and to those tied with the last.
-        history_decay: See `history_matrix`.
     """
 
     score_settings = ("history_decay",)
@@ -29,11 +28,10 @@ class ItemKNN:
     history_decay: Decay
     name: str = "ItemKNN"
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RankingModel`."""
-        size = catalogue.num_products
-        self._popularity = popularity(train, size)
-        common = co_occurrence(train.user, train.product, train.num_users, size).tocoo()
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
+        size = train.num_products
+        self._popularity = popularity(train)
+        common = co_occurrence(train.edge_user, train.edge_product, train.num_users, size).tocoo()
         row, column = common.coords
         norm = np.sqrt(common.diagonal())
         similarity = common.data / (norm[row] * norm[column] + np.float32(self.shrink))
@@ -44,9 +42,8 @@ class ItemKNN:
             (similarity[kept], (column[kept], row[kept])), shape=(size, size)
         ).tocsr()
 
-    def score(self, histories: Reviews) -> np.ndarray:
-        """See `RankingModel`."""
-        history = history_matrix(histories, self._similarity.shape[0], self.history_decay)
+    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
+        history = history_matrix(histories, self.history_decay)
         scores = (history @ self._similarity).toarray()
         return popular_for_strangers(scores, histories, self._popularity)
 

@@ -4,8 +4,8 @@ import numpy as np
 import scipy.sparse
 
 from rec_sys.evaluation.baselines.base import popularity
-from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.foundation.settings import Positive, settings_of
+from rec_sys.graph.review_graph import ReviewGraph
 
 
 @settings_of("Markov", frozen=False)
@@ -15,9 +15,6 @@ class Markov:
     With n_ij users going from product i straight to j and the share q_j of all training reviews,
     the score is (n_ij + smoothing * q_j) / (n_i. + smoothing): Dirichlet smoothing, which falls
     back to popularity for a last product that nobody went on from. So does an empty history.
-
-    Attributes:
-        smoothing: How many imagined transitions to popular products count beside the seen ones.
     """
 
     score_settings = ("smoothing",)
@@ -25,19 +22,17 @@ class Markov:
     smoothing: Positive
     name: str = "Markov chain"
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RankingModel`."""
-        size = catalogue.num_products
-        same_user = train.user[1:] == train.user[:-1]
-        pairs = (train.product[:-1][same_user], train.product[1:][same_user])
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
+        size = train.num_products
+        same_user = train.edge_user[1:] == train.edge_user[:-1]
+        pairs = (train.edge_product[:-1][same_user], train.edge_product[1:][same_user])
         ones = np.ones(len(pairs[0]), dtype=np.float32)
         self._transitions = scipy.sparse.coo_array((ones, pairs), shape=(size, size)).tocsr()
-        self._share = popularity(train, size) / max(len(train.product), 1)
+        self._share = popularity(train) / max(len(train.edge_product), 1)
 
-    def score(self, histories: Reviews) -> np.ndarray:
-        """See `RankingModel`."""
-        known = np.diff(histories.user_ptr) > 0
-        last = histories.product[histories.user_ptr[1:][known] - 1]
+    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
+        known = histories.degrees > 0
+        last = histories.edge_product[histories.user_ptr[1:][known] - 1]
         scores = np.tile(self._share * np.float32(self.smoothing), (histories.num_users, 1))
         scores[known] += self._transitions[last].toarray()
         # Each row is divided by its sum, n_i. + smoothing, as far as the shares sum up to one.

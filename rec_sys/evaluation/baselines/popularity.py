@@ -1,11 +1,12 @@
 """The same list for everyone: the most reviewed products, ever or lately."""
 
+from dataclasses import field
+
 import numpy as np
 
 from rec_sys.evaluation.baselines.base import popularity
-from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.foundation.settings import Positive, settings_of
-from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY
+from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY, ReviewGraph
 
 
 @settings_of("Popularity", frozen=False)
@@ -14,46 +15,35 @@ class Popularity:
 
     name: str = "popularity"
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RankingModel`."""
-        self._popularity = popularity(train, catalogue.num_products)
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
+        self._popularity = popularity(train)
 
-    def score(self, histories: Reviews) -> np.ndarray:
-        """See `RankingModel`."""
+    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
         return np.tile(self._popularity, (histories.num_users, 1))
 
 
 @settings_of("RecentPopularity", frozen=False)
-class RecentPopularity:
+class RecentPopularity(Popularity):
     """Scores a product by its training reviews, newer ones counting more.
 
-    A review weighs 0.5 ** (age / half-life). Its age is counted from the newest training review;
-    a review without a time is taken to be as old as the oldest with one. If no review has a time,
-    the age is the number of later reviews by the same user.
-
-    Attributes:
-        half_life_days: In days.
-        half_life_steps: In reviews of the same user, if nothing has a time.
+    A review weighs 0.5 ** (age / half-life). Its age is counted in days from the newest training
+    review; a review without a time is taken to be as old as the oldest with one. If no review has a
+    time, the age is the number of later reviews by the same user, in steps.
     """
 
-    half_life_days: Positive
-    half_life_steps: Positive
+    half_life_days: Positive = field(kw_only=True)
+    half_life_steps: Positive = field(kw_only=True)
     name: str = "recent popularity"
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RankingModel`."""
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
         weights = 0.5 ** self._half_lives(train)
-        counts = np.bincount(train.product, weights=weights, minlength=catalogue.num_products)
+        counts = np.bincount(train.edge_product, weights=weights, minlength=train.num_products)
         self._popularity = counts.astype(np.float32)
 
-    def score(self, histories: Reviews) -> np.ndarray:
-        """See `RankingModel`."""
-        return np.tile(self._popularity, (histories.num_users, 1))
-
-    def _half_lives(self, train: Reviews) -> np.ndarray:
+    def _half_lives(self, train: ReviewGraph) -> np.ndarray:
         """How often each review has lost half its weight, float64 [n]."""
-        known = train.time != NO_TIME
+        known = train.edge_time != NO_TIME
         if not known.any():
             return train.steps_back / self.half_life_steps
-        time = np.where(known, train.time, train.time[known].min())
+        time = np.where(known, train.edge_time, train.edge_time[known].min())
         return (time.max() - time) / (self.half_life_days * SECONDS_PER_DAY)

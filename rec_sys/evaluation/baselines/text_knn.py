@@ -9,31 +9,25 @@ from rec_sys.evaluation.baselines.base import (
     product_text_vectors,
     unit_length,
 )
-from rec_sys.evaluation.protocol import Catalogue, Reviews
 from rec_sys.foundation.settings import Decay, settings_of
+from rec_sys.graph.review_graph import ReviewGraph
 
 
 @settings_of("TextKNN", frozen=False)
 class TextKNN:
-    """Scores by the cosine between a product's text and the decayed mean text of the history.
-
-    Attributes:
-        history_decay: See `history_matrix`.
-    """
+    """Scores by the cosine between a product's text and the decayed mean text of the history."""
 
     score_settings = ("history_decay",)
 
     history_decay: Decay
     name: str = "text kNN"
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RankingModel`."""
-        self._popularity = popularity(train, catalogue.num_products)
-        self._texts = product_text_vectors(catalogue)
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
+        self._popularity = popularity(train)
+        self._texts = product_text_vectors(train, vectors)
 
-    def score(self, histories: Reviews) -> np.ndarray:
-        """See `RankingModel`."""
-        history = history_matrix(histories, len(self._texts), self.history_decay)
+    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
+        history = history_matrix(histories, self.history_decay)
         # A cosine does not ask for the length, so the sum does as well as the mean.
         scores = unit_length(history @ self._texts) @ self._texts.T
         return popular_for_strangers(scores, histories, self._popularity)

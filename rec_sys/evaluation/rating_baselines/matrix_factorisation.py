@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from rec_sys.evaluation.protocol import Catalogue, Reviews
-from rec_sys.evaluation.rating_baselines.base import as_stars, training_ratings
+from rec_sys.evaluation.rating_baselines.bias import as_stars, training_ratings, with_rating
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
 from rec_sys.graph.csr import rows_to_pointers, segment_sum
+from rec_sys.graph.review_graph import ReviewGraph
 
 # The squares of so many ratings are held at once (plus those of one user or product).
 _RATINGS_AT_ONCE = 65_536
@@ -27,7 +27,7 @@ class MatrixFactorisation:
     Attributes:
         rank: Length of the vectors.
         sweeps: How often both sides are solved.
-        seed: Seeds the vectors that the first sweep starts from.
+        seed: Of the vectors that the first sweep starts from.
     """
 
     name = "matrix factorisation"
@@ -38,33 +38,35 @@ class MatrixFactorisation:
     sweeps: PositiveCount = 15
     seed: Count = 0
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RatingModel`."""
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
         rated = training_ratings(train)
-        num_products = catalogue.num_products
-        rating = rated.rating.astype(np.float64)
+        num_products = train.num_products
+        rating = rated.edge_rating.astype(np.float64)
         self._mean = rating.mean()
-        by_product = np.argsort(rated.product, kind="stable")
+        by_product = np.argsort(rated.edge_product, kind="stable")
         rng = np.random.default_rng(self.seed)
         # Of length about 1, so that the first users' vectors are neither tiny nor huge.
         start = rng.normal(scale=self.rank**-0.5, size=(num_products, self.rank))
         self._products = np.hstack([start, np.zeros((num_products, 1))])
         for _ in range(self.sweeps):
-            users = self._solve(rated.user, rated.product, rating, self._products, rated.num_users)
+            users = self._solve(
+                rated.edge_user, rated.edge_product, rating, self._products, rated.num_users
+            )
             # The products last: one without a rating ends as zero instead of as a random start.
             self._products = self._solve(
-                rated.product[by_product],
-                rated.user[by_product],
+                rated.edge_product[by_product],
+                rated.edge_user[by_product],
                 rating[by_product],
                 users,
                 num_products,
             )
 
-    def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """See `RatingModel`."""
-        rated = histories.rated
-        rating = rated.rating.astype(np.float64)
-        users = self._solve(rated.user, rated.product, rating, self._products, rated.num_users)
+    def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
+        rated = with_rating(histories)
+        rating = rated.edge_rating.astype(np.float64)
+        users = self._solve(
+            rated.edge_user, rated.edge_product, rating, self._products, rated.num_users
+        )
         left, right = users[user], self._products[product]
         products = np.einsum("td,td->t", left[:, :-1], right[:, :-1])
         return as_stars(self._mean + left[:, -1] + right[:, -1] + products)

@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rec_sys.evaluation.protocol import Catalogue, Reviews
-from rec_sys.evaluation.rating_baselines.base import as_stars, training_ratings
-from rec_sys.evaluation.rating_baselines.bias import Bias
+from rec_sys.evaluation.rating_baselines.bias import Bias, as_stars, training_ratings
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
+from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.rating_bias import MeanVectors, predict_each_from_the_others
 
 _PREDICTED_AT_ONCE = 16_384
@@ -17,10 +16,8 @@ _PREDICTED_AT_ONCE = 16_384
 class Ridge:
     """A ridge regression from inputs to ratings, for the models below.
 
-    Attributes:
-        max_examples: So many training ratings are drawn at most; bounds the memory, a row of
-            float32 inputs takes about 3 kB with vectors of 384 numbers.
-        seed: Seeds the draw.
+    So many `max_examples` of the training ratings are drawn at most, which bounds the memory: a row
+    of float32 inputs takes about 3 kB with vectors of 384 numbers.
     """
 
     penalty: Positive = 1.0
@@ -59,29 +56,31 @@ class TextRidge(Ridge):
 
     name = "ridge on mean texts + bias"
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `RatingModel`."""
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
         rated = training_ratings(train)
         self._bias = Bias()
-        self._bias.fit(train, catalogue)
-        vectors = self._vectors = catalogue.vectors
+        self._bias.fit(train, vectors)
+        self._vectors = vectors
         # Of all reviews, those without a rating too: their words are known.
-        users = MeanVectors.of(vectors, train.text, train.user, train.num_users)
-        self._products = MeanVectors.of(vectors, train.text, train.product, catalogue.num_products)
-        bias = predict_each_from_the_others(rated.user, rated.product, rated.rating)
-        drawn = self._draw(len(rated.rating))
-        own = vectors[rated.text[drawn]].astype(np.float32)
+        users = MeanVectors.of(vectors, train.edge_text, train.edge_user, train.num_users)
+        self._products = MeanVectors.of(
+            vectors, train.edge_text, train.edge_product, train.num_products
+        )
+        bias = predict_each_from_the_others(rated.edge_user, rated.edge_product, rated.edge_rating)
+        drawn = self._draw(len(rated.edge_rating))
+        own = vectors[rated.edge_text[drawn]].astype(np.float32)
         inputs = _side_by_side(
             bias[drawn],
-            users.without(rated.user[drawn], own),
-            self._products.without(rated.product[drawn], own),
+            users.without(rated.edge_user[drawn], own),
+            self._products.without(rated.edge_product[drawn], own),
         )
-        self._regress(inputs, rated.rating[drawn])
+        self._regress(inputs, rated.edge_rating[drawn])
 
-    def rate(self, histories: Reviews, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """See `RatingModel`."""
+    def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         bias = self._bias.unclipped(histories, user, product)
-        users = MeanVectors.of(self._vectors, histories.text, histories.user, histories.num_users)
+        users = MeanVectors.of(
+            self._vectors, histories.edge_text, histories.edge_user, histories.num_users
+        )
         return self._predict(
             len(user),
             lambda rows: _side_by_side(
@@ -92,37 +91,31 @@ class TextRidge(Ridge):
 
 @settings_of("ReviewText", frozen=False)
 class ReviewText(Ridge):
-    """Ridge on the review's own vector and, if wanted, the bias prediction.
+    """Ridge on the review's own vector and, if `with_bias`, on who rates and what is rated.
 
     A `ReviewKnownModel`: it reads the very review whose rating it tells, which is another question
-    than all other models answer. A ceiling, and a test whether the text vectors carry sentiment.
-
-    Attributes:
-        with_bias: Also tell it who rates and what is rated; in training the review's own rating
-            is left out of the bias.
+    than all other models answer. A ceiling, and a test whether the text vectors carry sentiment. In
+    training the review's own rating is left out of the bias.
     """
 
     with_bias: bool = True
 
     @property
     def name(self) -> str:
-        """See `ReviewKnownModel`."""
         return "ridge on the review itself" + (" + bias" if self.with_bias else "")
 
-    def fit(self, train: Reviews, catalogue: Catalogue) -> None:
-        """See `ReviewKnownModel`."""
+    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
         rated = training_ratings(train)
-        self._vectors = catalogue.vectors
+        self._vectors = vectors
         self._bias = Bias()
-        self._bias.fit(train, catalogue)
-        bias = predict_each_from_the_others(rated.user, rated.product, rated.rating)
-        drawn = self._draw(len(rated.rating))
-        self._regress(self._inputs(bias[drawn], rated.text[drawn]), rated.rating[drawn])
+        self._bias.fit(train, vectors)
+        bias = predict_each_from_the_others(rated.edge_user, rated.edge_product, rated.edge_rating)
+        drawn = self._draw(len(rated.edge_rating))
+        self._regress(self._inputs(bias[drawn], rated.edge_text[drawn]), rated.edge_rating[drawn])
 
     def rate_known(
-        self, histories: Reviews, user: np.ndarray, product: np.ndarray, text: np.ndarray
+        self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray, text: np.ndarray
     ) -> np.ndarray:
-        """See `ReviewKnownModel`."""
         bias = self._bias.unclipped(histories, user, product)
         return self._predict(len(text), lambda rows: self._inputs(bias[rows], text[rows]))
 

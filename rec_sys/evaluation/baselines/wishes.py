@@ -1,0 +1,137 @@
+"""What finds products by the words of a wish without having learned to: names, meaning, words."""
+
+from typing import Literal
+
+import numpy as np
+import scipy.sparse
+
+from rec_sys.evaluation.baselines.base import popularity
+from rec_sys.foundation.settings import Positive, Share, settings_of
+from rec_sys.graph.csr import read_vectors
+from rec_sys.graph.ego_batch import ProductReviews
+from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
+from rec_sys.modules.evidences import product_words
+from rec_sys.modules.match import unit
+from rec_sys.modules.wishes import bm25, inverse_document_frequency
+
+# A name counts twice in BM25, as in `rec_sys.modules.evidences.Match`.
+_NAME_WEIGHT = 2.0
+
+
+@settings_of("PopularWish", frozen=False)
+class PopularWish:
+    """What has the most reviews, whatever is wished for."""
+
+    name: str = "popularity"
+
+    def fit(self, train: ReviewGraph, texts: PreparedReviews) -> None:
+        """See `WishModel`."""
+        self._popularity = popularity(train)
+
+    def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
+        """See `WishModel`."""
+        return np.tile(self._popularity, (len(wish), 1))
+
+
+@settings_of("NearestTexts", frozen=False)
+class NearestTexts:
+    """MiniLM: the cosine of the wish with a text of the product, or the z-scored sum of all three.
+
+    Attributes:
+        source: The name, the description, the mean of the reviews, or all of them.
+    """
+
+    source: Literal["names", "descriptions", "reviews", "all"]
+
+    @property
+    def name(self) -> str:
+        """Its row."""
+        return f"MiniLM, {self.source}"
+
+    def fit(self, train: ReviewGraph, texts: PreparedReviews) -> None:
+        """See `WishModel`."""
+        vectors = texts.vectors
+        means = ProductReviews.of(train, vectors, np.arange(train.num_edges)).summary().texts
+        sources = {
+            "names": read_vectors(vectors, train.product_name_text),
+            "descriptions": read_vectors(vectors, train.product_info_text),
+            "reviews": unit(means),
+        }
+        chosen = list(sources) if self.source == "all" else [self.source]
+        self._vectors, self._products = vectors, [sources[name] for name in chosen]
+
+    def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
+        """See `WishModel`."""
+        queries = read_vectors(self._vectors, wish)
+        cosines = [queries @ products.T for products in self._products]
+        found = cosines[0] if len(cosines) == 1 else sum(map(_standardised, cosines))
+        return np.ascontiguousarray(found, dtype=np.float32)
+
+
+@settings_of("WordSearch", frozen=False)
+class WordSearch:
+    """BM25 over name, description and reviews of each product.
+
+    Attributes:
+        k1: See `bm25`.
+        b: See `bm25`.
+    """
+
+    k1: Positive
+    b: Share
+    name: str = "BM25"
+
+    def fit(self, train: ReviewGraph, texts: PreparedReviews) -> None:
+        """See `WishModel`."""
+        names, others = product_words(train, texts.words, np.arange(train.num_edges))
+        counts = scipy.sparse.csr_array(_NAME_WEIGHT * names + others)
+        idf = inverse_document_frequency(counts)
+        mean_length = float(counts.sum() / max(counts.shape[0], 1))
+        self._weights = bm25(counts, idf, mean_length, self.k1, self.b).T.tocsr()
+        self._words = texts.words
+
+    def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
+        """See `WishModel`."""
+        return (self._words[wish] @ self._weights).toarray().astype(np.float32)
+
+
+@settings_of("FusedSearch", frozen=False)
+class FusedSearch:
+    """MiniLM and BM25 by reciprocal rank (Cormack et al., SIGIR 2009).
+
+    Attributes:
+        source: See `NearestTexts`.
+        k1: See `bm25`.
+        b: See `bm25`.
+        damping: Added to each rank.
+    """
+
+    source: Literal["names", "descriptions", "reviews", "all"]
+    k1: Positive
+    b: Share
+    damping: Positive
+    name: str = "MiniLM + BM25, reciprocal ranks"
+
+    def fit(self, train: ReviewGraph, texts: PreparedReviews) -> None:
+        """See `WishModel`."""
+        self._parts = (NearestTexts(source=self.source), WordSearch(k1=self.k1, b=self.b))
+        for part in self._parts:
+            part.fit(train, texts)
+
+    def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
+        """See `WishModel`."""
+        ranks = (_ranks(part.find(histories, asked, wish)) for part in self._parts)
+        return np.sum([1 / (self.damping + rank) for rank in ranks], axis=0, dtype=np.float32)
+
+
+def _standardised(scores: np.ndarray) -> np.ndarray:
+    deviation = scores.std(axis=1, keepdims=True)
+    return (scores - scores.mean(axis=1, keepdims=True)) / np.where(deviation > 0, deviation, 1)
+
+
+def _ranks(scores: np.ndarray) -> np.ndarray:
+    """float32 [n, P], 1 for the best; equals in the order of the products."""
+    order = np.argsort(-scores, axis=1, kind="stable")
+    ranks = np.empty_like(scores)
+    np.put_along_axis(ranks, order, np.arange(1, scores.shape[1] + 1, dtype=np.float32), axis=1)
+    return ranks
