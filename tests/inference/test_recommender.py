@@ -379,8 +379,6 @@ def test_what_a_match_tells_is_true(quoting, built, rows, wishes):
                 continue
             assert person.wish and each.contributions["match"] > 0
             assert 0 < each.match.weight <= 1 + 1e-6
-            weights = each.match.weight + sum(reason.weight for reason in each.because)
-            assert weights <= 1 + 1e-5
             assert set(each.match.words) <= set(words_in(person.wish)) & set(told[each.product_id])
             assert len(set(each.match.words)) == len(each.match.words) <= 3
             if each.match.quote:
@@ -410,8 +408,9 @@ def test_a_wish_of_known_value(quoting, built):
     found = {each.product_id: each for each in result.recommendations}
     assert len(found) == 6 and all(each.because == () for each in found.values())
     matched = {product: each.match for product, each in found.items() if each.match}
-    # "Nylon" is said of p6 alone, "strings" of p5 and p6; nobody the model knows says "weeks".
-    for product, words in (("p6", ("nylon", "strings")), ("p5", ("strings",))):
+    # "Nylon" is said of p6 alone, once, "strings" of p5 and p6, again and again; nobody that the
+    # model knows says "weeks".
+    for product, words in (("p6", ("strings", "nylon")), ("p5", ("strings",))):
         if product in matched:
             assert matched[product].words == words
     assert {"p5", "p6"} & set(matched)
@@ -427,7 +426,7 @@ def test_a_wish_of_known_value(quoting, built):
     quoting.vectorbase = replace(quoting.vectorbase, features=features)
     (result,) = quoting.recommend([Author("u", [], wish="Nylon strings, warm as weeks")], k=6)
     found = {each.product_id: each.match for each in result.recommendations}
-    assert found["p6"].words == ("nylon", "strings")
+    assert found["p6"].words == ("strings", "nylon")
     assert found["p6"].quote == Quote("Nylon, and as warm as nylon can be!", None)
     assert found["p5"].words == ("strings",)
     assert found["p5"].quote == Quote("These strings are made for loud rooms.", 4.0)
