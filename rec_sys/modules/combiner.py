@@ -339,7 +339,8 @@ class _Choice:
     def refits(self, path: Sequence[_Fitted], shown: np.ndarray) -> Iterator[np.ndarray]:
         """The weights of a path if only some choices, bool [T], are known: float64 [K] each.
 
-        From where all choices lead two steps of a method that converges quadratically are enough.
+        From where all choices lead one step of Newton's method is enough (Cook & Weisberg,
+        "Residuals and Influence in Regression", 1982).
         """
         for fitted in path:
             yield self._newton(self._torch.from_numpy(shown), fitted, _STEPS_OF_REFIT).numpy()
@@ -403,7 +404,7 @@ _TINY = 1e-6
 _TIE_BREAK = 1e-4
 _LEADING = ("popularity", "co-reviewing", "match")
 _MOST_STEPS = 20
-_STEPS_OF_REFIT = 2
+_STEPS_OF_REFIT = 1
 _SHORTEST_STEP = 1e-4
 _SUFFICIENT = 1e-4  # of the decrease that the slope promises (Armijo, 1966)
 _TOLERANCE = 1e-5  # of the mean log-likelihood; NDCG does not see less

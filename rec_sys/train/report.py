@@ -10,11 +10,12 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 
 from rec_sys.foundation.console import note, show_table
+from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.task import Split, Task
 from rec_sys.modules.combiner import GROUPS, Combiner
 from rec_sys.modules.full_catalogue import FullCatalogue
-from rec_sys.modules.metrics import TargetPositions, ndcg, rating_metrics
+from rec_sys.modules.metrics import TargetPositions, ndcg, rating_metrics, recall
 from rec_sys.modules.objectives import Distance
 from rec_sys.modules.rating_bias import RatingBias
 from rec_sys.modules.recommender_module import K
@@ -114,11 +115,44 @@ def score_rankings(
     return rows
 
 
+def score_wishes(
+    catalogue: FullCatalogue, graph: ReviewGraph, task: Task, users: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """Finds the products of a task's reviews by their words, for some of its users, int64.
+
+    Returns:
+        For the model and for the nearest product names: ``wishes_recall10``; nothing if nobody
+        says anything.
+    """
+    told = task.told(graph)
+    told = told[np.isin(graph.edge_user[told], users)]
+    if not len(told):
+        return {}
+    users, wish, target = graph.edge_user[told], graph.edge_text[told], graph.edge_product[told]
+    nothing = graph.histories(users, np.zeros(graph.num_edges, dtype=bool))
+    names = read_vectors(catalogue.vectors, graph.product_name_text)
+    scores = {
+        "model": catalogue.score(nothing, task.asked(graph, users), wish),
+        "nearest names": read_vectors(catalogue.vectors, wish) @ names.T,
+    }
+    rows = {}
+    for name, values in scores.items():
+        own = np.take_along_axis(values, target[:, None], axis=1)
+        above, tied = (values > own).sum(axis=1), (values == own).sum(axis=1)
+        positions = TargetPositions(np.arange(len(told)), above, tied, len(told))
+        rows[name] = {f"wishes_recall{K}": float(recall(positions, K).mean())}
+    return rows
+
+
 _SHOWN_ALONE = ("popularity", "co-reviewing", "order")
 
 
-def show_rankings(rows: Mapping[str, Mapping[str, float]], combiner: Combiner) -> None:
-    """Prints how well the validation is ranked, and which evidence decides."""
+def show_rankings(
+    rows: Mapping[str, Mapping[str, float]],
+    wishes: Mapping[str, Mapping[str, float]],
+    combiner: Combiner,
+) -> None:
+    """Prints how well the validation is ranked and found, and which evidence decides."""
     show_table(
         "ranking, validation (to which the weights of the evidences are fitted)",
         ["", f"NDCG@{K}", f"NDCG@{K}, liked targets", f"disliked targets in the top {K}"],
@@ -127,6 +161,12 @@ def show_rankings(rows: Mapping[str, Mapping[str, float]], combiner: Combiner) -
             for name, row in rows.items()
         ],
     )
+    if wishes:
+        show_table(
+            "products found by what their reviews say, validation",
+            ["", f"recall@{K}"],
+            [[name, *row.values()] for name, row in wishes.items()],
+        )
     groups = range(len(GROUPS))
     decides = [combiner.decides(group) for group in groups]
     names = list(decides[GROUPS.index("several reviews")])

@@ -101,7 +101,13 @@ def train(
     from rec_sys.modules.rating_bias import fit_text_ratings
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train.datamodule import ReviewDataModule
-    from rec_sys.train.report import score_baselines, score_rankings, show_rankings, show_summary
+    from rec_sys.train.report import (
+        score_baselines,
+        score_rankings,
+        score_wishes,
+        show_rankings,
+        show_summary,
+    )
     from rec_sys.train.tracking import Tracking, record_of
     from rec_sys.train.trainer import best_epoch, build_trainer, checkpoint_files, fit
 
@@ -191,12 +197,14 @@ def train(
             rankings = score_rankings(
                 catalogue, graph, split.validation, users, settings.liked_above
             )
+            wishes = score_wishes(catalogue, graph, split.validation, users)
 
         # What has come out.
         trained = load_trained(files["best"])
         baselines = score_baselines(graph, split, objective.distance, settings.liked_above)
-        best |= {f"val/{name}": value for name, value in rankings["model"].items()}
-        show_rankings(rankings, catalogue.combiner)
+        measured = rankings["model"] | wishes.get("model", {})
+        best |= {f"val/{name}": value for name, value in measured.items()}
+        show_rankings(rankings, wishes, catalogue.combiner)
         show_summary(best, baselines, trained.path, tracking)
         with stages("tracking"):
             tracking.log_results(trained, module.history, best, baselines)
