@@ -11,4 +11,6 @@ Importing the package bounds the threads of the libraries that compute, see
 
 from rec_sys.foundation.distributed import bound_threads
 
+__version__ = "0.1.0"
+
 bound_threads()

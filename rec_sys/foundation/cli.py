@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -17,22 +16,29 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
+from rec_sys.foundation.arguments import for_hydra, help_text, likely_name
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import flat
 
-CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
+_PACKAGE = Path(__file__).resolve().parents[1]
+#: In a wheel inside the package, in a checkout beside it.
+CONFIG_DIR = next(
+    each for each in (_PACKAGE / "config", _PACKAGE.parent / "config") if each.is_dir()
+)
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 _NO_SUCH_KEY = re.compile(r"Could not override '(?P<key>[^']+)'")
-_ALL_SETTINGS = "`--cfg job` lists all that there are"
+_ALL_SETTINGS = "`--help all` lists all that there are"
+
+#: What the program is called in its help; None for ``python -m`` and the module.
+program_name: str | None = None
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Decorator that makes a function of the composed config a command line program.
 
-    The config folder is found beside the package, so the command runs from any working
-    directory; what it writes goes to the working directory.
+    It runs from any working directory; what it writes goes to the working directory.
 
     Args:
         config_name: Entry file in ``config/``, without ``.yaml``.
@@ -48,7 +54,12 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         def program() -> None:
             # Otherwise Hydra ends the program by itself, with advice for whoever wrote it.
             os.environ["HYDRA_FULL_ERROR"] = "1"
+            own, *arguments = sys.argv
+            if arguments[:1] in (["--help"], ["-h"]):
+                print(_help(config_name, main, full=arguments[1:2] == ["all"]))
+                return
             try:
+                sys.argv = [own, *for_hydra(arguments, _names(_compose(config_name)))]
                 run()
             except HydraException as error:
                 GlobalHydra.instance().clear()
@@ -57,6 +68,16 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         return program
 
     return decorate
+
+
+def _help(config_name: str, main: Callable[..., Any], full: bool) -> str:
+    config = _compose(config_name, return_hydra_config=True)
+    choices = config.hydra.runtime.choices
+    given = OmegaConf.to_container(config, resolve=False)
+    settings = dict(flat({name: given[name] for name in given if name != "hydra"}))
+    spec = sys.modules[main.__module__].__spec__
+    program = program_name or f"python -m {spec.name if spec else main.__module__}"
+    return help_text(program, CONFIG_DIR / f"{config_name}.yaml", settings, choices, full)
 
 
 def graceful_exit(main: Callable[..., Any]) -> Callable[..., None]:
@@ -118,14 +139,16 @@ def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
         raise InputError(_in_one_line(error, config_name)) from None
 
 
-def _compose(config_name: str | None, overrides: Sequence[str] = ()) -> DictConfig:
+def _compose(
+    config_name: str | None, overrides: Sequence[str] = (), return_hydra_config: bool = False
+) -> DictConfig:
     is_set_up = GlobalHydra.instance().is_initialized()  # by hydra.main, for the same folder
     with (
         nullcontext()
         if is_set_up
         else hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3")
     ):
-        return hydra.compose(config_name, list(overrides))
+        return hydra.compose(config_name, list(overrides), return_hydra_config)
 
 
 def _in_one_line(error: HydraException, config_name: str) -> str:
@@ -134,16 +157,15 @@ def _in_one_line(error: HydraException, config_name: str) -> str:
         return _no_such_choice(error)
     first = str(error).strip().split("\n", 1)[0]
     if found := _NO_SUCH_KEY.match(first):
-        settings = OmegaConf.to_container(_compose(config_name), resolve=False)
-        alike = get_close_matches(found["key"], _names(settings), n=1)
-        hint = f"did you mean {alike[0]}?" if alike else _ALL_SETTINGS
+        alike = likely_name(found["key"], _names(_compose(config_name)))
+        hint = f"did you mean {alike}?" if alike else _ALL_SETTINGS
         return f"{found['key']}: no such setting; {hint}"
     return f"{first}; settings are given as key=value, {_ALL_SETTINGS}"
 
 
-def _names(settings: dict[str, Any]) -> list[str]:
+def _names(config: DictConfig) -> list[str]:
     """All dotted names, of groups as well as of values."""
-    names = [name for name, _ in flat(settings)]
+    names = [name for name, _ in flat(OmegaConf.to_container(config, resolve=False))]
     parts = (name.split(".") for name in names)
     return sorted({".".join(each[:stop]) for each in parts for stop in range(1, len(each) + 1)})
 

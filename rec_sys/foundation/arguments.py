@@ -1,0 +1,167 @@
+"""What somebody types: help made of the comments in ``config/``, and arguments for Hydra."""
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from rec_sys.foundation.errors import InputError
+
+_WIDTH = 100
+_KEY_WIDTH = 34
+# What Hydra takes beside settings; after some of them a word follows that is no setting.
+_HYDRA_FLAGS = {"--cfg", "-c", "--package", "-p", "--info", "-i", "--resolve", "--hydra-help"}
+_WITH_WORD = {"--cfg", "-c", "--package", "-p", "--info", "-i"}
+# A file that is named alone is probably one of these.
+_FILE_SETTINGS = ("infer.reviews", "data.reviews_path", "checkpoint")
+_LINE = re.compile(r"(?P<indent> *)(?P<name>[\w.]+):(?P<rest>.*)")
+_COMMENT = re.compile(r"\s#\s+(?P<text>.*)$")
+
+
+def help_text(
+    program: str, entry: Path, settings: Mapping[str, Any], choices: Mapping[str, Any], full: bool
+) -> str:
+    """Tells what a command does and what can be set.
+
+    The first lines of its file in ``config/`` are comments: what it does, then ``often:`` with
+    the names of the most used settings, ``e.g.`` with arguments, and ``more:``, where to read on.
+
+    Args:
+        entry: The file.
+        settings: All of the command with their values, by dotted names.
+        choices: The file that is chosen in each folder of ``config/``.
+        full: Tells of all settings instead of the most used ones.
+    """
+    about, often, examples, more = [], [], [], ""
+    for line in entry.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        kind, _, rest = line[1:].strip().partition(" ")
+        if kind == "often:":
+            often += rest.split()
+        elif kind == "e.g.":
+            examples.append(f"  {program} {rest}")
+        elif kind == "more:":
+            more = rest
+        else:
+            about.append(f"{kind} {rest}")
+    names = [name for name in settings if "_target_" not in name] if full else often
+    lines = [*textwrap.wrap(" ".join(about), _WIDTH), "", f"usage: {program} [KEY=VALUE ...]", ""]
+    lines.append("settings, with their defaults:" if full else "most used settings:")
+    for name in names:
+        lines += _explained(name, entry, settings, choices)
+    lines += ["", "for example:", *examples, "", f"more: {more}"]
+    if not full:
+        lines.append(f"all settings: {program} --help all")
+    return "\n".join(lines)
+
+
+def _explained(
+    name: str, entry: Path, settings: Mapping[str, Any], choices: Mapping[str, Any]
+) -> Iterator[str]:
+    group, _, rest = name.partition(".")
+    folder = entry.parent / group
+    if not rest and folder.is_dir():
+        there = sorted(each.stem for each in folder.glob("[!_]*.yaml"))
+        value, comment = choices.get(group), f"one of {', '.join(there)}"
+    else:
+        value = settings.get(name)
+        files = [entry]
+        if rest:  # another choice may have what this one has not
+            files = [*_files(folder / f"{choices.get(group)}.yaml"), *sorted(folder.glob("*.yaml"))]
+        comments = [_comments(file).get(rest or name) for file in files]
+        comment = next(filter(None, comments), "")
+    shown = f"  {name}={'null' if value is None else value}".replace("True", "true")
+    shown = shown.replace("False", "false")
+    wrapped = textwrap.wrap(comment, _WIDTH - _KEY_WIDTH) or [""]
+    if len(shown) >= _KEY_WIDTH:
+        yield shown
+        shown = ""
+    for line in wrapped:
+        yield f"{shown:{_KEY_WIDTH}}{line}".rstrip()
+        shown = ""
+
+
+def _files(file: Path) -> Iterator[Path]:
+    """A file of a group and the shared ones that it is made of."""
+    if file.is_file():
+        yield file
+        for name in re.findall(r"^  - (_?\w+)$", file.read_text(encoding="utf-8"), re.MULTILINE):
+            if name != "_self_":
+                yield from _files(file.with_name(f"{name}.yaml"))
+
+
+def _comments(file: Path) -> dict[str, str]:
+    """The comment beside each key of a YAML file, by its dotted name."""
+    found: dict[str, str] = {}
+    parents: list[tuple[int, str]] = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if match := _LINE.fullmatch(line):
+            indent = len(match["indent"])
+            parents = [each for each in parents if each[0] < indent]
+            parents.append((indent, match["name"]))
+            if comment := _COMMENT.search(match["rest"]):
+                found[".".join(name for _, name in parents)] = comment["text"]
+    return found
+
+
+def for_hydra(arguments: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Arguments as Hydra reads them: values that it would take apart are quoted.
+
+    Args:
+        names: Of all settings.
+
+    Raises:
+        InputError: An argument is no setting; tells what was meant.
+    """
+    found, words = [], iter(arguments)
+    for argument in words:
+        if argument.partition("=")[0] in _HYDRA_FLAGS:
+            found.append(argument)
+            if argument in _WITH_WORD and (word := next(words, None)) is not None:
+                found.append(word)
+        elif argument.startswith("-"):
+            name, _, value = argument.lstrip("-").partition("=")
+            likely = likely_name(name, names)
+            value = value or next(words, "VALUE")
+            hint = f"did you mean {likely}={value}?" if likely else "--help lists them"
+            raise InputError(f"{argument}: settings are given as key=value; {hint}")
+        elif "=" not in argument and not argument.startswith("~"):
+            likely = next((each for each in _FILE_SETTINGS if each in names), None)
+            is_file = likely and (Path(argument).exists() or Path(argument).suffix)
+            hint = f"did you mean {likely}={argument}?" if is_file else "--help lists them"
+            raise InputError(f"{argument}: settings are given as key=value; {hint}")
+        else:
+            found.append(_quoted(argument))
+    return found
+
+
+def likely_name(name: str, names: Sequence[str]) -> str | None:
+    """The setting that somebody means, who may leave out where it stands."""
+    short = name.replace("-", "_").rpartition(".")[2]
+    same = [each for each in names if each.rpartition(".")[2] == short]
+    if same:
+        return min(same, key=len)
+    by_last = {each.rpartition(".")[2]: each for each in reversed(names)}
+    alike = get_close_matches(name, names, n=1) or [
+        by_last[each] for each in get_close_matches(short, by_last, n=1)
+    ]
+    return alike[0] if alike else None
+
+
+def _quoted(argument: str) -> str:
+    try:
+        if not OverridesParser.create().parse_override(argument).is_sweep_override():
+            return argument
+    except HydraException:
+        pass
+    key, _, value = argument.partition("=")
+    # Backslashes before a quotation mark have to be doubled, others are themselves.
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    escaped += "\\" * (len(value) - len(value.rstrip("\\")))
+    return f"{key}='{escaped}'"
