@@ -189,7 +189,7 @@ class Tracking:
         for baseline, values in baselines.items():
             label = baseline.replace(" + ", "_").replace(" ", "_")
             metrics |= {f"baseline/{label}/{name}": value for name, value in values.items()}
-        shares = trained.combiner.decides(len(GROUPS) - 1)
+        shares = trained.combiner.decides(GROUPS.index("several reviews"))
         metrics |= {f"decides/{evidence}": share for evidence, share in shares.items()}
         self.logger.log_metrics(metrics, step=int(best["epoch"]))
         figure = draw_learning_curves(history, baselines)
