@@ -33,7 +33,6 @@ _EXPLANATIONS = {
     " for everybody: by {evidences}"
 }
 _EXCERPT_CHARACTERS = 160
-_LEAST = 1e-12
 # Words that add so much less than the best one are "for" and "the".
 _TELLING = 0.3
 DEFAULT_BATCH_SIZE = 256
@@ -240,7 +239,7 @@ class Recommender:
             known = bool(histories.is_known[user])
             one = situation.of_user(user)
             contributions = base.combiner.contributions(base.features, one, rows)
-            weights = reason_weights(base, one, contributions, rows)
+            weights, of_wish = reason_weights(base, one, contributions, rows)
             columns = (
                 base.product_ids[rows],
                 base.names[rows],
@@ -248,7 +247,7 @@ class Recommender:
                 situation.predicted_rating[user, rows].tolist(),
                 [self._reasons(histories, batch.review[edges], column) for column in weights.T],
                 [base.combiner.by_evidence(column) for column in contributions.T],
-                self._matches(histories.wishes[user], one, contributions, rows),
+                self._matches(histories.wishes[user], one, of_wish, rows),
             )
             results.append(
                 UserRecommendations(
@@ -264,15 +263,12 @@ class Recommender:
         return results
 
     def _matches(
-        self, wish: str, situation: Situation, contributions: np.ndarray, rows: np.ndarray
+        self, wish: str, situation: Situation, shares: np.ndarray, rows: np.ndarray
     ) -> list[Match | None]:
-        """For each product why it fits the wish of one user."""
+        """For each product why it fits the wish of one user; `shares` are those of the wish."""
         if situation.wishes is None or not wish:
             return [None] * len(rows)
         base, words = self.vectorbase, situation.wishes.words
-        ours = [each.evidence == base.match.evidence for each in base.features]
-        spoken = np.maximum(contributions[ours].sum(axis=0), 0)
-        shares = spoken / np.maximum(speaking_for(contributions), _LEAST)
         said = {column: word for word, column in columns_of(wish).items()}
         matches: list[Match | None] = []
         for row, share in zip(rows.tolist(), shares.tolist(), strict=True):
@@ -357,12 +353,12 @@ def best_rows(
 
 def reason_weights(
     vectorbase: Vectorbase, situation: Situation, contributions: np.ndarray, rows: np.ndarray
-) -> np.ndarray:
-    """How much each review of one user speaks for each recommended product.
+) -> tuple[np.ndarray, np.ndarray]:
+    """How much each review of one user, and their wish, speak for each recommended product.
 
     A review speaks by what its product brings to the evidences that walk from product to product.
-    Its weight is its share in all that speaks for the product, what is popular included. A review
-    of something that was not liked is no reason, whatever follows from it.
+    A weight is a share in all that speaks for the product, what is popular included. A review of
+    something that was not liked is no reason, whatever follows from it.
 
     Args:
         vectorbase: Has features and combiner.
@@ -371,19 +367,21 @@ def reason_weights(
         rows: int64 [m], the recommended products.
 
     Returns:
-        float32 [n, m], not negative; columns sum to at most 1.
+        float32 [n, m] of the reviews and [m] of the wish, not negative; a product's sum to at
+        most 1.
     """
     (weights,) = vectorbase.combiner.weights_of(situation)
+    walks = np.array([isinstance(each, WalkFeature) for each in vectorbase.features])
+    match = np.array([e.evidence == vectorbase.match.evidence for e in vectorbase.features])
     speaking = np.zeros((len(situation.product), len(rows)), dtype=np.float32)
     for weight, feature in zip(weights, vectorbase.features, strict=True):
         if weight > 0 and isinstance(feature, WalkFeature):
             speaking += weight * np.maximum(feature.contributions(situation, rows), 0)
-    total = np.maximum(speaking_for(contributions), speaking.sum(axis=0))
+    spoken = np.maximum(contributions, 0)
+    # Reviews may cancel each other out in a walk.
+    by_reviews = np.maximum(spoken[walks].sum(axis=0), speaking.sum(axis=0))
+    total = spoken[~walks].sum(axis=0) + by_reviews
     disliked = (situation.rating > 0) & (situation.rating <= vectorbase.liked_above)
     speaking[disliked] = 0
-    return speaking / np.where(total > 0, total, 1)
-
-
-def speaking_for(contributions: np.ndarray) -> np.ndarray:
-    """All that speaks for products, whatever speaks against them: float32 [K, m] -> [m]."""
-    return np.maximum(contributions, 0).sum(axis=0)
+    total = np.where(total > 0, total, 1)
+    return speaking / total, spoken[match].sum(axis=0) / total

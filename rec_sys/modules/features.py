@@ -250,6 +250,11 @@ class LikingFeature:
         )
 
 
+def liked_above(features: Sequence[Feature]) -> float:
+    """Stars; a lower rating, or an equal one, is a dislike to the walks."""
+    return next(each.graph.liked_above for each in features if isinstance(each, WalkFeature))
+
+
 _GRAPH_ARRAYS = {"pointers": np.int64, "neighbours": np.int32, "weights": np.float32}
 _GRAPH_SETTINGS = ("history_decay", "disliked_weight", "liked_above", "liked_weight")
 _KINDS: dict[str, type] = {

@@ -1,14 +1,14 @@
 """The match: which product a text is about. Two towers on text vectors, applied without PyTorch."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.settings import (
     Count,
-    InnerShare,
     NotNegative,
     Positive,
     PositiveCount,
@@ -104,7 +104,7 @@ class MatchFit:
     products: PositiveCount
     lr: Positive
     weight_decay: NotNegative
-    dropout: InnerShare
+    dropout: Annotated[float, Field(ge=0, lt=1)]
     source_dropout: Share
     scale: Positive
     seed: Count
@@ -181,8 +181,10 @@ class _Learner:
         """Goes once through the training reviews, int64 [n]."""
         torch, fit = self._torch, self._fit
         shuffled = self._rng.permutation(edges)
-        for start in range(0, len(shuffled), fit.batch_size):
-            batch = shuffled[start : start + fit.batch_size]
+        # With all reviews of a product in one step nothing would be left to tell it by.
+        size = min(fit.batch_size, max(len(edges) // _LEAST_STEPS, 1))
+        for start in range(0, len(shuffled), size):
+            batch = shuffled[start : start + size]
             products, corrections = self._sample(batch)
             sources = match_sources(self._graph, self._vectors, self._known, products, batch)
             texts = torch.from_numpy(read_vectors(self._vectors, self._graph.edge_text[batch]))
@@ -249,6 +251,8 @@ class _Learner:
 
 
 _TINY = 1e-6
+# Of an epoch.
+_LEAST_STEPS = 8
 
 
 def match_sources(

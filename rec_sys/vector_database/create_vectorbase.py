@@ -30,7 +30,7 @@ from rec_sys.modules.checkpoint import (
     split_as_trained,
 )
 from rec_sys.modules.evidences import Known
-from rec_sys.modules.features import Feature, WalkFeature
+from rec_sys.modules.features import Feature, WalkFeature, liked_above
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database.index import (
     MEASURED_QUERIES,
@@ -113,7 +113,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
             features=features,
             combiner=combiner,
             queries=queries,
-            quotes=build_quotes(prepared, edges, trained, settings.quotes),
+            quotes=build_quotes(prepared, edges, liked_above(features), settings.quotes),
         )
     )
     _show_summary(vectorbase, len(edges))
@@ -168,18 +168,17 @@ def build_evidences(
 
 
 def build_quotes(
-    prepared: PreparedReviews, edges: np.ndarray, trained: TrainedModel, most: int
+    prepared: PreparedReviews, edges: np.ndarray, liked_above: float, most: int
 ) -> Quotes:
     """The sentences of the newest liked reviews among those that may be known.
 
     Args:
         prepared: The data set.
         edges: int64 [n], the reviews that may be known.
-        trained: Knows which ratings count as liked.
+        liked_above: Stars; lower ratings, and equal ones, are dislikes.
         most: Sentences per product, at most.
     """
     graph = prepared.graph
-    liked_above = trained.record["config"]["train"]["liked_above"]
     edges = edges[~(graph.edge_rating[edges] <= liked_above)]
     edges = edges[np.argsort(-graph.edge_time[edges], kind="stable")]
     return Quotes.of(

@@ -274,9 +274,9 @@ def _with_changes(
         keys=keys,
         index=index,
         features=features,
-        quotes=build_quotes(prepared, edges, trained, vectorbase.manifest["max_quotes"]).moved(
-            place, len(keys)
-        ),
+        quotes=build_quotes(
+            prepared, edges, vectorbase.liked_above, vectorbase.manifest["max_quotes"]
+        ).moved(place, len(keys)),
     )
     return updated, place
 

@@ -27,6 +27,7 @@ from rec_sys.modules.features import (
     Feature,
     ProductFeature,
     WalkFeature,
+    liked_above,
     plain_features,
     read_features,
 )
@@ -95,8 +96,7 @@ class Vectorbase:
     @cached_property
     def liked_above(self) -> float:
         """Stars; a lower rating, or an equal one, is a dislike."""
-        walks = [each for each in self.features if isinstance(each, WalkFeature)]
-        return walks[0].graph.liked_above
+        return liked_above(self.features)
 
     @cached_property
     def match(self) -> MatchFeature:
