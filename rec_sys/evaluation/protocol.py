@@ -333,6 +333,7 @@ def shuffle_ties(graph: ReviewGraph, seed: int) -> ReviewGraph:
         edge_text=graph.edge_text[order],
         edge_rating=graph.edge_rating[order],
         edge_time=graph.edge_time[order],
+        edge_copy=None if graph.edge_copy is None else graph.edge_copy[order],
     )
 
 

@@ -10,7 +10,8 @@ import pandas as pd
 from rec_sys.foundation.console import note
 from rec_sys.foundation.distributed import one_at_a_time
 from rec_sys.graph.csr import members_of, rows_to_pointers
-from rec_sys.reviews.schema import NO_TIME, ReviewData
+from rec_sys.reviews.schema import NO_TIME, ReviewData, to_table
+from rec_sys.reviews.tables import copies_of
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.text.store import VectorStore, encode_texts, open_empty_store, open_store
 
@@ -43,6 +44,8 @@ class ReviewGraph:
         product_name_text: int64 [P], row of the product's name.
         product_info_text: int64 [P], row of the product's description.
         product_brand: int64 [P], equal for products of one brand, `NO_BRAND` if unknown.
+        edge_copy: int64 [E], equal for copies of one review and only for them, see `copies_of`;
+            None where no review repeats another.
     """
 
     user_ids: np.ndarray
@@ -55,6 +58,7 @@ class ReviewGraph:
     product_name_text: np.ndarray
     product_info_text: np.ndarray
     product_brand: np.ndarray
+    edge_copy: np.ndarray | None = None
 
     @property
     def num_users(self) -> int:
@@ -85,6 +89,14 @@ class ReviewGraph:
         """All edges of some users, user after user, oldest first; int64."""
         return members_of(self.user_ptr, users)
 
+    @property
+    def first_copy(self) -> np.ndarray:
+        """The oldest edge of the copies that each edge is one of, int64 [E]; mostly itself."""
+        if self.edge_copy is None:
+            return np.arange(self.num_edges)
+        _, first, number = np.unique(self.edge_copy, return_index=True, return_inverse=True)
+        return first[number]
+
     def histories(
         self, users: np.ndarray, shown: np.ndarray, newest: int | None = None
     ) -> "ReviewGraph":
@@ -109,6 +121,7 @@ class ReviewGraph:
             edge_text=self.edge_text[kept],
             edge_rating=self.edge_rating[kept],
             edge_time=self.edge_time[kept],
+            edge_copy=None if self.edge_copy is None else self.edge_copy[kept],
         )
 
     def edge_mask(self, edges: np.ndarray) -> np.ndarray:
@@ -158,6 +171,7 @@ def build_review_graph(
         product_name_text=name_text,
         product_info_text=info_text,
         product_brand=brand_codes(data.products["brand"]),
+        edge_copy=copies_of(to_table(data.reviews))[order],
     )
 
 

@@ -6,13 +6,12 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import EgoBatchBuilder, FixedReviews, ReviewSummary
 from rec_sys.graph.review_graph import NO_BRAND, NO_TIME, ReviewGraph, product_info_text
 from rec_sys.reviews.markup import plain_text
-from rec_sys.reviews.schema import REVIEW_SCHEMA
+from rec_sys.reviews.schema import to_table
 from rec_sys.reviews.tables import seconds_of
 from rec_sys.text.store import distinct_texts
 from rec_sys.vector_database.vectorbase import Vectorbase
@@ -77,7 +76,7 @@ def authors_in(reviews: pd.DataFrame) -> list[Author]:
 
     The product id may be missing, the user must not be. Of several nicknames the newest counts.
     """
-    table = pa.Table.from_pandas(reviews, schema=REVIEW_SCHEMA, preserve_index=False)
+    table = to_table(reviews)
     names = ("review_id", "product_id", "product_name", "product_info", "style", "text")
     texts = (table[name].fill_null("").to_pylist() for name in names)
     others = (table[name].to_pylist() for name in ("user_id", "nickname", "rating"))

@@ -20,6 +20,7 @@ from rec_sys.reviews.schema import (
     REVIEW_SCHEMA,
     ReviewData,
     to_frame,
+    to_table,
 )
 from rec_sys.reviews.tables import (
     codes_of,
@@ -113,7 +114,7 @@ def clean_reviews(
         InputError: Nothing is left.
     """
     options = options or CleaningOptions()
-    table = pa.Table.from_pandas(reviews, schema=REVIEW_SCHEMA, preserve_index=False)
+    table = to_table(reviews)
     steps = _Steps()
     table = _one_per_pair(table, steps)
     table = _plain(table, steps)

@@ -19,6 +19,8 @@ from rec_sys.reviews.schema import NO_TIME, PRODUCT_SCHEMA, REVIEW_SCHEMA, Revie
 
 #: Raise it with every change of readers or cleaning that changes a result.
 FORMAT_VERSION = 3
+#: The audit of an evaluation takes texts of so many words for copies (evaluation.audit.min_words).
+MIN_COPIED_WORDS = 10
 _FOLDER = "review_tables"
 _KEY_DIGITS = 24
 _REVIEWS_FILE = "reviews.parquet"
@@ -119,6 +121,34 @@ def newest_of_pairs(table: pa.Table) -> np.ndarray:
     An unknown time is the oldest; of equally old reviews the later row is kept.
     """
     return last_of_groups(_pairs(table), seconds_of(table["timestamp"]))
+
+
+def copies_of(table: pa.Table) -> np.ndarray:
+    """Tells which reviews repeat one another, as a shop shows one on all variants of a product.
+
+    Copies are a user's reviews with the same text. A text of fewer than `MIN_COPIED_WORDS` words
+    may be equal by chance ("great"); there the rating and the known time must be equal, too.
+
+    Returns:
+        int64 [N], equal for copies of one review and only for them.
+    """
+    users, texts = codes_of(table["user_id"]), codes_of(table["text"])
+    pairs = np.unique(users * (texts.max(initial=0) + 1) + texts, return_inverse=True)[1]
+    is_told = pc.not_equal(table["text"], "").to_numpy()
+    suspects = np.flatnonzero((np.bincount(pairs) > 1)[pairs] & is_told)
+    few = table.select(["text", "rating", "timestamp"]).take(pa.array(suspects))
+    words = [len(text.split()) for text in few["text"].to_pylist()]
+    is_long = np.array(words, dtype=np.int64) >= MIN_COPIED_WORDS
+    columns = {"pair": pairs[suspects], "rating": codes_of(few["rating"])}
+    rows = pd.DataFrame({**columns, "second": seconds_of(few["timestamp"])})
+    rows["alone"] = np.where(~is_long & (rows["second"] == NO_TIME), np.arange(len(rows)), -1)
+    rows.loc[is_long, ["rating", "second"]] = -1
+    numbers = np.arange(len(pairs))
+    if len(rows):
+        group = rows.groupby(list(rows.columns), sort=False).ngroup().to_numpy()
+        first = np.unique(group, return_index=True)[1]
+        numbers[suspects] = suspects[first[group]]
+    return numbers
 
 
 def last_of_groups(groups: np.ndarray, seconds: np.ndarray) -> np.ndarray:
