@@ -10,7 +10,7 @@ import pandas as pd
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import EgoBatchBuilder, FixedReviews, ReviewSummary
 from rec_sys.graph.review_graph import NO_BRAND, NO_TIME, ReviewGraph, product_info_text
-from rec_sys.reviews.markup import plain_text
+from rec_sys.reviews.markup import name_key, plain_text
 from rec_sys.reviews.schema import to_table
 from rec_sys.reviews.tables import seconds_of
 from rec_sys.text.store import distinct_texts
@@ -48,7 +48,7 @@ class WrittenReview:
     @property
     def product_key(self) -> str:
         """What tells a product that the vectorbase does not hold from others of the same author."""
-        return self.product_id or self.product_name or self.text
+        return self.product_id or name_key(self.product_name) or self.text
 
     @property
     def seconds(self) -> int:
@@ -174,8 +174,8 @@ def read_histories(reviews: pd.DataFrame | Sequence[Author], vectorbase: Vectorb
     """Cleans reviews as those of the training were, and finds their products in the vectorbase.
 
     A product is found by its id. A review without an id (or whose id is just the name, as the
-    readers make it) is matched by the exact name if one product alone has it. An author without
-    any review is a user of whom nothing is known.
+    readers make it) is matched by the name, in any case and spacing, if one product alone has it.
+    An author without any review is a user of whom nothing is known.
 
     Args:
         reviews: A table, see `authors_in`, or the authors.
@@ -228,9 +228,7 @@ def _find_products(reviews: Sequence[WrittenReview], vectorbase: Vectorbase) -> 
         for place in np.flatnonzero(rows == UNKNOWN).tolist()
         if reviews[place].product_id in ("", reviews[place].product_name)
     ]
-    # Names in the vectorbase are free of markup.
-    names = [plain_text(reviews[place].product_name) for place in nameless]
-    rows[nameless] = vectorbase.rows_of_names(names)
+    rows[nameless] = vectorbase.rows_of_names([reviews[place].product_name for place in nameless])
     return rows
 
 

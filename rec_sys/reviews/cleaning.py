@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 from rec_sys.foundation.console import show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, PositiveCount, settings_of
+from rec_sys.reviews.markup import name_key
 from rec_sys.reviews.schema import (
     MAX_RATING,
     MIN_RATING,
@@ -24,12 +25,14 @@ from rec_sys.reviews.schema import (
 )
 from rec_sys.reviews.tables import (
     codes_of,
+    copies_of,
     fingerprint_of,
     kept_rows,
     last_of_groups,
     newest_of_pairs,
     one_of_equals,
     seconds_of,
+    with_known_names,
     without_markup,
 )
 from rec_sys.reviews.twins import collapse_twins
@@ -38,6 +41,8 @@ OPTIONS_AT = "data.cleaning"
 #: From the columns of a product to those by which a review describes its product.
 OWN_COLUMNS = {"name": "product_name", "info": "product_info", "style": "style"}
 
+# From this share on the report says what can be done about copies.
+_MANY_COPIES = 0.05
 _TEXT_COLUMNS = ("text", "nickname", "product_name", "product_info", "style")
 
 log = logging.getLogger(__name__)
@@ -57,6 +62,8 @@ class CleaningOptions:
     Attributes:
         drop_without_text: Leave out reviews without a text instead of keeping them as history.
         drop_without_rating: The same for reviews without a rating.
+        join_copies: Keep of a user's reviews that repeat each other word for word on several
+            products the first alone (see `rec_sys.reviews.tables.copies_of`).
         collapse_twins: Treat products as one whose sets of users are alike by so much or more
             (Jaccard index, above 0 up to 1; see `rec_sys.reviews.twins`); False for none.
         min_reviews_per_user: Leave out users with fewer reviews, ...
@@ -71,6 +78,7 @@ class CleaningOptions:
 
     drop_without_text: bool = False
     drop_without_rating: bool = False
+    join_copies: bool = False
     collapse_twins: Annotated[float | bool, BeforeValidator(_share_or_false)] = False
     min_reviews_per_user: PositiveCount = 1
     min_reviews_per_product: PositiveCount = 1
@@ -116,11 +124,13 @@ def clean_reviews(
     options = options or CleaningOptions()
     table = to_table(reviews)
     steps = _Steps()
+    table = _known_by_name(table, products, steps)
     table = _one_per_pair(table, steps)
     table = _plain(table, steps)
     table = _told(table, "text", pc.not_equal(table["text"], ""), options.drop_without_text, steps)
     table = _told(table, "rating", table["rating"].is_valid(), options.drop_without_rating, steps)
     table, merged_ids = _without_twins(table, options, steps)
+    table = _without_copies(table, options, steps)
     if products is not None and merged_ids:
         products = products[~products["product_id"].isin(merged_ids)]
     table = _subset(table, options, steps)
@@ -148,6 +158,21 @@ def show_report(data: ReviewData) -> None:
     show_table("Cleaning", ("step", "rows", "note"), lines)
     for step, rows, note in lines:
         log.info("cleaning: %s: %d rows left; %s", step, rows, note)
+
+
+def _known_by_name(table: pa.Table, products: pd.DataFrame | None, steps: _Steps) -> pa.Table:
+    """One product, one id: what some reviews know by its name alone, others or metadata by id."""
+    known: dict[str, set[str]] = {}
+    if products is not None:
+        for product, name in zip(products["product_id"], products["name"], strict=True):
+            if name:
+                known.setdefault(name_key(name), set()).add(product)
+    table, changed, ambiguous = with_known_names(table, "product_id", "product_name", known)
+    if changed or ambiguous:
+        note = f"{changed} reviews that name their product got its id"
+        note += f"; {ambiguous} names are of several products and stay apart" * bool(ambiguous)
+        steps.add("products known by name", table.num_rows, note, "")
+    return table
 
 
 def _one_per_pair(table: pa.Table, steps: _Steps) -> pa.Table:
@@ -203,6 +228,32 @@ def _without_twins(
     )
     steps.add("variant twins", table.num_rows, note, "")
     return table, collapsed.merged_ids
+
+
+def _without_copies(table: pa.Table, options: CleaningOptions, steps: _Steps) -> pa.Table:
+    """Reports copies; of each keeps the oldest, of equally old ones that on the best known product.
+
+    Which is the most reviewed one, so that other people's copies stay on the same variant.
+    """
+    copies = copies_of(table)
+    groups = np.unique(copies, return_inverse=True)[1]
+    products = codes_of(table["product_id"])
+    popularity = np.bincount(products)[products]
+    order = np.lexsort((np.arange(len(groups)), -popularity, seconds_of(table["timestamp"]), groups))
+    first = np.zeros(len(groups), dtype=bool)
+    first[order[np.unique(groups[order], return_index=True)[1]]] = True
+    share = 1 - first.mean()
+    note = f"{(~first).sum()} ({share:.0%}) repeat another review of the same user word for word"
+    if options.join_copies:
+        note += ": removed, the first kept"
+    elif share > _MANY_COPIES:
+        note += (
+            f"; {OPTIONS_AT}.join_copies=true keeps the first of each, {OPTIONS_AT}.collapse_twins"
+            "=0.8 makes variants one product"
+        )
+    table = kept_rows(table, first) if options.join_copies else table
+    steps.add("copies of a review", table.num_rows, note, "")
+    return table
 
 
 def _subset(table: pa.Table, options: CleaningOptions, steps: _Steps) -> pa.Table:

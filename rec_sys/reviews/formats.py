@@ -2,6 +2,7 @@
 
 import math
 import reprlib
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -20,6 +21,14 @@ _UNITS_BELOW_SECONDS = ((1e17, 10**9), (1e14, 10**6), (1e11, 10**3))
 _AMAZON_DATE = "%m %d, %Y"
 _FIRST_SECOND = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
 _LAST_SECOND = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+
+
+# What programs write for "nothing": pandas, SQL, Python, R, JavaScript, spreadsheets. As they spell
+# it, because "Nan" is a name.
+_MISSING = frozenset(
+    "nan NaN NAN -nan NaT NULL null Null None none NONE \\N N/A n/a NA <NA> #N/A #NA undefined".split()
+)
+_LONGEST_MISSING = max(map(len, _MISSING))
 
 
 class BrokenRecord(ValueError):
@@ -192,6 +201,14 @@ def _shown(found: Sequence[Any]) -> str:
     return ", ".join([*names, *more]) or "none"
 
 
+def _said(text: str) -> str:
+    """Without space around, in Unicode's NFC; empty if it is a program's word for nothing."""
+    text = text.strip()
+    if len(text) <= _LONGEST_MISSING and text in _MISSING:
+        return ""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def as_text(value: Any) -> str:
     """A value as people read it, without space around; a missing one is an empty string.
 
@@ -199,11 +216,11 @@ def as_text(value: Any) -> str:
     list its elements with spaces between.
     """
     if isinstance(value, str):
-        return value.strip()
+        return _said(value)
     if value is None:
         return ""
     if isinstance(value, bytes):  # Parquet columns of authors that do not say "this is text"
-        return value.decode(errors="replace").strip()
+        return _said(value.decode(errors="replace"))
     if isinstance(value, dict):
         parts = ((as_text(name).rstrip(": "), as_text(part)) for name, part in value.items())
         return "; ".join(f"{name}: {part}" if name else part for name, part in parts if part)
@@ -219,7 +236,7 @@ def first_text(record: dict[str, Any], names: tuple[str, ...]) -> str:
     for name in names:
         value = record.get(name)
         # Most values are texts, and this is called for every one of them.
-        if text := value.strip() if type(value) is str else as_text(value):
+        if text := _said(value) if type(value) is str else as_text(value):
             return text
     return ""
 
@@ -227,12 +244,12 @@ def first_text(record: dict[str, Any], names: tuple[str, ...]) -> str:
 def first_given(record: dict[str, Any], names: tuple[str, ...]) -> Any:
     """The first of these fields that is neither missing nor empty; None if there is none.
 
-    Texts come without space around, all else as it is.
+    Texts come as `as_text` makes them, all else as it is.
     """
     for name in names:
         value = record.get(name)
         if isinstance(value, str):
-            value = value.strip()
+            value = _said(value)
         if value is not None and value != "" and value != [] and value != {}:
             return value
     return None

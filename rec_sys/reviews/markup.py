@@ -2,6 +2,7 @@
 
 import html
 import re
+import unicodedata
 
 _CODE = re.compile(r"<(script|style)\b.*?(</\1\s*>|$)|<!--.*?(-->|$)", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"</?[a-z][^<>]*>", re.IGNORECASE)
@@ -48,6 +49,11 @@ def plain_text(text: str) -> str:
         if text == before:
             break
     return " ".join(text.split())
+
+
+def name_key(name: str) -> str:
+    """Equal for two spellings of a name that differ in case, space or markup alone."""
+    return unicodedata.normalize("NFC", plain_text(name).casefold())
 
 
 def _visible(text: str) -> str:

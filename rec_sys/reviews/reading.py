@@ -1,7 +1,9 @@
 """Any known file of reviews or products becomes a raw, typed table."""
 
 import hashlib
+import math
 import re
+import reprlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.files import read_records
@@ -31,6 +34,7 @@ from rec_sys.reviews.formats import (
 )
 from rec_sys.reviews.markup import has_markup, has_script, plain_text
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, to_frame
+from rec_sys.reviews.tables import with_known_names
 
 #: The user of a hand-written file that names nobody.
 ANONYMOUS_USER = "you"
@@ -38,6 +42,10 @@ DEFAULT_MAX_BROKEN_SHARE = 0.01
 #: A text encoder reads about 256 tokens; the rest of a long description would cost and not count.
 DEFAULT_MAX_INFO_CHARACTERS = 2000
 
+# One name with so many reviews, a share of all and a multiple of the median, is hardly one person.
+_MANY_REVIEWS = 20
+_OUTLYING_SHARE = 0.02
+_OUTLYING_TIMES = 5
 _DETECT_FROM_RECORDS = 100
 _KEEP_EXAMPLES = 5
 _CHUNK_ROWS = 8192
@@ -58,6 +66,7 @@ class ReadReport:
         num_broken: Records that were left out.
         examples: The first few broken ones: "FILE, line N: why".
         notes: Further findings, in words.
+        warnings: Findings that a person should not miss.
     """
 
     file: str
@@ -66,6 +75,7 @@ class ReadReport:
     num_broken: int = 0
     examples: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def as_steps(self, what: str) -> list[dict[str, Any]]:
         """The report in the shape of a cleaning report, of "reviews" or of "products"."""
@@ -73,7 +83,8 @@ class ReadReport:
         broken = f"{self.num_broken} broken{first}"
         note = "; ".join([f"{self.file}, format {self.format}", broken, *self.notes])
         rows = self.num_records - self.num_broken
-        return [{"step": f"{what} read", "rows": rows, "note": note}]
+        lines = [(f"{what} read", note), *(("warning", warning) for warning in self.warnings)]
+        return [{"step": step, "rows": rows, "note": text} for step, text in lines]
 
 
 def read_reviews(
@@ -118,8 +129,28 @@ def read_reviews(
         format=format,
         max_broken_share=max_broken_share,
     )
+    table, respelled, _ = with_known_names(table, "user_id", "nickname", None)
+    found["nicknames spelled in another way, taken as one person"] = respelled
+    table, renamed, _ = with_known_names(table, "product_id", "product_name", {})
+    found["products known by their name, taken as one with the same name"] = renamed
+    report.warnings += _warnings(table) if require_user else []
     report.notes = [f"{count} {what}" for what, count in found.items() if count]
     return to_frame(table, REVIEW_SCHEMA), report
+
+
+def _warnings(table: pa.Table) -> list[str]:
+    """What makes a table of reviews hardly usable although every record could be read."""
+    users = table["user_id"].to_pandas().value_counts()
+    name, most = users.index[0], users.iloc[0]
+    outlying = most >= _MANY_REVIEWS and most >= _OUTLYING_TIMES * users.median()
+    by_name = pc.sum(pc.fill_null(pc.equal(table["user_id"], table["nickname"]), False)).as_py()
+    if outlying and most >= _OUTLYING_SHARE * len(table) and 2 * by_name > len(table):
+        return [
+            f"{reprlib.repr(name)} holds {most / len(table):.0%} of the reviews, and people are told"
+            " apart by their nicknames alone: it may stand for many; name the field of the user ids"
+            " with data.columns.user_id=FIELD if there is one"
+        ]
+    return []
 
 
 def _review_row(
@@ -322,10 +353,13 @@ def _build_table(
         raise InputError(f"{file}: holds no records")
     allowed = max_broken_share * report.num_records
     if report.num_broken > allowed or report.num_broken == report.num_records:
+        share = math.ceil(100 * report.num_broken / report.num_records) / 100
+        others = report.num_broken < report.num_records
         raise InputError(
             f"{report.examples[0]}; {report.num_broken} of {report.num_records} records are "
             f"broken, more than the share of {max_broken_share:g} that is borne "
             "(max_broken_share); repair the file"
+            + f", or leave them out with max_broken_share={share:g}" * others
         )
     table = pa.Table.from_batches([*chunks, _batch(rows, schema)], schema)
     # In one piece: cleaning takes and replaces rows several times as fast.

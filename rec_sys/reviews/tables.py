@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, replacing, write_json
-from rec_sys.reviews.markup import SUSPICIOUS, has_markup, plain_text
+from rec_sys.reviews.markup import SUSPICIOUS, has_markup, name_key, plain_text
 from rec_sys.reviews.schema import NO_TIME, PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
 
 #: Raise it with every change of readers or cleaning that changes a result.
@@ -94,6 +94,45 @@ def _digest_texts(digest: "hashlib._Hash", column: pa.ChunkedArray) -> None:
             ends = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
             if data is not None:
                 digest.update(memoryview(data)[ends[0] : ends[-1]])
+
+
+def with_known_names(
+    table: pa.Table, id_column: str, name_column: str, known: dict[str, set[str]] | None
+) -> tuple[pa.Table, int, int]:
+    """Gives every row that is known by a name alone the id that belongs to the name.
+
+    Such a row has its name for an id, as the readers make it. Names are compared by `name_key`.
+
+    Args:
+        known: From keys of names to ids, as other tables tell them; the table's own rows add to
+            it. None if a name is no proof (people): then only its spellings become one.
+
+    Returns:
+        The table; how many rows got another id; how many names stand for several ids and were left.
+    """
+    by_name = pc.fill_null(pc.equal(table[id_column], table[name_column]), False)
+    if not pc.any(by_name).as_py():
+        return table, 0, 0
+    told = pc.and_kleene(pc.invert(by_name), pc.is_valid(table[name_column]))
+    pairs = table.filter(told).group_by([id_column, name_column]).aggregate([]).to_pylist()
+    ids_of = {key: set(ids) for key, ids in (known or {}).items()}
+    for row in [] if known is None else pairs:
+        ids_of.setdefault(name_key(row[name_column]), set()).add(row[id_column])
+    names = table[id_column].filter(by_name).unique().to_pylist()  # as they first occur
+    spelled: dict[str, str] = {}
+    new = {}
+    for name in names:
+        key = name_key(name)
+        ids = ids_of.get(key, set())
+        new[name] = next(iter(ids)) if len(ids) == 1 else spelled.setdefault(key, name)
+    ambiguous = sum(len(ids_of.get(key, ())) > 1 for key in set(map(name_key, names)))
+    rows = table[id_column].filter(by_name).to_pylist()
+    changed = [new[name] for name in rows]
+    column = pc.replace_with_mask(
+        table[id_column].combine_chunks(), by_name.combine_chunks(), pa.array(changed, pa.string())
+    )
+    table = table.set_column(table.schema.get_field_index(id_column), id_column, column)
+    return table, sum(map(str.__ne__, rows, changed)), ambiguous
 
 
 def one_of_equals(table: pa.Table) -> np.ndarray:
