@@ -239,7 +239,9 @@ def _without_copies(table: pa.Table, options: CleaningOptions, steps: _Steps) ->
     groups = np.unique(copies, return_inverse=True)[1]
     products = codes_of(table["product_id"])
     popularity = np.bincount(products)[products]
-    order = np.lexsort((np.arange(len(groups)), -popularity, seconds_of(table["timestamp"]), groups))
+    order = np.lexsort(
+        (np.arange(len(groups)), -popularity, seconds_of(table["timestamp"]), groups)
+    )
     first = np.zeros(len(groups), dtype=bool)
     first[order[np.unique(groups[order], return_index=True)[1]]] = True
     share = 1 - first.mean()

@@ -359,7 +359,8 @@ def _build_table(
             f"{report.examples[0]}; {report.num_broken} of {report.num_records} records are "
             f"broken, more than the share of {max_broken_share:g} that is borne "
             "(max_broken_share); repair the file"
-            + f", or leave them out with max_broken_share={share:g}" * others
+            + f", or leave them out with max_broken_share={share:g}"
+            * others
         )
     table = pa.Table.from_batches([*chunks, _batch(rows, schema)], schema)
     # In one piece: cleaning takes and replaces rows several times as fast.

@@ -26,7 +26,7 @@ from rec_sys.foundation.settings import (
 from rec_sys.reviews import demo, demo_texts
 from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
 from rec_sys.reviews.download import Patience, fetch_file
-from rec_sys.reviews.files import checked_suffix
+from rec_sys.reviews.files import require_readable
 from rec_sys.reviews.formats import AUTO
 from rec_sys.reviews.reading import (
     DEFAULT_MAX_BROKEN_SHARE,
@@ -110,7 +110,7 @@ class ReviewSource(ABC):
         reviews_path, metadata_path = self.files()
         files = [path for path in (reviews_path, metadata_path) if path]
         for path in files:
-            checked_suffix(path)  # before minutes are spent on the other one
+            require_readable(path)  # before minutes are spent on the other one
         further = self.further_files()
         folder, cached = None, None
         if self.cache_dir:
