@@ -343,12 +343,29 @@ def _build_products(
     is_new = ~ids.isin(known.index)
     nameless = (table["name"] == "").to_numpy()
     steps = _product_steps(metadata is not None, len(ids), is_new, nameless, filled)
+    bare = {_bare_id(product): product for product in unreviewed}
+    alike = [(product, bare.get(_bare_id(product))) for product in ids[is_new]]
+    alike = [(product, other) for product, other in alike if other]
+    if metadata is not None and (is_new.all() or alike):
+        note = f"{is_new.sum()} of {len(ids)} reviewed products are not in the metadata"
+        if alike:
+            one, other = alike[0]
+            note += (
+                f"; {len(alike)} ids differ in leading zeros or a trailing .0 alone ({one} and"
+                f" {other}): write the ids of both files as text"
+            )
+        steps.append({"step": "warning", "rows": len(ids), "note": note})
     if metadata is not None:
         what = "kept" if keep_unreviewed else "dropped"
         note = f"{len(unreviewed)} of the metadata's products have no reviews: {what}"
         steps.append({"step": "products without reviews", "rows": len(ids), "note": note})
     columns = {"product_id": ids.to_numpy(), **{name: table[name] for name in table.columns}}
     return pa.table(columns, schema=PRODUCT_SCHEMA), steps
+
+
+def _bare_id(product: str) -> str:
+    """Without what a spreadsheet takes away from an id or adds to it."""
+    return product.removesuffix(".0").lstrip("0")
 
 
 def _known(metadata: pd.DataFrame | None) -> pd.DataFrame:

@@ -22,13 +22,8 @@ PACKED_SUFFIXES = (GZIP_SUFFIX, ".bz2", ".xz", ".zst", ".zip")
 PARQUET_MAGIC, ARROW_MAGIC = b"PAR1", b"ARROW1"
 AUTO_ENCODING = "auto"
 
-_GZIP, _BZIP2, _XZ, _ZSTD, _ZIP = (
-    b"\x1f\x8b",
-    b"BZh",
-    b"\xfd7zXZ\0",
-    b"\x28\xb5\x2f\xfd",
-    b"PK\x03\x04",
-)
+_UNPACK = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_ZSTD, _ZIP = b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
 _BLOCK_BYTES = 1 << 18
 _HEAD_BYTES = 1 << 10
 # Someone packed what was packed already; more than twice is a bomb.
@@ -84,13 +79,10 @@ def open_unpacked(path: Path) -> IO[bytes]:
     for _ in range(_MAX_LAYERS):
         head = file.read(_HEAD_BYTES)
         file.seek(0)
-        if head.startswith(_GZIP):
-            # Its own way from line to line takes twice as long.
-            file = io.BufferedReader(gzip.open(file), _BLOCK_BYTES)
-        elif head.startswith(_BZIP2):
-            file = io.BufferedReader(bz2.open(file), _BLOCK_BYTES)
-        elif head.startswith(_XZ):
-            file = io.BufferedReader(lzma.open(file), _BLOCK_BYTES)
+        unpack = next((each for magic, each in _UNPACK.items() if head.startswith(magic)), None)
+        if unpack:
+            # Their own ways from line to line take twice as long.
+            file = io.BufferedReader(unpack(file), _BLOCK_BYTES)
         elif head.startswith(_ZSTD):
             source = pa.CompressedInputStream(pa.BufferReader(file.read()), "zstd")
             file = io.BytesIO(source.read())

@@ -24,7 +24,7 @@ from rec_sys.reviews.containers import (
     open_unpacked,
     telling_file,
 )
-from rec_sys.reviews.formats import BrokenRecord, Numbered
+from rec_sys.reviews.values import BrokenRecord, Numbered
 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 PARQUET_SUFFIX = ".parquet"
@@ -197,8 +197,8 @@ def _csv_rows(
     """Rows that are not blank, with the number of their first line.
 
     A row that strict CSV does not understand, or that has another number of cells than the others,
-    is tried with backslashes as escapes and without stray carriage returns; otherwise its first line
-    is broken and reading goes on in the next.
+    is tried with backslashes as escapes and without stray carriage returns; otherwise its first
+    line is broken and reading goes on in the next.
 
     Args:
         width: Cells of a row; 0 takes those of the first row.
@@ -370,7 +370,7 @@ def _unwrapped(records: Iterator[Numbered]) -> Iterator[Numbered]:
 
 
 def _inner_records(whole: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the only object of a file holds: a list of records, columns, or records by their keys."""
+    """What the only object of a file holds: a list of records, columns, or records by key."""
     for name in _WRAPPERS[1:]:
         inner = whole.get(name)
         if isinstance(inner, list) and inner:

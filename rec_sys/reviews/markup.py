@@ -5,7 +5,12 @@ import re
 import unicodedata
 
 _CODE = re.compile(r"<(script|style)\b.*?(</\1\s*>|$)|<!--.*?(-->|$)", re.IGNORECASE | re.DOTALL)
-_TAG = re.compile(r"</?[a-z][^<>]*>", re.IGNORECASE)
+# A tag that is cut off is known by an attribute, or by being the last word: "a <b c" stays.
+_TAG = re.compile(
+    r"</?[a-z][^<>]*>|<[a-z][a-z\d]*\s[^<>]*=[^<>]*(?=<|$)"
+    r"|</?(a|b|br|div|em|font|h\d|i|img|li|p|pre|span|strong|table|td|th|tr|u|ul)\s*/?$",
+    re.IGNORECASE,
+)
 _ENTITY = re.compile(r"&(#\d+|#x[\da-f]+|[a-z]+\d*);", re.IGNORECASE)
 # Shops escape twice and more: "&amp;quot;", "&#38;amp;#34;".
 _ESCAPED_AMPERSAND = re.compile(r"&((amp|#0*38|#x0*26);)+", re.IGNORECASE)

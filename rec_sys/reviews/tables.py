@@ -18,7 +18,7 @@ from rec_sys.reviews.markup import SUSPICIOUS, has_markup, name_key, plain_text
 from rec_sys.reviews.schema import NO_TIME, PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
 
 #: Raise it with every change of readers or cleaning that changes a result.
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 #: The audit of an evaluation takes texts of so many words for copies (evaluation.audit.min_words).
 MIN_COPIED_WORDS = 10
 _FOLDER = "review_tables"

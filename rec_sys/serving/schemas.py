@@ -20,8 +20,8 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_whole_text
 from rec_sys.inference.histories import Author, WrittenReview
 from rec_sys.inference.recommender import Reason, Recommendation, UserRecommendations
-from rec_sys.reviews.formats import BrokenRecord, as_seconds, as_text
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+from rec_sys.reviews.values import BrokenRecord, as_seconds, as_text
 from rec_sys.serving.service import Answer, ServedBundle
 
 # No name, id or category of a shop is longer; texts have a limit of their own in the settings.

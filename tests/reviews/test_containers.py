@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.files import read_records
-from rec_sys.reviews.formats import BrokenRecord
+from rec_sys.reviews.values import BrokenRecord
 from tests.helpers.review_samples import FLAT_LAYOUTS, LAYOUTS, as_csv, as_lines, json_lines, write
 
 RECORDS = [{"a": "x", "b": "1"}, {"a": 'ü "quoted", warm', "b": "2"}, {"a": "[{", "b": "3"}]

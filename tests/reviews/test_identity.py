@@ -134,7 +134,7 @@ def test_a_nickname_that_many_share_is_a_warning(tmp_path):
     names = ["A Customer"] * 30 + [f"n{n}" for n in range(60)]
     records = [{"nickname": name, "asin": f"P{n}", "rating": 5} for n, name in enumerate(names)]
     _, report = read_reviews(json_lines(tmp_path, records))
-    assert "'A Customer' holds 33% of the reviews" in report.warnings[0]
-    assert report.as_steps("reviews")[1]["step"] == "warning"
+    assert "'A Customer' holds 33% of the reviews" in report.warnings[-1]
+    assert report.as_steps("reviews")[-1]["step"] == "warning"
     with_ids = [record | {"userID": f"u{n}"} for n, record in enumerate(records)]
-    assert not read_reviews(json_lines(tmp_path, with_ids))[1].warnings
+    assert "Customer" not in str(read_reviews(json_lines(tmp_path, with_ids))[1].warnings)
