@@ -163,7 +163,10 @@ def show_report(data: ReviewData) -> None:
 def _known_by_name(table: pa.Table, products: pd.DataFrame | None, steps: _Steps) -> pa.Table:
     """One product, one id: what some reviews know by its name alone, others or metadata by id."""
     known: dict[str, set[str]] = {}
-    if products is not None:
+    if (
+        products is not None
+        and pc.any(pc.equal(table["product_id"], table["product_name"])).as_py()
+    ):
         for product, name in zip(products["product_id"], products["name"], strict=True):
             if name:
                 known.setdefault(name_key(name), set()).add(product)

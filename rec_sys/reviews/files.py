@@ -282,13 +282,14 @@ def _json_lines(lines: Iterable[str], bad: dict[int, str]) -> Iterator[Numbered]
         if bad and number in bad:
             yield number, BrokenRecord(bad[number])
             continue
-        # Nearly every line is an object and its end.
-        if line.startswith("{"):
-            with suppress(ValueError, RecursionError):
-                value, end = decode(line)
-                if line[end:] == "\n":
-                    yield number, value
-                    continue
+        try:
+            # Nearly every line is an object and its end.
+            value, end = decode(line)
+            if line[end:] == "\n" and type(value) is dict:
+                yield number, value
+                continue
+        except (ValueError, RecursionError):
+            pass
         yield from ((number, value) for value in _values_in(line.strip()))
 
 
@@ -360,6 +361,9 @@ def _unwrapped(records: Iterator[Numbered]) -> Iterator[Numbered]:
         records = iter([(first[0], record) for record in inner] if inner else [first])
     elif first:
         records = chain([first], [second] if second else [], records)
+        if not (isinstance(first[1], dict) and "reviews" in first[1]):
+            yield from records
+            return
     for number, record in records:
         inner = record.get("reviews") if isinstance(record, dict) else None
         if isinstance(inner, list) and inner and all(isinstance(each, dict) for each in inner):

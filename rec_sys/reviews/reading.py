@@ -215,6 +215,9 @@ class _ReviewRows:
     def start(self, layout: Format, head: list[dict[str, Any]]) -> None:
         """Takes the names of the fields, and from the first records what their values mean."""
         self._columns = {name: layout.columns.get(name, ()) for name in REVIEW_SCHEMA.names}
+        self._others = [
+            self._columns[name] for name in ("nickname", "product_name", "product_info")
+        ]
         # A text that only the second field tells is a headline where others have the first.
         self._body = next((raw for raw in self._columns["text"] if any(raw in r for r in head)), "")
         told = self._notation
@@ -248,17 +251,20 @@ class _ReviewRows:
             self.found["times that cannot be read, taken as missing"] += 1
             self.bad_time = self.bad_time or str(error)
             seconds = None
-        if text and not as_text(record.get(self._body)):
+        if text and len(columns["text"]) > 1 and not as_text(record.get(self._body)):
             self.found["texts missing, their headline taken"] += 1
+        nickname, name, info = [
+            (names and first_text(record, names)) or None for names in self._others
+        ]
         style = first_given(record, columns["style"])
         return (
-            first_text(record, columns["review_id"])
+            (columns["review_id"] and first_text(record, columns["review_id"]))
             or content_id(user, product, text, rating, seconds),
             user,
-            first_text(record, columns["nickname"]) or None,
+            nickname,
             product or None,
-            first_text(record, columns["product_name"]) or None,
-            first_text(record, columns["product_info"]) or None,
+            name,
+            info,
             (as_text(unpacked(style)) or None) if style else None,
             text,
             rating,

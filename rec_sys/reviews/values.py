@@ -91,7 +91,11 @@ def first_text(record: dict[str, Any], names: tuple[str, ...]) -> str:
     for name in names:
         value = record.get(name)
         # Most values are texts, and this is called for every one of them.
-        if text := _said(value) if type(value) is str else as_text(value):
+        if type(value) is not str:
+            text = as_text(value)
+        elif len(text := value.strip()) <= _LONGEST_MISSING or not text.isascii():
+            text = _said(text)
+        if text:
             return text
     return ""
 
