@@ -178,11 +178,12 @@ def evaluate(config: DictConfig) -> tuple[Leaderboard, Path]:
     from rec_sys.evaluation.report import Report, about_ties, not_measured
     from rec_sys.evaluation.results import run_all
     from rec_sys.graph.review_graph import prepare_reviews
-    from rec_sys.reviews.cleaning import show_report
+    from rec_sys.reviews.cleaning import require_learnable, show_report
     from rec_sys.train.record import plain_config
 
     data = source.load()
     show_report(data)
+    require_learnable(data)
     prepared = prepare_reviews(data, build(config.encoder), config.paths.cache_dir)
     stages = [
         build_stage(config, prepared.graph, name, seed)

@@ -14,6 +14,7 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
@@ -48,6 +49,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         def program() -> None:
             # Otherwise Hydra ends the program by itself, with advice for whoever wrote it.
             os.environ["HYDRA_FULL_ERROR"] = "1"
+            sys.argv[1:] = quoted(sys.argv[1:])
             try:
                 run()
             except HydraException as error:
@@ -57,6 +59,28 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         return program
 
     return decorate
+
+
+def quoted(arguments: Sequence[str]) -> list[str]:
+    """Command-line arguments with quotes around each value that Hydra does not understand.
+
+    File names are that: отзывы.jsonl, "reviews (1).json", "ann's.csv", "x,y.csv".
+    """
+    if any(each in ("-m", "--multirun") for each in arguments):
+        return list(arguments)
+    parser, result = OverridesParser.create(), []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        try:
+            is_clear = not equals or not parser.parse_override(argument).is_sweep_override()
+        except HydraException:
+            is_clear = not re.fullmatch(r"[+~]*[\w./@]+", key)
+        # A bracket or quotation mark begins Hydra's own notation: its message says more.
+        if not is_clear and value[:1] not in ("[", "{", "'", '"', "$"):
+            value = value.replace("\\", "\\\\").replace("'", "\\'")
+            argument = f"{key}='{value}'"
+        result.append(argument)
+    return result
 
 
 def graceful_exit(main: Callable[..., Any]) -> Callable[..., None]:

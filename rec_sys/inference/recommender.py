@@ -217,7 +217,7 @@ class Recommender:
             weights = reason_weights(base, one, contributions, rows)
             columns = (
                 base.product_ids[rows],
-                base.names[rows],
+                base.labels[rows],
                 scores[user, rows].tolist(),
                 situation.predicted_rating[user, rows].tolist(),
                 [self._reasons(histories, batch.review[edges], column) for column in weights.T],
@@ -263,7 +263,7 @@ class Recommender:
             reasons.append(
                 Reason(
                     review_id=histories.review_ids[review],
-                    product_name=self.vectorbase.names[histories.catalogue_row[review]],
+                    product_name=self.vectorbase.labels[histories.catalogue_row[review]],
                     text=text,
                     weight=float(weights[position]),
                     rating=float(rating) if rating > 0 else None,  # neither 0 nor NaN

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BeforeValidator, Field
 
-from rec_sys.foundation.console import show_table
+from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, PositiveCount, settings_of
 from rec_sys.reviews.markup import name_key
@@ -152,12 +152,39 @@ def clean_reviews(
     )
 
 
+def require_learnable(data: ReviewData) -> None:
+    """Makes sure, before any text is encoded, that there is something to learn from.
+
+    Raises:
+        InputError: There is one user or one product alone, nobody has reviewed two products, or no
+            product has two reviews.
+    """
+    users, products = data.reviews["user_id"], data.reviews["product_id"]
+    why = None
+    if users.nunique() < 2:
+        why = "all reviews are by one person; add other people's reviews"
+    elif products.nunique() < 2:
+        why = "all reviews are of one product, so there is nothing to choose from; add others"
+    elif not users.duplicated().any():
+        why = "nobody has reviewed two products, so there is no history to predict from"
+    elif not products.duplicated().any():
+        why = "no two people have a product in common; add more reviews of the same products"
+    if why:
+        raise InputError(f"{len(users)} reviews cannot be learned from: {why}")
+    ratings = data.reviews["rating"].dropna()
+    if len(ratings) and ratings.nunique() == 1:
+        note(
+            f"warning: every rating is {ratings.iloc[0]:g}: what people like cannot be told from"
+            " what they do not; what they chose is learned all the same"
+        )
+
+
 def show_report(data: ReviewData) -> None:
     """Prints the report as a table and logs it, one line a step."""
     lines = [(step["step"], step["rows"], step["note"]) for step in data.report]
     show_table("Cleaning", ("step", "rows", "note"), lines)
-    for step, rows, note in lines:
-        log.info("cleaning: %s: %d rows left; %s", step, rows, note)
+    for line in lines:
+        log.info("cleaning: %s: %d rows left; %s", *line)
 
 
 def _known_by_name(table: pa.Table, products: pd.DataFrame | None, steps: _Steps) -> pa.Table:

@@ -1,7 +1,7 @@
 """Which raw field means what in every known format; the names are in ``config/data/columns``."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, Literal
@@ -114,9 +114,9 @@ def choose_format(
         " or ".join(f"{name} ({', '.join(_vocabulary(what)[name][:6])}, ...)" for name in group)
         for group in missing
     )
-    hints = [hint.setting for hint in unused_fields(found, nearest, what) if hint.setting]
-    first = missing[0][0]
-    say = " ".join(hints) or f"{SETTINGS[what]}.{first}=FIELD"
+    advice = filter(None, unused_fields(found, nearest, what).values())
+    say = " ".join(each.rpartition(" ")[2] for each in advice)
+    say = say or f"{SETTINGS[what]}.{missing[0][0]}=FIELD"
     raise InputError(
         f"no usable field names: found {shown(found)}; no field for {wanted}; say which it is, for"
         f" instance {say}; a table without a heading line needs its names, for instance"
@@ -152,39 +152,28 @@ def _checked(
     return named
 
 
-@dataclass(frozen=True)
-class Unused:
-    """A field of a file that tells none of our columns, and what it may have been meant for."""
+def unused_fields(found: Sequence[str], layout: Format, what: What) -> dict[str, str]:
+    """The fields that are not read, each with the setting that would have it read.
 
-    name: str
-    column: str = ""
-    near: str = ""
-    setting: str = field(default="")
-
-    def __str__(self) -> str:
-        """What it is, and what to do."""
-        if not self.column:
-            return shown([self.name])
-        return f"{shown([self.name])} (did you mean {self.near}? set {self.setting})"
-
-
-def unused_fields(found: Sequence[str], layout: Format, what: What) -> list[Unused]:
-    """The fields that are not read, each with the nearest column that no field tells."""
+    Returns:
+        From field to advice, empty where no column that is still to be told has a name like it.
+    """
     open_to = {
-        _key(name): (column, name)
+        _key(name): column
         for column, names in _vocabulary(what).items()
         if not layout.tells([column], found)
-        for name in reversed(names)
+        for name in names
     }
-    unused = []
+    unused = {}
     for name in found:
-        if name in layout.fields or any(raw.startswith(f"{name}.") for raw in layout.fields):
-            continue
+        is_read = name in layout.fields or any(raw.startswith(f"{name}.") for raw in layout.fields)
         near = get_close_matches(_key(name), open_to, n=1, cutoff=_ALIKE)
-        column, known = open_to[near[0]] if near and name not in layout.also else ("", "")
-        own = layout.columns.get(column, (known,))[0]
-        setting = f"{SETTINGS[what]}.{column}={name}" if column else ""
-        unused.append(Unused(name, column, own, setting))
+        if not is_read and near and name not in layout.also:
+            column = open_to[near[0]]
+            own = layout.columns.get(column, (column,))[0]
+            unused[name] = f"did you mean {own}? set {SETTINGS[what]}.{column}={name}"
+        elif not is_read and "." not in name:
+            unused[name] = ""
     return unused
 
 

@@ -223,8 +223,8 @@ class _ReviewRows:
         told = self._notation
         steps = layout.rating_scale if told.rating_scale is None else told.rating_scale
         missing = layout.missing_rating if told.missing_rating is None else told.missing_rating
-        scale = RatingScale.of(steps, missing)
-        self._as_rating = as_rating if scale == RatingScale.of(None, None) else scale
+        plain = steps is None and missing is None
+        self._as_rating = as_rating if plain else RatingScale(steps, missing)
         self._time = told.time_format or time_notation(self.times(layout, head))
 
     def times(self, layout: Format, records: Iterable[dict[str, Any]]) -> list[Any]:
@@ -425,14 +425,12 @@ def _build_table(
         if whole:
             layout = choose_format(list(found), what, required, format, notation.columns)
             report.format = layout.name
-            unused = [
-                each
-                for each in unused_fields(list(found), layout, what)
-                if "." not in each.name or each.column
-            ]
-            plain = [str(each) for each in unused if not each.column]
+            unused = unused_fields(list(found), layout, what)
+            plain = [name for name, advice in unused.items() if not advice]
             report.notes += [f"not used: {shown(plain)}"] * bool(plain)
-            report.warnings += [f"not used: {each}" for each in unused if each.column]
+            report.warnings += [
+                f"not used: {n} ({advice})" for n, advice in unused.items() if advice
+            ]
             nested = [raw for raw in layout.fields if "." in raw and raw not in whole[0]]
             times = rows.times(layout, whole)
             while is_ambiguous(times) and (more := list(islice(records, len(head)))):

@@ -8,7 +8,6 @@ import reprlib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -123,78 +122,61 @@ def unpacked(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True)
 class RatingScale:
-    """How ratings become stars, 1...5.
+    """Makes stars, 1...5, of ratings on another scale.
 
-    Attributes:
+    Args:
         steps: Lowest and highest number of the scale, or its words from worst to best, which are
-            taken as equally far apart; empty for stars.
-        missing: Values that say "not rated".
+            taken as equally far apart; None for stars.
+        missing: The value, or values, that say "not rated"; None for none.
+
+    Raises:
+        InputError: The scale is none.
     """
 
-    steps: tuple[Any, ...] = ()
-    missing: tuple[Any, ...] = ()
-
-    @classmethod
-    def of(cls, steps: Any, missing: Any) -> "RatingScale":
-        """From settings: null, a value or a list.
-
-        Raises:
-            InputError: The scale is none.
-        """
-        steps = tuple(steps) if isinstance(steps, list | tuple) else (steps,)
-        steps = () if steps == (None,) else steps
-        scale = cls(steps, tuple(missing) if isinstance(missing, list | tuple) else (missing,))
-        is_range = len(steps) == 2 and scale.is_numeric and steps[0] < steps[1]
-        if steps and not is_range and (scale.is_numeric or len(set(map(_word, steps))) < 2):
+    def __init__(self, steps: Sequence[Any] | None, missing: Any) -> None:
+        self._missing = set(map(_word, missing if isinstance(missing, list) else [missing]))
+        self._words = list(map(_word, steps or ()))
+        is_range = all(
+            isinstance(step, int | float) and not isinstance(step, bool) for step in steps or ()
+        )
+        self._ends = tuple(map(float, steps)) if steps and is_range else ()
+        if steps and not (
+            (len(steps) == 2 and self._ends[0] < self._ends[1])
+            if is_range
+            else 1 < len(set(self._words)) == len(steps)
+        ):
             raise InputError(
                 f"data.rating_scale={list(steps)}: must be the lowest and the highest rating,"
                 " [1,10], or words from worst to best, [dislike,like]"
             )
-        return scale
-
-    @property
-    def is_numeric(self) -> bool:
-        """Whether the steps are the ends of a range."""
-        return all(isinstance(step, int | float) and type(step) is not bool for step in self.steps)
 
     def __call__(self, value: Any) -> float | None:
         """Stars, or None; raises as `as_rating`."""
-        if self.missing != (None,) and (value in self.missing or _word(value) in self._missing):
+        word = _word(value)
+        if value is None or not word or word in self._missing:
             return None
-        if not self.steps:
+        if not self._words:
             return as_rating(value)
-        if self.is_numeric:
-            low, high = map(float, self.steps)
-            number = _number(value)
-            if number is None:
-                return None
-            if not low <= number <= high:
-                raise InputError(
-                    f"rating {reprlib.repr(value)} is outside of data.rating_scale="
-                    f"[{low:g},{high:g}]; widen it, or set data.missing_rating={value} if it says"
-                    " 'not rated'"
-                )
-            place = (number - low) / (high - low)
-        else:
-            words = [_word(step) for step in self.steps]
-            if value is None or value == "":
-                return None
-            if _word(value) not in words:
-                raise BrokenRecord(
-                    f"rating {reprlib.repr(value)} is none of data.rating_scale={words}"
-                )
-            place = words.index(_word(value)) / (len(words) - 1)
-        return MIN_RATING + place * (MAX_RATING - MIN_RATING)
-
-    @property
-    def _missing(self) -> list[str]:
-        return [_word(value) for value in self.missing]
+        if not self._ends:
+            if word not in self._words:
+                reason = f"is none of data.rating_scale={self._words}"
+                raise BrokenRecord(f"rating {reprlib.repr(value)} {reason}")
+            place = self._words.index(word) / (len(self._words) - 1)
+            return MIN_RATING + place * (MAX_RATING - MIN_RATING)
+        (low, high), number = self._ends, _number(value)
+        if number is None:
+            return None
+        if not low <= number <= high:
+            raise InputError(
+                f"rating {reprlib.repr(value)} is outside of data.rating_scale=[{low:g},{high:g}];"
+                f" widen it, or set data.missing_rating={value} if it says 'not rated'"
+            )
+        return MIN_RATING + (number - low) / (high - low) * (MAX_RATING - MIN_RATING)
 
 
 def _word(value: Any) -> str:
-    return str(value).strip().casefold()
+    return as_text(value).casefold()
 
 
 def _number(value: Any) -> float | None:

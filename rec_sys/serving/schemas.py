@@ -417,7 +417,7 @@ def _named(served: ServedBundle, row: int) -> dict[str, str]:
     base = served.vectorbase
     return {
         "product_id": base.product_ids[row],
-        "product_name": base.names[row],
+        "product_name": base.labels[row],
         "style": base.styles[row],
     }
 

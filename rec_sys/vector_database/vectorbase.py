@@ -120,6 +120,12 @@ class Vectorbase:
         """Finds products by id, str or None [n]: int64 [n], -1 where there is no such product."""
         return _looked_up(product_ids, self._row_of_id)
 
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """What people read, str [n]: the name, of a product without one its style, or its id."""
+        told = np.where(self.styles != "", self.styles, self.product_ids)
+        return np.where(self.names != "", self.names, told)
+
     def rows_of_names(self, names: Sequence[str | None]) -> np.ndarray:
         """Finds products by their name, str or None [n], in any case and spacing.
 

@@ -141,24 +141,24 @@ def test_iso_times_round_trip(moment):
     ],
 )
 def test_ratings_on_any_scale(steps, missing, value, stars):
-    assert RatingScale.of(steps, missing)(value) == stars
+    assert RatingScale(steps, missing)(value) == stars
 
 
 @given(st.floats(-100, 100), st.floats(0.01, 100), st.floats(0, 1))
 def test_a_scale_keeps_order_and_ends(low, width, place):
-    scale = RatingScale.of([low, low + width], None)
+    scale = RatingScale([low, low + width], None)
     assert (scale(low), scale(low + width)) == (1, 5)
     assert 1 <= scale(min(low + place * width, low + width)) <= 5
 
 
 def test_what_does_not_fit_the_scale():
     with pytest.raises(InputError, match=r"rating 11 is outside of data.rating_scale=\[1,10\]"):
-        RatingScale.of([1, 10], None)(11)
+        RatingScale([1, 10], None)(11)
     with pytest.raises(BrokenRecord, match="'meh' is none of data.rating_scale="):
-        RatingScale.of(["bad", "good"], None)("meh")
+        RatingScale(["bad", "good"], None)("meh")
     for steps in ([5], [5, 1], [1, 2, 3], ["one"], ["a", "a"]):
         with pytest.raises(InputError, match="must be the lowest and the highest"):
-            RatingScale.of(steps, None)
+            RatingScale(steps, None)
     with pytest.raises(InputError, match="data.missing_rating=0 if 0 says 'not rated'"):
         as_rating(0)
 
