@@ -18,7 +18,7 @@ from rec_sys.foundation.console import note, progress, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build, read_settings
 from rec_sys.graph.review_graph import product_texts
-from rec_sys.reviews.files import checked_suffix
+from rec_sys.reviews.files import require_readable
 from rec_sys.reviews.sources import as_path
 from rec_sys.text.store import open_store
 
@@ -103,7 +103,7 @@ def review_files(data: DictConfig) -> list[Path]:
     if not files:
         raise InputError(f"data.reviews_path={path}: there is no file in this folder")
     for each in files if products is None else [*files, products]:
-        checked_suffix(each)
+        require_readable(each)
     return files
 
 

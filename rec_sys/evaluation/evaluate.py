@@ -34,7 +34,7 @@ from rec_sys.foundation.settings import (
     settings_of,
 )
 from rec_sys.graph.review_graph import prepare_reviews
-from rec_sys.reviews.cleaning import show_report
+from rec_sys.reviews.cleaning import require_learnable, show_report
 from rec_sys.train.tracking import plain_config
 
 _SOME = Field(min_length=1)
@@ -161,6 +161,7 @@ def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
 
     data = source.load()
     show_report(data)
+    require_learnable(data)
     prepared = prepare_reviews(data, build(config.encoder), config.paths.cache_dir)
     stages = [
         build_stage(config, prepared.graph, name, seed)

@@ -176,7 +176,7 @@ class Stage:
         """SHA-256 of the reviews in their order and of which edge is what."""
         graph, digest = self.graph, hashlib.sha256(split_fingerprint(self.split).encode())
         for name, array in vars(graph).items():
-            if not name.endswith("_ids"):
+            if not name.endswith("_ids") and array is not None:
                 digest.update(np.ascontiguousarray(array).tobytes())
         for title, task in self.tests.items():
             digest.update(title.encode())

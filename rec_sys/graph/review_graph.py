@@ -11,7 +11,8 @@ import scipy.sparse
 from rec_sys.foundation.console import note
 from rec_sys.foundation.distributed import one_at_a_time
 from rec_sys.graph.csr import members_of, rows_to_pointers
-from rec_sys.reviews.schema import NO_TIME, ReviewData
+from rec_sys.reviews.schema import NO_TIME, ReviewData, to_table
+from rec_sys.reviews.tables import copies_of
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.text.store import VectorStore, encode_texts, open_store
 from rec_sys.text.words import words_by_row
@@ -45,6 +46,8 @@ class ReviewGraph:
         product_name_text: int64 [P], row of the product's name.
         product_info_text: int64 [P], row of the product's description.
         product_brand: int64 [P], equal for products of one brand, `NO_BRAND` if unknown.
+        edge_copy: int64 [E], equal for copies of one review and only for them, see `copies_of`;
+            None where no review repeats another.
     """
 
     user_ids: np.ndarray
@@ -57,6 +60,7 @@ class ReviewGraph:
     product_name_text: np.ndarray
     product_info_text: np.ndarray
     product_brand: np.ndarray
+    edge_copy: np.ndarray | None = None
 
     @property
     def num_users(self) -> int:
@@ -92,6 +96,14 @@ class ReviewGraph:
         """How many reviews the same user wrote later, int64 [E]; 0 is the newest."""
         return np.repeat(self.user_ptr[1:], self.degrees) - 1 - np.arange(self.num_edges)
 
+    @property
+    def first_copy(self) -> np.ndarray:
+        """The oldest edge of the copies that each edge is one of, int64 [E]; mostly itself."""
+        if self.edge_copy is None:
+            return np.arange(self.num_edges)
+        _, first, number = np.unique(self.edge_copy, return_index=True, return_inverse=True)
+        return first[number]
+
     def histories(
         self, users: np.ndarray, shown: np.ndarray | None = None, newest: int | None = None
     ) -> "ReviewGraph":
@@ -112,7 +124,8 @@ class ReviewGraph:
 
     def in_order(self, edges: np.ndarray) -> "ReviewGraph":
         """The graph with these edges, int64, in this order; `user_ptr` stays."""
-        names = ("edge_product", "edge_text", "edge_rating", "edge_time")
+        names = ["edge_product", "edge_text", "edge_rating", "edge_time"]
+        names += [] if self.edge_copy is None else ["edge_copy"]
         return replace(self, **{name: getattr(self, name)[edges] for name in names})
 
     def edge_mask(self, edges: np.ndarray) -> np.ndarray:
@@ -160,6 +173,7 @@ def build_review_graph(
         product_name_text=name_text,
         product_info_text=info_text,
         product_brand=brand_codes(data.products["brand"]),
+        edge_copy=copies_of(to_table(data.reviews))[order],
     )
 
 

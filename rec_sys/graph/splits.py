@@ -3,6 +3,11 @@
 Each is a class with a ``name`` and ``split(graph, seen)``, where `seen` tells what the weights have
 seen that the training starts from, if it starts from any: nothing is measured by what they have
 learned from.
+
+Copies of one review (`ReviewGraph.first_copy`) never stand on both sides. Where a split counts
+reviews, copies count as one, their oldest: they are known where it is known, and where it is a
+target they are in no part. Where time or product decide, a copy that would stand elsewhere than
+its oldest is in no part.
 """
 
 import hashlib
@@ -40,12 +45,14 @@ class LeaveOneOut:
         that were learned from, and trains otherwise: who had two reviews, and trained with both,
         and now has a third one, has a target for the test but none for validation.
         """
-        ends = graph.user_ptr[1:][graph.degrees >= _LEAST_REVIEWS]
-        validation, test = graph.edge_mask(ends - 2), graph.edge_mask(ends - 1)
+        edges, distinct = _distinct(graph)
+        ends = distinct.user_ptr[1:][distinct.degrees >= _LEAST_REVIEWS]
+        validation, test = graph.edge_mask(edges[ends - 2]), graph.edge_mask(edges[ends - 1])
         if seen is not None:
             newer = _newer_than_learned(graph, seen.learned_edges(graph))
             validation, test = validation & newer, test & newer
         train: np.ndarray = ~validation & ~test
+        train &= ~_elsewhere(graph, validation, test)
         return Split(
             self.name,
             train,
@@ -114,6 +121,8 @@ class GlobalTime:
         train = time < validation_from  # NO_TIME is below every time
         test = np.zeros_like(train) if test_from is None else time >= test_from
         validation = ~train & ~test
+        stray = _elsewhere(graph, validation, test)
+        train, validation, test = train & ~stray, validation & ~stray, test & ~stray
         parts = {"to train with": train, "to validate with": validation}
         parts |= {} if test_from is None else {"to test with": test}
         for what, edges in parts.items():
@@ -219,8 +228,10 @@ class _UserSplit(_DrawnSplit):
         )
 
     def _task(self, graph: ReviewGraph, users: np.ndarray) -> Task:
-        target = self._targets(graph, users)
-        return Task(target, graph.edge_mask(graph.edges_of(users)) & ~target)
+        edges, distinct = _distinct(graph)
+        target = graph.edge_mask(edges[self._targets(distinct, users)])
+        shown = graph.edge_mask(graph.edges_of(users)) & ~target
+        return Task(target, shown & ~_elsewhere(graph, target))
 
     def _targets(self, graph: ReviewGraph, users: np.ndarray) -> np.ndarray:
         """Which reviews of held-out users are to be predicted, bool [E]."""
@@ -306,6 +317,8 @@ class NewProducts(_DrawnSplit):
         known = seen and Groups(*(mask[reviewed] for mask in seen.product_groups(graph)))
         groups = self._groups(len(reviewed), "products", known)
         train, validation, test = (np.isin(graph.edge_product, reviewed[group]) for group in groups)
+        stray = _elsewhere(graph, validation, test)
+        train, validation, test = train & ~stray, validation & ~stray, test & ~stray
         trains = np.zeros(graph.num_users, dtype=bool)
         trains[graph.edge_user[train]] = True
         predictable = trains[graph.edge_user]
@@ -315,6 +328,18 @@ class NewProducts(_DrawnSplit):
             _task(graph, validation & predictable, known=train),
             _task(graph, test & predictable, known=train) if len(groups[-1]) else None,
         )
+
+
+def _distinct(graph: ReviewGraph) -> tuple[np.ndarray, ReviewGraph]:
+    """The edges that are the oldest of their copies, int64, and the graph of these alone."""
+    is_first = graph.first_copy == np.arange(graph.num_edges)
+    return np.flatnonzero(is_first), graph.histories(np.arange(graph.num_users), is_first)
+
+
+def _elsewhere(graph: ReviewGraph, *parts: np.ndarray) -> np.ndarray:
+    """Which edges are in another part, bool [E] each, than the oldest of their copies, bool [E]."""
+    first = graph.first_copy
+    return np.logical_or.reduce([part != part[first] for part in parts])
 
 
 def _task(

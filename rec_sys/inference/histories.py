@@ -6,15 +6,14 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import scipy.sparse
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import EgoBatchBuilder, FixedReviews, ReviewSummary
 from rec_sys.graph.review_graph import NO_BRAND, NO_TIME, ReviewGraph, product_info_text
 from rec_sys.modules.wishes import Wishes
-from rec_sys.reviews.markup import plain_text
-from rec_sys.reviews.schema import REVIEW_SCHEMA
+from rec_sys.reviews.markup import name_key, plain_text
+from rec_sys.reviews.schema import to_table
 from rec_sys.reviews.tables import seconds_of
 from rec_sys.text.store import distinct_texts
 from rec_sys.text.words import count_words
@@ -57,7 +56,7 @@ class WrittenReview:
     @property
     def product_key(self) -> str:
         """What tells a product that the vectorbase does not hold from others of the same author."""
-        return self.product_id or self.product_name or self.text
+        return self.product_id or name_key(self.product_name) or self.text
 
     @property
     def seconds(self) -> int:
@@ -87,7 +86,7 @@ def authors_in(reviews: pd.DataFrame) -> list[Author]:
 
     The product id may be missing, the user must not be. Of several nicknames the newest counts.
     """
-    table = pa.Table.from_pandas(reviews, schema=REVIEW_SCHEMA, preserve_index=False)
+    table = to_table(reviews)
     names = ("review_id", "product_id", "product_name", "product_info", "style", "text")
     texts = (table[name].fill_null("").to_pylist() for name in names)
     others = (table[name].to_pylist() for name in ("user_id", "nickname", "rating"))
@@ -188,9 +187,9 @@ def read_histories(reviews: pd.DataFrame | Sequence[Author], vectorbase: Vectorb
     """Cleans reviews as those of the training were, and finds their products in the vectorbase.
 
     A product is found by its id. A review without an id (or whose id is just the name, as the
-    readers make it) is matched by the exact name if one product alone has it. A text that names
-    neither a product nor stars is a wish, see `WrittenReview.is_wish`. An author without any
-    review is a user of whom nothing is known.
+    readers make it) is matched by the name, in any case and spacing, if one product alone has it.
+    A text that names neither a product nor stars is a wish, see `WrittenReview.is_wish`. An author
+    without any review is a user of whom nothing is known.
 
     Args:
         reviews: A table, see `authors_in`, or the authors.
@@ -252,9 +251,7 @@ def _find_products(reviews: Sequence[WrittenReview], vectorbase: Vectorbase) -> 
         for place in np.flatnonzero(rows == UNKNOWN).tolist()
         if reviews[place].product_id in ("", reviews[place].product_name)
     ]
-    # Names in the vectorbase are free of markup.
-    names = [plain_text(reviews[place].product_name) for place in nameless]
-    rows[nameless] = vectorbase.rows_of_names(names)
+    rows[nameless] = vectorbase.rows_of_names([reviews[place].product_name for place in nameless])
     return rows
 
 

@@ -242,7 +242,7 @@ class Recommender:
             weights, of_wish = reason_weights(base, one, contributions, rows)
             columns = (
                 base.product_ids[rows],
-                base.names[rows],
+                base.labels[rows],
                 scores[user, rows].tolist(),
                 situation.predicted_rating[user, rows].tolist(),
                 [self._reasons(histories, batch.review[edges], column) for column in weights.T],
@@ -314,7 +314,7 @@ class Recommender:
             reasons.append(
                 Reason(
                     review_id=histories.review_ids[review],
-                    product_name=own_name if row == UNKNOWN else self.vectorbase.names[row],
+                    product_name=own_name if row == UNKNOWN else self.vectorbase.labels[row],
                     text=text,
                     weight=float(weights[position]),
                     rating=float(rating) if rating > 0 else None,  # neither 0 nor NaN

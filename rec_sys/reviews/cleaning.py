@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BeforeValidator, Field
 
-from rec_sys.foundation.console import show_table
+from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, PositiveCount, settings_of
+from rec_sys.reviews.markup import name_key
 from rec_sys.reviews.schema import (
     MAX_RATING,
     MIN_RATING,
@@ -20,15 +21,18 @@ from rec_sys.reviews.schema import (
     REVIEW_SCHEMA,
     ReviewData,
     to_frame,
+    to_table,
 )
 from rec_sys.reviews.tables import (
     codes_of,
+    copies_of,
     fingerprint_of,
     kept_rows,
     last_of_groups,
     newest_of_pairs,
     one_of_equals,
     seconds_of,
+    with_known_names,
     without_markup,
 )
 from rec_sys.reviews.twins import collapse_twins
@@ -37,6 +41,8 @@ OPTIONS_AT = "data.cleaning"
 #: From the columns of a product to those by which a review describes its product.
 OWN_COLUMNS = {"name": "product_name", "info": "product_info", "style": "style"}
 
+# From this share on the report says what can be done about copies.
+_MANY_COPIES = 0.05
 _TEXT_COLUMNS = ("text", "nickname", "product_name", "product_info", "style")
 
 log = logging.getLogger(__name__)
@@ -56,6 +62,8 @@ class CleaningOptions:
     Attributes:
         drop_without_text: Leave out reviews without a text instead of keeping them as history.
         drop_without_rating: The same for reviews without a rating.
+        join_copies: Keep of a user's reviews that repeat each other word for word on several
+            products the first alone (see `rec_sys.reviews.tables.copies_of`).
         collapse_twins: Treat products as one whose sets of users are alike by so much or more
             (Jaccard index, above 0 up to 1; see `rec_sys.reviews.twins`); False for none.
         min_reviews_per_user: Leave out users with fewer reviews, ...
@@ -70,6 +78,7 @@ class CleaningOptions:
 
     drop_without_text: bool = False
     drop_without_rating: bool = False
+    join_copies: bool = False
     collapse_twins: Annotated[float | bool, BeforeValidator(_share_or_false)] = False
     min_reviews_per_user: PositiveCount = 1
     min_reviews_per_product: PositiveCount = 1
@@ -113,13 +122,15 @@ def clean_reviews(
         InputError: Nothing is left.
     """
     options = options or CleaningOptions()
-    table = pa.Table.from_pandas(reviews, schema=REVIEW_SCHEMA, preserve_index=False)
+    table = to_table(reviews)
     steps = _Steps()
+    table = _known_by_name(table, products, steps)
     table = _one_per_pair(table, steps)
     table = _plain(table, steps)
     table = _told(table, "text", pc.not_equal(table["text"], ""), options.drop_without_text, steps)
     table = _told(table, "rating", table["rating"].is_valid(), options.drop_without_rating, steps)
     table, merged_ids = _without_twins(table, options, steps)
+    table = _without_copies(table, options, steps)
     if products is not None and merged_ids:
         products = products[~products["product_id"].isin(merged_ids)]
     table = _subset(table, options, steps)
@@ -141,12 +152,57 @@ def clean_reviews(
     )
 
 
+def require_learnable(data: ReviewData) -> None:
+    """Makes sure, before any text is encoded, that there is something to learn from.
+
+    Raises:
+        InputError: There is one user or one product alone, nobody has reviewed two products, or no
+            product has two reviews.
+    """
+    users, products = data.reviews["user_id"], data.reviews["product_id"]
+    why = None
+    if users.nunique() < 2:
+        why = "all reviews are by one person; add other people's reviews"
+    elif products.nunique() < 2:
+        why = "all reviews are of one product, so there is nothing to choose from; add others"
+    elif not users.duplicated().any():
+        why = "nobody has reviewed two products, so there is no history to predict from"
+    elif not products.duplicated().any():
+        why = "no two people have a product in common; add more reviews of the same products"
+    if why:
+        raise InputError(f"{len(users)} reviews cannot be learned from: {why}")
+    ratings = data.reviews["rating"].dropna()
+    if len(ratings) and ratings.nunique() == 1:
+        note(
+            f"warning: every rating is {ratings.iloc[0]:g}: what people like cannot be told from"
+            " what they do not; what they chose is learned all the same"
+        )
+
+
 def show_report(data: ReviewData) -> None:
     """Prints the report as a table and logs it, one line a step."""
     lines = [(step["step"], step["rows"], step["note"]) for step in data.report]
     show_table("Cleaning", ("step", "rows", "note"), lines)
-    for step, rows, note in lines:
-        log.info("cleaning: %s: %d rows left; %s", step, rows, note)
+    for line in lines:
+        log.info("cleaning: %s: %d rows left; %s", *line)
+
+
+def _known_by_name(table: pa.Table, products: pd.DataFrame | None, steps: _Steps) -> pa.Table:
+    """One product, one id: what some reviews know by its name alone, others or metadata by id."""
+    known: dict[str, set[str]] = {}
+    if (
+        products is not None
+        and pc.any(pc.equal(table["product_id"], table["product_name"])).as_py()
+    ):
+        for product, name in zip(products["product_id"], products["name"], strict=True):
+            if name:
+                known.setdefault(name_key(name), set()).add(product)
+    table, changed, ambiguous = with_known_names(table, "product_id", "product_name", known)
+    if changed or ambiguous:
+        note = f"{changed} reviews that name their product got its id"
+        note += f"; {ambiguous} names are of several products and stay apart" * bool(ambiguous)
+        steps.add("products known by name", table.num_rows, note, "")
+    return table
 
 
 def _one_per_pair(table: pa.Table, steps: _Steps) -> pa.Table:
@@ -202,6 +258,34 @@ def _without_twins(
     )
     steps.add("variant twins", table.num_rows, note, "")
     return table, collapsed.merged_ids
+
+
+def _without_copies(table: pa.Table, options: CleaningOptions, steps: _Steps) -> pa.Table:
+    """Reports copies; of each keeps the oldest, of equally old ones that on the best known product.
+
+    Which is the most reviewed one, so that other people's copies stay on the same variant.
+    """
+    copies = copies_of(table)
+    groups = np.unique(copies, return_inverse=True)[1]
+    products = codes_of(table["product_id"])
+    popularity = np.bincount(products)[products]
+    order = np.lexsort(
+        (np.arange(len(groups)), -popularity, seconds_of(table["timestamp"]), groups)
+    )
+    first = np.zeros(len(groups), dtype=bool)
+    first[order[np.unique(groups[order], return_index=True)[1]]] = True
+    share = 1 - first.mean()
+    note = f"{(~first).sum()} ({share:.0%}) repeat another review of the same user word for word"
+    if options.join_copies:
+        note += ": removed, the first kept"
+    elif share > _MANY_COPIES:
+        note += (
+            f"; {OPTIONS_AT}.join_copies=true keeps the first of each, {OPTIONS_AT}.collapse_twins"
+            "=0.8 makes variants one product"
+        )
+    table = kept_rows(table, first) if options.join_copies else table
+    steps.add("copies of a review", table.num_rows, note, "")
+    return table
 
 
 def _subset(table: pa.Table, options: CleaningOptions, steps: _Steps) -> pa.Table:
@@ -289,12 +373,29 @@ def _build_products(
     is_new = ~ids.isin(known.index)
     nameless = (table["name"] == "").to_numpy()
     steps = _product_steps(metadata is not None, len(ids), is_new, nameless, filled)
+    bare = {_bare_id(product): product for product in unreviewed}
+    alike = [(product, bare.get(_bare_id(product))) for product in ids[is_new]]
+    alike = [(product, other) for product, other in alike if other]
+    if metadata is not None and (is_new.all() or alike):
+        note = f"{is_new.sum()} of {len(ids)} reviewed products are not in the metadata"
+        if alike:
+            one, other = alike[0]
+            note += (
+                f"; {len(alike)} ids differ in leading zeros or a trailing .0 alone ({one} and"
+                f" {other}): write the ids of both files as text"
+            )
+        steps.append({"step": "warning", "rows": len(ids), "note": note})
     if metadata is not None:
         what = "kept" if keep_unreviewed else "dropped"
         note = f"{len(unreviewed)} of the metadata's products have no reviews: {what}"
         steps.append({"step": "products without reviews", "rows": len(ids), "note": note})
     columns = {"product_id": ids.to_numpy(), **{name: table[name] for name in table.columns}}
     return pa.table(columns, schema=PRODUCT_SCHEMA), steps
+
+
+def _bare_id(product: str) -> str:
+    """Without what a spreadsheet takes away from an id or adds to it."""
+    return product.removesuffix(".0").lstrip("0")
 
 
 def _known(metadata: pd.DataFrame | None) -> pd.DataFrame:

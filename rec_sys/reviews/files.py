@@ -1,44 +1,60 @@
 """A file becomes a stream of records, one at a time: JSON in any layout, CSV or Parquet."""
 
 import ast
-import codecs
 import csv
-import gzip
 import io
 import json
 import re
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.formats import BrokenRecord, Numbered
+from rec_sys.reviews.containers import (
+    ARROW_MAGIC,
+    AUTO_ENCODING,
+    PARQUET_MAGIC,
+    decoded_lines,
+    open_unpacked,
+    telling_file,
+)
+from rec_sys.reviews.values import BrokenRecord, Numbered
 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
-CSV_SUFFIX = ".csv"
 PARQUET_SUFFIX = ".parquet"
-GZIP_SUFFIX = ".gz"
-GZIP_MAGIC = b"\x1f\x8b"
 
 _BLOCK_CHARACTERS = 1 << 18
 _BETWEEN_VALUES = re.compile(r"[\s,]*")
-_PARQUET_BATCH_ROWS = 4096
-_CSV_DELIMITERS = ",;\t"
+_NEXT_OBJECT = re.compile(r"\n\s*,?\s*(?=\{)")
+_BATCH_ROWS = 4096
+_CSV_DELIMITERS = ",;\t|"
+_MOVIELENS_DELIMITER = "::"
 _CSV_CELL_CHARACTERS = 1 << 24
+_QUOTED = re.compile(r'"[^"]*"')
+# A quoted cell of more lines is one whose quotation mark was never closed.
+_MOST_LINES_OF_A_ROW = 1000
+# Under these names an object holds its records, with all it says beside them for each.
+_WRAPPERS = ("reviews", "data", "records", "results", "items", "rows")
 
 
-def read_records(path: str | Path) -> Iterator[Numbered]:
-    """Streams the records of a file.
+def read_records(
+    path: str | Path, *, encoding: str = AUTO_ENCODING, header: Sequence[str] | None = None
+) -> Iterator[Numbered]:
+    """Streams the records of a file; its content decides what it is, not its name.
 
-    ``.json``, ``.jsonl`` and ``.ndjson`` hold one object a line, one array of objects, or
-    objects spread over several lines: the content decides, not the name. Lines of Python
-    literals, as in old Amazon files, are read too. Any of them and ``.csv`` may be gzipped.
+    JSON holds one object a line, arrays of objects, objects one after the other or spread over
+    several lines, or one object around them all. Lines of Python literals, as in old Amazon files,
+    are read too. Any file may be packed with gzip, bzip2, xz, zstd or zip.
+
+    Args:
+        encoding: See `decoded_lines`.
+        header: Names of the columns of a table without a heading line.
 
     Yields:
         Line number and record. A line that is no record comes as a `BrokenRecord` (a value, not
@@ -48,96 +64,51 @@ def read_records(path: str | Path) -> Iterator[Numbered]:
         InputError: The file as a whole cannot be read.
     """
     path = Path(path).expanduser()
-    suffix = checked_suffix(path)
-    with _telling_file(path):
-        if suffix == PARQUET_SUFFIX:
-            yield from _parquet_records(path)
+    with telling_file(path), open_unpacked(path) as file:
+        magic = file.read(len(ARROW_MAGIC))
+        file.seek(0)
+        is_parquet = magic.startswith(PARQUET_MAGIC) or path.suffix.lower() == PARQUET_SUFFIX
+        if is_parquet or magic == ARROW_MAGIC:
+            yield from _table_records(file, is_parquet, path)
             return
-        with _open(path) as file:
-            lines = _decoded(file, path)
-            head = _first_lines(lines)
-            if not head:
-                raise InputError(f"{path}: the file is empty")
-            if suffix == CSV_SUFFIX:
-                yield from _csv_records(head, lines, path)
-            elif _is_one_record_a_line(head):
-                yield from _json_lines(chain(head, lines))
-            else:
-                yield from _json_values(chain(head, lines), path)
+        if not magic:
+            raise InputError(f"{path}: the file is empty")
+        bad: dict[int, str] = {}
+        lines = decoded_lines(file, path, bad, encoding)
+        head = _first_lines(lines)
+        first = next(filter(None, map(str.strip, head)), "")
+        is_json = first.startswith(("{", "[")) or path.suffix.lower() in JSON_SUFFIXES
+        if first and (header or not is_json):
+            yield from _csv_records(chain(head, lines), first, header, bad, path)
+        elif _is_one_record_a_line(head):
+            yield from _unwrapped(_json_lines(chain(head, lines), bad))
+        else:
+            yield from _unwrapped(_json_values(chain(head, lines), bad, path))
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
-    """Streams the lines of a text file of any suffix, gzipped or not.
+    """Streams the lines of a text file, packed or not.
 
     Raises:
         InputError: It cannot be read.
     """
     path = Path(path).expanduser()
-    _require_file(path)
-    with _telling_file(path), _open(path) as file:
-        yield from _decoded(file, path)
+    bad: dict[int, str] = {}
+    with telling_file(path), open_unpacked(path) as file:
+        for line in decoded_lines(file, path, bad):
+            for number, reason in bad.items():
+                raise InputError(f"{path}, line {number}: {reason}")
+            yield line
 
 
-def checked_suffix(path: Path) -> str:
-    """The suffix that tells the kind of file, without ".gz".
+def require_readable(path: Path) -> None:
+    """Makes sure that a file is there and no web page, archive or other thing without records.
 
     Raises:
-        InputError: No such file, or of no known kind.
+        InputError: It is not.
     """
-    _require_file(path)
-    name = path.name.lower().removesuffix(GZIP_SUFFIX)
-    suffix = Path(name).suffix
-    known = (*JSON_SUFFIXES, CSV_SUFFIX, PARQUET_SUFFIX)
-    if suffix not in known:
-        raise InputError(f"{path}: unknown kind of file; rename it to end in {', '.join(known)}")
-    return suffix
-
-
-def _require_file(path: Path) -> None:
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give a file in it")
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-
-
-@contextmanager
-def _telling_file(path: Path) -> Iterator[None]:
-    """Turns what can go wrong with a file's bytes into one line that names it."""
-    try:
-        yield
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise InputError(f"{path}: the gzip data is cut off or damaged; fetch it again") from None
-    except PermissionError:
-        raise InputError(f"{path}: may not be read; change its permissions") from None
-    except (pa.ArrowException, OSError) as error:
-        if path.suffix.lower() != PARQUET_SUFFIX:
-            raise
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a readable Parquet file ({reason})") from None
-
-
-def _open(path: Path) -> BinaryIO:
-    with path.open("rb") as file:
-        first = file.read(len(GZIP_MAGIC))
-    if first == GZIP_MAGIC:
-        # Its own way from line to line takes twice as long.
-        return io.BufferedReader(gzip.open(path), _BLOCK_CHARACTERS)
-    if first and path.suffix.lower() == GZIP_SUFFIX:
-        raise InputError(
-            f"{path}: not a gzip file; if it is unpacked already, rename it without .gz"
-        )
-    return path.open("rb")
-
-
-def _decoded(file: BinaryIO, path: Path) -> Iterator[str]:
-    for number, line in enumerate(file, start=1):
-        try:
-            yield line.removeprefix(codecs.BOM_UTF8).decode() if number == 1 else line.decode()
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path}, line {number}: byte {error.object[error.start]:#04x} is not UTF-8; "
-                "save the file as UTF-8"
-            ) from None
+    with telling_file(path), open_unpacked(path):
+        pass
 
 
 def _first_lines(lines: Iterator[str]) -> list[str]:
@@ -150,34 +121,151 @@ def _first_lines(lines: Iterator[str]) -> list[str]:
     return head
 
 
-def _parquet_records(path: Path) -> Iterator[Numbered]:
-    with pq.ParquetFile(path) as file:
-        batches = file.iter_batches(_PARQUET_BATCH_ROWS)
-        rows = (row for batch in batches for row in batch.to_pylist())
-        yield from enumerate(rows, start=1)
+def _table_records(file: IO[bytes], is_parquet: bool, path: Path) -> Iterator[Numbered]:
+    source = io.BytesIO(file.read()) if not isinstance(file, io.BufferedReader) else file
+    table = pq.ParquetFile(source) if is_parquet else pa.ipc.open_file(source)
+    names = table.schema_arrow.names if is_parquet else table.schema.names
+    _require_distinct(names, path)
+    batches = (
+        table.iter_batches(_BATCH_ROWS)
+        if is_parquet
+        else map(table.get_batch, range(table.num_record_batches))
+    )
+    number = 0
+    for batch in batches:
+        columns = [_values(column) for column in batch.columns]
+        for row in zip(*columns, strict=True):
+            number += 1
+            broken = next((value for value in row if isinstance(value, BrokenRecord)), None)
+            yield number, broken or dict(zip(names, row, strict=True))
 
 
-def _csv_records(head: list[str], lines: Iterator[str], path: Path) -> Iterator[Numbered]:
-    """Records under a heading line; `head` are the first lines, up to the heading at least."""
+def _values(column: pa.Array) -> list[Any]:
+    """Python values; in place of one that is none, what is wrong with it."""
+    with suppress(ValueError, OverflowError, pa.ArrowException):
+        return column.to_pylist()
+    # A time that no calendar holds is a bad time, which the reader bears; a bad text is not.
+    is_time = pa.types.is_temporal(column.type)
+    values: list[Any] = []
+    for value in column:
+        try:
+            values.append(value.as_py())
+        except (ValueError, OverflowError, pa.ArrowException) as error:
+            values.append(
+                f"{value.cast(pa.int64())} {column.type}"
+                if is_time
+                else BrokenRecord(f"a value cannot be read ({' '.join(str(error).split())})")
+            )
+    return values
+
+
+def _require_distinct(names: Sequence[str], path: Path) -> None:
+    twice = next((name for name in names if name and list(names).count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{path}: two columns are named {twice!r}; give each its own name")
+
+
+def _csv_records(
+    lines: Iterator[str], first: str, header: Sequence[str] | None, bad: dict[int, str], path: Path
+) -> Iterator[Numbered]:
+    """Records under a heading line, `first`, which a line such as "sep=;" may precede."""
     csv.field_size_limit(_CSV_CELL_CHARACTERS)
-    delimiter = max(_CSV_DELIMITERS, key=next(filter(str.strip, head), "").count)
+    delimiter = None
+    numbered = enumerate(lines, start=1)
+    if first.lower().startswith("sep="):
+        delimiter = first[len("sep=") :] or "\t"
+        next(numbered)
+    if _MOVIELENS_DELIMITER in first:
+        numbered = ((n, line.replace(_MOVIELENS_DELIMITER, "\t")) for n, line in numbered)
+        delimiter = "\t"
+    names = [name.strip() for name in header] if header else None
+    for number, cells in _csv_rows(numbered, delimiter, len(names or ()), bad):
+        if isinstance(cells, BrokenRecord):
+            yield number, cells
+        elif names is None:
+            names = [name.strip() for name in cells]
+            _require_distinct(names, path)
+        elif len(cells) == len(names):
+            yield number, dict(zip(names, cells, strict=True))
+        else:
+            yield number, BrokenRecord(f"{len(cells)} cells under {len(names)} headings")
+
+
+def _csv_rows(
+    numbered: Iterator[tuple[int, str]], delimiter: str | None, width: int, bad: dict[int, str]
+) -> Iterator[tuple[int, list[str] | BrokenRecord]]:
+    """Rows that are not blank, with the number of their first line.
+
+    A row that strict CSV does not understand, or that has another number of cells than the others,
+    is tried with backslashes as escapes and without stray carriage returns; otherwise its first
+    line is broken and reading goes on in the next.
+
+    Args:
+        width: Cells of a row; 0 takes those of the first row.
+    """
+    again: deque[tuple[int, str]] = deque()
+    used: list[tuple[int, str]] = []
+
+    def feed(clean: bool = False) -> Iterator[str]:
+        while (line := again.popleft() if again else next(numbered, None)) is not None:
+            used.append(line)
+            if len(used) > _MOST_LINES_OF_A_ROW:
+                raise csv.Error("a quotation mark is never closed")
+            text = line[1]
+            yield text.rstrip("\r\n").replace("\r", " ") + "\n" if clean else text
+
+    def back() -> None:
+        again.extendleft(reversed(used))
+        used.clear()
+
+    if delimiter is None:
+        back()
+        heading = next((line for line in feed() if line.strip()), "")
+        back()
+        heading = _QUOTED.sub("", heading)
+        delimiter = max(_CSV_DELIMITERS, key=heading.count)
     # Strict: a forgotten quotation mark must not swallow the rest of the file unnoticed.
-    rows = csv.reader(chain(head, lines), delimiter=delimiter, strict=True)
-    header, number = [], 1
-    try:
-        header = [name.strip() for name in next(filter(None, rows), [])]
-        number = rows.line_num + 1
-        for row in rows:
-            if len(row) == len(header):
-                yield number, dict(zip(header, row, strict=True))
-            elif row:
-                yield number, BrokenRecord(f"{len(row)} cells under {len(header)} headings")
-            number = rows.line_num + 1
-    except csv.Error as error:
-        raise InputError(
-            f"{path}, line {number}: a cell is not quoted properly ({error}); double every "
-            "quotation mark inside a quoted cell"
-        ) from None
+    rows = csv.reader(feed(), delimiter=delimiter, strict=True)
+    while True:
+        used.clear()
+        reason, cells = "", None
+        try:
+            cells = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            reason = str(error)
+        if cells == []:
+            continue
+        if cells is None or (width and len(cells) != width):
+            taken = list(used)
+            for options in (
+                {"escapechar": "\\"},
+                {"clean": True},
+                {"escapechar": "\\", "clean": True},
+            ):
+                back()
+                clean = options.pop("clean", False)
+                with suppress(csv.Error, StopIteration):
+                    retry = csv.reader(feed(clean), delimiter=delimiter, strict=True, **options)
+                    mended = next(retry)
+                    if len(mended) == width:
+                        cells = mended
+                        break
+            else:
+                back()
+                # All but what is lost is read again.
+                lost = len(taken) if cells is not None else 1
+                used.extend(again.popleft() for _ in range(lost))
+            rows = csv.reader(feed(), delimiter=delimiter, strict=True)
+        number = used[0][0]
+        if cells is None:
+            reason = f"a cell is not quoted properly ({reason})"
+            yield number, BrokenRecord(f"{reason}; double every quotation mark in a quoted cell")
+            continue
+        width = width or len(cells)
+        damaged = bad and next((bad[line] for line, _ in used if line in bad), None)
+        yield number, BrokenRecord(damaged) if damaged else cells
 
 
 def _is_one_record_a_line(head: list[str]) -> bool:
@@ -185,51 +273,58 @@ def _is_one_record_a_line(head: list[str]) -> bool:
     if first.startswith("["):
         return False
     # A pretty-printed object opens in its first line, and no other opens in the second.
-    return not first.startswith("{") or first.endswith("}") or second.startswith("{")
+    return not first.startswith("{") or first.endswith(("}", "},")) or second.startswith("{")
 
 
-def _json_lines(lines: Iterable[str]) -> Iterator[Numbered]:
+def _json_lines(lines: Iterable[str], bad: dict[int, str]) -> Iterator[Numbered]:
     decode = json.JSONDecoder().raw_decode
     for number, line in enumerate(lines, start=1):
-        if line.isspace():
+        if bad and number in bad:
+            yield number, BrokenRecord(bad[number])
             continue
         try:
-            # Nearly every line is an object and its end. For any other, `loads` knows the rules.
-            if line.startswith("{"):
-                value, end = decode(line)
-                if line[end:] == "\n":
-                    yield number, value
-                    continue
-            yield number, _as_record(json.loads(line))
+            # Nearly every line is an object and its end.
+            value, end = decode(line)
+            if line[end:] == "\n" and type(value) is dict:
+                yield number, value
+                continue
+        except (ValueError, RecursionError):
+            pass
+        yield from ((number, value) for value in _values_in(line.strip()))
+
+
+def _values_in(line: str) -> Iterator[dict[str, Any] | BrokenRecord]:
+    """The values of a line that is not simply one: glued together, with commas, in Python."""
+    decode, at = json.JSONDecoder().raw_decode, 0
+    while (at := _BETWEEN_VALUES.match(line, at).end()) < len(line):  # type: ignore[union-attr]
+        try:
+            value, at = decode(line, at)
         except (ValueError, RecursionError) as error:
-            yield number, _python_literal(line, f"not JSON ({_reason(error)})")
+            value, at = _python_literal(line[at:], f"not JSON ({_reason(error)})"), len(line)
+        yield value if isinstance(value, BrokenRecord) else _as_record(value)
 
 
 def _python_literal(line: str, otherwise: str) -> dict[str, Any] | BrokenRecord:
     """A line of the first Amazon files, which are ``repr`` of dicts and not JSON."""
-    if line.startswith("{'"):
+    if line.startswith(("{'", "{u'", '{u"', '{"')):
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            return _as_record(ast.literal_eval(line.strip()))
+            return _as_record(ast.literal_eval(line.rstrip(", ")))
     return BrokenRecord(otherwise)
 
 
-def _json_values(lines: Iterable[str], path: Path) -> Iterator[Numbered]:
-    """Values of an array, or one after the other, over any number of lines."""
+def _json_values(lines: Iterable[str], bad: dict[int, str], path: Path) -> Iterator[Numbered]:
+    """Values of arrays, or one after the other, over any number of lines."""
     decoder, blocks = json.JSONDecoder(), _blocks(lines)
     text, at, line = next(blocks), 0, 1
-    start = _BETWEEN_VALUES.match(text).end()
-    in_array = text.startswith("[", start)
-    line += text.count("\n", 0, start)
-    at = start + in_array
-    wanted = _BLOCK_CHARACTERS
+    depth, wanted = 0, _BLOCK_CHARACTERS
     while True:
-        start = _BETWEEN_VALUES.match(text, at).end()
+        start = _BETWEEN_VALUES.match(text, at).end()  # type: ignore[union-attr]
         line += text.count("\n", at, start)
         at = start
-        if in_array and text.startswith("]", at):
-            if text[at + 1 :].strip() or any(map(str.strip, blocks)):
-                raise InputError(f"{path}, line {line}: text after the end of the array; remove it")
-            return
+        # An array that is open is no value to wait for: its values come one by one.
+        if (depth == 0 and text.startswith("[", at)) or (depth and text.startswith("]", at)):
+            depth, at = 1 - depth, at + 1
+            continue
         try:
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
@@ -238,15 +333,65 @@ def _json_values(lines: Iterable[str], path: Path) -> Iterator[Numbered]:
             if more:
                 text, at, wanted = text[at:] + more, 0, 2 * wanted
                 continue
-            if at == len(text) and not in_array:
+            if at == len(text) and not depth:
                 return
-            raise InputError(
-                f"{path}, line {line}: not JSON from here on ({_reason(error)}); repair or "
-                "fetch the file again"
-            ) from None
-        yield line, _as_record(value)
+            # Only this one is broken if another begins further down.
+            found = _NEXT_OBJECT.search(text, at + 1)
+            if not found:
+                raise InputError(
+                    f"{path}, line {line}: not JSON from here on ({_reason(error)}); repair or "
+                    "fetch the file again"
+                ) from None
+            yield line, BrokenRecord(f"not JSON ({_reason(error)})")
+            line += text.count("\n", at, found.end())
+            at = found.end()
+            continue
+        lines_of_value = range(line, line + text.count("\n", at, end) + 1) if bad else ()
+        damaged = next((bad[number] for number in lines_of_value if number in bad), None)
+        yield line, BrokenRecord(damaged) if damaged else _as_record(value)
         line += text.count("\n", at, end)
         at, wanted = end, _BLOCK_CHARACTERS
+
+
+def _unwrapped(records: Iterator[Numbered]) -> Iterator[Numbered]:
+    """Takes records out of objects around them."""
+    first, second = next(records, None), next(records, None)
+    if first and not second and isinstance(first[1], dict):
+        inner = _inner_records(first[1])
+        records = iter([(first[0], record) for record in inner] if inner else [first])
+    elif first:
+        records = chain([first], [second] if second else [], records)
+        if not (isinstance(first[1], dict) and "reviews" in first[1]):
+            yield from records
+            return
+    for number, record in records:
+        inner = record.get("reviews") if isinstance(record, dict) else None
+        if isinstance(inner, list) and inner and all(isinstance(each, dict) for each in inner):
+            beside = {name: value for name, value in record.items() if name != "reviews"}
+            yield from ((number, beside | each) for each in inner)
+        else:
+            yield number, record
+
+
+def _inner_records(whole: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the only object of a file holds: a list of records, columns, or records by key."""
+    for name in _WRAPPERS[1:]:
+        inner = whole.get(name)
+        if isinstance(inner, list) and inner:
+            if all(isinstance(each, dict) for each in inner):
+                return inner
+            columns = whole.get("columns")
+            if isinstance(columns, list) and all(isinstance(each, list) for each in inner):
+                return [dict(zip(columns, row, strict=False)) for row in inner]
+    inner = list(whole.values())
+    if not inner or not all(isinstance(each, dict) and each for each in inner):
+        return []
+    if all(
+        str(key).isdecimal() for each in inner for key in each
+    ):  # columns, as pandas writes them
+        rows = dict.fromkeys(key for each in inner for key in each)
+        return [{name: each.get(row) for name, each in whole.items()} for row in rows]
+    return inner
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[str]:

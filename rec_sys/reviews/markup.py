@@ -2,9 +2,15 @@
 
 import html
 import re
+import unicodedata
 
 _CODE = re.compile(r"<(script|style)\b.*?(</\1\s*>|$)|<!--.*?(-->|$)", re.IGNORECASE | re.DOTALL)
-_TAG = re.compile(r"</?[a-z][^<>]*>", re.IGNORECASE)
+# A tag that is cut off is known by an attribute, or by being the last word: "a <b c" stays.
+_TAG = re.compile(
+    r"</?[a-z][^<>]*>|<[a-z][a-z\d]*\s[^<>]*=[^<>]*(?=<|$)"
+    r"|</?(a|b|br|div|em|font|h\d|i|img|li|p|pre|span|strong|table|td|th|tr|u|ul)\s*/?$",
+    re.IGNORECASE,
+)
 _ENTITY = re.compile(r"&(#\d+|#x[\da-f]+|[a-z]+\d*);", re.IGNORECASE)
 # Shops escape twice and more: "&amp;quot;", "&#38;amp;#34;".
 _ESCAPED_AMPERSAND = re.compile(r"&((amp|#0*38|#x0*26);)+", re.IGNORECASE)
@@ -48,6 +54,11 @@ def plain_text(text: str) -> str:
         if text == before:
             break
     return " ".join(text.split())
+
+
+def name_key(name: str) -> str:
+    """Equal for two spellings of a name that differ in case, space or markup alone."""
+    return unicodedata.normalize("NFC", plain_text(name).casefold())
 
 
 def _visible(text: str) -> str:

@@ -1,36 +1,51 @@
 """Any known file of reviews or products becomes a raw, typed table."""
 
 import hashlib
+import math
 import re
+import reprlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import chain
+from datetime import UTC, datetime
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.reviews.containers import AUTO_ENCODING
 from rec_sys.reviews.files import read_records
 from rec_sys.reviews.formats import (
     AUTO,
-    PRODUCT_FORMATS,
-    REVIEW_FORMATS,
-    BrokenRecord,
+    COLUMNS,
     Format,
-    Numbered,
-    as_rating,
-    as_seconds,
-    as_text,
+    What,
     choose_format,
-    first_given,
-    first_text,
+    known_formats,
+    shown,
+    unused_fields,
 )
 from rec_sys.reviews.markup import has_markup, has_script, plain_text
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, to_frame
+from rec_sys.reviews.tables import with_known_names
+from rec_sys.reviews.values import (
+    FIRST_PLAUSIBLE_YEAR,
+    BrokenRecord,
+    Numbered,
+    RatingScale,
+    as_rating,
+    as_seconds,
+    as_text,
+    first_given,
+    first_text,
+    is_ambiguous,
+    time_notation,
+    unpacked,
+)
 
 #: The user of a hand-written file that names nobody.
 ANONYMOUS_USER = "you"
@@ -38,6 +53,12 @@ DEFAULT_MAX_BROKEN_SHARE = 0.01
 #: A text encoder reads about 256 tokens; the rest of a long description would cost and not count.
 DEFAULT_MAX_INFO_CHARACTERS = 2000
 
+# One name with so many reviews, a share of all and a multiple of the median, is hardly one person.
+_MANY_REVIEWS = 20
+_OUTLYING_SHARE = 0.02
+_OUTLYING_TIMES = 5
+# A title that so many products and most of all have is a shop's, not a product's.
+_LEAST_SHARED = 10
 _DETECT_FROM_RECORDS = 100
 _KEEP_EXAMPLES = 5
 _CHUNK_ROWS = 8192
@@ -58,6 +79,7 @@ class ReadReport:
         num_broken: Records that were left out.
         examples: The first few broken ones: "FILE, line N: why".
         notes: Further findings, in words.
+        warnings: Findings that a person should not miss.
     """
 
     file: str
@@ -66,6 +88,7 @@ class ReadReport:
     num_broken: int = 0
     examples: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def as_steps(self, what: str) -> list[dict[str, Any]]:
         """The report in the shape of a cleaning report, of "reviews" or of "products"."""
@@ -73,7 +96,30 @@ class ReadReport:
         broken = f"{self.num_broken} broken{first}"
         note = "; ".join([f"{self.file}, format {self.format}", broken, *self.notes])
         rows = self.num_records - self.num_broken
-        return [{"step": f"{what} read", "rows": rows, "note": note}]
+        lines = [(f"{what} read", note), *(("warning", warning) for warning in self.warnings)]
+        return [{"step": step, "rows": rows, "note": text} for step, text in lines]
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How a file writes things, where it does not say so itself.
+
+    Attributes:
+        columns: From our columns (`rec_sys.reviews.formats.COLUMNS`) to fields, nested ones with
+            dots; goes before what the format says.
+        header: Names of the columns of a table without a heading line.
+        encoding: See `decoded_lines`.
+        rating_scale: See `RatingScale`; None for stars, or what the format says.
+        missing_rating: The rating, or ratings, that say "not rated"; likewise.
+        time_format: Of all times, for `datetime.strptime`; None to find out.
+    """
+
+    columns: dict[str, Any] = field(default_factory=dict)
+    header: Sequence[str] | None = None
+    encoding: str = AUTO_ENCODING
+    rating_scale: Any = None
+    missing_rating: Any = None
+    time_format: str | None = None
 
 
 def read_reviews(
@@ -83,15 +129,17 @@ def read_reviews(
     max_broken_share: float = DEFAULT_MAX_BROKEN_SHARE,
     require_user: bool = True,
     require_product: bool = True,
+    notation: Notation = Notation(),  # noqa: B008 (frozen)
 ) -> tuple[pd.DataFrame, ReadReport]:
-    """Reads reviews from JSON (any layout), CSV or Parquet, gzipped or not.
+    """Reads reviews from JSON (any layout), CSV, Parquet or Arrow, packed or not.
 
     Args:
-        format: One of the names in `REVIEW_FORMATS`; "auto" decides from the fields.
+        format: Name of a file in ``config/data/columns``; "auto" decides from the fields.
         max_broken_share: Bear this share of broken records (no JSON object, no user, no product,
-            a rating or a time that is none), 0...1.
+            a rating that is none), 0...1.
         require_user: Without it, a review of nobody is a review of `ANONYMOUS_USER`.
         require_product: Without it, the product may be missing.
+        notation: How the file writes things.
 
     Returns:
         The table with the columns of `REVIEW_SCHEMA`, in the order of the file and not cleaned;
@@ -99,67 +147,129 @@ def read_reviews(
 
     Raises:
         InputError: The file cannot be read, has no usable fields, too many broken records, or a
-            rating outside 1...5. The message names the file and the first bad line.
+            rating outside its scale. The message names the file and the first bad line.
     """
     # Without a product a review must at least say something.
     required = [("product_id",) if require_product else ("product_id", "text", "rating")]
     if require_user:
         required.append(("user_id",))
-    found: Counter[str] = Counter()
+    rows = _ReviewRows(notation, require_user, require_product)
     table, report = _build_table(
-        read_records(path),
-        str(path),
-        schema=REVIEW_SCHEMA,
-        to_row=partial(
-            _review_row, found=found, require_user=require_user, require_product=require_product
-        ),
-        formats=REVIEW_FORMATS,
-        required=required,
-        format=format,
-        max_broken_share=max_broken_share,
+        str(path), REVIEW_SCHEMA, rows, "reviews", required, format, max_broken_share, notation
     )
-    report.notes = [f"{count} {what}" for what, count in found.items() if count]
+    found = rows.found
+    table, respelled, _ = with_known_names(table, "user_id", "nickname", None)
+    found["nicknames spelled in another way, taken as one person"] = respelled
+    table, renamed, _ = with_known_names(table, "product_id", "product_name", {})
+    found["products known by their name, taken as one with the same name"] = renamed
+    times = pc.min_max(table["timestamp"]).as_py()
+    if times["min"]:
+        report.notes.append(f"times {times['min']:%Y-%m-%d} to {times['max']:%Y-%m-%d}")
+    report.notes += [f"{count} {what}" for what, count in found.items() if count]
+    report.warnings += _warnings(table, rows.bad_time) if require_user else []
     return to_frame(table, REVIEW_SCHEMA), report
 
 
-def _review_row(
-    record: dict[str, Any],
-    columns: dict[str, tuple[str, ...]],
-    found: Counter[str],
-    require_user: bool,
-    require_product: bool,
-) -> tuple:
-    """One row in the order of `REVIEW_SCHEMA`; `found` counts what was taken instead."""
+def _warnings(table: pa.Table, bad_time: str) -> list[str]:
+    """What makes a table of reviews hardly usable although every record could be read."""
+    warnings = []
+    empty = {"text": pc.equal(table["text"], ""), "rating": table["rating"].is_null()}
+    empty["time"] = table["timestamp"].is_null()
+    for what, missing in empty.items():
+        if pc.all(missing).as_py():
+            why = f" ({bad_time})" * bool(what == "time" and bad_time)
+            warnings.append(f"no review has a {what}{why}")
+    first, last = datetime(FIRST_PLAUSIBLE_YEAR, 1, 1, tzinfo=UTC), datetime.now(UTC)
+    for what, odd in (
+        (f"before {FIRST_PLAUSIBLE_YEAR}", pc.less(table["timestamp"], pa.scalar(first))),
+        ("in the future", pc.greater(table["timestamp"], pa.scalar(last))),
+    ):
+        count = pc.sum(odd).as_py()
+        if count:
+            warnings.append(
+                f"{count} times are {what}: if they are written in another way, say how with"
+                " data.time_format"
+            )
+    by_name = pc.sum(pc.fill_null(pc.equal(table["user_id"], table["nickname"]), False)).as_py()
+    users = table["user_id"].to_pandas().value_counts()
+    name, most = users.index[0], users.iloc[0]
+    outlying = most >= _MANY_REVIEWS and most >= _OUTLYING_TIMES * users.median()
+    if outlying and most >= _OUTLYING_SHARE * len(table) and 2 * by_name > len(table):
+        warnings.append(
+            f"{reprlib.repr(name)} holds {most / len(table):.0%} of the reviews, and people are"
+            " told apart by their nicknames alone: it may stand for many; name the field of the"
+            " user ids with data.columns.user_id=FIELD if there is one"
+        )
+    return warnings
 
-    def text_of(column: str) -> str:
-        return first_text(record, columns[column]) if column in columns else ""
 
-    user = text_of("user_id")
-    if not user:
-        if require_user:
-            raise BrokenRecord(f"no user ({' or '.join(columns['user_id'])})")
-        user = ANONYMOUS_USER
-    product = text_of("product_id")
-    if not product and require_product:
-        raise BrokenRecord(f"no product ({' or '.join(columns['product_id'])})")
-    text = text_of("text")
-    rating = as_rating(first_given(record, columns["rating"]))
-    seconds = as_seconds(first_given(record, columns["timestamp"]))
-    body, *headlines = columns["text"]
-    if text and headlines and not as_text(record.get(body)):
-        found["texts missing, their headline taken"] += 1
-    return (
-        text_of("review_id") or content_id(user, product, text, rating, seconds),
-        user,
-        text_of("nickname") or None,
-        product or None,
-        text_of("product_name") or None,
-        text_of("product_info") or None,
-        text_of("style") or None,
-        text,
-        rating,
-        seconds,
-    )
+class _ReviewRows:
+    """Makes rows in the order of `REVIEW_SCHEMA`, and counts what was taken instead."""
+
+    def __init__(self, notation: Notation, require_user: bool, require_product: bool) -> None:
+        self.found: Counter[str] = Counter()
+        self.bad_time = ""
+        self._notation = notation
+        self._require = require_user, require_product
+
+    def start(self, layout: Format, head: list[dict[str, Any]]) -> None:
+        """Takes the names of the fields, and from the first records what their values mean."""
+        self._columns = {name: layout.columns.get(name, ()) for name in REVIEW_SCHEMA.names}
+        self._others = [
+            self._columns[name] for name in ("nickname", "product_name", "product_info")
+        ]
+        # A text that only the second field tells is a headline where others have the first.
+        self._body = next((raw for raw in self._columns["text"] if any(raw in r for r in head)), "")
+        told = self._notation
+        steps = layout.rating_scale if told.rating_scale is None else told.rating_scale
+        missing = layout.missing_rating if told.missing_rating is None else told.missing_rating
+        plain = steps is None and missing is None
+        self._as_rating = as_rating if plain else RatingScale(steps, missing)
+        self._time = told.time_format or time_notation(self.times(layout, head))
+
+    def times(self, layout: Format, records: Iterable[dict[str, Any]]) -> list[Any]:
+        """What the records say about their time; nothing if a setting says how to read it."""
+        names = layout.columns.get("timestamp", ())
+        return [] if self._notation.time_format else [first_given(each, names) for each in records]
+
+    def __call__(self, record: dict[str, Any]) -> tuple:
+        columns = self._columns
+        require_user, require_product = self._require
+        user = first_text(record, columns["user_id"])
+        if not user:
+            if require_user:
+                raise BrokenRecord(f"no user ({' or '.join(columns['user_id'])})")
+            user = ANONYMOUS_USER
+        product = first_text(record, columns["product_id"])
+        if not product and require_product:
+            raise BrokenRecord(f"no product ({' or '.join(columns['product_id'])})")
+        text = first_text(record, columns["text"])
+        rating = self._as_rating(first_given(record, columns["rating"]))
+        try:
+            seconds = as_seconds(first_given(record, columns["timestamp"]), self._time)
+        except BrokenRecord as error:
+            self.found["times that cannot be read, taken as missing"] += 1
+            self.bad_time = self.bad_time or str(error)
+            seconds = None
+        if text and len(columns["text"]) > 1 and not as_text(record.get(self._body)):
+            self.found["texts missing, their headline taken"] += 1
+        nickname, name, info = [
+            (names and first_text(record, names)) or None for names in self._others
+        ]
+        style = first_given(record, columns["style"])
+        return (
+            (columns["review_id"] and first_text(record, columns["review_id"]))
+            or content_id(user, product, text, rating, seconds),
+            user,
+            nickname,
+            product or None,
+            name,
+            info,
+            (as_text(unpacked(style)) or None) if style else None,
+            text,
+            rating,
+            seconds,
+        )
 
 
 def content_id(*content: Any) -> str:
@@ -173,14 +283,16 @@ def read_products(
     format: str = AUTO,
     max_broken_share: float = DEFAULT_MAX_BROKEN_SHARE,
     max_info_characters: int = DEFAULT_MAX_INFO_CHARACTERS,
+    notation: Notation = Notation(),  # noqa: B008 (frozen)
 ) -> tuple[pd.DataFrame, ReadReport]:
-    """Reads product metadata from JSON (any layout), CSV or Parquet, gzipped or not.
+    """Reads product metadata from the same kinds of files as `read_reviews`.
 
     Args:
-        format: One of the names in `PRODUCT_FORMATS`; "auto" decides from the fields.
+        format: Name of a file in ``config/data/columns``; "auto" decides from the fields.
         max_broken_share: Bear this share of records without an id, 0...1.
         max_info_characters: Cut ``info`` (description, then features) after the last word that
             fits.
+        notation: How the file writes things.
 
     Returns:
         The table with the columns of `PRODUCT_SCHEMA`, in the order of the file, of each product
@@ -189,48 +301,67 @@ def read_products(
     Raises:
         InputError: The file cannot be read, has no usable fields or too many broken records.
     """
-    titles: Counter[str] = Counter()
+    rows = _ProductRows(max_info_characters)
     table, report = _build_table(
-        read_records(path),
         str(path),
-        schema=PRODUCT_SCHEMA,
-        to_row=partial(_product_row, titles=titles, max_info_characters=max_info_characters),
-        formats=PRODUCT_FORMATS,
-        required=[("product_id",)],
-        format=format,
-        max_broken_share=max_broken_share,
+        PRODUCT_SCHEMA,
+        rows,
+        "products",
+        [("product_id",)],
+        format,
+        max_broken_share,
+        notation,
     )
     products = to_frame(table, PRODUCT_SCHEMA)
     unique = products.drop_duplicates("product_id", ignore_index=True)
+    name, shared = _most_frequent(unique["name"][unique["name"] != ""])
+    if shared >= _LEAST_SHARED and 2 * shared > len(unique):
+        rows.titles[f"titles {reprlib.repr(name)} that most products share made empty"] = shared
+        unique["name"] = unique["name"].where(unique["name"] != name, "")
     counts = {
         "with a brand": int((unique["brand"] != "").sum()),
-        **titles,
+        **rows.titles,
         "repeated products left out": len(products) - len(unique),
     }
-    report.notes = [f"{count} {what}" for what, count in counts.items() if count]
+    report.notes += [f"{count} {what}" for what, count in counts.items() if count]
     return unique, report
 
 
-def _product_row(
-    record: dict[str, Any],
-    columns: dict[str, tuple[str, ...]],
-    titles: Counter[str],
-    max_info_characters: int,
-) -> tuple[str, str, str, str, str]:
-    """One row in the order of `PRODUCT_SCHEMA`; `titles` counts what had to be mended."""
-    product = first_text(record, columns["product_id"])
-    if not product:
-        raise BrokenRecord(f"no product ({' or '.join(columns['product_id'])})")
-    name = first_text(record, columns["name"])
-    if has_script(name):
-        titles["titles that were a script made empty"] += 1
-        name = ""
-    titles["titles freed from HTML"] += has_markup(name)
-    parts = (first_text(record, columns.get(part, ())) for part in ("description", "features"))
-    info = plain_text(" ".join(filter(None, parts)))
-    style = style_of(first_given(record, columns["style"]))
-    brand = plain_text(first_text(record, columns.get("brand", ())))
-    return product, plain_text(name), _cut(info, max_info_characters), style, brand
+def _most_frequent(values: pd.Series) -> tuple[str, int]:
+    counts = values.value_counts()
+    return (counts.index[0], int(counts.iloc[0])) if len(counts) else ("", 0)
+
+
+class _ProductRows:
+    """Makes rows in the order of `PRODUCT_SCHEMA`, and counts what had to be mended."""
+
+    def __init__(self, max_info_characters: int) -> None:
+        self.titles: Counter[str] = Counter()
+        self._max_info_characters = max_info_characters
+
+    def start(self, layout: Format, head: list[dict[str, Any]]) -> None:
+        """Takes the names of the fields."""
+        self._columns = {name: layout.columns.get(name, ()) for name in COLUMNS["products"]}
+
+    def times(self, layout: Format, records: Iterable[dict[str, Any]]) -> list[Any]:
+        """Products have none."""
+        return []
+
+    def __call__(self, record: dict[str, Any]) -> tuple[str, str, str, str, str]:
+        columns = self._columns
+        product = first_text(record, columns["product_id"])
+        if not product:
+            raise BrokenRecord(f"no product ({' or '.join(columns['product_id'])})")
+        name = first_text(record, columns["name"])
+        if has_script(name):
+            self.titles["titles that were a script made empty"] += 1
+            name = ""
+        self.titles["titles freed from HTML"] += has_markup(name)
+        given = (first_given(record, columns[part]) for part in ("description", "features"))
+        info = plain_text(" ".join(filter(None, (as_text(unpacked(part)) for part in given))))
+        style = style_of(unpacked(first_given(record, columns["style"])))
+        brand = plain_text(first_text(record, columns["brand"]))
+        return product, plain_text(name), _cut(info, self._max_info_characters), style, brand
 
 
 def style_of(category: Any) -> str:
@@ -261,24 +392,21 @@ def _cut(text: str, characters: int) -> str:
 
 
 def _build_table(
-    records: Iterable[Numbered],
     file: str,
-    *,
     schema: pa.Schema,
-    to_row: Callable[[dict[str, Any], dict[str, tuple[str, ...]]], tuple],
-    formats: Sequence[Format],
+    rows: _ReviewRows | _ProductRows,
+    what: What,
     required: Sequence[tuple[str, ...]],
     format: str,
     max_broken_share: float,
+    notation: Notation,
 ) -> tuple[pa.Table, ReadReport]:
     """Collects records in a table; memory holds the table and one chunk of records.
 
     Args:
-        file: What messages call the source of the records.
-        to_row: Makes one row, in the order of the schema, from a record and the raw names of our
-            columns; raises `BrokenRecord` for one bad record, `InputError` for a file that is bad
-            altogether.
-        required: See `choose_format`.
+        rows: Makes one row, in the order of the schema, from a record; raises `BrokenRecord` for
+            one bad record, `InputError` for a file that is bad altogether.
+        required: See `choose_format`; `format` likewise.
 
     Raises:
         InputError: No records, unusable fields, or too many broken records.
@@ -286,50 +414,93 @@ def _build_table(
     if not 0.0 <= max_broken_share <= 1.0:
         raise InputError(f"max_broken_share must be from 0 to 1, got {max_broken_share}")
     report = ReadReport(file)
-    records = iter(records)
-    head: list[Numbered] = []
-    found: dict[str, None] = {}  # fields, in order of appearance
-    num_whole = 0
-    while num_whole < _DETECT_FROM_RECORDS and (numbered := next(records, None)):
-        head.append(numbered)
-        if isinstance(numbered[1], dict):
-            num_whole += 1
-            found |= dict.fromkeys(numbered[1])
+    header = notation.header or next(
+        (each.header for each in known_formats(what) if each.name == format), None
+    )
+    records = iter(read_records(file, encoding=notation.encoding, header=header))
+    head, found = _first_records(records)
+    whole = [record for _, record in head if isinstance(record, dict)]
+    nested: list[str] = []
     try:
-        layout = choose_format(list(found), formats, required, format) if num_whole else None
+        if whole:
+            layout = choose_format(list(found), what, required, format, notation.columns)
+            report.format = layout.name
+            unused = unused_fields(list(found), layout, what)
+            plain = [name for name, advice in unused.items() if not advice]
+            report.notes += [f"not used: {shown(plain)}"] * bool(plain)
+            report.warnings += [
+                f"not used: {n} ({advice})" for n, advice in unused.items() if advice
+            ]
+            nested = [raw for raw in layout.fields if "." in raw and raw not in whole[0]]
+            times = rows.times(layout, whole)
+            while is_ambiguous(times) and (more := list(islice(records, len(head)))):
+                head += more
+                times += rows.times(layout, (each for _, each in more if isinstance(each, dict)))
+            rows.start(layout, [record for _, record in head if isinstance(record, dict)])
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
-    report.format = layout.name if layout else ""
 
     chunks: list[pa.RecordBatch] = []
-    rows: list[tuple] = []
+    chunk: list[tuple] = []
     for line, record in chain(head, records):
         report.num_records += 1
         try:
             if isinstance(record, BrokenRecord):
                 raise record
-            rows.append(to_row(record, layout.columns))
+            if nested:
+                record = {**record, **{raw: _dig(record, raw) for raw in nested}}
+            chunk.append(rows(record))
         except (BrokenRecord, RecursionError) as broken:
             report.num_broken += 1
             if report.num_broken <= _KEEP_EXAMPLES:
                 report.examples.append(f"{file}, line {line}: {broken}")
         except InputError as error:
             raise InputError(f"{file}, line {line}: {error}") from None
-        if len(rows) == _CHUNK_ROWS:
-            chunks.append(_batch(rows, schema))
-            rows = []
+        if len(chunk) == _CHUNK_ROWS:
+            chunks.append(_batch(chunk, schema))
+            chunk = []
     if not report.num_records:
         raise InputError(f"{file}: holds no records")
     allowed = max_broken_share * report.num_records
     if report.num_broken > allowed or report.num_broken == report.num_records:
+        share = math.ceil(100 * report.num_broken / report.num_records) / 100
+        others = report.num_broken < report.num_records
         raise InputError(
             f"{report.examples[0]}; {report.num_broken} of {report.num_records} records are "
             f"broken, more than the share of {max_broken_share:g} that is borne "
             "(max_broken_share); repair the file"
+            + f", or leave them out with max_broken_share={share:g}"
+            * others
         )
-    table = pa.Table.from_batches([*chunks, _batch(rows, schema)], schema)
+    table = pa.Table.from_batches([*chunks, _batch(chunk, schema)], schema)
     # In one piece: cleaning takes and replaces rows several times as fast.
     return table.combine_chunks(), report
+
+
+def _first_records(records: Iterator[Numbered]) -> tuple[list[Numbered], dict[str, None]]:
+    """The first records, and their fields in order of appearance, nested ones with dots too."""
+    head: list[Numbered] = []
+    found: dict[str, None] = {}
+    num_whole = 0
+    while num_whole < _DETECT_FROM_RECORDS and (numbered := next(records, None)):
+        head.append(numbered)
+        if isinstance(numbered[1], dict):
+            num_whole += 1
+            for name, value in numbered[1].items():
+                found[name] = None
+                if isinstance(value, dict):
+                    found |= {f"{name}.{inner}": None for inner in value}
+    return head, found
+
+
+def _dig(record: dict[str, Any], path: str) -> Any:
+    """What stands at the end of a path with dots; None if there is nothing."""
+    if path in record:
+        return record[path]
+    value: Any = record
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _batch(rows: list[tuple], schema: pa.Schema) -> pa.RecordBatch:

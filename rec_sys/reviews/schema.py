@@ -61,6 +61,11 @@ class ReviewData:
     fingerprint: str = ""
 
 
+def to_table(reviews: pd.DataFrame) -> pa.Table:
+    """The Arrow table behind a DataFrame with the columns of `REVIEW_SCHEMA`."""
+    return pa.Table.from_pandas(reviews, schema=REVIEW_SCHEMA, preserve_index=False)
+
+
 def to_frame(columns: dict[str, Any] | pa.Table, schema: pa.Schema) -> pd.DataFrame:
     """Builds an Arrow-backed DataFrame with exactly the columns and types of `schema`.
 

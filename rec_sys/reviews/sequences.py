@@ -9,7 +9,8 @@ import pandas as pd
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import settings_of
-from rec_sys.reviews.files import GZIP_SUFFIX, JSON_SUFFIXES, checked_suffix, read_lines
+from rec_sys.reviews.containers import PACKED_SUFFIXES
+from rec_sys.reviews.files import JSON_SUFFIXES, read_lines
 from rec_sys.reviews.reading import ReadReport, content_id
 from rec_sys.reviews.schema import REVIEW_SCHEMA, to_frame
 from rec_sys.reviews.sources import FilePath, ReviewSource
@@ -83,9 +84,9 @@ def read_sequences(
 def ids_beside(path: Path, suffix: str) -> Path | None:
     """The file of ids beside a file of sequences such as ``Instruments.inter.json.gz``, if any."""
     stem = path.name
-    for end in (GZIP_SUFFIX, *JSON_SUFFIXES, _SEQUENCES_SUFFIX):
+    for end in (*PACKED_SUFFIXES, *JSON_SUFFIXES, _SEQUENCES_SUFFIX):
         stem = stem.removesuffix(end)
-    named = (path.with_name(stem + suffix + packed) for packed in ("", GZIP_SUFFIX))
+    named = (path.with_name(stem + suffix + packed) for packed in ("", *PACKED_SUFFIXES))
     return next((file for file in named if file.is_file()), None)
 
 
@@ -136,9 +137,9 @@ def _numbered_ids(path: Path) -> dict[str, str]:
 
 def _sequences(path: Path) -> tuple[tuple[str, Any], ...]:
     """Users with what stands beside them, in the order of the file."""
-    if checked_suffix(path) not in JSON_SUFFIXES:
-        raise InputError(f"{path}: sequences are read from JSON; {_LAYOUT}")
     text = "".join(read_lines(path))
+    if text.strip() and not text.lstrip().startswith(("{", "[")):
+        raise InputError(f"{path}: sequences are read from JSON; {_LAYOUT}")
     try:
         # Objects become tuples of pairs: told from lists, and a user who occurs twice shows.
         content = json.loads(text, object_pairs_hook=tuple)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from os import PathLike
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -26,11 +26,12 @@ from rec_sys.foundation.settings import (
 from rec_sys.reviews import demo, demo_texts
 from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
 from rec_sys.reviews.download import Patience, fetch_file
-from rec_sys.reviews.files import checked_suffix
+from rec_sys.reviews.files import require_readable
 from rec_sys.reviews.formats import AUTO
 from rec_sys.reviews.reading import (
     DEFAULT_MAX_BROKEN_SHARE,
     DEFAULT_MAX_INFO_CHARACTERS,
+    Notation,
     ReadReport,
     read_products,
     read_reviews,
@@ -58,6 +59,12 @@ def _path_if_any(value: Any, info: ValidationInfo) -> Path | None:
     return None if value is None or value == "" else _checked_path(value, info)
 
 
+# What of a source's settings decides what reading makes of a file.
+_READING = (
+    *("reviews_format", "metadata_format", "columns", "metadata_columns", "header", "encoding"),
+    *("rating_scale", "missing_rating", "time_format", "max_broken_share", "max_info_characters"),
+)
+Columns = Annotated[dict[str, str | list[str] | None], BeforeValidator(dict)]
 FolderPath = Annotated[Path, BeforeValidator(_checked_path)]
 FilePath = Annotated[Path | None, BeforeValidator(_path_if_any)]
 
@@ -68,8 +75,15 @@ class ReviewSource(ABC):
 
     Args:
         name: A label for tables and logs; None takes the name of the file of reviews.
-        reviews_format: Name in `REVIEW_FORMATS`, or "auto".
-        metadata_format: Name in `PRODUCT_FORMATS`, or "auto".
+        reviews_format: Name of a file in ``config/data/columns``, or "auto".
+        metadata_format: The same for the products.
+        columns: From our columns to fields of the reviews, see `Notation`.
+        metadata_columns: The same for the products.
+        header: Names of the columns of a table of reviews without a heading line.
+        encoding: Of both files, a name that Python knows, or "auto".
+        rating_scale: See `RatingScale`; None for stars.
+        missing_rating: The rating, or ratings, that say "not rated".
+        time_format: Of all times, for `datetime.strptime`; None to find out.
         max_broken_share: Bear this share of broken records in either file.
         max_info_characters: Cut product descriptions to this length.
         cache_dir: Folder that keeps the cleaned tables; None to keep nothing.
@@ -80,6 +94,13 @@ class ReviewSource(ABC):
     name: str | None = None
     reviews_format: str = AUTO
     metadata_format: str = AUTO
+    columns: Columns = field(default_factory=dict)
+    metadata_columns: Columns = field(default_factory=dict)
+    header: list[str] | None = None
+    encoding: str = AUTO
+    rating_scale: list[Any] | None = None
+    missing_rating: Any = None
+    time_format: str | None = None
     max_broken_share: Share = DEFAULT_MAX_BROKEN_SHARE
     max_info_characters: Count = DEFAULT_MAX_INFO_CHARACTERS
     cache_dir: FilePath = None
@@ -97,8 +118,19 @@ class ReviewSource(ABC):
 
     def read(self, path: Path) -> tuple[pd.DataFrame, ReadReport]:
         """Reads the file of reviews into the raw table, see `read_reviews`."""
+        notation = Notation(
+            self.columns,
+            self.header,
+            self.encoding,
+            self.rating_scale,
+            self.missing_rating,
+            self.time_format,
+        )
         return read_reviews(
-            path, format=self.reviews_format, max_broken_share=self.max_broken_share
+            path,
+            format=self.reviews_format,
+            max_broken_share=self.max_broken_share,
+            notation=notation,
         )
 
     def load(self) -> ReviewData:
@@ -110,16 +142,13 @@ class ReviewSource(ABC):
         reviews_path, metadata_path = self.files()
         files = [path for path in (reviews_path, metadata_path) if path]
         for path in files:
-            checked_suffix(path)  # before minutes are spent on the other one
+            require_readable(path)  # before minutes are spent on the other one
         further = self.further_files()
         folder, cached = None, None
         if self.cache_dir:
             settings = {
                 "has_metadata": metadata_path is not None,
-                "reading": [
-                    *(self.reviews_format, self.metadata_format),
-                    *(self.max_broken_share, self.max_info_characters),
-                ],
+                "reading": {name: getattr(self, name) for name in _READING},
                 "cleaning": asdict(self.cleaning or CleaningOptions()),
                 # What another reader made of the same file is not taken.
                 "reader": [type(self).__name__, *further],
@@ -150,6 +179,7 @@ class ReviewSource(ABC):
                 format=self.metadata_format,
                 max_broken_share=self.max_broken_share,
                 max_info_characters=self.max_info_characters,
+                notation=Notation(self.metadata_columns, encoding=self.encoding),
             )
             steps = report.as_steps("products")
         note(f"reading {reviews_path}")

@@ -14,11 +14,13 @@ import pyarrow.parquet as pq
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, replacing, write_json
-from rec_sys.reviews.markup import SUSPICIOUS, has_markup, plain_text
+from rec_sys.reviews.markup import SUSPICIOUS, has_markup, name_key, plain_text
 from rec_sys.reviews.schema import NO_TIME, PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
 
 #: Raise it with every change of readers or cleaning that changes a result.
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+#: The audit of an evaluation takes texts of so many words for copies (evaluation.audit.min_words).
+MIN_COPIED_WORDS = 10
 _FOLDER = "review_tables"
 _KEY_DIGITS = 24
 _REVIEWS_FILE = "reviews.parquet"
@@ -94,6 +96,45 @@ def _digest_texts(digest: "hashlib._Hash", column: pa.ChunkedArray) -> None:
                 digest.update(memoryview(data)[ends[0] : ends[-1]])
 
 
+def with_known_names(
+    table: pa.Table, id_column: str, name_column: str, known: dict[str, set[str]] | None
+) -> tuple[pa.Table, int, int]:
+    """Gives every row that is known by a name alone the id that belongs to the name.
+
+    Such a row has its name for an id, as the readers make it. Names are compared by `name_key`.
+
+    Args:
+        known: From keys of names to ids, as other tables tell them; the table's own rows add to
+            it. None if a name is no proof (people): then only its spellings become one.
+
+    Returns:
+        The table; how many rows got another id; how many names stand for several ids and were left.
+    """
+    by_name = pc.fill_null(pc.equal(table[id_column], table[name_column]), False)
+    if not pc.any(by_name).as_py():
+        return table, 0, 0
+    told = pc.and_kleene(pc.invert(by_name), pc.is_valid(table[name_column]))
+    pairs = table.filter(told).group_by([id_column, name_column]).aggregate([]).to_pylist()
+    ids_of = {key: set(ids) for key, ids in (known or {}).items()}
+    for row in [] if known is None else pairs:
+        ids_of.setdefault(name_key(row[name_column]), set()).add(row[id_column])
+    names = table[id_column].filter(by_name).unique().to_pylist()  # as they first occur
+    spelled: dict[str, str] = {}
+    new = {}
+    for name in names:
+        key = name_key(name)
+        ids = ids_of.get(key, set())
+        new[name] = next(iter(ids)) if len(ids) == 1 else spelled.setdefault(key, name)
+    ambiguous = sum(len(ids_of.get(key, ())) > 1 for key in set(map(name_key, names)))
+    rows = table[id_column].filter(by_name).to_pylist()
+    changed = [new[name] for name in rows]
+    column = pc.replace_with_mask(
+        table[id_column].combine_chunks(), by_name.combine_chunks(), pa.array(changed, pa.string())
+    )
+    table = table.set_column(table.schema.get_field_index(id_column), id_column, column)
+    return table, sum(map(str.__ne__, rows, changed)), ambiguous
+
+
 def one_of_equals(table: pa.Table) -> np.ndarray:
     """Keeps, bool [N], one of reviews that agree in user, product, text, rating and time.
 
@@ -119,6 +160,34 @@ def newest_of_pairs(table: pa.Table) -> np.ndarray:
     An unknown time is the oldest; of equally old reviews the later row is kept.
     """
     return last_of_groups(_pairs(table), seconds_of(table["timestamp"]))
+
+
+def copies_of(table: pa.Table) -> np.ndarray:
+    """Tells which reviews repeat one another, as a shop shows one on all variants of a product.
+
+    Copies are a user's reviews with the same text. A text of fewer than `MIN_COPIED_WORDS` words
+    may be equal by chance ("great"); there the rating and the known time must be equal, too.
+
+    Returns:
+        int64 [N], equal for copies of one review and only for them.
+    """
+    users, texts = codes_of(table["user_id"]), codes_of(table["text"])
+    pairs = np.unique(users * (texts.max(initial=0) + 1) + texts, return_inverse=True)[1]
+    is_told = pc.not_equal(table["text"], "").to_numpy()
+    suspects = np.flatnonzero((np.bincount(pairs) > 1)[pairs] & is_told)
+    few = table.select(["text", "rating", "timestamp"]).take(pa.array(suspects))
+    words = [len(text.split()) for text in few["text"].to_pylist()]
+    is_long = np.array(words, dtype=np.int64) >= MIN_COPIED_WORDS
+    columns = {"pair": pairs[suspects], "rating": codes_of(few["rating"])}
+    rows = pd.DataFrame({**columns, "second": seconds_of(few["timestamp"])})
+    rows["alone"] = np.where(~is_long & (rows["second"] == NO_TIME), np.arange(len(rows)), -1)
+    rows.loc[is_long, ["rating", "second"]] = -1
+    numbers = np.arange(len(pairs))
+    if len(rows):
+        group = rows.groupby(list(rows.columns), sort=False).ngroup().to_numpy()
+        first = np.unique(group, return_index=True)[1]
+        numbers[suspects] = suspects[first[group]]
+    return numbers
 
 
 def last_of_groups(groups: np.ndarray, seconds: np.ndarray) -> np.ndarray:

@@ -20,8 +20,8 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_whole_text
 from rec_sys.inference.histories import Author, WrittenReview
 from rec_sys.inference.recommender import Reason, Recommendation, UserRecommendations
-from rec_sys.reviews.formats import BrokenRecord, as_seconds
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+from rec_sys.reviews.values import BrokenRecord, as_seconds, as_text
 from rec_sys.serving.service import Answer, ServedBundle
 
 # No name, id or category of a shop is longer; texts have a limit of their own in the settings.
@@ -36,7 +36,8 @@ def _whole_characters(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_whole_characters)]
-Name = Annotated[Text, Field(max_length=MAX_NAME_LENGTH)]
+# As in files: without space around, and "null" is nobody.
+Name = Annotated[Text, Field(max_length=MAX_NAME_LENGTH), AfterValidator(as_text)]
 
 _REVIEW = {
     "reviewID": "r1",
@@ -450,7 +451,7 @@ def _named(served: ServedBundle, row: int) -> dict[str, str]:
     base = served.vectorbase
     return {
         "product_id": base.product_ids[row],
-        "product_name": base.names[row],
+        "product_name": base.labels[row],
         "style": base.styles[row],
     }
 

@@ -148,7 +148,11 @@ class ReviewDataModule(pl.LightningDataModule):
         train = self.split.train
         drawn = drawn_targets(self.graph, self.train_users, self.train_target_share, rng, train)
         users = rng.permutation(self.train_users)
-        return self._loader(users, drawn, ~train, rng, measured=False)
+        # No copy of a target is shown beside it.
+        copied = np.zeros_like(drawn)
+        copied[self.graph.first_copy[drawn]] = True
+        hidden = ~train | (copied[self.graph.first_copy] & ~drawn)
+        return self._loader(users, drawn, hidden, rng, measured=False)
 
     def val_dataloader(self) -> DataLoader:
         """Everybody with a validation target."""

@@ -193,6 +193,8 @@ def show_summary(
         for name, values in baselines.items()
     ]
     show_table(f"best epoch: {int(best['epoch']) + 1}", ["", *_COLUMNS.values()], rows)
+    if any(row[-3] is not None and math.isnan(row[-3]) for row in rows):
+        note("nan: AUC needs both liked and disliked targets, the others at least one rating")
     note(f"checkpoint: {checkpoint}")
     note(f"MLflow run: {tracking.run_name} ({tracking.run_id}) in {tracking.uri}")
     if not tracking.uri.startswith("http"):

@@ -24,7 +24,7 @@ from rec_sys.foundation.settings import (
     settings_of,
 )
 from rec_sys.modules.checkpoint import build_evidences
-from rec_sys.reviews.cleaning import show_report
+from rec_sys.reviews.cleaning import require_learnable, show_report
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 from rec_sys.train.continuation import find_start
 
@@ -88,6 +88,7 @@ def train(
     with stages("reading"):
         data = prepared.data if prepared else source.load()
     show_report(data)
+    require_learnable(data)
     start = find_start(config, data)  # random weights, an earlier model, an interrupted training
 
     # They take seconds to import: what is wrong with settings and files has been told by now.

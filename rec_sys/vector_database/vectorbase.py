@@ -32,6 +32,7 @@ from rec_sys.modules.features import (
     read_features,
 )
 from rec_sys.modules.wishes import MatchFeature, WordsFeature
+from rec_sys.reviews.markup import name_key
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database.index import INDEX_FILE, ROWS_FILE, ProductIndex
 from rec_sys.vector_database.quotes import Quotes
@@ -133,13 +134,19 @@ class Vectorbase:
         """Finds products by id, str or None [n]: int64 [n], -1 where there is no such product."""
         return _looked_up(product_ids, self._row_of_id)
 
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """What people read, str [n]: the name, of a product without one its style, or its id."""
+        told = np.where(self.styles != "", self.styles, self.product_ids)
+        return np.where(self.names != "", self.names, told)
+
     def rows_of_names(self, names: Sequence[str | None]) -> np.ndarray:
-        """Finds products by their exact name, str or None [n].
+        """Finds products by their name, str or None [n], in any case and spacing.
 
         Returns:
             int64 [n], -1 where no product, or more than one, has this name.
         """
-        return _looked_up(names, self._row_of_name)
+        return _looked_up([name and name_key(name) for name in names], self._row_of_name)
 
     def require_model(self, fingerprint: str, name: str = "another model") -> None:
         """Makes sure that embeddings of this model may be searched here.
@@ -182,9 +189,9 @@ class Vectorbase:
     @cached_property
     def _row_of_name(self) -> dict[str, int]:
         there = np.flatnonzero(~self.index.removed)
-        names = pd.Series(self.names[there], dtype=object)
-        rows = there[~names.duplicated(keep=False) & (names != "")]
-        return dict(zip(self.names[rows], rows.tolist(), strict=True))
+        names = pd.Series(list(map(name_key, self.names[there])), dtype=object)
+        alone = (~names.duplicated(keep=False) & (names != "")).to_numpy()
+        return dict(zip(names[alone], there[alone].tolist(), strict=True))
 
 
 def _looked_up(keys: Sequence[str | None], row_of: dict[str, int]) -> np.ndarray:

@@ -215,3 +215,7 @@ def review_frame(rows):
 def product_frame(rows):
     columns = {name: [row.get(name, "") for row in rows] for name in PRODUCT_SCHEMA.names}
     return to_frame(columns, PRODUCT_SCHEMA)
+
+
+def json_lines(folder, records, name="reviews.jsonl"):
+    return write(folder, name, as_lines(records))

@@ -5,6 +5,7 @@ import json
 
 import pandas as pd
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,3 +105,16 @@ def test_the_fingerprint_is_computed_as_documented():
     expected.update(b"a:string" + bytes([1, 0]) + (1).to_bytes(8, "little") + bytes(8) + b"x")
     expected.update(b"b:float" + bytes([1, 0]) + b"\x00\x00\x80?" + bytes(4))
     assert fingerprint_of(table) == expected.hexdigest()
+
+
+@pytest.mark.parametrize("change", [lambda i: i.lstrip("0"), lambda i: f"{int(i)}.0"])
+def test_metadata_of_other_products_are_a_warning_with_its_reason(change):
+    rows = [review(f"u{n}", f"000{n}7") for n in range(4)]
+    products = [{"product_id": change(row["product_id"]), "name": "x"} for row in rows]
+    warning = step(clean(rows, products), "warning")["note"]
+    assert "4 of 4 reviewed products are not in the metadata" in warning
+    assert "4 ids differ in leading zeros or a trailing .0" in warning
+    others = step(clean(rows, [{"product_id": "z", "name": "x"}]), "warning")["note"]
+    assert others == "4 of 4 reviewed products are not in the metadata"
+    known = clean(rows, [{"product_id": row["product_id"]} for row in rows])
+    assert not [each for each in known.report if each["step"] == "warning"]

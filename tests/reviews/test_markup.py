@@ -30,6 +30,14 @@ TEXTS = st.one_of(st.text(), st.lists(PIECES).map("".join))
         ("zero\u200bwidth\ufeff", "zerowidth"),
         ("caf&eacute;", "café"),
         ("&unknown;", "&unknown;"),
+        ('<span class="a-size-medium a-color-secondary"', ""),
+        ("&lt;span class=&quot;a&quot; id='b'", ""),
+        ('Drum <img src="x.png" <b>red</b>', "Drum red"),
+        ("red <br", "red"),
+        ("red </span", "red"),
+        ("5 < 6", "5 < 6"),
+        ("size <b and more", "size <b and more"),
+        ("x <y", "x <y"),
     ],
 )
 def test_plain_text(raw, plain):

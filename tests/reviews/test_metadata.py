@@ -78,7 +78,7 @@ def test_a_long_info_is_cut_after_a_word(tmp_path):
 
 def test_bad_input(tmp_path):
     path = write(tmp_path, "p.jsonl", as_lines([{"title": "x"}]))
-    with pytest.raises(InputError, match="found title, need fields for product_id"):
+    with pytest.raises(InputError, match=r"found title; no field for product_id \(asin, "):
         read_products(path)
 
 
@@ -91,3 +91,29 @@ def test_real_files(real_data):
     products, report = read_products(real_data / "gift_cards_2018" / "meta_Gift_Cards.json.gz")
     assert len(products) == 1547 and "178 titles freed from HTML" in report.notes
     assert not products.name.str.contains("&#|<[a-z]", regex=True).any()
+
+
+def test_a_title_that_most_products_share_is_no_title(tmp_path):
+    records = [{"asin": f"P{n}", "title": "Robot Check"} for n in range(12)]
+    records += [{"asin": f"Q{n}", "title": f"Drum {n}"} for n in range(9)]
+    path = write(tmp_path, "p.jsonl", as_lines(records))
+    products, report = read_products(path)
+    assert products.name.tolist() == [""] * 12 + [f"Drum {n}" for n in range(9)]
+    assert report.notes[0] == "12 titles 'Robot Check' that most products share made empty"
+    assert (
+        "Robot Check"
+        in read_products(write(tmp_path, "q.jsonl", as_lines(records[10:])))[0].name.tolist()
+    )
+
+
+def test_lists_in_csv_cells(tmp_path):
+    record = {
+        "asin": "P",
+        "title": "Drum",
+        "category": "['Music', 'Wind', 'Drums']",
+        "description": "['A fine thing &amp; more.', 'Second']",
+        "feature": '["Light"]',
+    }
+    [product] = read_products(write(tmp_path, "p.csv", as_csv([record])))[0].to_dict("records")
+    assert product["style"] == "Wind > Drums"
+    assert product["info"] == "A fine thing & more. Second Light"

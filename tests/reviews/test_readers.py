@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.reading import ANONYMOUS_USER, read_reviews
+from rec_sys.reviews.reading import ANONYMOUS_USER, Notation, read_reviews
 from rec_sys.reviews.schema import REVIEW_SCHEMA
 from tests.helpers.review_samples import (
     FLAT_LAYOUTS,
@@ -76,7 +76,7 @@ def test_a_missing_text_is_told_by_its_headline(tmp_path):
     del records[1]["reviewText"], records[1]["summary"]
     reviews, report = read_reviews(write(tmp_path, "a.jsonl", as_lines(records)))
     assert reviews.text.tolist() == ["in short", "", TEXTS[2]]
-    assert report.notes == ["1 texts missing, their headline taken"]
+    assert report.notes[-1] == "1 texts missing, their headline taken"
     assert "1 texts missing" in report.as_steps("reviews")[0]["note"]
 
 
@@ -116,7 +116,7 @@ def test_broken_lines_are_borne_up_to_a_share(tmp_path):
         json.dumps({"asin": "P1"}),
         json.dumps(["a", "list"]),
         json.dumps({"reviewerID": "U1", "asin": "P1", "overall": "good"}),
-        json.dumps({"reviewerID": "U1", "asin": "P1", "reviewTime": "yesterday"}),
+        "{'reviewerID': oops}",
     ]
     path = broken_file(tmp_path, 94, lines)
     reviews, report = read_reviews(path, max_broken_share=0.06)
@@ -158,7 +158,7 @@ def test_half_a_surrogate_pair(tmp_path):
 
 def test_bad_input(tmp_path):
     message = failure(write(tmp_path, "a.csv", "customer,stars\nann,5\n"))
-    assert "found customer, stars" in message and "known fields are project: reviewID" in message
+    assert "found customer, stars" in message and "data.columns.rating=stars" in message
     records = REVIEWS["project"]()
     records[1]["rating"] = 0
     message = failure(write(tmp_path, "b.jsonl", as_lines(records)))
@@ -176,6 +176,47 @@ def test_real_files(real_data):
     assert str(reviews.timestamp.min().date()) == "2004-09-18"
     gift_cards, report = read_reviews(real_data / "gift_cards_2018" / "Gift_Cards_5.json.gz")
     assert report.format == "amazon_2018" and len(gift_cards) == 2972
-    assert report.notes == ["6 texts missing, their headline taken"]
+    assert report.notes[-1] == "6 texts missing, their headline taken"
     sequences = real_data / "instruments_2018_sequences" / "Instruments.inter.json.gz"
     assert len(failure(sequences)) < 2000
+
+
+def with_times(folder, times):
+    records = [{"nickname": f"n{n}", "asin": "P", "time": time} for n, time in enumerate(times)]
+    return write(folder, "times.jsonl", as_lines(records))
+
+
+def test_a_time_that_cannot_be_read_is_missing_and_counted(tmp_path):
+    reviews, report = read_reviews(with_times(tmp_path, ["2014-02-28", "yesterday", "", "soon"]))
+    assert reviews.timestamp.isna().tolist() == [False, True, True, True]
+    assert report.num_broken == 0
+    assert "2 times that cannot be read, taken as missing" in report.notes
+    assert "times 2014-02-28 to 2014-02-28" in report.notes
+    _, report = read_reviews(with_times(tmp_path, ["yesterday"] * 3))
+    assert "no review has a time (time 'yesterday' is neither" in str(report.warnings)
+
+
+def test_times_that_can_hardly_be_are_a_warning(tmp_path):
+    _, report = read_reviews(with_times(tmp_path, [0, -1, 1393545600, 32503680000]))
+    assert "2 times are before 1990" in str(report.warnings)
+    assert "1 times are in the future" in str(report.warnings)
+
+
+def test_days_and_months_are_told_apart_by_later_rows(tmp_path):
+    same = ["01/02/2014"] * 250
+    reviews, _ = read_reviews(with_times(tmp_path, [*same, "13/02/2014"]))
+    assert str(reviews.timestamp[0].date()) == "2014-02-01"
+    reviews, _ = read_reviews(with_times(tmp_path, [*same, "02/13/2014"]))
+    assert str(reviews.timestamp[0].date()) == "2014-01-02"
+    message = failure(with_times(tmp_path, same))
+    assert "may be 2014-01-02 or 2014-02-01" in message
+    path = with_times(tmp_path, same)
+    reviews, _ = read_reviews(path, notation=Notation(time_format="%d/%m/%Y"))
+    assert str(reviews.timestamp[0].date()) == "2014-02-01"
+
+
+def test_a_file_on_another_scale(tmp_path):
+    records = [{"nickname": "n", "asin": f"P{r}", "rating": r} for r in (0, 1, 10)]
+    path = write(tmp_path, "a.jsonl", as_lines(records))
+    reviews, _ = read_reviews(path, notation=Notation(rating_scale=[1, 10], missing_rating=0))
+    assert reviews.rating.fillna(0).tolist() == [0, 1, 5]

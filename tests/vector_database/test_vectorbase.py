@@ -87,8 +87,8 @@ def test_embeddings_do_not_depend_on_chunks(built):
 
 def test_products_are_found_by_id_and_by_a_name_that_is_theirs_alone(built):
     assert built.rows_of(np.array(["p4", "x", None], dtype=object)).tolist() == [3, -1, -1]
-    names = np.array(["Harp", "harp", "Strings", "", None], dtype=object)
-    assert built.rows_of_names(names).tolist() == [3, -1, -1, -1, -1]
+    names = np.array(["Harp", " hARP ", "Strings", "", None], dtype=object)
+    assert built.rows_of_names(names).tolist() == [3, 3, -1, -1, -1]
 
 
 def test_the_evidences_are_those_of_the_training_edges(built, tmp_path, capsys):

@@ -1,0 +1,186 @@
+"""What a file is, told by its first bytes and not by its name: unpacked and decoded, or named."""
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+
+from rec_sys.foundation.errors import InputError
+
+GZIP_SUFFIX = ".gz"
+PACKED_SUFFIXES = (GZIP_SUFFIX, ".bz2", ".xz", ".zst", ".zip")
+PARQUET_MAGIC, ARROW_MAGIC = b"PAR1", b"ARROW1"
+AUTO_ENCODING = "auto"
+
+_UNPACK = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_ZSTD, _ZIP = b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
+_BLOCK_BYTES = 1 << 18
+_HEAD_BYTES = 1 << 10
+# Someone packed what was packed already; more than twice is a bomb.
+_MAX_LAYERS = 4
+_EXPORT = "export the table as CSV"
+_OTHERS = (
+    (b"%PDF", f"a PDF document; {_EXPORT}"),
+    (b"\xd0\xcf\x11\xe0", f"an old Excel or Word document; {_EXPORT}"),
+    (b"7z\xbc\xaf", "a 7z archive; unpack it and name a file in it"),
+    (b"Rar!", "a RAR archive; unpack it and name a file in it"),
+    (b"SQLite format 3", f"an SQLite database; {_EXPORT}"),
+    (b"\x89HDF", f"an HDF5 file; {_EXPORT}"),
+    (b"\x93NUMPY", f"a NumPy array; {_EXPORT}"),
+    (b"\x80", f"a Python pickle, which may run any program; {_EXPORT}"),
+    (b"ORC", f"an ORC file; {_EXPORT} or Parquet"),
+    (b"Obj\x01", f"an Avro file; {_EXPORT} or Parquet"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the data; fetch them with `git lfs pull`"),
+)
+_WEB_PAGE = re.compile(rb"\s*<(!doctype|html|head|body|\?xml|rss|error)\b", re.IGNORECASE)
+_E_MAIL = re.compile(
+    rb"(return-path|received|delivered-to|mime-version|message-id|from|to|date|subject|x-[\w-]+):"
+    rb" [^\n]*\r?\n([\w-]+: |[ \t])",
+    re.IGNORECASE,
+)
+
+
+@contextmanager
+def telling_file(path: Path) -> Iterator[None]:
+    """Turns what can go wrong with a file's bytes into an `InputError` that names it."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile):
+        raise InputError(
+            f"{path}: the compressed data are cut off or damaged; fetch the file again"
+        ) from None
+    except PermissionError:
+        raise InputError(f"{path}: may not be read; change its permissions") from None
+    except UnicodeError as error:
+        raise InputError(f"{path}: {error}; set data.encoding") from None
+    except (pa.ArrowException, OSError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise InputError(f"{path}: not readable, cut off or damaged ({reason})") from None
+
+
+def open_unpacked(path: Path) -> IO[bytes]:
+    """The bytes of a file, out of whatever they are packed in.
+
+    Raises:
+        InputError: No such file, or one that holds no table.
+    """
+    require_file(path)
+    file: IO[bytes] = path.open("rb")
+    for _ in range(_MAX_LAYERS):
+        head = file.read(_HEAD_BYTES)
+        file.seek(0)
+        unpack = next((each for magic, each in _UNPACK.items() if head.startswith(magic)), None)
+        if unpack:
+            # Their own ways from line to line take twice as long.
+            file = io.BufferedReader(unpack(file), _BLOCK_BYTES)
+        elif head.startswith(_ZSTD):
+            source = pa.CompressedInputStream(pa.BufferReader(file.read()), "zstd")
+            file = io.BytesIO(source.read())
+        elif head.startswith(_ZIP):
+            file = _only_member(file, path)
+        else:
+            _require_table(head, path)
+            return file
+    raise InputError(f"{path}: packed more than {_MAX_LAYERS - 1} times; unpack it")
+
+
+def _only_member(file: IO[bytes], path: Path) -> IO[bytes]:
+    archive = zipfile.ZipFile(file)
+    names = [member.filename for member in archive.infolist() if not member.is_dir()]
+    if any(name.startswith(("xl/", "word/")) for name in names):
+        raise InputError(f"{path}: an Excel or Word document; {_EXPORT}")
+    # What macOS adds is no data.
+    names = [name for name in names if not name.rpartition("/")[2].startswith((".", "__MACOSX"))]
+    if len(names) != 1:
+        raise InputError(
+            f"{path}: an archive of {len(names)} files ({', '.join(names[:3])}, ...); unpack it and"
+            " name one of them"
+        )
+    try:
+        return archive.open(names[0])
+    except RuntimeError:  # its own word for a password
+        raise InputError(f"{path}: locked with a password; unpack it") from None
+
+
+def _require_table(head: bytes, path: Path) -> None:
+    what = next((words for magic, words in _OTHERS if head.startswith(magic)), None)
+    if _WEB_PAGE.match(head):
+        what = "a web page, not the data; fetch the file again from the address of the file itself"
+    elif _E_MAIL.match(head):
+        what = "an e-mail, not the data; save its attachment"
+    elif head[257:262] == b"ustar":
+        what = "a tar archive; unpack it and name a file in it"
+    if what:
+        raise InputError(f"{path}: this is {what}")
+
+
+def require_file(path: Path) -> None:
+    """Makes sure that there is a file.
+
+    Raises:
+        InputError: There is none.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give a file in it")
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+
+
+def decoded_lines(
+    file: IO[bytes], path: Path, bad: dict[int, str], encoding: str = AUTO_ENCODING
+) -> Iterator[str]:
+    """Streams the lines of a text, whatever ends them: LF, CR LF or, in old files, CR.
+
+    Args:
+        bad: Gets the numbers of the lines whose bytes are not in the encoding, and why; such a
+            line comes with replacement marks.
+        encoding: A name that Python knows; "auto" takes the byte order mark, or what the zero bytes
+            of UTF-16 say, and UTF-8 otherwise.
+    """
+    head = file.read(_BLOCK_BYTES)
+    file.seek(0)
+    is_auto = encoding == AUTO_ENCODING
+    encoding = _encoding_of(head) if is_auto else encoding
+    try:
+        is_utf8 = codecs.lookup(encoding).name == "utf-8"
+    except LookupError:
+        raise InputError(f"data.encoding={encoding}: unknown; for instance cp1252") from None
+    if not is_utf8:
+        yield from io.TextIOWrapper(file, encoding, newline="")
+        return
+    if b"\0" in head and len(head.decode(errors="ignore").encode()) + 4 < len(head):
+        raise InputError(f"{path}: a binary file of unknown kind; give JSON, CSV or Parquet")
+    lines: Iterator[bytes] = iter(file)
+    if b"\r" in head and b"\n" not in head:
+        lines = (line + b"\n" for line in file.read().split(b"\r"))
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield line.removeprefix(codecs.BOM_UTF8).decode() if number == 1 else line.decode()
+        except UnicodeDecodeError as error:
+            bad[number] = (
+                f"byte {error.object[error.start]:#04x} is not UTF-8; save the file as UTF-8, or"
+                " name its encoding, for instance data.encoding=cp1252"
+            )
+            yield line.decode(errors="replace")
+
+
+def _encoding_of(head: bytes) -> str:
+    marks = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"))
+    for mark, encoding in (*marks, (codecs.BOM_UTF16_BE, "utf-16")):
+        if head.startswith(mark):
+            return encoding
+    # Most characters of a table are ASCII, which in UTF-16 has a zero byte before or after it.
+    zeros = [head[start:_HEAD_BYTES:2].count(0) for start in (0, 1)]
+    if 4 * max(zeros) > len(head[:_HEAD_BYTES]) and not min(zeros):
+        return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+    return "utf-8"

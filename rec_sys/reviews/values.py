@@ -1,0 +1,362 @@
+"""What the values of raw fields are: texts, ratings and times, however they were written."""
+
+import ast
+import json
+import math
+import re
+import reprlib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+
+# What programs write for "nothing": pandas, SQL, Python, R, JavaScript, spreadsheets. As they spell
+# it, because "Nan" is a name.
+_MISSING = frozenset(
+    [
+        *("nan", "NaN", "NAN", "-nan", "NaT", "NULL", "null", "Null", "None", "none", "NONE"),
+        *("\\N", "N/A", "n/a", "NA", "<NA>", "#N/A", "#NA", "undefined"),
+    ]
+)
+_LONGEST_MISSING = max(map(len, _MISSING))
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+
+#: Times are in the unit that puts them after 1973 and before 5138: (at least, divide by).
+_UNITS_BELOW_SECONDS = ((1e17, 10**9), (1e14, 10**6), (1e11, 10**3))
+_FIRST_SECOND = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
+_LAST_SECOND = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+# Reviews were hardly written before the web.
+FIRST_PLAUSIBLE_YEAR = 1990
+_LAST_PLAUSIBLE_YEAR = 2100
+# Excel counts days from here, as it takes 1900 for a leap year; 1954 to 2119 are no other numbers.
+_EXCEL_START, _EXCEL_DAYS = datetime(1899, 12, 30, tzinfo=UTC), (20_000, 80_000)
+# Digits that are a date, by how many there are.
+_COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 4: "%Y"}
+_AMAZON_DATE = "%m %d, %Y"
+_TEXT_DATES = (_AMAZON_DATE, "%Y-%m", "%Y/%m", "%Y/%m/%d")
+_DAY_AND_MONTH = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
+MONTH_FIRST, DAY_FIRST, _EXCEL = "month first", "day first", "excel"
+_DISTINCT_DATES = 1 << 14
+
+
+class BrokenRecord(ValueError):
+    """One record cannot be used; the others can. The message says why."""
+
+
+#: A line number from 1 (Parquet: row number) with what stands there.
+Numbered = tuple[int, dict[str, Any] | BrokenRecord]
+
+
+def _said(text: str) -> str:
+    """Without space around, in Unicode's NFC; empty if it is a program's word for nothing."""
+    text = text.strip()
+    if len(text) <= _LONGEST_MISSING and text in _MISSING:
+        return ""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def as_text(value: Any) -> str:
+    """A value as people read it, without space around; a missing one is an empty string.
+
+    A dict such as ``{"Color:": " Black", "Size:": "4/4"}`` becomes "Color: Black; Size: 4/4", a
+    list its elements with spaces between.
+    """
+    if isinstance(value, str):
+        return _said(value)
+    if value is None:
+        return ""
+    if isinstance(value, bytes):  # Parquet columns of authors that do not say "this is text"
+        return _said(value.decode(errors="replace"))
+    if isinstance(value, dict):
+        parts = ((as_text(name).rstrip(": "), as_text(part)) for name, part in value.items())
+        return "; ".join(f"{name}: {part}" if name else part for name, part in parts if part)
+    if isinstance(value, list | tuple):
+        return " ".join(filter(None, map(as_text, value)))
+    if isinstance(value, float | Decimal):  # ids become floats where a column has gaps
+        return "" if math.isnan(value) else f"{value:.0f}" if value % 1 == 0 else str(value)
+    return str(value)
+
+
+def first_text(record: dict[str, Any], names: tuple[str, ...]) -> str:
+    """The first of these fields that is not empty, as text."""
+    for name in names:
+        value = record.get(name)
+        # Most values are texts, and this is called for every one of them.
+        if type(value) is not str:
+            text = as_text(value)
+        elif len(text := value.strip()) <= _LONGEST_MISSING or not text.isascii():
+            text = _said(text)
+        if text:
+            return text
+    return ""
+
+
+def first_given(record: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """The first of these fields that is neither missing nor empty; None if there is none.
+
+    Texts come as `as_text` makes them, all else as it is.
+    """
+    for name in names:
+        value = record.get(name)
+        if isinstance(value, str):
+            value = _said(value)
+        if value is not None and value != "" and value != [] and value != {}:
+            return value
+    return None
+
+
+def unpacked(value: Any) -> Any:
+    """A list or dict that became a text on its way through a CSV file; all else as it is."""
+    if isinstance(value, str) and value[:1] + value[-1:] in ("[]", "{}"):
+        for parse in (json.loads, ast.literal_eval):
+            with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+                return parse(value)
+    return value
+
+
+class RatingScale:
+    """Makes stars, 1...5, of ratings on another scale.
+
+    Args:
+        steps: Lowest and highest number of the scale, or its words from worst to best, which are
+            taken as equally far apart; None for stars.
+        missing: The value, or values, that say "not rated"; None for none.
+
+    Raises:
+        InputError: The scale is none.
+    """
+
+    def __init__(self, steps: Sequence[Any] | None, missing: Any) -> None:
+        self._missing = set(map(_word, missing if isinstance(missing, list) else [missing]))
+        self._words = list(map(_word, steps or ()))
+        is_range = all(
+            isinstance(step, int | float) and not isinstance(step, bool) for step in steps or ()
+        )
+        self._ends = tuple(map(float, steps)) if steps and is_range else ()
+        if steps and not (
+            (len(steps) == 2 and self._ends[0] < self._ends[1])
+            if is_range
+            else 1 < len(set(self._words)) == len(steps)
+        ):
+            raise InputError(
+                f"data.rating_scale={list(steps)}: must be the lowest and the highest rating,"
+                " [1,10], or words from worst to best, [dislike,like]"
+            )
+
+    def __call__(self, value: Any) -> float | None:
+        """Stars, or None; raises as `as_rating`."""
+        word = _word(value)
+        if value is None or not word or word in self._missing:
+            return None
+        if not self._words:
+            return as_rating(value)
+        if not self._ends:
+            if word not in self._words:
+                reason = f"is none of data.rating_scale={self._words}"
+                raise BrokenRecord(f"rating {reprlib.repr(value)} {reason}")
+            place = self._words.index(word) / (len(self._words) - 1)
+            return MIN_RATING + place * (MAX_RATING - MIN_RATING)
+        (low, high), number = self._ends, _number(value)
+        if number is None:
+            return None
+        if not low <= number <= high:
+            raise InputError(
+                f"rating {reprlib.repr(value)} is outside of data.rating_scale=[{low:g},{high:g}];"
+                f" widen it, or set data.missing_rating={value} if it says 'not rated'"
+            )
+        return MIN_RATING + (number - low) / (high - low) * (MAX_RATING - MIN_RATING)
+
+
+def _word(value: Any) -> str:
+    return as_text(value).casefold()
+
+
+def _number(value: Any) -> float | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value):
+        value = value.replace(",", ".")
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise BrokenRecord(
+            f"rating {reprlib.repr(value)} is not a number; words are named from worst to best,"
+            " for instance data.rating_scale=[false,true]"
+        ) from None
+    return None if math.isnan(number) else number
+
+
+def as_rating(value: Any) -> float | None:
+    """A rating in stars; None if it is missing.
+
+    Raises:
+        BrokenRecord: Not a number.
+        InputError: Outside the scale. One such rating means that all are on another scale.
+    """
+    rating = _number(value)
+    if rating is None or MIN_RATING <= rating <= MAX_RATING:
+        return rating
+    unrated = "set data.missing_rating=0 if 0 says 'not rated', or " * (rating == 0)
+    raise InputError(
+        f"rating {reprlib.repr(value)} is out of range: ratings must be {MIN_RATING:g}…"
+        f"{MAX_RATING:g}; {unrated}name their scale, for instance data.rating_scale=[1,10]"
+    )
+
+
+def as_seconds(value: Any, notation: str | None = None) -> int | None:
+    """A time as whole seconds since 1970 (UTC); None if it is missing.
+
+    Numbers are unix times, in seconds or finer; texts are numbers, ISO 8601, Amazon's
+    "02 28, 2014" or what `pandas.to_datetime` reads. A time without a zone is UTC.
+
+    Args:
+        notation: What `time_notation` found; without it 03/04/2014 is refused as ambiguous.
+
+    Raises:
+        BrokenRecord: None of these.
+    """
+    if type(value) is int and 0 <= value < _UNITS_BELOW_SECONDS[-1][0] and notation is None:
+        return value  # as nearly all files tell it
+    if isinstance(value, Decimal):
+        value = float(value) if value % 1 else int(value)
+    if value is not None and notation and (notation == _EXCEL or "%" in notation):
+        value = _by_notation(value, notation)
+    if isinstance(value, str):
+        value = _parsed_time(value.strip(), notation)
+    elif isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if value is None or value is pd.NaT:
+        return None
+    if isinstance(value, datetime):
+        value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        raise _not_a_time(value)
+    else:
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        for least, per_second in _UNITS_BELOW_SECONDS:
+            if abs(value) >= least:
+                value //= per_second
+                break
+    seconds = math.floor(value)
+    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+        raise _not_a_time(value)
+    return seconds
+
+
+def time_notation(values: Iterable[Any]) -> str | None:
+    """What the first times of a file say together and one alone does not.
+
+    Returns:
+        A format for `datetime.strptime` (20140228, 20140228103000, 2014), "excel" for Excel's
+        days, "month first" or "day first"; None where each time says by itself what it is.
+
+    Raises:
+        InputError: Days and months cannot be told apart.
+    """
+    given = [as_text(value) for value in values if not isinstance(value, date)]
+    given = [text for text in given if text]
+    if not given:
+        return None
+    for digits, notation in _COMPACT.items():
+        if all(len(text) == digits and _is_plausible(text, notation) for text in given):
+            return notation
+    low, high = _EXCEL_DAYS
+    if all(_is_between(text, low, high) for text in given):
+        return _EXCEL
+    dates = [match for text in given if (match := _DAY_AND_MONTH.match(text))]
+    if not dates:
+        return None
+    month_first = all(int(match[1]) <= 12 for match in dates)
+    day_first = all(int(match[3]) <= 12 for match in dates)
+    if month_first and day_first and any(match[1] != match[3] for match in dates):
+        if all(match[2] == "." for match in dates):  # nobody writes months first with dots
+            return DAY_FIRST
+        example = next(match for match in dates if match[1] != match[3])
+        first, mark, second, year = example.groups()
+        raise InputError(
+            f"time {example[0]!r} may be {year}-{first:0>2}-{second:0>2} or {year}-{second:0>2}-"
+            f"{first:0>2}; say which with data.time_format=%m{mark}%d{mark}%Y or"
+            f" data.time_format=%d{mark}%m{mark}%Y"
+        )
+    return DAY_FIRST if day_first and not month_first else MONTH_FIRST
+
+
+def is_ambiguous(values: Sequence[Any]) -> bool:
+    """Whether `time_notation` needs more values to tell days from months."""
+    try:
+        time_notation(values)
+    except InputError:
+        return True
+    return False
+
+
+def _is_plausible(text: str, notation: str) -> bool:
+    with suppress(ValueError):
+        year = datetime.strptime(text, notation).year
+        return text.isdecimal() and FIRST_PLAUSIBLE_YEAR <= year < _LAST_PLAUSIBLE_YEAR
+    return False
+
+
+def _is_between(text: str, low: float, high: float) -> bool:
+    with suppress(ValueError):
+        return low <= float(text) < high
+    return False
+
+
+def _by_notation(value: Any, notation: str) -> datetime | None:
+    text = as_text(value)
+    if not text:
+        return None
+    try:
+        if notation == _EXCEL:
+            return _EXCEL_START + timedelta(days=float(text))
+        return datetime.strptime(text, notation)
+    except (ValueError, OverflowError):
+        raise _not_a_time(value) from None
+
+
+def _parsed_time(text: str, notation: str | None) -> float | int | datetime | None:
+    if not text:
+        return None
+    for parse in (int, float, datetime.fromisoformat):
+        with suppress(ValueError):
+            return parse(text)
+    return _parsed_date(text, notation)
+
+
+@lru_cache(_DISTINCT_DATES)
+def _parsed_date(text: str, notation: str | None) -> datetime:
+    for form in _TEXT_DATES:
+        with suppress(ValueError):
+            return datetime.strptime(text, form)
+    match = _DAY_AND_MONTH.match(text)
+    # Without a year of four digits pandas would take it from the clock.
+    if not (match or re.search(r"\d{4}", text)) or (match and _is_unclear(match, notation)):
+        raise _not_a_time(text)
+    text = text.removeprefix("Posted ").rstrip(".")
+    day_first = notation == DAY_FIRST or bool(match and int(match[1]) > 12)
+    try:
+        return pd.to_datetime(text, dayfirst=day_first, utc=True).to_pydatetime(warn=False)
+    except (ValueError, OverflowError, TypeError):
+        raise _not_a_time(text) from None
+
+
+def _is_unclear(match: re.Match[str], notation: str | None) -> bool:
+    return notation is None and match[1] != match[3] and max(int(match[1]), int(match[3])) <= 12
+
+
+def _not_a_time(value: Any) -> BrokenRecord:
+    return BrokenRecord(
+        f"time {reprlib.repr(value)} is neither a unix time nor a date like 2024-12-31"
+    )

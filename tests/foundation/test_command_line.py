@@ -1,0 +1,31 @@
+"""File names of any kind pass Hydra's grammar as they are."""
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rec_sys.foundation.arguments import for_hydra
+
+NAMES = ["отзывы.jsonl", "评论.jsonl", "reviews (1).jsonl", "ann's.jsonl", "a=b.jsonl", "x,y.csv"]
+
+
+def value_of(argument):
+    return OverridesParser.create().parse_override(for_hydra([argument], [])[0]).value()
+
+
+@pytest.mark.parametrize(
+    "name", [*NAMES, "reviews #2.jsonl", "/with blank/a.json", r"C:\data\r.csv"]
+)
+def test_any_name_of_a_file_is_its_own_value(name):
+    assert value_of(f"data.reviews_path={name}") == name
+
+
+@given(st.text(st.sampled_from("aZ9é评 ,()'=#%!&;@~+-_./"), min_size=1).map(lambda t: f"f{t}f.csv"))
+def test_names_of_odd_characters(name):
+    assert value_of(f"data.reviews_path={name}") == name
+
+
+def test_what_hydra_understands_stays_as_it_is():
+    given = ["data=demo", "train.seed=3", "data.rating_scale=[1,10]", "+a.b={c: 1}", "~x"]
+    assert for_hydra(given, []) == given
