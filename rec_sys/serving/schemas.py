@@ -4,11 +4,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import numpy as np
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictInt,
@@ -24,19 +26,33 @@ from rec_sys.reviews.formats import BrokenRecord, as_seconds
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 from rec_sys.serving.service import Answer, ServedBundle
 
-# No name, id or category of a shop is longer; texts have a limit of their own in the settings.
-MAX_NAME_LENGTH = 2000
+# No name or category of a shop is longer; texts have a limit of their own in the settings.
+_MAX_NAME_LENGTH = 2000
+# Two ids of 4 bytes a character fit into a row of an index of PostgreSQL (2,704 bytes).
+_MAX_ID_LENGTH = 256
+# Whoever gives more fields than there are for anything has made a mistake, or means ill.
+_MOST_FIELDS = 20
 
 
 def _whole_characters(text: str) -> str:
     # Half of a surrogate pair is no character and cannot be stored or encoded.
     if not is_whole_text(text):
         raise ValueError("holds half of a surrogate pair (a broken emoji?); take it out")
+    if "\0" in text:  # no database but SQLite takes it
+        raise ValueError("holds the character NUL; take it out")
     return text
 
 
 Text = Annotated[str, AfterValidator(_whole_characters)]
-Name = Annotated[Text, Field(max_length=MAX_NAME_LENGTH)]
+Name = Annotated[Text, Field(max_length=_MAX_NAME_LENGTH)]
+Id = Annotated[Text, Field(max_length=_MAX_ID_LENGTH)]
+#: An id in an address, where a slash and % are encoded once more, see `LimitsMiddleware`.
+PathId = Annotated[
+    str,
+    BeforeValidator(lambda text: unquote(text) if isinstance(text, str) else text),
+    Field(min_length=1, max_length=_MAX_ID_LENGTH),
+    AfterValidator(_whole_characters),
+]
 
 _REVIEW = {
     "reviewID": "r1",
@@ -53,16 +69,23 @@ class _Given(BaseModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_few_fields(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > _MOST_FIELDS:
+            raise ValueError("too many fields; see /openapi.json for those that there are")
+        return value
+
 
 class ReviewIn(_Given):
     """One review. At least one of TextReview, asin and ProductName is needed."""
 
-    review_id: Name | None = Field(None, alias="reviewID", description="Made up if it is missing.")
+    review_id: Id | None = Field(None, alias="reviewID", description="Made up if it is missing.")
     nickname: Name | None = None
     product_name: Name | None = Field(None, alias="ProductName")
     text: Text | None = Field(None, alias="TextReview")
     style: Name | None = Field(None, alias="Style", description="Category or variant.")
-    product_id: Name | None = Field(None, alias="asin", description="The product's id.")
+    product_id: Id | None = Field(None, alias="asin", description="The product's id.")
     rating: float | None = Field(
         None, ge=MIN_RATING, le=MAX_RATING, strict=True, description="Stars."
     )
@@ -78,9 +101,12 @@ class ReviewIn(_Given):
     @classmethod
     def _a_time(cls, value: int | str | None) -> int | None:
         try:
-            return as_seconds(value)
+            seconds = as_seconds(value)
         except (BrokenRecord, InputError, OverflowError) as error:
             raise ValueError(str(error)) from None
+        if seconds is None and value is not None:
+            raise ValueError("not a time; try 2024-05-17T10:30:00Z, or leave it out")
+        return seconds
 
     @model_validator(mode="after")
     def _says_something(self) -> "ReviewIn":
@@ -89,22 +115,28 @@ class ReviewIn(_Given):
         return self
 
 
+# The first review that is wrong is told, not all of a million.
+Reviews = Annotated[list[ReviewIn], Field(fail_fast=True)]
+
+
 class PersonIn(_Given):
     """A person with their reviews."""
 
-    id: Name | None = None
+    id: Id | None = None
     nickname: Name | None = None
-    reviews: list[ReviewIn]
+    reviews: Reviews
 
 
 class RecommendationsIn(_Given):
     """Whom to recommend to, and from what: `reviews` of one person, or many `people`."""
 
-    reviews: list[ReviewIn] | None = None
-    people: list[PersonIn] | None = Field(None, min_length=1)
-    k: int = Field(10, ge=1, description="Products per person.")
+    reviews: Reviews | None = None
+    people: Annotated[list[PersonIn], Field(fail_fast=True)] | None = Field(None, min_length=1)
+    k: StrictInt = Field(10, ge=1, description="Products per person.")
     style: Name | None = Field(None, description="Only products of this category.")
-    exclude: list[Name] = Field([], description="Ids of products not to recommend.")
+    exclude: Annotated[list[Id], Field(fail_fast=True)] = Field(
+        [], description="Ids of products not to recommend."
+    )
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -126,7 +158,7 @@ class StoreIn(_Given):
     """Reviews to keep for a person."""
 
     nickname: Name | None = None
-    reviews: list[ReviewIn] = Field(min_length=1)
+    reviews: Reviews = Field(min_length=1)
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reviews": [_REVIEW]}]})
 

@@ -1,6 +1,7 @@
 """A service over the tiny shop, in this process, without a real text encoder."""
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from fastapi.testclient import TestClient
 from rec_sys.inference.backends import OnnxBackend
 from rec_sys.serving import service as service_module
 from rec_sys.serving.api import create_app
-from rec_sys.serving.app import build_components, start_service
+from rec_sys.serving.app import build_components, listen, server_of, start_service
+from rec_sys.serving.encoding import TextTurns
 from rec_sys.serving.service import Backends
 from tests.helpers.tiny_service import FakeText, config_with, make_bundle
 
@@ -31,8 +33,10 @@ def text(monkeypatch):
     """Stands in for the text encoder of every service in this process."""
     text = FakeText()
 
-    def in_process(bundle, threads, parallel_texts):
-        return Backends("onnx", OnnxBackend(bundle.graph_model, threads), text)
+    def in_process(bundle, settings):
+        limits = settings.limits
+        turns = TextTurns(text, 1, limits.texts_per_turn, limits.bulk_at_once)
+        return Backends("onnx", OnnxBackend(bundle.graph_model, settings.threads), turns)
 
     monkeypatch.setattr(service_module, "in_process", in_process)
     return text
@@ -59,6 +63,27 @@ def service(bundle, text):
     yield start
     for client in clients:
         client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def server(service):
+    """A real server of the service: `server("serving.limits.k=7")` -> its port on 127.0.0.1."""
+    running = []
+
+    def start(*overrides: str):
+        client, components = service(*overrides)
+        listener = listen("127.0.0.1", 0)
+        server = server_of(client.app, components.settings.limits)
+        server.config.lifespan = "off"  # the client runs it
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        running.append((server, thread))
+        return listener.getsockname()[1]
+
+    yield start
+    for server, thread in running:
+        server.force_exit = server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture

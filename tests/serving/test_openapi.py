@@ -15,7 +15,7 @@ CHECKED = settings(
 
 @pytest.fixture
 def api(service):
-    client, _ = service("serving.limits.k=50", "serving.host=0.0.0.0")
+    client, _ = service("serving.limits.k=50", "serving.hosts=[testserver]")
     return schemathesis.openapi.from_asgi("/openapi.json", client.app)
 
 
