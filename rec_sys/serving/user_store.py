@@ -130,15 +130,10 @@ class UserStore:
 
     def _prepare(self) -> None:
         """Makes the tables, or makes sure that those that are there are ours and can be written."""
-        for left in range(_RETRIES, -1, -1):
-            try:
-                _metadata.create_all(self._engine)
-                break
-            except (DBAPIError, IntegrityError):
-                if not left:
-                    raise
         found = sa.inspect(self._engine)
         for table in _metadata.sorted_tables:
+            if not found.has_table(table.name):
+                continue
             there = {column["name"] for column in found.get_columns(table.name)}
             missing = set(table.columns.keys()) - there
             if missing == {"kept_at"}:
@@ -150,6 +145,12 @@ class UserStore:
                     f"serving.store={self._engine.url!r}: its table {table.name} is another"
                     " program's; name another database"
                 )
+        for _ in range(_RETRIES):
+            with suppress(DBAPIError):  # another process made them meanwhile
+                _metadata.create_all(self._engine)
+                break
+        else:
+            _metadata.create_all(self._engine)
         with self._engine.begin() as connection:  # the only proof that it can be written to
             nobody = {"id": f"probe-{os.getpid()}", "nickname": None}
             connection.execute(_users.insert(), nobody)

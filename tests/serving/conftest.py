@@ -2,6 +2,8 @@
 
 import shutil
 import threading
+import uuid
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from rec_sys.serving.api import create_app
 from rec_sys.serving.app import build_components, listen, server_of, start_service
 from rec_sys.serving.encoding import TextTurns
 from rec_sys.serving.service import Backends
+from tests.helpers.postgresql import PostgresMissing, postgresql
 from tests.helpers.tiny_service import FakeText, config_with, make_bundle
 
 
@@ -20,6 +23,35 @@ from tests.helpers.tiny_service import FakeText, config_with, make_bundle
 def two_bundles(tmp_path_factory):
     """Bundles of two models; copy them before you change them."""
     return [make_bundle(tmp_path_factory.mktemp(f"bundle{seed}"), seed) for seed in (0, 1)]
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory):
+    """The URL of a PostgreSQL, without a database."""
+    with ExitStack() as stack:
+        try:
+            yield stack.enter_context(postgresql(tmp_path_factory.mktemp("postgresql")))
+        except PostgresMissing as reason:
+            pytest.skip(f"PostgreSQL is not tested: {reason}")
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server):
+    """A fresh database."""
+    import psycopg
+
+    name = f"t{uuid.uuid4().hex}"
+    with psycopg.connect(f"{postgresql_server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{postgresql_server}/{name}".replace("postgresql:", "postgresql+psycopg:")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request, tmp_path):
+    """A database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'users.db'}"
+    return request.getfixturevalue("postgresql_url")
 
 
 @pytest.fixture
