@@ -29,7 +29,7 @@ from rec_sys.serving.bundle import Bundle
 from rec_sys.serving.encoding import Busy
 from rec_sys.serving.limits import LimitsMiddleware, add_refusals, refusals
 from rec_sys.serving.metrics import Metrics
-from rec_sys.serving.request_models import request_models
+from rec_sys.serving.request_models import PathId, request_models
 from rec_sys.serving.service import ServedBundle, Service, ServingSettings
 from rec_sys.serving.user_store import StoreUnavailable, TooManyReviews, UserStore
 
@@ -236,7 +236,7 @@ def _user_routes(components: Components) -> APIRouter:
     models = request_models(limits)
     missing = refusals(404)
 
-    def own_data(user_id: schemas.PathId, request: Request) -> str:
+    def own_data(user_id: PathId, request: Request) -> str:
         request.state.caller.require_person(user_id)
         return user_id
 
@@ -335,7 +335,7 @@ def _product_routes(components: Components) -> APIRouter:
         return schemas.SearchOut(products=schemas.found(served, served.search.find(q, k, style)))
 
     @routes.get("/products/{product_id}/similar", responses=refusals(404))
-    def similar(product_id: schemas.PathId, k: number = 10) -> schemas.SimilarOut:  # type: ignore
+    def similar(product_id: PathId, k: number = 10) -> schemas.SimilarOut:  # type: ignore
         """The products that are described most like this one."""
         served = service.served
         (row,) = served.vectorbase.rows_of(np.array([product_id], dtype=object)).tolist()

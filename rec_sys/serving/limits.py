@@ -253,7 +253,8 @@ class LimitsMiddleware:
                     raise Refused(403, "set serving.admin_key to do this over HTTP")
                 caller.require_admin()
         body = await self._body(headers, receive)
-        if body and headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if body and kind != "application/json":
             raise Refused(415, "the body has to be JSON; say so: Content-Type: application/json")
         if self._working >= self._limits.requests_at_once:
             raise Refused(503, "too many requests at once; try again", headers=self._busy)

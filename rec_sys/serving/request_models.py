@@ -2,11 +2,38 @@
 
 from copy import copy
 from typing import Annotated, Any, NamedTuple
+from urllib.parse import unquote
 
-from pydantic import BaseModel, Field, StrictInt, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    StrictInt,
+    create_model,
+    model_validator,
+)
 
 from rec_sys.serving.limits import Limits
-from rec_sys.serving.schemas import Id, PersonIn, RecommendationsIn, ReviewIn, StoreIn, Text
+from rec_sys.serving.schemas import (
+    MAX_ID_LENGTH,
+    Id,
+    PersonIn,
+    RecommendationsIn,
+    ReviewIn,
+    StoreIn,
+    Text,
+    whole_characters,
+)
+
+
+#: An id in an address, where a slash and % are encoded once more, see `LimitsMiddleware`.
+PathId = Annotated[
+    str,
+    BeforeValidator(lambda text: unquote(text) if isinstance(text, str) else text),
+    Field(min_length=1, max_length=MAX_ID_LENGTH),
+    AfterValidator(whole_characters),
+]
 
 
 class RequestModels(NamedTuple):

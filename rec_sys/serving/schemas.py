@@ -4,13 +4,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from urllib.parse import unquote
 
 import numpy as np
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StrictInt,
@@ -29,12 +27,13 @@ from rec_sys.serving.service import Answer, ServedBundle
 # No name or category of a shop is longer; texts have a limit of their own in the settings.
 _MAX_NAME_LENGTH = 2000
 # Two ids of 4 bytes a character fit into a row of an index of PostgreSQL (2,704 bytes).
-_MAX_ID_LENGTH = 256
+MAX_ID_LENGTH = 256
 # Whoever gives more fields than there are for anything has made a mistake, or means ill.
 _MOST_FIELDS = 20
 
 
-def _whole_characters(text: str) -> str:
+def whole_characters(text: str) -> str:
+    """Refuses what is no text everywhere."""
     # Half of a surrogate pair is no character and cannot be stored or encoded.
     if not is_whole_text(text):
         raise ValueError("holds half of a surrogate pair (a broken emoji?); take it out")
@@ -43,16 +42,9 @@ def _whole_characters(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_whole_characters)]
+Text = Annotated[str, AfterValidator(whole_characters)]
 Name = Annotated[Text, Field(max_length=_MAX_NAME_LENGTH)]
-Id = Annotated[Text, Field(max_length=_MAX_ID_LENGTH)]
-#: An id in an address, where a slash and % are encoded once more, see `LimitsMiddleware`.
-PathId = Annotated[
-    str,
-    BeforeValidator(lambda text: unquote(text) if isinstance(text, str) else text),
-    Field(min_length=1, max_length=_MAX_ID_LENGTH),
-    AfterValidator(_whole_characters),
-]
+Id = Annotated[Text, Field(max_length=MAX_ID_LENGTH)]
 
 _REVIEW = {
     "reviewID": "r1",
@@ -62,6 +54,15 @@ _REVIEW = {
     "time": "2024-05-17T10:30:00Z",
 }
 _WORDS = {"TextReview": "I am looking for a small amplifier that sounds good when it is quiet."}
+
+
+# A review without any of these says nothing.
+_SAYING = ("TextReview", "asin", "ProductName")
+
+
+def _has(name: str, kind: str, **more: Any) -> dict[str, Any]:
+    """For the description of the API: that a field is there and not null."""
+    return {"required": [name], "properties": {name: {"type": kind, **more}}}
 
 
 class _Given(BaseModel):
@@ -95,7 +96,12 @@ class ReviewIn(_Given):
         examples=["2024-05-17T10:30:00Z"],
     )
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_REVIEW, _WORDS]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [_REVIEW, _WORDS],
+            "anyOf": [_has(name, "string", minLength=1) for name in _SAYING],
+        }
+    )
 
     @field_validator("time")
     @classmethod
@@ -143,7 +149,8 @@ class RecommendationsIn(_Given):
             "examples": [
                 {"reviews": [_WORDS], "k": 5},
                 {"people": [{"id": "ann", "reviews": [_REVIEW]}, {"reviews": [_WORDS]}]},
-            ]
+            ],
+            "oneOf": [_has(name, "array") for name in ("reviews", "people")],
         }
     )
 
@@ -204,7 +211,7 @@ class ReasonOut(BaseModel):
 
     review_id: str = Field(serialization_alias="reviewID")
     product_name: str = Field(serialization_alias="ProductName")
-    text: str
+    text: str = Field(description="Its beginning, if it is long.")
     weight: float = Field(description="Its share in what speaks for the product, 0...1.")
 
 
@@ -312,6 +319,8 @@ class ModelOut(BaseModel):
 
 
 _QUOTED_CHARACTERS = 60
+# A review is a reason for each of the products: an answer must not be many times what was asked.
+_SHOWN_CHARACTERS = 500
 # Where no review of the person's is a reason: by the evidence that adds most to the score.
 _WITHOUT_REVIEWS = {
     "popularity": "Popular: many people have reviewed it.",
@@ -397,7 +406,7 @@ def _items(person: UserRecommendations, served: ServedBundle) -> list[Item]:
                 ReasonOut(
                     review_id=reason.review_id,
                     product_name=reason.product_name,
-                    text=reason.text,
+                    text=_short(reason.text, _SHOWN_CHARACTERS),
                     weight=min(reason.weight, 1.0),
                 )
                 for reason in each.because
@@ -491,5 +500,8 @@ def _subject(reason: Reason) -> str:
 
 def _quoted(text: str) -> str:
     text = text.rstrip(" .")  # the sentence around it has its own end
-    short = text if len(text) <= _QUOTED_CHARACTERS else text[: _QUOTED_CHARACTERS - 1] + "…"
-    return f"“{short}”"
+    return f"“{_short(text, _QUOTED_CHARACTERS)}”"
+
+
+def _short(text: str, characters: int) -> str:
+    return text if len(text) <= characters else text[: characters - 1] + "…"
