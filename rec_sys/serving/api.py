@@ -29,7 +29,13 @@ from rec_sys.serving.bundle import Bundle
 from rec_sys.serving.encoding import Busy
 from rec_sys.serving.limits import LimitsMiddleware, add_refusals, refusals
 from rec_sys.serving.metrics import Metrics
-from rec_sys.serving.request_models import PathId, request_models
+from rec_sys.serving.request_models import (
+    PathId,
+    author_of,
+    newest_nickname,
+    request_models,
+    written,
+)
 from rec_sys.serving.service import ServedBundle, Service, ServingSettings
 from rec_sys.serving.user_store import StoreUnavailable, TooManyReviews, UserStore
 
@@ -214,7 +220,7 @@ def _recommendation_routes(components: Components) -> APIRouter:
             ids = [person.id for person in people]
         return components.recommend(
             service.served,
-            list(map(schemas.author_of, people)),
+            list(map(author_of, people)),
             ids,
             k=body.k,
             style=body.style,
@@ -257,7 +263,7 @@ def _user_routes(components: Components) -> APIRouter:
                 review_id=given.review_id or uuid.uuid4().hex,
                 time=now if review.time is None else review.time,
             )
-            for given, review in zip(body.reviews, schemas.written(body.reviews), strict=True)
+            for given, review in zip(body.reviews, written(body.reviews), strict=True)
         ]
         encoder = service.bundle.encoder_fingerprint
         try:
@@ -266,7 +272,7 @@ def _user_routes(components: Components) -> APIRouter:
             encoder = served.bundle.encoder_fingerprint
         except (BackendUnavailable, Busy):
             vectors = {}  # what people write is kept in any case, and encoded when it is needed
-        nickname = schemas.newest_nickname(body.reviews, body.nickname)
+        nickname = newest_nickname(body.reviews, body.nickname)
         try:
             total = store.add(user_id, reviews, vectors, encoder, nickname)
         except TooManyReviews as error:

@@ -1,5 +1,6 @@
 """What the service takes, as far as its settings limit it: the description of the API says so."""
 
+from collections.abc import Sequence
 from copy import copy
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import unquote
@@ -14,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from rec_sys.inference.histories import Author, WrittenReview
 from rec_sys.serving.limits import Limits
 from rec_sys.serving.schemas import (
     MAX_ID_LENGTH,
@@ -25,7 +27,6 @@ from rec_sys.serving.schemas import (
     Text,
     whole_characters,
 )
-
 
 #: An id in an address, where a slash and % are encoded once more, see `LimitsMiddleware`.
 PathId = Annotated[
@@ -90,3 +91,31 @@ def _with_types(model: type[BaseModel], **types: Any) -> Any:
         name: (kind, copy(model.model_fields[name])) for name, kind in types.items()
     }
     return create_model(model.__name__, __base__=model, __doc__=model.__doc__, **fields)
+
+
+def author_of(person: PersonIn) -> Author:
+    """A person who goes by the newest nickname that a review tells, if they give none."""
+    nickname = newest_nickname(person.reviews, person.nickname)
+    return Author(person.id or "", written(person.reviews), nickname)
+
+
+def newest_nickname(reviews: Sequence[ReviewIn], given: str | None) -> str | None:
+    """The name that was given for the person, otherwise the last that a review tells."""
+    told = [review.nickname for review in reviews if review.nickname]
+    return given or (told[-1] if told else None)
+
+
+def written(reviews: Sequence[ReviewIn]) -> list[WrittenReview]:
+    """Reviews as the recommender takes them; one without an id goes by its number, from 0."""
+    return [
+        WrittenReview(
+            review_id=review.review_id or str(number),
+            product_id=review.product_id or "",
+            product_name=review.product_name or "",
+            style=review.style or "",
+            text=review.text or "",
+            rating=review.rating,
+            time=review.time,
+        )
+        for number, review in enumerate(reviews)
+    ]

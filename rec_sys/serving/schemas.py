@@ -18,7 +18,7 @@ from pydantic import (
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_whole_text
-from rec_sys.inference.histories import Author, WrittenReview
+from rec_sys.inference.histories import WrittenReview
 from rec_sys.inference.recommender import Reason, Recommendation, UserRecommendations
 from rec_sys.reviews.formats import BrokenRecord, as_seconds
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
@@ -328,34 +328,6 @@ _WITHOUT_REVIEWS = {
     "network": "It goes with what you told us.",
 }
 _OTHERWISE = "You may turn to it next."
-
-
-def author_of(person: PersonIn) -> Author:
-    """A person who goes by the newest nickname that a review tells, if they give none."""
-    nickname = newest_nickname(person.reviews, person.nickname)
-    return Author(person.id or "", written(person.reviews), nickname)
-
-
-def newest_nickname(reviews: Sequence[ReviewIn], given: str | None) -> str | None:
-    """The name that was given for the person, otherwise the last that a review tells."""
-    told = [review.nickname for review in reviews if review.nickname]
-    return given or (told[-1] if told else None)
-
-
-def written(reviews: Sequence[ReviewIn]) -> list[WrittenReview]:
-    """Reviews as the recommender takes them; one without an id goes by its number, from 0."""
-    return [
-        WrittenReview(
-            review_id=review.review_id or str(number),
-            product_id=review.product_id or "",
-            product_name=review.product_name or "",
-            style=review.style or "",
-            text=review.text or "",
-            rating=review.rating,
-            time=review.time,
-        )
-        for number, review in enumerate(reviews)
-    ]
 
 
 def stored(review: WrittenReview) -> StoredReview:
