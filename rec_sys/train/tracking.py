@@ -7,17 +7,19 @@ import re
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock
 from omegaconf import DictConfig
 
 from rec_sys.foundation.console import Stages, peak_memory
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import require_writable
 from rec_sys.foundation.settings import build
 from rec_sys.modules.combiner import GROUPS
 from rec_sys.train.record import AXES
@@ -64,6 +66,16 @@ def draw_learning_curves(
         axes.grid(alpha=0.3)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
+
+
+def _database_to_itself(uri: str) -> AbstractContextManager[Any]:
+    """A turn at MLflow's SQLite file: two that make its tables at once would fail."""
+    kind, _, path = uri.partition(":///")
+    if kind != "sqlite":
+        return nullcontext()
+    file = Path(path)
+    require_writable(file.parent, "logger.tracking_uri")
+    return FileLock(file.with_name(f".{file.name}.lock"))
 
 
 # A server that is not there should be reported within seconds, not minutes.
@@ -117,8 +129,9 @@ class Tracking:
                 f"train.run_name={run_name}: names a file; use letters, digits, dots, - and _"
             )
         try:
-            logger = build(config, run_name=run_name, run_id=run_id)
-            logger.experiment.update_run(logger.run_id, status="RUNNING")
+            with _database_to_itself(config.tracking_uri):
+                logger = build(config, run_name=run_name, run_id=run_id)
+                logger.experiment.update_run(logger.run_id, status="RUNNING")
         except (MlflowException, SQLAlchemyError) as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(
