@@ -55,15 +55,16 @@ class TextTurns:
     Args:
         encoder: Keeps all cores busy.
         at_once: So many turns at once.
-        texts_per_turn: What is encoded before it is another one's turn.
-        bulk_at_once: So many requests with more texts than that at once; more are `Busy`.
+        characters: What is encoded before it is another one's turn, one text at least.
+        bulk: A request that needs more turns is a large one.
+        bulk_at_once: So many large ones at once; further ones are `Busy`.
     """
 
     def __init__(
-        self, encoder: TextBackend, at_once: int, texts_per_turn: int, bulk_at_once: int
+        self, encoder: TextBackend, at_once: int, characters: int, bulk: int, bulk_at_once: int
     ) -> None:
-        self._encoder, self._texts_per_turn = encoder, texts_per_turn
-        self._bulk = threading.BoundedSemaphore(bulk_at_once)
+        self._encoder, self._characters, self._bulk = encoder, characters, bulk
+        self._bulk_free = threading.BoundedSemaphore(bulk_at_once)
         # Its queue is the order of the turns.
         self._turns = ThreadPoolExecutor(at_once, "texts")
         self.encoder_fingerprint = encoder.encoder_fingerprint
@@ -75,20 +76,24 @@ class TextTurns:
         Raises:
             Busy: Others have many texts as well, or nobody waits for it any more.
         """
-        if len(texts) <= self._texts_per_turn:
+        # Texts of similar length together: less is padded. What is long is cut by the encoder.
+        lengths = np.minimum([len(text) for text in texts], self._characters)
+        order = np.argsort(lengths, kind="stable")
+        turn = np.cumsum(lengths[order]) // self._characters
+        parts = np.split(order, np.flatnonzero(np.diff(turn)) + 1)
+        if len(parts) == 1:
             return self._turn(texts)
-        if not self._bulk.acquire(blocking=False):
+        is_bulk = len(parts) > self._bulk
+        if is_bulk and not self._bulk_free.acquire(blocking=False):
             raise Busy("too many requests with many texts at once; send fewer texts, or try again")
         try:
-            # Texts of similar length together: less is padded.
-            order = np.argsort([len(text) for text in texts], kind="stable")
             vectors = np.empty((len(texts), self.vector_dim), dtype=np.float32)
-            for first in range(0, len(texts), self._texts_per_turn):
-                rows = order[first : first + self._texts_per_turn]
+            for rows in parts:
                 vectors[rows] = self._turn([texts[row] for row in rows])
             return vectors
         finally:
-            self._bulk.release()
+            if is_bulk:
+                self._bulk_free.release()
 
     def _turn(self, texts: Sequence[str]) -> np.ndarray:
         deadline = DEADLINE.get()

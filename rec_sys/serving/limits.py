@@ -40,7 +40,8 @@ class Limits:
     seconds: Positive
     text_characters: PositiveCount
     texts: PositiveCount
-    texts_per_turn: PositiveCount
+    characters_per_turn: PositiveCount
+    bulk_turns: PositiveCount
     bulk_at_once: PositiveCount
     reviews: PositiveCount
     reviews_in_all: PositiveCount

@@ -112,7 +112,8 @@ def in_process(bundle: Bundle, settings: ServingSettings) -> Backends:
     text = TextTurns(
         OnnxTextEncoder(bundle.text_encoder, settings.threads),
         settings.parallel_texts,
-        settings.limits.texts_per_turn,
+        settings.limits.characters_per_turn,
+        settings.limits.bulk_turns,
         settings.limits.bulk_at_once,
     )
     return Backends("onnx", OnnxBackend(bundle.graph_model, settings.threads), text)

@@ -67,8 +67,10 @@ def text(monkeypatch):
 
     def in_process(bundle, settings):
         limits = settings.limits
-        turns = TextTurns(text, 1, limits.texts_per_turn, limits.bulk_at_once)
-        return Backends("onnx", OnnxBackend(bundle.graph_model, settings.threads), turns)
+        turns = (limits.characters_per_turn, limits.bulk_turns, limits.bulk_at_once)
+        return Backends(
+            "onnx", OnnxBackend(bundle.graph_model, settings.threads), TextTurns(text, 1, *turns)
+        )
 
     monkeypatch.setattr(service_module, "in_process", in_process)
     return text

@@ -66,7 +66,7 @@ def many(texts, people=1):
 
 
 def test_one_review_does_not_wait_for_hundreds_of_texts(server, text):
-    port = server("serving.limits.texts_per_turn=4")
+    port = server("serving.limits.characters_per_turn=100")
     slow(text, 0.005)
     done = []
     bulk = threading.Thread(target=lambda: done.append(ask(port, many(400, people=4))))
@@ -82,7 +82,7 @@ def test_one_review_does_not_wait_for_hundreds_of_texts(server, text):
 
 
 def test_more_bulk_than_bearable_is_told_to_come_back(server, text):
-    port = server("serving.limits.bulk_at_once=1")
+    port = server("serving.limits.characters_per_turn=100")
     slow(text, 0.01)
     done = []
     bulk = threading.Thread(target=lambda: done.append(ask(port, many(100))))
@@ -95,7 +95,7 @@ def test_more_bulk_than_bearable_is_told_to_come_back(server, text):
 
 
 def test_nobody_waits_longer_than_the_deadline_and_work_ends_with_it(server, text):
-    port = server("serving.limits.seconds=0.5")
+    port = server("serving.limits.seconds=0.5", "serving.limits.characters_per_turn=100")
     slow(text, 0.02)
     status, seconds, told = ask(port, many(100))
     assert status == 503 and 0.4 < seconds < 1 and b"took too long" in told
@@ -107,7 +107,7 @@ def test_nobody_waits_longer_than_the_deadline_and_work_ends_with_it(server, tex
 
 
 def test_work_for_somebody_who_has_gone_ends(server, text):
-    port = server()
+    port = server("serving.limits.characters_per_turn=100")
     slow(text, 0.02)
     body = json.dumps(many(200)).encode()
     head = (
@@ -222,7 +222,7 @@ def test_somebody_may_keep_only_so_many_reviews(service):
 def test_turns_give_what_the_encoder_gives_and_keep_the_order():
     text = FakeText()
     texts = [f"{'x' * (37 * n % 11)} {n}" for n in range(50)]
-    turns = TextTurns(text, 1, 4, 1)
+    turns = TextTurns(text, 1, characters=30, bulk=3, bulk_at_once=1)
     np.testing.assert_array_equal(turns.encode(texts), text.encode(texts))
     assert turns.encode([]).shape == (0, text.vector_dim)
     deadline = Deadline(100)
