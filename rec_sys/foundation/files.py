@@ -37,6 +37,26 @@ def replacing(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def require_writable(folder: str | Path, setting: str) -> None:
+    """Makes sure that files can be made in a folder, before hours are spent on what goes there.
+
+    Args:
+        folder: Created if missing.
+        setting: What names the folder, for the message.
+
+    Raises:
+        InputError: They cannot.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{setting}={folder}: cannot be written to ({error.strerror}); name another folder"
+        ) from None
+
+
 def require_replaceable(folder: str | Path, marker: str, setting: str) -> None:
     """Makes sure that a folder may be replaced as a whole: not there, empty, or written by us.
 
@@ -45,7 +65,7 @@ def require_replaceable(folder: str | Path, marker: str, setting: str) -> None:
         setting: What names the folder, for the message.
 
     Raises:
-        InputError: It holds something else.
+        InputError: It holds something else, or cannot be written.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / marker).is_file() and any(folder.iterdir()):
@@ -53,6 +73,7 @@ def require_replaceable(folder: str | Path, marker: str, setting: str) -> None:
             f"{setting}={folder}: holds something else, which would be replaced; name another"
             " folder"
         )
+    require_writable(folder.parent, setting)
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
 
 #: Place in the config -> full names of the classes that may stand there.
@@ -47,6 +48,8 @@ TARGETS: dict[str, set[str]] = {
 #: Here any convolution of PyTorch Geometric may stand.
 CONVOLUTION = "model.conv"
 
+# What `DownloadedReviews` fetches.
+_ADDRESSES = ("reviews_url", "metadata_url", "reviews_drive_id", "metadata_drive_id")
 _CONVOLUTION_NAME = re.compile(r"torch_geometric\.nn\.([A-Za-z]\w*)", re.ASCII)
 _DEEPEST = 8
 
@@ -67,7 +70,10 @@ def trusted_settings(config: Any, axis: str, path: str | Path) -> DictConfig:
     axes = {place.partition(".")[0] for place in TARGETS}
     if not isinstance(settings, dict) or axis not in axes:
         raise InputError(f"{path}: holds no settings of {axis}; train again")
-    return OmegaConf.create(_copied(settings, [axis], path))
+    copied = OmegaConf.create(_copied(settings, [axis], path))
+    if axis == "data":
+        _check_addresses(copied, path)
+    return copied
 
 
 def _copied(value: Any, keys: list[str], path: str | Path) -> Any:
@@ -106,6 +112,18 @@ def _check_target(target: Any, place: str, path: str | Path) -> None:
         f"{path}: its settings name {target!r}, which is not a part of rec_sys that may stand at"
         f" {place}; if you trust it, give these settings on the command line"
     )
+
+
+def _check_addresses(settings: DictConfig, path: str | Path) -> None:
+    """Refuses data that would be downloaded from where none of ours come from."""
+    ours = [OmegaConf.load(each) for each in sorted((CONFIG_DIR / "data").glob("*.yaml"))]
+    for name in _ADDRESSES:
+        address = settings.get(name)
+        if address is not None and address not in [each.get(name) for each in ours]:
+            raise InputError(
+                f"{path}: its data would be downloaded from {name}={address}, which no file in"
+                " config/data names; if you trust it, give these settings on the command line"
+            )
 
 
 def _is_defined_as(name: str) -> bool:

@@ -1,20 +1,21 @@
 """The service over HTTP: its routes, and the components that they share."""
 
-import secrets
+import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import time
-from typing import Annotated
+from typing import Annotated, Any
 
+import anyio
 import anyio.to_thread
 import numpy as np
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Response, Security
-from fastapi import Path as PathParameter
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response, Security
 from fastapi.responses import FileResponse
-from fastapi.security import APIKeyHeader
+from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -23,21 +24,31 @@ from rec_sys.inference.backends import BackendUnavailable
 from rec_sys.inference.histories import UNKNOWN, Author
 from rec_sys.inference.recommender import CandidateFilter
 from rec_sys.serving import schemas
+from rec_sys.serving.access import KEY_HEADER, Access, Refused
 from rec_sys.serving.bundle import Bundle
-from rec_sys.serving.limits import REFUSALS, FieldError, LimitsMiddleware, add_refusals
+from rec_sys.serving.encoding import Busy
+from rec_sys.serving.limits import LimitsMiddleware, add_refusals, refusals
 from rec_sys.serving.metrics import Metrics
+from rec_sys.serving.request_models import (
+    PathId,
+    author_of,
+    newest_nickname,
+    request_models,
+    written,
+)
 from rec_sys.serving.service import ServedBundle, Service, ServingSettings
-from rec_sys.serving.user_store import UserStore
+from rec_sys.serving.user_store import StoreUnavailable, TooManyReviews, UserStore
+
+log = logging.getLogger(__name__)
 
 #: Names of this machine for itself.
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PAGE = Path(__file__).parent / "page"
-_KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
-
-K = Annotated[int, Query(ge=1)]
-UserId = Annotated[
-    str, PathParameter(min_length=1, max_length=schemas.MAX_NAME_LENGTH, examples=["ann"])
-]
+# A readiness that takes longer to find out is none.
+_READY_SECONDS = 1.0
+_RETENTION_PAUSE_SECONDS = 3600.0
+# What any guarded route may refuse.
+_COMMON = refusals(400, 401, 403, 422, 429, 503)
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,7 @@ class Components:
     store: UserStore
     metrics: Metrics
     settings: ServingSettings
+    access: Access
 
     def start(self) -> bool:
         """Runs the models, see `Service.start`."""
@@ -61,6 +73,13 @@ class Components:
         bundle = self.service.reload()
         self.metrics.model(bundle.model_label)
         return bundle
+
+    def is_ready(self) -> bool:
+        """Whether recommendations can be had and reviews be kept; may wait for a database."""
+        with suppress(StoreUnavailable):
+            self.store.check()
+            return self.service.is_ready
+        return False
 
     def recommend(
         self,
@@ -85,10 +104,10 @@ class Components:
             `RecommendationsOut` as JSON.
 
         Raises:
-            FieldError: There is no such category, or the list is too long.
+            Refused: There is no such category, or there are too many texts.
             BackendUnavailable: Nothing computes.
+            Busy: There is too much to do.
         """
-        self.settings.limits.check_excluded(exclude)
         require_style(served, style)
         base = served.vectorbase
         among = None if style is None else np.flatnonzero(base.styles == style)
@@ -107,9 +126,9 @@ class Components:
 
 
 def require_style(served: ServedBundle, style: str | None) -> None:
-    """Refuses a category that no product has with a `FieldError`."""
+    """Refuses a category that no product has."""
     if style is not None and style not in served.styles:
-        raise FieldError("style", f"no product is of the category {style!r}; see GET /styles")
+        raise Refused(422, f"no product is of the category {style!r}; see GET /styles", "style")
 
 
 def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
@@ -124,15 +143,15 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.limits.threads
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(anyio.to_thread.run_sync, on_start)
+            # Neither takes a thread from those who ask.
+            run = partial(anyio.to_thread.run_sync, limiter=anyio.CapacityLimiter(2))
+            tasks.start_soon(run, on_start)
+            if settings.retention_days is not None:
+                tasks.start_soon(_forget_in_time, components.store, settings.retention_days, run)
             yield
             components.service.stop()
+            tasks.cancel_scope.cancel()
         components.store.close()
-
-    def require_key(key: Annotated[str | None, Security(_KEY_HEADER)]) -> None:
-        wanted = settings.api_key
-        if wanted and not secrets.compare_digest((key or "").encode(), wanted.encode()):
-            raise HTTPException(401, "the header X-API-Key is missing or wrong")
 
     app = FastAPI(
         title="rec_sys",
@@ -141,11 +160,12 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
         lifespan=lifespan,
     )
     add_refusals(app, settings.retry_after)
-    guarded = {"dependencies": [Depends(require_key)], "responses": REFUSALS}
-    app.include_router(_recommendation_routes(components), **guarded)
-    app.include_router(_user_routes(components), **guarded)
-    app.include_router(_product_routes(components), **guarded)
-    app.include_router(_admin_routes(components), **guarded)
+    routes = [_recommendation_routes, _user_routes, _product_routes, _admin_routes]
+    # For the documentation alone: the middleware looks at them before it reads a body.
+    schemes = [APIKeyHeader(name=KEY_HEADER, auto_error=False), HTTPBearer(auto_error=False)]
+    shown = [] if components.access.is_open else [Security(scheme) for scheme in schemes]
+    for make in routes:
+        app.include_router(make(components), dependencies=shown, responses=_COMMON)
     app.include_router(_health_routes(components))
     app.mount("/static", StaticFiles(directory=_PAGE), name="static")
 
@@ -153,42 +173,62 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
     def page() -> FileResponse:
         return FileResponse(_PAGE / "index.html")
 
+    names = list(settings.hosts)
     if settings.host in LOOPBACK:
         # A page of another site could reach the service under a name of its own (DNS rebinding).
-        names = [f"[{name}]" if ":" in name else name for name in LOOPBACK]
+        names += [f"[{name}]" if ":" in name else name for name in LOOPBACK]
+    if names:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
     # The last one is the outermost: it counts what the other one refuses, too.
     app.add_middleware(
         LimitsMiddleware,
         limits=settings.limits,
+        access=components.access,
         metrics=components.metrics,
         retry_after=settings.retry_after,
     )
     return app
 
 
+async def _forget_in_time(store: UserStore, days: float, run: Callable[..., Any]) -> None:
+    while True:
+        try:
+            deleted = await run(store.forget_older, days)
+            log.info("retention: %d reviews deleted", deleted)
+        except StoreUnavailable as error:
+            log.error("retention: %s", error)
+        await anyio.sleep(_RETENTION_PAUSE_SECONDS)
+
+
 def _recommendation_routes(components: Components) -> APIRouter:
     routes = APIRouter(tags=["recommendations"])
-    service, limits = components.service, components.settings.limits
+    service, models = components.service, request_models(components.settings.limits)
 
-    @routes.post("/recommendations", response_model=schemas.RecommendationsOut)
-    def recommend(body: schemas.RecommendationsIn) -> Response:
+    @routes.post(
+        "/recommendations",
+        response_model=schemas.RecommendationsOut,
+        responses=refusals(408, 413, 415),
+    )
+    def recommend(body: models.recommend) -> Response:  # type: ignore[valid-type]
         """Recommends to one person or many by their reviews; nothing is kept."""
-        limits.check_k(body.k)
-        if body.people is None:
-            person = schemas.PersonIn(reviews=body.reviews or [], wish=body.wish)
-            authors, ids = [schemas.author_of(person)], [None]
-            limits.check_reviews(authors[0].reviews)
-            limits.check_text(body.wish, "wish")
+        people, ids = body.people, [None]
+        if people is None:
+            person = {
+                "reviews": body.reviews or [],
+                "wish": body.wish,
+                "nickname": None,
+                "id": None,
+            }
+            people = [schemas.PersonIn.model_construct(**person)]
         else:
-            limits.check_people(len(body.people))
-            authors = list(map(schemas.author_of, body.people))
-            ids = [person.id for person in body.people]
-            for number, author in enumerate(authors):
-                limits.check_reviews(author.reviews, f"people.{number}.reviews")
-                limits.check_text(author.wish, f"people.{number}.wish")
+            ids = [person.id for person in people]
         return components.recommend(
-            service.served, authors, ids, k=body.k, style=body.style, exclude=body.exclude
+            service.served,
+            list(map(author_of, people)),
+            ids,
+            k=body.k,
+            style=body.style,
+            exclude=body.exclude,
         )
 
     @routes.get("/people")
@@ -203,9 +243,18 @@ def _user_routes(components: Components) -> APIRouter:
     routes = APIRouter(prefix="/users", tags=["people who are known"])
     service, store = components.service, components.store
     limits = components.settings.limits
+    models = request_models(limits)
+    missing = refusals(404)
 
-    @routes.post("/{user_id}/reviews", status_code=201)
-    def keep_reviews(user_id: UserId, body: schemas.StoreIn) -> schemas.StoredOut:
+    def own_data(user_id: PathId, request: Request) -> str:
+        request.state.caller.require_person(user_id)
+        return user_id
+
+    user = Annotated[str, Depends(own_data)]
+    nobody = Refused(404, "nobody with this id has written anything")
+
+    @routes.post("/{user_id}/reviews", status_code=201, responses=refusals(408, 413, 415))
+    def keep_reviews(user_id: user, body: models.store) -> schemas.StoredOut:  # type: ignore
         """Keeps reviews of a person, who is made if new.
 
         They count in the next recommendation. A review without a time was written now; one whose
@@ -218,86 +267,95 @@ def _user_routes(components: Components) -> APIRouter:
                 review_id=given.review_id or uuid.uuid4().hex,
                 time=now if review.time is None else review.time,
             )
-            for given, review in zip(body.reviews, schemas.written(body.reviews), strict=True)
+            for given, review in zip(body.reviews, written(body.reviews), strict=True)
         ]
-        limits.check_reviews(reviews)
         encoder = service.bundle.encoder_fingerprint
         try:
             served = service.served
             vectors = served.encode([review.text for review in reviews])
             encoder = served.bundle.encoder_fingerprint
-        except BackendUnavailable:
+        except (BackendUnavailable, Busy):
             vectors = {}  # what people write is kept in any case, and encoded when it is needed
-        nickname = schemas.newest_nickname(body.reviews, body.nickname)
-        total = store.add(user_id, reviews, vectors, encoder, nickname)
+        nickname = newest_nickname(body.reviews, body.nickname)
+        try:
+            total = store.add(user_id, reviews, vectors, encoder, nickname)
+        except TooManyReviews as error:
+            raise Refused(
+                422, f"{error}; delete the person, or replace reviews", "reviews"
+            ) from None
         stored = len({review.review_id for review in reviews})
         return schemas.StoredOut(user=user_id, stored=stored, reviews=total)
 
-    @routes.get("/{user_id}/reviews")
-    def kept_reviews(user_id: UserId) -> schemas.StoredReviewsOut:
+    def kept(user_id: str, newest: int | None) -> schemas.StoredReviewsOut:
+        found = store.find(user_id, newest, "")
+        if found is None:
+            raise nobody
+        reviews = list(map(schemas.stored, found.reviews))
+        return schemas.StoredReviewsOut(user=user_id, nickname=found.nickname, reviews=reviews)
+
+    @routes.get("/{user_id}/reviews", responses=missing)
+    def kept_reviews(user_id: user) -> schemas.StoredReviewsOut:  # type: ignore[valid-type]
         """What a person wrote, the newest reviews only if there are very many."""
-        user = store.find(user_id, limits.reviews, "")
-        if user is None:
-            raise HTTPException(404, "nobody with this id has written anything")
-        reviews = list(map(schemas.stored, user.reviews))
-        return schemas.StoredReviewsOut(user=user_id, nickname=user.nickname, reviews=reviews)
+        return kept(user_id, limits.reviews)
+
+    @routes.get("/{user_id}", responses=missing)
+    def everything_kept(user_id: user) -> schemas.StoredReviewsOut:  # type: ignore[valid-type]
+        """All that is kept of a person, to hand it over to them."""
+        return kept(user_id, None)
 
     @routes.get("/{user_id}/recommendations", response_model=schemas.RecommendationsOut)
     def recommend_to_user(
-        user_id: UserId,
-        k: K = 10,
-        wish: schemas.Text = "",
+        user_id: user,  # type: ignore[valid-type]
+        k: Annotated[int, Query(ge=1, le=limits.k)] = 10,
+        wish: Annotated[schemas.Text, Query(max_length=limits.text_characters)] = "",
         style: schemas.Name | None = None,
-        exclude: Annotated[list[schemas.Name], Query()] = [],  # noqa: B006 (FastAPI copies it)
+        exclude: Annotated[list[schemas.Id], Query(max_length=limits.exclude)] = [],  # noqa: B006
     ) -> Response:
         """Recommends by what is kept of a person, and what they want now.
 
         An unknown person without a wish gets what is popular.
         """
-        limits.check_k(k)
-        limits.check_text(wish, "wish")
         served = service.served
-        user = store.find(user_id, limits.reviews, served.bundle.encoder_fingerprint)
-        author = Author(user_id, user.reviews, user.nickname) if user else Author(user_id, [])
+        found = store.find(user_id, limits.reviews, served.bundle.encoder_fingerprint)
+        author = Author(user_id, found.reviews, found.nickname) if found else Author(user_id, [])
         author = replace(author, wish=wish)
-        known = user.vectors if user else {}
+        known = found.vectors if found else {}
         return components.recommend(
             served, [author], [user_id], k=k, style=style, exclude=exclude, known=known
         )
 
-    @routes.delete("/{user_id}", status_code=204)
-    def forget(user_id: UserId) -> None:
+    @routes.delete("/{user_id}", status_code=204, responses=missing)
+    def forget(user_id: user) -> None:  # type: ignore[valid-type]
         """Deletes a person and all that they wrote."""
         if not store.forget(user_id):
-            raise HTTPException(404, "nobody with this id has written anything")
+            raise nobody
 
     return routes
 
 
 def _product_routes(components: Components) -> APIRouter:
     routes = APIRouter(tags=["products"])
-    service, limits = components.service, components.settings.limits
+    service = components.service
+    number = Annotated[int, Query(ge=1, le=components.settings.limits.k)]
 
     @routes.get("/products/search")
     def search(
-        q: schemas.Name = "", k: K = 10, style: schemas.Name | None = None
+        q: schemas.Name = "",
+        k: number = 10,  # type: ignore[valid-type]
+        style: schemas.Name | None = None,
     ) -> schemas.SearchOut:
         """Finds products whose words begin with those of `q`; the most popular ones without any."""
-        limits.check_k(k)
         served = service.served
         require_style(served, style)
         return schemas.SearchOut(products=schemas.found(served, served.search.find(q, k, style)))
 
-    @routes.get(
-        "/products/{product_id}/similar", responses={404: {"description": "No such product."}}
-    )
-    def similar(product_id: str, k: K = 10) -> schemas.SimilarOut:
+    @routes.get("/products/{product_id}/similar", responses=refusals(404))
+    def similar(product_id: PathId, k: number = 10) -> schemas.SimilarOut:  # type: ignore
         """The products that are described most like this one."""
-        limits.check_k(k)
         served = service.served
         (row,) = served.vectorbase.rows_of(np.array([product_id], dtype=object)).tolist()
         if row == UNKNOWN:
-            raise HTTPException(404, "no product has this id")
+            raise Refused(404, "no product has this id")
         return schemas.similar(served, row, k)
 
     @routes.get("/styles")
@@ -318,21 +376,13 @@ def _product_routes(components: Components) -> APIRouter:
 def _admin_routes(components: Components) -> APIRouter:
     routes = APIRouter(prefix="/admin", tags=["administration"])
 
-    @routes.post(
-        "/reload",
-        responses={
-            403: {"description": "The service has no API key."},
-            409: {"description": "The bundle does not fit; the old one stays in use."},
-        },
-    )
+    @routes.post("/reload", responses=refusals(409))
     def reload() -> schemas.ModelOut:
         """Takes up the bundle that is in the folder now; one that does not fit changes nothing."""
-        if not components.settings.api_key:
-            raise HTTPException(403, "set serving.api_key to reload over HTTP, or send SIGHUP")
         try:
             bundle = components.reload()
         except InputError as error:
-            raise HTTPException(409, f"the old bundle stays in use: {error}") from None
+            raise Refused(409, f"the old bundle stays in use: {error}") from None
         return schemas.ModelOut(model=bundle.model_label, created=bundle.manifest["created"])
 
     return routes
@@ -346,14 +396,22 @@ def _health_routes(components: Components) -> APIRouter:
         """Whether the process answers."""
         return {"status": "live"}
 
+    # Whoever asks whether the service is ready waits for nobody's texts and nobody's table lock.
+    own_threads = anyio.CapacityLimiter(2)
+
     @routes.get("/health/ready", responses={503: {"description": "Not yet, or not now."}})
-    def ready(response: Response) -> dict[str, str]:
-        """Whether recommendations can be had: the models are loaded and warm."""
-        if components.service.is_ready:
+    async def ready(response: Response) -> dict[str, str]:
+        """Whether recommendations can be had and reviews be kept: models and store work."""
+        is_ready = False
+        with anyio.move_on_after(_READY_SECONDS):
+            is_ready = await anyio.to_thread.run_sync(
+                components.is_ready, limiter=own_threads, abandon_on_cancel=True
+            )
+        if is_ready:
             return {"status": "ready"}
         response.status_code = 503
         response.headers["Retry-After"] = str(components.settings.retry_after)
-        return {"status": "the models are being loaded, or their server does not answer"}
+        return {"status": "models or database do not work, or are being loaded; see the log"}
 
     @routes.get("/metrics", response_class=Response)
     async def metrics() -> Response:

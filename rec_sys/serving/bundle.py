@@ -15,7 +15,9 @@
 The service that opens it needs neither PyTorch nor the training's files.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +25,10 @@ from typing import Any
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, sha256_of, versions_of, write_json
+from rec_sys.foundation.onnx import MODEL_FILE
 from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 CREATE_COMMAND = "uv run -m rec_sys.serving.create_bundle"
@@ -35,7 +40,10 @@ VECTORBASE = "vectorbase"
 PEOPLE = "people.json"
 
 _SHOWN_FINGERPRINT = 12
-_REQUIRED = ("sha256", "created", "model_fingerprint", "encoder_fingerprint", "data_fingerprint")
+_FINGERPRINTS = ("model_fingerprint", "encoder_fingerprint", "data_fingerprint")
+_REQUIRED = {"sha256": dict, "created": str, **dict.fromkeys(_FINGERPRINTS, str)}
+# Those of the vectorbase are checked where it is read.
+_REQUIRED_FILES = (GRAPH_MODEL, PEOPLE, f"{TEXT_ENCODER}/{MODEL_FILE}")
 _PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "tokenizers", "torch", "torch-geometric")
 
 
@@ -118,21 +126,45 @@ def read_bundle(folder: str | Path) -> Bundle:
         InputError: No such folder, a file that is missing or does not fit its checksum, or
             products of another model.
     """
-    folder = Path(folder)
+    with told_as_unfit(folder):
+        return _read_fit_bundle(Path(folder))
+
+
+@contextmanager
+def told_as_unfit(folder: str | Path, *others: type[Exception]) -> Iterator[None]:
+    """Makes whatever goes wrong with a bundle an `InputError`: it may have been made by anybody.
+
+    Args:
+        others: What is raised as it is.
+    """
+    try:
+        yield
+    except (InputError, *others):
+        raise
+    except Exception as error:
+        log.debug("%s", folder, exc_info=True)
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise InputError(
+            f"{folder}: cannot be used ({type(error).__name__}: {reason}); run `{CREATE_COMMAND}`"
+            " again"
+        ) from None
+
+
+def _read_fit_bundle(folder: Path) -> Bundle:
     if not (folder / MANIFEST).is_file():
         raise InputError(f"{folder}: holds no bundle; make one with `{CREATE_COMMAND}`")
     manifest = read_json(folder / MANIFEST)
     if (
         not isinstance(manifest, dict)
         or manifest.get("format") != FORMAT
-        or any(key not in manifest for key in _REQUIRED)
+        or any(not isinstance(manifest.get(key), kind) for key, kind in _REQUIRED.items())
     ):
         raise InputError(
             f"{folder / MANIFEST}: damaged, or of another version of rec_sys; make the bundle"
             f" again with `{CREATE_COMMAND}`"
         )
     checksums = manifest["sha256"]
-    for name in (GRAPH_MODEL, PEOPLE, *checksums):
+    for name in (*_REQUIRED_FILES, *checksums):
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: is missing; run `{CREATE_COMMAND}` again")
         if sha256_of(folder / name) != checksums.get(name):
@@ -143,4 +175,9 @@ def read_bundle(folder: str | Path) -> Bundle:
     vectorbase = read_vectorbase(
         folder / VECTORBASE, manifest["model_fingerprint"], manifest["encoder_fingerprint"]
     )
-    return Bundle(folder, manifest, vectorbase, read_json(folder / PEOPLE))
+    people = read_json(folder / PEOPLE)
+    if not isinstance(people, list) or not all(isinstance(each, dict) for each in people):
+        raise InputError(
+            f"{folder / PEOPLE}: must be a list of people; run `{CREATE_COMMAND}` again"
+        )
+    return Bundle(folder, manifest, vectorbase, people)

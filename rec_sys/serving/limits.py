@@ -1,86 +1,67 @@
 """What a request may ask for, how it is refused, and the middleware that all requests pass."""
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from contextlib import nullcontext
 from time import perf_counter
 from typing import Any
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from sqlalchemy.exc import OperationalError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rec_sys.foundation.settings import PositiveCount, settings_of
+from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import Positive, PositiveCount, settings_of
 from rec_sys.inference.backends import BackendUnavailable
-from rec_sys.inference.histories import WrittenReview
+from rec_sys.serving.access import PERSON, Access, Caller, Refused, pseudonym
+from rec_sys.serving.encoding import DEADLINE, Busy, Deadline
 from rec_sys.serving.metrics import Metrics
+from rec_sys.serving.user_store import StoreUnavailable
 
 log = logging.getLogger(__name__)
-
-
-class FieldError(ValueError):
-    """A field of a request cannot be accepted.
-
-    Args:
-        field: Its dotted name, as in ``reviews.0.TextReview``.
-        message: What is wrong with it and what may be.
-    """
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field, self.message = field, message
+#: Who touched whose data; ids of people are replaced by `pseudonym`, and no text is in it.
+audit = logging.getLogger("rec_sys.audit")
 
 
 @settings_of("serving.limits")
 class Limits:
-    """How much a request may ask for. Each check raises a `FieldError`."""
+    """How much a request may ask for, and how long it may take; see ``config/serving``."""
 
     body_bytes: PositiveCount
+    body_seconds: Positive
+    header_bytes: PositiveCount
+    header_seconds: Positive
+    connections: PositiveCount
+    seconds: Positive
     text_characters: PositiveCount
+    texts: PositiveCount
+    characters_per_turn: PositiveCount
+    bulk_turns: PositiveCount
+    bulk_at_once: PositiveCount
     reviews: PositiveCount
+    reviews_in_all: PositiveCount
+    kept_reviews: PositiveCount
     people: PositiveCount
     k: PositiveCount
+    products_in_all: PositiveCount
     exclude: PositiveCount
     requests_at_once: PositiveCount
     threads: PositiveCount
+    requests_per_minute: PositiveCount
+    person_requests_per_minute: PositiveCount
 
-    def check_k(self, k: int) -> None:
-        """Checks how many products are asked for."""
-        if k > self.k:
-            raise FieldError("k", f"{k} products are too many; ask for {self.k} at most")
-
-    def check_excluded(self, exclude: Sequence[str]) -> None:
-        """Checks how many products are excluded."""
-        if len(exclude) > self.exclude:
-            raise FieldError(
-                "exclude", f"{len(exclude)} are too many; exclude {self.exclude} at most"
-            )
-
-    def check_people(self, people: int) -> None:
-        """Checks how many people are asked for."""
-        if people > self.people:
-            raise FieldError("people", f"{people} are too many; ask for {self.people} at most")
-
-    def check_reviews(self, reviews: Sequence[WrittenReview], field: str = "reviews") -> None:
-        """Checks how many reviews of a person there are and how long their texts are.
-
-        Args:
-            reviews: Of one person.
-            field: Where they stand in the request.
-        """
-        if len(reviews) > self.reviews:
-            raise FieldError(field, f"{len(reviews)} are too many; send {self.reviews} at most")
-        for number, review in enumerate(reviews):
-            self.check_text(review.text, f"{field}.{number}.TextReview")
-
-    def check_text(self, text: str, field: str) -> None:
-        """Checks how long a text is."""
-        if len(text) > self.text_characters:
-            raise FieldError(
-                field, f"{len(text)} characters are too many; send {self.text_characters} at most"
+    def __post_init__(self) -> None:
+        """Checks what belongs together."""
+        # What is kept of a person must be recommended by: a text, a name and a category a review.
+        if self.texts < 3 * self.reviews:
+            raise InputError(
+                f"serving.limits.texts={self.texts}: must be at least 3 times"
+                f" serving.limits.reviews={self.reviews}"
             )
 
 
@@ -91,37 +72,55 @@ class Trouble(BaseModel):
     message: str
 
 
-class Refused(BaseModel):
+class Refusal(BaseModel):
     """Why a request is refused."""
 
     detail: list[Trouble]
 
 
-#: For the documentation of every route that takes something.
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    401: {"model": Refused, "description": "The API key is missing or wrong."},
-    413: {"model": Refused, "description": "The body is too large."},
-    422: {"model": Refused, "description": "A field cannot be accepted."},
-    503: {"model": Refused, "description": "Too busy, or the models do not run; see Retry-After."},
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For the documentation of a route: the refusals that it may answer with."""
+    return {status: {"model": Refusal, "description": _WHY[status]} for status in statuses}
+
+
+_WHY = {
+    400: "The address or the name of the host cannot be read.",
+    401: "The API key or the token is missing or wrong.",
+    403: "The key or the token does not allow it.",
+    404: "There is no such person or product.",
+    408: "The body did not come in time.",
+    409: "The bundle does not fit; the old one stays in use.",
+    413: "The body is too large.",
+    415: "The body is not JSON.",
+    422: "A field cannot be accepted.",
+    429: "Too many requests of this key or person; see Retry-After.",
+    503: "Too busy, too slow, or models or database do not run; see Retry-After.",
 }
 # Where FastAPI found a value; the name of the field says enough.
 _SOURCES = ("body", "query", "path", "header")
+# So many faults are told; whoever makes more has not read the first ones yet.
+_MOST_TROUBLES = 20
 
 
 def add_refusals(app: FastAPI, retry_after: int) -> None:
-    """Lets an application answer errors in the form of `Refused`.
+    """Lets an application answer errors in the form of `Refusal`.
 
     Args:
-        retry_after: What to tell if the database does not answer, in seconds.
+        retry_after: What to tell if there is too much to do, in seconds.
     """
 
-    @app.exception_handler(FieldError)
-    def field_error(request: Request, error: FieldError) -> JSONResponse:
-        return _refused(422, error.message, error.field)
+    @app.exception_handler(Refused)
+    def refused(request: Request, error: Refused) -> JSONResponse:
+        return _refused(error.status, error.message, error.field, error.headers)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        return JSONResponse({"detail": list(map(_trouble, error.errors()))}, 422)
+        troubles = list(map(_trouble, error.errors()[:_MOST_TROUBLES]))
+        return JSONResponse({"detail": troubles}, 422)
+
+    @app.exception_handler(Busy)
+    def busy(request: Request, error: Busy) -> JSONResponse:
+        return _refused(503, str(error), headers={"Retry-After": str(retry_after)})
 
     @app.exception_handler(BackendUnavailable)
     def unavailable(request: Request, error: BackendUnavailable) -> JSONResponse:
@@ -130,10 +129,11 @@ def add_refusals(app: FastAPI, retry_after: int) -> None:
         message = "the models do not run at the moment; try again"
         return _refused(503, message, headers={"Retry-After": str(seconds)})
 
-    @app.exception_handler(OperationalError)
-    def no_database(request: Request, error: OperationalError) -> JSONResponse:
-        # Not the statement: it holds what people wrote.
-        log.error("the database does not answer: %s", error.orig)
+    @app.exception_handler(StoreUnavailable)
+    def no_database(request: Request, error: StoreUnavailable) -> JSONResponse:
+        log.error("%s", error)
+        if error.is_lasting:
+            return _refused(503, "the database cannot be used; the service's log says why")
         message = "the database does not answer at the moment; try again"
         return _refused(503, message, headers={"Retry-After": str(retry_after)})
 
@@ -173,77 +173,216 @@ _HEADERS = (
 _DOCUMENTATION = ("/docs", "/redoc")
 # Asked by machines, all the time, also of a service that is too busy for anything else.
 _ALWAYS = ("/health/", "/metrics")
+# Answered without a key: nothing of what people wrote is there. Everything else needs one.
+_PUBLIC = (*_ALWAYS, *_DOCUMENTATION, "/static/", "/openapi.json")
+_AUDITED = ("/users/", "/admin/")
 # Whatever else is asked for is one thing to Prometheus: strangers must not fill its memory.
 _UNKNOWN = "unknown"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+# As nginx logs it: whoever asked has not waited for the answer.
+_GONE = 499
 # Told with a refusal before the body has been read: what is left of it is not read.
 _UNREAD = {"Connection": "close"}
 
 
 class LimitsMiddleware:
-    """Refuses too large and too many requests, logs and counts all, adds safety headers.
+    """Admits callers, refuses too large, too slow and too many requests, logs and counts all.
 
     Args:
-        retry_after: Told to those who are refused because too many came at once, in seconds.
+        retry_after: Told to those who are refused because too much is to do, in seconds.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics, retry_after: int) -> None:
-        self._app, self._limits, self._metrics = app, limits, metrics
-        self._retry_after = retry_after
-        self._working = 0
+    def __init__(
+        self, app: ASGIApp, limits: Limits, access: Access, metrics: Metrics, retry_after: int
+    ) -> None:
+        self._app, self._limits, self._access, self._metrics = app, limits, access, metrics
+        self._busy = {"Retry-After": str(retry_after)}
+        self._working, self._unread_bytes = 0, 0
+        self._store_turns = asyncio.Semaphore(max(1, limits.threads // 2))
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = perf_counter(), 500
-        path = scope["path"]
+        started, status, is_head = perf_counter(), _GONE, scope["method"] == "HEAD"
+        # A copy: the server looks at its own to leave out the body of an answer to HEAD.
+        scope = {**scope, "state": dict(scope.get("state", {}))}
 
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if not path.startswith(_DOCUMENTATION):
+                if not scope["path"].startswith(_DOCUMENTATION):
                     message["headers"] = [*message["headers"], *_HEADERS]
+            elif is_head:
+                message = {**message, "body": b""}
             await send(message)
 
-        counted = not path.startswith(_ALWAYS)
-        self._count(+1 if counted else 0)
         try:
-            if counted and self._working > self._limits.requests_at_once:
-                message = "too many requests at once; try again"
-                headers = _UNREAD | {"Retry-After": str(self._retry_after)}
-                await _refused(503, message, headers=headers)(scope, receive, noting)
-            else:
-                await self._with_limited_body(scope, receive, noting)
+            await self._serve(scope, receive, noting)
+        except Refused as error:
+            answer = _refused(error.status, error.message, error.field, error.headers)
+            await answer(scope, receive, noting)
+        except Exception:
+            status = 500
+            raise
         finally:
-            self._count(-1 if counted else 0)
             # The template, not the path: paths hold the ids of people.
             route = getattr(scope.get("route"), "path", _UNKNOWN)
             seconds = perf_counter() - started
-            method = scope["method"] if scope["method"] in _METHODS else _UNKNOWN
+            method = "HEAD" if is_head else scope["method"]
+            method = method if method in _METHODS else _UNKNOWN
             self._metrics.request(method, route, status, seconds)
             log.info("%s %s %d %.1f ms", method, route, status, 1000 * seconds)
+            _audit(scope, method, route, status)
 
-    async def _with_limited_body(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limit, read = self._limits.body_bytes, 0
-        message = f"the body is too large; send {limit} bytes at most"
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > limit:
-            await _refused(413, message, headers=_UNREAD)(scope, receive, send)
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        scope["path"] = _exact_path(scope)
+        if scope["method"] == "HEAD":
+            scope["method"] = "GET"
+        path = scope["path"]
+        if path.startswith(_ALWAYS):
+            await self._app(scope, receive, send)
             return
+        if path != "/" and not path.startswith(_PUBLIC):
+            caller = scope["state"]["caller"] = self._access.caller(headers)
+            if path.startswith("/admin/"):
+                if self._access.is_open:
+                    raise Refused(403, "set serving.admin_key to do this over HTTP")
+                caller.require_admin()
+        body = await self._body(headers, receive)
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if body and kind != "application/json":
+            raise Refused(415, "the body has to be JSON; say so: Content-Type: application/json")
+        if self._working >= self._limits.requests_at_once:
+            raise Refused(503, "too many requests at once; try again", headers=self._busy)
+        await self._within_deadline(scope, body, receive, send)
 
-        async def counting() -> Message:
-            nonlocal read
-            part = await receive()
-            read += len(part.get("body", b""))
-            if read > limit:
-                raise HTTPException(413, message, _UNREAD)
-            return part
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        """Reads the body before anything else is begun: a slow one must not keep others waiting."""
+        limit = self._limits.body_bytes
+        too_large = Refused(413, f"the body is too large; send {limit} bytes at most", "", _UNREAD)
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > limit:
+            raise too_large
+        if length == "0" and "transfer-encoding" not in headers:
+            return b""
+        parts, read = [], 0
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                while (message := await receive())["type"] == "http.request":
+                    parts.append(message.get("body", b""))
+                    read += len(parts[-1])
+                    self._unread_bytes += len(parts[-1])
+                    if read > limit:
+                        raise too_large
+                    if self._unread_bytes > limit * self._limits.requests_at_once:
+                        headers_ = _UNREAD | self._busy
+                        raise Refused(503, "too many bodies at once; try again", "", headers_)
+                    if not message.get("more_body"):
+                        break
+                else:
+                    raise Refused(400, "the connection ended before the body did")
+        except TimeoutError:
+            seconds = self._limits.body_seconds
+            message = f"the body did not come within {seconds:g} s"
+            raise Refused(408, message, "", _UNREAD) from None
+        finally:
+            self._unread_bytes -= read
+        return b"".join(parts)
 
-        await self._app(scope, counting, send)
+    async def _within_deadline(
+        self, scope: Scope, body: bytes, receive: Receive, send: Send
+    ) -> None:
+        """Answers, unless it takes too long or whoever asked has gone; then work stops soon."""
+        deadline = Deadline(self._limits.seconds)
+        has_started, is_over = False, asyncio.Event()
+        rest = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def given() -> Message:
+            if not rest:
+                await is_over.wait()
+                return {"type": "http.disconnect"}
+            return rest.pop()
+
+        async def sending(message: Message) -> None:
+            nonlocal has_started
+            if not is_over.is_set():
+                has_started = True
+                await send(message)
+
+        async def has_gone() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        DEADLINE.set(deadline)
+        answering = asyncio.create_task(self._answer(scope, given, sending))
+        gone = asyncio.create_task(has_gone())
+        self._count(+1)
+        self._tasks.add(answering)
+        answering.add_done_callback(self._done)
+        try:
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait((answering, gone), timeout=self._limits.seconds, return_when=first)
+        finally:
+            gone.cancel()
+            if not answering.done():
+                is_over.set()
+                deadline.give_up()
+                answering.cancel()  # takes effect when the thread that works for it comes back
+        if answering.done():
+            answering.result()
+        elif not gone.done() and not has_started:
+            message = "this took too long; ask for less, or try again"
+            raise Refused(503, message, headers=_UNREAD | self._busy)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Whoever waits for the database holds no thread that others could work in.
+        async with self._store_turns if scope["path"].startswith("/users/") else nullcontext():
+            await self._app(scope, receive, send)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._count(-1)
+        if not task.cancelled():
+            task.exception()  # of one that was given up nobody else asks for it
 
     def _count(self, change: int) -> None:
         self._working += change
         self._metrics.working(self._working)
+
+
+def _exact_path(scope: Scope) -> str:
+    """The path by which routes are found: a slash or % inside a segment stays encoded there.
+
+    Raises:
+        Refused: It or the query is not UTF-8: two different ids would become one.
+    """
+    raw = scope.get("raw_path") or quote(scope["path"]).encode()
+    if b"%" not in raw + scope["query_string"]:
+        return scope["path"]
+    try:
+        segments = [unquote_to_bytes(each).decode() for each in raw.split(b"/")]
+        unquote(scope["query_string"].decode("latin-1"), errors="strict")
+    except UnicodeDecodeError:
+        raise Refused(400, "the address is not UTF-8; encode ids as UTF-8, then by %") from None
+    return "/".join(each.replace("%", "%25").replace("/", "%2F") for each in segments)
+
+
+def _audit(scope: Scope, method: str, route: str, status: int) -> None:
+    if scope["path"].startswith(_AUDITED):
+        caller: Caller | None = scope["state"].get("caller")
+        person = scope.get("path_params", {}).get("user_id")
+        audit.info(
+            "%s %s %d by %s%s",
+            *(method, route, status),
+            "nobody known" if caller is None else _said_of(caller),
+            f" about {pseudonym(unquote(person))}" if person else "",
+        )
+
+
+def _said_of(caller: Caller) -> str:
+    return f"{caller.role} {pseudonym(caller.name) if caller.role == PERSON else caller.name}"

@@ -1,6 +1,6 @@
 """What the service takes and answers, field by field, and the words of its answers."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -18,26 +18,35 @@ from pydantic import (
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_whole_text
-from rec_sys.inference.histories import Author, WrittenReview
-from rec_sys.inference.recommender import Reason, Recommendation, UserRecommendations
+from rec_sys.inference.histories import WrittenReview
+from rec_sys.inference.recommender import Recommendation, UserRecommendations
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 from rec_sys.reviews.values import BrokenRecord, as_seconds, as_text
+from rec_sys.serving.reasons import reason_in_words
 from rec_sys.serving.service import Answer, ServedBundle
 
-# No name, id or category of a shop is longer; texts have a limit of their own in the settings.
-MAX_NAME_LENGTH = 2000
+# No name or category of a shop is longer; texts have a limit of their own in the settings.
+_MAX_NAME_LENGTH = 2000
+# Two ids of 4 bytes a character fit into a row of an index of PostgreSQL (2,704 bytes).
+MAX_ID_LENGTH = 256
+# Whoever gives more fields than there are for anything has made a mistake, or means ill.
+_MOST_FIELDS = 20
 
 
-def _whole_characters(text: str) -> str:
+def whole_characters(text: str) -> str:
+    """Refuses what is no text everywhere."""
     # Half of a surrogate pair is no character and cannot be stored or encoded.
     if not is_whole_text(text):
         raise ValueError("holds half of a surrogate pair (a broken emoji?); take it out")
+    if "\0" in text:  # no database but SQLite takes it
+        raise ValueError("holds the character NUL; take it out")
     return text
 
 
-Text = Annotated[str, AfterValidator(_whole_characters)]
+Text = Annotated[str, AfterValidator(whole_characters)]
 # As in files: without space around, and "null" is nobody.
-Name = Annotated[Text, Field(max_length=MAX_NAME_LENGTH), AfterValidator(as_text)]
+Name = Annotated[Text, Field(max_length=_MAX_NAME_LENGTH), AfterValidator(as_text)]
+Id = Annotated[Text, Field(max_length=MAX_ID_LENGTH), AfterValidator(as_text)]
 
 _REVIEW = {
     "reviewID": "r1",
@@ -49,10 +58,26 @@ _REVIEW = {
 _WISH = "a small amplifier that sounds good when it is quiet"
 
 
+# A review without any of these says nothing.
+_SAYING = ("TextReview", "asin", "ProductName")
+
+
+def _has(name: str, kind: str, **more: Any) -> dict[str, Any]:
+    """For the description of the API: that a field is there and not null."""
+    return {"required": [name], "properties": {name: {"type": kind, **more}}}
+
+
 class _Given(BaseModel):
     """What comes in: an unknown field is a mistake, not something to pass over."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_few_fields(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > _MOST_FIELDS:
+            raise ValueError("too many fields; see /openapi.json for those that there are")
+        return value
 
 
 class ReviewIn(_Given):
@@ -61,12 +86,12 @@ class ReviewIn(_Given):
     A text that names neither a product nor stars is taken as a wish.
     """
 
-    review_id: Name | None = Field(None, alias="reviewID", description="Made up if it is missing.")
+    review_id: Id | None = Field(None, alias="reviewID", description="Made up if it is missing.")
     nickname: Name | None = None
     product_name: Name | None = Field(None, alias="ProductName")
     text: Text | None = Field(None, alias="TextReview")
     style: Name | None = Field(None, alias="Style", description="Category or variant.")
-    product_id: Name | None = Field(None, alias="asin", description="The product's id.")
+    product_id: Id | None = Field(None, alias="asin", description="The product's id.")
     rating: float | None = Field(
         None, ge=MIN_RATING, le=MAX_RATING, strict=True, description="Stars."
     )
@@ -76,15 +101,23 @@ class ReviewIn(_Given):
         examples=["2024-05-17T10:30:00Z"],
     )
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_REVIEW]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [_REVIEW],
+            "anyOf": [_has(name, "string", minLength=1) for name in _SAYING],
+        }
+    )
 
     @field_validator("time")
     @classmethod
     def _a_time(cls, value: int | str | None) -> int | None:
         try:
-            return as_seconds(value)
+            seconds = as_seconds(value)
         except (BrokenRecord, InputError, OverflowError) as error:
             raise ValueError(str(error)) from None
+        if seconds is None and value is not None:
+            raise ValueError("not a time; try 2024-05-17T10:30:00Z, or leave it out")
+        return seconds
 
     @model_validator(mode="after")
     def _says_something(self) -> "ReviewIn":
@@ -93,31 +126,41 @@ class ReviewIn(_Given):
         return self
 
 
+# The first review that is wrong is told, not all of a million.
+Reviews = Annotated[list[ReviewIn], Field(fail_fast=True)]
+
+
 class PersonIn(_Given):
     """A person with their reviews, and what they want."""
 
-    id: Name | None = None
+    id: Id | None = None
     nickname: Name | None = None
-    reviews: list[ReviewIn] = []
+    reviews: Reviews = []
     wish: Text = Field("", description="What they want, in their own words.")
 
 
 class RecommendationsIn(_Given):
     """Whom to recommend to, and from what: one person's `reviews` and `wish`, or many `people`."""
 
-    reviews: list[ReviewIn] | None = None
+    reviews: Reviews | None = None
     wish: Text = Field("", description="What the person wants, in their own words.")
-    people: list[PersonIn] | None = Field(None, min_length=1)
-    k: int = Field(10, ge=1, description="Products per person.")
+    people: Annotated[list[PersonIn], Field(fail_fast=True)] | None = Field(None, min_length=1)
+    k: StrictInt = Field(10, ge=1, description="Products per person.")
     style: Name | None = Field(None, description="Only products of this category.")
-    exclude: list[Name] = Field([], description="Ids of products not to recommend.")
+    exclude: Annotated[list[Id], Field(fail_fast=True)] = Field(
+        [], description="Ids of products not to recommend."
+    )
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {"wish": _WISH, "k": 5},
                 {"people": [{"id": "ann", "reviews": [_REVIEW]}, {"wish": _WISH}]},
-            ]
+            ],
+            "oneOf": [
+                _has("people", "array"),
+                {"anyOf": [_has("reviews", "array"), _has("wish", "string", minLength=1)]},
+            ],
         }
     )
 
@@ -134,7 +177,7 @@ class StoreIn(_Given):
     """Reviews to keep for a person."""
 
     nickname: Name | None = None
-    reviews: list[ReviewIn] = Field(min_length=1)
+    reviews: Reviews = Field(min_length=1)
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reviews": [_REVIEW]}]})
 
@@ -180,7 +223,7 @@ class ReasonOut(BaseModel):
 
     review_id: str = Field(serialization_alias="reviewID")
     product_name: str = Field(serialization_alias="ProductName")
-    text: str
+    text: str = Field(description="Its beginning, if it is long.")
     weight: float = Field(description="Its share in what speaks for the product, 0...1.")
 
 
@@ -304,44 +347,6 @@ class ModelOut(BaseModel):
     created: str
 
 
-_QUOTED_CHARACTERS = 60
-# Where no review of the person's is a reason: by the evidence that adds most to the score.
-_WITHOUT_REVIEWS = {
-    "popularity": "Popular: many people have reviewed it.",
-    "trend": "Much reviewed of late.",
-    "network": "It goes with what you told us.",
-}
-_OTHERWISE = "You may turn to it next."
-
-
-def author_of(person: PersonIn) -> Author:
-    """A person who goes by the newest nickname that a review tells, if they give none."""
-    nickname = newest_nickname(person.reviews, person.nickname)
-    return Author(person.id or "", written(person.reviews), nickname, person.wish)
-
-
-def newest_nickname(reviews: Sequence[ReviewIn], given: str | None) -> str | None:
-    """The name that was given for the person, otherwise the last that a review tells."""
-    told = [review.nickname for review in reviews if review.nickname]
-    return given or (told[-1] if told else None)
-
-
-def written(reviews: Sequence[ReviewIn]) -> list[WrittenReview]:
-    """Reviews as the recommender takes them; one without an id goes by its number, from 0."""
-    return [
-        WrittenReview(
-            review_id=review.review_id or str(number),
-            product_id=review.product_id or "",
-            product_name=review.product_name or "",
-            style=review.style or "",
-            text=review.text or "",
-            rating=review.rating,
-            time=review.time,
-        )
-        for number, review in enumerate(reviews)
-    ]
-
-
 def stored(review: WrittenReview) -> StoredReview:
     """A review that is kept, with its time as a date."""
     time = None if review.time is None else datetime.fromtimestamp(review.time, UTC)
@@ -391,7 +396,7 @@ def _items(person: UserRecommendations, served: ServedBundle) -> list[Item]:
                 ReasonOut(
                     review_id=reason.review_id,
                     product_name=reason.product_name,
-                    text=reason.text,
+                    text=_short(reason.text, _SHOWN_CHARACTERS),
                     weight=min(reason.weight, 1.0),
                 )
                 for reason in each.because
@@ -459,44 +464,3 @@ def _named(served: ServedBundle, row: int) -> dict[str, str]:
 def _point(place: np.ndarray) -> Place:
     x, y = place.tolist()
     return Place(x=x, y=y)
-
-
-def reason_in_words(
-    recommended: Recommendation, is_known: bool = True, turned: Collection[str] = ()
-) -> str:
-    """Why a product is recommended, in one sentence for the person.
-
-    Args:
-        recommended: The product, and what speaks for it.
-        is_known: Whether anything is known of the person; what the network says tells them
-            nothing about themselves otherwise.
-        turned: See `Combiner.reversed_evidences`; that such an evidence adds to the score does not
-            mean that there is much of it.
-    """
-    match = recommended.match
-    if match and match.weight > sum(reason.weight for reason in recommended.because):
-        told = f": {', '.join(map(_quoted, match.words))}" if match.words else ""
-        return f"Matches what you want{told}."
-    if not recommended.because:
-        evidence, most = max(recommended.contributions.items(), key=lambda item: item[1])
-        if most <= 0 or evidence in turned or (evidence == "network" and not is_known):
-            return _OTHERWISE
-        return _WITHOUT_REVIEWS.get(evidence, _OTHERWISE)
-    first, *others = recommended.because
-    sentence = f"Because of {_subject(first)}"
-    if not others:
-        return f"{sentence}."
-    share = f"{first.weight:.0%}".replace("%", " %")
-    return f"{sentence} ({share}), then of {_subject(others[0])}."
-
-
-def _subject(reason: Reason) -> str:
-    if reason.product_name:
-        return f"what you wrote about {_quoted(reason.product_name)}"
-    return f"your words {_quoted(reason.text)}"
-
-
-def _quoted(text: str) -> str:
-    text = text.rstrip(" .")  # the sentence around it has its own end
-    short = text if len(text) <= _QUOTED_CHARACTERS else text[: _QUOTED_CHARACTERS - 1] + "…"
-    return f"“{short}”"

@@ -1,9 +1,8 @@
 """The bundle in use: opened, ready to answer, replaced while people are served."""
 
-import hashlib
 import logging
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import Count, PositiveCount, settings_of
+from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
 from rec_sys.inference.backends import (
     BackendUnavailable,
     GraphBackend,
@@ -27,9 +26,7 @@ from rec_sys.inference.backends import (
 )
 from rec_sys.inference.histories import (
     UNKNOWN,
-    VECTOR_DTYPE,
     Author,
-    Encode,
     Histories,
     WrittenReview,
     read_histories,
@@ -40,7 +37,9 @@ from rec_sys.inference.recommender import (
     Recommender,
     UserRecommendations,
 )
-from rec_sys.serving.bundle import Bundle, read_bundle
+from rec_sys.serving.access import Refused
+from rec_sys.serving.bundle import Bundle, read_bundle, told_as_unfit
+from rec_sys.serving.encoding import DEADLINE, Busy, TextTurns, VectorCache
 from rec_sys.serving.limits import Limits
 from rec_sys.serving.search import ProductSearch, TextSpace
 from rec_sys.text.onnx import OnnxTextEncoder
@@ -64,13 +63,19 @@ class ServingSettings:
 
     host: str
     port: Annotated[int, Field(ge=0, le=65_535)]
+    hosts: list[str]
     api_key: str
+    admin_key: str
+    keys_file: str
+    person_secret: str
     backend: Literal["onnx", "triton"]
     fallback: bool
     threads: Count
     parallel_texts: PositiveCount
     cached_texts: Count
     store: str
+    store_seconds: Positive
+    retention_days: Positive | None
     retry_after: PositiveCount
     map_products: PositiveCount
     limits: Limits
@@ -80,9 +85,9 @@ class ServingSettings:
     def of(cls, config: DictConfig) -> "ServingSettings":
         """Reads them; no key becomes an empty one, and a number a key like any other."""
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
-        key = values.pop("api_key", None)
-        limits = Limits(**values.pop("limits", {}))
-        return cls(**values, api_key="" if key is None else str(key), limits=limits)
+        for name in ("api_key", "admin_key", "keys_file", "person_secret"):
+            values[name] = "" if values.get(name) is None else str(values[name])
+        return cls(**values | {"limits": Limits(**values.get("limits", {}))})
 
 
 @dataclass(frozen=True)
@@ -102,29 +107,16 @@ class Backends:
     is_ready: Callable[[], bool] = lambda: True
 
 
-def in_process(bundle: Bundle, threads: int, parallel_texts: int) -> Backends:
-    """The bundle's own models in ONNX Runtime.
-
-    Args:
-        threads: Threads of each model; 0 for as many as there are cores.
-        parallel_texts: So many requests are encoded at once; others wait, as the encoder keeps
-            all cores busy.
-    """
-    text = _QueuedText(OnnxTextEncoder(bundle.text_encoder, threads), parallel_texts)
-    return Backends("onnx", OnnxBackend(bundle.graph_model, threads), text)
-
-
-class _QueuedText:
-    """A text encoder that a few may use at once."""
-
-    def __init__(self, encoder: TextBackend, most: int) -> None:
-        self._encoder, self._free = encoder, threading.BoundedSemaphore(most)
-        self.encoder_fingerprint = encoder.encoder_fingerprint
-        self.vector_dim = encoder.vector_dim
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        with self._free:
-            return self._encoder.encode(texts)
+def in_process(bundle: Bundle, settings: ServingSettings) -> Backends:
+    """The bundle's own models in ONNX Runtime."""
+    text = TextTurns(
+        OnnxTextEncoder(bundle.text_encoder, settings.threads),
+        settings.parallel_texts,
+        settings.limits.characters_per_turn,
+        settings.limits.bulk_turns,
+        settings.limits.bulk_at_once,
+    )
+    return Backends("onnx", OnnxBackend(bundle.graph_model, settings.threads), text)
 
 
 class _TimedGraph:
@@ -136,57 +128,12 @@ class _TimedGraph:
         self.vector_dim, self.embedding_dim = backend.vector_dim, backend.embedding_dim
 
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
+        if deadline := DEADLINE.get():
+            deadline.seconds_left()  # or nobody waits for it any more
         start = perf_counter()
         outputs = self._backend.embed(inputs)
         self._spent["graph"] += perf_counter() - start
         return outputs
-
-
-class VectorCache:
-    """Remembers the newest vectors by a hash of their text; no text is kept.
-
-    Args:
-        size: So many vectors at most; 0 remembers nothing.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._vectors: OrderedDict[bytes, np.ndarray] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def encode(
-        self, texts: Sequence[str], encode: Encode, known: Mapping[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
-        """Finds the vectors of texts and has those encoded that are nowhere.
-
-        Args:
-            texts: Distinct and not empty.
-            encode: Gives the vectors of the others.
-            known: Vectors that the caller has already, by text.
-
-        Returns:
-            For each text its vector, float16 [D].
-        """
-        keys = {text: _key(text) for text in texts if text not in known}
-        with self._lock:
-            remembered = {text: self._vectors.get(key) for text, key in keys.items()}
-            for text, vector in remembered.items():
-                if vector is not None:
-                    self._vectors.move_to_end(keys[text])
-        missing = [text for text, vector in remembered.items() if vector is None]
-        if missing:
-            found = np.asarray(encode(missing)).astype(VECTOR_DTYPE)
-            remembered.update(zip(missing, found, strict=True))
-            with self._lock:
-                # Copies: a row would keep the whole batch that it is a view of.
-                self._vectors.update((keys[text], remembered[text].copy()) for text in missing)
-                while len(self._vectors) > self._size:
-                    self._vectors.popitem(last=False)
-        return {text: known[text] if text in known else remembered[text] for text in texts}
-
-
-def _key(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 @dataclass(frozen=True)
@@ -214,6 +161,7 @@ class ServedBundle:
             while a server does not answer.
         spare: What computes meanwhile, and whenever the server is down; None if nothing does.
         cached_texts: So many vectors of texts are remembered.
+        max_texts: So many distinct texts may be asked about at once.
 
     Raises:
         InputError: The spare runs other models than the bundle's.
@@ -225,8 +173,10 @@ class ServedBundle:
         connect: Callable[[], Backends],
         spare: Backends | None,
         cached_texts: int,
+        max_texts: int,
     ) -> None:
         self.bundle = bundle
+        self._max_texts = max_texts
         self.vectorbase = bundle.vectorbase
         self.space = TextSpace.of(self.vectorbase)
         self.search = ProductSearch(self.vectorbase)
@@ -277,7 +227,15 @@ class ServedBundle:
 
         Raises:
             BackendUnavailable: Nothing computes.
+            Busy: There is too much to do, or nobody waits for it any more.
+            Refused: There are too many texts.
         """
+        histories = read_histories(authors, self.vectorbase)
+        texts = len({*histories.all_texts} - {""})
+        if texts > self._max_texts:
+            raise Refused(
+                422, f"{texts} distinct texts are too many; send {self._max_texts} at most"
+            )
 
         def recommend(backends: Backends) -> Answer:
             started = perf_counter()
@@ -290,7 +248,6 @@ class ServedBundle:
                 spent["encode"] += perf_counter() - start
                 return np.stack([vectors[text] for text in texts])
 
-            histories = read_histories(authors, self.vectorbase)
             recommender = Recommender(_TimedGraph(backends.graph, spent), self.vectorbase, encode)
             people = recommender.recommend(histories, k, candidates=candidates)
             users = range(len(histories))
@@ -441,22 +398,33 @@ class Service:
         Raises:
             InputError: It cannot be used. The one in use goes on.
             BackendUnavailable: The server of its models does not answer. The one in use goes on.
+            Busy: One is being taken up already.
         """
-        with self._loading:
+        if not self._loading.acquire(blocking=False):
+            raise Busy("a bundle is being loaded already; try again")
+        try:
             served = self._run(read_bundle(self._folder))
             self._served = served
             log.info("now serving model %s", served.bundle.model_fingerprint)
             return served.bundle
+        finally:
+            self._loading.release()
 
     def _run(self, bundle: Bundle) -> ServedBundle:
+        with told_as_unfit(bundle.folder, BackendUnavailable):
+            return self._run_fit(bundle)
+
+    def _run_fit(self, bundle: Bundle) -> ServedBundle:
         settings = self._settings
         own = None
         if settings.backend == "onnx" or settings.fallback:
-            own = in_process(bundle, settings.threads, settings.parallel_texts)
+            own = in_process(bundle, settings)
         if settings.backend == "onnx":
-            served = ServedBundle(bundle, lambda: own, None, settings.cached_texts)
+            connect, spare = (lambda: own), None
         else:
-            served = ServedBundle(bundle, lambda: self._triton(bundle), own, settings.cached_texts)
+            connect, spare = (lambda: self._triton(bundle)), own
+        texts = settings.limits.texts
+        served = ServedBundle(bundle, connect, spare, settings.cached_texts, texts)
         served.warm_up()
         return served
 

@@ -1,20 +1,35 @@
 """What people wrote to the service: kept in a database, SQLite or any that SQLAlchemy knows."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from time import monotonic, time
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import VECTOR_DTYPE, WrittenReview
 
-_BUSY_SECONDS = 10
-# Writers who meet on a new person: the second one finds them there.
+# Writers who meet on a new person, or processes that make the tables: the second finds them there.
 _RETRIES = 2
+# What passes by itself, or when somebody makes room; whatever else SQLite reports stays so.
+_PASSING = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM"}
+_DAY_SECONDS = 86_400
+# What SQLite says while a connection is made does not come through SQLAlchemy.
+_FAULTS = (SQLAlchemyError, sqlite3.Error)
 
 _metadata = sa.MetaData()
 _users = sa.Table(
@@ -38,6 +53,9 @@ _reviews = sa.Table(
     sa.Column("time", sa.BigInteger),
     sa.Column("vector", sa.LargeBinary),  # of the text
     sa.Column("encoder", sa.String(64)),  # the fingerprint of the encoder that the vector is from
+    sa.Column(
+        "kept_at", sa.BigInteger
+    ),  # seconds since 1970; missing if before there was retention
     sa.UniqueConstraint("user_id", "review_id"),
     sa.Index("reviews_of_user", "user_id", "time"),
 )
@@ -59,6 +77,23 @@ class StoredUser:
     vectors: dict[str, np.ndarray]
 
 
+class StoreUnavailable(Exception):
+    """The database does not do what it is asked to.
+
+    Args:
+        message: For the log; without what people wrote.
+        is_lasting: Whether it stays so until somebody sees to it.
+    """
+
+    def __init__(self, message: str, is_lasting: bool) -> None:
+        super().__init__(message)
+        self.is_lasting = is_lasting
+
+
+class TooManyReviews(Exception):
+    """More would be kept of a person than may be."""
+
+
 class UserStore:
     """Keeps reviews. May be used by several threads and several processes at once.
 
@@ -66,26 +101,86 @@ class UserStore:
 
     Args:
         url: An SQLAlchemy URL, such as ``sqlite:///users.db`` or ``postgresql+psycopg://...``.
+        seconds: So long a statement, a lock or a connection is waited for; after that the database
+            is left alone for as long, so that not everybody waits for it.
+        connections: To the database at once.
+        most_reviews: So many are kept of a person.
 
     Raises:
-        InputError: No database can be opened there.
+        InputError: No database can be opened there, it cannot be written to, or its tables are
+            another program's.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self, url: str, seconds: float = 5.0, connections: int = 4, most_reviews: int = 10**6
+    ) -> None:
+        self._seconds, self._most_reviews = seconds, most_reviews
+        self._alone_until = 0.0
+        self._file: tuple[str, tuple[int, int]] | None = None
         try:
-            # No parameters in messages: they are what people wrote.
-            self._engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
-            if self._engine.dialect.name == "sqlite":
-                sa.event.listen(self._engine, "connect", _prepare_sqlite)
-            _metadata.create_all(self._engine)
+            self._engine = _engine_of(url, seconds, connections)
+            self._prepare()
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             # Not the URL, which may hold a password.
             raise InputError(f"serving.store: no such kind of database ({error})") from None
-        except OperationalError as error:
-            reason = str(error.orig).splitlines()[0]
+        except _FAULTS as error:
             raise InputError(
-                f"serving.store={self._engine.url!r}: cannot be opened ({reason})"
+                f"serving.store={self._engine.url!r}: cannot be opened ({_reason(error)})"
             ) from None
+
+    def _prepare(self) -> None:
+        """Makes the tables, or makes sure that those that are there are ours and can be written."""
+        found = sa.inspect(self._engine)
+        for table in _metadata.sorted_tables:
+            if not found.has_table(table.name):
+                continue
+            there = {column["name"] for column in found.get_columns(table.name)}
+            missing = set(table.columns.keys()) - there
+            if missing == {"kept_at"}:
+                with self._engine.begin() as connection:  # of a version before it
+                    kind = table.c.kept_at.type.compile(self._engine.dialect)
+                    connection.execute(sa.text(f"ALTER TABLE {table.name} ADD kept_at {kind}"))
+            elif missing or len(there) != len(table.columns):
+                raise InputError(
+                    f"serving.store={self._engine.url!r}: its table {table.name} is another"
+                    " program's; name another database"
+                )
+        for _ in range(_RETRIES):
+            with suppress(DBAPIError):  # another process made them meanwhile
+                _metadata.create_all(self._engine)
+                break
+        else:
+            _metadata.create_all(self._engine)
+        with self._engine.begin() as connection:  # the only proof that it can be written to
+            nobody = {"id": f"probe-{os.getpid()}", "nickname": None}
+            connection.execute(_users.insert(), nobody)
+            connection.rollback()
+        path = self._engine.url.database
+        if self._engine.dialect.name == "sqlite" and path and os.path.isfile(path):
+            self._file = path, _identity(path)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        if self._file is not None and _identity(self._file[0]) != self._file[1]:
+            # What is written to a file without a name is gone with the process.
+            raise StoreUnavailable(
+                f"{self._file[0]}: was deleted or replaced while it was in use; put it back, or"
+                " start again",
+                is_lasting=True,
+            )
+        if monotonic() < self._alone_until:
+            raise StoreUnavailable("the database is left alone for a while", is_lasting=False)
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except _FAULTS as error:
+            passing = _is_passing(error)
+            if passing:
+                self._alone_until = monotonic() + self._seconds
+            message = f"the database: {_reason(error)}"
+            raise StoreUnavailable(message, is_lasting=not passing) from None
 
     def add(
         self,
@@ -106,6 +201,10 @@ class UserStore:
 
         Returns:
             How many reviews of the person are kept now.
+
+        Raises:
+            TooManyReviews: They would be too many; nothing is kept then.
+            StoreUnavailable: The database does not work; so do all methods.
         """
         rows = {review.review_id: _row(user_id, review, vectors, encoder) for review in reviews}
         for _ in range(_RETRIES):
@@ -113,16 +212,16 @@ class UserStore:
                 return self._add(user_id, list(rows.values()), nickname)
         return self._add(user_id, list(rows.values()), nickname)
 
-    def find(self, user_id: str, newest: int, encoder: str) -> StoredUser | None:
+    def find(self, user_id: str, newest: int | None, encoder: str) -> StoredUser | None:
         """A person with their newest reviews, or None if nobody has this id.
 
         Args:
-            newest: So many reviews at most.
+            newest: So many reviews at most; None for all.
             encoder: Vectors of other text encoders are left out.
         """
         ours = _reviews.c.user_id == user_id
         order = (_reviews.c.time.desc().nulls_last(), _reviews.c.id.desc())
-        with self._engine.connect() as connection:
+        with self._transaction() as connection:
             user = connection.execute(sa.select(_users).where(_users.c.id == user_id)).first()
             if user is None:
                 return None
@@ -140,9 +239,46 @@ class UserStore:
 
     def forget(self, user_id: str) -> bool:
         """Deletes a person and all that they wrote; whether there was anybody."""
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             connection.execute(sa.delete(_reviews).where(_reviews.c.user_id == user_id))
-            return connection.execute(sa.delete(_users).where(_users.c.id == user_id)).rowcount > 0
+            found = connection.execute(sa.delete(_users).where(_users.c.id == user_id)).rowcount > 0
+        self._empty_log()
+        return found
+
+    def forget_older(self, days: float) -> int:
+        """Deletes what was kept longer ago, and people of whom nothing is left.
+
+        Reviews from before there was a time of keeping count by the time that they tell, or stay.
+
+        Returns:
+            How many reviews are deleted.
+        """
+        kept_at = sa.func.coalesce(_reviews.c.kept_at, _reviews.c.time)
+        none_left = ~sa.exists().where(_reviews.c.user_id == _users.c.id)
+        with self._transaction() as connection:
+            old = sa.delete(_reviews).where(kept_at < int(time() - days * _DAY_SECONDS))
+            deleted = connection.execute(old).rowcount
+            empty = connection.execute(sa.select(_users.c.id).where(none_left)).scalars().all()
+        for user_id in empty:
+            with self._transaction() as connection:
+                # Takes the person's row first, as `add` does: what comes meanwhile is seen.
+                same = _users.c.id == user_id
+                connection.execute(sa.update(_users).where(same).values(id=user_id))
+                connection.execute(sa.delete(_users).where(same, none_left))
+        if deleted:
+            self._empty_log()
+        return deleted
+
+    def check(self) -> None:
+        """Makes sure that the database can be read."""
+        with self._transaction() as connection:
+            connection.execute(sa.select(_users.c.id).limit(1)).first()
+
+    def _empty_log(self) -> None:
+        # What is deleted stands in SQLite's write-ahead log as long as that is not overwritten.
+        if self._engine.dialect.name == "sqlite":
+            with suppress(SQLAlchemyError), self._engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Ends all connections."""
@@ -150,7 +286,7 @@ class UserStore:
 
     def _add(self, user_id: str, rows: list[dict[str, Any]], nickname: str | None) -> int:
         ours = _reviews.c.user_id == user_id
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             named = {} if nickname is None else {"nickname": nickname}
             # Even without a name: it keeps two writers of one person apart.
             changed = sa.update(_users).where(_users.c.id == user_id).values(id=user_id, **named)
@@ -159,7 +295,12 @@ class UserStore:
             ids = [row["review_id"] for row in rows]
             connection.execute(sa.delete(_reviews).where(ours, _reviews.c.review_id.in_(ids)))
             connection.execute(_reviews.insert(), rows)
-            return connection.execute(sa.select(sa.func.count()).where(ours)).scalar_one()
+            count = connection.execute(sa.select(sa.func.count()).where(ours)).scalar_one()
+            if count > self._most_reviews:
+                raise TooManyReviews(
+                    f"{count} reviews of one person would be kept; {self._most_reviews} at most are"
+                )
+            return count
 
 
 def _row(
@@ -172,11 +313,66 @@ def _row(
         **{name: getattr(review, name) for name in _WRITTEN},
         "vector": np.asarray(vector, VECTOR_DTYPE).tobytes() if known else None,
         "encoder": encoder if known else None,
+        "kept_at": int(time()),
     }
 
 
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    # Readers do not wait for writers, and a commit is on disk even if the power fails.
-    busy = f"busy_timeout={_BUSY_SECONDS * 1000}"
-    for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", busy):
-        connection.execute(f"PRAGMA {setting}")
+def _engine_of(url: str, seconds: float, connections: int) -> sa.Engine:
+    """An engine that waits for nothing longer than so many seconds."""
+    milliseconds = int(1000 * seconds)
+    arguments: dict[str, Any] = {}
+    if sa.make_url(url).get_backend_name() == "postgresql":
+        timeouts = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+        arguments = {
+            "options": " ".join(f"-c {name}={milliseconds}" for name in timeouts),
+            "connect_timeout": max(2, round(seconds)),  # libpq takes no less
+            "tcp_user_timeout": milliseconds,
+        }
+    elif sa.make_url(url).database in (None, "", ":memory:"):
+        raise InputError(f"serving.store={url}: names no file; try sqlite:///users.db")
+    engine = sa.create_engine(
+        url,
+        pool_pre_ping=True,
+        hide_parameters=True,  # they are what people wrote
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=seconds,
+        connect_args=arguments,
+        poolclass=sa.QueuePool,
+    )
+    if engine.dialect.name == "sqlite":
+
+        @sa.event.listens_for(engine, "connect")
+        def prepare(connection: Any, _: Any) -> None:
+            # Readers do not wait for writers, a commit is on disk even if the power fails, and what
+            # is deleted is overwritten.
+            busy = f"busy_timeout={milliseconds}"
+            settings = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", busy)
+            for setting in (*settings, "secure_delete=ON"):
+                connection.execute(f"PRAGMA {setting}")
+
+    return engine
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether it may go by itself."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, sqlite3.Error):
+        # SQLITE_BUSY_SNAPSHOT is a kind of SQLITE_BUSY.
+        name = getattr(cause, "sqlite_errorname", "")
+        return "_".join(name.split("_")[:2]) in _PASSING
+    return isinstance(error, OperationalError | InterfaceError | sa.exc.TimeoutError)
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what a driver says; further ones may quote what people wrote."""
+    told = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+    return f"{type(error).__name__}: {told.splitlines()[0] if told else 'no reason given'}"

@@ -1,14 +1,17 @@
 """Vectors on disk, each distinct text once; only what is new is encoded."""
 
 import hashlib
+import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
-from rec_sys.foundation.console import progress
+from rec_sys.foundation.console import note, progress
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, write_json
 from rec_sys.text.encoder import TextEncoder
@@ -18,15 +21,17 @@ EMPTY_TEXT_ROW = 0
 
 _DTYPE = np.dtype(np.float16)
 _KEY_BYTES = 16
+_SUM_DTYPE = np.dtype("<u4")
 
 
 class VectorStore:
     """float16 [N, dimension] in a folder, found by text.
 
-    Two files grow side by side, ``vectors.f16`` and ``keys.bin`` (a 128-bit hash per text). Keys
-    are written after their vectors, so whatever an interruption leaves behind, the rows that
-    have a key are whole; a torn tail is overwritten by the next append. Several processes may
-    use one folder: appending takes a lock.
+    Three files grow side by side, ``vectors.f16``, ``sums.u32`` (a CRC-32 per vector) and
+    ``keys.bin`` (a 128-bit hash per text). Keys are on disk after their vectors, so whatever an
+    interruption leaves behind, the rows that have a key are whole; a torn tail is overwritten by
+    the next append. A row that is damaged nevertheless, or cut off, counts as not there. Several
+    processes may use one folder: appending takes a lock.
 
     Args:
         folder: Created if missing. One folder holds the vectors of one encoder.
@@ -42,19 +47,20 @@ class VectorStore:
         self.dimension = dimension
         self.folder.mkdir(parents=True, exist_ok=True)
         self._vectors_path = self.folder / "vectors.f16"
+        self._sums_path = self.folder / "sums.u32"
         self._keys_path = self.folder / "keys.bin"
         self._lock = FileLock(self.folder / "lock")
         self._row_of_key: dict[bytes, int] = {}
+        self._rows = 0
         with self._lock:
             self._check_identity(fingerprint)
-            self._read_new_keys()
-            if not self._row_of_key:
-                empty = np.zeros((1, dimension), dtype=_DTYPE)
-                self._write([_key_of("")], empty)
+            self._read_new_rows()
+            if not self._rows:
+                self._write([_key_of("")], np.zeros((1, dimension), dtype=_DTYPE))
 
     def __len__(self) -> int:
-        """Number of rows, the one for the empty text included."""
-        return len(self._row_of_key)
+        """Number of rows, the one for the empty text and damaged ones included."""
+        return self._rows
 
     @property
     def vectors(self) -> np.ndarray:
@@ -73,7 +79,7 @@ class VectorStore:
         if vectors.shape != (len(texts), self.dimension):
             raise ValueError(f"expected {(len(texts), self.dimension)}, got {vectors.shape}")
         with self._lock:
-            self._read_new_keys()
+            self._read_new_rows()
             keys = enumerate(map(_key_of, texts))
             new = {key: position for position, key in keys if key not in self._row_of_key}
             self._write(list(new), vectors[list(new.values())].astype(_DTYPE))
@@ -88,29 +94,61 @@ class VectorStore:
                 f"{self.folder}: holds vectors of another text encoder; use another paths.cache_dir"
             )
 
-    def _read_new_keys(self) -> None:
+    def _read_new_rows(self) -> None:
         """Learns the rows that this or another process has added since the last look."""
-        if not self._keys_path.exists():
-            return
-        known = len(self._row_of_key)
-        with open(self._keys_path, "rb") as file:
-            file.seek(known * _KEY_BYTES)
-            tail = file.read()
-        for row in range(len(tail) // _KEY_BYTES):
-            self._row_of_key[tail[row * _KEY_BYTES : (row + 1) * _KEY_BYTES]] = known + row
+        first, size = self._rows, self.dimension
+        keys = _read_from(self._keys_path, first, np.dtype((np.void, _KEY_BYTES)))
+        vectors = _read_from(self._vectors_path, first * size, _DTYPE)
+        vectors = vectors[: len(vectors) // size * size].reshape(-1, size)[: len(keys)]
+        sums = np.zeros(len(vectors), dtype=_SUM_DTYPE)
+        known = _read_from(self._sums_path, first, _SUM_DTYPE)[: len(sums)]
+        sums[: len(known)] = known
+        found = _sums_of(vectors)
+        # A sum of 0 was never written: the row is of a version before there were sums.
+        is_good = (sums == found) | (sums == 0)
+        if len(found) and not is_good[0] and not first:  # the empty text's
+            vectors[0] = 0
+            _write_at(self._vectors_path, 0, vectors[0].tobytes(), is_end=False)
+            found[:1], is_good[0] = _sums_of(vectors[:1]), True
+        if (sums != found).any():
+            _write_at(self._sums_path, first * _SUM_DTYPE.itemsize, found.tobytes())
+        if damaged := len(keys) - int(is_good.sum()):
+            note(f"{self.folder}: {damaged} damaged vectors; their texts are encoded again")
+        for row in np.flatnonzero(is_good).tolist():
+            self._row_of_key[keys[row].tobytes()] = first + row
+        self._rows = first + len(vectors)
 
     def _write(self, keys: list[bytes], vectors: np.ndarray) -> None:
-        rows = len(self._row_of_key)
+        rows = self._rows
         _write_at(self._vectors_path, rows * self.dimension * _DTYPE.itemsize, vectors.tobytes())
+        _write_at(self._sums_path, rows * _SUM_DTYPE.itemsize, _sums_of(vectors).tobytes())
         _write_at(self._keys_path, rows * _KEY_BYTES, b"".join(keys))
+        self._rows += len(keys)
         self._row_of_key.update(zip(keys, range(rows, rows + len(keys)), strict=True))
 
 
-def _write_at(path: Path, offset: int, content: bytes) -> None:
+def _read_from(path: Path, first: int, dtype: Any) -> np.ndarray:
+    """The whole elements of a file from one on."""
+    dtype = np.dtype(dtype)
+    if not path.exists():
+        return np.empty(0, dtype=dtype)
+    return np.fromfile(path, dtype, offset=min(first * dtype.itemsize, path.stat().st_size))
+
+
+def _sums_of(vectors: np.ndarray) -> np.ndarray:
+    rows = map(zlib.crc32, np.ascontiguousarray(vectors))
+    return np.fromiter(rows, _SUM_DTYPE, len(vectors))
+
+
+def _write_at(path: Path, offset: int, content: bytes, is_end: bool = True) -> None:
+    """Writes to a file and waits until it is on disk; what came behind is cut off at the end."""
     with open(path, "r+b" if path.exists() else "w+b") as file:
         file.seek(offset)
-        file.truncate()
+        if is_end:
+            file.truncate()
         file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _key_of(text: str) -> bytes:

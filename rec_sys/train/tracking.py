@@ -7,18 +7,19 @@ import re
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.console import Stages, peak_memory
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import versions_of
+from rec_sys.foundation.files import require_writable, versions_of
 from rec_sys.foundation.settings import build, flat
 from rec_sys.graph.review_graph import PreparedReviews
 from rec_sys.graph.splits import describe_split
@@ -88,6 +89,16 @@ def draw_learning_curves(
     return figure
 
 
+def _database_to_itself(uri: str) -> AbstractContextManager[Any]:
+    """A turn at MLflow's SQLite file: two that make its tables at once would fail."""
+    kind, _, path = uri.partition(":///")
+    if kind != "sqlite":
+        return nullcontext()
+    file = Path(path)
+    require_writable(file.parent, "logger.tracking_uri")
+    return FileLock(file.with_name(f".{file.name}.lock"))
+
+
 # A server that is not there should be reported within seconds, not minutes.
 _HTTP_RETRIES = "2"
 
@@ -130,8 +141,9 @@ class Tracking:
                 f"train.run_name={run_name}: names a file; use letters, digits, dots, - and _"
             )
         try:
-            logger = build(config, run_name=run_name, run_id=run_id)
-            logger.experiment.update_run(logger.run_id, status="RUNNING")
+            with _database_to_itself(config.tracking_uri):
+                logger = build(config, run_name=run_name, run_id=run_id)
+                logger.experiment.update_run(logger.run_id, status="RUNNING")
         except (MlflowException, SQLAlchemyError) as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, Field
 
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import Stages
-from rec_sys.foundation.distributed import one_at_a_time
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import require_writable
 from rec_sys.foundation.settings import (
     Count,
     InnerShare,
@@ -84,6 +84,8 @@ def train(
     build_evidences(config.evidence)  # what is wrong with them is told before the training
     match_fit, combiner_fit = build(config.match), build(config.combiner)
     source = build(config.data)
+    for folder in ("checkpoint_dir", "cache_dir"):
+        require_writable(config.paths[folder], f"paths.{folder}")
     stages = Stages()
     with stages("reading"):
         data = prepared.data if prepared else source.load()
@@ -143,9 +145,8 @@ def train(
         model.start_from_text_ratings(texts)
     start.put_weights(model)
     changes = start.changes(seen, prepared.newly_encoded)
-    with one_at_a_time(config.paths.cache_dir):  # the first one makes MLflow's tables
-        run_name = start.run_name or settings.run_name
-        tracking = Tracking.start(config.logger, source.name, run_name, start.run_id)
+    run_name = start.run_name or settings.run_name
+    tracking = Tracking.start(config.logger, source.name, run_name, start.run_id)
     with tracking.marks_run_failed():
         record = record_of(config, prepared, split, tracking, warm_start=start.origin)
         if not start.state:

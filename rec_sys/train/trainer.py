@@ -1,18 +1,22 @@
 """The Lightning trainer with its callbacks, and an interruption that loses one epoch at most."""
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import replacing
 from rec_sys.foundation.settings import build
 from rec_sys.modules.checkpoint import BEST_SUFFIX, LAST_SUFFIX
 from rec_sys.modules.recommender_module import RecommenderModule
@@ -30,6 +34,22 @@ class EpochProgress(RichProgressBar):
 
     def _get_train_description(self, current_epoch: int) -> str:
         return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}"
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Saves a checkpoint whole or not at all, on the file system that it belongs to.
+
+    Lightning's own way over a temporary folder copies where that is another file system.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Writes it beside its place, waits until it is on disk, renames it."""
+        with replacing(path) as draft, draft.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def checkpoint_files(folder: str | Path, run_name: str) -> dict[str, Path]:
@@ -56,7 +76,7 @@ def build_trainer(config: DictConfig, logger: Logger, files: Mapping[str, Path])
             stem = file.name.removesuffix(ModelCheckpoint.FILE_EXTENSION)
             place = {"dirpath": file.parent, "filename": stem}
         callbacks.append(build(settings, **place))
-    return build(
+    trainer = build(
         config.trainer,
         max_epochs=config.train.max_epochs,
         logger=logger,
@@ -68,6 +88,8 @@ def build_trainer(config: DictConfig, logger: Logger, files: Mapping[str, Path])
         # The targets of the training users are drawn anew for each epoch.
         reload_dataloaders_every_n_epochs=1,
     )
+    trainer.strategy.checkpoint_io = WholeCheckpoints()
+    return trainer
 
 
 def fit(

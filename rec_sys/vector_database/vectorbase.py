@@ -21,7 +21,7 @@ from rec_sys.foundation.files import (
     sha256_of,
     write_json,
 )
-from rec_sys.graph.ego_batch import ReviewSummary
+from rec_sys.graph.ego_batch import NUM_RATING_FEATURES, ReviewSummary
 from rec_sys.modules.combiner import Combiner
 from rec_sys.modules.features import (
     Feature,
@@ -317,6 +317,7 @@ def read_vectorbase(
         queries=vectors["queries"],
         quotes=quotes,
     )
+    _check_contents(vectorbase)
     if expected_model_fingerprint is not None:
         vectorbase.require_model(expected_model_fingerprint)
     if expected_encoder is not None:
@@ -362,6 +363,63 @@ def _check_evidences(features: Sequence[Feature], combiner: Combiner, num_produc
     sizes |= {each.weights.shape[1] for each in features if isinstance(each, WordsFeature)}
     if sizes != {num_products}:
         raise ValueError("features of other products")
+
+
+def _check_contents(vectorbase: Vectorbase) -> None:
+    """Makes sure that all parts are of the same products, and that they are numbers.
+
+    Raises:
+        InputError: They are not.
+    """
+    width, dim = vectorbase.keys.shape[-1], vectorbase.manifest["vector_dim"]
+    rows, there = len(vectorbase.keys), ~vectorbase.index.removed
+    half, single = np.dtype(np.float16), np.dtype(np.float32)
+    expected = {
+        "name_vectors": (vectorbase.name_vectors, half, (rows, dim)),
+        "info_vectors": (vectorbase.info_vectors, half, (rows, dim)),
+        "reviews.texts": (vectorbase.reviews.texts, single, (rows, dim)),
+        "reviews.ratings": (vectorbase.reviews.ratings, single, (rows, NUM_RATING_FEATURES)),
+        "embeddings": (vectorbase.embeddings, single, (rows, width - 1)),
+        "keys": (vectorbase.keys, single, (rows, width)),
+        "queries": (vectorbase.queries, single, (len(vectorbase.queries), width)),
+    }
+    wrong = [
+        name
+        for name, (array, dtype, shape) in expected.items()
+        if array.dtype != dtype or array.shape != shape or not np.isfinite(array).all()
+    ]
+    table, index = vectorbase.products, vectorbase.index
+    if list(table.columns) != VECTORBASE_SCHEMA.names or len(table) != rows:
+        wrong.append("products")
+    else:
+        ids = table["product_id"][there]
+        wrong += ["product_id"] * bool(ids.isna().any() or ids.duplicated().any())
+        needed = ("name", "style", "num_reviews", "popularity_rank")
+        wrong += [name for name in needed if table[name].isna().any()]
+    if len(index) != rows or len(there) != rows or index.key_dim != width:
+        wrong.append("index")
+    wrong += [each.name for each in vectorbase.features if not _is_whole(each, rows)]
+    if wrong:
+        raise InputError(
+            f"{vectorbase.folder}: damaged or of different products: {', '.join(wrong)}; rebuild it"
+            f" with `{BUILD_COMMAND}`"
+        )
+
+
+def _is_whole(feature: Feature, num_products: int) -> bool:
+    if isinstance(feature, ProductFeature):
+        return bool(np.isfinite(feature.product_values).all())
+    if not isinstance(feature, WalkFeature):
+        return True
+    graph = feature.graph
+    ends, reached = graph.pointers, graph.neighbours
+    return bool(
+        ends[0] == 0
+        and ends[-1] == len(reached) == len(graph.weights)
+        and (np.diff(ends) >= 0).all()
+        and ((reached >= 0) & (reached < num_products)).all()
+        and np.isfinite(graph.weights).all()
+    )
 
 
 def _check_manifest(path: Path, manifest: Any) -> None:

@@ -12,6 +12,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
+from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
 from rec_sys.modules.checkpoint import (
     COMBINER_KEY,
@@ -227,6 +228,30 @@ def test_settings_of_a_checkpoint_run_nothing_else(checkpoint, markers, hostile,
         load_data(trained, OmegaConf.create({"data": {"from_checkpoint": True}}))
     assert "changed.ckpt: " in str(caught.value) and "\n" not in str(caught.value)
     assert not CALLED
+
+
+DOWNLOADED = {"_target_": "rec_sys.reviews.sources.DownloadedReviews", "folder": "x"}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        {"reviews_url": "https://evil.example/Musical_Instruments_5.json.gz"},
+        {"metadata_url": "http://127.0.0.1:1/x"},
+        {"reviews_drive_id": "somebody-elses"},
+        {"metadata_drive_id": ["x"]},
+    ],
+)
+def test_nothing_is_downloaded_from_where_a_checkpoint_says(checkpoint, address):
+    for ours in ("musical_instruments", "musical_instruments_2014"):
+        known = OmegaConf.load(CONFIG_DIR / "data" / f"{ours}.yaml").reviews_url
+        trained = load_trained(
+            with_settings(checkpoint, "data", DOWNLOADED | {"reviews_url": known})
+        )
+        assert trained.settings(OmegaConf.create(), "data").reviews_url == known
+    trained = load_trained(with_settings(checkpoint, "data", DOWNLOADED | address))
+    with pytest.raises(InputError, match="which no file in config/data names; if you trust it"):
+        trained.settings(OmegaConf.create(), "data")
 
 
 @pytest.mark.parametrize(

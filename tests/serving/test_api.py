@@ -133,6 +133,14 @@ def test_products(client):
         ({"reviews": [{"TextReview": "x", "rating": True}]}, "reviews.0.rating", "number"),
         ({"reviews": [{"asin": "x\ud800"}]}, "reviews.0.asin", "surrogate"),
         ({"reviews": [{"TextReview": "x\ud800"}]}, "reviews.0.TextReview", "surrogate"),
+        ({"reviews": [{"TextReview": "x\0"}]}, "reviews.0.TextReview", "NUL"),
+        ({"reviews": [{"asin": "x" * 257}]}, "reviews.0.asin", "256"),
+        ({"reviews": [{"TextReview": "x", "time": "nan"}]}, "reviews.0.time", "not a time"),
+        ({"reviews": [{"TextReview": "x", "time": "1e400"}]}, "reviews.0.time", "not a time"),
+        ({"reviews": [{"TextReview": "x", "time": " "}]}, "reviews.0.time", "not a time"),
+        ({"reviews": [{f"f{n}": 1 for n in range(40)}]}, "reviews.0", "too many fields"),
+        ({"reviews": [], "k": True}, "k", "integer"),
+        ({"reviews": [], "k": "3"}, "k", "integer"),
         ({"reviews": [{"TextReview": "x", "time": "noon"}]}, "reviews.0.time", "2024"),
         ({"reviews": [{"TextReview": "x" * 41}]}, "reviews.0.TextReview", "40"),
         ({"reviews": [{"TextReview": "x"}] * 4}, "reviews", "3"),
@@ -160,7 +168,7 @@ def test_what_is_refused_names_its_field(service, body, field, word):
 
 
 def test_control_characters_and_markup_are_data(client):
-    odd = "<b>loud</b>\x00\x07 &amp; \u202eproud"
+    odd = "<b>loud</b>\x01\x07 &amp; \u202eproud"
     body = {"reviews": [{"reviewID": "<i>", "TextReview": odd, "ProductName": "<script>x"}]}
     body["reviews"][0]["asin"] = "p1"
     (person,) = ask(client, **body)

@@ -1,15 +1,23 @@
 import json
 import shutil
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import sha256_of
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.serving import create_bundle
-from rec_sys.serving.bundle import GRAPH_MODEL, MANIFEST, VECTORBASE, read_bundle
+from rec_sys.serving import service as service_module
+from rec_sys.serving.app import build_components
+from rec_sys.serving.bundle import GRAPH_MODEL, MANIFEST, TEXT_ENCODER, VECTORBASE, read_bundle
+from rec_sys.serving.service import Service
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.update_vectorbase import update_vectorbase
 from tests.helpers.tiny_models import config_of, replaced, save_checkpoint
+from tests.helpers.tiny_service import config_with
 
 
 def test_what_was_sealed_is_read(bundle):
@@ -71,3 +79,122 @@ def test_an_updated_vectorbase_is_not_lost(tmp_path):
     updated = update_vectorbase(config_of("update_config", tmp_path, *data))
     found = create_bundle._vectorbase_of(load_trained(path), config_of("bundle_config", tmp_path))
     assert found.manifest == updated.manifest and found.num_products == 5
+
+
+def seal(bundle):
+    """Makes the checksums those of the files that are there now."""
+    for folder, skipped in ((bundle / VECTORBASE, MANIFEST), (bundle, MANIFEST)):
+        told = json.loads((folder / MANIFEST).read_text())
+        files = [p for p in folder.rglob("*") if p.is_file() and p != folder / skipped]
+        told["sha256"] = {p.relative_to(folder).as_posix(): sha256_of(p) for p in files}
+        (folder / MANIFEST).write_text(json.dumps(told))
+
+
+def change_arrays(name, change):
+    def spoil(bundle):
+        path = bundle / VECTORBASE / name
+        arrays = load_file(path)
+        change(arrays)
+        save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, path)
+
+    return spoil
+
+
+def change_vectors(key, change):
+    def spoiled(arrays):
+        arrays[key] = change(arrays[key])
+
+    return change_arrays("product_vectors.safetensors", spoiled)
+
+
+def change_products(change):
+    def spoil(bundle):
+        path = bundle / VECTORBASE / "products.parquet"
+        pq.write_table(change(pq.read_table(path)), path)
+
+    return spoil
+
+
+def change_manifest(change, folder=VECTORBASE):
+    def spoil(bundle):
+        path = bundle / folder / MANIFEST
+        told = json.loads(path.read_text())
+        change(told)
+        path.write_text(json.dumps(told))
+
+    return spoil
+
+
+def with_nan(array):
+    array = array.copy()
+    array[2, 1] = np.nan
+    return array
+
+
+def twice_the_first_id(table):
+    ids = table["product_id"].to_pylist()
+    return table.set_column(0, "product_id", [[ids[0], *ids[:-1]]])
+
+
+def edges_to_nowhere(arrays):
+    for name in arrays:
+        if name.endswith("neighbours"):
+            arrays[name] = arrays[name] + 1000
+
+
+def values_of_nothing(arrays):
+    for name in arrays:
+        if name.startswith("values."):
+            arrays[name] = np.full_like(arrays[name], np.inf)
+
+
+SPOILED = {
+    "NaN in the keys": change_vectors("keys", with_nan),
+    "NaN in the embeddings": change_vectors("embeddings", with_nan),
+    "infinite text vectors": change_vectors("name", lambda a: np.full_like(a, np.inf)),
+    "another type": change_vectors("keys", lambda a: a.astype(np.float64)),
+    "another length": change_vectors("info", lambda a: a[:, :-1]),
+    "other products": change_vectors("review_texts", lambda a: a[:-1]),
+    "one axis less": change_vectors("review_ratings", lambda a: a[:, 0]),
+    "an array is missing": change_arrays("product_vectors.safetensors", lambda a: a.pop("info")),
+    "an id twice": change_products(twice_the_first_id),
+    "fewer rows": change_products(lambda table: table.slice(1)),
+    "a column is missing": change_products(lambda table: table.drop_columns("style")),
+    "edges to nowhere": change_arrays("evidences.safetensors", edges_to_nowhere),
+    "infinite evidence": change_arrays("evidences.safetensors", values_of_nothing),
+    "more removed rows": change_arrays(
+        "index_rows.safetensors", lambda a: a.update(removed=np.zeros(99, bool))
+    ),
+    "no index": lambda bundle: (bundle / VECTORBASE / "index.faiss").write_bytes(b"no index"),
+    "no arrays": lambda bundle: (bundle / VECTORBASE / "evidences.safetensors").write_bytes(b"{}"),
+    "no table": lambda bundle: (bundle / VECTORBASE / "products.parquet").write_bytes(b"PAR1"),
+    "no graph model": lambda bundle: (bundle / GRAPH_MODEL).write_bytes(b"no model"),
+    "no text encoder": lambda bundle: shutil.rmtree(bundle / TEXT_ENCODER),
+    "people who are none": lambda bundle: (bundle / "people.json").write_text('{"a": 1}'),
+    "features of another kind": change_manifest(lambda told: told.update(features=[1])),
+    "a combiner of nothing": change_manifest(lambda told: told.update(combiner={})),
+    "checksums as a list": change_manifest(lambda told: told.update(created=1), "."),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
+def test_a_sealed_bundle_that_is_wrong_is_refused_and_the_old_one_stays(service, bundle, spoil):
+    client, components = service("serving.admin_key=secret")
+    served = components.service.served
+    spoil(bundle)
+    seal(bundle)
+    refused = client.post("/admin/reload", headers={"X-API-Key": "secret"})
+    assert refused.status_code == 409, refused.text
+    assert "old bundle stays" in refused.json()["detail"][0]["message"]
+    assert components.service.served is served
+    assert client.get("/health/ready").status_code == 200
+    with pytest.raises(InputError, match=str(bundle)):
+        Service(bundle, components.settings).start()
+
+
+def test_a_bundle_that_does_not_fit_ends_the_start(bundle, text, monkeypatch):
+    components = build_components(config_with(bundle))
+    monkeypatch.setattr(service_module, "in_process", lambda *_: 1 / 0)
+    with pytest.raises(InputError, match="cannot be used .ZeroDivisionError"):
+        components.start()
+    components.store.close()

@@ -51,7 +51,7 @@ def replace_bundle(bundle, other):
 
 
 def test_a_new_bundle_is_taken_up_and_no_request_is_lost(service, bundle, two_bundles):
-    client, components = service("serving.api_key=secret")
+    client, components = service("serving.admin_key=secret")
     headers = {"X-API-Key": "secret"}
     old = components.service.bundle.model_fingerprint[:12]
     answers, done = [], threading.Event()
@@ -80,7 +80,7 @@ def test_a_new_bundle_is_taken_up_and_no_request_is_lost(service, bundle, two_bu
 
 
 def test_a_bundle_that_does_not_fit_changes_nothing(service, bundle):
-    client, components = service("serving.api_key=secret")
+    client, components = service("serving.admin_key=secret")
     before = client.post("/recommendations", json=BODY, headers={"X-API-Key": "secret"}).json()
     (bundle / GRAPH_MODEL).write_bytes(b"half a file")
     refused = client.post("/admin/reload", headers={"X-API-Key": "secret"})

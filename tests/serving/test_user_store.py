@@ -1,22 +1,27 @@
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
+from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import WrittenReview
-from rec_sys.serving.user_store import UserStore
+from rec_sys.serving.user_store import StoreUnavailable, TooManyReviews, UserStore
 
 E = "e" * 64
 VECTOR = np.array([0.5, -0.25, 1], dtype=np.float16)
 
 
 @pytest.fixture
-def store(tmp_path):
-    store = UserStore(f"sqlite:///{tmp_path / 'users.db'}")
+def store(store_url):
+    store = UserStore(store_url)
     yield store
     store.close()
 
@@ -25,18 +30,18 @@ def review(number, time=None, text="fine"):
     return WrittenReview(f"r{number}", "p1", "Drum", "Percussion", "", text, 4.5, time)
 
 
-def test_what_goes_in_comes_out_oldest_first(store, tmp_path):
-    full = WrittenReview("r0", "p1", "Drum", style="Big", text="n\x00ul & é🎸", rating=4.5, time=20)
+def test_what_goes_in_comes_out_oldest_first(store, store_url):
+    full = WrittenReview("r0", "p1", "Drum", style="Big", text="n\x01ul & é🎸", rating=4.5, time=20)
     bare = WrittenReview("r1", text="only words")
     assert store.add("ann", [full, bare], {bare.text: VECTOR}, E, "Ann") == 2
     store.close()
-    again = UserStore(f"sqlite:///{tmp_path / 'users.db'}")
+    again = UserStore(store_url)
     user = again.find("ann", 10, E)
     assert (user.user_id, user.nickname, user.reviews) == ("ann", "Ann", [bare, full])
     np.testing.assert_array_equal(user.vectors["only words"], VECTOR)
     assert set(user.vectors) == {"only words"}
     assert again.find("bob", 10, E) is None
-    other = UserStore(f"sqlite:///{tmp_path / 'users.db'}")
+    other = UserStore(store_url)
     assert other.find("ann", 10, "f" * 64).vectors == {}  # of another encoder
 
 
@@ -82,8 +87,8 @@ def test_many_writers_of_one_person(store):
     assert len(store.find("ann", 100, E).reviews) == 30
 
 
-def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path):
-    url = f"sqlite:///{tmp_path / 'users.db'}"
+def test_a_killed_process_loses_nothing_that_it_acknowledged(store_url):
+    url = store_url
     script = (
         "from rec_sys.serving.user_store import *\n"
         f"store = UserStore({url!r})\n"
@@ -99,3 +104,186 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path):
     kept = {each.review_id for each in UserStore(url).find("ann", 10**6, E).reviews}
     assert {f"r{number}" for number in acknowledged} <= kept
     assert len(kept) <= len(acknowledged) + 1
+
+
+def test_ids_of_the_longest_kind_and_quotes(store):
+    longest = "\U0001f3b8" * 256
+    mean = "x'; DROP TABLE users; --"
+    for user in (longest, mean):
+        given = WrittenReview(longest, longest, "Drum", text="fine")
+        assert store.add(user, [given], {}, E) == 1
+        assert store.find(user, 1, E).reviews == [given]
+        assert store.forget(user)
+
+
+def test_no_more_than_may_be_kept(store_url):
+    store = UserStore(store_url, most_reviews=3)
+    store.add("ann", [review(number) for number in range(3)], {}, E)
+    with pytest.raises(TooManyReviews, match="4 reviews"):
+        store.add("ann", [review(3)], {}, E)
+    with pytest.raises(TooManyReviews):
+        store.add("bob", [review(number) for number in range(4)], {}, E)
+    assert store.find("bob", 9, E) is None
+    assert {each.review_id for each in store.find("ann", 9, E).reviews} == {"r0", "r1", "r2"}
+    store.close()
+
+
+def test_what_is_old_is_forgotten_in_time(store, monkeypatch):
+    now = time.time()
+    monkeypatch.setattr("rec_sys.serving.user_store.time", lambda: now - 10 * 86_400)
+    store.add("ann", [review(0), review(1)], {}, E)
+    store.add("bob", [review(0)], {}, E)
+    monkeypatch.setattr("rec_sys.serving.user_store.time", lambda: now)
+    store.add("bob", [review(1)], {}, E)
+    assert store.forget_older(11) == 0
+    assert store.forget_older(9) == 3
+    assert store.find("ann", 9, E) is None
+    assert [each.review_id for each in store.find("bob", 9, E).reviews] == ["r1"]
+
+
+def test_many_make_the_tables_at_once(store_url):
+    faults, together = [], threading.Barrier(6)
+
+    def start():
+        together.wait()
+        try:
+            UserStore(store_url).close()
+        except InputError as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults
+
+
+def test_a_database_from_before_there_was_retention(store_url):
+    engine = sa.create_engine(store_url)
+    UserStore(store_url).close()
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE reviews DROP COLUMN kept_at"))
+        connection.execute(sa.text("INSERT INTO users VALUES ('ann', NULL)"))
+        row = "'ann', 'r0', '', '', '', 'words', NULL, 1000000000, NULL, NULL"
+        connection.execute(sa.text(f"INSERT INTO reviews VALUES (1, {row})"))
+    engine.dispose()
+    store = UserStore(store_url)
+    assert store.find("ann", 9, E).reviews == [WrittenReview("r0", text="words", time=10**9)]
+    assert store.add("bob", [review(0)], {}, E) == 1
+    assert store.forget_older(30) == 1  # by the time that it tells
+    store.close()
+
+
+@pytest.mark.parametrize("columns", ["id TEXT", "id TEXT, nickname TEXT, password TEXT"])
+def test_tables_of_another_program_are_not_touched(store_url, columns):
+    engine = sa.create_engine(store_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"CREATE TABLE users ({columns})"))
+    with pytest.raises(InputError, match="table users is another program's"):
+        UserStore(store_url)
+    engine.dispose()
+
+
+def test_a_lock_is_not_waited_for_by_everybody(store_url):
+    store = UserStore(store_url, seconds=0.5)
+    store.add("ann", [review(0)], {}, E)
+    engine = sa.create_engine(store_url)
+    with engine.connect() as holder:
+        is_sqlite = engine.dialect.name == "sqlite"
+        # Not by SQLAlchemy, which would begin a transaction of its own.
+        lock = ("BEGIN IMMEDIATE",) if is_sqlite else ("BEGIN", "LOCK TABLE users, reviews")
+        for statement in lock:
+            holder.connection.cursor().execute(statement)
+        waited = []
+        for _ in range(3):
+            started = time.monotonic()
+            with pytest.raises(StoreUnavailable) as told:
+                store.add("ann", [review(1)], {}, E)
+            assert not told.value.is_lasting
+            waited.append(time.monotonic() - started)
+        holder.connection.rollback()
+    assert 0.4 < waited[0] < 1.5 and max(waited[1:]) < 0.1
+    time.sleep(0.6)
+    assert store.add("ann", [review(1)], {}, E) == 2
+    store.close()
+    engine.dispose()
+
+
+def test_a_file_that_is_no_database(tmp_path):
+    path = tmp_path / "users.db"
+    path.write_text("This is a letter, and no database at all. " * 100)
+    with pytest.raises(InputError, match="cannot be opened .*not a database"):
+        UserStore(f"sqlite:///{path}")
+    with pytest.raises(InputError, match="names no file"):
+        UserStore("sqlite://")
+
+
+def test_a_database_that_cannot_be_written_to(tmp_path):
+    path = tmp_path / "users.db"
+    UserStore(f"sqlite:///{path}").close()
+    with pytest.raises(InputError, match="cannot be opened .*readonly"):
+        UserStore(f"sqlite:///file:{path}?mode=ro&uri=true")
+
+
+def test_a_database_that_is_deleted_while_it_is_in_use(tmp_path):
+    path = tmp_path / "users.db"
+    store = UserStore(f"sqlite:///{path}")
+    store.add("ann", [review(0)], {}, E)
+    path.rename(tmp_path / "elsewhere.db")
+    for there_is_another in (False, True):
+        if there_is_another:
+            shutil.copy(tmp_path / "elsewhere.db", path)
+        with pytest.raises(StoreUnavailable, match="deleted or replaced") as told:
+            store.add("ann", [review(1)], {}, E)
+        assert told.value.is_lasting
+    (tmp_path / "elsewhere.db").rename(path)
+    assert store.add("ann", [review(1)], {}, E) == 2
+    store.close()
+
+
+def test_a_database_that_is_damaged_while_it_is_in_use(tmp_path):
+    path = tmp_path / "users.db"
+    store = UserStore(f"sqlite:///{path}")
+    store.add("ann", [review(number, text="x" * 4000) for number in range(50)], {}, E)
+    store.close()  # what is in the log is in the database now
+    store = UserStore(f"sqlite:///{path}")
+    with path.open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xff" * (path.stat().st_size - 8192))
+    with pytest.raises(StoreUnavailable) as told:
+        store.find("ann", 100, E)
+    assert told.value.is_lasting
+
+
+def test_nothing_of_what_is_deleted_stays_in_the_files(tmp_path):
+    store = UserStore(f"sqlite:///{tmp_path / 'users.db'}")
+    store.add("ann", [review(0, text="my secret words")], {}, E)
+    store.add("bob", [review(0)], {}, E)
+    found = [path for path in tmp_path.iterdir() if b"my secret" in path.read_bytes()]
+    assert found
+    assert store.forget("ann")
+    assert not [path for path in tmp_path.iterdir() if b"my secret" in path.read_bytes()]
+    assert sqlite3.connect(tmp_path / "users.db").execute("PRAGMA quick_check").fetchone() == (
+        "ok",
+    )
+    store.close()
+
+
+def test_postgresql_that_has_gone_is_no_fault(postgresql_url):
+    store = UserStore(postgresql_url, seconds=1)
+    store.add("ann", [review(0)], {}, E)
+    base, _, name = postgresql_url.replace("+psycopg", "").rpartition("/")
+    import psycopg
+
+    with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
+        connection.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        )
+    assert store.add("ann", [review(1)], {}, E) == 2  # on another connection
+    with psycopg.connect(f"{base}/{name}", autocommit=True) as connection:
+        connection.execute("DROP TABLE reviews")
+    with pytest.raises(StoreUnavailable) as told:
+        store.find("ann", 1, E)
+    assert told.value.is_lasting
+    store.close()

@@ -62,7 +62,7 @@ def test_the_bar_tells_the_share_that_the_store_held(tmp_path, capsys):
     assert "75% found in the store" in printed and "1/1" in printed and "text" in printed
 
 
-@pytest.mark.parametrize("torn", ["vectors.f16", "keys.bin"])
+@pytest.mark.parametrize("torn", ["vectors.f16", "keys.bin", "sums.u32"])
 def test_a_torn_tail_is_overwritten(tmp_path, torn):
     store = open_store(tmp_path)
     store.append(["a"], np.full((1, DIMENSION), 1.0))
@@ -91,3 +91,61 @@ def test_a_store_of_another_encoder_is_refused(tmp_path):
 def test_wrong_shape_is_refused(tmp_path):
     with pytest.raises(ValueError, match="expected"):
         open_store(tmp_path).append(["a"], np.zeros((1, DIMENSION + 1)))
+
+
+TEXTS = [f"{'x' * number}" for number in range(1, 9)]
+
+
+def vectors_of(folder, texts=TEXTS):
+    """The first number of each vector, and how many texts had to be encoded for it."""
+    encoder, store = CountingEncoder(), open_store(folder)
+    rows = encode_texts(["", *texts], encoder, store, show_progress=False).rows
+    return store.vectors[rows][:, 0].tolist(), len(encoder.encoded)
+
+
+def truncated(path, size):
+    with path.open("r+b") as file:
+        file.truncate(size)
+
+
+def flipped(path, place):
+    with path.open("r+b") as file:
+        file.seek(place)
+        byte = file.read(1)
+        file.seek(place)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+ROW = 2 * DIMENSION
+
+
+@pytest.mark.parametrize(
+    ("damage", "lost"),
+    [
+        (lambda folder: truncated(folder / "vectors.f16", 3 * ROW + 1), 6),
+        (lambda folder: truncated(folder / "vectors.f16", 0), 8),
+        (lambda folder: (folder / "vectors.f16").unlink(), 8),
+        (lambda folder: flipped(folder / "vectors.f16", 4 * ROW + 3), 1),
+        (lambda folder: flipped(folder / "sums.u32", 4 * 4), 1),
+        (lambda folder: flipped(folder / "vectors.f16", 1), 0),  # the empty text's
+        (lambda folder: truncated(folder / "keys.bin", 16 * 5 + 3), 4),
+        (lambda folder: (folder / "sums.u32").unlink(), 0),  # as before there were sums
+        (lambda folder: None, 0),
+    ],
+)
+def test_damaged_vectors_are_encoded_again_and_it_is_said(tmp_path, damage, lost, capsys):
+    right = vectors_of(tmp_path)[0]
+    assert right == [0, *range(1, 9)]
+    capsys.readouterr()
+    damage(tmp_path)
+    assert vectors_of(tmp_path) == (right, lost)
+    is_said = "damaged vectors; their texts are encoded again" in capsys.readouterr().out
+    assert is_said == (lost not in (0, 4))
+    assert vectors_of(tmp_path) == (right, 0)
+
+
+def test_a_hole_that_a_crash_left_is_no_vector(tmp_path):
+    vectors_of(tmp_path)
+    truncated(tmp_path / "vectors.f16", 2 * ROW)
+    truncated(tmp_path / "vectors.f16", 9 * ROW)  # grows again, with zeros
+    assert vectors_of(tmp_path) == ([0, *range(1, 9)], 7)

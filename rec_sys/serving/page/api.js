@@ -6,7 +6,16 @@ const KEY_NAME = "rec_sys.api_key";
 const DEFAULT_WAIT_S = 5;
 const LONGEST_WAIT_S = 120;
 
-const KINDS = { 401: "key", 403: "key", 404: "missing", 413: "large", 422: "invalid", 503: "busy" };
+const KINDS = {
+  401: "key",
+  403: "key",
+  404: "missing",
+  408: "busy",
+  413: "large",
+  422: "invalid",
+  429: "busy",
+  503: "busy",
+};
 
 /** Why there is no answer. `kind`: network, key, missing, large, invalid, busy or broken. */
 export class Problem extends Error {

@@ -1,0 +1,245 @@
+"""Who asks, and what they may do: keys of programs, tokens of people, and how often each may ask.
+
+``uv run -m rec_sys.serving.access ROLE NAME`` makes a key and the line of ``serving.keys_file``
+that admits it; the file holds no key, only its SHA-256.
+"""
+
+import hashlib
+import logging
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import NoReturn
+
+import jwt
+
+from rec_sys.foundation.errors import InputError
+
+log = logging.getLogger(__name__)
+
+ADMIN, CLIENT, PERSON = "admin", "client", "person"
+KEY_HEADER = "X-API-Key"
+
+# RFC 7518, 3.2: a key of HS256 is at least as long as its hash.
+_SECRET_BYTES = 32
+_DIGEST_LETTERS = 64
+_MINUTE = 60.0
+# Callers whose last request is so long ago that it counts no more are forgotten beyond so many.
+_MOST_CALLERS = 10_000
+
+
+class Refused(Exception):
+    """A request is not answered.
+
+    Args:
+        status: Of HTTP.
+        message: What is wrong with it and what to do.
+        field: What it is about, empty for the request as a whole.
+        headers: Of the answer.
+    """
+
+    def __init__(
+        self, status: int, message: str, field: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.field = status, message, field
+        self.headers = dict(headers or {})
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks.
+
+    Attributes:
+        role: `ADMIN`, `CLIENT` (a program that may ask about everybody) or `PERSON`.
+        name: Of the key; of a person their id.
+    """
+
+    role: str
+    name: str
+
+    def require_person(self, user_id: str) -> None:
+        """Refuses a person who reaches for another one's data."""
+        if self.role == PERSON and self.name != user_id:
+            raise Refused(403, "this token is another person's", "user_id")
+
+    def require_admin(self) -> None:
+        """Refuses everybody who has no admin key."""
+        if self.role != ADMIN:
+            raise Refused(403, f"needs an admin key in the header {KEY_HEADER}")
+
+
+class Access:
+    """Tells callers by their keys and tokens; without any configured everybody is a client.
+
+    Args:
+        api_key: A client's, empty for none.
+        admin_key: Likewise.
+        keys_file: Lines of role, name and SHA-256 of a key, read again when it changes; empty for
+            none.
+        person_secret: Signs people's tokens (JWT, HS256, ``sub`` the id, ``exp``); empty for none.
+        requests_per_minute: Of one key.
+        person_requests_per_minute: Of one person's token.
+
+    Raises:
+        InputError: One of them cannot be used.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        admin_key: str,
+        keys_file: str,
+        person_secret: str,
+        requests_per_minute: int,
+        person_requests_per_minute: int,
+    ) -> None:
+        given = ((CLIENT, "api_key", api_key), (ADMIN, "admin_key", admin_key))
+        self._fixed = {_digest(key): Caller(role, name) for role, name, key in given if key}
+        self._file = Path(keys_file) if keys_file else None
+        self._file_state: tuple[int, int] | None = None
+        self._callers = dict(self._fixed)
+        if self._file:
+            self._read_file(self._file)
+        if person_secret and len(person_secret.encode()) < _SECRET_BYTES:
+            raise InputError(f"serving.person_secret: needs at least {_SECRET_BYTES} characters")
+        self._secret = person_secret
+        self._often = {
+            PERSON: RequestRate(person_requests_per_minute),
+            CLIENT: RequestRate(requests_per_minute),
+        }
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody may ask, as nothing tells callers apart."""
+        return not (self._fixed or self._file or self._secret)
+
+    def caller(self, headers: Mapping[str, str]) -> Caller:
+        """Finds out who asks.
+
+        Args:
+            headers: Of the request, by names in lower case.
+
+        Raises:
+            Refused: Nobody who may (401), or too often (429).
+        """
+        if self.is_open:
+            return Caller(CLIENT, "")
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if self._secret and scheme.lower() == "bearer" and KEY_HEADER.lower() not in headers:
+            caller = self._person(token.strip())
+        else:
+            self._read_changed_file()
+            found = self._callers.get(_digest(headers.get(KEY_HEADER.lower(), "")))
+            if found is None:
+                _nobody(f"the header {KEY_HEADER} is missing or wrong")
+            caller = found
+        rate = self._often[PERSON if caller.role == PERSON else CLIENT]
+        seconds = rate.seconds_to_wait(f"{caller.role} {caller.name}")
+        if seconds > 0:
+            wait = str(int(seconds) + 1)
+            raise Refused(429, "too many requests; try again later", headers={"Retry-After": wait})
+        return caller
+
+    def _person(self, token: str) -> Caller:
+        required = {"require": ["exp", "sub"]}
+        try:
+            said = jwt.decode(token, self._secret, algorithms=["HS256"], options=required)
+        except jwt.ExpiredSignatureError:
+            _nobody("the token has expired; get a new one")
+        except jwt.InvalidTokenError:
+            _nobody("the token in the header Authorization is none that this service accepts")
+        return Caller(PERSON, said["sub"])
+
+    def _read_changed_file(self) -> None:
+        if self._file is None:
+            return
+        try:
+            if self._state_of(self._file) != self._file_state:
+                self._read_file(self._file)
+        except (InputError, OSError) as error:
+            # Half-written, or moved away: whoever was admitted stays so until it can be read.
+            log.error("the keys that were read before stay valid: %s", error)
+            self._file_state = None
+
+    @staticmethod
+    def _state_of(path: Path) -> tuple[int, int]:
+        found = path.stat()
+        return found.st_mtime_ns, found.st_ino
+
+    def _read_file(self, path: Path) -> None:
+        try:
+            state, lines = self._state_of(path), path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"serving.keys_file={path}: cannot be read ({error})") from None
+        callers = {}
+        for number, line in enumerate(lines, 1):
+            parts = line.split("#")[0].split()
+            if not parts:
+                continue
+            if len(parts) != 3 or parts[0] not in (ADMIN, CLIENT) or not _is_digest(parts[2]):
+                raise InputError(
+                    f"{path}:{number}: must be `{CLIENT} NAME SHA256` or `{ADMIN} NAME SHA256`, as"
+                    f" `uv run -m rec_sys.serving.access {CLIENT} NAME` prints it"
+                )
+            callers[parts[2].lower()] = Caller(parts[0], parts[1])
+        self._callers, self._file_state = self._fixed | callers, state
+
+
+class RequestRate:
+    """How often each caller may ask: evenly, or a minute's requests at once after a pause.
+
+    The generic cell rate algorithm: one number per caller.
+
+    Args:
+        per_minute: Requests.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        self._interval = _MINUTE / per_minute
+        self._paid_until: dict[str, float] = {}
+
+    def seconds_to_wait(self, caller: str) -> float:
+        """Counts a request, unless it comes too early; then the seconds until it may come."""
+        now = monotonic()
+        if len(self._paid_until) > _MOST_CALLERS:
+            self._paid_until = {who: t for who, t in self._paid_until.items() if t > now}
+        paid = max(now, self._paid_until.get(caller, now)) + self._interval
+        wait = paid - now - _MINUTE
+        if wait <= 0:
+            self._paid_until[caller] = paid
+        return max(wait, 0.0)
+
+
+def pseudonym(user_id: str) -> str:
+    """What stands for a person in the audit log; the same for the same id."""
+    return _digest(user_id)[:16]
+
+
+def _nobody(message: str) -> NoReturn:
+    raise Refused(401, message, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _digest(key: str) -> str:
+    # Keys are long and random: nothing is gained by a slow hash.
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _is_digest(text: str) -> bool:
+    return len(text) == _DIGEST_LETTERS and not set(text.lower()) - set("0123456789abcdef")
+
+
+def main() -> None:
+    """The command line."""
+    if len(sys.argv) != 3 or sys.argv[1] not in (ADMIN, CLIENT) or not sys.argv[2].isidentifier():
+        sys.exit(f"usage: uv run -m rec_sys.serving.access {CLIENT}|{ADMIN} NAME")
+    key = secrets.token_urlsafe(_SECRET_BYTES)
+    print(f"key (shown once):          {key}")
+    print(f"line of serving.keys_file: {sys.argv[1]} {sys.argv[2]} {_digest(key)}")
+
+
+if __name__ == "__main__":
+    main()

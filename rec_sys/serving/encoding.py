@@ -1,0 +1,153 @@
+"""How texts of requests become vectors: remembered, in fair turns, while somebody waits."""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from time import monotonic
+
+import numpy as np
+
+from rec_sys.inference.backends import TextBackend
+from rec_sys.inference.histories import VECTOR_DTYPE, Encode
+
+
+class Busy(Exception):
+    """There is too much to do at the moment; the message is for whoever asked."""
+
+
+class Deadline:
+    """Until when somebody waits for an answer.
+
+    Args:
+        seconds: From now on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._until = monotonic() + seconds
+        self._has_gone = False
+
+    def give_up(self) -> None:
+        """Nobody waits any more."""
+        self._has_gone = True
+
+    def seconds_left(self) -> float:
+        """How long somebody will wait yet.
+
+        Raises:
+            Busy: Nobody does.
+        """
+        left = self._until - monotonic()
+        if self._has_gone or left <= 0:
+            raise Busy("this took too long; ask for less, or try again")
+        return left
+
+
+#: Of the request that the thread works for; None where nobody waits.
+DEADLINE: ContextVar[Deadline | None] = ContextVar("DEADLINE", default=None)
+
+
+class TextTurns:
+    """A text encoder that requests use in turns: who has many texts lets others in between.
+
+    Args:
+        encoder: Keeps all cores busy.
+        at_once: So many turns at once.
+        characters: What is encoded before it is another one's turn, one text at least.
+        bulk: A request that needs more turns is a large one.
+        bulk_at_once: So many large ones at once; further ones are `Busy`.
+    """
+
+    def __init__(
+        self, encoder: TextBackend, at_once: int, characters: int, bulk: int, bulk_at_once: int
+    ) -> None:
+        self._encoder, self._characters, self._bulk = encoder, characters, bulk
+        self._bulk_free = threading.BoundedSemaphore(bulk_at_once)
+        # Its queue is the order of the turns.
+        self._turns = ThreadPoolExecutor(at_once, "texts")
+        self.encoder_fingerprint = encoder.encoder_fingerprint
+        self.vector_dim = encoder.vector_dim
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Encodes n texts: float32 [n, D].
+
+        Raises:
+            Busy: Others have many texts as well, or nobody waits for it any more.
+        """
+        # Texts of similar length together: less is padded. What is long is cut by the encoder.
+        lengths = np.minimum([len(text) for text in texts], self._characters)
+        order = np.argsort(lengths, kind="stable")
+        turn = np.cumsum(lengths[order]) // self._characters
+        parts = np.split(order, np.flatnonzero(np.diff(turn)) + 1)
+        if len(parts) == 1:
+            return self._turn(texts)
+        is_bulk = len(parts) > self._bulk
+        if is_bulk and not self._bulk_free.acquire(blocking=False):
+            raise Busy("too many requests with many texts at once; send fewer texts, or try again")
+        try:
+            vectors = np.empty((len(texts), self.vector_dim), dtype=np.float32)
+            for rows in parts:
+                vectors[rows] = self._turn([texts[row] for row in rows])
+            return vectors
+        finally:
+            if is_bulk:
+                self._bulk_free.release()
+
+    def _turn(self, texts: Sequence[str]) -> np.ndarray:
+        deadline = DEADLINE.get()
+        left = deadline.seconds_left() if deadline else None
+        turn = self._turns.submit(self._encoder.encode, texts)
+        try:
+            return turn.result(left)
+        except TimeoutError:
+            turn.cancel()
+            raise Busy("this took too long; ask for less, or try again") from None
+
+
+class VectorCache:
+    """Remembers the newest vectors by a hash of their text; no text is kept.
+
+    Args:
+        size: So many vectors at most; 0 remembers nothing.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._vectors: OrderedDict[bytes, np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def encode(
+        self, texts: Sequence[str], encode: Encode, known: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Finds the vectors of texts and has those encoded that are nowhere.
+
+        Args:
+            texts: Distinct and not empty.
+            encode: Gives the vectors of the others.
+            known: Vectors that the caller has already, by text.
+
+        Returns:
+            For each text its vector, float16 [D].
+        """
+        keys = {text: _key(text) for text in texts if text not in known}
+        with self._lock:
+            remembered = {text: self._vectors.get(key) for text, key in keys.items()}
+            for text, vector in remembered.items():
+                if vector is not None:
+                    self._vectors.move_to_end(keys[text])
+        missing = [text for text, vector in remembered.items() if vector is None]
+        if missing:
+            found = np.asarray(encode(missing)).astype(VECTOR_DTYPE)
+            remembered.update(zip(missing, found, strict=True))
+            with self._lock:
+                # Copies: a row would keep the whole batch that it is a view of.
+                self._vectors.update((keys[text], remembered[text].copy()) for text in missing)
+                while len(self._vectors) > self._size:
+                    self._vectors.popitem(last=False)
+        return {text: known[text] if text in known else remembered[text] for text in texts}
+
+
+def _key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

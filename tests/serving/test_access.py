@@ -1,0 +1,321 @@
+"""Who may do what: clients, administrators and people; how often; and what is noted of it."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import jwt
+import pytest
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.serving.access import RequestRate
+from rec_sys.serving.app import _reload_when, build_components
+from tests.helpers.tiny_service import config_with
+
+SECRET = "s" * 32
+REVIEW = {"reviews": [{"TextReview": "my own words"}]}
+
+
+def key(text):
+    return {"X-API-Key": text}
+
+
+def token(user, secret=SECRET, seconds=60, algorithm="HS256", **more):
+    said = {"sub": user, "exp": int(time.time()) + seconds} | more
+    return {"Authorization": f"Bearer {jwt.encode(said, secret, algorithm)}"}
+
+
+def line_of(role, name, text):
+    return f"{role} {name} {hashlib.sha256(text.encode()).hexdigest()}\n"
+
+
+def test_a_client_may_not_administrate_and_an_administrator_may_all(service):
+    client, _ = service("serving.api_key=ours", "serving.admin_key=boss")
+    for headers, styles, reload in (
+        ({}, 401, 401),
+        (key("guess"), 401, 401),
+        (key("ours"), 200, 403),
+        (key("boss"), 200, 200),
+    ):
+        assert client.get("/styles", headers=headers).status_code == styles
+        assert client.post("/admin/reload", headers=headers).status_code == reload
+    refused = client.get("/styles")
+    assert refused.headers["WWW-Authenticate"] and "X-API-Key" in refused.text
+    for public in ("/", "/health/live", "/openapi.json", "/static/app.js", "/metrics"):
+        assert client.get(public).status_code == 200
+
+
+def test_the_key_is_asked_for_before_a_body_is_read(service):
+    client, _ = service("serving.api_key=ours")
+    answer = client.post("/recommendations", content=b"{" * 999_999)
+    assert answer.status_code == 401
+
+
+def test_keys_are_rotated_without_a_restart(service, tmp_path):
+    path = tmp_path / "keys"
+    path.write_text("# of the shop\n" + line_of("client", "shop", "old"))
+    client, _ = service(f"serving.keys_file={path}")
+
+    def statuses():
+        return [client.get("/styles", headers=key(each)).status_code for each in ("old", "new")]
+
+    assert statuses() == [200, 401]
+    path.write_text(line_of("client", "shop", "old") + line_of("admin", "boss", "new"))
+    assert statuses() == [200, 200]
+    assert client.post("/admin/reload", headers=key("new")).status_code == 200
+    path.write_text("client shop half")  # of a line: whoever was admitted stays so
+    assert statuses() == [200, 200]
+    path.write_text(line_of("admin", "boss", "new"))
+    assert statuses() == [401, 200]
+    path.unlink()
+    assert statuses() == [401, 200]
+
+
+def test_the_line_that_the_command_prints_admits_its_key(service, tmp_path):
+    command = [sys.executable, "-m", "rec_sys.serving.access", "client", "shop"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    made, line = (each.split(":", 1)[1].strip() for each in printed.splitlines())
+    (tmp_path / "keys").write_text(line)
+    assert made not in line
+    client, _ = service(f"serving.keys_file={tmp_path / 'keys'}")
+    assert client.get("/styles", headers=key(made)).status_code == 200
+
+
+def test_people_reach_only_their_own_data(service):
+    client, _ = service("serving.api_key=ours", f"serving.person_secret={SECRET}")
+    ann, bob = token("ann"), token("bob")
+    assert client.post("/users/ann/reviews", json=REVIEW, headers=ann).status_code == 201
+    for method, path in (
+        ("GET", "/users/ann"),
+        ("GET", "/users/ann/reviews"),
+        ("GET", "/users/ann/recommendations"),
+        ("POST", "/users/ann/reviews"),
+        ("DELETE", "/users/ann"),
+    ):
+        body = {"json": REVIEW} if method == "POST" else {}
+        assert client.request(method, path, headers=bob, **body).status_code == 403, path
+        assert client.request(method, path, **body).status_code == 401
+    assert client.get("/users/ann", headers=ann).status_code == 200
+    assert client.get("/users/ann", headers=key("ours")).status_code == 200
+    assert client.post("/recommendations", json=REVIEW, headers=bob).status_code == 200
+    assert client.post("/admin/reload", headers=ann).status_code == 403
+    strange = "a/ж%2F"
+    path = "/users/a%2F%D0%B6%252F"
+    assert client.get(path, headers=token(strange)).status_code == 404
+    assert client.get(path, headers=ann).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        token("ann", seconds=-60),
+        token("ann", "t" * 32),
+        token("ann", exp=None) | {},
+        token("ann", algorithm="HS512", secret=SECRET * 2),
+        {"Authorization": f"Bearer {jwt.encode({'sub': 'ann', 'exp': 9e9}, None, 'none')}"},
+        {"Authorization": f"Bearer {jwt.encode({'sub': 'ann'}, SECRET, 'HS256')}"},
+        {"Authorization": f"Bearer {jwt.encode({'exp': 9e9}, SECRET, 'HS256')}"},
+        {"Authorization": "Bearer nonsense"},
+        {"Authorization": "Basic YW5uOmFubg=="},
+        {"Authorization": ""},
+    ],
+)
+def test_tokens_that_nobody_signed(service, headers):
+    client, _ = service(f"serving.person_secret={SECRET}")
+    answer = client.get("/users/ann/recommendations", headers=headers)
+    assert answer.status_code == 401 and answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_who_asks_too_often_waits(service):
+    client, _ = service(
+        "serving.api_key=ours",
+        f"serving.person_secret={SECRET}",
+        "serving.limits.person_requests_per_minute=5",
+    )
+    answers = [client.get("/styles", headers=token("ann")) for _ in range(7)]
+    assert [each.status_code for each in answers] == [200] * 5 + [429] * 2
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 13
+    assert client.get("/styles", headers=token("bob")).status_code == 200
+    assert client.get("/styles", headers=key("ours")).status_code == 200
+
+
+def test_requests_may_come_evenly_or_at_once_after_a_pause(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("rec_sys.serving.access.monotonic", lambda: now[0])
+    rate = RequestRate(6)  # one in 10 s
+    assert [rate.seconds_to_wait("a") for _ in range(8)] == [0] * 6 + [10, 10]
+    assert rate.seconds_to_wait("b") == 0
+    now[0] += 10
+    assert [rate.seconds_to_wait("a") for _ in range(2)] == [0, 10]
+    now[0] += 1000
+    assert [rate.seconds_to_wait("a") for _ in range(7)] == [0] * 6 + [10]
+
+
+def test_the_audit_log_says_who_did_what_to_whom_without_texts_and_ids(service, caplog):
+    caplog.set_level("INFO", "rec_sys.audit")
+    client, _ = service("serving.api_key=ours", f"serving.person_secret={SECRET}")
+    client.post("/users/ann/reviews", json=REVIEW, headers=key("ours"))
+    client.get("/users/ann", headers=token("bob"))
+    client.delete("/users/ann", headers=token("ann"))
+    client.delete("/users/ann")
+    client.get("/styles", headers=key("ours"))
+    ann, bob = (hashlib.sha256(each).hexdigest()[:16] for each in (b"ann", b"bob"))
+    noted = [each.getMessage() for each in caplog.records if each.name == "rec_sys.audit"]
+    assert noted == [
+        f"POST /users/{{user_id}}/reviews 201 by client api_key about {ann}",
+        f"GET /users/{{user_id}} 403 by person {bob} about {ann}",
+        f"DELETE /users/{{user_id}} 204 by person {ann} about {ann}",
+        "DELETE unknown 401 by nobody known",
+    ]
+
+
+def test_all_that_is_kept_is_handed_over_and_deleted(service):
+    client, _ = service("serving.limits.reviews=2")
+    for number in range(3):
+        review = {"reviewID": f"r{number}", "TextReview": f"words {number}", "rating": 4}
+        client.post("/users/ann/reviews", json={"reviews": [review], "nickname": "Ann"})
+    assert len(client.get("/users/ann/reviews").json()["reviews"]) == 2
+    everything = client.get("/users/ann").json()
+    assert everything["nickname"] == "Ann"
+    assert {each["TextReview"] for each in everything["reviews"]} == {
+        "words 0",
+        "words 1",
+        "words 2",
+    }
+    assert client.delete("/users/ann").status_code == 204
+    assert client.get("/users/ann").status_code == 404
+
+
+def test_what_is_kept_too_long_is_deleted(service, monkeypatch):
+    client, _ = service()
+    with monkeypatch.context() as past:
+        past.setattr("rec_sys.serving.user_store.time", lambda: time.time() - 86_400 * 9)
+        client.post("/users/ann/reviews", json=REVIEW)
+    client, _ = service("serving.retention_days=8")
+    for _ in range(100):
+        if client.get("/users/ann").status_code == 404:
+            break
+        time.sleep(0.05)
+    assert client.get("/users/ann").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["serving.host=0.0.0.0"], "could read and delete what everybody wrote"),
+        (["serving.host=::"], "REC_SYS_API_KEY"),
+        (["serving.person_secret=short"], "at least 32"),
+        (["serving.keys_file=/no/such/file"], "keys_file=/no/such/file: cannot be read"),
+        (["serving.limits.texts=100"], "at least 3 times"),
+        (["serving.retention_days=0"], "above 0"),
+    ],
+)
+def test_what_would_not_be_safe_does_not_start(bundle, overrides, message):
+    with pytest.raises(InputError, match=message):
+        build_components(config_with(bundle, *overrides))
+
+
+def test_a_keys_file_names_the_line_that_is_wrong(bundle, tmp_path):
+    path = tmp_path / "keys"
+    path.write_text("\n" + line_of("owner", "me", "x"))
+    with pytest.raises(InputError, match=r"keys:2: must be `client NAME SHA256`"):
+        build_components(config_with(bundle, f"serving.keys_file={path}"))
+
+
+def test_names_of_the_shop(service):
+    client, _ = service("serving.hosts=[shop.example,'*.shop.example']")
+    for host, status in (
+        ("shop.example", 200),
+        ("www.SHOP.example:8000", 200),
+        ("LOCALHOST:8000", 200),
+        ("evil.example", 400),
+        ("localhost.evil.example", 400),
+        ("localhost:80:80", 400),
+        ("localhost:port", 400),
+        ("user@localhost", 400),
+        ("", 400),
+    ):
+        answer = client.get("/styles", headers={"Host": host})
+        assert answer.status_code == status, host
+
+
+def test_many_wishes_to_reload_are_one(service, monkeypatch):
+    _, components = service()
+    loads, go_on = [], threading.Event()
+    monkeypatch.setattr(
+        type(components),
+        "reload",
+        lambda self: (loads.append(1), go_on.wait(10), self.service.bundle)[2],
+    )
+    wanted = threading.Event()
+    threading.Thread(target=_reload_when, args=[wanted, components], daemon=True).start()
+    wanted.set()
+    while not loads:
+        time.sleep(0.01)
+    for _ in range(200):
+        wanted.set()
+    go_on.set()
+    time.sleep(0.2)
+    assert len(loads) == 2
+
+
+def test_a_reload_does_not_wait_for_another(service, monkeypatch):
+    client, components = service("serving.admin_key=boss")
+    with components.service._loading:
+        busy = client.post("/admin/reload", headers=key("boss"))
+    assert busy.status_code == 503 and "Retry-After" in busy.headers
+    assert client.post("/admin/reload", headers=key("boss")).status_code == 200
+
+
+def test_a_service_that_cannot_keep_anything_is_not_ready(service, tmp_path):
+    client, _ = service()
+    assert client.get("/health/ready").status_code == 200
+    os.rename(tmp_path / "users.db", tmp_path / "elsewhere.db")
+    answer = client.post("/users/ann/reviews", json=REVIEW)
+    assert answer.status_code == 503 and "Retry-After" not in answer.headers
+    assert client.get("/health/ready").status_code == 503
+    assert client.post("/recommendations", json=REVIEW).status_code == 200
+    os.rename(tmp_path / "elsewhere.db", tmp_path / "users.db")
+    assert client.get("/health/ready").status_code == 200
+
+
+def test_ids_are_what_they_are(client):
+    body = json.dumps(REVIEW)
+    headers = {"Content-Type": "application/json"}
+    for raw, user in (
+        ("a%2Fb", "a/b"),
+        ("a%2Freviews", "a/reviews"),
+        ("a%252Fb", "a%2Fb"),
+        ("%C3%A9", "é"),
+        ("a+b%20c", "a+b c"),
+        ("..%2F..", "../.."),
+    ):
+        kept = client.post(f"/users/{raw}/reviews", content=body, headers=headers)
+        assert kept.status_code == 201 and kept.json()["user"] == user
+        assert client.get(f"/users/{raw}").json()["user"] == user
+        assert client.delete(f"/users/{raw}").status_code == 204
+    for raw in ("%ff", "%fe", "a%C3"):
+        assert (
+            client.post(f"/users/{raw}/reviews", content=body, headers=headers).status_code == 400
+        )
+    assert client.get("/products/search?q=%ff").status_code == 400
+    assert client.get("/users/a%00b").status_code == 422
+    assert client.get(f"/users/{'x' * 257}").status_code == 422
+
+
+def test_what_kind_of_request_it_is(client):
+    text = client.post("/recommendations", content="{}", headers={"Content-Type": "text/plain"})
+    assert text.status_code == 415
+    assert client.post("/recommendations", content="{}").status_code == 415
+    same = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert client.post("/recommendations", content='{"reviews": []}', headers=same).is_success
+    for path in ("/styles", "/health/ready", "/", "/openapi.json", "/users/nobody"):
+        head, get = client.head(path), client.get(path)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        assert head.headers["Content-Type"] == get.headers["Content-Type"]
+    wrong = client.put("/recommendations", json={})
+    assert wrong.status_code == 405 and wrong.headers["Allow"] == "POST"

@@ -1,0 +1,235 @@
+"""Work is bounded: whoever asks for much, or slowly, keeps nobody else waiting."""
+
+import http.client
+import json
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from rec_sys.serving.encoding import DEADLINE, Busy, Deadline, TextTurns
+from tests.helpers.tiny_service import FakeText
+
+ONE = {"reviews": [{"TextReview": "good tone"}], "k": 3}
+JSON = {"Content-Type": "application/json"}
+
+
+def ask(port, body=None, path="/recommendations", method="POST"):
+    """Status, seconds and content of an answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    started = time.monotonic()
+    content = None if body is None else json.dumps(body)
+    connection.request(method, path, content, JSON if body else {})
+    answer = connection.getresponse()
+    read = answer.read()
+    connection.close()
+    return answer.status, time.monotonic() - started, read
+
+
+def raw(port, *parts, pause=0.0, timeout=10):
+    """What the server says to bytes that come with pauses, until it closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(pause)
+        return everything_of(connection)
+
+
+def everything_of(connection):
+    said = b""
+    while more := connection.recv(65536):
+        said += more
+    return said
+
+
+def slow(text, seconds):
+    encode = text.encode
+
+    def slowly(texts):
+        time.sleep(seconds * len(texts))
+        return encode(texts)
+
+    text.encode = slowly
+
+
+def many(texts, people=1):
+    each = texts // people
+    return {
+        "k": 1,
+        "people": [
+            {"reviews": [{"TextReview": f"t{time.time_ns()} {p} {n}"} for n in range(each)]}
+            for p in range(people)
+        ],
+    }
+
+
+def test_one_review_does_not_wait_for_hundreds_of_texts(server, text):
+    port = server("serving.limits.characters_per_turn=100")
+    slow(text, 0.005)
+    done = []
+    bulk = threading.Thread(target=lambda: done.append(ask(port, many(400, people=4))))
+    bulk.start()
+    time.sleep(0.3)
+    times = [ask(port, many(1))[1] for _ in range(5)]
+    ready = [ask(port, path="/health/ready", method="GET") for _ in range(5)]
+    assert not done
+    bulk.join()
+    assert done[0][0] == 200 and done[0][1] > 2
+    assert max(times) < 0.5
+    assert all(status == 200 and seconds < 0.1 for status, seconds, _ in ready)
+
+
+def test_more_bulk_than_bearable_is_told_to_come_back(server, text):
+    port = server("serving.limits.characters_per_turn=100")
+    slow(text, 0.01)
+    done = []
+    bulk = threading.Thread(target=lambda: done.append(ask(port, many(100))))
+    bulk.start()
+    time.sleep(0.3)
+    status, seconds, told = ask(port, many(100))
+    assert status == 503 and seconds < 0.5 and b"many texts at once" in told
+    bulk.join()
+    assert done[0][0] == 200
+
+
+def test_nobody_waits_longer_than_the_deadline_and_work_ends_with_it(server, text):
+    port = server("serving.limits.seconds=0.5", "serving.limits.characters_per_turn=100")
+    slow(text, 0.02)
+    status, seconds, told = ask(port, many(100))
+    assert status == 503 and 0.4 < seconds < 1 and b"took too long" in told
+    time.sleep(0.3)
+    encoded = len(text.encoder.encoded)
+    time.sleep(0.3)
+    assert len(text.encoder.encoded) == encoded < 60
+    assert ask(port, many(1))[0] == 200
+
+
+def test_work_for_somebody_who_has_gone_ends(server, text):
+    port = server("serving.limits.characters_per_turn=100")
+    slow(text, 0.02)
+    body = json.dumps(many(200)).encode()
+    head = (
+        b"POST /recommendations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        time.sleep(0.4)
+    time.sleep(0.4)
+    encoded = len(text.encoder.encoded)
+    time.sleep(0.4)
+    assert len(text.encoder.encoded) == encoded < 100
+
+
+def test_how_much_a_request_may_ask_for(service):
+    limits = {"texts": 90, "reviews": 30, "reviews_in_all": 80, "products_in_all": 20}
+    client, _ = service(*(f"serving.limits.{name}={value}" for name, value in limits.items()))
+
+    def refusal(number, *, people=1, text="{n}", name="", k=1):
+        review = [
+            {"TextReview": text.format(n=n), "ProductName": name.format(n=n) or None}
+            for n in range(number)
+        ]
+        answer = client.post(
+            "/recommendations", json={"people": [{"reviews": review}] * people, "k": k}
+        )
+        return (answer.status_code == 422) * answer.text
+
+    assert not refusal(30, people=2, name="name {n}", k=10)
+    both = {
+        "people": [{"reviews": [{"TextReview": f"{p} {n}"} for n in range(30)]} for p in (1, 2)]
+    }
+    both["people"][0]["reviews"] = [
+        each | {"ProductName": f"name {n}", "Style": f"kind {n}"}
+        for n, each in enumerate(both["people"][0]["reviews"])
+    ]
+    assert "120 distinct texts" in client.post("/recommendations", json=both).text
+    assert "81 reviews" in refusal(27, people=3)
+    assert "3 times 9 products" in refusal(1, people=3, k=9)
+
+
+def test_faults_without_number_are_told_shortly(client):
+    for body in (
+        b'{"reviews": [' + b",".join([b'{"":1}'] * 100_000) + b"]}",
+        b'{"reviews": [{' + b",".join(b'"f%d":1' % n for n in range(50_000)) + b"}]}",
+        b'{"people": [' + b",".join([b"1"] * 100_000) + b"]}",
+        b"{" + b",".join(b'"f%d":1' % n for n in range(50_000)) + b"}",
+    ):
+        answer = client.post("/recommendations", content=body, headers=JSON)
+        assert answer.status_code == 422 and len(answer.content) < 5000
+        assert 1 <= len(answer.json()["detail"]) <= 20
+
+
+def test_slow_bodies_keep_nobody_waiting(server):
+    port = server("serving.limits.requests_at_once=4", "serving.limits.body_seconds=1")
+    head = (
+        b"POST /recommendations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    )
+    head += b"Content-Length: 999\r\n\r\n{"
+    slow_ones = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+    for connection in slow_ones:
+        connection.sendall(head)
+    time.sleep(0.2)
+    assert ask(port, ONE)[0] == 200
+    assert ask(port, path="/health/ready", method="GET")[0] == 200
+    said = everything_of(slow_ones[0])
+    assert said.startswith(b"HTTP/1.1 408") and b"within 1 s" in said
+    for connection in slow_ones:
+        connection.close()
+
+
+def test_headers_have_a_size_and_a_time(server):
+    port = server("serving.limits.header_bytes=2000", "serving.limits.header_seconds=0.5")
+    start = b"GET /styles HTTP/1.1\r\nHost: localhost\r\n"
+    assert raw(port, start + b"Connection: close\r\n\r\n").startswith(b"HTTP/1.1 200")
+    large = (
+        start + b"A: " + b"a" * 3000,  # never ends
+        start + b"A: " + b"a" * 3000 + b"\r\n\r\n",
+        start + b"".join(b"A%d: a\r\n" % n for n in range(1000)) + b"\r\n",
+        b"GET /styles?q=" + b"a" * 3000 + b" HTTP/1.1\r\n\r\n",
+    )
+    for request in large:
+        said = raw(port, request)
+        assert said.startswith(b"HTTP/1.1 431") and b'"detail"' in said
+    assert raw(port, b"GET /styles HTT").startswith(b"HTTP/1.1 408")
+    assert raw(port, b"\r\n", b"\r\n", pause=0.2).startswith(b"HTTP/1.1 408")
+    assert raw(port, b"") == b""
+    assert raw(port, b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 400")
+    assert ask(port, ONE)[0] == 200
+
+
+def test_the_longest_headers_on_one_connection_are_counted_for_each_request(server):
+    port = server("serving.limits.header_bytes=500")
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    for _ in range(5):
+        connection.request("GET", "/styles", headers={"A": "a" * 200})
+        answer = connection.getresponse()
+        assert answer.status == 200 and answer.read()
+
+
+def test_somebody_may_keep_only_so_many_reviews(service):
+    client, _ = service("serving.limits.kept_reviews=3", "serving.limits.reviews=3")
+    body = {"reviews": [{"reviewID": f"r{n}", "TextReview": "x"} for n in range(3)]}
+    assert client.post("/users/ann/reviews", json=body).status_code == 201
+    assert client.post("/users/ann/reviews", json=body).status_code == 201  # the same ones
+    more = client.post("/users/ann/reviews", json={"reviews": [{"TextReview": "one more"}]})
+    assert more.status_code == 422 and more.json()["detail"][0]["field"] == "reviews"
+    assert len(client.get("/users/ann").json()["reviews"]) == 3
+    assert client.post("/users/bob/reviews", json=body).status_code == 201
+
+
+def test_turns_give_what_the_encoder_gives_and_keep_the_order():
+    text = FakeText()
+    texts = [f"{'x' * (37 * n % 11)} {n}" for n in range(50)]
+    turns = TextTurns(text, 1, characters=30, bulk=3, bulk_at_once=1)
+    np.testing.assert_array_equal(turns.encode(texts), text.encode(texts))
+    assert turns.encode([]).shape == (0, text.vector_dim)
+    deadline = Deadline(100)
+    token = DEADLINE.set(deadline)
+    try:
+        deadline.give_up()
+        with pytest.raises(Busy):
+            turns.encode(["more"])
+    finally:
+        DEADLINE.reset(token)

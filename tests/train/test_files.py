@@ -1,0 +1,61 @@
+"""What training writes: whole or not at all, and tried before hours are spent on it."""
+
+import tempfile
+import threading
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from rec_sys.foundation.cli import load_choice
+from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import require_writable
+from rec_sys.train.tracking import Tracking
+from rec_sys.train.trainer import WholeCheckpoints
+
+
+class Unwritable:
+    def __reduce__(self):
+        raise OSError("No space left on device")
+
+
+def test_a_checkpoint_is_written_beside_its_place_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/no/such/folder")
+    path, files = tmp_path / "run.last.ckpt", WholeCheckpoints()
+    files.save_checkpoint({"epoch": 1}, path)
+    with pytest.raises(OSError, match="No space left"):
+        files.save_checkpoint({"epoch": 2, "x": torch.zeros(9), "y": Unwritable()}, path)
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
+    assert list(tmp_path.iterdir()) == [path]
+    files.save_checkpoint({"epoch": 3}, path)
+    assert torch.load(path, weights_only=True) == {"epoch": 3}
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_first(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", "/proc/here"):
+        with pytest.raises(InputError, match=f"paths.x={folder}: cannot be written to"):
+            require_writable(folder, "paths.x")
+    require_writable(tmp_path / "new" / "deep", "paths.x")
+    assert not list((tmp_path / "new" / "deep").iterdir())
+
+
+def test_two_first_trainings_share_one_database(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = load_choice("logger", "mlflow")
+    config = OmegaConf.merge(config, {"tracking_uri": "sqlite:///runs/mlflow.db"})
+    runs, faults, together = [], [], threading.Barrier(3)
+
+    def start():
+        together.wait()
+        try:
+            runs.append(Tracking.start(config, "demo", None).run_id)
+        except BaseException as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults and len(set(runs)) == 3
