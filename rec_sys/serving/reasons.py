@@ -6,7 +6,7 @@ from rec_sys.inference.recommender import Reason, Recommendation
 
 _QUOTED_CHARACTERS = 60
 # A review is a reason for each of the products: an answer must not be many times what was asked.
-_SHOWN_CHARACTERS = 500
+SHOWN_CHARACTERS = 500
 # Where no review of the person's is a reason: by the evidence that adds most to the score.
 _WITHOUT_REVIEWS = {
     "popularity": "Popular: many people have reviewed it.",
@@ -53,8 +53,8 @@ def _subject(reason: Reason) -> str:
 
 def _quoted(text: str) -> str:
     text = text.rstrip(" .")  # the sentence around it has its own end
-    return f"“{_short(text, _QUOTED_CHARACTERS)}”"
+    return f"“{shortened(text, _QUOTED_CHARACTERS)}”"
 
 
-def _short(text: str, characters: int) -> str:
+def shortened(text: str, characters: int) -> str:
     return text if len(text) <= characters else text[: characters - 1] + "…"

@@ -22,7 +22,7 @@ from rec_sys.inference.histories import WrittenReview
 from rec_sys.inference.recommender import Recommendation, UserRecommendations
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 from rec_sys.reviews.values import BrokenRecord, as_seconds, as_text
-from rec_sys.serving.reasons import reason_in_words
+from rec_sys.serving.reasons import SHOWN_CHARACTERS, reason_in_words, shortened
 from rec_sys.serving.service import Answer, ServedBundle
 
 # No name or category of a shop is longer; texts have a limit of their own in the settings.
@@ -396,7 +396,7 @@ def _items(person: UserRecommendations, served: ServedBundle) -> list[Item]:
                 ReasonOut(
                     review_id=reason.review_id,
                     product_name=reason.product_name,
-                    text=_short(reason.text, _SHOWN_CHARACTERS),
+                    text=shortened(reason.text, SHOWN_CHARACTERS),
                     weight=min(reason.weight, 1.0),
                 )
                 for reason in each.because

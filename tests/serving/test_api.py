@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rec_sys.inference.recommender import Recommender
-from rec_sys.serving.schemas import reason_in_words
+from rec_sys.serving.reasons import reason_in_words
 from tests.helpers.tiny_models import review_table
 
 ANN = [
