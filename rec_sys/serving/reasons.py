@@ -57,4 +57,5 @@ def _quoted(text: str) -> str:
 
 
 def shortened(text: str, characters: int) -> str:
+    """The beginning of a text, with an ellipsis where something is left out."""
     return text if len(text) <= characters else text[: characters - 1] + "…"
