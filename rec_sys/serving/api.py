@@ -335,8 +335,8 @@ def _user_routes(components: Components) -> APIRouter:
 
 def _product_routes(components: Components) -> APIRouter:
     routes = APIRouter(tags=["products"])
-    service = components.service
-    number = Annotated[int, Query(ge=1, le=components.settings.limits.k)]
+    service, settings = components.service, components.settings
+    number = Annotated[int, Query(ge=1, le=settings.limits.k)]
 
     @routes.get("/products/search")
     def search(
@@ -359,16 +359,27 @@ def _product_routes(components: Components) -> APIRouter:
         return schemas.similar(served, row, k)
 
     @routes.get("/styles")
-    def styles() -> schemas.StylesOut:
+    def styles() -> dict[str, list[str]]:
         """The categories, the largest first."""
-        return schemas.StylesOut(styles=service.served.styles)
+        return {"styles": service.served.styles}
 
     @routes.get("/map")
     def product_map() -> schemas.MapOut:
         """The most popular products as dots: the nearer, the more alike they are described."""
         served = service.served
-        shown = schemas.dots(served, components.settings.map_products)
-        return schemas.MapOut(products=shown, shown=len(shown), of=served.vectorbase.num_products)
+        shown = schemas.dots(served, settings.map_products)
+        regions = [
+            schemas.RegionOut(label=each.label, x=each.place[0], y=each.place[1])
+            for each in served.regions(settings.map_products, settings.map_regions)
+        ]
+        total = served.vectorbase.num_products
+        return schemas.MapOut(products=shown, regions=regions, shown=len(shown), of=total)
+
+    @routes.get("/wishes")
+    def example_wishes() -> dict[str, list[str]]:
+        """What somebody may want here, to begin with: from the names of the most reviewed kinds."""
+        regions = service.served.regions(settings.map_products, settings.map_regions)
+        return {"wishes": [each.wish for each in regions[: settings.example_wishes]]}
 
     return routes
 

@@ -4,7 +4,9 @@ The whole story is `create_bundle`: checkpoint, products, exported model, export
 demo people, manifest. It is the only part of the serving room that needs PyTorch.
 """
 
+import re
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,8 @@ from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase
 
 # Enough reviews for a taste to show, few enough to be read.
 _FEWEST_REVIEWS, _MOST_REVIEWS = 3, 6
+# The end of a nickname that stands for one that was taken out.
+_HASH = re.compile(r"(?=[0-9a-f]*\d)[0-9a-f]{8,}$", re.IGNORECASE)
 # Column -> field of the service's API.
 _FIELDS = {
     "review_id": "reviewID",
@@ -157,15 +161,29 @@ def demo_people(data: ReviewData, number: int) -> list[dict[str, Any]]:
     # Round after round, one person of each style.
     turn = styles.groupby("product_style").cumcount().to_numpy()
     chosen = styles.iloc[np.argsort(turn, kind="stable")]["user_id"].head(number)
-    return [_person(user, own[own["user_id"] == user]) for user in chosen]
+    people: dict[str, dict[str, Any]] = {}
+    for user in chosen:
+        reviews = own[own["user_id"] == user]
+        told = [name for name in reviews["nickname"].dropna() if name != user]
+        told = [name for name in told if not _HASH.search(name)]
+        name = first = told[-1] if told else _tastes(reviews)
+        same = 1
+        while name in people:
+            name = f"{first} ({(same := same + 1)})"
+        said = [_review(row) for row in reviews.to_dict("records")]
+        people[name] = {"nickname": name, "reviews": said}
+    return list(people.values())
 
 
-def _person(user_id: str, reviews: pd.DataFrame) -> dict[str, Any]:
-    nicknames = reviews["nickname"].dropna()
-    return {
-        "nickname": nicknames.iloc[-1] if len(nicknames) else user_id,
-        "reviews": [_review(row) for row in reviews.to_dict("records")],
-    }
+def _tastes(reviews: pd.DataFrame) -> str:
+    """A name for somebody without one: the kinds of products that they reviewed most."""
+    kinds = Counter(
+        kind.partition(" & ")[0].strip().lower()
+        for style in reviews["product_style"].fillna("")
+        for kind in style.rpartition(">")[2].split(",")
+        if kind.strip()
+    )
+    return " and ".join(kind for kind, _ in kinds.most_common(2)) or "all kinds of things"
 
 
 def _review(row: dict[str, Any]) -> dict[str, Any]:

@@ -211,11 +211,8 @@ class SimilarProduct(Product):
     place: Place
 
 
-class PlacedProduct(Product):
+class PlacedProduct(Product, Place):
     """A dot of the map."""
-
-    x: float
-    y: float
 
 
 class ReasonOut(BaseModel):
@@ -292,16 +289,17 @@ class SearchOut(BaseModel):
     products: list[FoundProduct]
 
 
-class StylesOut(BaseModel):
-    """The categories, the largest first."""
+class RegionOut(Place):
+    """The middle of a part of the map."""
 
-    styles: list[str]
+    label: str = Field(description="Words that set the products there apart.")
 
 
 class MapOut(BaseModel):
-    """Some products as dots."""
+    """Some products as dots, and what lies where."""
 
     products: list[PlacedProduct]
+    regions: list[RegionOut]
     shown: int
     of: int
 

@@ -3,7 +3,11 @@
 import re
 import sqlite3
 import threading
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import log
 
 import numpy as np
 
@@ -145,6 +149,110 @@ class TextSpace:
         cosines[~others] = -np.inf
         best = np.argsort(-cosines, kind="stable")[: min(k, int(others.sum()))]
         return best, cosines[best]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the map.
+
+    Attributes:
+        label: One or two phrases that set the names of its products apart.
+        wish: The first of them, as somebody may say it who looks for such a product.
+        place: float32 [2], its middle.
+    """
+
+    label: str
+    wish: str
+    place: np.ndarray
+
+
+# What tells less, in nats, is there by chance: a brand, a model.
+_TELLING = 10.0
+# A second phrase, and a longer one, tell at least such a share of what the first one does; a longer
+# one that tells as much stands for it.
+_SECOND, _LONGER, _AS_MUCH = 0.3, 0.3, 0.9
+_SHORTEST_WORD = 3
+_LETTERS = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
+_SIGN = re.compile(r"[^\w\s'’-]+|\s-\s|\d+")
+
+
+def regions_of(
+    names: Sequence[str], places: np.ndarray, reviews: np.ndarray, number: int
+) -> list[Region]:
+    """Cuts the map into parts (k-means) and labels them with the words that set them apart.
+
+    Of n names in a region and N elsewhere, c and C have a phrase: it tells
+    ``c log((c / n) / (C / N))`` (Dunning, "Accurate Methods for the Statistics of Surprise and
+    Coincidence", 1993). A second phrase is told by the names without the first.
+
+    Args:
+        names: n, of products.
+        places: float [n, 2].
+        reviews: int64 [n], how many each product has.
+        number: Of regions, at most: one without words of its own is left out.
+
+    Returns:
+        The most reviewed first.
+    """
+    from sklearn.cluster import KMeans  # takes a second
+
+    if number == 0 or len(names) < number:
+        return []
+    part = KMeans(number, n_init=4, random_state=0).fit_predict(places)
+    phrases = [_phrases(name) for name in names]
+    everywhere = Counter(phrase for said in phrases for phrase in said)
+    regions: list[Region] = []
+    taken: set[str] = set()
+    for one in np.argsort(-np.bincount(part, reviews, number), kind="stable").tolist():
+        said = [phrases[row] for row in np.flatnonzero(part == one)]
+        tells = _telling(said, said, everywhere, len(names), taken)
+        first = max(tells, key=tells.get, default="")
+        if tells.get(first, 0) < _TELLING:
+            continue
+        # Of two regions of one kind the more reviewed one has the label.
+        taken.add(first)
+        longer = [each for each in tells if each != first and first in each.split()]
+        wish = max(longer, key=tells.get, default=first)
+        if tells[wish] < _LONGER * tells[first]:
+            wish = first
+        label = wish if tells[wish] > _AS_MUCH * tells[first] else first
+        rest = [each for each in said if first not in each]
+        others = _telling(rest, said, everywhere, len(names), taken | set(label.split()))
+        second = max(others, key=others.get, default="")
+        enough = max(_SECOND * tells[first], _TELLING)
+        if others.get(second, 0) > enough and not first.startswith(second):
+            taken.add(second)
+            label += f" · {second}"
+        middle = np.median(places[part == one], axis=0).astype(np.float32)
+        regions.append(Region(label, wish, middle))
+    return regions
+
+
+def _telling(
+    among: Sequence[set[str]],
+    region: Sequence[set[str]],
+    everywhere: Counter[str],
+    total: int,
+    taken: set[str],
+) -> dict[str, float]:
+    """What each phrase of some names of a region tells, in nats; none whose words are taken."""
+    here = Counter(phrase for said in region for phrase in said)
+    ratio = (total - len(region) + 1) / len(region)
+    counts = Counter(phrase for said in among for phrase in said)
+    return {
+        phrase: count * log(ratio * here[phrase] / (everywhere[phrase] - here[phrase] + 1))
+        for phrase, count in sorted(counts.items())
+        if taken.isdisjoint([phrase, *phrase.split()])
+    }
+
+
+def _phrases(name: str) -> set[str]:
+    """The words of a name, and the pairs of them that neither sign nor number parts, lower-case."""
+    parts = [_LETTERS.findall(part) for part in _SIGN.split(name.lower())]
+    parts = [[word for word in part if len(word) >= _SHORTEST_WORD] for part in parts]
+    return {word for part in parts for word in part} | {
+        " ".join(pair) for part in parts for pair in pairwise(part)
+    }
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The bundle in use: opened, ready to answer, replaced while people are served."""
 
 import logging
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -37,11 +38,12 @@ from rec_sys.inference.recommender import (
     Recommender,
     UserRecommendations,
 )
+from rec_sys.reviews.schema import MAX_RATING
 from rec_sys.serving.access import Refused
 from rec_sys.serving.bundle import Bundle, read_bundle, told_as_unfit
 from rec_sys.serving.encoding import DEADLINE, Busy, TextTurns, VectorCache
 from rec_sys.serving.limits import Limits
-from rec_sys.serving.search import ProductSearch, TextSpace
+from rec_sys.serving.search import ProductSearch, Region, TextSpace, regions_of
 from rec_sys.text.onnx import OnnxTextEncoder
 
 log = logging.getLogger(__name__)
@@ -78,6 +80,8 @@ class ServingSettings:
     retention_days: Positive | None
     retry_after: PositiveCount
     map_products: PositiveCount
+    map_regions: Count
+    example_wishes: Count
     limits: Limits
     triton: dict[str, Any]
 
@@ -186,6 +190,25 @@ class ServedBundle:
         self._spare = spare if spare is None else self._checked(spare)
         self._spare_until = 0.0
         self._cache = VectorCache(cached_texts)
+        self._regions: dict[tuple[int, int], list[Region]] = {}
+
+    def regions(self, most: int, number: int) -> list[Region]:
+        """The parts of the map, by the names of its products, or categories where none has a name.
+
+        Args:
+            most: Products that are looked at, the most popular ones.
+            number: See `regions_of`.
+        """
+        if (most, number) not in self._regions:
+            base = self.vectorbase
+            rows = base.by_popularity[:most]
+            told = base.names[rows] if base.names[rows].any() else base.styles[rows]
+            brands = base.products["brand"].fillna("").to_numpy()[rows]
+            names = [_without(name, brand) for name, brand in zip(told, brands, strict=True)]
+            reviews = base.products["num_reviews"].to_numpy(dtype=np.int64)[rows]
+            found = regions_of(names, self.space.places[rows], reviews, number)
+            self._regions[most, number] = found
+        return self._regions[most, number]
 
     @cached_property
     def styles(self) -> list[str]:
@@ -311,9 +334,10 @@ class ServedBundle:
     def _place(
         self, histories: Histories, user: int, vectors: Mapping[str, np.ndarray]
     ) -> np.ndarray:
-        """A person is where the products and words are that they like."""
+        """A person is where the products and words are that they like, and what they want."""
         own = slice(*histories.user_ptr[user : user + 2])
-        points, weights = [], []
+        wish = histories.wishes[user]
+        points, weights = ([vectors[wish]], [MAX_RATING - 1]) if wish else ([], [])
         for text, rating, row, name in zip(
             histories.texts[own],
             histories.rating[own],
@@ -330,6 +354,10 @@ class ServedBundle:
         dimension = len(self.space.centre)
         points = np.asarray(points, dtype=np.float32).reshape(-1, dimension)
         return self.space.centre_of(points, np.array(weights))
+
+
+def _without(name: str, brand: str) -> str:
+    return re.sub(re.escape(brand), " ", name, flags=re.IGNORECASE) if brand else name
 
 
 class Service:

@@ -28,6 +28,7 @@ MARKUP_NAME = '<b>Bold</b> & "quoted" <img src=x onerror=alert(1)> Kazoo'
 LONG_NAME = "Wrenfold Lantern " + "Extraordinarily-Long-Named-" * 7 + "Ukulele With a Case"
 POLICY = "default-src 'self'"
 BUSY_TIMES = 2
+DISLIKED = 2
 
 
 def noise(text: str) -> float:
@@ -99,6 +100,23 @@ def refuse(words: str, reviews: list[dict[str, Any]], key: str | None) -> JSONRe
     return None
 
 
+def matched(wish: str, product: dict[str, Any]) -> list[str]:
+    """The words of the wish that the product's name has."""
+    name = product["ProductName"].lower().split()
+    return [word for word in dict.fromkeys(wish.lower().split()) if word in name]
+
+
+def match_of(wish: str, product: dict[str, Any]) -> dict[str, Any] | None:
+    """Why a product fits a wish, with what somebody wrote."""
+    if not wish:
+        return None
+    words = matched(wish, product)
+    if not words:
+        return {"weight": 0.1, "words": [], "quote": None}
+    quote = {"text": f"This {words[0]} is a joy, evening by evening.", "rating": 5.0}
+    return {"weight": 0.9, "words": words, "quote": quote}
+
+
 def place_of(reviews: list[dict[str, Any]]) -> dict[str, float]:
     """Liked products pull, disliked ones push, and words move a little."""
     x = y = total = 0.0
@@ -113,9 +131,12 @@ def place_of(reviews: list[dict[str, Any]]) -> dict[str, float]:
     return {"x": x / total, "y": y / total} if total else {"x": 0.0, "y": 0.0}
 
 
-def item(product: dict, place: dict, reviews: list[dict], is_popular: bool) -> dict[str, Any]:
+def item(
+    product: dict, place: dict, reviews: list[dict], is_popular: bool, wish: str
+) -> dict[str, Any]:
     distance = apart(product["place"], place)
-    near = [(1 + noise(product["asin"] + r["reviewID"]) + 0.05, r) for r in reviews]
+    liked = [review for review in reviews if (review.get("rating") or 4) > DISLIKED]
+    near = [(1 + noise(product["asin"] + r["reviewID"]) + 0.05, r) for r in liked]
     near = sorted(near, key=lambda pair: -pair[0])[:3]
     total = sum(weight for weight, _ in near)
     because = [
@@ -137,25 +158,27 @@ def item(product: dict, place: dict, reviews: list[dict], is_popular: bool) -> d
         predicted_rating=max(0.0, min(5.0, 4.9 - distance + 0.3 * noise(product["asin"]))),
         reason="Popular: many people have reviewed it." if is_popular else reason,
         because=[] if is_popular else because,
+        match=match_of(wish, product),
     )
 
 
 @app.post("/recommendations")
 async def recommendations(request: Request):
     body = await request.json()
-    reviews = body["reviews"]
+    reviews, wish = body["reviews"], body.get("wish", "")
     words = " ".join(review.get("TextReview", "") for review in reviews)
     refusal = refuse(words, reviews, request.headers.get("X-API-Key"))
     if refusal is not None:
         return refusal
     app.state.busy = 0
     await asyncio.sleep(1.5 if "#slow" in words else 0.0)
-    is_popular = not reviews or "#popular" in words
+    is_popular = not (reviews or wish) or "#popular" in words
     place = place_of([] if is_popular else reviews)
     left_out = {review.get("asin") for review in reviews} | set(body.get("exclude", []))
     open_to = [p for p in PRODUCTS if p["asin"] not in left_out]
     open_to = [p for p in open_to if body.get("style") in (None, p["Style"])]
     open_to.sort(key=lambda p: -p["num_reviews"] if is_popular else apart(p["place"], place))
+    open_to.sort(key=lambda p: -len(matched(wish, p)))
     person = {
         "id": None,
         "nickname": None,
@@ -164,7 +187,10 @@ async def recommendations(request: Request):
         if is_popular
         else None,
         "place": place,
-        "recommendations": [item(p, place, reviews, is_popular) for p in open_to[: body["k"]]],
+        "recommendations": [
+            item(p, place, reviews, is_popular, wish) for p in open_to[: body["k"]]
+        ],
+        "wish": wish,
     }
     degraded = "#degraded" in words
     return {"backend": "onnx", "degraded": degraded, "model": "0123456789ab", "people": [person]}
@@ -205,7 +231,14 @@ async def styles():
 @app.get("/map")
 async def product_map():
     products = [listed(p, **p["place"]) for p in PRODUCTS]
-    return {"products": products, "shown": len(products), "of": len(products)}
+    places = {style: p["place"] for p in PRODUCTS for style in [p["Style"]]}
+    regions = [{"label": style.lower()} | place for style, place in places.items()]
+    return {"products": products, "regions": regions, "shown": len(products), "of": len(products)}
+
+
+@app.get("/wishes")
+async def wishes():
+    return {"wishes": ["ukulele", "digital piano", "cajon", "violin"]}
 
 
 @app.get("/people")

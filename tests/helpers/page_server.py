@@ -31,6 +31,8 @@ CHROMIUM_ARGUMENTS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 RECOMMENDATIONS = "**/recommendations"
+#: The buttons of suggestions that rest on the person's own reviews.
+WHY = "#cards [data-key^='why ']"
 #: What the browser itself says about an answer such as 503; the tests cause these on purpose.
 ANSWERED_BADLY = "Failed to load resource"
 
@@ -167,11 +169,19 @@ def borrow(page: Page, number: int = 0) -> None:
     """Takes the reviews of a demo person and waits for what they are suggested."""
     with page.expect_response(RECOMMENDATIONS):
         page.locator("#people button").nth(number).click()
-    expect(page.locator("#cards .because").first).to_be_visible()
+    expect(page.locator(WHY).first).to_be_visible()
 
 
-def write(page: Page, text: str, product: str = "") -> None:
-    page.get_by_label("What did you try?").fill(product)
-    page.get_by_label("In your own words").fill(text)
+def wish(page: Page, words: str) -> None:
+    """Types what is wanted and waits for the list."""
     with page.expect_response(RECOMMENDATIONS):
+        page.get_by_label("What are you looking for?").press_sequentially(words)
+    expect(page.locator("#cards .match").first).to_be_visible()
+
+
+def write(page: Page, text: str, product: str = "", stars: int = 4) -> None:
+    page.get_by_label("What did you try?").fill(product)
+    page.locator(f"label[for=star-{stars}]").click()
+    page.get_by_label("In your own words").fill(text)
+    with page.expect_request(RECOMMENDATIONS):
         page.get_by_role("button", name="Add review").click()

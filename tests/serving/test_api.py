@@ -121,6 +121,8 @@ def test_products(client):
     answer = client.get("/map").json()
     assert (answer["shown"], answer["of"]) == (6, 6)
     assert all(abs(dot["x"]) <= 1 and abs(dot["y"]) <= 1 for dot in answer["products"])
+    # Six names tell nothing of their regions.
+    assert answer["regions"] == client.get("/wishes").json()["wishes"] == []
     assert client.get("/people").json()["people"][0]["nickname"] == "Ann"
 
 

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.helpers.page_server import borrow, cards, change_answers, write
+from tests.helpers.page_server import WHY, borrow, cards, change_answers, write
 
 DARK, LIGHT = "dark", "light"
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
@@ -48,11 +48,11 @@ def test_a_phone_does_not_scroll_sideways(visit):
 
     page = visit(lambda page: change_answers(page, lengthen), **PHONE)
     write(page, words, name)
-    expect(page.locator("#cards .because").first).to_be_visible()
-    cards(page).first.get_by_role("button", name="Similar products").click()
+    expect(page.locator(WHY).first).to_be_visible()
+    cards(page).first.get_by_role("button", name="Similar").click()
     expect(page.locator(".similar li").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
-    cards(page).first.get_by_role("button", name="Not interested").click()
+    cards(page).first.get_by_role("button", name="Not for me").click()
     toast = page.locator("#toast").bounding_box()
     assert toast["x"] >= 0
     assert toast["x"] + toast["width"] <= 360

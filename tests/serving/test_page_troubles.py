@@ -2,12 +2,7 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.helpers.page_server import RECOMMENDATIONS, answer_with, change_answers
-
-
-def write(page: Page, text: str) -> None:
-    page.get_by_label("In your own words").fill(text)
-    page.get_by_role("button", name="Add review").click()
+from tests.helpers.page_server import RECOMMENDATIONS, WHY, answer_with, change_answers, write
 
 
 def ready(page: Page) -> Page:
@@ -22,7 +17,7 @@ def test_a_busy_service_is_asked_again_after_the_time_it_names(visit):
     expect(page.locator("#trouble")).to_contain_text("The service is busy")
     expect(page.locator("#trouble .countdown")).to_contain_text("Trying again in")
     expect(page.locator("#live")).to_contain_text("We try again in 2 seconds")
-    expect(page.locator("#cards .because").first).to_be_visible()
+    expect(page.locator(WHY).first).to_be_visible()
     expect(page.locator("#trouble .notice")).to_have_count(0)
 
 
@@ -43,7 +38,7 @@ def test_try_now_does_not_wait(visit):
     answer_with(page, 503, "Triton is busy", **{"Retry-After": "100"})
     write(page, "Warm and light")
     page.get_by_role("button", name="Try now").click()
-    expect(page.locator("#cards .because").first).to_be_visible()
+    expect(page.locator(WHY).first).to_be_visible()
 
 
 def test_a_message_stands_at_the_field_that_it_names(visit):
@@ -57,7 +52,7 @@ def test_a_message_stands_at_the_field_that_it_names(visit):
     page.get_by_label("In your own words").fill("Warm, and light")
     expect(page.locator("#text-error")).to_be_hidden()
     page.get_by_role("button", name="Save changes").click()
-    expect(page.locator("#cards .because").first).to_be_visible()
+    expect(page.locator(WHY).first).to_be_visible()
     expect(page.locator("#reviews .wrong")).to_have_count(0)
     expect(page.locator("#reviews .review")).to_have_count(1)
 
@@ -70,6 +65,17 @@ def test_a_message_about_a_filter_stands_at_the_filters(visit):
     expect(page.locator("#k")).to_have_attribute("aria-invalid", "true")
     page.get_by_label("Show").select_option("20")
     expect(page.locator("#filter-error")).to_be_hidden()
+
+
+def test_a_message_about_the_wish_stands_at_its_box(visit):
+    page = ready(visit())
+    answer_with(page, 422, [{"field": "wish", "message": "wish has too many characters"}])
+    page.locator("#wish").fill("a very long wish")
+    expect(page.locator("#wish-error")).to_have_text("wish has too many characters")
+    expect(page.locator("#wish")).to_have_attribute("aria-invalid", "true")
+    page.locator("#wish").fill("a wish")
+    expect(page.locator("#wish-error")).to_be_hidden()
+    expect(page.locator("#cards .match").last).to_have_text("Close in meaning to what you want")
 
 
 def test_too_much_text_is_said_in_words(visit):
@@ -106,7 +112,7 @@ def test_without_a_network_the_page_waits_and_goes_on(visit):
     write(page, "Warm and light")
     expect(page.locator("#trouble")).to_contain_text("We cannot reach the service")
     page.context.set_offline(False)
-    expect(page.locator("#cards .because").first).to_be_visible()
+    expect(page.locator(WHY).first).to_be_visible()
     expect(page.locator("#trouble .notice")).to_have_count(0)
 
 
@@ -116,7 +122,7 @@ def test_a_fault_of_the_service_is_named_and_can_be_retried(visit):
     write(page, "Warm and light")
     expect(page.locator("#trouble")).to_contain_text("code 500")
     page.get_by_role("button", name="Try again").click()
-    expect(page.locator("#cards .because").first).to_be_visible()
+    expect(page.locator(WHY).first).to_be_visible()
 
 
 def test_a_weakened_service_and_a_fallback_are_said(visit):
@@ -126,4 +132,5 @@ def test_a_weakened_service_and_a_fallback_are_said(visit):
 
     page = visit(lambda page: change_answers(page, weaken))
     expect(page.locator("#notices")).to_contain_text("a little simpler right now")
+    write(page, "", "What nobody here has heard of")
     expect(page.locator("#notices")).to_contain_text("No words to go by.")

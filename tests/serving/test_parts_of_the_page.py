@@ -7,7 +7,7 @@ from rec_sys.inference.recommender import Reason, Recommendation
 from rec_sys.serving.bundle import read_bundle
 from rec_sys.serving.create_bundle import demo_people
 from rec_sys.serving.reasons import reason_in_words
-from rec_sys.serving.search import ProductSearch, TextSpace
+from rec_sys.serving.search import ProductSearch, TextSpace, regions_of
 from rec_sys.serving.service import VectorCache
 from tests.helpers.tiny_models import shop
 
@@ -57,6 +57,34 @@ def test_neighbours_and_places(vectorbase):
     assert space.centre_of(np.empty((0, 8)), np.empty(0)).tolist() == [0, 0]
 
 
+def test_regions_are_labelled_with_what_sets_their_names_apart():
+    kinds = {"Clip-on Tuner": (-0.5, 0.5), "Guitar Strings": (0.5, -0.5)}
+    names, places = [], []
+    for number in range(24):
+        for kind, place in kinds.items():
+            names.append(f"Brand{number % 12} {kind}, Black {number}")
+            places.append(np.add(place, number / 1000))
+    reviews = np.arange(len(names)) % 2 + 1
+    regions = regions_of(names, np.array(places), reviews, 2)
+    assert [each.label for each in regions] == ["guitar strings", "clip-on tuner"]
+    assert [each.wish for each in regions] == ["guitar strings", "clip-on tuner"]
+    np.testing.assert_allclose(regions[0].place, [0.5115, -0.4885], atol=1e-3)
+
+
+def test_a_region_without_words_of_its_own_has_no_label():
+    places = np.repeat([[-0.5, 0.5], [0.5, -0.5]], 20, axis=0)
+    assert regions_of(["Drum"] * 40, places, np.ones(40), 2) == []
+    assert regions_of(["Drum"], places[:1], np.ones(1), 2) == []
+    assert regions_of(["Drum"] * 40, places, np.ones(40), 0) == []
+
+
+def test_two_regions_of_one_kind_share_no_label():
+    places = np.repeat([[-0.5, 0.5], [0.5, -0.5], [0.5, 0.5]], 20, axis=0)
+    names = ["Drum"] * 40 + ["Flute"] * 20
+    regions = regions_of(names, places, np.repeat([1, 2, 3], 20), 3)
+    assert [each.label for each in regions] == ["flute", "drum"]
+
+
 def test_a_cache_encodes_each_text_once_and_forgets_the_oldest():
     asked = []
 
@@ -87,11 +115,30 @@ def test_demo_people_have_something_to_say():
         ("short", "p1", "once", 4, 1),
     ]
     people = demo_people(shop(rows), 2)
-    assert [each["nickname"] for each in people] == ["strings", "u0"]  # of different styles
+    # Of different styles, and named by them.
+    assert [each["nickname"] for each in people] == [
+        *("strings and percussion", "percussion and wind")
+    ]
     assert people[0]["reviews"][0]["asin"] == "p1"
     assert people[0]["reviews"][0]["ProductName"] == "Drum"
-    assert demo_people(shop(rows), 9)[2]["nickname"] == "u1"
+    assert demo_people(shop(rows), 9)[2]["nickname"] == "percussion and wind (2)"
     assert demo_people(shop([("short", "p1", "once", 4, 1)]), 3) == []
+
+
+@pytest.mark.parametrize(
+    ("nickname", "name"),
+    [
+        ("Ann B.", "Ann B."),
+        ("reviewer-05b61ff8", "strings"),
+        ("critic-ac87e3c529", "strings"),
+        ("u1", "strings"),
+        ("Robin1984", "Robin1984"),
+    ],
+)
+def test_a_nickname_that_is_an_id_gives_way_to_the_tastes(nickname, name):
+    data = shop([("u1", product, "text", 4, 1) for product in ("p5", "p6", "p3")])
+    data.reviews["nickname"] = nickname
+    assert [each["nickname"] for each in demo_people(data, 1)] == [name]
 
 
 def test_reasons_in_words():

@@ -110,5 +110,6 @@ export const similarProducts = (asin, k) =>
     (answer) => answer.products,
   );
 export const loadPeople = () => call("people").then((answer) => answer.people);
+export const loadWishes = () => call("wishes").then((answer) => answer.wishes);
 export const loadStyles = () => call("styles").then((answer) => answer.styles);
 export const loadMap = () => call("map");

@@ -1,6 +1,6 @@
 /** Connects the parts of the page. */
 
-import { loadMap, loadPeople, loadStyles, Problem } from "./api.js";
+import { loadMap, loadPeople, loadStyles, loadWishes, Problem } from "./api.js";
 import { showCorrections } from "./corrections.js";
 import { byId, el } from "./dom.js";
 import { ProductMap } from "./map.js";
@@ -12,8 +12,10 @@ import { ReviewForm } from "./review_form.js";
 import { ReviewList } from "./review_list.js";
 import { Store } from "./store.js";
 import { Updates } from "./updates.js";
+import { Wish } from "./wish.js";
 
 const store = new Store();
+const wish = new Wish(store, () => updates.now());
 const people = new People(store);
 const form = new ReviewForm(store);
 const list = new ReviewList(store, (review) => {
@@ -41,7 +43,7 @@ const updates = new Updates(store, {
   answer: (person, answer) => {
     recommendations.loading(false);
     clearCorrections();
-    notices.showAnswer(person, answer);
+    notices.showAnswer(person, answer, store.state);
     place = person.place;
     recommendations.show(person.recommendations);
     loadMissing();
@@ -58,11 +60,16 @@ const updates = new Updates(store, {
 function clearCorrections() {
   if (list.problems.size) list.showProblems(new Map());
   fieldError(byId("filter-error"), null, "");
+  fieldError(byId("wish-error"), byId("wish"), "");
   for (const id of ["style", "k"]) byId(id).removeAttribute("aria-invalid");
 }
 
 /** What is loaded once. What failed is tried again as soon as the service answers. */
 const once = [
+  {
+    load: loadWishes,
+    show: (wishes) => wish.show(wishes),
+  },
   {
     load: loadPeople,
     show: (found) => people.show(found),

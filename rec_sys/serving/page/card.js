@@ -4,6 +4,7 @@ import { button, el } from "./dom.js";
 import { starPicture } from "./stars.js";
 
 const PERCENT = 100;
+const WORDS = /([\p{L}\p{N}_]+)/u;
 
 /** A bar of `share` (0...1) of its track. */
 export function bar(share, text) {
@@ -12,7 +13,8 @@ export function bar(share, text) {
   return el("span", { class: "bar", role: "img", "aria-label": text }, fill);
 }
 
-function reasons({ asin, because }, isOpen, onToggle) {
+/** The person's own reviews that speak for it. */
+function reasons(because) {
   const rows = because.map(({ ProductName, text, weight }) => {
     const percent = Math.round(weight * PERCENT);
     return el(
@@ -23,26 +25,22 @@ function reasons({ asin, because }, isOpen, onToggle) {
       text ? el("q", { class: "because-text" }, text) : null,
     );
   });
-  const count = because.length === 1 ? "one" : because.length;
-  // Not the toggle event: that one also comes when an open one is put on the page.
-  const click = (event) => onToggle(!event.currentTarget.parentElement.open);
-  return el(
-    "details",
-    { class: "why", open: isOpen },
-    el(
-      "summary",
-      { "data-key": `why ${asin}`, on: { click } },
-      `Based on ${count} of your reviews`,
-    ),
-    el("ul", { class: "because" }, ...rows),
-  );
+  return el("ul", { class: "because" }, ...rows);
 }
 
-/** The list item. `on` has the handlers add, hide, similar, why(isOpen), point(asin or null). */
-export function card(item, { similar, isOpen, on }) {
+/** The list item. `on` has the handlers add, hide, similar, why and point(asin or null). */
+export function card(item, { similar, isOpen, hasReason, hasStars, on }) {
   const name = item.ProductName || "A product without a name";
   const because = item.because ?? [];
   const titleId = `card-${item.asin}`;
+  const actions = [
+    ["I tried it", "plus", "add", {}],
+    ["Similar", "similar", "similar", { "aria-expanded": String(Boolean(similar)) }],
+    ["Not for me", "hide", "hide", {}],
+  ];
+  if (because.length) {
+    actions.push(["Why", "why", "why", { "aria-expanded": String(isOpen) }]);
+  }
   return el(
     "li",
     {
@@ -63,40 +61,60 @@ export function card(item, { similar, isOpen, on }) {
       el(
         "div",
         { class: "card-title" },
-        item.Style ? el("p", { class: "category" }, item.Style) : null,
         el("h3", { id: titleId }, name),
+        item.Style ? el("p", { class: "category" }, item.Style.split(" > ").at(-1)) : null,
       ),
-      Number.isFinite(item.predicted_rating) ? guess(item.predicted_rating) : null,
+      hasStars && Number.isFinite(item.predicted_rating) ? guess(item.predicted_rating) : null,
     ),
-    item.reason ? el("p", { class: "reason" }, item.reason) : null,
-    because.length ? reasons(item, isOpen, on.why) : null,
+    ...(hasReason ? why(item) : []),
     el(
       "div",
       { class: "card-actions" },
-      button("Add to my reviews", {
-        iconName: "plus",
-        class: "quiet small",
-        label: `Add to my reviews: ${name}`,
-        key: `add ${item.asin}`,
-        onClick: () => on.add(item),
-      }),
-      button("Similar products", {
-        iconName: "similar",
-        class: "quiet small",
-        label: `Similar products to ${name}`,
-        key: `similar ${item.asin}`,
-        "aria-expanded": String(Boolean(similar)),
-        onClick: () => on.similar(item),
-      }),
-      button("Not interested", {
-        iconName: "hide",
-        class: "quiet small",
-        label: `Not interested in ${name}`,
-        key: `hide ${item.asin}`,
-        onClick: () => on.hide(item),
-      }),
+      ...actions.map(([text, iconName, key, attributes]) =>
+        button(text, {
+          iconName,
+          class: "quiet small",
+          label: `${text}: ${name}`,
+          key: `${key} ${item.asin}`,
+          onClick: () => on[key](item),
+          ...attributes,
+        }),
+      ),
     ),
+    isOpen && because.length ? reasons(because) : null,
     similar ?? null,
+  );
+}
+
+/** The sentence of the service, or what matches the wish where that speaks louder. */
+function why({ reason, because = [], match }) {
+  const own = because.reduce((sum, { weight }) => sum + weight, 0);
+  const isLed = Boolean(match) && match.weight > own;
+  return [
+    reason && !isLed ? el("p", { class: "reason" }, reason) : null,
+    match ? matched(match) : null,
+    match?.quote ? quoted(match.quote, match.words) : null,
+  ];
+}
+
+function matched({ words }) {
+  if (!words.length) return el("p", { class: "match" }, "Close in meaning to what you want");
+  const named = words.flatMap((word, index) => [index ? ", " : "", el("b", {}, word)]);
+  return el("p", { class: "match" }, "Matches what you want: ", ...named);
+}
+
+/** What somebody else wrote, the matched words marked, with their stars. */
+function quoted({ text, rating }, words) {
+  const wanted = new Set(words);
+  const folded = (word) => word.toLowerCase().normalize("NFKD").replace(/\p{M}/gu, "");
+  const parts = text
+    .split(WORDS)
+    .map((part) => (wanted.has(folded(part)) ? el("mark", {}, part) : part));
+  return el(
+    "p",
+    { class: "quote" },
+    el("q", {}, ...parts),
+    rating === null ? null : starPicture(rating, { words: "stars from who wrote this" }),
   );
 }
 

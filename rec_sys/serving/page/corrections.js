@@ -4,11 +4,13 @@ import { byId } from "./dom.js";
 import { announce, fieldError } from "./messages.js";
 
 const OF_A_REVIEW = /^(?:body\.)?(?:people\.0\.)?reviews\.(\d+)(?:\.(\w+))?/;
+const OF_THE_WISH = /^(?:body\.)?wish$/;
 const FILTERS = ["style", "k"];
 
-/** Messages by review, and those about the filters; the rest belongs above the list. */
+/** Messages by review, about the wish and the filters; the rest belongs above the list. */
 export function sorted(fields, asked) {
   const byReview = new Map();
+  const wish = [];
   const filters = [];
   const others = [];
   for (const { field, message } of fields) {
@@ -17,15 +19,17 @@ export function sorted(fields, asked) {
     if (id) {
       const known = byReview.get(id) ?? [];
       byReview.set(id, [...known, { field: found[2] ?? "", message }]);
-    } else if (FILTERS.includes(field)) filters.push({ field, message });
+    } else if (OF_THE_WISH.test(field)) wish.push(message);
+    else if (FILTERS.includes(field)) filters.push({ field, message });
     else others.push(message);
   }
-  return { byReview, filters, others };
+  return { byReview, wish, filters, others };
 }
 
 /** Marks the reviews and filters. A review that needs a correction is opened in an empty form. */
 export function showCorrections(fields, asked, { form, list, store }) {
-  const { byReview, filters, others } = sorted(fields, asked);
+  const { byReview, wish, filters, others } = sorted(fields, asked);
+  fieldError(byId("wish-error"), byId("wish"), wish.join(" "));
   list.showProblems(byReview);
   const [first] = byReview.keys();
   if (first && form.isEmpty) {

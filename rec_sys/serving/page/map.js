@@ -1,4 +1,4 @@
-/** A small map: all products as faint dots, the person, the suggestions, the reviewed products. */
+/** A small map: all products as faint dots, what lies where, the person, what is theirs. */
 
 import { byId, el, svg } from "./dom.js";
 import { describe } from "./map_words.js";
@@ -10,6 +10,12 @@ const SMALLEST = 0.3;
 const FRAME = 340;
 /** How near the pointer must come to a dot, in the same units. */
 const REACH = 14;
+/** About how wide a letter of a label is, and how far two labels must be apart, in these units. */
+const LETTER = 6.6;
+const LINE = 15;
+const EDGE = 4;
+/** So many lines below its place a label may stand. */
+const TRIED = [0, -1, 1, -2, 2, -3, 3, -4, 4];
 
 const SHAPES = {
   own: () => svg("path", { class: "own-dot", d: "M0 -6L6 0L0 6L-6 0Z" }),
@@ -23,6 +29,7 @@ export class ProductMap {
   constructor(on) {
     this.on = on;
     this.products = [];
+    this.regions = [];
     this.marks = [];
     this.view = WHOLE;
     this.zoomed = false;
@@ -32,11 +39,13 @@ export class ProductMap {
       "vector-effect": "non-scaling-stroke",
       "aria-hidden": "true",
     });
+    this.labels = svg("g", { class: "regions", "aria-hidden": "true" });
     this.markLayer = svg("g", { class: "marks" });
     this.picture = svg(
       "svg",
       { class: "map-picture", role: "group", "aria-labelledby": "map-title" },
       this.dots,
+      this.labels,
       this.markLayer,
     );
     this.tip = el("p", { class: "tip", "aria-hidden": "true", hidden: true });
@@ -50,7 +59,8 @@ export class ProductMap {
   }
 
   /** What GET /map answers. */
-  show({ products, of }) {
+  show({ products, regions, of }) {
+    this.regions = regions.map((region) => ({ ...region, y: -region.y }));
     this.products = products.map((product) => ({ ...product, y: -product.y }));
     this.places = new Map(this.products.map((product) => [product.asin, product]));
     const dots = this.products.map(({ x, y }) => `M${x} ${y}h.0001`);
@@ -71,7 +81,7 @@ export class ProductMap {
     this.marks = [...you, ...own, ...lit];
     this.at = Math.min(this.at, Math.max(0, this.marks.length - 1));
     const counts = { shown: this.products.length, of: this.total };
-    byId("map-words").replaceChildren(...describe({ place: you[0], lit, own, ...counts }));
+    byId("map-words").replaceChildren(...describe({ place: you[0], lit, own, regions: this.regions, ...counts }));
     this.draw();
   }
 
@@ -99,9 +109,37 @@ export class ProductMap {
     this.view = this.square();
     const { x, y, size } = this.view;
     this.picture.setAttribute("viewBox", `${x} ${y} ${size} ${size}`);
+    this.labels.replaceChildren(...this.regionLabels());
     this.markLayer.replaceChildren(...this.marks.map((mark, index) => this.symbol(mark, index)));
     this.tip.hidden = true;
     if (hadFocus) this.markLayer.children[this.at]?.focus();
+  }
+
+  /** The labels within the view, beside the marks; one that would still meet another is left out. */
+  regionLabels() {
+    const { x: left, y: top, size } = this.view;
+    const scale = size / FRAME;
+    const inFrame = ({ x, y }) => ({ across: (x - left) / scale, down: (y - top) / scale });
+    const taken = this.marks.map((mark) => ({ ...inFrame(mark), half: EDGE }));
+    return this.regions.flatMap((region) => {
+      const half = (region.label.length * LETTER) / 2;
+      const { across, down } = inFrame(region);
+      if (across < 0 || across > FRAME || down < 0 || down > FRAME) return [];
+      const middle = Math.min(FRAME - EDGE - half, Math.max(EDGE + half, across));
+      const isFree = (line) =>
+        line > LINE &&
+        line < FRAME - EDGE &&
+        taken.every(
+          (other) =>
+            Math.abs(other.down - line) >= LINE ||
+            Math.abs(other.across - middle) >= other.half + half,
+        );
+      const free = TRIED.map((lines) => down + lines * LINE).find(isFree);
+      if (free === undefined) return [];
+      taken.push({ across: middle, down: free, half });
+      const place = `translate(${left + middle * scale} ${top + free * scale}) scale(${scale})`;
+      return [svg("text", { transform: place }, region.label)];
+    });
   }
 
   symbol(mark, index) {

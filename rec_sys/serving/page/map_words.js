@@ -20,20 +20,23 @@ function named(dot, more) {
   return el("li", {}, [dot.ProductName || "A product without a name", more].join(", "));
 }
 
-/** Paragraphs and lists; y grows downwards as on the screen. */
-export function describe({ place, lit, own, shown, of }) {
+/** "at the top right"; y grows downwards as on the screen. */
+function spot({ x, y }) {
+  const where = [side(y, "top", "middle", "bottom"), side(x, "left", "middle", "right")];
+  return where[0] === where[1] ? "in the middle" : `at the ${where.join(" ")}`;
+}
+
+/** Paragraphs and lists. */
+export function describe({ place, lit, own, regions, shown, of }) {
   const parts = [];
   if (shown) {
     const all = of > shown ? ` of ${of.toLocaleString("en")}` : "";
     parts.push(`The map shows ${shown.toLocaleString("en")}${all} products.`);
   }
+  const lying = regions.map((region) => `${region.label} ${spot(region)}`);
+  if (lying.length) parts.push(` There are ${lying.join(", ")}.`);
   if (!place) return [el("p", {}, ...parts)];
-  const where = [
-    side(place.y, "top", "middle", "bottom"),
-    side(place.x, "left", "middle", "right"),
-  ];
-  const spot = where[0] === where[1] ? "in the middle" : `at the ${where.join(" ")}`;
-  parts.push(` You are ${spot}.`);
+  parts.push(` You are ${spot(place)}.`);
   const words = [el("p", {}, ...parts)];
   const away = (dot) => Math.hypot(dot.x - place.x, dot.y - place.y);
   const nearestFirst = (dots) => [...dots].sort((a, b) => away(a) - away(b));

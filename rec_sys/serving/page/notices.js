@@ -15,21 +15,23 @@ export class Notices {
     this.ticker = 0;
   }
 
-  /** After an answer. */
-  showAnswer(person, { degraded }) {
+  /** After an answer; `asked` is what is known of the person. */
+  showAnswer(person, { degraded }, asked) {
     const shown = [];
     if (degraded) {
       shown.push({
         tone: "info",
-        title: "Our suggestions are a little simpler right now",
+        title: "Our suggestions are a little simpler right now.",
         text: "A part of the service is resting. They get better again by themselves.",
       });
     }
     if (person.fallback) {
       shown.push({
         tone: "info",
-        title: "These are popular products",
-        text: person.explanation ?? "Write a review, and we pick for you instead.",
+        title: "These are popular products.",
+        text:
+          (asked.reviews.length > 0 && person.explanation) ||
+          "Say what you want or what you have tried, and we pick for you.",
       });
     }
     this.replace("", () => []);

@@ -20,9 +20,9 @@ export class People {
   }
 
   render() {
-    const { person, reviews, excluded } = this.store.state;
+    const { wish, person, reviews, excluded } = this.store.state;
     byId("people-hint").hidden = this.people.length === 0;
-    byId("start-over").hidden = reviews.length + excluded.length === 0;
+    byId("start-over").hidden = !wish && reviews.length + excluded.length === 0;
     const chips = this.people.map((somebody) => this.chip(somebody, person));
     keepFocus(this.box, () => this.box.replaceChildren(...chips));
   }
@@ -37,26 +37,21 @@ export class People {
         "data-key": nickname,
         on: { click: () => this.borrow(nickname, reviews) },
       },
-      nickname,
-      el(
-        "span",
-        { class: "chip-count" },
-        String(reviews.length),
-        el("span", { class: "visually-hidden" }, reviews.length === 1 ? " review" : " reviews"),
-      ),
+      `${nickname}, `,
+      el("span", { class: "chip-count" }, counted(reviews.length, "review", "reviews")),
     );
   }
 
   borrow(nickname, reviews) {
     if (nickname === this.store.state.person) return;
     const before = this.store.borrow(nickname, reviews);
-    const count = counted(reviews.length, "review", "reviews");
-    toast(`You now have ${nickname}’s ${count}.`, () => this.store.update(before));
+    const count = counted(reviews.length, "borrowed review", "borrowed reviews");
+    toast(`You now have ${count}: ${nickname}.`, () => this.store.update(before));
   }
 
   startOver() {
     const before = this.store.startOver();
     toast("All cleared.", () => this.store.update(before));
-    focusField(byId("product"), byId("form-title"));
+    focusField(byId("wish"), byId("recommendations"));
   }
 }

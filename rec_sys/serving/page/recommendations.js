@@ -6,6 +6,20 @@ import { announce, toast } from "./messages.js";
 import { Similar } from "./similar.js";
 
 const SKELETONS = 4;
+/** Stars that differ by less tell the products of a list apart no more. */
+const SAME_STARS = 0.3;
+
+/** What is to be said of the stars of a list at once; `isAll` if the cards need not say more. */
+function starsInWords(items) {
+  const stars = items.map((item) => item.predicted_rating).filter(Number.isFinite);
+  const [least, most] = [Math.min(...stars), Math.max(...stars)];
+  if (stars.length < 2 || most - least >= SAME_STARS) {
+    return { isAll: false, words: stars.length ? "Stars are our guess for you" : "" };
+  }
+  const [low, high] = [least.toFixed(1), most.toFixed(1)];
+  const range = low === high ? `about ${low}` : `between ${low} and ${high}`;
+  return { isAll: true, words: `All ${range} stars for you, we guess` };
+}
 
 /** `on` has the handlers add(product), point(asin or null) and shown(items). */
 export class Recommendations {
@@ -14,7 +28,7 @@ export class Recommendations {
     this.on = on;
     this.items = null;
     this.similar = new Similar(on.add, () => this.render());
-    this.isOpen = new Map();
+    this.isOpen = new Set();
     this.list = byId("cards");
     this.section = byId("recommendations");
     store.addEventListener("change", () => this.render());
@@ -52,17 +66,23 @@ export class Recommendations {
     }
     const hidden = new Set(this.store.state.excluded.map(({ asin }) => asin));
     const shown = this.items.filter(({ asin }) => !hidden.has(asin));
-    const cards = shown.map((item, index) =>
+    const { isAll, words } = starsInWords(shown);
+    // One sentence under each card says nothing about any of them.
+    const isOwn = ({ match, because }) => match || because?.length;
+    const hasReason = shown.some(isOwn) || new Set(shown.map(({ reason }) => reason)).size > 1;
+    byId("range").textContent = words;
+    const on = {
+      add: this.on.add,
+      point: this.on.point,
+      similar: ({ asin }) => this.similar.toggle(asin),
+      why: ({ asin }) => this.toggleWhy(asin),
+      hide: (product) => this.hide(product, shown),
+    };
+    const cards = shown.map((item) =>
       card(item, {
+        ...{ on, hasReason, hasStars: !isAll },
+        isOpen: this.isOpen.has(item.asin),
         similar: this.similar.panel(item.asin),
-        isOpen: this.isOpen.get(item.asin) ?? index === 0,
-        on: {
-          add: this.on.add,
-          point: this.on.point,
-          similar: ({ asin }) => this.similar.toggle(asin),
-          why: (isOpen) => this.isOpen.set(item.asin, isOpen),
-          hide: (product) => this.hide(product, shown),
-        },
       }),
     );
     keepFocus(this.list, () => this.list.replaceChildren(...cards));
@@ -71,6 +91,11 @@ export class Recommendations {
       ? "Nothing more to suggest in this category. Try another one."
       : "No suggestions right now.";
     this.on.shown(shown);
+  }
+
+  toggleWhy(asin) {
+    if (!this.isOpen.delete(asin)) this.isOpen.add(asin);
+    this.render();
   }
 
   hide(product, shown) {

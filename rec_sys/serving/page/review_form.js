@@ -41,7 +41,12 @@ export class ReviewForm extends EventTarget {
     return !this.editing && !this.search.name && !this.stars.value && !this.text.value.trim();
   }
 
-  /** Says under the product what the words stand for, and takes an old message away. */
+  /** Words alone say what somebody wants, not what they have tried. */
+  get isWish() {
+    return !this.search.name && !this.stars.value && this.text.value.trim() !== "";
+  }
+
+  /** Says under the fields what they stand for, and takes an old message away. */
   touched(field) {
     this.showErrors([{ field, message: "" }]);
     fieldError(byId("form-error"), null, "");
@@ -50,6 +55,11 @@ export class ReviewForm extends EventTarget {
     byId("product-note").textContent =
       known || (name ? "Not chosen from our catalogue. That is fine: we go by the name." : "");
     byId("product-note").classList.toggle("good", Boolean(known));
+    byId("text-note").textContent = this.isWish
+      ? "Name the product or give stars to make this a review. Without, it is what you look for."
+      : "";
+    const save = this.editing ? "Save changes" : "Add review";
+    byId("save-review").textContent = this.isWish ? "Look for this" : save;
   }
 
   save() {
@@ -61,8 +71,15 @@ export class ReviewForm extends EventTarget {
       byId("product").focus();
       return;
     }
-    const { product, name } = this.search;
     const wasEditing = this.editing !== null;
+    if (this.isWish) {
+      const before = this.store.addToWish(text, this.editing?.id);
+      this.clear();
+      focusField(byId("wish"), byId("recommendations"));
+      toast("Taken as what you are looking for.", () => this.store.update(before));
+      return;
+    }
+    const { product, name } = this.search;
     this.store.saveReview({
       id: this.editing?.id ?? crypto.randomUUID?.() ?? `mine-${Date.now()}`,
       asin: product?.asin ?? null,
@@ -119,8 +136,7 @@ export class ReviewForm extends EventTarget {
     this.stars.value = review.rating ? Math.round(review.rating) : null;
     this.text.value = review.TextReview ?? "";
     for (const field of Object.keys(ERRORS)) this.touched(field);
-    byId("form-title").textContent = editing ? "Change your review" : "Write a review";
-    byId("save-review").textContent = editing ? "Save changes" : "Add review";
+    byId("form-title").textContent = editing ? "Change your review" : "Tell what you have tried";
     byId("cancel-edit").hidden = editing === null;
   }
 

@@ -64,10 +64,10 @@ export class Similar {
         name,
         product.Style ? el("span", { class: "similar-style" }, product.Style) : null,
       ),
-      button("Add", {
+      button("I tried it", {
         iconName: "plus",
         class: "quiet small",
-        label: `Add to my reviews: ${name}`,
+        label: `I tried it: ${name}`,
         key: `add ${product.asin} near ${near}`,
         onClick: () => this.onAdd(product),
       }),

@@ -3,7 +3,9 @@
 import { keep, kept } from "./storage.js";
 
 const KEY = "rec_sys.person";
-const EMPTY = Object.freeze({ person: null, reviews: [], excluded: [], style: "", k: 10 });
+const EMPTY = Object.freeze({
+  ...{ wish: "", person: null, reviews: [], excluded: [], style: "", k: 10 },
+});
 
 function restored() {
   try {
@@ -27,7 +29,7 @@ function toWire(review) {
 }
 
 /**
- * Holds the reviews, what is hidden and the filters; "change" is dispatched after each change.
+ * Holds the wish, the reviews, what is hidden and the filters; "change" is dispatched after each change.
  *
  * A review is {id, asin, ProductName, Style, rating, TextReview, time}; all but `id` may be null.
  */
@@ -46,7 +48,7 @@ export class Store extends EventTarget {
     return before;
   }
 
-  /** Takes somebody's reviews as the service lists them; only the filters stay. */
+  /** Takes somebody's reviews as the service lists them; the wish and the filters stay. */
   borrow(nickname, reviews) {
     const taken = reviews.map((review, index) => ({
       id: review.reviewID ?? `borrowed-${index + 1}`,
@@ -75,6 +77,13 @@ export class Store extends EventTarget {
     return this.update({ reviews: this.state.reviews.filter((review) => review.id !== id) });
   }
 
+  /** Words that are no review are part of the wish. */
+  addToWish(words, id) {
+    const { wish, reviews } = this.state;
+    const said = [wish.trim(), words].filter(Boolean).join(" ");
+    return this.update({ wish: said, reviews: reviews.filter((review) => review.id !== id) });
+  }
+
   exclude({ asin, ProductName }) {
     return this.update({ excluded: [...this.state.excluded, { asin, ProductName }] });
   }
@@ -89,8 +98,9 @@ export class Store extends EventTarget {
 
   /** What POST /recommendations takes. */
   request() {
-    const { reviews, excluded, style, k } = this.state;
+    const { wish, reviews, excluded, style, k } = this.state;
     const body = { reviews: reviews.map(toWire), k };
+    if (wish.trim()) body.wish = wish.trim();
     if (style) body.style = style;
     if (excluded.length) body.exclude = excluded.map(({ asin }) => asin);
     return body;
