@@ -171,7 +171,7 @@ def unused_fields(found: Sequence[str], layout: Format, what: What) -> dict[str,
         if not is_read and near and name not in layout.also:
             column = open_to[near[0]]
             own = layout.columns.get(column, (column,))[0]
-            unused[name] = f"did you mean {own}? set {SETTINGS[what]}.{column}={name}"
+            unused[name] = f"did you mean {own}? rename it, or set {SETTINGS[what]}.{column}={name}"
         elif not is_read and "." not in name:
             unused[name] = ""
     return unused

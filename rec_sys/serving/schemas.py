@@ -175,6 +175,7 @@ class ReasonOut(BaseModel):
     product_name: str = Field(serialization_alias="ProductName")
     text: str
     weight: float = Field(description="Its share in what speaks for the product, 0...1.")
+    product_id: str = Field("", serialization_alias="asin")
 
 
 class Item(Product):
@@ -368,6 +369,7 @@ def _items(person: UserRecommendations, served: ServedBundle) -> list[Item]:
                     product_name=reason.product_name,
                     text=reason.text,
                     weight=min(reason.weight, 1.0),
+                    product_id=reason.product_id,
                 )
                 for reason in each.because
             ],
