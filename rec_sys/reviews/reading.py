@@ -410,7 +410,9 @@ def _build_table(
             plain = [name for name, advice in unused.items() if not advice]
             report.notes += [f"not used: {shown(plain)}"] * bool(plain)
             report.warnings += [
-                f"not used: {n} ({advice})" for n, advice in unused.items() if advice
+                f"not used: {name} (did you mean {own[0]}? rename it, or set {own[1]})"
+                for name, own in unused.items()
+                if own
             ]
             nested = [raw for raw in layout.fields if "." in raw and raw not in whole[0]]
             times = rows.times(layout, whole)

@@ -166,6 +166,7 @@ def test_one_bad_byte_costs_one_record(at, layout, tmp_path):
         '{"columns": ["a"], "index": [0, 1, 2], "data": [[1], [2], [3]]}',
         '{"a": {"0": 1, "1": 2, "2": 3}}',
         '{"r1": {"a": 1}, "r2": {"a": 2}, "r3": {"a": 3}}',
+        '{"reviews": {"r1": {"a": 1}, "r2": {"a": 2}, "r3": {"a": 3}}}',
         "{u'a': 1}\n{'a': 2}\n{\"a\": 3}\n",
     ],
 )
