@@ -89,7 +89,8 @@ def check_usable(split: Split, graph: ReviewGraph) -> None:
             f"split={split.name}: nobody has both an older review and a newer one to be predicted:"
             " there is nothing to validate with; use more reviews, raise split.validation_share"
             " where there is one, or choose another split"
-            + "; copies of one review count as one" * int(has_copies)
+            + "; copies of one review count as one"
+            * int(has_copies)
         )
 
 
