@@ -91,12 +91,15 @@ def check_usable(split: Split, graph: ReviewGraph) -> None:
     if not split.train.any():
         raise InputError(f"split={split.name}: leaves no review to train with; use more reviews")
     user = graph.edge_user
+    has_copies = (graph.first_copy != np.arange(graph.num_edges)).any()
     task = split.validation
     if not np.isin(user[task.target], user[task.history]).any():
         raise InputError(
             f"split={split.name}: nobody has both an older review and a newer one to be predicted:"
             " there is nothing to validate with; use more reviews, raise split.validation_share"
             " where there is one, or choose another split"
+            + "; copies of one review count as one"
+            * int(has_copies)
         )
 
 

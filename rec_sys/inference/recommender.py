@@ -44,10 +44,11 @@ class Reason:
 
     Attributes:
         review_id: Its id.
-        product_name: Empty if the reviewed product has no name.
+        product_name: Of the reviewed product, or its style or id if it has none.
         text: The beginning of the review.
         weight: Its share in the contributions that speak for the product, 0...1.
         rating: 1...5, or None; never one that was not liked.
+        product_id: Of the reviewed product.
     """
 
     review_id: str
@@ -55,6 +56,7 @@ class Reason:
     text: str
     weight: float
     rating: float | None = None
+    product_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -306,6 +308,7 @@ class Recommender:
         reasons = []
         for position in heaviest[weights[heaviest] > 0]:
             review = reviews[position]
+            row = histories.catalogue_row[review]
             rating, text = histories.rating[review], histories.texts[review]
             row = histories.catalogue_row[review]
             own_name = histories.product_names[review]
@@ -318,6 +321,7 @@ class Recommender:
                     text=text,
                     weight=float(weights[position]),
                     rating=float(rating) if rating > 0 else None,  # neither 0 nor NaN
+                    product_id=self.vectorbase.product_ids[row],
                 )
             )
         return tuple(reasons)

@@ -38,6 +38,7 @@ RECOMMENDATION_SCHEMA = pa.schema(
                         ("text", pa.string()),
                         ("weight", pa.float32()),
                         ("rating", pa.float32()),  # missing without stars
+                        ("product_id", pa.string()),
                     ]
                 )
             ),

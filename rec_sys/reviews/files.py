@@ -384,6 +384,8 @@ def _inner_records(whole: dict[str, Any]) -> list[dict[str, Any]]:
             if isinstance(columns, list) and all(isinstance(each, list) for each in inner):
                 return [dict(zip(columns, row, strict=False)) for row in inner]
     inner = list(whole.values())
+    if len(inner) == 1 and isinstance(inner[0], dict) and (deeper := _inner_records(inner[0])):
+        return deeper
     if not inner or not all(isinstance(each, dict) and each for each in inner):
         return []
     if all(

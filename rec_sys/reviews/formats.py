@@ -114,8 +114,7 @@ def choose_format(
         " or ".join(f"{name} ({', '.join(_vocabulary(what)[name][:6])}, ...)" for name in group)
         for group in missing
     )
-    advice = filter(None, unused_fields(found, nearest, what).values())
-    say = " ".join(each.rpartition(" ")[2] for each in advice)
+    say = " ".join(each[-1] for each in unused_fields(found, nearest, what).values() if each)
     say = say or f"{SETTINGS[what]}.{missing[0][0]}=FIELD"
     raise InputError(
         f"no usable field names: found {shown(found)}; no field for {wanted}; say which it is, for"
@@ -152,11 +151,12 @@ def _checked(
     return named
 
 
-def unused_fields(found: Sequence[str], layout: Format, what: What) -> dict[str, str]:
-    """The fields that are not read, each with the setting that would have it read.
+def unused_fields(found: Sequence[str], layout: Format, what: What) -> dict[str, tuple[str, ...]]:
+    """The fields that are not read.
 
     Returns:
-        From field to advice, empty where no column that is still to be told has a name like it.
+        From field to the name that it should have and the setting that has it read; empty where no
+        column that is still to be told has a name like it.
     """
     open_to = {
         _key(name): column
@@ -164,16 +164,17 @@ def unused_fields(found: Sequence[str], layout: Format, what: What) -> dict[str,
         if not layout.tells([column], found)
         for name in names
     }
-    unused = {}
+    unused: dict[str, tuple[str, ...]] = {}
     for name in found:
         is_read = name in layout.fields or any(raw.startswith(f"{name}.") for raw in layout.fields)
         near = get_close_matches(_key(name), open_to, n=1, cutoff=_ALIKE)
         if not is_read and near and name not in layout.also:
             column = open_to[near[0]]
             own = layout.columns.get(column, (column,))[0]
-            unused[name] = f"did you mean {own}? set {SETTINGS[what]}.{column}={name}"
+            setting = f"{SETTINGS[what]}.{column}={name}"
+            unused[name] = (own, f'"{setting}"' if " " in name else setting)
         elif not is_read and "." not in name:
-            unused[name] = ""
+            unused[name] = ()
     return unused
 
 

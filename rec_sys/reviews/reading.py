@@ -172,24 +172,18 @@ def read_reviews(
 
 def _warnings(table: pa.Table, bad_time: str) -> list[str]:
     """What makes a table of reviews hardly usable although every record could be read."""
-    warnings = []
     empty = {"text": pc.equal(table["text"], ""), "rating": table["rating"].is_null()}
-    empty["time"] = table["timestamp"].is_null()
-    for what, missing in empty.items():
-        if pc.all(missing).as_py():
-            why = f" ({bad_time})" * bool(what == "time" and bad_time)
-            warnings.append(f"no review has a {what}{why}")
+    empty[f"time ({bad_time})" if bad_time else "time"] = table["timestamp"].is_null()
+    warnings = [
+        f"no review has a {what}" for what, all_of in empty.items() if pc.all(all_of).as_py()
+    ]
     first, last = datetime(FIRST_PLAUSIBLE_YEAR, 1, 1, tzinfo=UTC), datetime.now(UTC)
-    for what, odd in (
-        (f"before {FIRST_PLAUSIBLE_YEAR}", pc.less(table["timestamp"], pa.scalar(first))),
-        ("in the future", pc.greater(table["timestamp"], pa.scalar(last))),
-    ):
-        count = pc.sum(odd).as_py()
-        if count:
-            warnings.append(
-                f"{count} times are {what}: if they are written in another way, say how with"
-                " data.time_format"
-            )
+    times = table["timestamp"].drop_null()
+    early, late = pc.less(times, pa.scalar(first)), pc.greater(times, pa.scalar(last))
+    for what, odd in ((f"before {FIRST_PLAUSIBLE_YEAR}", early), ("in the future", late)):
+        if count := pc.sum(odd).as_py():
+            advice = "if they are written in another way, say how with data.time_format"
+            warnings.append(f"{count} times are {what}: {advice}")
     by_name = pc.sum(pc.fill_null(pc.equal(table["user_id"], table["nickname"]), False)).as_py()
     users = table["user_id"].to_pandas().value_counts()
     name, most = users.index[0], users.iloc[0]
@@ -215,9 +209,8 @@ class _ReviewRows:
     def start(self, layout: Format, head: list[dict[str, Any]]) -> None:
         """Takes the names of the fields, and from the first records what their values mean."""
         self._columns = {name: layout.columns.get(name, ()) for name in REVIEW_SCHEMA.names}
-        self._others = [
-            self._columns[name] for name in ("nickname", "product_name", "product_info")
-        ]
+        others = ("nickname", "product_name", "product_info")
+        self._others = [self._columns[name] for name in others]
         # A text that only the second field tells is a headline where others have the first.
         self._body = next((raw for raw in self._columns["text"] if any(raw in r for r in head)), "")
         told = self._notation
@@ -236,10 +229,9 @@ class _ReviewRows:
         columns = self._columns
         require_user, require_product = self._require
         user = first_text(record, columns["user_id"])
-        if not user:
-            if require_user:
-                raise BrokenRecord(f"no user ({' or '.join(columns['user_id'])})")
-            user = ANONYMOUS_USER
+        if not user and require_user:
+            raise BrokenRecord(f"no user ({' or '.join(columns['user_id'])})")
+        user = user or ANONYMOUS_USER
         product = first_text(record, columns["product_id"])
         if not product and require_product:
             raise BrokenRecord(f"no product ({' or '.join(columns['product_id'])})")
@@ -265,7 +257,7 @@ class _ReviewRows:
             product or None,
             name,
             info,
-            (as_text(unpacked(style)) or None) if style else None,
+            style and (as_text(unpacked(style)) or None),
             text,
             rating,
             seconds,
@@ -302,20 +294,14 @@ def read_products(
         InputError: The file cannot be read, has no usable fields or too many broken records.
     """
     rows = _ProductRows(max_info_characters)
+    required = [("product_id",)]
     table, report = _build_table(
-        str(path),
-        PRODUCT_SCHEMA,
-        rows,
-        "products",
-        [("product_id",)],
-        format,
-        max_broken_share,
-        notation,
+        str(path), PRODUCT_SCHEMA, rows, "products", required, format, max_broken_share, notation
     )
     products = to_frame(table, PRODUCT_SCHEMA)
     unique = products.drop_duplicates("product_id", ignore_index=True)
-    name, shared = _most_frequent(unique["name"][unique["name"] != ""])
-    if shared >= _LEAST_SHARED and 2 * shared > len(unique):
+    names = unique["name"][unique["name"] != ""].value_counts()[:1]
+    for name, shared in names[(names >= _LEAST_SHARED) & (2 * names > len(unique))].items():
         rows.titles[f"titles {reprlib.repr(name)} that most products share made empty"] = shared
         unique["name"] = unique["name"].where(unique["name"] != name, "")
     counts = {
@@ -325,11 +311,6 @@ def read_products(
     }
     report.notes += [f"{count} {what}" for what, count in counts.items() if count]
     return unique, report
-
-
-def _most_frequent(values: pd.Series) -> tuple[str, int]:
-    counts = values.value_counts()
-    return (counts.index[0], int(counts.iloc[0])) if len(counts) else ("", 0)
 
 
 class _ProductRows:
@@ -429,7 +410,9 @@ def _build_table(
             plain = [name for name, advice in unused.items() if not advice]
             report.notes += [f"not used: {shown(plain)}"] * bool(plain)
             report.warnings += [
-                f"not used: {n} ({advice})" for n, advice in unused.items() if advice
+                f"not used: {name} (did you mean {own[0]}? rename it, or set {own[1]})"
+                for name, own in unused.items()
+                if own
             ]
             nested = [raw for raw in layout.fields if "." in raw and raw not in whole[0]]
             times = rows.times(layout, whole)

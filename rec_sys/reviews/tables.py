@@ -124,14 +124,18 @@ def with_known_names(
     for name in names:
         key = name_key(name)
         ids = ids_of.get(key, set())
-        new[name] = next(iter(ids)) if len(ids) == 1 else spelled.setdefault(key, name)
+        plain = spelled.setdefault(key, " ".join(name.split()))
+        new[name] = next(iter(ids)) if len(ids) == 1 else plain
     ambiguous = sum(len(ids_of.get(key, ())) > 1 for key in set(map(name_key, names)))
     rows = table[id_column].filter(by_name).to_pylist()
     changed = [new[name] for name in rows]
-    column = pc.replace_with_mask(
-        table[id_column].combine_chunks(), by_name.combine_chunks(), pa.array(changed, pa.string())
-    )
-    table = table.set_column(table.schema.get_field_index(id_column), id_column, column)
+    # A row that is still known by its name alone goes on to have its name for an id.
+    names = [spelled[name_key(name)] for name in rows]
+    for column, values in ((id_column, changed), (name_column, names)):
+        told = pc.replace_with_mask(
+            table[column].combine_chunks(), by_name.combine_chunks(), pa.array(values, pa.string())
+        )
+        table = table.set_column(table.schema.get_field_index(column), column, told)
     return table, sum(map(str.__ne__, rows, changed)), ambiguous
 
 

@@ -209,7 +209,8 @@ def as_rating(value: Any) -> float | None:
     unrated = "set data.missing_rating=0 if 0 says 'not rated', or " * (rating == 0)
     raise InputError(
         f"rating {reprlib.repr(value)} is out of range: ratings must be {MIN_RATING:g}…"
-        f"{MAX_RATING:g}; {unrated}name their scale, for instance data.rating_scale=[1,10]"
+        f"{MAX_RATING:g}; {unrated}name their scale, for instance data.rating_scale="
+        f"[{min(rating, MIN_RATING):g},{MAX_RATING if rating < MIN_RATING else 10:g}]"
     )
 
 

@@ -222,6 +222,7 @@ class ReasonOut(BaseModel):
     product_name: str = Field(serialization_alias="ProductName")
     text: str = Field(description="Its beginning, if it is long.")
     weight: float = Field(description="Its share in what speaks for the product, 0...1.")
+    product_id: str = Field("", serialization_alias="asin")
 
 
 class QuoteOut(BaseModel):
@@ -396,6 +397,7 @@ def _items(person: UserRecommendations, served: ServedBundle) -> list[Item]:
                     product_name=reason.product_name,
                     text=shortened(reason.text, SHOWN_CHARACTERS),
                     weight=min(reason.weight, 1.0),
+                    product_id=reason.product_id,
                 )
                 for reason in each.because
             ],

@@ -26,9 +26,9 @@ def refused(done, *fragments):
     [
         ("missing.jsonl", None, ["missing.jsonl: no such file"]),
         ("empty.jsonl", "", ["empty.jsonl", "empty"]),
-        ("names.csv", "who,what\na,b\n", ["names.csv", "found who, what", "known", "asin"]),
+        ("names.csv", "who,what\na,b\n", ["names.csv", "found who, what", "data.columns.", "asin"]),
         ("stars.jsonl", json.dumps(GOOD | {"rating": 7}), ["stars.jsonl, line 1", "1…5"]),
-        ("one.jsonl", json.dumps(GOOD), ["single user"]),
+        ("one.jsonl", json.dumps(GOOD), ["all reviews are by one person"]),
         ("half.jsonl", json.dumps(GOOD) + "\n{broken\n", ["half.jsonl, line 2", "not JSON"]),
         ("cut.json.gz", gzip.compress(b"{}" * 99)[:20], ["cut.json.gz", "cut off or damaged"]),
     ],

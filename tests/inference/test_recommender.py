@@ -57,7 +57,7 @@ def test_a_recommendation_of_known_value(recommender, built):
     assert recommended(result) == built.product_ids[best].tolist()
     cosines = built.embeddings @ result.embedding
     for each, row in zip(result.recommendations, best, strict=True):
-        assert each.name == built.names[row]
+        assert each.name == built.labels[row]
         assert each.score == pytest.approx(scores[row], abs=1e-5)
         assert each.predicted_rating == pytest.approx(2.5 * (cosines[row] + 1), abs=1e-4)
     # The flute was a disappointment, which is no reason.

@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews, show_report
+from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews, require_learnable, show_report
 from rec_sys.reviews.reading import read_products, read_reviews
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA
 from tests.helpers.cleaning_by_hand import clean, ids, pairs, review, step
@@ -223,3 +223,28 @@ def test_real_files(real_data):
     data = clean_reviews(reviews, products)
     assert len(data.reviews) == 2965 and data.reviews.user_id.nunique() == 458
     assert len(data.products) == 148 and (data.products.name != "").all()
+
+
+@pytest.mark.parametrize(
+    ("pairs", "why"),
+    [
+        ("ap aq ar", "all reviews are by one person"),
+        ("ap bp cp", "all reviews are of one product"),
+        ("ap bq cp", "nobody has reviewed two products"),
+        ("ap aq br bs", "no two people have a product in common"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_said_at_once(pairs, why):
+    data = clean([review(user, product) for user, product in pairs.split()])
+    with pytest.raises(InputError, match=f"[34] reviews cannot be learned from: {why}"):
+        require_learnable(data)
+
+
+def test_a_single_class_of_ratings_is_a_warning(capsys):
+    pairs = ["ap", "aq", "bp"]
+    require_learnable(
+        clean([review(*pair, rating=rating) for pair, rating in zip(pairs, (5, 4, 5), strict=True)])
+    )
+    assert not capsys.readouterr().out
+    require_learnable(clean([review(*pair, rating=5) for pair in pairs]))
+    assert "warning: every rating is 5" in capsys.readouterr().out

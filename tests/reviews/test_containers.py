@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.files import read_records
+from rec_sys.reviews.reading import read_reviews
 from rec_sys.reviews.values import BrokenRecord
 from tests.helpers.review_samples import FLAT_LAYOUTS, LAYOUTS, as_csv, as_lines, json_lines, write
 
@@ -165,6 +166,7 @@ def test_one_bad_byte_costs_one_record(at, layout, tmp_path):
         '{"columns": ["a"], "index": [0, 1, 2], "data": [[1], [2], [3]]}',
         '{"a": {"0": 1, "1": 2, "2": 3}}',
         '{"r1": {"a": 1}, "r2": {"a": 2}, "r3": {"a": 3}}',
+        '{"reviews": {"r1": {"a": 1}, "r2": {"a": 2}, "r3": {"a": 3}}}',
         "{u'a': 1}\n{'a': 2}\n{\"a\": 3}\n",
     ],
 )
@@ -259,3 +261,47 @@ def test_arrow_files_are_read(tmp_path):
     with pa.ipc.new_file(tmp_path / "a.feather", table.schema) as file:
         file.write_table(table)
     assert whole(tmp_path / "a.feather") == [{"a": "x"}, {"a": "y"}]
+
+
+MARKERS = st.sampled_from(["", "nan", "NULL", "None", "\\N", "N/A"])
+
+
+@many
+@given(
+    rows=st.lists(st.tuples(MARKERS, MARKERS, MARKERS, st.booleans()), min_size=1, max_size=9),
+    encoding=st.sampled_from(ENCODINGS),
+    packer=st.sampled_from(sorted(PACKERS)),
+    layout=st.sampled_from([",", ";", "\t", "|", "lines", "array"]),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+)
+def test_any_mixture_is_the_same_table(rows, encoding, packer, layout, end, tmp_path):
+    records = [
+        {
+            "userID": f"u{n}" if has_user else marker,
+            "asin": f"000{n}",
+            "rating": rating or "4",
+            "TextReview": text or f'größer; "gut", {n}|\t',
+        }
+        for n, (marker, rating, text, has_user) in enumerate(rows)
+    ]
+    if layout in ("lines", "array"):
+        content = (
+            as_lines(records) if layout == "lines" else json.dumps(records, indent=1)
+        ).strip()
+        content = content if isinstance(content, str) else content.decode()
+    else:
+        content = as_csv(records, layout).decode().replace("\r\n", "\n")
+    content = PACKERS[packer](content.replace("\n", end).encode(encoding))
+    path = write(tmp_path, "reviews.data", content)
+    known = [row for row in rows if row[3]]
+    if not known:
+        with pytest.raises(InputError, match=r"no user \(userID or nickname\)"):
+            read_reviews(path, max_broken_share=1.0)
+        return
+    table, report = read_reviews(path, max_broken_share=1.0)
+    expected = [record for record, row in zip(records, rows, strict=True) if row[3]]
+    assert report.num_broken == len(rows) - len(known)
+    assert table.product_id.tolist() == [record["asin"] for record in expected]
+    assert table.rating.isna().tolist() == [bool(rating) for _, rating, _, _ in known]
+    for text, record, row in zip(table.text, expected, known, strict=True):
+        assert text == ("" if row[2] else record["TextReview"].strip())

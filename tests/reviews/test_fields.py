@@ -77,6 +77,7 @@ def test_a_format_of_common_names_needs_one_of_its_own():
         ("review_text", "data.columns.text=review_text"),
         ("textReview", "data.columns.text=textReview"),
         ("Rating", "data.columns.rating=Rating"),
+        ("review text", '"data.columns.text=review text"'),
         ("stars", "data.columns.rating=stars"),
         ("date_added", "data.columns.timestamp=date_added"),
         ("TimeStamp", "data.columns.timestamp=TimeStamp"),
@@ -93,7 +94,7 @@ def test_a_field_that_is_not_read_is_named_with_what_it_may_be(field, setting, t
 def test_what_the_format_knows_is_no_mistake():
     found = fields_of(REVIEWS["amazon_2018"]())
     layout = choose_format(found, "reviews", REQUIRED)
-    assert unused_fields(found, layout, "reviews") == {"verified": "", "vote": ""}
+    assert unused_fields(found, layout, "reviews") == {"verified": (), "vote": ()}
 
 
 def test_what_no_review_says_is_a_warning(tmp_path):

@@ -1,5 +1,6 @@
 """The batches that follow from a split."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.splits import LeaveOneOut
-from rec_sys.graph.task import Split
+from rec_sys.graph.task import Split, Task
 from rec_sys.train.datamodule import LoaderAhead, ReviewDataModule
 
 
@@ -40,6 +41,18 @@ def test_batches_show_only_what_the_split_allows(small_graph):
     measured = module_of(graph, vectors, later, batch_size=4, negatives=1)
     (batch,) = measured.val_dataloader()
     assert batch["edge_index"].shape[1] == 4 and batch["target_rating"].tolist() == [5, 2]
+
+
+def test_training_shows_no_copy_of_what_it_asks_for(small_graph):
+    """All three reviews of cyd, edges 4 to 6, are copies of one, and dan has one alone."""
+    graph, vectors = small_graph
+    graph = replace(graph, edge_copy=np.array([0, 1, 2, 3, 4, 4, 4, 7]))
+    train = graph.edge_user >= 2
+    task = Task(graph.edge_mask([2]), graph.edge_mask([0, 1]))
+    split = Split("by hand", train, task, None)
+    datamodule = module_of(graph, vectors, split, batch_size=4, negatives=1)
+    (batch,) = datamodule.train_dataloader()
+    assert 2 <= len(batch["target_user"]) <= 4 and not batch["edge_index"].shape[1]
 
 
 def test_batches_hold_the_products_to_rank_against(small_graph):
