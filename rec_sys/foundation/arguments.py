@@ -15,8 +15,12 @@ from rec_sys.foundation.errors import InputError
 _WIDTH = 100
 _KEY_WIDTH = 34
 # What Hydra takes beside settings; after some of them a word follows that is no setting.
-_HYDRA_FLAGS = {"--cfg", "-c", "--package", "-p", "--info", "-i", "--resolve", "--hydra-help"}
-_WITH_WORD = {"--cfg", "-c", "--package", "-p", "--info", "-i"}
+_WITH_WORD = {
+    *("--cfg", "-c", "--package", "-p", "--info", "-i", "--experimental-rerun"),
+    *("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
+}
+_SWEEPS = {"--multirun", "-m"}
+_HYDRA_FLAGS = {*_WITH_WORD, *_SWEEPS, "--resolve", "--hydra-help", "--run", "-r"}
 # A file that is named alone is probably one of these.
 _FILE_SETTINGS = ("infer.reviews", "data.reviews_path", "checkpoint")
 _LINE = re.compile(r"(?P<indent> *)(?P<name>[\w.]+):(?P<rest>.*)")
@@ -137,7 +141,7 @@ def for_hydra(arguments: Sequence[str], names: Sequence[str]) -> list[str]:
             hint = f"did you mean {likely}={argument}?" if is_file else "--help lists them"
             raise InputError(f"{argument}: settings are given as key=value; {hint}")
         else:
-            found.append(_quoted(argument))
+            found.append(argument if _SWEEPS & {*arguments} else _quoted(argument))
     return found
 
 

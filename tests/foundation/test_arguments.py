@@ -47,6 +47,8 @@ def test_a_setting_is_found_without_its_place():
 def test_what_hydra_understands_stays_as_it_is():
     given = ["a.b=3", "a=[1,2]", "a={b: 1}", "+a=null", "~a", "a=true", "--cfg", "job", "a=b c"]
     assert for_hydra(given, NAMES) == given
+    sweep = ["--multirun", "a=1,2"]
+    assert for_hydra(sweep, NAMES) == sweep
 
 
 PATHS = [
