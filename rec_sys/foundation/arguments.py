@@ -100,6 +100,14 @@ def _files(file: Path) -> Iterator[Path]:
                 yield from _files(file.with_name(f"{name}.yaml"))
 
 
+def choices_with(folder: Path, name: str) -> list[str]:
+    """The choices in a folder of ``config/`` that have a setting."""
+    files = sorted(folder.glob("[!_]*.yaml")) if name else []
+    return [
+        f.stem for f in files if re.search(rf"^{re.escape(name)}:", f.read_text(), re.MULTILINE)
+    ]
+
+
 def _comments(file: Path) -> dict[str, str]:
     """The comment beside each key of a YAML file, by its dotted name."""
     found: dict[str, str] = {}

@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
-from rec_sys.foundation.arguments import for_hydra, help_text, likely_name
+from rec_sys.foundation.arguments import choices_with, for_hydra, help_text, likely_name
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import flat
 
@@ -159,6 +159,11 @@ def _in_one_line(error: HydraException, config_name: str) -> str:
         return _no_such_choice(error)
     first = str(error).strip().split("\n", 1)[0]
     if found := _NO_SUCH_KEY.match(first):
+        group, _, rest = found["key"].partition(".")
+        if having := choices_with(CONFIG_DIR / group, rest):
+            return (
+                f"{found['key']}: a setting of {group}={' or '.join(having)} only; choose that, too"
+            )
         alike = likely_name(found["key"], _names(_compose(config_name)))
         hint = f"did you mean {alike}?" if alike else _ALL_SETTINGS
         return f"{found['key']}: no such setting; {hint}"

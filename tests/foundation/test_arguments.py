@@ -111,6 +111,8 @@ def test_commands_are_the_modules():
     assert unknown.returncode == EXIT_BAD_INPUT and unknown.stderr.startswith(
         "error: tarin: no suc"
     )
+    elsewhere = run("train", "data.reviews_path=mine.json")
+    assert "data.reviews_path: a setting of data=local only; choose that, too" in elsewhere.stderr
     wrong = run("infer", "port=1")
     assert wrong.returncode == EXIT_BAD_INPUT and wrong.stderr.count("\n") == 1
 
