@@ -167,12 +167,16 @@ def likely_name(name: str, names: Sequence[str]) -> str | None:
 
 
 def _quoted(argument: str) -> str:
+    key, _, value = argument.partition("=")
     try:
-        if not OverridesParser.create().parse_override(argument).is_sweep_override():
-            return argument
+        read = OverridesParser.create().parse_override(argument)
+        if not read.is_sweep_override():
+            told = read.value()
+            # In a text Hydra lets backslashes escape; what somebody has quoted is meant so.
+            if not isinstance(told, str) or told == value or value.startswith(("'", '"')):
+                return argument
     except HydraException:
         pass
-    key, _, value = argument.partition("=")
     # Backslashes before a quotation mark have to be doubled, others are themselves.
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
     escaped += "\\" * (len(value) - len(value.rstrip("\\")))
