@@ -74,7 +74,8 @@ def recommend_all(config: DictConfig) -> Path:
     require_replaceable(folder, ABOUT_FILE, "folder")
     reviews = read_people(settings) if settings.reviews is not None else None
     vectorbase = read_vectorbase(config.paths.vectorbase_dir)
-    path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
+    own = vectorbase.manifest["checkpoint"]
+    path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir, own)
     trained = load_trained(path)
     vectorbase.require_model(trained.fingerprint, path.name)
     encoder = load_encoder(trained, config)

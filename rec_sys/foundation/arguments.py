@@ -15,8 +15,12 @@ from rec_sys.foundation.errors import InputError
 _WIDTH = 100
 _KEY_WIDTH = 34
 # What Hydra takes beside settings; after some of them a word follows that is no setting.
-_HYDRA_FLAGS = {"--cfg", "-c", "--package", "-p", "--info", "-i", "--resolve", "--hydra-help"}
-_WITH_WORD = {"--cfg", "-c", "--package", "-p", "--info", "-i"}
+_WITH_WORD = {
+    *("--cfg", "-c", "--package", "-p", "--info", "-i", "--experimental-rerun"),
+    *("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
+}
+_SWEEPS = {"--multirun", "-m"}
+_HYDRA_FLAGS = {*_WITH_WORD, *_SWEEPS, "--resolve", "--hydra-help", "--run", "-r"}
 # A file that is named alone is probably one of these.
 _FILE_SETTINGS = ("infer.reviews", "data.reviews_path", "checkpoint")
 _LINE = re.compile(r"(?P<indent> *)(?P<name>[\w.]+):(?P<rest>.*)")
@@ -96,6 +100,14 @@ def _files(file: Path) -> Iterator[Path]:
                 yield from _files(file.with_name(f"{name}.yaml"))
 
 
+def choices_with(folder: Path, name: str) -> list[str]:
+    """The choices in a folder of ``config/`` that have a setting."""
+    files = sorted(folder.glob("[!_]*.yaml")) if name else []
+    return [
+        f.stem for f in files if re.search(rf"^{re.escape(name)}:", f.read_text(), re.MULTILINE)
+    ]
+
+
 def _comments(file: Path) -> dict[str, str]:
     """The comment beside each key of a YAML file, by its dotted name."""
     found: dict[str, str] = {}
@@ -137,7 +149,7 @@ def for_hydra(arguments: Sequence[str], names: Sequence[str]) -> list[str]:
             hint = f"did you mean {likely}={argument}?" if is_file else "--help lists them"
             raise InputError(f"{argument}: settings are given as key=value; {hint}")
         else:
-            found.append(_quoted(argument))
+            found.append(argument if _SWEEPS & {*arguments} else _quoted(argument))
     return found
 
 
@@ -155,12 +167,16 @@ def likely_name(name: str, names: Sequence[str]) -> str | None:
 
 
 def _quoted(argument: str) -> str:
+    key, _, value = argument.partition("=")
     try:
-        if not OverridesParser.create().parse_override(argument).is_sweep_override():
-            return argument
+        read = OverridesParser.create().parse_override(argument)
+        if not read.is_sweep_override():
+            told = read.value()
+            # In a text Hydra lets backslashes escape; what somebody has quoted is meant so.
+            if not isinstance(told, str) or told == value or value.startswith(("'", '"')):
+                return argument
     except HydraException:
         pass
-    key, _, value = argument.partition("=")
     # Backslashes before a quotation mark have to be doubled, others are themselves.
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
     escaped += "\\" * (len(value) - len(value.rstrip("\\")))

@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
-from rec_sys.foundation.arguments import for_hydra, help_text, likely_name
+from rec_sys.foundation.arguments import choices_with, for_hydra, help_text, likely_name
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import flat
 
@@ -30,9 +30,6 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 _NO_SUCH_KEY = re.compile(r"Could not override '(?P<key>[^']+)'")
 _ALL_SETTINGS = "`--help all` lists all that there are"
-
-#: What the program is called in its help; None for ``python -m`` and the module.
-program_name: str | None = None
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
@@ -55,8 +52,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             # Otherwise Hydra ends the program by itself, with advice for whoever wrote it.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             own, *arguments = sys.argv
-            if arguments[:1] in (["--help"], ["-h"]):
-                print(_help(config_name, main, full=arguments[1:2] == ["all"]))
+            if asks_for_help(arguments):
+                spec = sys.modules[main.__module__].__spec__
+                show_help(config_name, f"python -m {spec.name if spec else own}", arguments)
                 return
             try:
                 sys.argv = [own, *for_hydra(arguments, _names(_compose(config_name)))]
@@ -70,14 +68,18 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     return decorate
 
 
-def _help(config_name: str, main: Callable[..., Any], full: bool) -> str:
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Whether the first of the arguments of a command does."""
+    return arguments[:1] in (["--help"], ["-h"])
+
+
+def show_help(config_name: str, program: str, arguments: Sequence[str]) -> None:
+    """Prints what a command does and what can be set; all that can after ``--help all``."""
     config = _compose(config_name, return_hydra_config=True)
-    choices = config.hydra.runtime.choices
     given = OmegaConf.to_container(config, resolve=False)
     settings = dict(flat({name: given[name] for name in given if name != "hydra"}))
-    spec = sys.modules[main.__module__].__spec__
-    program = program_name or f"python -m {spec.name if spec else main.__module__}"
-    return help_text(program, CONFIG_DIR / f"{config_name}.yaml", settings, choices, full)
+    entry, choices = CONFIG_DIR / f"{config_name}.yaml", config.hydra.runtime.choices
+    print(help_text(program, entry, settings, choices, full=arguments[1:] == ["all"]))
 
 
 def graceful_exit(main: Callable[..., Any]) -> Callable[..., None]:
@@ -157,6 +159,11 @@ def _in_one_line(error: HydraException, config_name: str) -> str:
         return _no_such_choice(error)
     first = str(error).strip().split("\n", 1)[0]
     if found := _NO_SUCH_KEY.match(first):
+        group, _, rest = found["key"].partition(".")
+        if having := choices_with(CONFIG_DIR / group, rest):
+            return (
+                f"{found['key']}: a setting of {group}={' or '.join(having)} only; choose that, too"
+            )
         alike = likely_name(found["key"], _names(_compose(config_name)))
         hint = f"did you mean {alike}?" if alike else _ALL_SETTINGS
         return f"{found['key']}: no such setting; {hint}"

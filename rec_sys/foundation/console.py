@@ -16,8 +16,8 @@ from rich.text import Text
 
 from rec_sys.foundation.distributed import is_main_process
 
-# Without a terminal (a log file, CI) rich would fold at 80 columns and break paths in two.
-_WIDTH_WITHOUT_TERMINAL = 160
+# Of tables in a log file; lines of text, and with them paths, are not folded.
+_WIDTH_WITHOUT_TERMINAL = 100
 # There, a line on progress is due every tenth of the work, but not more often than this.
 _SECONDS_BETWEEN_LINES = 5.0
 _SECONDS_BETWEEN_LINES_OF_UNKNOWN_WORK = 60.0

@@ -32,7 +32,7 @@ from rec_sys.reviews.reading import read_reviews
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.text.store import encode_texts, open_store
-from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase
+from rec_sys.vector_database.vectorbase import Vectorbase, built_from, read_vectorbase
 
 
 @settings_of("infer")
@@ -78,8 +78,9 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     """
     settings = read_settings(InferSettings, config.infer)
     reviews = read_people(settings) if settings.reviews is not None else None
-    path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
-    vectorbase = read_vectorbase(config.paths.vectorbase_dir)
+    folder = config.paths.vectorbase_dir
+    path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir, built_from(folder))
+    vectorbase = read_vectorbase(folder)
     trained = load_trained(path)
     vectorbase.require_model(trained.fingerprint, trained.path.name)
     backend = choose_backend(settings, trained, vectorbase)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing
 from rec_sys.foundation.settings import build, flat
@@ -50,27 +51,43 @@ _WEIGHTS_PREFIX = "model."
 _SEEN_ARRAYS = ("users", "products", "edge_user", "edge_product", "roles")
 
 
-def find_checkpoint(checkpoint: str | Path | None, folder: str | Path) -> Path:
-    """The checkpoint that was named, or else the newest of a folder.
+def find_checkpoint(
+    checkpoint: str | Path | None, folder: str | Path, built_from: str | None = None
+) -> Path:
+    """The checkpoint that was named, or else the one of the index, or else the newest of a folder.
+
+    Args:
+        built_from: Name of the checkpoint that the index was built from, if there is one.
 
     Raises:
         InputError: There is none.
     """
+    newest = max(
+        (f for f in Path(folder).glob(f"*{BEST_SUFFIX}") if not f.name.endswith(LAST_SUFFIX)),
+        key=_age,
+        default=None,
+    )
+    path = newest
     if checkpoint is not None:
         path = Path(checkpoint).expanduser()
-        if not path.is_file():
-            there = ", ".join(sorted(each.name for each in Path(folder).glob(f"*{BEST_SUFFIX}")))
-            raise InputError(f"{path}: no such checkpoint; {folder} holds {there or 'none'}")
-        return path
-    found = [
-        each for each in Path(folder).glob(f"*{BEST_SUFFIX}") if not each.name.endswith(LAST_SUFFIX)
-    ]
-    if not found:
+    elif built_from is not None:
+        path = Path(folder) / built_from
+    if path is None:
         raise InputError(
             f"{folder}: holds no checkpoint; train first with `uv run -m rec_sys.train.train`,"
             " or name one"
         )
-    return max(found, key=_age)
+    if not path.is_file():
+        there = ", ".join(sorted(each.name for each in Path(folder).glob(f"*{BEST_SUFFIX}")))
+        whose = "" if checkpoint is not None else ", from which the index was built"
+        raise InputError(
+            f"{path}: no such checkpoint{whose}; {folder} holds {there or 'none'}: checkpoint=..."
+            " names one"
+        )
+    note(f"using {path}")
+    if checkpoint is None and built_from is not None and newest not in (None, path):
+        note(f"as the index does; {newest.name} is newer: create_vectorbase makes an index of it")
+    return path
 
 
 def last_checkpoints(folder: str | Path) -> list[Path]:

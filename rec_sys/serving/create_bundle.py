@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
@@ -41,7 +41,7 @@ from rec_sys.serving.bundle import (
 from rec_sys.text.encoder_export import export_encoder
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.index import IndexSettings
-from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase
+from rec_sys.vector_database.vectorbase import Vectorbase, built_from, read_vectorbase
 
 # Enough reviews for a taste to show, few enough to be read.
 _FEWEST_REVIEWS, _MOST_REVIEWS = 3, 6
@@ -81,7 +81,9 @@ def create_bundle(config: DictConfig) -> Bundle:
     settings = read_settings(BundleSettings, config.bundle)
     folder = Path(config.paths.bundle_dir)
     require_replaceable(folder, MANIFEST, "paths.bundle_dir")
-    path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
+    index = built_from(config.paths.vectorbase_dir)
+    path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir, index)
+    config = OmegaConf.merge(config, {"checkpoint": str(path)})  # of an index, too
     trained = load_trained(path)
     vectorbase = _vectorbase_of(trained, config)
     # A training that still runs may have written the checkpoint anew.

@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from rich.console import Console
 
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
@@ -24,7 +25,24 @@ from rec_sys.train.datamodule import ReviewDataModule
 
 
 class EpochProgress(RichProgressBar):
-    """Lightning's bar with the epochs counted from 1, as in the summary, and results alone."""
+    """Lightning's bar with the epochs counted from 1, as in the summary, and results alone.
+
+    A log, where a bar would never show, gets a line for each epoch.
+    """
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Draws in a terminal only."""
+        super().setup(trainer, pl_module, stage)
+        if not Console(**self._console_kwargs).is_terminal:
+            self.disable()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Prints the results of the epoch where nothing is drawn."""
+        super().on_train_epoch_end(trainer, pl_module)
+        if self.is_disabled:
+            results = self.get_metrics(trainer, pl_module).items()
+            told = "".join(f", {name} {value:.4f}" for name, value in results)
+            note(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}{told}")
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """What stands beside the bar; not the last letters of the MLflow run's id."""

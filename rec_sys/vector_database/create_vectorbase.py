@@ -43,6 +43,7 @@ from rec_sys.vector_database.quotes import Quotes
 from rec_sys.vector_database.vectorbase import (
     VECTORBASE_SCHEMA,
     Vectorbase,
+    built_from,
     check_replaceable,
     write_vectorbase,
 )
@@ -64,6 +65,8 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     folder = Path(config.paths.vectorbase_dir)
     check_replaceable(folder)
     path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
+    if (older := built_from(folder)) not in (None, path.name):
+        note(f"{folder}: replaces the index of {older}")
 
     from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
 

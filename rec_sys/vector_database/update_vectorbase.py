@@ -20,7 +20,6 @@ After a further training all embeddings are other ones: then use `create_vectorb
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -152,9 +151,8 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
         solve_product_graph=config.solve_product_graph, chunk_size=config.chunk_size
     )
     vectorbase = read_vectorbase(config.paths.vectorbase_dir)
-    folder = config.paths.checkpoint_dir
-    built_from = Path(folder) / vectorbase.manifest["checkpoint"]
-    path = find_checkpoint(config.checkpoint or built_from, folder)
+    folder, built_from = config.paths.checkpoint_dir, vectorbase.manifest["checkpoint"]
+    path = find_checkpoint(config.checkpoint, folder, built_from)
 
     trained = load_trained(path)
     vectorbase.require_model(trained.fingerprint, path.name)

@@ -266,6 +266,12 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
     return read_vectorbase(vectorbase.folder)
 
 
+def built_from(folder: str | Path) -> str | None:
+    """Name of the checkpoint that the index in a folder was built from; None without an index."""
+    manifest = Path(folder) / _MANIFEST
+    return read_json(manifest).get("checkpoint") if manifest.is_file() else None
+
+
 def read_vectorbase(
     folder: str | Path,
     expected_model_fingerprint: str | None = None,

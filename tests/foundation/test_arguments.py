@@ -47,6 +47,8 @@ def test_a_setting_is_found_without_its_place():
 def test_what_hydra_understands_stays_as_it_is():
     given = ["a.b=3", "a=[1,2]", "a={b: 1}", "+a=null", "~a", "a=true", "--cfg", "job", "a=b c"]
     assert for_hydra(given, NAMES) == given
+    sweep = ["--multirun", "a=1,2"]
+    assert for_hydra(sweep, NAMES) == sweep
 
 
 PATHS = [
@@ -71,7 +73,7 @@ def arrives(path):
     return OverridesParser.create().parse_override(argument).value()
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"export"}))
+@pytest.mark.parametrize("name", ["train", "infer"])
 def test_help_tells_what_can_be_set_and_gives_examples(name):
     told = run(name, "--help")
     assert told.returncode == 0 and not told.stderr
@@ -109,6 +111,8 @@ def test_commands_are_the_modules():
     assert unknown.returncode == EXIT_BAD_INPUT and unknown.stderr.startswith(
         "error: tarin: no suc"
     )
+    elsewhere = run("train", "data.reviews_path=mine.json")
+    assert "data.reviews_path: a setting of data=local only; choose that, too" in elsewhere.stderr
     wrong = run("infer", "port=1")
     assert wrong.returncode == EXIT_BAD_INPUT and wrong.stderr.count("\n") == 1
 

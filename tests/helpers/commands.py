@@ -37,13 +37,16 @@ def environment() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Shell:
-    """Runs ``python -m rec_sys.…`` in a folder."""
+    """Runs ``python -m rec_sys.…`` in a folder, or the ``rec-sys`` of an installed wheel."""
 
     folder: Path
+    program: Path | None = None
 
     def start(self, module: str, *arguments: str) -> subprocess.Popen:
+        own = [sys.executable, "-m", f"rec_sys.{module}"]
+        command = [str(self.program), module] if self.program else own
         return subprocess.Popen(
-            [sys.executable, "-m", f"rec_sys.{module}", *arguments],
+            [*command, *arguments],
             cwd=self.folder,
             env=environment(),
             stdout=subprocess.PIPE,
@@ -71,8 +74,8 @@ class Shell:
 class Running:
     """A service in a process of its own, on a free port."""
 
-    def __init__(self, shell: Shell, *overrides: str) -> None:
-        self.process = shell.start("serving.app", "serving.port=0", *overrides)
+    def __init__(self, shell: Shell, *overrides: str, command: str = "serving.app") -> None:
+        self.process = shell.start(command, "serving.port=0", *overrides)
         self.lines: list[str] = []
         ready = threading.Event()
 

@@ -183,11 +183,13 @@ def test_onnx_recommends_the_same(built, tmp_path):
         infer(config_of("infer_config", tmp_path, "infer.backend=onnx", f"infer.onnx_path={path}"))
 
 
-def test_a_newer_model_needs_a_new_index(built, tmp_path):
-    save_checkpoint(tmp_path / "checkpoint_dir", seed=1, name="newer")
+def test_a_newer_model_needs_a_new_index(built, tmp_path, capsys):
+    newer = save_checkpoint(tmp_path / "checkpoint_dir", seed=1, name="newer")
+    infer(config_of("infer_config", tmp_path))
+    told = capsys.readouterr().out.replace("\n", " ")
+    assert "tiny.ckpt" in told and "newer.ckpt is newer: create_vectorbase" in told
     with pytest.raises(InputError, match="tiny.ckpt.*newer.ckpt.*create_vectorbase"):
-        infer(config_of("infer_config", tmp_path))
-    infer(config_of("infer_config", tmp_path, f"checkpoint={tmp_path}/checkpoint_dir/tiny.ckpt"))
+        infer(config_of("infer_config", tmp_path, f"checkpoint={newer}"))
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch):
     assert not (tmp_path / "pwned").exists()
 
 
-def test_the_newest_best_checkpoint_is_found(checkpoint, tmp_path):
+def test_the_newest_best_checkpoint_is_found(checkpoint, tmp_path, capsys):
     folder = tmp_path / "runs"
     folder.mkdir()
     with pytest.raises(InputError, match="holds no checkpoint; train first"):
@@ -158,11 +158,21 @@ def test_the_newest_best_checkpoint_is_found(checkpoint, tmp_path):
         os.utime(folder / name, (1000 + age, 1000 + age))
     assert find_checkpoint(None, folder).name == "a.ckpt"
     assert find_checkpoint(folder / "b.ckpt", folder).name == "b.ckpt"
+    assert find_checkpoint(folder / "b.ckpt", folder, built_from="a.ckpt").name == "b.ckpt"
     assert [path.name for path in last_checkpoints(folder)] == ["c.last.ckpt"]
     with pytest.raises(InputError, match=r"d.ckpt: no such checkpoint; .* holds a.ckpt, b.ckpt"):
         find_checkpoint(folder / "d.ckpt", folder)
     with pytest.raises(InputError, match="no interrupted training"):
         last_checkpoints(tmp_path / "empty")
+    # What goes with an index goes with its checkpoint, and says that there is a newer one.
+    capsys.readouterr()
+    assert find_checkpoint(None, folder, built_from="b.ckpt").name == "b.ckpt"
+    told = capsys.readouterr().out
+    assert "b.ckpt\n" in told and "a.ckpt is newer: create_vectorbase" in told
+    with pytest.raises(
+        InputError, match="d.ckpt: .* from which the index was built; .* checkpoint="
+    ):
+        find_checkpoint(None, folder, built_from="d.ckpt")
 
 
 CALLED = []

@@ -42,3 +42,21 @@ def test_epochs_count_from_one_and_results_stand_alone(terminal, tmp_path, capsy
     drawn = capsys.readouterr().out
     assert "Epoch 1/2" in drawn and "Epoch 2/2" in drawn and "Epoch 0" not in drawn
     assert "train/loss" in drawn and "v_num" not in drawn
+
+
+def test_a_log_gets_a_line_for_each_epoch(tmp_path, capsys):
+    """Nothing is drawn over, so that what is written can be read while it grows."""
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=2,
+        logger=False,
+        callbacks=[EpochProgress()],
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(OneWeight(), DataLoader(torch.ones(4, 1)))
+    written = capsys.readouterr().out
+    epochs = [line for line in written.splitlines() if line.startswith("epoch ")]
+    assert [line.partition(",")[0] for line in epochs] == ["epoch 1 of 2", "epoch 2 of 2"]
+    assert all("train/loss " in line for line in epochs)
+    assert "\r" not in written and "\x1b" not in written
