@@ -310,7 +310,6 @@ class Recommender:
             review = reviews[position]
             row = histories.catalogue_row[review]
             rating, text = histories.rating[review], histories.texts[review]
-            row = histories.catalogue_row[review]
             own_name = histories.product_names[review]
             if len(text) > _EXCERPT_CHARACTERS:
                 text = text[: _EXCERPT_CHARACTERS - 1].rstrip() + "…"
@@ -321,7 +320,7 @@ class Recommender:
                     text=text,
                     weight=float(weights[position]),
                     rating=float(rating) if rating > 0 else None,  # neither 0 nor NaN
-                    product_id=self.vectorbase.product_ids[row],
+                    product_id="" if row == UNKNOWN else self.vectorbase.product_ids[row],
                 )
             )
         return tuple(reasons)
