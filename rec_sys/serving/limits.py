@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from contextlib import nullcontext
 from time import perf_counter
 from typing import Any
@@ -183,6 +184,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _GONE = 499
 # Told with a refusal before the body has been read: what is left of it is not read.
 _UNREAD = {"Connection": "close"}
+_NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 class LimitsMiddleware:
@@ -240,6 +242,8 @@ class LimitsMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
+        if len(headers.getlist("host")) > 1:
+            raise Refused(400, "one header Host is enough")
         scope["path"] = _exact_path(scope)
         if scope["method"] == "HEAD":
             scope["method"] = "GET"
@@ -362,8 +366,11 @@ def _exact_path(scope: Scope) -> str:
         Refused: It or the query is not UTF-8: two different ids would become one.
     """
     raw = scope.get("raw_path") or quote(scope["path"]).encode()
-    if b"%" not in raw + scope["query_string"]:
+    address = raw + b"?" + scope["query_string"]
+    if b"%" not in address:
         return scope["path"]
+    if _NO_ESCAPE.search(address):
+        raise Refused(400, "the address holds a % that encodes nothing; write %25")
     try:
         segments = [unquote_to_bytes(each).decode() for each in raw.split(b"/")]
         unquote(scope["query_string"].decode("latin-1"), errors="strict")

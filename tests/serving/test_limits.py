@@ -195,7 +195,16 @@ def test_headers_have_a_size_and_a_time(server):
     assert raw(port, b"GET /styles HTT").startswith(b"HTTP/1.1 408")
     assert raw(port, b"\r\n", b"\r\n", pause=0.2).startswith(b"HTTP/1.1 408")
     assert raw(port, b"") == b""
-    assert raw(port, b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 400")
+    post = b"POST /recommendations HTTP/1.1\r\nHost: localhost\r\n"
+    nonsense = (
+        b"nonsense\r\n\r\n",
+        start + b"Host: evil.example\r\nConnection: close\r\n\r\n",
+        post + b"Content-Length: -1\r\n\r\n",
+        post + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        post + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    )
+    for request in nonsense:
+        assert raw(port, request).startswith(b"HTTP/1.1 400"), request
     assert ask(port, ONE)[0] == 200
 
 
