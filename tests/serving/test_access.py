@@ -64,8 +64,13 @@ def test_keys_are_rotated_without_a_restart(service, tmp_path):
         return [client.get("/styles", headers=key(each)).status_code for each in ("old", "new")]
 
     assert statuses() == [200, 401]
-    path.write_text(line_of("client", "shop", "old") + line_of("admin", "boss", "new"))
+    path.write_text(
+        line_of("client", "nobody", "")
+        + line_of("client", "shop", "old")
+        + line_of("admin", "boss", "new")
+    )
     assert statuses() == [200, 200]
+    assert client.get("/styles", headers=key("")).status_code == 401
     assert client.post("/admin/reload", headers=key("new")).status_code == 200
     path.write_text("client shop half")  # of a line: whoever was admitted stays so
     assert statuses() == [200, 200]
