@@ -100,7 +100,7 @@ class Access:
         given = ((CLIENT, "api_key", api_key), (ADMIN, "admin_key", admin_key))
         self._fixed = {_digest(key): Caller(role, name) for role, name, key in given if key}
         self._file = Path(keys_file) if keys_file else None
-        self._file_state: tuple[int, int] | None = None
+        self._file_state: tuple[int, ...] | None = None
         self._callers = dict(self._fixed)
         if self._file:
             self._read_file(self._file)
@@ -133,7 +133,8 @@ class Access:
             caller = self._person(token.strip())
         else:
             self._read_changed_file()
-            found = self._callers.get(_digest(headers.get(KEY_HEADER.lower(), "")))
+            key = headers.get(KEY_HEADER.lower())
+            found = self._callers.get(_digest(key)) if key else None
             if found is None:
                 _nobody(f"the header {KEY_HEADER} is missing or wrong")
             caller = found
@@ -158,21 +159,16 @@ class Access:
         if self._file is None:
             return
         try:
-            if self._state_of(self._file) != self._file_state:
+            if _state_of(self._file) != self._file_state:
                 self._read_file(self._file)
         except (InputError, OSError) as error:
             # Half-written, or moved away: whoever was admitted stays so until it can be read.
             log.error("the keys that were read before stay valid: %s", error)
             self._file_state = None
 
-    @staticmethod
-    def _state_of(path: Path) -> tuple[int, int]:
-        found = path.stat()
-        return found.st_mtime_ns, found.st_ino
-
     def _read_file(self, path: Path) -> None:
         try:
-            state, lines = self._state_of(path), path.read_text(encoding="utf-8").splitlines()
+            state, lines = _state_of(path), path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"serving.keys_file={path}: cannot be read ({error})") from None
         callers = {}
@@ -187,6 +183,11 @@ class Access:
                 )
             callers[parts[2].lower()] = Caller(parts[0], parts[1])
         self._callers, self._file_state = self._fixed | callers, state
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 class RequestRate:

@@ -37,7 +37,7 @@ from rec_sys.serving.request_models import (
     written,
 )
 from rec_sys.serving.service import ServedBundle, Service, ServingSettings
-from rec_sys.serving.user_store import StoreUnavailable, TooManyReviews, UserStore
+from rec_sys.serving.user_store import StoreUnavailable, UserStore
 
 log = logging.getLogger(__name__)
 
@@ -277,12 +277,7 @@ def _user_routes(components: Components) -> APIRouter:
         except (BackendUnavailable, Busy):
             vectors = {}  # what people write is kept in any case, and encoded when it is needed
         nickname = newest_nickname(body.reviews, body.nickname)
-        try:
-            total = store.add(user_id, reviews, vectors, encoder, nickname)
-        except TooManyReviews as error:
-            raise Refused(
-                422, f"{error}; delete the person, or replace reviews", "reviews"
-            ) from None
+        total = store.add(user_id, reviews, vectors, encoder, nickname)
         stored = len({review.review_id for review in reviews})
         return schemas.StoredOut(user=user_id, stored=stored, reviews=total)
 

@@ -12,10 +12,14 @@ import numpy as np
 
 from rec_sys.inference.backends import TextBackend
 from rec_sys.inference.histories import VECTOR_DTYPE, Encode
+from rec_sys.serving.access import Refused
 
 
-class Busy(Exception):
+class Busy(Refused):
     """There is too much to do at the moment; the message is for whoever asked."""
+
+    def __init__(self, message: str = "this took too long; ask for less, or try again") -> None:
+        super().__init__(503, message)
 
 
 class Deadline:
@@ -41,7 +45,7 @@ class Deadline:
         """
         left = self._until - monotonic()
         if self._has_gone or left <= 0:
-            raise Busy("this took too long; ask for less, or try again")
+            raise Busy
         return left
 
 
@@ -103,7 +107,7 @@ class TextTurns:
             return turn.result(left)
         except TimeoutError:
             turn.cancel()
-            raise Busy("this took too long; ask for less, or try again") from None
+            raise Busy from None
 
 
 class VectorCache:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from contextlib import nullcontext
 from time import perf_counter
 from typing import Any
@@ -111,16 +112,12 @@ def add_refusals(app: FastAPI, retry_after: int) -> None:
 
     @app.exception_handler(Refused)
     def refused(request: Request, error: Refused) -> JSONResponse:
-        return _refused(error.status, error.message, error.field, error.headers)
+        return _answer(error, retry_after)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         troubles = list(map(_trouble, error.errors()[:_MOST_TROUBLES]))
         return JSONResponse({"detail": troubles}, 422)
-
-    @app.exception_handler(Busy)
-    def busy(request: Request, error: Busy) -> JSONResponse:
-        return _refused(503, str(error), headers={"Retry-After": str(retry_after)})
 
     @app.exception_handler(BackendUnavailable)
     def unavailable(request: Request, error: BackendUnavailable) -> JSONResponse:
@@ -134,8 +131,7 @@ def add_refusals(app: FastAPI, retry_after: int) -> None:
         log.error("%s", error)
         if error.is_lasting:
             return _refused(503, "the database cannot be used; the service's log says why")
-        message = "the database does not answer at the moment; try again"
-        return _refused(503, message, headers={"Retry-After": str(retry_after)})
+        return _answer(Busy("the database does not answer at the moment; try again"), retry_after)
 
     @app.exception_handler(Exception)
     def fault(request: Request, error: Exception) -> JSONResponse:
@@ -145,6 +141,12 @@ def add_refusals(app: FastAPI, retry_after: int) -> None:
     @app.exception_handler(HTTPException)
     def other(request: Request, error: HTTPException) -> JSONResponse:
         return _refused(error.status_code, str(error.detail), headers=error.headers)
+
+
+def _answer(error: Refused, retry_after: int) -> JSONResponse:
+    if error.status == 503:
+        error.headers.setdefault("Retry-After", str(retry_after))
+    return _refused(error.status, error.message, error.field, error.headers)
 
 
 def _refused(status: int, message: str, field: str = "", headers: Any = None) -> JSONResponse:
@@ -183,6 +185,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _GONE = 499
 # Told with a refusal before the body has been read: what is left of it is not read.
 _UNREAD = {"Connection": "close"}
+_NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 class LimitsMiddleware:
@@ -196,7 +199,7 @@ class LimitsMiddleware:
         self, app: ASGIApp, limits: Limits, access: Access, metrics: Metrics, retry_after: int
     ) -> None:
         self._app, self._limits, self._access, self._metrics = app, limits, access, metrics
-        self._busy = {"Retry-After": str(retry_after)}
+        self._retry_after = retry_after
         self._working, self._unread_bytes = 0, 0
         self._store_turns = asyncio.Semaphore(max(1, limits.threads // 2))
         self._tasks: set[asyncio.Task[None]] = set()
@@ -223,8 +226,7 @@ class LimitsMiddleware:
         try:
             await self._serve(scope, receive, noting)
         except Refused as error:
-            answer = _refused(error.status, error.message, error.field, error.headers)
-            await answer(scope, receive, noting)
+            await _answer(error, self._retry_after)(scope, receive, noting)
         except Exception:
             status = 500
             raise
@@ -240,6 +242,8 @@ class LimitsMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
+        if len(headers.getlist("host")) > 1:
+            raise Refused(400, "one header Host is enough")
         scope["path"] = _exact_path(scope)
         if scope["method"] == "HEAD":
             scope["method"] = "GET"
@@ -258,7 +262,7 @@ class LimitsMiddleware:
         if body and kind != "application/json":
             raise Refused(415, "the body has to be JSON; say so: Content-Type: application/json")
         if self._working >= self._limits.requests_at_once:
-            raise Refused(503, "too many requests at once; try again", headers=self._busy)
+            raise Busy("too many requests at once; try again")
         await self._within_deadline(scope, body, receive, send)
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
@@ -280,8 +284,7 @@ class LimitsMiddleware:
                     if read > limit:
                         raise too_large
                     if self._unread_bytes > limit * self._limits.requests_at_once:
-                        headers_ = _UNREAD | self._busy
-                        raise Refused(503, "too many bodies at once; try again", "", headers_)
+                        raise Refused(503, "too many bodies at once; try again", "", _UNREAD)
                     if not message.get("more_body"):
                         break
                 else:
@@ -336,8 +339,7 @@ class LimitsMiddleware:
         if answering.done():
             answering.result()
         elif not gone.done() and not has_started:
-            message = "this took too long; ask for less, or try again"
-            raise Refused(503, message, headers=_UNREAD | self._busy)
+            raise Busy
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Whoever waits for the database holds no thread that others could work in.
@@ -362,8 +364,11 @@ def _exact_path(scope: Scope) -> str:
         Refused: It or the query is not UTF-8: two different ids would become one.
     """
     raw = scope.get("raw_path") or quote(scope["path"]).encode()
-    if b"%" not in raw + scope["query_string"]:
+    address = raw + b"?" + scope["query_string"]
+    if b"%" not in address:
         return scope["path"]
+    if _NO_ESCAPE.search(address):
+        raise Refused(400, "the address holds a % that encodes nothing; write %25")
     try:
         segments = [unquote_to_bytes(each).decode() for each in raw.split(b"/")]
         unquote(scope["query_string"].decode("latin-1"), errors="strict")

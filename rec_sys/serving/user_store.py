@@ -22,6 +22,7 @@ from sqlalchemy.exc import (
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import VECTOR_DTYPE, WrittenReview
+from rec_sys.serving.access import Refused
 
 # Writers who meet on a new person, or processes that make the tables: the second finds them there.
 _RETRIES = 2
@@ -88,10 +89,6 @@ class StoreUnavailable(Exception):
     def __init__(self, message: str, is_lasting: bool) -> None:
         super().__init__(message)
         self.is_lasting = is_lasting
-
-
-class TooManyReviews(Exception):
-    """More would be kept of a person than may be."""
 
 
 class UserStore:
@@ -203,7 +200,7 @@ class UserStore:
             How many reviews of the person are kept now.
 
         Raises:
-            TooManyReviews: They would be too many; nothing is kept then.
+            Refused: They would be too many; nothing is kept then.
             StoreUnavailable: The database does not work; so do all methods.
         """
         rows = {review.review_id: _row(user_id, review, vectors, encoder) for review in reviews}
@@ -297,8 +294,9 @@ class UserStore:
             connection.execute(_reviews.insert(), rows)
             count = connection.execute(sa.select(sa.func.count()).where(ours)).scalar_one()
             if count > self._most_reviews:
-                raise TooManyReviews(
-                    f"{count} reviews of one person would be kept; {self._most_reviews} at most are"
+                message = f"{count} would be kept of this person; {self._most_reviews} at most are"
+                raise Refused(
+                    422, f"{message}: replace older ones, or delete the person", "reviews"
                 )
             return count
 

@@ -129,7 +129,7 @@ from rec_sys.serving.app import build_components, start_service
 from rec_sys.serving.api import create_app
 import triton_utils.backends
 with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-    config = compose("serve_config", ["serving.store=sqlite://"])
+    config = compose("serve_config", ["serving.store=sqlite:///heavy.db"])
 components = build_components(config)
 app = create_app(components, lambda: start_service(components, ""))
 with TestClient(app, base_url="http://localhost") as client:

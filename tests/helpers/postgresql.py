@@ -1,10 +1,11 @@
-"""A real PostgreSQL for tests, from Debian's package: on a free port of 127.0.0.1, in a folder."""
+"""A real PostgreSQL for tests, from Debian's package: on a free port of 127.0.0.1."""
 
 import os
 import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,36 +39,36 @@ def _user() -> str | None:
 
 
 @contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
-    """Runs a server with its data in an empty folder; yields a URL that lacks a database."""
+def postgresql() -> Iterator[str]:
+    """Runs a server with nothing in it; yields a URL that lacks a database."""
     try:
         import psycopg
     except ImportError:
         raise PostgresMissing("psycopg is not installed: uv sync --extra postgresql") from None
-    user, data, port = _user(), folder / "data", free_port()
-    if user is not None:
-        shutil.chown(folder, user)
-        for parent in folder.parents[:3]:  # pytest's own are its user's alone
-            parent.chmod(parent.stat().st_mode | 0o011)
-    make = [_program("initdb"), "-D", str(data), "-U", "tester", "-A", "trust", "-E", "UTF8"]
-    subprocess.run(
-        [*make, "--locale=C", "-N"], check=True, user=user, stdout=subprocess.DEVNULL, cwd=folder
-    )
-    run = [_program("postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1"]
-    run += ["-k", str(folder), "-c", "max_connections=100"]
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(run, stdout=log, stderr=log, user=user, cwd=folder)
-    try:
-        url = f"postgresql://tester@127.0.0.1:{port}"
-        for _ in range(START_SECONDS * 10):
-            try:
-                psycopg.connect(f"{url}/postgres").close()
-                break
-            except psycopg.OperationalError:
-                time.sleep(0.1)
-        else:
-            raise AssertionError((folder / "log").read_text())
-        yield url
-    finally:
-        server.send_signal(signal.SIGINT)  # "fast": whoever is connected is sent away
-        server.wait(timeout=30)
+    programs = {name: _program(name) for name in ("initdb", "postgres")}
+    user, port = _user(), free_port()
+    url = f"postgresql://tester@127.0.0.1:{port}"
+    # Not in pytest's folders, which are its user's alone.
+    with tempfile.TemporaryDirectory(prefix="rec_sys_postgresql_") as name:
+        folder = Path(name)
+        if user is not None:
+            shutil.chown(folder, user)
+        make = [programs["initdb"], "-D", "data", "-U", "tester", "-A", "trust", "-E", "UTF8"]
+        make += ["--locale=C", "-N"]
+        subprocess.run(make, check=True, user=user, stdout=subprocess.DEVNULL, cwd=folder)
+        run = [programs["postgres"], "-D", "data", "-p", str(port), "-h", "127.0.0.1", "-k", name]
+        with (folder / "log").open("w") as log:
+            server = subprocess.Popen(run, stdout=log, stderr=log, user=user, cwd=folder)
+        try:
+            for _ in range(START_SECONDS * 10):
+                try:
+                    psycopg.connect(f"{url}/postgres").close()
+                    break
+                except psycopg.OperationalError:
+                    time.sleep(0.1)
+            else:
+                raise AssertionError((folder / "log").read_text())
+            yield url
+        finally:
+            server.send_signal(signal.SIGINT)  # "fast": whoever is connected is sent away
+            server.wait(timeout=30)

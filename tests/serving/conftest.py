@@ -26,11 +26,11 @@ def two_bundles(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory):
+def postgresql_server():
     """The URL of a PostgreSQL, without a database."""
     with ExitStack() as stack:
         try:
-            yield stack.enter_context(postgresql(tmp_path_factory.mktemp("postgresql")))
+            yield stack.enter_context(postgresql())
         except PostgresMissing as reason:
             pytest.skip(f"PostgreSQL is not tested: {reason}")
 

@@ -64,8 +64,13 @@ def test_keys_are_rotated_without_a_restart(service, tmp_path):
         return [client.get("/styles", headers=key(each)).status_code for each in ("old", "new")]
 
     assert statuses() == [200, 401]
-    path.write_text(line_of("client", "shop", "old") + line_of("admin", "boss", "new"))
+    path.write_text(
+        line_of("client", "nobody", "")
+        + line_of("client", "shop", "old")
+        + line_of("admin", "boss", "new")
+    )
     assert statuses() == [200, 200]
+    assert client.get("/styles", headers=key("")).status_code == 401
     assert client.post("/admin/reload", headers=key("new")).status_code == 200
     path.write_text("client shop half")  # of a line: whoever was admitted stays so
     assert statuses() == [200, 200]
@@ -298,7 +303,7 @@ def test_ids_are_what_they_are(client):
         assert kept.status_code == 201 and kept.json()["user"] == user
         assert client.get(f"/users/{raw}").json()["user"] == user
         assert client.delete(f"/users/{raw}").status_code == 204
-    for raw in ("%ff", "%fe", "a%C3"):
+    for raw in ("%ff", "%fe", "a%C3", "%zz", "a%", "%2"):
         assert (
             client.post(f"/users/{raw}/reviews", content=body, headers=headers).status_code == 400
         )

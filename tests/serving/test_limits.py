@@ -195,7 +195,16 @@ def test_headers_have_a_size_and_a_time(server):
     assert raw(port, b"GET /styles HTT").startswith(b"HTTP/1.1 408")
     assert raw(port, b"\r\n", b"\r\n", pause=0.2).startswith(b"HTTP/1.1 408")
     assert raw(port, b"") == b""
-    assert raw(port, b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 400")
+    post = b"POST /recommendations HTTP/1.1\r\nHost: localhost\r\n"
+    nonsense = (
+        b"nonsense\r\n\r\n",
+        start + b"Host: evil.example\r\nConnection: close\r\n\r\n",
+        post + b"Content-Length: -1\r\n\r\n",
+        post + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        post + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    )
+    for request in nonsense:
+        assert raw(port, request).startswith(b"HTTP/1.1 400"), request
     assert ask(port, ONE)[0] == 200
 
 
@@ -217,6 +226,35 @@ def test_somebody_may_keep_only_so_many_reviews(service):
     assert more.status_code == 422 and more.json()["detail"][0]["field"] == "reviews"
     assert len(client.get("/users/ann").json()["reviews"]) == 3
     assert client.post("/users/bob/reviews", json=body).status_code == 201
+
+
+def test_a_locked_table_stops_only_those_who_need_it(server, postgresql_url):
+    import psycopg
+
+    port = server(f"serving.store={postgresql_url}", "serving.store_seconds=1")
+    new = {"reviews": [{"TextReview": "x"}]}
+    assert ask(port, new, "/users/ann/reviews")[0] == 201
+    answers = []
+    with psycopg.connect(postgresql_url.replace("+psycopg", "")) as holder:
+        holder.execute("LOCK TABLE users, reviews IN ACCESS EXCLUSIVE MODE")
+        waiting = [
+            threading.Thread(target=lambda: answers.append(ask(port, new, "/users/ann/reviews")))
+            for _ in range(20)
+        ]
+        for thread in waiting:
+            thread.start()
+        time.sleep(0.3)
+        others = [ask(port, ONE) for _ in range(5)]
+        ready = ask(port, path="/health/ready", method="GET")
+        for thread in waiting:
+            thread.join()
+    assert {status for status, _, _ in answers} == {503}
+    assert max(seconds for _, seconds, _ in answers) < 3
+    assert all(status == 200 and seconds < 0.5 for status, seconds, _ in others)
+    assert ready[0] == 503 and ready[1] < 1.5
+    time.sleep(1.1)
+    assert ask(port, new, "/users/ann/reviews")[0] == 201
+    assert ask(port, path="/health/ready", method="GET")[0] == 200
 
 
 def test_turns_give_what_the_encoder_gives_and_keep_the_order():

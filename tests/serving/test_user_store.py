@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import WrittenReview
-from rec_sys.serving.user_store import StoreUnavailable, TooManyReviews, UserStore
+from rec_sys.serving.access import Refused
+from rec_sys.serving.user_store import StoreUnavailable, UserStore
 
 E = "e" * 64
 VECTOR = np.array([0.5, -0.25, 1], dtype=np.float16)
@@ -119,9 +120,9 @@ def test_ids_of_the_longest_kind_and_quotes(store):
 def test_no_more_than_may_be_kept(store_url):
     store = UserStore(store_url, most_reviews=3)
     store.add("ann", [review(number) for number in range(3)], {}, E)
-    with pytest.raises(TooManyReviews, match="4 reviews"):
+    with pytest.raises(Refused, match="4 would be kept"):
         store.add("ann", [review(3)], {}, E)
-    with pytest.raises(TooManyReviews):
+    with pytest.raises(Refused):
         store.add("bob", [review(number) for number in range(4)], {}, E)
     assert store.find("bob", 9, E) is None
     assert {each.review_id for each in store.find("ann", 9, E).reviews} == {"r0", "r1", "r2"}
