@@ -59,7 +59,11 @@ def many(texts, people=1):
     return {
         "k": 1,
         "people": [
-            {"reviews": [{"TextReview": f"t{time.time_ns()} {p} {n}"} for n in range(each)]}
+            {
+                "reviews": [
+                    {"TextReview": f"t{time.time_ns()} {p} {n}", "rating": 4} for n in range(each)
+                ]
+            }
             for p in range(people)
         ],
     }
@@ -128,7 +132,7 @@ def test_how_much_a_request_may_ask_for(service):
 
     def refusal(number, *, people=1, text="{n}", name="", k=1):
         review = [
-            {"TextReview": text.format(n=n), "ProductName": name.format(n=n) or None}
+            {"TextReview": text.format(n=n), "ProductName": name.format(n=n) or None, "rating": 4}
             for n in range(number)
         ]
         answer = client.post(
@@ -137,9 +141,8 @@ def test_how_much_a_request_may_ask_for(service):
         return (answer.status_code == 422) * answer.text
 
     assert not refusal(30, people=2, name="name {n}", k=10)
-    both = {
-        "people": [{"reviews": [{"TextReview": f"{p} {n}"} for n in range(30)]} for p in (1, 2)]
-    }
+    texts = [[{"TextReview": f"{p} {n}", "rating": 4} for n in range(30)] for p in (1, 2)]
+    both = {"people": [{"reviews": each} for each in texts]}
     both["people"][0]["reviews"] = [
         each | {"ProductName": f"name {n}", "Style": f"kind {n}"}
         for n, each in enumerate(both["people"][0]["reviews"])
