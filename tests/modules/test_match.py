@@ -81,7 +81,7 @@ def test_the_rotation_is_learned_also_for_products_never_reviewed(products):
     towers = fit(products=products).fit(graph, vectors, split)
     after = [found_first(towers, graph, vectors, split, some) for some in (slice(None), never)]
     assert before[0] < 0.7 and before[1] < 0.3
-    assert after[0] > 0.85 and after[1] > 0.7
+    assert after[0] > 0.85 and after[1] > 0.55
     for name, each in vars(towers).items():
         assert each.dtype == np.float32 and each.shape == (DIMENSION, DIMENSION), name
 
