@@ -47,7 +47,8 @@ def draw_metric(table: Table, column: Column, confidence: float) -> "Figure":
         axes.errorbar(
             value,
             place,
-            xerr=[[value - low], [high - value]],
+            # A bootstrap of few people may lie beside their mean by rounding.
+            xerr=[[max(value - low, 0)], [max(high - value, 0)]],
             fmt="o",
             color=color,
             markersize=8 if is_ours else 6,

@@ -162,7 +162,7 @@ def test_a_model_that_fails_the_audit_is_not_kept(folder, training, tmp_path, mo
     """Scores that depend on who else is asked change with the batch size."""
     from tests.helpers.fake_training import FakeCatalogue
 
-    def by_company(self, history, asked):
+    def by_company(self, history, asked, wish=None):
         scores = np.random.default_rng(0).random((history.num_users, len(self.popularity)))
         return scores.astype(np.float32)
 

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from rec_sys.evaluation import graph_model_job
 from rec_sys.evaluation.audit import AuditSettings
 from rec_sys.evaluation.graph_model_job import audit_combiner, audit_graph_model, load_ablations
 from rec_sys.evaluation.protocol import build_stage
@@ -19,6 +21,8 @@ from rec_sys.modules.checkpoint import fit_evidences
 from rec_sys.modules.evidences import Known, Trend
 from rec_sys.modules.features import Situation
 from rec_sys.modules.full_catalogue import FullCatalogue
+from rec_sys.modules.match import Towers
+from rec_sys.text.words import count_words
 
 SPLITS = sorted(path.stem for path in (CONFIG_DIR / "split").glob("*.yaml"))
 USERS, PRODUCTS, DIMENSION, DAY = 60, 15, 4, 86_400
@@ -55,6 +59,14 @@ def vectors(graph):
     return vectors.astype(np.float16)
 
 
+@pytest.fixture(scope="module")
+def prepared(graph, vectors):
+    """Every text has a vector and words of its own."""
+    rng = np.random.default_rng(2)
+    said = [" ".join(rng.choice(["warm", "loud", "tiny", "old", "new"], 3)) for _ in vectors]
+    return SimpleNamespace(vectors=vectors, words=count_words(["", *said[1:]]))
+
+
 @cache
 def config():
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
@@ -82,42 +94,54 @@ def failed(findings):
     return [finding.check for finding in findings if not finding.passed]
 
 
-def test_what_is_honest_passes_under_every_split(stage, vectors, settings):
-    findings = audit_graph_model(stage, vectors, settings)
+def test_what_is_honest_passes_under_every_split(stage, prepared, settings):
+    findings = audit_graph_model(stage, prepared, settings)
     assert not failed(findings), findings
     assert [finding.check for finding in findings] == [
         "nothing is learned from targets (rec_sys, evidences)",
+        "a review is not matched with itself (rec_sys, match)",
         "nothing is known from after the moment of asking (rec_sys, trend)",
         "batches do not show their targets (rec_sys)",
     ]
     # By time, everybody asks after all that trains.
-    assert ("up to 0 later reviews" in findings[1].detail) == (stage.split.name == "time")
+    assert ("up to 0 later reviews" in findings[2].detail) == (stage.split.name == "time")
 
 
-def test_an_evidence_that_counts_targets_is_seen(stage, vectors, settings):
+def test_an_evidence_that_counts_targets_is_seen(stage, prepared, settings):
     planted = with_evidence(stage, "popularity", _target_="CountsTargets")
-    findings = audit_graph_model(planted, vectors, settings)
+    findings = audit_graph_model(planted, prepared, settings)
     assert failed(findings) == ["nothing is learned from targets (rec_sys, evidences)"]
 
 
 @pytest.mark.parametrize("kind", ["KnowsTheFuture", "KnowsHowMuchFollows"])
-def test_a_trend_that_knows_later_reviews_is_seen(stage, vectors, settings, kind):
+def test_a_trend_that_knows_later_reviews_is_seen(stage, prepared, settings, kind):
     planted = with_evidence(stage, "trend", _target_="LeakingTrend", kind=kind)
-    findings = audit_graph_model(planted, vectors, settings)
+    findings = audit_graph_model(planted, prepared, settings)
     seen = ["nothing is known from after the moment of asking (rec_sys, trend)"]
     assert failed(findings) == ([] if stage.split.name == "time" else seen)
 
 
-def test_without_a_trend_nothing_is_asked_of_it(stage, vectors, settings):
+def test_a_review_that_tells_its_own_product_is_seen(stage, prepared, settings, monkeypatch):
+    honest = graph_model_job.match_sources
+
+    def leaking(graph, vectors, known, products, asked):
+        return honest(graph, vectors, known, products, asked[:0])
+
+    monkeypatch.setattr(graph_model_job, "match_sources", leaking)
+    findings = audit_graph_model(stage, prepared, settings)
+    assert failed(findings) == ["a review is not matched with itself (rec_sys, match)"]
+
+
+def test_without_a_trend_nothing_is_asked_of_it(stage, prepared, settings):
     del stage.config.evidence["trend"]
-    assert len(audit_graph_model(stage, vectors, settings)) == 2
+    assert len(audit_graph_model(stage, prepared, settings)) == 3
 
 
 def test_what_others_write_later_changes_no_trend(stage):
     """Of each user: half of the later reviews of others are left out, the others are of others."""
     graph, rng = stage.graph, np.random.default_rng(0)
     trend, train = Trend([10.0, 365.0]), np.flatnonzero(stage.split.train)
-    features = trend.fit(Known(graph, train, None))
+    features = trend.fit(Known(graph, train, *[None] * 4))
     for test in stage.tests.values():
         users = test.users(graph)
         asked = test.asked(graph, users)
@@ -137,21 +161,26 @@ def test_what_others_write_later_changes_no_trend(stage):
             product[later] = rng.integers(PRODUCTS, size=later.sum())
             changed = replace(graph, edge_product=product)
             kept = train[~later[train] | (rng.random(len(train)) < 0.5)]
-            for before, after in zip(features, trend.fit(Known(changed, kept, None)), strict=True):
+            for before, after in zip(
+                features, trend.fit(Known(changed, kept, *[None] * 4)), strict=True
+            ):
                 np.testing.assert_allclose(
                     after.values(situation), before.values(situation), atol=1e-5
                 )
 
 
 @pytest.fixture
-def catalogue(stage, vectors):
+def catalogue(stage, prepared):
     """An untrained network among evidences that are fitted to the training reviews."""
     graph, train = stage.graph, np.flatnonzero(stage.split.train)
+    vectors, words = prepared.vectors, prepared.words
     product_graph = build(stage.config.product_graph).build(graph, vectors, train)
-    features = fit_evidences(stage.config.evidence, graph, train, product_graph)
+    towers = Towers.untrained(DIMENSION, 10.0)
+    known = Known(graph, train, product_graph, vectors, words, towers)
+    features = fit_evidences(stage.config.evidence, known)
     reviews = ProductReviews.of(graph, vectors, train).summary()
     model = build(stage.config.model, vector_dim=DIMENSION)
-    return FullCatalogue.of(model, graph, vectors, reviews, features)
+    return FullCatalogue.of(model, graph, vectors, words, reviews, features)
 
 
 def fitted(stage, catalogue, task):
@@ -168,7 +197,9 @@ def test_weights_that_are_fitted_to_the_test_are_seen(stage, catalogue, settings
     ]
 
 
-@pytest.mark.parametrize("name", ["neighbours", "order", "trend", "network", "liking"])
+@pytest.mark.parametrize(
+    "name", ["neighbours", "order", "trend", "network", "liking", "texts", "dislikes"]
+)
 def test_an_evidence_can_be_left_out(name):
     (ablation,) = load_ablations([f"no_{name}"])
     whole, without = config().evidence, with_overrides(config(), ablation.overrides).evidence

@@ -22,7 +22,7 @@ class FakeCatalogue:
         fitted.combiner = SimpleNamespace(weights=weights)
         return fitted
 
-    def score(self, history, asked):
+    def score(self, history, asked, wish=None):
         scores = np.tile(self.popularity, (history.num_users, 1))
         scores[history.edge_user, history.edge_product] += 0.5
         return scores

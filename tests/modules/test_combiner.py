@@ -208,7 +208,9 @@ def test_reviews_and_wish_tell_the_group():
 
 
 def test_what_was_disliked_is_no_review_to_go_by():
-    users = replace(users_of_all_kinds(), rating=np.array([1, 1, 5, 2, 3, 2, np.nan, 0], np.float32))
+    users = replace(
+        users_of_all_kinds(), rating=np.array([1, 1, 5, 2, 3, 2, np.nan, 0], np.float32)
+    )
     assert groups_of(replace(users, wishes=None), 3.0).tolist() == [0, 0, 1, 0, 0, 2]
     assert groups_of(users, 3.0).tolist() == [0, 0, 1, 3, 3, 4]
 

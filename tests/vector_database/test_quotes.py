@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from rec_sys.graph.review_graph import prepare_reviews
-from rec_sys.modules.checkpoint import load_trained
 from rec_sys.text.words import columns_of
 from rec_sys.vector_database.create_vectorbase import build_quotes, create_vectorbase
 from rec_sys.vector_database.quotes import Quote, Quotes
@@ -148,6 +147,7 @@ def test_arrays_that_do_not_fit_together_are_refused():
             Quotes.of_arrays(arrays | {name: array})
 
 
+LIKED_ABOVE = 3.0
 LONG = [
     ("fay", "p1", f"{TUNE} It is mine.", 5, 100),
     ("gus", "p1", WARM, None, 300),
@@ -158,17 +158,15 @@ LONG = [
 
 
 def test_the_newest_liked_reviews_that_may_be_known_are_quoted(tmp_path):
-    save_checkpoint(tmp_path / "checkpoint_dir")
-    trained = load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt")
     prepared = prepare_reviews(shop([*REVIEWS, *LONG]), FakeEncoder(), tmp_path / "cache_dir")
     users = prepared.graph.user_ids[prepared.graph.edge_user]
     everything = np.arange(prepared.graph.num_edges)
-    quotes = build_quotes(prepared, everything, trained, most=100)
+    quotes = build_quotes(prepared, everything, LIKED_ABOVE, most=100)
     p1 = [(WARM, None), (TUNED, 4), (TUNE, 5)]
     assert by_product(quotes) == [p1, [], [], [], [("A present for my little sister", 4)], []]
-    quotes = build_quotes(prepared, everything[users != "hal"], trained, most=1)
+    quotes = build_quotes(prepared, everything[users != "hal"], LIKED_ABOVE, most=1)
     assert by_product(quotes)[0] == p1[:1]
-    quotes = build_quotes(prepared, everything[users != "gus"], trained, most=2)
+    quotes = build_quotes(prepared, everything[users != "gus"], LIKED_ABOVE, most=2)
     assert by_product(quotes)[0] == p1[1:]
 
 
