@@ -205,7 +205,7 @@ class CombinerFit:
     def fit(
         self, features: Sequence[Feature], groups: Sequence[Questions], num_products: int
     ) -> Combiner:
-        """Learns weights from features of the training reviews; `groups` is as `GROUPS`."""
+        """Learns weights; features are of the training reviews, groups one for each of `GROUPS`."""
         prior = Combiner.prior(features)
         weights, shrinkage, shares = (
             each.copy() for each in (prior.weights, prior.shrinkage, prior.shares)
@@ -254,7 +254,7 @@ class CombinerFit:
 
 
 class _Fitted(NamedTuple):
-    """Weights at one strength of the ridge: tensors [K], `free` where they may leave the start."""
+    """Weights at one strength of the ridge: float64 tensors [K]; `free`, bool: they may change."""
 
     weights: Any
     free: Any
@@ -280,8 +280,8 @@ class _Choice:
         self._chosen = torch.from_numpy(values[user, :, product]).double()  # [T, K]
 
     def path(self, leading: int, penalties: Sequence[float]) -> list[_Fitted]:
-        """Fits to all choices at each strength of the ridge, descending; infinite: `leading`
-        alone."""
+        """Fits to all choices at each strength of the ridge, descending, at infinity to
+        `leading`."""
         torch = self._torch
         weights = torch.zeros(self._values.shape[1], dtype=torch.float64)
         weights[leading] = 1.0

@@ -34,8 +34,8 @@ def ease_weights(gram: np.ndarray | scipy.sparse.sparray, l2: float) -> np.ndarr
     """The weights of EASE: each product predicted from all others by one ridge regression.
 
     Minimises |X - X B|^2 + l2 |B|^2 over all B with a zero diagonal, where gram = X^T X (Steck,
-    "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019, eq. 8): with K = (gram + l2
-    I)^-1, B_ij = -K_ij / K_jj. Users are scored by their rows of X times B.
+    "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019, eq. 8): with
+    K = (gram + l2 I)^-1, B_ij = -K_ij / K_jj. Users are scored by their rows of X times B.
 
     Args:
         gram: float [P, P], symmetric, positive semidefinite, dense or sparse; not changed.
@@ -155,8 +155,8 @@ class UnreviewedProducts:
     """Adds products, each by itself, to a solved system of R products.
 
     With K the inverse of the system, t what is known of a new product (texts, brand) and T the same
-    of the solved ones, the block inverse gives its column y = K T t, and with its pivot s = |t|^2 +
-    l2 - t'T'y its row y_j / (s K_jj). Neither needs another solution.
+    of the solved ones, the block inverse gives its column y = K T t, and with its pivot
+    s = |t|^2 + l2 - t'T'y its row y_j / (s K_jj). Neither needs another solution.
 
     `projected`: float32 [R, D], K T; `explained`: float32 [D, D], T' K T; `diagonal`: float32 [R],
     of K; `l2`: the ridge of the system.

@@ -93,7 +93,7 @@ _ROWS_AT_ONCE = 2048
 
 
 class Evidence(Protocol):
-    """Learns its features from known reviews; `name` is its row in tables and its key elsewhere."""
+    """Learns features from known reviews; `name` is its row in tables and key in explanations."""
 
     name: str
 

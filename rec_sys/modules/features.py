@@ -275,7 +275,7 @@ def plain_features(
 def read_features(
     told: Sequence[Mapping[str, Any]], arrays: Mapping[str, np.ndarray]
 ) -> list[Feature]:
-    """Features from `plain_features`; KeyError or TypeError if something lacks or is too much."""
+    """Features of `plain_features`; KeyError if anything lacks, TypeError if anything is extra."""
     graphs: dict[str, ProductGraph] = {}
     features: list[Feature] = []
     for each in told:

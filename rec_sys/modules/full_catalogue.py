@@ -167,8 +167,7 @@ class FullCatalogue:
         return self.combiner.score(self.features, self.situation(history, asked, wish))
 
     def rate(self, history: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """Predicts ratings 0...5, float32 [T]; `user`, index in `history`, and `product`
-        int64 [T]."""
+        """Ratings 0...5, float32 [T]; `user`, index in `history`, and `product` are int64 [T]."""
         users = np.concatenate(
             [np.empty((0, self.model.embedding_dim), np.float32)]
             + [embeddings for _, embeddings, _ in self._users(history)]

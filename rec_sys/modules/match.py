@@ -154,6 +154,7 @@ class _Learner:
         )
 
     def epoch(self, edges: np.ndarray) -> None:
+        """Goes once through the training reviews, int64 [n]."""
         torch, fit = self._torch, self._fit
         shuffled = self._rng.permutation(edges)
         # With all reviews of a product in one step nothing would be left to tell it by.

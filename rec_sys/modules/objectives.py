@@ -108,8 +108,7 @@ class JointObjective:
 
 
 def ranking_loss(outputs: GraphOutputs, batch: TensorBatch, weight: Tensor) -> Tensor:
-    """Mean cross entropy of targets (`JointObjective`), weight float32 [T]; 0 without any
-    weight."""
+    """Mean cross entropy of targets by weight, float32 [T], see `JointObjective`; 0 without any."""
     user, product = batch["target_user"], batch["target_product"]
     if not weight.sum():
         return outputs.user_queries.sum() * 0.0
