@@ -25,7 +25,7 @@ UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True)
 class WrittenReview:
-    """One review as it came in; markup is taken out later; what is not known is empty or None.
+    """One review as it came in; markup is taken out later. What is not known is empty or None.
 
     Attributes:
         product_info: What else is known of the product.

@@ -109,6 +109,7 @@ def read_people(settings: InferSettings) -> pd.DataFrame:
 
 
 def _people_of(data: ReviewData, user_ids: list[str] | None) -> pd.DataFrame:
+    """The reviews of some users, or of all, with what the data set knows of their products."""
     reviews = data.reviews
     if user_ids is None:
         note("other data than the training's: recommending to all its users")

@@ -258,6 +258,7 @@ class Recommender:
 
     @property
     def _explanation(self) -> str:
+        """What decides where nothing is known, most first."""
         shares = self.vectorbase.combiner.decides(0)
         *others, last = [name for name, share in shares.items() if share > 0]
         evidences = f"{', '.join(others)} and {last}" if others else last
@@ -266,8 +267,7 @@ class Recommender:
     def _reasons(
         self, histories: Histories, reviews: np.ndarray, weights: np.ndarray
     ) -> tuple[Reason, ...]:
-        """The reviews, int64 [n], that weigh most, float32 [n], heaviest first; none without
-        weight."""
+        """The reviews, int64 [n], of the highest weights, float32 [n], descending; none without."""
         heaviest = np.argsort(-weights, kind="stable")[: self.max_reasons]
         reasons = []
         for position in heaviest[weights[heaviest] > 0]:

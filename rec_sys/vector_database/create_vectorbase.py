@@ -218,6 +218,7 @@ def _show_summary(vectorbase: Vectorbase, num_edges: int) -> None:
 
 
 def _num_edges(vectorbase: Vectorbase) -> int:
+    """Of all graphs between the products."""
     walks = [each for each in vectorbase.features if isinstance(each, WalkFeature)]
     return sum(
         len(edges) for edges in {id(e.graph.weights): e.graph.weights for e in walks}.values()

@@ -131,7 +131,7 @@ def find_changes(
 def update_vectorbase(config: DictConfig) -> Vectorbase:
     """Adds, removes and changes products until the vectorbase says what a data set says.
 
-    It is as it stands in ``paths.vectorbase_dir``; untouched if nothing changed. Raises InputError
+    Returns what stands in ``paths.vectorbase_dir``, untouched if nothing changed. Raises InputError
     if settings, vectorbase, checkpoint or data cannot be used, or the index would miss too much.
     """
     settings = UpdateSettings(

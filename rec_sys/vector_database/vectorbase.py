@@ -135,13 +135,12 @@ class Vectorbase:
         return np.where(self.names != "", self.names, told)
 
     def rows_of_names(self, names: Sequence[str | None]) -> np.ndarray:
-        """Rows of names in any case and spacing, int64 [n]; -1 where no product, or several, have
-        it."""
+        """Rows by name, in any case and spacing, int64 [n]; -1 where none or several have it."""
         return _looked_up([name and name_key(name) for name in names], self._row_of_name)
 
     def require_model(self, fingerprint: str, name: str = "another model") -> None:
-        """Raises InputError, about `name`, unless built from the model of
-        `TrainedModel.fingerprint`."""
+        """Raises InputError if the embeddings are not of this model, `TrainedModel.fingerprint`;
+        the message calls it `name`."""
         own = self.manifest["model_fingerprint"]
         if own != fingerprint:
             raise InputError(
@@ -201,8 +200,7 @@ def check_replaceable(folder: str | Path) -> None:
 
 
 def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
-    """Writes a vectorbase to its folder and reads it; a folder that is there is replaced as a
-    whole.
+    """Writes a vectorbase to its folder, replacing that as a whole, and reads it back.
 
     Of its manifest the origin and what was measured are kept; everything else is told by its other
     parts. Raises InputError if the folder holds something else.
