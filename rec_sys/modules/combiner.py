@@ -280,8 +280,7 @@ class _Choice:
         self._chosen = torch.from_numpy(values[user, :, product]).double()  # [T, K]
 
     def path(self, leading: int, penalties: Sequence[float]) -> list[_Fitted]:
-        """Fits to all choices at each strength of the ridge, descending, at infinity to
-        `leading`."""
+        """Fits to all choices at each strength of the ridge, descending; inf: `leading` alone."""
         torch = self._torch
         weights = torch.zeros(self._values.shape[1], dtype=torch.float64)
         weights[leading] = 1.0
