@@ -325,7 +325,7 @@ def reason_weights(
     float32 [K, m], of the features to the scores; `rows`: int64 [m]. Returns float32 [n, m] of the
     reviews and [m] of the wish, not negative; a product's sum to at most 1.
     """
-    (weights,) = vectorbase.combiner.weights_of(situation)
+    (weights,) = vectorbase.combiner.weights_of(vectorbase.features, situation)
     walks = np.array([isinstance(each, WalkFeature) for each in vectorbase.features])
     match = np.array([e.evidence == vectorbase.match.evidence for e in vectorbase.features])
     speaking = np.zeros((len(situation.product), len(rows)), dtype=np.float32)

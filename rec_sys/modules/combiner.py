@@ -20,10 +20,10 @@ from rec_sys.foundation.settings import (
     PositiveCount,
     settings_of,
 )
-from rec_sys.modules.features import Feature, Situation
+from rec_sys.modules.features import Feature, Situation, liked_above
 
-#: Kinds of users that have weights of their own: by the number of their reviews, and whether they
-#: say what they want.
+#: Kinds of users that have weights of their own: by the number of their reviews, dislikes left out,
+#: and whether they say what they want.
 GROUPS = ("no review", "one review", "several reviews", "wish", "wish and reviews")
 _MANY = GROUPS.index("several reviews")
 _WISHING = GROUPS.index("wish")
@@ -89,13 +89,13 @@ class Combiner:
             "shares": self.shares.tolist(),
         }
 
-    def weights_of(self, situation: Situation) -> np.ndarray:
+    def weights_of(self, features: Sequence[Feature], situation: Situation) -> np.ndarray:
         """float32 [U, K], the weights for each of the users."""
-        return self.weights[groups_of(situation)].astype(np.float32)
+        return self.weights[groups_of(situation, liked_above(features))].astype(np.float32)
 
     def score(self, features: Sequence[Feature], situation: Situation) -> np.ndarray:
         """What products are ordered by, float32 [U, P]; the history is not left out."""
-        weights = self.weights_of(situation)
+        weights = self.weights_of(features, situation)
         scores = np.zeros(situation.network.shape, dtype=np.float32)
         for column, feature in enumerate(features):
             weight = weights[:, column]
@@ -115,7 +115,7 @@ class Combiner:
     ) -> np.ndarray:
         """What each feature adds to the scores of products, `rows` int64 [m], for one user. Returns
         float32 [K, m]; the sum of a column is the product's score."""
-        (weights,) = self.weights_of(situation)
+        (weights,) = self.weights_of(features, situation)
         found = np.zeros((len(features), len(rows)), dtype=np.float32)
         for row, weight, feature in zip(found, weights, features, strict=True):
             if weight:
@@ -146,9 +146,15 @@ class Combiner:
         return dict(sorted(sums.items(), key=lambda item: -item[1]))
 
 
-def groups_of(situation: Situation) -> np.ndarray:
-    """int64 [U], the place of each user in `GROUPS`."""
-    lengths = situation.lengths
+def groups_of(situation: Situation, liked_above: float) -> np.ndarray:
+    """int64 [U], the place of each user in `GROUPS`.
+
+    Reviews of what was not liked, with `liked_above` stars or fewer, do not count: what others
+    reviewed beside it is no answer to somebody who has told of nothing that they like.
+    """
+    disliked = (situation.rating > 0) & (situation.rating <= liked_above)
+    liked = np.append(0, np.cumsum(~disliked))
+    lengths = np.diff(liked[situation.user_ptr])
     return np.where(situation.wished, _WISHING + np.minimum(lengths, 1), np.minimum(lengths, _MANY))
 
 

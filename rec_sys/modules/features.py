@@ -220,8 +220,9 @@ class LikingFeature:
 
 
 def liked_above(features: Sequence[Feature]) -> float:
-    """Stars; a lower rating, or an equal one, is a dislike to the walks."""
-    return next(each.graph.liked_above for each in features if isinstance(each, WalkFeature))
+    """Stars; a lower rating, or an equal one, is a dislike to the walks, if there are any."""
+    walks = (each.graph.liked_above for each in features if isinstance(each, WalkFeature))
+    return next(walks, -np.inf)
 
 
 _GRAPH_ARRAYS = {"pointers": np.int64, "neighbours": np.int32, "weights": np.float32}

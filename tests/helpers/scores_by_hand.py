@@ -27,7 +27,8 @@ def contributions_by_hand(recommender, table):
             (_led_to(recommender, histories, review), histories.rating[review]) for review in own
         ]
         wish = histories.wishes[user]
-        group = 3 + min(len(reviews), 1) if wish else min(len(reviews), 2)
+        liked = sum(not 0 < rating <= built.liked_above for _, rating in reviews)
+        group = 3 + min(liked, 1) if wish else min(liked, 2)
         cosines = built.embeddings @ outputs.user_embeddings[user]
         sums = found[user_id] = {}
         for feature in built.features:

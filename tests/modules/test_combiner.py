@@ -199,12 +199,18 @@ def users_of_all_kinds() -> Situation:
 
 def test_reviews_and_wish_tell_the_group():
     users = users_of_all_kinds()
-    found = [GROUPS[group] for group in groups_of(users)]
+    found = [GROUPS[group] for group in groups_of(users, 0.5)]
     assert found == [*GROUPS, "wish and reviews"]
     silent = replace(users, wishes=None)
-    assert groups_of(silent).tolist() == [0, 1, 2, 0, 1, 2]
+    assert groups_of(silent, 0.5).tolist() == [0, 1, 2, 0, 1, 2]
     for user in range(6):
-        assert groups_of(users.of_user(user)).tolist() == [groups_of(users)[user]]
+        assert groups_of(users.of_user(user), 0.5).tolist() == [groups_of(users, 0.5)[user]]
+
+
+def test_what_was_disliked_is_no_review_to_go_by():
+    users = replace(users_of_all_kinds(), rating=np.array([1, 1, 5, 2, 3, 2, np.nan, 0], np.float32))
+    assert groups_of(replace(users, wishes=None), 3.0).tolist() == [0, 0, 1, 0, 0, 2]
+    assert groups_of(users, 3.0).tolist() == [0, 0, 1, 3, 3, 4]
 
 
 def test_scores_are_the_weighted_sum_for_the_kind_of_user():

@@ -153,7 +153,9 @@ def test_scores_are_the_evidences_added_up(
         in_words = Wishes.of(vectors[said], words[said])
         in_words = match_words.values(SimpleNamespace(wishes=in_words)).toarray()
         for user, length in enumerate(history.degrees):
-            weights = WEIGHTS[3 + min(length, 1) if said[user] else min(length, 2)]
+            own = history.edge_rating[slice(*history.user_ptr[user : user + 2])]
+            liked = int((~(own <= product_graph.liked_above)).sum())
+            weights = WEIGHTS[3 + min(liked, 1) if said[user] else min(liked, 2)]
             assert group is None or group == length
             expected = (
                 weights[0] * walked[user]
