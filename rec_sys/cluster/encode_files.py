@@ -1,8 +1,7 @@
 """Encodes the texts of many files on many machines: ``uv run -m rec_sys.cluster.encode_files``.
 
-The whole story is `encode_files`: files, texts, what the store lacks, vectors, store. Other
-machines read and encode. This one alone keeps the store, so that they need not share a disk with
-it, and appends whatever arrives: an interruption loses only what is under way.
+Other machines read and encode. This one alone keeps the store, so that they need not share a disk
+with it, and appends whatever arrives: an interruption loses only what is under way.
 """
 
 from dataclasses import dataclass
@@ -38,10 +37,8 @@ def encode_files(config: DictConfig) -> EncodedFiles:
     """Makes sure that the vector store holds all texts of all files of a folder.
 
     Each file is read as ``data=local data.reviews_path=FILE`` reads it, so that training on it
-    finds every review, product name and product description in the store.
-
-    Raises:
-        InputError: A setting, a file or the cluster cannot be used.
+    finds every review, product name and product description in the store. Raises InputError if a
+    setting, a file or the cluster cannot be used.
     """
     cluster = read_settings(ClusterSettings, config.cluster)
     files = review_files(config.data)
@@ -77,13 +74,8 @@ def encode_files(config: DictConfig) -> EncodedFiles:
 
 
 def review_files(data: DictConfig) -> list[Path]:
-    """The files of reviews that ``config/data`` names: one, or all of a folder.
-
-    The file of products may be in the same folder, as may hidden files.
-
-    Raises:
-        InputError: There is none, or one that is of no known kind.
-    """
+    """The files of reviews that ``config/data`` names: one, or all of a folder, but for hidden
+    files and that of products. Raises InputError for none, or one of no known kind."""
     if "reviews_path" not in data:
         raise InputError(
             "encode_files reads files of your own: data=local data.reviews_path=FOLDER"
@@ -159,7 +151,6 @@ def _distinct_texts(files: list[Path], data: DictConfig, cluster: ClusterSetting
 
 
 def _tasks(column: str, values: list[str], size: int) -> list[pa.Table]:
-    """Tables of one column, so many values in each."""
     return [
         pa.table({column: pa.array(values[first : first + size], pa.string())})
         for first in range(0, len(values), size)

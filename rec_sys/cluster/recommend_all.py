@@ -1,8 +1,7 @@
 """Recommends to all people of a data set: ``uv run -m rec_sys.cluster.recommend_all``.
 
-The whole story is `recommend_all`: model, products, people, recommendations, folder. Checkpoint
-and vectorbase are read on every machine. What else a worker needs comes to it, and its results go
-back to this machine, which alone writes.
+Checkpoint and vectorbase are read on every machine. What else a worker needs comes to it, and its
+results go back to this machine, which alone writes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,10 +40,8 @@ ABOUT_FILE = "_about.json"  # readers of a folder of Parquet files skip names li
 
 
 class Part(NamedTuple):
-    """Some people, and all that has to be known of what they say.
-
-    `texts`: str [n], distinct, none of them empty; `vectors`: float16 [n, D].
-    """
+    """Some people, and all that has to be known of what they say. `texts`: str [n], distinct, none
+    of them empty; `vectors`: float16 [n, D]."""
 
     histories: Histories
     texts: list[str]
@@ -59,14 +56,10 @@ class Part(NamedTuple):
 def recommend_all(config: DictConfig) -> Path:
     """Recommends to everybody, as `infer` does, and writes Parquet files in the users' order.
 
-    All that is known of a person is used: this is for the next choice, not for measuring. Who
-    has reviewed every product is in no row.
-
-    Returns:
-        The folder: ``part-*.parquet``, columns `RECOMMENDATION_SCHEMA`, and ``_about.json``.
-
-    Raises:
-        InputError: Something in the settings, the data or the cluster cannot be used.
+    All that is known of a person is used: this is for the next choice, not for measuring. Who has
+    reviewed every product is in no row. Returns the folder: ``part-*.parquet``, columns
+    `RECOMMENDATION_SCHEMA`, and ``_about.json``. Raises InputError if settings, data or cluster
+    cannot be used.
     """
     settings = read_settings(InferSettings, config.infer)
     cluster = read_settings(ClusterSettings, config.cluster)

@@ -22,22 +22,17 @@ _CHECKPOINT = "checkpoint"
 
 @settings_of("launcher")
 class RayLauncher:
-    """Trains with several processes on several machines.
+    """Trains with several processes on several machines, by default as many as there is room for.
 
     If a process dies, all are started again, at most `max_failures` times, and go on from the
-    newest epoch that was saved. There are as many `workers` as the cluster has room for if they are
-    None.
+    newest epoch that was saved.
     """
 
     workers: PositiveCount | None
     max_failures: Count
 
     def __call__(self, config: DictConfig) -> dict[str, float]:
-        """The metrics of the best epoch.
-
-        Raises:
-            InputError: Something cannot be used, or processes died too often.
-        """
+        """The metrics of the best epoch; InputError for bad input, or too many dead processes."""
         cluster = read_settings(ClusterSettings, config.cluster)
         with connected(cluster):
             from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
@@ -87,7 +82,6 @@ class RayLauncher:
 
 
 def _train_as_one_of_them(task: dict[str, Any]) -> dict[str, Any] | None:
-    """What each process does."""
     from rec_sys.train.train import train
 
     os.chdir(task["folder"])  # Ray gave the process one of its own

@@ -45,11 +45,8 @@ class ClusterSettings:
 
 @contextmanager
 def connected(cluster: ClusterSettings) -> Iterator[None]:
-    """Connects with a Ray cluster, or starts one on this machine that ends with the block.
-
-    Raises:
-        InputError: Ray is not installed, or no cluster answers at the address.
-    """
+    """Connects with a Ray cluster, or starts one on this machine that ends with the block. Raises
+    InputError if Ray is not installed, or no cluster answers at the address."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
@@ -94,24 +91,13 @@ def work_on(
     gpus: float = 0,
     in_order: bool = False,
 ) -> Iterator[pa.Table]:
-    """Has each task worked on by one of several processes.
+    """Has each task worked on by one of several processes; yields the tables of the results.
 
     A process that dies is started again, and the tasks whose results it had not handed over are
-    worked on again, as Ray Data does by default and without end: what comes out is the same.
-
-    Args:
-        tasks: At least one table; of the same columns all.
-        make_worker: Called once in each process; what it returns takes the table of a task and
-            returns the table of its results.
-        arguments: Of `make_worker`.
-        gpus: Of each process.
-        in_order: Whether results come in the order of the tasks and not as they are done.
-
-    Yields:
-        The tables of the results.
-
-    Raises:
-        InputError: A worker raised one, or the cluster has no room for a worker.
+    worked on again, as Ray Data does by default and without end: what comes out is the same. Tasks,
+    at least one, have the same columns. `make_worker` is called with `arguments` once in each
+    process; what it returns makes of the table of a task that of its results. `gpus` are those of
+    each process. Raises InputError if a worker raised one, or the cluster has no room for a worker.
     """
     import ray
 
@@ -135,11 +121,8 @@ def work_on(
 
 
 class Worker:
-    """A worker in its process, made when the first task is there.
-
-    Of an exception Ray hands on the traceback, as text, and not the exception: bad input comes
-    back as a value.
-    """
+    """A worker in its process, made when the first task is there. Of an exception Ray hands on the
+    traceback, as text, and not the exception: bad input comes back as a value."""
 
     def __init__(self, make: Callable[..., Callable], arguments: tuple) -> None:
         self._make, self._arguments = make, arguments

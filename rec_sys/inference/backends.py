@@ -24,9 +24,8 @@ _PRODUCT_INPUTS = (
 class BackendUnavailable(Exception):
     """A server that runs a model does not answer, or not now. Nobody's input is to blame.
 
-    Args:
-        message: One line: which server, and what is the matter.
-        retry_after: Seconds after which another try makes sense.
+    The message is one line: which server, and what is the matter; another try makes sense after
+    `retry_after` seconds.
     """
 
     def __init__(self, message: str, retry_after: float) -> None:
@@ -35,33 +34,20 @@ class BackendUnavailable(Exception):
 
 
 class GraphBackend(Protocol):
-    """Runs one graph model.
-
-    Attributes:
-        model_fingerprint: Which function it computes, `TrainedModel.fingerprint`.
-        vector_dim: Length of a text vector, D.
-        embedding_dim: Length of an embedding, d.
-    """
+    """Runs a graph model, which `TrainedModel.fingerprint` identifies; text vectors have length D,
+    embeddings d."""
 
     model_fingerprint: str
     vector_dim: int
     embedding_dim: int
 
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
-        """Embeds a batch; without any edge and without any product, too.
-
-        Args:
-            inputs: The arrays named in `MODEL_INPUTS`, described at `EgoBatch`; at least one user.
-        """
+        """Embeds a batch of at least one user, without edges and products, too. `inputs`: the
+        arrays named in `MODEL_INPUTS`, described at `EgoBatch`."""
 
 
 class TextBackend(Protocol):
-    """Runs one text encoder.
-
-    Attributes:
-        encoder_fingerprint: Which function it computes, `TextEncoder.model_fingerprint`.
-        vector_dim: Length of a vector, D.
-    """
+    """Runs the text encoder of this `TextEncoder.model_fingerprint`; its vectors have length D."""
 
     encoder_fingerprint: str
     vector_dim: int
@@ -76,9 +62,8 @@ def run_exported(
 ) -> GraphOutputs:
     """Runs an exported graph model, which wants at least one product, on any batch.
 
-    Args:
-        inputs: As `GraphBackend.embed` takes them; further arrays are left out.
-        run: Takes contiguous arrays by name, returns the arrays of `GraphOutputs` in their order.
+    `inputs` are those of `GraphBackend.embed`, further ones are left out; `run` takes contiguous
+    arrays by name and returns the arrays of `GraphOutputs` in their order.
     """
     arrays = {name: np.ascontiguousarray(inputs[name]) for name in MODEL_INPUTS}
     num_products = len(arrays[_PRODUCT_INPUTS[0]])
@@ -98,15 +83,8 @@ EXPORT_COMMAND = "uv run python -m rec_sys.modules.model_export"
 
 
 class OnnxBackend:
-    """ONNX Runtime as a `GraphBackend`.
-
-    Args:
-        path: The file that model_export wrote.
-        threads: Threads of ONNX Runtime; 0 for as many as there are cores.
-
-    Raises:
-        InputError: No such file, or not an exported graph model.
-    """
+    """ONNX Runtime as a `GraphBackend`, with so many threads, 0 for as many as there are cores.
+    Raises InputError if there is no such file, or it is no exported graph model."""
 
     def __init__(self, path: str | Path, threads: int = 0) -> None:
         path = Path(path)

@@ -25,18 +25,14 @@ UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True)
 class WrittenReview:
-    """One review as it came in; markup is taken out later.
+    """One review as it came in; markup is taken out later. What is not known is empty or None.
 
     Attributes:
-        review_id: Names it in the reasons.
-        product_id: Empty if it is not known.
-        product_name: Empty if it is not known.
         product_info: What else is known of the product.
         style: Its category or variant.
-        text: May be empty.
-        rating: 1...5, or None.
-        time: Seconds since 1970 (UTC), or None. Reviews without a time are older than all others
-            and follow each other as they are given.
+        rating: 1...5.
+        time: Seconds since 1970 (UTC). Reviews without a time are older than all others and follow
+            each other as they are given.
     """
 
     review_id: str
@@ -66,14 +62,8 @@ class WrittenReview:
 
 @dataclass(frozen=True)
 class Author:
-    """A user and what they wrote.
-
-    Attributes:
-        user_id: Two authors may have the same.
-        reviews: Any number, in any order.
-        nickname: The name they go by, or None.
-        wish: What they want, in their own words; may be empty.
-    """
+    """A user and what they wrote, in any order; two authors may have the same id. `wish` is what
+    they want, in their own words."""
 
     user_id: str
     reviews: Sequence[WrittenReview]
@@ -82,10 +72,8 @@ class Author:
 
 
 def authors_in(reviews: pd.DataFrame) -> list[Author]:
-    """The authors of a table with the columns of `REVIEW_SCHEMA`, as they first occur.
-
-    The product id may be missing, the user must not be. Of several nicknames the newest counts.
-    """
+    """The authors of a table with the columns of `REVIEW_SCHEMA`, as they first occur. The product
+    id may be missing, the user must not be. Of several nicknames the newest counts."""
     table = to_table(reviews)
     names = ("review_id", "product_id", "product_name", "product_info", "style", "text")
     texts = (table[name].fill_null("").to_pylist() for name in names)
@@ -108,8 +96,8 @@ class Histories:
     """U users and their N reviews.
 
     A product that the vectorbase holds is taken from there. Any other one is described by the
-    review's own words, for its author alone: what one user writes never changes what another
-    one is recommended, however many are served together.
+    review's own words, for its author alone: what one user writes never changes what another one is
+    recommended, however many are served together.
 
     Attributes:
         review_ids: str [N], by user, oldest first; one review per user and product.
@@ -187,16 +175,10 @@ def read_histories(reviews: pd.DataFrame | Sequence[Author], vectorbase: Vectorb
     """Cleans reviews as those of the training were, and finds their products in the vectorbase.
 
     A product is found by its id. A review without an id (or whose id is just the name, as the
-    readers make it) is matched by the name, in any case and spacing, if one product alone has it.
-    A text that names neither a product nor stars is a wish, see `WrittenReview.is_wish`. An author
-    without any review is a user of whom nothing is known.
-
-    Args:
-        reviews: A table, see `authors_in`, or the authors.
-        vectorbase: The catalogue.
-
-    Raises:
-        InputError: There is nobody.
+    readers make it) is matched by the name, in any case and spacing, if one product alone has it. A
+    text that names neither a product nor stars is a wish, see `WrittenReview.is_wish`. An author
+    without any review is a user of whom nothing is known. `reviews` are a table, see `authors_in`,
+    or the authors. Raises InputError if there is nobody.
     """
     authors = authors_in(reviews) if isinstance(reviews, pd.DataFrame) else reviews
     if not authors:
@@ -300,12 +282,9 @@ VECTOR_DTYPE = np.float16
 class HistoryBatch:
     """The users of some histories as a graph.
 
-    Attributes:
-        inputs: The arrays that a `GraphBackend` takes.
-        review: int64 [E], the review of each history edge, counted as in `Histories`.
-        user: int64 [E], the user of each history edge; ascending.
-        wishes: What the users want; None if nobody says anything.
-        links: What reviews of unknown products lead to, see `Situation`; None without any.
+    `inputs` are what a `GraphBackend` takes. `review`: int64 [E], the review of each history edge,
+    counted as in `Histories`; `user`: int64 [E], its user, ascending; `wishes`: None if nobody says
+    anything; `links`: what reviews of unknown products lead to, see `Situation`; None without any.
     """
 
     inputs: dict[str, np.ndarray]
@@ -318,15 +297,8 @@ class HistoryBatch:
 def build_history_batch(
     histories: Histories, vectorbase: Vectorbase, encode: Encode
 ) -> HistoryBatch:
-    """Builds the graph of some users with all their reviews as history.
-
-    Users of whom nothing is known have no history: they are all alike.
-
-    Args:
-        histories: Of these users.
-        vectorbase: Gives the vectors of the products it holds.
-        encode: Gives the vectors of texts.
-    """
+    """Builds the graph of some users with all their reviews as history. Users of whom nothing is
+    known have no history: they are all alike."""
     row, num_rows = histories.catalogue_row, len(vectorbase.keys)
     # A product that the vectorbase does not hold is its review's own.
     number = np.where(row == UNKNOWN, num_rows + np.arange(len(row)), row)

@@ -1,8 +1,5 @@
-"""Recommends products to people: ``uv run -m rec_sys.inference.infer``.
-
-People, model, products, recommendations, files. PyTorch is imported only after everything that
-can be checked without it.
-"""
+"""Recommends products to people: ``uv run -m rec_sys.inference.infer``. PyTorch is imported only
+after everything that can be checked without it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -43,11 +40,9 @@ class InferSettings:
         reviews: File of one person or many; None for people of the training's data.
         wish: What they want, in words; without `reviews` the wish of somebody unknown.
         k: Products per user.
-        batch_size: Users at once.
         show_users: Users in the printed table.
         max_broken_share: Bear this share of broken lines in `reviews`.
         backend: Runs the checkpoint, or its export.
-        onnx_path: The export.
         threads: Of ONNX Runtime; 0 for as many as there are cores.
     """
 
@@ -67,14 +62,8 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
 
     Where the split held out no users (``split=time`` and others), and for other data than the
     training's, everybody is recommended to. Either way all that is known of a person is used: this
-    is for the next choice, not for measuring.
-
-    Returns:
-        What ``recommendations.jsonl`` holds.
-
-    Raises:
-        InputError: Something in the settings, the reviews, the checkpoint or the vectorbase
-            cannot be used.
+    is for the next choice, not for measuring. Returns what ``recommendations.jsonl`` holds. Raises
+    InputError if settings, reviews, checkpoint or vectorbase cannot be used.
     """
     settings = read_settings(InferSettings, config.infer)
     reviews = read_people(settings) if settings.reviews is not None else None
@@ -107,11 +96,7 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
 
 
 def read_people(settings: InferSettings) -> pd.DataFrame:
-    """Reads the file ``infer.reviews``, in which users and products may be missing.
-
-    Raises:
-        InputError: It cannot be read.
-    """
+    """Reads ``infer.reviews``, without users or products, too; InputError if it cannot be read."""
     reviews, report = read_reviews(
         settings.reviews,
         max_broken_share=settings.max_broken_share,
@@ -146,11 +131,8 @@ def with_products(reviews: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame
 def choose_backend(
     settings: InferSettings, trained: TrainedModel, vectorbase: Vectorbase
 ) -> GraphBackend:
-    """What runs the graph model: ``infer.backend``.
-
-    Raises:
-        InputError: The exported model cannot be used, or is of another checkpoint.
-    """
+    """What runs the graph model, ``infer.backend``. Raises InputError if the exported model cannot
+    be used, or is of another checkpoint."""
     if settings.backend == "torch":
         return TorchBackend(trained)
     backend = OnnxBackend(settings.onnx_path, settings.threads)

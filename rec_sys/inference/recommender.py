@@ -43,12 +43,10 @@ class Reason:
     """One of the user's own reviews.
 
     Attributes:
-        review_id: Its id.
         product_name: Of the reviewed product, or its style or id if it has none.
         text: The beginning of the review.
         weight: Its share in the contributions that speak for the product, 0...1.
         rating: 1...5, or None; never one that was not liked.
-        product_id: Of the reviewed product.
     """
 
     review_id: str
@@ -63,10 +61,9 @@ class Reason:
 class Match:
     """Why a product fits what the user wants.
 
-    Attributes:
-        weight: The share of the match in the contributions that speak for the product, 0...1.
-        words: Words of the wish that others use for the product, the most telling first.
-        quote: What somebody else wrote about it, or None.
+    `weight` is the share of the match in the contributions that speak for the product, 0...1;
+    `words` of the wish are used by others for the product, the most telling first; `quote` is what
+    somebody else wrote about it.
     """
 
     weight: float
@@ -79,8 +76,6 @@ class Recommendation:
     """One product for one user.
 
     Attributes:
-        product_id: Its id.
-        name: Empty if it has none.
         score: What ranks: the higher, the more likely the user turns to it. Scores of two users
             cannot be compared.
         predicted_rating: How much the user would like it, 0...5.
@@ -103,11 +98,9 @@ class UserRecommendations:
     """Everything for one user.
 
     Attributes:
-        user_id: As it was given.
-        nickname: The name they go by, if one is known.
         recommendations: The best first; fewer than asked for if there are no more products.
         fallback: None, or why these are no personal recommendations: `POPULAR`.
-        explanation: The fallback in words; None without one.
+        explanation: The fallback in words.
         embedding: float32 [d], unit length.
         wish: What was understood as what they want; empty if nothing was.
     """
@@ -123,12 +116,8 @@ class UserRecommendations:
 
 @dataclass(frozen=True)
 class CandidateFilter:
-    """Rows of a vectorbase that may be recommended.
-
-    Attributes:
-        among: int64, ascending and distinct, only these; None for all.
-        without: int64, none of these.
-    """
+    """Rows of a vectorbase that may be recommended: only those `among`, int64, ascending and
+    distinct, or all if None; none of those `without`, int64."""
 
     among: np.ndarray | None = None
     without: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
@@ -144,17 +133,10 @@ EVERYTHING = CandidateFilter()
 
 
 class Recommender:
-    """Recommends products of a vectorbase.
+    """Recommends products of a vectorbase, with at most `max_reasons` reasons each.
 
-    Args:
-        backend: Runs the graph model.
-        vectorbase: The products, embedded by the same model.
-        encode: Gives the vectors of distinct texts, float [n, D], by the encoder that the model
-            was trained with.
-        max_reasons: Reviews to name as the reasons of a recommendation, at most.
-
-    Raises:
-        InputError: The vectorbase was built from another model.
+    `encode` gives the vectors of distinct texts, float [n, D], by the encoder that the model was
+    trained with. Raises InputError if the vectorbase was built from another model.
     """
 
     def __init__(
@@ -178,25 +160,13 @@ class Recommender:
         show_progress: bool = False,
         candidates: CandidateFilter = EVERYTHING,
     ) -> list[UserRecommendations]:
-        """Recommends to every author of the reviews.
+        """Recommends to every author of the reviews, in the order in which they first occur.
 
         What a user has reviewed is not recommended to them. A user of whom neither a text nor a
         product of the vectorbase is known gets what is popular and much reviewed of late, as the
-        combiner adds it up for users without reviews, and is told so.
-
-        Args:
-            reviews: A table or authors, see `read_histories`; or histories that were read with
-                this vectorbase.
-            k: Products per user, at least 1.
-            batch_size: Users at once; decides memory, not results.
-            show_progress: Shows a progress bar.
-            candidates: The products that may be recommended.
-
-        Returns:
-            One element per user, in the order in which they first occur.
-
-        Raises:
-            InputError: There is nobody, or a number is too small.
+        combiner adds it up for users without reviews, and is told so. For `reviews` see
+        `read_histories`; histories must have been read with this vectorbase. `batch_size` decides
+        memory, not results. Raises InputError if there is nobody, or a number is too small.
         """
         if k < 1:
             raise InputError(f"k={k}: at least 1 product must be asked for")
@@ -297,13 +267,7 @@ class Recommender:
     def _reasons(
         self, histories: Histories, reviews: np.ndarray, weights: np.ndarray
     ) -> tuple[Reason, ...]:
-        """The reviews that weigh most, the heaviest first; none that weighs nothing.
-
-        Args:
-            histories: Has the reviews.
-            reviews: int64 [n], counted as in `Histories`.
-            weights: float32 [n].
-        """
+        """The reviews, int64 [n], of the highest weights, float32 [n], descending; none without."""
         heaviest = np.argsort(-weights, kind="stable")[: self.max_reasons]
         reasons = []
         for position in heaviest[weights[heaviest] > 0]:
@@ -335,12 +299,8 @@ def best_rows(
 ) -> np.ndarray:
     """The best products of one user, int64 [at most k]; of equals the lowest row comes first.
 
-    Args:
-        scores: float32 [P].
-        removed: bool [P], rows that are not recommended to anybody.
-        reviewed: int64, rows that the user knows.
-        candidates: The others that may be recommended.
-        k: At least 1.
+    `scores`: float32 [P]; `removed`: bool [P], not recommended to anybody; `reviewed`: int64, rows
+    that the user knows.
     """
     open_to = ~removed
     if candidates.among is not None:
@@ -359,19 +319,11 @@ def reason_weights(
 ) -> tuple[np.ndarray, np.ndarray]:
     """How much each review of one user, and their wish, speak for each recommended product.
 
-    A review speaks by what its product brings to the evidences that walk from product to product.
-    A weight is a share in all that speaks for the product, what is popular included. A review of
-    something that was not liked is no reason, whatever follows from it.
-
-    Args:
-        vectorbase: Has features and combiner.
-        situation: Of one user.
-        contributions: float32 [K, m], of the features to the scores.
-        rows: int64 [m], the recommended products.
-
-    Returns:
-        float32 [n, m] of the reviews and [m] of the wish, not negative; a product's sum to at
-        most 1.
+    A review speaks by what its product brings to the evidences that walk from product to product. A
+    weight is a share in all that speaks for the product, what is popular included. A review of
+    something that was not liked is no reason, whatever follows from it. `contributions`:
+    float32 [K, m], of the features to the scores; `rows`: int64 [m]. Returns float32 [n, m] of the
+    reviews and [m] of the wish, not negative; a product's sum to at most 1.
     """
     (weights,) = vectorbase.combiner.weights_of(vectorbase.features, situation)
     walks = np.array([isinstance(each, WalkFeature) for each in vectorbase.features])

@@ -54,14 +54,8 @@ _SEEN_ARRAYS = ("users", "products", "edge_user", "edge_product", "roles")
 def find_checkpoint(
     checkpoint: str | Path | None, folder: str | Path, built_from: str | None = None
 ) -> Path:
-    """The checkpoint that was named, or else the one of the index, or else the newest of a folder.
-
-    Args:
-        built_from: Name of the checkpoint that the index was built from, if there is one.
-
-    Raises:
-        InputError: There is none.
-    """
+    """The checkpoint that was named, or else that of the index, `built_from`, or else the newest of
+    a folder; InputError without any."""
     newest = max(
         (f for f in Path(folder).glob(f"*{BEST_SUFFIX}") if not f.name.endswith(LAST_SUFFIX)),
         key=_age,
@@ -91,11 +85,7 @@ def find_checkpoint(
 
 
 def last_checkpoints(folder: str | Path) -> list[Path]:
-    """The newest state of each training, the newest training first.
-
-    Raises:
-        InputError: There is none.
-    """
+    """The newest state of each training, the newest training first; InputError without any."""
     found = list(Path(folder).glob(f"*{LAST_SUFFIX}"))
     if not found:
         raise InputError(f"{folder}: holds no interrupted training (*{LAST_SUFFIX}) to resume")
@@ -108,14 +98,12 @@ def _age(path: Path) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model with its origin.
+    """A checkpoint's model, in evaluation mode and on the CPU, with its origin.
 
     Attributes:
-        path: The checkpoint.
-        model: The network, in evaluation mode, on the CPU.
         record: What training wrote about itself: ``run_name``, ``config``, ``split``, ``data``,
-            ``encoder``, ``mlflow``, ``versions``, ``vector_dim``; plain values. ``warm_start``
-            tells the checkpoint that it started from, if there was one.
+            ``encoder``, ``mlflow``, ``versions``, ``vector_dim``, and the ``warm_start`` if there
+            was one; plain values.
         seen: Which reviews it has seen; None if the checkpoint does not tell.
         plain_combiner: What `Combiner.plain` gave; None before the training has ended.
         plain_towers: The arrays of `Towers` by name, likewise.
@@ -135,11 +123,7 @@ class TrainedModel:
 
     @cached_property
     def combiner(self) -> Combiner:
-        """The weights of the evidences.
-
-        Raises:
-            InputError: The training was interrupted before it had any, or they are damaged.
-        """
+        """The weights of the evidences; InputError if training has none yet or they are damaged."""
         if self.plain_combiner is None:
             raise InputError(
                 f"{self.path}: its training has not ended, so it is not known how much each"
@@ -152,11 +136,7 @@ class TrainedModel:
 
     @cached_property
     def towers(self) -> Towers:
-        """What finds the product of a text.
-
-        Raises:
-            InputError: As for the combiner.
-        """
+        """What finds the product of a text; raises as `combiner`."""
         size = self.record["vector_dim"]
         try:
             towers = Towers(**{name: each.numpy() for name, each in self.plain_towers.items()})
@@ -169,11 +149,7 @@ class TrainedModel:
         return towers
 
     def check_encoder(self, encoder: TextEncoder) -> None:
-        """Makes sure that texts mean the same as in training; the precision may differ.
-
-        Raises:
-            InputError: Another text encoder.
-        """
+        """Raises InputError if texts mean something else than in training; precision may differ."""
         if encoder.model_fingerprint != self.record["encoder"]["model_fingerprint"]:
             raise InputError(
                 f"{self.path}: was trained with another text encoder"
@@ -184,13 +160,9 @@ class TrainedModel:
     def settings(self, config: DictConfig, axis: str) -> DictConfig:
         """The settings of one axis: those given now, otherwise those of the training.
 
-        Args:
-            config: Of the command at hand.
-            axis: ``"data"``, ``"encoder"``, ``"split"`` or ``"product_graph"``;
-                ``{from_checkpoint: true}``, or no such axis, means "as trained".
-
-        Raises:
-            InputError: Those of the training name a class that they may not name.
+        `axis` is ``"data"``, ``"encoder"``, ``"split"`` or ``"product_graph"``;
+        ``{from_checkpoint: true}``, or no such axis, means "as trained". Raises InputError if those
+        of the training name a class that they may not name.
         """
         if axis not in config or config[axis].get("from_checkpoint"):
             return trusted_settings(self.record["config"], axis, self.path)
@@ -198,11 +170,7 @@ class TrainedModel:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Reads a checkpoint without running any code that is in it.
-
-    Raises:
-        InputError: Not a checkpoint of rec_sys.
-    """
+    """Reads a checkpoint without running code in it; InputError if it is none of rec_sys."""
     import torch
 
     try:
@@ -224,9 +192,7 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
     """Loads the model of a checkpoint.
 
     Args:
-        path: The checkpoint.
-        model_config: The model's settings, from somebody who is trusted; by default those of the
-            training.
+        model_config: From somebody who is trusted; by default the settings of the training.
 
     Raises:
         InputError: Not a checkpoint, its settings name a class that they may not name, or its
@@ -273,11 +239,7 @@ def save_evidences(combiner: Combiner, towers: Towers, path: Path) -> None:
 
 
 def build_evidences(settings: DictConfig) -> list[Evidence]:
-    """All evidences of the axis ``evidence``: for each its class and values.
-
-    Raises:
-        InputError: A value does not fit, or an evidence is missing that the combiner needs.
-    """
+    """The evidences of the axis ``evidence``; InputError for a bad value, or if one is missing."""
     evidences: list[Evidence] = [build(each) for each in settings.values()]
     require_leading([each.name for each in evidences])
     return evidences
@@ -311,11 +273,7 @@ def _fingerprint(weights: "Mapping[str, Tensor]", model_config: Mapping[str, Any
 
 
 def provenance_in(content: Mapping[str, Any]) -> Provenance | None:
-    """Which reviews the training of a checkpoint has seen; None if it does not tell.
-
-    Args:
-        content: See `read_checkpoint`.
-    """
+    """Which reviews the training of a checkpoint has seen; None if it does not tell."""
     kept = content.get(SEEN_KEY)
     if kept is None:
         return None
@@ -338,56 +296,36 @@ def plain_provenance(seen: Provenance) -> dict[str, Any]:
 
 
 def load_data(trained: TrainedModel, config: DictConfig) -> ReviewData:
-    """Loads the data set that the model was trained with, or the one that `config` names.
-
-    Raises:
-        InputError: The data cannot be read.
-    """
+    """Loads the training's data set, or the one that `config` names; InputError if unreadable."""
     return build(trained.settings(config, "data")).load()
 
 
 def load_encoder(trained: TrainedModel, config: DictConfig) -> TextEncoder:
-    """Makes the text encoder that the model was trained with, or the one that `config` names.
-
-    Raises:
-        InputError: Not available, or its vectors mean nothing to this model.
-    """
+    """Makes the training's text encoder, or the one that `config` names. Raises InputError if it is
+    not available, or its vectors mean nothing to this model."""
     encoder = build(trained.settings(config, "encoder"))
     trained.check_encoder(encoder)
     return encoder
 
 
 def is_training_data(trained: TrainedModel, data: ReviewData) -> bool:
-    """Whether a data set is exactly the one that the model was trained with.
-
-    If it is not, an equal id may be another person.
-    """
+    """Whether a data set is exactly the training's; otherwise an equal id may be another person."""
     return data.fingerprint == trained.record["data"]["fingerprint"]
 
 
 def held_out_user_ids(trained: TrainedModel, data: ReviewData) -> list[str] | None:
-    """The users that training did not see and the best epoch was chosen by.
-
-    Returns:
-        Their ids; none if the split did not hold out whole users; None if `data` is not the data
-        set of the training.
-    """
+    """The users that training did not see and the best epoch was chosen by. None of them if the
+    split held out no whole users; None if `data` is not the training's."""
     if not is_training_data(trained, data):
         return None
     return trained.record["split"]["validation_user_ids"]
 
 
 def split_as_trained(trained: TrainedModel, graph: ReviewGraph, config: DictConfig) -> Split:
-    """Splits the training's data set again, as it was split for the training.
+    """Splits the training's data set again; InputError if it comes out differently.
 
-    Args:
-        trained: The model.
-        graph: Of the data set of the training.
-        config: May have an axis ``split``: the same settings, said by somebody who trusts a class
-            that is no part of rec_sys.
-
-    Raises:
-        InputError: It comes out differently.
+    `config` may have an axis ``split``: the same settings, said by somebody who trusts a class that
+    is no part of rec_sys.
     """
     splitter = build(trained.settings(config, "split"))
     if trained.record.get("warm_start"):

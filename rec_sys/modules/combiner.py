@@ -31,10 +31,9 @@ _WISHING = GROUPS.index("wish")
 
 @dataclass(frozen=True)
 class Combiner:
-    """Weights of features.
+    """Weights of K features.
 
     Attributes:
-        features: Their names, K of them.
         evidences: The evidence that each feature belongs to.
         weights: float64 [5, K], a row for each of `GROUPS`.
         shrinkage: float64 [5], the strength that was chosen for each group.
@@ -65,11 +64,7 @@ class Combiner:
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> "Combiner":
-        """From what `plain` gave.
-
-        Raises:
-            ValueError: It does not fit together.
-        """
+        """From what `plain` gave; ValueError if it does not fit together."""
         features, evidences = tuple(plain["features"]), tuple(plain["evidences"])
         arrays = {name: np.array(plain[name], dtype=np.float64) for name in ("weights", "shares")}
         shape = (len(GROUPS), len(features))
@@ -99,12 +94,7 @@ class Combiner:
         return self.weights[groups_of(situation, liked_above(features))].astype(np.float32)
 
     def score(self, features: Sequence[Feature], situation: Situation) -> np.ndarray:
-        """What products are ordered by, float32 [U, P]; the history is not left out.
-
-        Args:
-            features: Fitted, named as the combiner's.
-            situation: Of the users.
-        """
+        """What products are ordered by, float32 [U, P]; the history is not left out."""
         weights = self.weights_of(features, situation)
         scores = np.zeros(situation.network.shape, dtype=np.float32)
         for column, feature in enumerate(features):
@@ -123,16 +113,8 @@ class Combiner:
     def contributions(
         self, features: Sequence[Feature], situation: Situation, rows: np.ndarray
     ) -> np.ndarray:
-        """What each feature adds to the scores of some products for one user.
-
-        Args:
-            features: As of `score`.
-            situation: Of one user.
-            rows: int64 [m], the products.
-
-        Returns:
-            float32 [K, m]; the sum of a column is the product's score.
-        """
+        """What each feature adds to the scores of products, `rows` int64 [m], for one user. Returns
+        float32 [K, m]; the sum of a column is the product's score."""
         (weights,) = self.weights_of(features, situation)
         found = np.zeros((len(features), len(rows)), dtype=np.float32)
         for row, weight, feature in zip(found, weights, features, strict=True):
@@ -177,13 +159,12 @@ def groups_of(situation: Situation, liked_above: float) -> np.ndarray:
 
 
 class Questions(NamedTuple):
-    """Users of one group who choose products.
+    """T choices of products by users of one group.
 
     Attributes:
         situation: Gives the situation of some of them, int64 [n], ascending.
         seen: Gives what is not recommended to some of them, bool [n, P].
-        user: int64 [T], of each choice.
-        product: int64 [T].
+        user: int64 [T], as is `product`.
         liked: bool [T], whether the product was liked, or has no rating.
     """
 
@@ -206,7 +187,6 @@ class CombinerFit:
         liked_only: Fits to the targets that were liked, or have no rating, alone.
         strengths: Of the ridge on the weights of features with a standard deviation of 1; beside
             them the leading feature alone is tried.
-        folds: Of the cross-validation.
         k: Length of the lists that are compared.
         max_cells: Products times users that are looked at, of which some users are drawn.
         min_targets: With fewer targets the leading feature decides alone.
@@ -231,13 +211,7 @@ class CombinerFit:
     def fit(
         self, features: Sequence[Feature], groups: Sequence[Questions], num_products: int
     ) -> Combiner:
-        """Learns the weights of all groups.
-
-        Args:
-            features: Fitted to the training reviews.
-            groups: One for each of `GROUPS`.
-            num_products: P.
-        """
+        """Learns weights; features are of the training reviews, groups one for each of `GROUPS`."""
         prior = Combiner.prior(features)
         weights, shrinkage, shares = (
             each.copy() for each in (prior.weights, prior.shrinkage, prior.shares)
@@ -286,13 +260,7 @@ class CombinerFit:
 
 
 class _Fitted(NamedTuple):
-    """Weights at one strength of the ridge.
-
-    Attributes:
-        weights: float64 tensor [K].
-        free: bool tensor [K], those that may differ from where they began.
-        ridge: float64 tensor [K].
-    """
+    """Weights at one strength of the ridge: float64 tensors [K]; `free`, bool: they may change."""
 
     weights: Any
     free: Any
@@ -300,14 +268,9 @@ class _Fitted(NamedTuple):
 
 
 class _Choice:
-    """Users who chose products: likelihood and lists of the weights of features.
-
-    Args:
-        values: float32 [U, K, P].
-        seen: bool [U, P], what could not be chosen.
-        user: int64 [T], of each choice.
-        product: int64 [T].
-    """
+    """Likelihood and lists of the weights of features when users chose products. `values`:
+    float32 [U, K, P]; `seen`: bool [U, P], what could not be chosen; `user`, `product`:
+    int64 [T]."""
 
     def __init__(
         self, values: np.ndarray, seen: np.ndarray, user: np.ndarray, product: np.ndarray
@@ -323,12 +286,7 @@ class _Choice:
         self._chosen = torch.from_numpy(values[user, :, product]).double()  # [T, K]
 
     def path(self, leading: int, penalties: Sequence[float]) -> list[_Fitted]:
-        """Fits to all choices for each strength of the ridge.
-
-        Args:
-            leading: The feature that is not shrunk.
-            penalties: Descending; infinite: the leading feature alone.
-        """
+        """Fits to all choices at each strength of the ridge, descending; inf: `leading` alone."""
         torch = self._torch
         weights = torch.zeros(self._values.shape[1], dtype=torch.float64)
         weights[leading] = 1.0
@@ -428,11 +386,7 @@ def dense_features(
 
 
 def require_leading(evidences: Sequence[str]) -> None:
-    """Makes sure that the evidences are among these, by name, that the others are shrunk towards.
-
-    Raises:
-        InputError: One of them is missing.
-    """
+    """Raises InputError if an evidence is missing that the others are shrunk towards."""
     for name in _LEADING:
         if name not in evidences:
             raise InputError(f"evidence: {name} is needed, the others are shrunk towards it")

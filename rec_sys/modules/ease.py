@@ -18,16 +18,10 @@ _COLUMNS_AT_ONCE = 2048
 def co_occurrence(
     user: np.ndarray, product: np.ndarray, num_users: int, num_products: int
 ) -> scipy.sparse.csr_array:
-    """How many users reviewed both of two products: the Gram matrix of the user-product matrix.
+    """How many users reviewed both of two products: the Gram matrix X^T X, float32 [P, P].
 
-    Args:
-        user: int64 [n], 0...num_users - 1, in any order.
-        product: int64 [n], 0...num_products - 1. A pair that occurs twice counts once.
-        num_users: U.
-        num_products: P.
-
-    Returns:
-        float32 [P, P], symmetric; the diagonal holds the number of reviewers of each product.
+    `user` and `product`: int64 [n], in any order; a pair that occurs twice counts once. The
+    diagonal holds the number of reviewers of each product.
     """
     ones = np.ones(len(user), dtype=np.float32)
     reviewed = scipy.sparse.csr_array((ones, (user, product)), shape=(num_users, num_products))
@@ -45,13 +39,13 @@ def ease_weights(gram: np.ndarray | scipy.sparse.sparray, l2: float) -> np.ndarr
 
     Args:
         gram: float [P, P], symmetric, positive semidefinite, dense or sparse; not changed.
-        l2: Strength of the ridge, in reviewers: added to the diagonal.
+        l2: Strength of the ridge, in reviewers.
 
     Returns:
-        float32 [P, P], zero diagonal; row i says what product i speaks for.
+        float32 [P, P]; row i says what product i speaks for.
 
     Raises:
-        InputError: `l2` is not a positive number, or so small that the matrix cannot be inverted.
+        InputError: `l2` is not positive, or so small that the matrix cannot be inverted.
     """
     weights = ridge_inverse(gram, l2)
     inverse_to_ease(weights)
@@ -59,22 +53,13 @@ def ease_weights(gram: np.ndarray | scipy.sparse.sparray, l2: float) -> np.ndarr
 
 
 def inverse_to_ease(inverse: np.ndarray) -> None:
-    """Turns what `ridge_inverse` returns into the weights of `ease_weights`, in place.
-
-    Args:
-        inverse: float32 [P, P]; the largest thing in memory, hence no copy.
-    """
+    """Turns `ridge_inverse`, float32 [P, P], into `ease_weights` in place: there is one copy."""
     inverse /= -np.diag(inverse).copy()
     np.fill_diagonal(inverse, 0)
 
 
 def add_inner_products(gram: np.ndarray, features: np.ndarray) -> None:
-    """Adds features @ features.T to a matrix, in place and without a second one of its size.
-
-    Args:
-        gram: float32 [P, P].
-        features: float32 [P, D].
-    """
+    """Adds features @ features.T, features float32 [P, D], to a float32 [P, P] matrix in place."""
     for start in range(0, len(gram), _COLUMNS_AT_ONCE):
         columns = slice(start, start + _COLUMNS_AT_ONCE)
         gram[:, columns] += features @ features[columns].T
@@ -83,23 +68,13 @@ def add_inner_products(gram: np.ndarray, features: np.ndarray) -> None:
 def ridge_inverse(
     gram: np.ndarray | scipy.sparse.sparray, l2: float, overwrite: bool = False
 ) -> np.ndarray:
-    """The inverse of gram + l2 I.
+    """The inverse of gram + l2 I, float32 [P, P]; raises as `ease_weights`.
 
     It is made in place by a Cholesky factorisation, half the work of a general inverse and one
     matrix of memory. float32 is enough: on the 9,922 products of the 2018 Musical Instruments no
-    weight of EASE differs from float64's by more than 7e-7, both give NDCG@10 .102508, and it
-    takes half the time (22 s against 45 s on two busy cores) and half the memory (0.4 GB).
-
-    Args:
-        gram: float [P, P], symmetric, positive semidefinite, dense or sparse.
-        l2: Added to the diagonal.
-        overwrite: Whether `gram` may be destroyed, if that spares a copy.
-
-    Returns:
-        float32 [P, P], symmetric.
-
-    Raises:
-        InputError: `l2` is not a positive number, or so small that the matrix cannot be inverted.
+    weight of EASE differs from float64's by more than 7e-7, both give NDCG@10 .102508, and it takes
+    half the time (22 s against 45 s on two busy cores) and half the memory (0.4 GB). `overwrite`
+    says that `gram` may be destroyed, if that spares a copy.
     """
     if not 0 < l2 < np.inf:
         raise InputError(f"l2={l2}: must be a positive number")
@@ -118,7 +93,6 @@ def ridge_inverse(
 
 
 def _mirror_upper(matrix: np.ndarray) -> None:
-    """Copies the upper triangle onto the lower one, in place."""
     size = len(matrix)
     for start in range(0, size, _MIRROR_ROWS):
         stop = min(start + _MIRROR_ROWS, size)
@@ -139,12 +113,9 @@ def partial_histories(
 
     Args:
         user: int64 [n], ascending; inside a user from the oldest to the newest review.
-        product: int64 [n].
-        num_products: P.
         past_decay: Weight of the review before the last one ahead of the cut, and so on.
         future_decay: Weight of the second review behind the cut, and so on.
-        longest: Only the newest so many reviews of a user are cut: the number of entries grows
-            with the square.
+        longest: Only so many newest reviews of a user are cut: entries grow with the square.
 
     Returns:
         Two float32 [cuts, P]: the weighted past and the weighted future of each cut.
@@ -187,11 +158,8 @@ class UnreviewedProducts:
     of the solved ones, the block inverse gives its column y = K T t, and with its pivot
     s = |t|^2 + l2 - t'T'y its row y_j / (s K_jj). Neither needs another solution.
 
-    Attributes:
-        projected: float32 [R, D], K T.
-        explained: float32 [D, D], T' K T.
-        diagonal: float32 [R], of K.
-        l2: The ridge of the system.
+    `projected`: float32 [R, D], K T; `explained`: float32 [D, D], T' K T; `diagonal`: float32 [R],
+    of K; `l2`: the ridge of the system.
     """
 
     projected: np.ndarray
@@ -201,26 +169,12 @@ class UnreviewedProducts:
 
     @classmethod
     def of(cls, inverse: np.ndarray, features: np.ndarray, l2: float) -> "UnreviewedProducts":
-        """Prepares for any number of new products.
-
-        Args:
-            inverse: float32 [R, R], see `ridge_inverse`.
-            features: float32 [R, D].
-            l2: The ridge of the system.
-        """
+        """Prepares for new products: `ridge_inverse` float32 [R, R], features float32 [R, D]."""
         projected = inverse @ features
         return cls(projected, features.T @ projected, np.diag(inverse).copy(), l2)
 
     def columns(self, features: np.ndarray, rows: slice) -> np.ndarray:
-        """From solved products to new ones.
-
-        Args:
-            features: float32 [N, D], of the new products.
-            rows: Which of the solved products.
-
-        Returns:
-            float32 [rows, N].
-        """
+        """From solved products to new ones with features float32 [N, D]: float32 [rows, N]."""
         return self.projected[rows] @ features.T
 
     def rows(self, features: np.ndarray) -> np.ndarray:
@@ -231,15 +185,8 @@ class UnreviewedProducts:
         return self.columns(features, slice(None)).T / (pivot[:, None] * self.diagonal)
 
     def scale_to(self, weights: np.ndarray, features: np.ndarray) -> np.float32:
-        """How much longer the columns of solved products are than those of new ones.
-
-        Args:
-            weights: float32 [R, R].
-            features: float32 [N, D], of the new products.
-
-        Returns:
-            Ratio of the median lengths; 1 where one of them has none.
-        """
+        """Ratio of the median lengths of the columns of solved products, float32 [R, R], and new
+        ones, with features float32 [N, D]; 1 where one of them has none."""
         squares = np.einsum("nd,nd->n", features @ (self.projected.T @ self.projected), features)
         lengths = np.sqrt(np.maximum(squares, 0))
         solved = np.sqrt(np.einsum("ij,ij->j", weights, weights))

@@ -37,15 +37,10 @@ from rec_sys.reviews.schema import NO_TIME
 
 
 class Known(NamedTuple):
-    """What evidences are fitted to: the reviews that may be known, and what was solved already.
+    """What evidences are fitted to: reviews that may be known, and what was solved already.
 
-    Attributes:
-        graph: All reviews.
-        edges: int64 [n], the edges that may be known, ascending.
-        product_graph: Of these edges.
-        vectors: The vector store's rows, float [N, D].
-        words: The words of the same texts, float32 [N, W].
-        towers: Trained on these edges.
+    `edges`: int64 [n], ascending, may be known; `vectors`: float [N, D], the vector store's rows;
+    `words`: float32 [N, W], of the same texts. Product graph and towers are of these edges.
     """
 
     graph: ReviewGraph
@@ -98,11 +93,7 @@ _ROWS_AT_ONCE = 2048
 
 
 class Evidence(Protocol):
-    """Learns its features from known reviews.
-
-    Attributes:
-        name: Its row in tables and its key in explanations.
-    """
+    """Learns features from known reviews; `name` is its row in tables and key in explanations."""
 
     name: str
 
@@ -114,11 +105,8 @@ class Evidence(Protocol):
 class CoReviewing:
     """The product graph: what the reviewers of the history's products reviewed and what is like it.
 
-    Its first feature is the product graph as it is, which the combiner starts from.
-
-    Attributes:
-        history_decays: Further features, each with another weight of earlier reviews.
-        scale: See `compress`; of the further features.
+    Its first feature is the product graph as it is, which the combiner starts from. Each of
+    `history_decays` gives another, with `scale`, see `compress`.
     """
 
     history_decays: list[Share]
@@ -231,11 +219,7 @@ class Popularity:
 
 @settings_of("evidence.trend")
 class Trend:
-    """Popularity of late; nothing where no review has a time.
-
-    Attributes:
-        half_lives_days: One feature each.
-    """
+    """Popularity of late, a feature for each half-life; nothing where no review has a time."""
 
     half_lives_days: list[Positive]
     name: str = "trend"
@@ -277,12 +261,7 @@ class Network:
 
 @settings_of("evidence.liking")
 class Liking:
-    """How the user would like the product.
-
-    Attributes:
-        middle: See `LikingFeature`.
-        steepness: See `LikingFeature`.
-    """
+    """How the user would like the product, see `LikingFeature`."""
 
     middle: Annotated[float, Field(ge=0, le=5)]
     steepness: Positive
@@ -297,12 +276,8 @@ class Liking:
 class Match:
     """How well the product fits what the user says that they want; nothing without a wish.
 
-    A product's text is its name, its description and all its reviews.
-
-    Attributes:
-        k1: See `bm25`.
-        b: See `bm25`.
-        name_weight: A product's name counts so many times.
+    A product's text is its name, which counts `name_weight` times, its description and all its
+    reviews; for `k1` and `b` see `bm25`.
     """
 
     k1: Positive
@@ -326,13 +301,8 @@ class Match:
 
 @settings_of("evidence.texts")
 class Texts:
-    """Products whose texts are like those of the history, by the cosine of the match's towers.
-
-    Attributes:
-        history_decay: A review counts so much less for each one written later.
-        neighbours: The most similar products that each keeps.
-        scale: See `compress`.
-    """
+    """Products whose texts are like those of the history, by the cosine of the match's towers. The
+    settings are those of `Neighbours`."""
 
     history_decay: Share
     neighbours: PositiveCount
@@ -348,12 +318,7 @@ class Texts:
 
 @settings_of("evidence.dislikes")
 class Dislikes:
-    """Products like those that the user disliked: by their reviewers, and by their texts.
-
-    Attributes:
-        neighbours: The most similar products, by text, that each keeps.
-        scale: See `compress`.
-    """
+    """Products like those that the user disliked: by reviewers, and by texts (see `Texts`)."""
 
     neighbours: PositiveCount
     scale: Positive
@@ -375,16 +340,8 @@ class Dislikes:
 def product_words(
     graph: ReviewGraph, words: scipy.sparse.csr_array, edges: np.ndarray
 ) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]:
-    """The words of the products: of their names, and of descriptions and some reviews.
-
-    Args:
-        graph: All reviews.
-        words: float32 [N, W], of the texts.
-        edges: int64 [n], the reviews that may be known.
-
-    Returns:
-        float32 [P, W], twice.
-    """
+    """The words of products, float32 [P, W]: of their names, and of descriptions and some reviews.
+    `words`: float32 [N, W], of the texts; `edges`: int64 [n], the reviews that may be known."""
     about = (np.ones(len(edges), np.float32), (graph.edge_product[edges], np.arange(len(edges))))
     about = scipy.sparse.csr_array(about, (graph.num_products, len(edges)))
     reviews = about @ words[graph.edge_text[edges]]
@@ -392,7 +349,6 @@ def product_words(
 
 
 def _most_similar(matrix: scipy.sparse.csr_array, most: int) -> scipy.sparse.csr_array:
-    """Keeps the largest `most` entries of each row."""
     lengths = np.diff(matrix.indptr)
     row = np.repeat(np.arange(len(lengths)), lengths)
     order = np.lexsort((matrix.indices, -matrix.data, row))

@@ -28,9 +28,8 @@ class Situation:
         asked: int64 [U], seconds since 1970, or `NOW`: later reviews of others are not known.
         network: float32 [U, P], inner products of the network's queries and keys.
         predicted_rating: float32 [U, P], stars.
-        wishes: What they say that they want; None if nobody says anything.
-        links: float32 [n, P], what a review of an unknown product leads to instead; None if all
-            products are known.
+        wishes: None if nobody says anything.
+        links: float32 [n, P], what a review of an unknown product leads to instead, or None.
     """
 
     user_ptr: np.ndarray
@@ -74,12 +73,7 @@ class Situation:
 
 
 class Feature(Protocol):
-    """One number for each user and product.
-
-    Attributes:
-        name: Unique among all features.
-        evidence: The evidence that it belongs to.
-    """
+    """One number for each user and product; its name is unique, `evidence` says whose it is."""
 
     name: str
     evidence: str
@@ -92,23 +86,15 @@ def compress(scores: Any, scale: float) -> Any:
     """``sign(s) log(1 + |s| / scale)``: scores that behave like probabilities on a log scale.
 
     A logit adds up logarithms of probabilities. Zero stays zero, so sparse scores stay sparse.
-
-    Args:
-        scores: float array.
-        scale: Scores far below are as good as none; 0 leaves the scores as they are.
+    Scores far below `scale` are as good as none; 0 leaves the scores as they are.
     """
     return np.sign(scores) * np.log1p(np.abs(scores) / scale) if scale else scores
 
 
 @dataclass(frozen=True)
 class WalkFeature:
-    """A history walks one step along a graph between products.
-
-    Attributes:
-        graph: Between the products.
-        scale: See `compress`.
-        graph_name: Features of one name share the edges of their graphs; they are stored once.
-    """
+    """A history walks one step along a graph between products; for `scale` see `compress`. Features
+    of one `graph_name` share the edges of their graphs; they are stored once."""
 
     name: str
     evidence: str
@@ -128,14 +114,8 @@ class WalkFeature:
         """The feature of one user, divided among the reviews that speak for the product.
 
         On a log scale no review has a part of its own, so each gets its share in the sum of what
-        speaks for the product.
-
-        Args:
-            situation: Of one user.
-            targets: int64 [m], rows of products.
-
-        Returns:
-            float32 [n, m]; where the feature is positive, a column adds up to it.
+        speaks for the product. `targets`: int64 [m], rows of products. Returns float32 [n, m];
+        where the feature is positive, a column adds up to it.
         """
         parts = self.graph.contributions(
             situation.product, situation.rating, targets, situation.links
@@ -150,11 +130,7 @@ class WalkFeature:
 
 @dataclass(frozen=True)
 class ProductFeature:
-    """The same for all users.
-
-    Attributes:
-        product_values: float32 [P].
-    """
+    """The same for all users; `product_values`: float32 [P]."""
 
     name: str
     evidence: str
@@ -167,16 +143,13 @@ class ProductFeature:
 
 @dataclass(frozen=True)
 class TrendFeature:
-    """Logarithm of the reviews of late, each counting half after every half-life.
+    """Logarithm of the reviews of late, each counting half after every half-life, in seconds.
 
     Of each user only reviews before the moment of asking count. They age until the newest of them,
     and one imagined review is spread over the products by their shares in them.
 
-    Attributes:
-        time: int64 [n], of the known reviews, ascending; n > 0.
-        product: int64 [n].
-        untimed: float64 [P], known reviews without a time, which are old.
-        half_life: Seconds.
+    `time` and `product`: int64 [n > 0], of the known reviews, ascending in time; `untimed`:
+    float64 [P], known reviews without a time, which are old.
     """
 
     name: str
@@ -231,12 +204,8 @@ class NetworkFeature:
 
 @dataclass(frozen=True)
 class LikingFeature:
-    """Logarithm of the probability of being liked, ``log sigmoid(steepness (rating - middle))``.
-
-    Attributes:
-        middle: Stars at which liking and disliking are equally likely.
-        steepness: Per star.
-    """
+    """Logarithm of the probability of being liked, ``log sigmoid(steepness (rating - middle))``. At
+    `middle`, in stars, liking and disliking are equally likely; `steepness` is per star."""
 
     name: str
     evidence: str
@@ -273,10 +242,7 @@ _BM25 = ("mean_length", "k1", "b", "name_weight")
 def plain_features(
     features: Sequence[Feature],
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
-    """What `read_features` reads: values that JSON knows, and arrays by name.
-
-    Trends are stored as of the newest review that is known.
-    """
+    """JSON values and arrays for `read_features`; trends as of the newest review that is known."""
     kinds = {kind: name for name, kind in _KINDS.items()}
     told, arrays = [], {}
     for feature in features:
@@ -310,12 +276,7 @@ def plain_features(
 def read_features(
     told: Sequence[Mapping[str, Any]], arrays: Mapping[str, np.ndarray]
 ) -> list[Feature]:
-    """Features from what `plain_features` gave.
-
-    Raises:
-        KeyError: Something is missing.
-        TypeError: Something is there that does not belong.
-    """
+    """Features of `plain_features`; KeyError if anything lacks, TypeError if anything is extra."""
     graphs: dict[str, ProductGraph] = {}
     features: list[Feature] = []
     for each in told:
@@ -351,10 +312,8 @@ def _read_words(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 def moved_features(features: Sequence[Feature], rows: np.ndarray, num_rows: int) -> list[Feature]:
     """The same features of products that stand in other rows.
 
-    Args:
-        features: Of P products, as they are stored.
-        rows: int64 [P], distinct: where each product stands, below 0 if nowhere any more.
-        num_rows: How many rows there are; no review is known of products in the others.
+    `rows`: int64 [P], distinct: where each product stands, below 0 if nowhere any more. No review
+    is known of products in the other rows of `num_rows`.
     """
     there = rows >= 0
     moved: list[Feature] = []
@@ -394,11 +353,8 @@ def told_features(
 ) -> list[Feature]:
     """The same features where the texts of some products are others, or were not known before.
 
-    Args:
-        features: Of P products.
-        rows: int64 [n], distinct.
-        sources: float [n, D] each, see `Towers.products`.
-        documents: float32 [n, W] each: the words of the products' names, and all others.
+    `rows`: int64 [n], distinct; `sources`: float [n, D] each, see `Towers.products`; `documents`:
+    float32 [n, W] each: the words of the products' names, and all others.
     """
     told: list[Feature] = []
     for feature in features:

@@ -45,16 +45,7 @@ def embed_products(
     chunk_size: int = DEFAULT_CHUNK_SIZE,
     show_progress: bool = False,
 ) -> ProductEmbeddings:
-    """Runs the product side of a model, chunk by chunk.
-
-    Args:
-        model: In evaluation mode.
-        name_vectors: float [P, D].
-        info_vectors: float [P, D].
-        reviews: Of the same P products.
-        chunk_size: Products at once.
-        show_progress: Over the products.
-    """
+    """Runs the product side of a model in evaluation mode on float [P, D] vectors, by chunks."""
     device = next(model.parameters()).device
     sources = (name_vectors, info_vectors, *reviews)
     num_products, vector_dim = name_vectors.shape
@@ -85,14 +76,8 @@ def embed_products(
 class FullCatalogue:
     """Everything that is needed to rank all products for users given by their reviews.
 
-    Attributes:
-        model: In evaluation mode.
-        vectors: The vector store's rows, float [N, D].
-        words: The words of the same texts, float32 [N, W].
-        reviews: What may be known about the products.
-        products: The product side of the model.
-        features: Of the evidences, fitted to what may be known.
-        combiner: Adds them up.
+    `vectors`: float [N, D], the vector store's rows; `words`: float32 [N, W], of the same texts.
+    The model is in evaluation mode; reviews and features are of what may be known.
     """
 
     model: GraphModel
@@ -127,14 +112,8 @@ class FullCatalogue:
     def fitted(
         self, fit: CombinerFit, graph: ReviewGraph, task: Task, liked_above: float
     ) -> "FullCatalogue":
-        """The catalogue with weights that are fitted to the targets of a task.
-
-        Args:
-            fit: How.
-            graph: All reviews.
-            task: The validation.
-            liked_above: Ratings above, and missing ones, count as liked, in stars.
-        """
+        """The catalogue with weights fitted to the targets of the validation, `task`. Ratings above
+        `liked_above` stars, and missing ones, count as liked."""
         users, target = task.users(graph), np.flatnonzero(task.target)
         owner, product = graph.edge_user[target], graph.edge_product[target]
         liked = ~(graph.edge_rating[target] <= liked_above)
@@ -182,19 +161,13 @@ class FullCatalogue:
         Args:
             history: The known reviews of U users, over the products of the catalogue.
             asked: int64 [U], see `Task.asked`.
-            wish: int64 [U], row of the text of what each user wants in the vector store,
-                `EMPTY_TEXT_ROW` where nothing is said; None if nobody says anything.
+            wish: int64 [U], row in the vector store of what each user wants, `EMPTY_TEXT_ROW` where
+                nothing is said; None if nobody says anything.
         """
         return self.combiner.score(self.features, self.situation(history, asked, wish))
 
     def rate(self, history: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """Predicts ratings 0...5, float32 [T].
-
-        Args:
-            history: As of `score`.
-            user: int64 [T], index in `history`.
-            product: int64 [T].
-        """
+        """Ratings 0...5, float32 [T]; `user`, index in `history`, and `product` are int64 [T]."""
         users = np.concatenate(
             [np.empty((0, self.model.embedding_dim), np.float32)]
             + [embeddings for _, embeddings, _ in self._users(history)]
@@ -202,12 +175,7 @@ class FullCatalogue:
         return predicted_rating(np.sum(users[user] * self.products.embeddings[product], axis=1))
 
     def queries(self, history: ReviewGraph, users: np.ndarray) -> np.ndarray:
-        """The queries of some users, float32 [n, d + 1].
-
-        Args:
-            history: As of `score`.
-            users: int64 [n], indices in `history`, distinct.
-        """
+        """The queries, float32 [n, d + 1], of distinct users, int64 [n], indices in `history`."""
         queries = [each for _, _, each in self._users(history, users)]
         nobody = np.empty((0, self.products.keys.shape[1]), dtype=np.float32)
         return np.concatenate([nobody, *queries])

@@ -38,22 +38,15 @@ _RESIDUAL_SPEED = 20.0
 
 
 def full_precision(device: torch.device) -> AbstractContextManager:
-    """Switches mixed precision off: bf16's three digits are too few for angles and logits.
-
-    Args:
-        device: Where the block computes. Its inputs have to be float32.
-    """
+    """Switches mixed precision off, inputs have to be float32: bf16's three digits are too few for
+    angles and logits."""
     if not torch.is_autocast_enabled(device.type):
         return nullcontext()  # nothing that an export would have to write down
     return torch.autocast(device.type, enabled=False)
 
 
 class FeatureEncoder(nn.Sequential):
-    """Text vectors -> hidden features: linear, layer norm, GELU, dropout.
-
-    Shape:
-        float32 [n, in_dim] -> float32 [n, hidden_dim].
-    """
+    """Linear, layer norm, GELU, dropout: float32 [n, in_dim] -> float32 [n, hidden_dim]."""
 
     def __init__(self, in_dim: int, hidden_dim: int, dropout: float) -> None:
         super().__init__(
@@ -67,12 +60,9 @@ class FeatureEncoder(nn.Sequential):
 class ReviewEncoder(nn.Module):
     """A review as an edge: what was written, how it was rated, how long ago, how many reviews ago.
 
-    Shape:
-        - edge_attr: float32 [E, vector_dim], zero for an empty text.
-        - edge_rating: float32 [E], 1...5, 0 if missing.
-        - edge_age: float32 [E], days.
-        - edge_step: float32 [E], newer reviews of the same user.
-        - Output: float32 [E, hidden_dim].
+    `edge_attr`: float32 [E, vector_dim], zero for an empty text; `edge_rating`: float32 [E], 1...5,
+    0 if missing; `edge_age`: float32 [E], days; `edge_step`: float32 [E], newer reviews of the same
+    user. Output: float32 [E, hidden_dim].
     """
 
     def __init__(self, vector_dim: int, hidden_dim: int, dropout: float) -> None:
@@ -97,20 +87,13 @@ class ReviewEncoder(nn.Module):
 class ProductEncoder(nn.Module):
     """Name, information and what others said, fused into one: their mean, and a correction.
 
-    A source without a text (the zero vector) is told to the fusion by a flag, so that "nothing
-    is known" differs from "something average is known". Whole sources are dropped at random in
-    training, so that a product without reviews or information is nothing unusual.
+    A source without a text (the zero vector) is told to the fusion by a flag, so that "nothing is
+    known" differs from "something average is known". Whole sources are dropped in training with the
+    probability `modality_dropout`, so that a product without reviews or information is nothing
+    unusual.
 
-    Args:
-        vector_dim: Size of a text vector.
-        hidden_dim: Size of the output.
-        dropout: Share of the hidden features dropped in training.
-        modality_dropout: Probability that a source of a product is hidden in training.
-
-    Shape:
-        - name, info, reviews: float32 [P, vector_dim].
-        - ratings: float32 [P, 3], hidden together with the reviews.
-        - Output: float32 [P, hidden_dim].
+    `name`, `info`, `reviews`: float32 [P, vector_dim]; `ratings`: float32 [P, 3], hidden together
+    with the reviews. Output: float32 [P, hidden_dim].
     """
 
     def __init__(
@@ -145,28 +128,21 @@ class ProductEncoder(nn.Module):
 class GraphModel(nn.Module):
     """Attention over the reviews of each user, along the bipartite graph.
 
-    Messages go from products to users, ``conv((x_product, x_user), edge_index, edge_attr)``:
-    a product index never lands in a user's row. A product's embedding comes from its own
-    features only (its texts and the mean of its reviews), so that a new product needs no
-    retraining, and a user without any review gets the embedding of the average newcomer.
+    Messages go from products to users, ``conv((x_product, x_user), edge_index, edge_attr)``: a
+    product index never lands in a user's row. A product's embedding comes from its own features
+    only (its texts and the mean of its reviews), so that a new product needs no retraining, and a
+    user without any review gets the embedding of the average newcomer.
 
     The first two numbers of an embedding are an angle on a circle that the ratings alone decide,
     user by user and product by product: with a the user's and b the product's, their part of the
     cosine is cos(c + a + b), the model "user + product bias" on a circle. What reviews and texts
-    say comes on top: what is linear in their means in the angles, the rest in the other
-    dimensions.
+    say comes on top: what is linear in their means in the angles, the rest in the other dimensions.
 
-    Args:
-        vector_dim: Size of a text vector (384 for all-MiniLM-L6-v2).
-        hidden_dim: Size of all hidden features and of the embeddings.
-        dropout: Share of the hidden features dropped in training.
-        modality_dropout: See `ProductEncoder`.
-        conv: Makes the convolution from ``in_channels``, a pair of sizes, and ``edge_dim``; a PyG
-            layer that takes a pair of node features and ``return_attention_weights``.
-
-    References:
-        Shi et al., Masked Label Prediction, IJCAI 2021 (TransformerConv); Brody et al., How
-        Attentive are Graph Attention Networks?, ICLR 2022 (GATv2Conv).
+    `vector_dim` is the size of a text vector (384 for all-MiniLM-L6-v2), `hidden_dim` that of all
+    hidden features and of the embeddings. `conv` makes the convolution from ``in_channels``, a pair
+    of sizes, and ``edge_dim``; a PyG layer that takes a pair of node features and
+    ``return_attention_weights`` (Shi et al., Masked Label Prediction, IJCAI 2021: TransformerConv;
+    Brody et al., How Attentive are Graph Attention Networks?, ICLR 2022: GATv2Conv).
     """
 
     def __init__(
@@ -255,10 +231,8 @@ class GraphModel(nn.Module):
             )
 
     def start_from_text_ratings(self, texts: TextRatings) -> None:
-        """Takes up what the mean texts of users and products say about ratings, once and for all.
-
-        In a linear part that is solved for in closed form; the network learns what it leaves open.
-        """
+        """Takes up what mean texts of users and products say about ratings, in a linear part that
+        is solved for in closed form; the network learns what it leaves open."""
         radians = -1 / _STARS_PER_RADIAN
         self.user_text_angle.copy_(radians * torch.from_numpy(texts.user))
         self.product_text_angle.copy_(radians * torch.from_numpy(texts.product))

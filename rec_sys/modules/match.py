@@ -30,13 +30,8 @@ class Towers:
 
     With x the vector of a text, and n, i, m those of a product's name, its description, and the
     mean of its reviews, scaled to unit length, the logit is the inner product of ``x Q`` and
-    ``n N + i I + m M``, the latter scaled to unit length.
-
-    Attributes:
-        query: float32 [D, D], Q.
-        name: float32 [D, D], N.
-        info: float32 [D, D], I.
-        reviews: float32 [D, D], M.
+    ``n N + i I + m M``, the latter scaled to unit length. The maps, in this order, are
+    float32 [D, D].
     """
 
     query: np.ndarray
@@ -55,14 +50,8 @@ class Towers:
         return vectors.astype(np.float32) @ self.query
 
     def products(self, *sources: np.ndarray) -> np.ndarray:
-        """The product side; a product without any text has the zero vector.
-
-        Args:
-            sources: float [P, D] each, as in `SOURCES`.
-
-        Returns:
-            float32 [P, D], unit length.
-        """
+        """The product side, float32 [P, D], of unit length; zero for a product without any text.
+        `sources`: float [P, D] each, as in `SOURCES`."""
         maps = (self.name, self.info, self.reviews)
         parts = (unit(source) @ each for source, each in zip(sources, maps, strict=True))
         return unit(sum(parts))
@@ -85,15 +74,14 @@ class MatchFit:
     The best epoch, by the same loss on the targets of the validation, is kept.
 
     Attributes:
-        max_epochs: At most.
         patience: Stops after so many epochs without an improvement.
         batch_size: Reviews per step.
         products: Products per step.
-        lr: Learning rate of AdamW.
+        lr: Of AdamW.
         weight_decay: Towards plain similarity.
         dropout: Share of each vector's numbers that is dropped.
-        source_dropout: Share of the products' sources that is dropped: a product without reviews
-            is found by its name.
+        source_dropout: Share of the products' sources that is dropped: a product without reviews is
+            found by its name.
         scale: Of the cosines, at first.
         seed: Draws order, products and dropout.
     """
@@ -110,13 +98,8 @@ class MatchFit:
     seed: Count
 
     def fit(self, graph: ReviewGraph, vectors: np.ndarray, split: Split) -> Towers:
-        """Learns from the training reviews.
-
-        Args:
-            graph: All reviews.
-            vectors: The vector store's rows, float [N, D].
-            split: Its validation targets choose the epoch; its test is not looked at.
-        """
+        """Learns from the training reviews and the vector store's rows, float [N, D]. The
+        validation's targets choose the epoch; the test is not looked at."""
         import torch  # what is trained is applied without it
 
         def with_text(edges: np.ndarray) -> np.ndarray:
@@ -146,14 +129,7 @@ class MatchFit:
 
 
 class _Learner:
-    """The towers while they are trained.
-
-    Args:
-        fit: How.
-        graph: All reviews.
-        vectors: float [N, D].
-        known: What may be known of the products.
-    """
+    """The towers while they are trained."""
 
     def __init__(
         self, fit: MatchFit, graph: ReviewGraph, vectors: np.ndarray, known: ProductReviews
@@ -217,7 +193,6 @@ class _Learner:
         return total / len(edges)
 
     def towers(self) -> Towers:
-        """As they are now."""
         same = np.eye(len(self._maps[0]), dtype=np.float32)
         query, *others = (same + each.detach().numpy() for each in self._maps)
         weights = self._weights.detach().numpy()
@@ -262,17 +237,10 @@ def match_sources(
     products: np.ndarray,
     asked: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What products are told by while some reviews are asked for their products.
+    """What products are told by, as in `SOURCES`, while some reviews are asked for their products.
 
-    Args:
-        graph: All reviews.
-        vectors: float [N, D].
-        known: What may be known.
-        products: int64 [M], ascending.
-        asked: int64 [n], edges; none of them is in a mean.
-
-    Returns:
-        As in `SOURCES`, float32 [M, D] each.
+    `vectors`: float [N, D]; `products`: int64 [M], ascending; `asked`: int64 [n], edges; none of
+    them is in a mean. Returns float32 [M, D] each.
     """
     there = asked[np.isin(graph.edge_product[asked], products)]
     return (

@@ -15,13 +15,10 @@ from rec_sys.reviews.schema import MAX_RATING
 
 @dataclass(frozen=True)
 class TargetPositions:
-    """Where T targets of n users stand.
+    """Where T targets of n users stand; everyone has a target.
 
-    Attributes:
-        user: int64 [T], 0...num_users - 1, in any order.
-        above: int64 [T], number of products with a higher score.
-        tied: int64 [T], number of products with the same score, the target included.
-        num_users: n; everyone has a target.
+    `user`: int64 [T], in any order; `above`: int64 [T], products with a higher score; `tied`:
+    int64 [T], products with the same score, the target included.
     """
 
     user: np.ndarray
@@ -58,9 +55,7 @@ def hit_chance(positions: TargetPositions, k: int) -> np.ndarray:
 
 def discounted_gain(positions: TargetPositions, k: int) -> np.ndarray:
     """Expected 1 / log2(1 + position), 0 after k, float64 [T]: NDCG@k if it were the only target.
-
-    Järvelin & Kekäläinen, TOIS 2002, with the usual discount that also counts at position 1.
-    """
+    Järvelin & Kekäläinen, TOIS 2002, with the usual discount that also counts at position 1."""
     return _mean_over_tie(positions, np.r_[0, np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
 
 
@@ -91,10 +86,7 @@ def hit_rate(positions: TargetPositions, k: int) -> np.ndarray:
 
 
 def ndcg(positions: TargetPositions, k: int) -> np.ndarray:
-    """Expected NDCG@k of each user, float64 [n].
-
-    The gains of all targets over the ideal ones: min(k, number of targets) hits at the top.
-    """
+    """Expected NDCG@k of each user, float64 [n]; ideal are min(k, targets) hits at the top."""
     ideal = np.r_[0, np.cumsum(1 / np.log2(np.arange(2, k + 2)))]
     gains = positions.per_user(discounted_gain(positions, k))
     return gains / ideal[np.minimum(positions.count, k)]
@@ -117,10 +109,8 @@ def reciprocal_rank(positions: TargetPositions) -> np.ndarray:
 
 
 def _first_of_several(above: int, tied: int, targets: int) -> float:
-    """Expected 1 / position of the first of several targets in a tie.
-
-    It is at place j of the tie with P(1) = m / E, P(j + 1) = P(j) (E - m - j + 1) / (E - j).
-    """
+    """Expected 1 / position of the first of several targets in a tie. It is at place j of the tie
+    with P(1) = m / E, P(j + 1) = P(j) (E - m - j + 1) / (E - j)."""
     place = np.arange(1, tied - targets + 2)
     steps = (tied - targets - place[:-1] + 1) / (tied - place[:-1])
     chance = targets / tied * np.r_[1, np.cumprod(steps)]
@@ -135,19 +125,12 @@ def _mean_over_tie(positions: TargetPositions, sums: np.ndarray) -> np.ndarray:
 
 
 def rating_metrics(predicted: Tensor, true: Tensor, liked_above: float) -> dict[str, float]:
-    """How good predicted ratings are.
+    """How good predicted ratings, float32 [T], 0...5, are; NaN where a metric is not defined.
 
-    A rating above the threshold means "liked". ``f1`` and ``accuracy`` judge this yes or no;
+    A rating above `liked_above` stars means "liked". ``f1`` and ``accuracy`` judge this yes or no;
     ``macro_f1`` is the mean of the F1 of both answers, so that always saying yes gains nothing;
-    ``auc`` judges the order of the predictions alone; ``mae`` and ``mse`` are in stars.
-
-    Args:
-        predicted: float32 [T], 0...5.
-        true: float32 [T], 1...5; NaN does not count.
-        liked_above: The threshold, in stars.
-
-    Returns:
-        NaN where a metric is not defined.
+    ``auc`` judges the order of the predictions alone; ``mae`` and ``mse`` are in stars. `true` is
+    float32 [T], 1...5; NaN does not count.
     """
     rated = ~torch.isnan(true)
     predicted, true = predicted[rated], true[rated]
@@ -171,11 +154,7 @@ def rating_metrics(predicted: Tensor, true: Tensor, liked_above: float) -> dict[
 
 
 class RatingMetrics(Metric):
-    """`rating_metrics` of a stream of predicted and true ratings, of all processes that train.
-
-    Args:
-        liked_above: See `rating_metrics`.
-    """
+    """`rating_metrics` of a stream of predicted and true ratings, of all processes that train."""
 
     def __init__(self, liked_above: float) -> None:
         super().__init__()
@@ -184,12 +163,7 @@ class RatingMetrics(Metric):
         self.add_state("true", default=[], dist_reduce_fx="cat")
 
     def update(self, predicted: Tensor, true: Tensor) -> None:
-        """Adds some targets.
-
-        Args:
-            predicted: float32 [T], 0...5.
-            true: float32 [T], 1...5; NaN does not count.
-        """
+        """Adds targets: predicted float32 [T], 0...5; true float32 [T], 1...5, NaN if missing."""
         # Judged when asked: small metrics after every step would cost a tenth of it.
         self.predicted.append(predicted.detach())
         self.true.append(true)

@@ -47,15 +47,7 @@ _LARGEST_AXIS = 10**7
 
 
 class Parity(NamedTuple):
-    """How far ONNX Runtime is from PyTorch on one batch.
-
-    Attributes:
-        case: What the batch was.
-        users: Number of users.
-        products: Number of products.
-        edges: Number of history edges.
-        difference: Largest absolute difference of any output.
-    """
+    """How far ONNX Runtime is from PyTorch on one batch: the largest absolute difference."""
 
     case: str
     users: int
@@ -72,18 +64,13 @@ def export_model(
 ) -> list[Parity]:
     """Exports a checkpoint, compares it with PyTorch and completes the Triton repository.
 
-    The file only appears at `output_path` if both agree.
+    The file only appears at `output_path` if both agree. If that is
+    ``<repository>/<model>/<version>/model.onnx``, the ``config.pbtxt`` is written too.
 
     Args:
-        checkpoint: A ``.ckpt`` of the training.
         model_config: The YAML file of the model's settings.
-        output_path: The ONNX file. If it is ``<repository>/<model>/<version>/model.onnx``, the
-            ``config.pbtxt`` is written too.
         overrides: Hydra overrides of ``config/export_config.yaml``: the data to compare on, by
-            default the data that the checkpoint was trained with.
-
-    Returns:
-        The comparison, batch by batch.
+            default the training's.
 
     Raises:
         InputError: The checkpoint or the settings cannot be used, or do not fit each other.
@@ -151,13 +138,7 @@ def export_onnx(trained: TrainedModel, path: str | Path) -> Path:
 def check_parity(
     model: GraphModel, path: str | Path, batches: Mapping[str, Mapping[str, np.ndarray]]
 ) -> list[Parity]:
-    """Compares ONNX Runtime with PyTorch.
-
-    Args:
-        model: The model that was exported.
-        path: The ONNX file.
-        batches: Model inputs by a name for the table, see `parity_batches`.
-    """
+    """Compares ONNX Runtime with PyTorch; `batches` by names for the table (`parity_batches`)."""
     session = open_session(Path(path))
     rows = []
     for case, inputs in batches.items():
@@ -234,7 +215,6 @@ def _read_model_config(path: Path) -> DictConfig:
 def _real_batch(
     trained: TrainedModel, data: ReviewData, config: DictConfig
 ) -> dict[str, np.ndarray]:
-    """Some users of the data, with the reviews that would be shown of them."""
     prepared = prepare_reviews(data, load_encoder(trained, config), config.paths.cache_dir)
     graph, vectors = prepared.graph, prepared.vectors
     nothing = np.zeros(graph.num_edges, dtype=bool)

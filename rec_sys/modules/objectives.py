@@ -22,11 +22,9 @@ class ObjectiveOutput(NamedTuple):
     """What an objective says about a batch.
 
     Attributes:
-        objective: What the optimizer makes small and validation compares epochs by; a scalar with
-            a gradient.
+        objective: What is minimised, and compares epochs; a scalar with a gradient.
         loss: The distance of the ratings, the mean of `num_rated` targets; 0 without any.
         rating: float32 [T], predicted ratings 0...5.
-        num_rated: How many of the targets have a rating.
         ranking: The ranking loss, the mean of all targets; None if nothing is ranked.
     """
 
@@ -51,8 +49,7 @@ class JointObjective:
     "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations", RecSys 2019).
 
     Args:
-        loss: ``"l1"`` (absolute distance), ``"mse"`` (squared) or ``"huber"`` (squared up to one
-            star, absolute beyond).
+        loss: ``"l1"``, ``"mse"`` or ``"huber"`` (squared up to one star, absolute beyond).
         rating_weight: Weight of the rating term; 0 ranks only.
         ranking_weight: Weight of the ranking term; 0 rates only.
         disliked_weight: How much a target that was not liked counts in the ranking term, 0...1:
@@ -60,7 +57,6 @@ class JointObjective:
         liked_above: Stars; a higher rating, and a missing one, counts as liked.
 
     Inputs:
-        outputs: Of the batch.
         batch: ``target_user`` and ``target_product`` int64 [T], ``target_rating`` float32 [T],
             1...5, NaN if missing; ``edge_index`` int64 [2, E], the history; ``log_q`` float32 [P],
             the logarithm above, 0 if all products are in the batch.
@@ -112,13 +108,7 @@ class JointObjective:
 
 
 def ranking_loss(outputs: GraphOutputs, batch: TensorBatch, weight: Tensor) -> Tensor:
-    """Mean cross entropy of the targets, see `JointObjective`; 0 if none has a weight.
-
-    Args:
-        outputs: Of the batch.
-        batch: See `JointObjective`.
-        weight: float32 [T], of each target.
-    """
+    """Mean cross entropy of targets by weight, float32 [T], see `JointObjective`; 0 without any."""
     user, product = batch["target_user"], batch["target_product"]
     if not weight.sum():
         return outputs.user_queries.sum() * 0.0

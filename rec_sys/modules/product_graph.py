@@ -34,21 +34,14 @@ from rec_sys.reviews.schema import NO_TIME
 class ProductGraph:
     """A sparse graph between products; a history walks one step along its edges.
 
-    The score of product p for a user is the sum over their reviews of
-    ``history_decay ** steps * weight(reviewed product -> p)``, where `steps` counts the reviews
-    that the user wrote later, times ``liked_weight`` or ``disliked_weight``.
+    The score of product p for a user is the sum over their reviews of ``history_decay ** steps *
+    weight(reviewed product -> p)``, where `steps` counts the reviews that the user wrote later,
+    times ``liked_weight`` or ``disliked_weight``. A decay of 0 looks at the newest review alone; a
+    rating above `liked_above` stars, and a missing one, is no dislike.
 
-    Attributes:
-        pointers: int64 [P + 1]; the edges that leave product i are ``pointers[i]:pointers[i+1]``.
-        neighbours: int32 [n], the products that they reach, ascending for each product.
-        weights: float32 [n].
-        history_decay: 0...1; 0 looks at the newest review alone.
-        disliked_weight: 0...1.
-        liked_above: Stars; a higher rating, and a missing one, is no dislike.
-        liked_weight: 0...1.
-
-    Raises:
-        InputError: A number is out of its range.
+    `pointers`: int64 [P + 1]; the edges that leave product i are ``pointers[i]:pointers[i+1]``.
+    `neighbours`: int32 [n], the products that they reach, ascending for each product. `weights`:
+    float32 [n]. Raises InputError if a number is out of its range.
     """
 
     pointers: np.ndarray
@@ -110,8 +103,8 @@ class ProductGraph:
             product: int64 [n], below 0 where the graph does not know the product: it counts as a
                 step but leads nowhere.
             rating: float32 [n], 1...5, NaN or 0 if missing.
-            links: float32 [n, P], shares of the products from which a review walks instead of its
-                own product, which is not known; None if it walks from nowhere then.
+            links: float32 [n, P], shares of the products from which a review of an unknown product
+                walks instead; None if from nowhere.
 
         Returns:
             float32 [U, P], the propagated scores where something leads, in order of the products.
@@ -136,17 +129,8 @@ class ProductGraph:
         targets: np.ndarray,
         links: scipy.sparse.csr_array | None = None,
     ) -> np.ndarray:
-        """What each review of one user propagates to some products.
-
-        Args:
-            product: int64 [n], see `walk`.
-            rating: float32 [n], see `walk`.
-            targets: int64 [m], rows of products.
-            links: See `walk`.
-
-        Returns:
-            float32 [n, m]; the sum of a column is the product's score.
-        """
+        """What each review of one user propagates to some products, rows int64 [m], see `walk`.
+        Returns float32 [n, m]; the sum of a column is the product's score."""
         found = np.zeros((len(product), len(targets)), dtype=np.float32)
         for row, source in enumerate(product):
             if source >= 0:
@@ -185,12 +169,11 @@ class ProductGraphBuilder:
     Text-regularised EASE: minimises |X - X B|^2 + |T - T B|^2 + l2 |B|^2 over all B with a zero
     diagonal, where a row of X is a user (reviewed or not) and a row of T one dimension of the
     products' texts, or a brand: what a product is bought with and what it says must both be
-    explained by other products (Steck, "Embarrassingly Shallow Autoencoders", WWW 2019, with
-    side information as in Ning & Karypis, "Sparse Linear Methods with Side Information",
-    RecSys 2012).
+    explained by other products (Steck, "Embarrassingly Shallow Autoencoders", WWW 2019, with side
+    information as in Ning & Karypis, "Sparse Linear Methods with Side Information", RecSys 2012).
 
-    To these weights, `order_share` of a second ridge regression is added: from every beginning of
-    a history to what came after, so that the order counts.
+    To these weights, `order_share` of a second ridge regression is added: from every beginning of a
+    history to what came after, so that the order counts.
 
     A product that nobody reviewed has no column in X. As the solution without the zeros that it
     would have there, its weights follow from its text alone, with the inverse that is known
@@ -198,19 +181,13 @@ class ProductGraphBuilder:
 
     Args:
         l2: Strength of the ridge, in reviewers.
-        name_weight: How much the products' names count against the reviewers.
-        info_weight: The same for their descriptions.
-        review_weight: The same for the mean of what was written about them.
-        brand_weight: The same for their brands.
-        half_life_days: A review that is so much older than the newest counts half; 0: all the
-            same, as do reviews without a time.
-        order_share: Weight of the second regression; 0 leaves it out.
-        past_decay: In it, the weight of each earlier review before the cut, 0...1.
+        name_weight: How much the products' names count against the reviewers; the other such
+            weights likewise for descriptions, the mean of what was written, and brands.
+        half_life_days: A review that is so much older than the newest counts half; 0: all the same,
+            as do reviews without a time.
+        past_decay: In the second, the weight of each earlier review before the cut, 0...1.
         future_decay: The weight of each later one behind the cut, 0...1.
         longest_history: In it, only so many of a user's newest reviews are cut.
-        history_decay: See `ProductGraph`.
-        disliked_weight: See `ProductGraph`.
-        liked_above: See `ProductGraph`.
         neighbours: Edges that leave each product, the heaviest; 0 leaves the graph empty.
         new_product_boost: How long the weights of unreviewed products are made, as a multiple of
             those of the others: more of them are recommended, at the cost of the others.
@@ -239,13 +216,7 @@ class ProductGraphBuilder:
     max_products: PositiveCount
 
     def build(self, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray) -> ProductGraph:
-        """Learns from some reviews.
-
-        Args:
-            graph: All reviews.
-            vectors: The vector store's rows, float [N, D].
-            edges: int64 [n], the edges that may be known, ascending.
-        """
+        """Learns from the edges that may be known, int64 [n] ascending; `vectors`: float [N, D]."""
         if not self.neighbours or not len(edges):
             return ProductGraph.without_edges(graph.num_products)
         counts = np.bincount(graph.edge_product[edges], minlength=graph.num_products)
@@ -301,10 +272,8 @@ class ProductGraphBuilder:
     def _features(
         self, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray, solved: np.ndarray
     ) -> np.ndarray:
-        """What is known of the products beside their reviewers, float32 [P, 3 D + brands].
-
-        Each source is centred on its mean; a product of which it says nothing has the mean.
-        """
+        """What is known of the products beside their reviewers, float32 [P, 3 D + brands]. Each
+        source is centred on its mean; a product of which it says nothing has the mean."""
         sources = (
             (self.name_weight, read_vectors(vectors, graph.product_name_text)),
             (self.info_weight, read_vectors(vectors, graph.product_info_text)),

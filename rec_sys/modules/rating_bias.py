@@ -15,11 +15,9 @@ from rec_sys.graph.task import Split
 class RatingBias:
     """Mean rating, plus how much better than that each product is rated.
 
-    Attributes:
-        mean: Mean of the known ratings.
-        product_bias: float32 [P], stars, shrunk towards 0; 0 for a product without a rating.
-        majority_rating: The most frequent known rating.
-        user_shrinkage: So many imaginary ratings say that a user is like all others.
+    `product_bias`: float32 [P], stars, shrunk towards 0, and 0 without a rating; `majority_rating`:
+    the most frequent known rating; `user_shrinkage`: so many imaginary ratings say that a user is
+    like all others.
     """
 
     mean: float
@@ -29,11 +27,7 @@ class RatingBias:
 
     @classmethod
     def of(cls, graph: ReviewGraph, edges: np.ndarray) -> "RatingBias":
-        """Fits to the ratings of some edges, int [n] (the training edges).
-
-        Raises:
-            ValueError: None of the edges has a rating.
-        """
+        """Fits to the ratings of some edges, int [n]; ValueError if none of them has a rating."""
         return cls.fit(graph.edge_product[edges], graph.edge_rating[edges], graph.num_products)
 
     @classmethod
@@ -47,15 +41,8 @@ class RatingBias:
     ) -> "RatingBias":
         """Fits to ratings that are given as flat arrays.
 
-        Args:
-            product: int64 [n].
-            rating: float32 [n], stars; NaN does not count.
-            num_products: P.
-            user_shrinkage: Imaginary ratings of each user.
-            product_shrinkage: Imaginary ratings of each product.
-
-        Raises:
-            ValueError: There is no rating.
+        `product`: int64 [n]; `rating`: float32 [n], stars, NaN does not count. The shrinkages are
+        imaginary ratings of each user and each product. Raises ValueError if there is no rating.
         """
         known = ~np.isnan(rating)
         if not known.any():
@@ -71,16 +58,10 @@ class RatingBias:
     def user_bias(
         self, user: np.ndarray, product: np.ndarray, rating: np.ndarray, num_users: int
     ) -> np.ndarray:
-        """How much better than others each user rates, from the ratings of their history.
+        """How much better than others each user rates: float64 [U], stars, shrunk towards 0.
 
-        Args:
-            user: int64 [n], 0...num_users - 1.
-            product: int64 [n].
-            rating: float32 [n], stars; NaN does not count.
-            num_users: U.
-
-        Returns:
-            float64 [U], stars, shrunk towards 0; 0 for a user without a rating.
+        `user` and `product`: int64 [n]; `rating`: float32 [n], stars, NaN does not count. 0 for a
+        user without a rating.
         """
         known = ~np.isnan(rating)
         user, product = user[known], product[known]
@@ -91,13 +72,8 @@ class RatingBias:
     def predict(self, graph: ReviewGraph, target: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         """Mean + product bias + the bias of the target's user, from the user's other ratings.
 
-        Args:
-            graph: All reviews.
-            target: bool [E], the edges to predict.
-            hidden: bool [E], edges that must not be looked at either.
-
-        Returns:
-            float32 [number of targets], in the order of the edges.
+        `target`: bool [E], the edges to predict; `hidden`: bool [E], edges that must not be looked
+        at either. Returns float32 [number of targets], in the order of the edges.
         """
         shown = ~target & ~hidden
         user, product = graph.edge_user, graph.edge_product
@@ -118,19 +94,12 @@ def predict_each_from_the_others(
     """What `RatingBias` predicts of each rating when fitted to all ratings but this one.
 
     Exact, and without a fit per rating: taking rating i out changes the mean m, the bias of its
-    product, and, through m alone, the biases of the user's other products. With S and n the sum
-    and number of a product's ratings and k its shrinkage, such a bias is (S - m n) / (n + k), so
-    that what is left of rating j is a_j - m b_j, a_j = r_j - S / (n + k), b_j = k / (n + k).
+    product, and, through m alone, the biases of the user's other products. With S and n the sum and
+    number of a product's ratings and k its shrinkage, such a bias is (S - m n) / (n + k), so that
+    what is left of rating j is a_j - m b_j, a_j = r_j - S / (n + k), b_j = k / (n + k).
 
-    Args:
-        user: int64 [n].
-        product: int64 [n]; a user rates a product once.
-        rating: float32 [n], stars, none missing.
-        user_shrinkage: As in `RatingBias.fit`.
-        product_shrinkage: As in `RatingBias.fit`.
-
-    Returns:
-        float64 [n], stars, not clipped.
+    `user` and `product`: int64 [n], a user rates a product once; `rating`: float32 [n], stars, none
+    missing. Returns float64 [n], stars, not clipped.
     """
     rating = rating.astype(np.float64)
     others = len(rating) - 1
@@ -148,16 +117,8 @@ def predict_each_from_the_others(
 
 
 class TextRatings(NamedTuple):
-    """Stars by biases and texts: ``bias_weight * r + user_mean @ user + product_mean @ product``.
-
-    With r what the biases predict; the intercept comes on top.
-
-    Attributes:
-        bias_weight: How much the biases count beside the texts.
-        user: float32 [D].
-        product: float32 [D].
-        intercept: Stars.
-    """
+    """Stars: ``bias_weight * r + user_mean @ user + product_mean @ product + intercept``. With r
+    what the biases predict; `user` and `product` are float32 [D]."""
 
     bias_weight: float
     user: np.ndarray
@@ -175,17 +136,9 @@ def fit_text_ratings(
 ) -> TextRatings | None:
     """A ridge regression from biases and the mean texts of user and product to ratings.
 
-    A training rating is explained by the other reviews of its user and its product. The penalty
-    is chosen on the validation.
-
-    Args:
-        graph: All reviews.
-        vectors: The vector store's rows, float [N, D].
-        split: Of these.
-        seed: Draws training ratings if there are very many.
-
-    Returns:
-        None if there is no rating to learn from or to choose by.
+    A training rating is explained by the other reviews of its user and its product. The penalty is
+    chosen on the validation. `vectors`: float [N, D], the vector store's rows; `seed` draws
+    training ratings if there are very many. None without a rating to learn from or to choose by.
     """
     from sklearn.linear_model import Ridge  # takes a second
 
@@ -234,12 +187,7 @@ def fit_text_ratings(
 
 @dataclass(frozen=True)
 class MeanVectors:
-    """Means of review vectors, by user or by product.
-
-    Attributes:
-        sums: float32 [S, D].
-        counts: int64 [S], reviews in each sum.
-    """
+    """Means of review vectors by user or product; `sums`: float32 [S, D], `counts`: int64 [S]."""
 
     sums: np.ndarray
     counts: np.ndarray
@@ -258,11 +206,7 @@ class MeanVectors:
 
     def without(self, segment: np.ndarray, own: np.ndarray) -> np.ndarray:
         """Means without one review of each, float32 [t, D]; zero if no other review is left.
-
-        Args:
-            segment: int64 [t].
-            own: float32 [t, D], vector of the review to leave out; it is part of the sum.
-        """
+        `segment`: int64 [t]; `own`: float32 [t, D], the review to leave out, a part of the sum."""
         left = self.counts[segment] - 1
         # Subtraction leaves rounding dust where nothing is left.
         rest = np.where(left[:, None] > 0, self.sums[segment] - own, np.float32(0))

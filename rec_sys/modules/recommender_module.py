@@ -26,16 +26,13 @@ NETWORK_NDCG = f"val/network_ndcg{K}"
 
 
 class RecommenderModule(pl.LightningModule):
-    """Trains a `GraphModel`.
+    """Trains a `GraphModel`; `history` has a row per finished epoch, ``epoch`` and every metric.
 
     Args:
-        model: The network.
-        objective: See `rec_sys.modules.objectives`.
         graph: Its products are all that users are ranked against in validation.
         vectors: The vector store's rows, float [N, D].
         product_reviews: What may be known about the products.
         lr: Learning rate of AdamW at its highest.
-        weight_decay: Of AdamW.
         warmup_epochs: The learning rate grows linearly and is at its highest in this epoch, counted
             from 1.
         max_epochs: The learning rate falls to zero along a cosine until then.
@@ -43,9 +40,6 @@ class RecommenderModule(pl.LightningModule):
         seed: With the epoch it seeds dropout, so that a resumed training repeats it.
         record: What a checkpoint tells about its origin; plain values only.
         seen: Which reviews the training sees, for one that starts from its checkpoint.
-
-    Attributes:
-        history: One row per finished epoch: ``epoch`` and every metric of training and validation.
     """
 
     def __init__(

@@ -55,16 +55,10 @@ _DEEPEST = 8
 
 
 def trusted_settings(config: Any, axis: str, path: str | Path) -> DictConfig:
-    """Copies the settings of one axis out of a checkpoint.
+    """Copies the settings of one axis, the first part of a place, out of a checkpoint.
 
-    Args:
-        config: Of all axes, as they stand in the checkpoint.
-        axis: The first part of a place.
-        path: The checkpoint, for messages.
-
-    Raises:
-        InputError: They name a class that is not listed for its place, or hold anything beside
-            plain values, lists and mappings.
+    Raises InputError if they name a class that is not listed for its place, or hold anything beside
+    plain values, lists and mappings.
     """
     settings = config.get(axis) if isinstance(config, dict) else None
     axes = {place.partition(".")[0] for place in TARGETS}

@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 class Wishes:
     """What U users say that they want.
 
-    Attributes:
-        vectors: float32 [U, D], of the texts; zero where nothing is said.
-        words: float32 [U, W], see `rec_sys.text.words`.
-        said: bool [U], whether anything is.
+    `vectors`: float32 [U, D], of the texts, zero where nothing is said; `words`: float32 [U, W],
+    see `rec_sys.text.words`; `said`: bool [U], whether anything is.
     """
 
     vectors: np.ndarray
@@ -40,12 +38,8 @@ class Wishes:
 
 @dataclass(frozen=True)
 class MatchFeature:
-    """How well a product fits what the user wants, by meaning: a logit of the towers.
-
-    Attributes:
-        towers: Of texts and products.
-        products: float32 [P, D], what the towers make of the products.
-    """
+    """How well a product fits what the user wants, by meaning: a logit of the towers. `products`:
+    float32 [P, D], what the towers make of the products."""
 
     name: str
     evidence: str
@@ -65,13 +59,10 @@ class MatchFeature:
     def links(self, vectors: np.ndarray, unknown: np.ndarray) -> scipy.sparse.csr_array | None:
         """The products that texts are likely about, for reviews of unknown products.
 
-        Args:
-            vectors: float [n, D], of all reviews; zero vectors lead nowhere.
-            unknown: bool [n], those of which something is to be told.
-
-        Returns:
-            float32 [n, P], the chances of the softmax over all products, the likeliest of them;
-            rows sum to at most 1. None if there is nothing to be told.
+        `vectors`: float [n, D], of all reviews, zero vectors lead nowhere; `unknown`: bool [n],
+        those of which something is to be told. Returns float32 [n, P], the chances of the softmax
+        over all products, the likeliest of them; rows sum to at most 1. None if there is nothing to
+        be told.
         """
         rows = np.flatnonzero(unknown & vectors.any(axis=1))
         if not len(rows):
@@ -97,13 +88,8 @@ class WordsFeature:
     A word that is said n times counts ``1 + log(n)`` times. BM25 grows with the length of a wish;
     divided by its standard deviation over the products it does not.
 
-    Attributes:
-        weights: float32 [W, P], what each word of a wish adds to each product.
-        idf: float32 [W], how telling each word is.
-        mean_length: Words of a product, on average.
-        k1: See `bm25`.
-        b: See `bm25`.
-        name_weight: A product's name counts so many times.
+    `weights`: float32 [W, P], what each word of a wish adds to each product; `idf`: float32 [W];
+    `mean_length`: words of a product, on average; a product's name counts `name_weight` times.
     """
 
     name: str
@@ -149,15 +135,10 @@ def bm25(
 ) -> scipy.sparse.csr_array:
     """Okapi BM25 (Robertson & Zaragoza, "The Probabilistic Relevance Framework", 2009).
 
-    Args:
-        counts: float32 [P, W], how often each word is in each document.
-        idf: float32 [W].
-        mean_length: Words of a document, on average.
-        k1: How much a word counts that is there again and again.
-        b: How much long documents are held back, 0...1.
-
-    Returns:
-        float32 [P, W], what each word of a query adds to each document.
+    `counts`: float32 [P, W], how often each word is in each document; `idf`: float32 [W];
+    `mean_length`: words of a document; `k1`: how much a word counts that is there again and again;
+    `b`: how much long documents are held back, 0...1. Returns float32 [P, W], what each word of a
+    query adds to each document.
     """
     length = counts.sum(axis=1) / max(mean_length, 1)
     weights = counts.tocsr(copy=True)

@@ -60,19 +60,18 @@ class CleaningOptions:
     """What to leave out.
 
     Attributes:
-        drop_without_text: Leave out reviews without a text instead of keeping them as history.
-        drop_without_rating: The same for reviews without a rating.
+        drop_without_text: Leave out reviews without a text instead of keeping them as history;
+            likewise `drop_without_rating`.
         join_copies: Keep of a user's reviews that repeat each other word for word on several
             products the first alone (see `rec_sys.reviews.tables.copies_of`).
         collapse_twins: Treat products as one whose sets of users are alike by so much or more
             (Jaccard index, above 0 up to 1; see `rec_sys.reviews.twins`); False for none.
-        min_reviews_per_user: Leave out users with fewer reviews, ...
-        min_reviews_per_product: ... and products with fewer, again and again until all have so
-            many (k-core).
+        min_reviews_per_user: Leave out users with fewer reviews, and products by
+            `min_reviews_per_product`, again and again until all have so many (k-core).
         only_two_sided_users: Keep only users who like some products and dislike others.
         liked_above: Ratings above this one say "liked".
-        max_liked_difference: How far a two-sided user's numbers of liked and disliked products
-            may lie apart.
+        max_liked_difference: How far a two-sided user's numbers of liked and disliked products may
+            lie apart.
         keep_unreviewed_products: Keep products of the metadata that nobody reviewed.
     """
 
@@ -89,8 +88,6 @@ class CleaningOptions:
 
 
 class _Steps:
-    """The report while it grows."""
-
     def __init__(self) -> None:
         self.report: list[dict[str, Any]] = []
 
@@ -109,13 +106,13 @@ def clean_reviews(
     """Cleans a data set. A clean one comes out as it went in, unless twins are collapsed again.
 
     Args:
-        reviews: Table with the columns of `REVIEW_SCHEMA`, as `read_reviews` returns it: in the
-            order of the file, every review with user, product, id and a text that may be empty.
-        products: Table with the columns of `PRODUCT_SCHEMA`; None without metadata.
+        reviews: As `read_reviews` returns them: in the order of the file, every review with user,
+            product, id and a text that may be empty.
+        products: Columns of `PRODUCT_SCHEMA`; None without metadata.
         options: By default nothing but duplicates is left out.
 
     Returns:
-        Reviews by user, oldest first, one per user and product; products by id; the report; the
+        Reviews by user, oldest first, one per user and product; products by id; the report and the
         fingerprint. An unknown time is the oldest, and reviews without a time keep their order.
 
     Raises:
@@ -155,9 +152,8 @@ def clean_reviews(
 def require_learnable(data: ReviewData) -> None:
     """Makes sure, before any text is encoded, that there is something to learn from.
 
-    Raises:
-        InputError: There is one user or one product alone, nobody has reviewed two products, or no
-            product has two reviews.
+    Raises InputError if there is one user or one product alone, nobody has reviewed two products,
+    or no product has two reviews.
     """
     users, products = data.reviews["user_id"], data.reviews["product_id"]
     why = None
@@ -262,9 +258,7 @@ def _without_twins(
 
 def _without_copies(table: pa.Table, options: CleaningOptions, steps: _Steps) -> pa.Table:
     """Reports copies; of each keeps the oldest, of equally old ones that on the best known product.
-
-    Which is the most reviewed one, so that other people's copies stay on the same variant.
-    """
+    Which is the most reviewed one, so that other people's copies stay on the same variant."""
     copies = copies_of(table)
     groups = np.unique(copies, return_inverse=True)[1]
     products = codes_of(table["product_id"])
@@ -289,11 +283,8 @@ def _without_copies(table: pa.Table, options: CleaningOptions, steps: _Steps) ->
 
 
 def _subset(table: pa.Table, options: CleaningOptions, steps: _Steps) -> pa.Table:
-    """Removes sparse users and products and one-sided users until there are none.
-
-    Every removal can make others sparse or one-sided, so both rules are applied in turn; what is
-    left obeys both.
-    """
+    """Removes sparse users and products and one-sided users until there are none. Every removal can
+    make others sparse or one-sided, so both rules are applied in turn; what is left obeys both."""
     users, products = codes_of(table["user_id"]), codes_of(table["product_id"])
     ratings = table["rating"].fill_null(float("nan")).to_numpy()
     liked, disliked = ratings > options.liked_above, ratings <= options.liked_above  # NaN: neither
@@ -348,15 +339,11 @@ def _sorted(table: pa.Table) -> pa.Table:
 def _build_products(
     reviews: pa.Table, metadata: pd.DataFrame | None, *, keep_unreviewed: bool
 ) -> tuple[pa.Table, list[dict[str, Any]]]:
-    """Makes one row for every product, sorted by id.
+    """Makes one row for every product, sorted by id, and the steps of the report.
 
-    What the metadata leaves empty is told by the newest review of the product that tells it. A
-    review's style is that of the variant its writer bought ("Color: Black"): less than a
-    category, but more than nothing.
-
-    Returns:
-        The table with the columns of `PRODUCT_SCHEMA` and nothing missing, and the steps of the
-        report.
+    The columns are those of `PRODUCT_SCHEMA`, nothing missing. What the metadata leaves empty is
+    told by the newest review of the product that tells it. A review's style is that of the variant
+    its writer bought ("Color: Black"): less than a category, but more than nothing.
     """
     known = _known(metadata)
     reviewed = pd.Index(reviews["product_id"].unique().to_pylist(), dtype=object)

@@ -69,11 +69,7 @@ def telling_file(path: Path) -> Iterator[None]:
 
 
 def open_unpacked(path: Path) -> IO[bytes]:
-    """The bytes of a file, out of whatever they are packed in.
-
-    Raises:
-        InputError: No such file, or one that holds no table.
-    """
+    """The bytes of a file, out of whatever it is packed in; InputError for none, or no table."""
     require_file(path)
     file: IO[bytes] = path.open("rb")
     for _ in range(_MAX_LAYERS):
@@ -125,11 +121,7 @@ def _require_table(head: bytes, path: Path) -> None:
 
 
 def require_file(path: Path) -> None:
-    """Makes sure that there is a file.
-
-    Raises:
-        InputError: There is none.
-    """
+    """Raises InputError if there is no file."""
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give a file in it")
     if not path.exists():
@@ -142,8 +134,8 @@ def decoded_lines(
     """Streams the lines of a text, whatever ends them: LF, CR LF or, in old files, CR.
 
     Args:
-        bad: Gets the numbers of the lines whose bytes are not in the encoding, and why; such a
-            line comes with replacement marks.
+        bad: Gets the numbers of lines whose bytes are not in the encoding, and why; such a line
+            comes with replacement marks.
         encoding: A name that Python knows; "auto" takes the byte order mark, or what the zero bytes
             of UTF-16 say, and UTF-8 otherwise.
     """

@@ -50,16 +50,11 @@ def write_demo(
     reviews_per_user: int = 8,
     seed: int = 0,
 ) -> tuple[Path, Path]:
-    """Writes the demo set as two JSON Lines files, each whole or not at all.
+    """Writes the demo set as two JSON Lines files, each whole or not at all; returns their paths.
 
-    Args:
-        folder: Created if missing.
-        reviews_per_user: Mean number of reviews of a user. Some have one, some three times the
-            mean; nobody reviews a product twice, so never more than `num_products`.
-        seed: The same seed gives the same bytes, another one another shop.
-
-    Returns:
-        Paths of the reviews (oldest first) and of the products.
+    Reviews are written oldest first. `reviews_per_user` is a mean: some have one, some three times
+    the mean; nobody reviews a product twice, so never more than `num_products`. The same seed gives
+    the same bytes, another one another shop.
     """
     products = invent_products(num_products, seed)
     users = invent_users(num_users, seed)
@@ -182,7 +177,6 @@ def _bell(rng: np.random.Generator) -> float:
 
 
 def _stream(seed: int, part: int) -> np.random.Generator:
-    """The random numbers of one part, such as `PRODUCTS`."""
     return np.random.Generator(np.random.PCG64([seed, part]))
 
 

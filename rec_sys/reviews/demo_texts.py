@@ -63,11 +63,8 @@ class Category:
 
 @dataclass(frozen=True)
 class Words:
-    """All words of the demo set. The positions of the aspects have a meaning.
-
-    Attributes:
-        phrases: By kind; where the rating matters, lists by rating.
-    """
+    """All words of the demo set. The positions of the aspects have a meaning. `phrases`: by kind;
+    where the rating matters, lists by rating."""
 
     aspects: list[Aspect]
     categories: list[Category]
@@ -94,14 +91,9 @@ WORDS = _words()
 class Experience:
     """All that somebody could write about: one person with one product.
 
-    Attributes:
-        rating: Whole stars, 1 to 5.
-        brand: Maker of the product.
-        category: Shelf of the product.
-        quality: Hidden quality of the product, about -1 to 1.
-        liked, disliked, plain: The product's aspects that this person loves, hates, ignores.
-        loves, hates: All aspects that this person loves or hates.
-        is_fan: Whether the shelf is among the person's favourites.
+    The rating is in whole stars, 1 to 5, the product's hidden `quality` about -1 to 1. `liked`,
+    `disliked` and `plain` are the product's aspects that this person loves, hates, ignores; `loves`
+    and `hates` are all theirs. `is_fan`: whether the shelf is among their favourites.
     """
 
     rating: int

@@ -48,15 +48,10 @@ def fetch_file(
 ) -> Path:
     """Makes sure that a file is there; a file that is there already needs no network.
 
-    What an interrupted try got stays in ``PATH.part`` and is gone on with, unless the server's
-    file changed meanwhile or the server can only send all of it.
-
-    Args:
-        path: The file; it appears only when it is whole. A ``.gz`` is unpacked once to check it.
-        drive_id: Id of the file on Google Drive; if given, it is fetched from there instead.
-
-    Raises:
-        InputError: It cannot be had. The message says where to put it by hand.
+    What an interrupted try got stays in ``PATH.part`` and is gone on with, unless the server's file
+    changed meanwhile or the server can only send all of it. The file appears only when it is whole;
+    a ``.gz`` is unpacked once to check it. With a `drive_id`, it is fetched from Google Drive
+    instead. Raises InputError, which says where to put it by hand, if it cannot be had.
     """
     origin = f"{_DRIVE_PAGE}{drive_id}" if drive_id else url
     try:

@@ -52,16 +52,10 @@ def read_records(
     several lines, or one object around them all. Lines of Python literals, as in old Amazon files,
     are read too. Any file may be packed with gzip, bzip2, xz, zstd or zip.
 
-    Args:
-        encoding: See `decoded_lines`.
-        header: Names of the columns of a table without a heading line.
-
-    Yields:
-        Line number and record. A line that is no record comes as a `BrokenRecord` (a value, not
-        raised), so that the caller decides how many to bear.
-
-    Raises:
-        InputError: The file as a whole cannot be read.
+    For `encoding` see `decoded_lines`; `header` names the columns of a table without a heading
+    line. Yields line numbers and records. A line that is no record comes as a `BrokenRecord` (a
+    value, not raised), so that the caller decides how many to bear. Raises InputError if the file
+    as a whole cannot be read.
     """
     path = Path(path).expanduser()
     with telling_file(path), open_unpacked(path) as file:
@@ -87,11 +81,7 @@ def read_records(
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
-    """Streams the lines of a text file, packed or not.
-
-    Raises:
-        InputError: It cannot be read.
-    """
+    """Streams the lines of a text file, packed or not; InputError if it cannot be read."""
     path = Path(path).expanduser()
     bad: dict[int, str] = {}
     with telling_file(path), open_unpacked(path) as file:
@@ -102,11 +92,7 @@ def read_lines(path: str | Path) -> Iterator[str]:
 
 
 def require_readable(path: Path) -> None:
-    """Makes sure that a file is there and no web page, archive or other thing without records.
-
-    Raises:
-        InputError: It is not.
-    """
+    """Raises InputError unless a file is there that is no web page, archive or other such thing."""
     with telling_file(path), open_unpacked(path):
         pass
 
@@ -196,12 +182,9 @@ def _csv_rows(
 ) -> Iterator[tuple[int, list[str] | BrokenRecord]]:
     """Rows that are not blank, with the number of their first line.
 
-    A row that strict CSV does not understand, or that has another number of cells than the others,
-    is tried with backslashes as escapes and without stray carriage returns; otherwise its first
-    line is broken and reading goes on in the next.
-
-    Args:
-        width: Cells of a row; 0 takes those of the first row.
+    A row that strict CSV does not understand, or that has another number of cells than the others
+    (`width`, or the first row's if it is 0), is tried with backslashes as escapes and without stray
+    carriage returns; otherwise its first line is broken and reading goes on in the next.
     """
     again: deque[tuple[int, str]] = deque()
     used: list[tuple[int, str]] = []
@@ -354,7 +337,6 @@ def _json_values(lines: Iterable[str], bad: dict[int, str], path: Path) -> Itera
 
 
 def _unwrapped(records: Iterator[Numbered]) -> Iterator[Numbered]:
-    """Takes records out of objects around them."""
     first, second = next(records, None), next(records, None)
     if first and not second and isinstance(first[1], dict):
         inner = _inner_records(first[1])

@@ -31,7 +31,6 @@ class Format:
     """The field names of one kind of file, compared exactly, case included.
 
     Attributes:
-        name: What a person writes to force the format.
         columns: From our column to its raw fields; the first one that is not empty counts. Dots
             lead into nested objects.
         also: Other fields of this format, unused, by which it is recognised.
@@ -85,12 +84,10 @@ def choose_format(
     requested: str = AUTO,
     given: Mapping[str, str | Sequence[str] | None] | None = None,
 ) -> Format:
-    """Finds the format that explains most of the fields.
+    """Finds the format that explains most of the fields of the first records.
 
     Args:
-        found: Field names of the first records.
         required: Groups of our columns; of each group at least one must be told by a field.
-        requested: Name of a format, or "auto".
         given: From our columns to fields, None for no word; goes before what the format says.
 
     Raises:
@@ -152,12 +149,8 @@ def _checked(
 
 
 def unused_fields(found: Sequence[str], layout: Format, what: What) -> dict[str, tuple[str, ...]]:
-    """The fields that are not read.
-
-    Returns:
-        From field to the name that it should have and the setting that has it read; empty where no
-        column that is still to be told has a name like it.
-    """
+    """The fields that are not read: from each to the name that it should have and the setting that
+    has it read; empty where no column that is still to be told has a name like it."""
     open_to = {
         _key(name): column
         for column, names in _vocabulary(what).items()

@@ -72,14 +72,10 @@ _NO_CATEGORY = re.compile(r"<|[.!:]$")
 
 @dataclass
 class ReadReport:
-    """What reading one file found.
+    """What reading one file found; `num_records` includes the broken ones, which were left out.
 
-    Attributes:
-        num_records: All records, broken ones included.
-        num_broken: Records that were left out.
-        examples: The first few broken ones: "FILE, line N: why".
-        notes: Further findings, in words.
-        warnings: Findings that a person should not miss.
+    `examples` are the first few of these, "FILE, line N: why", `notes` further findings, in words,
+    `warnings` those that a person should not miss.
     """
 
     file: str
@@ -135,15 +131,14 @@ def read_reviews(
 
     Args:
         format: Name of a file in ``config/data/columns``; "auto" decides from the fields.
-        max_broken_share: Bear this share of broken records (no JSON object, no user, no product,
-            a rating that is none), 0...1.
+        max_broken_share: Bear this share of broken records (no JSON object, no user, no product, a
+            rating that is none), 0...1.
         require_user: Without it, a review of nobody is a review of `ANONYMOUS_USER`.
         require_product: Without it, the product may be missing.
-        notation: How the file writes things.
 
     Returns:
-        The table with the columns of `REVIEW_SCHEMA`, in the order of the file and not cleaned;
-        a missing text is empty, whatever else is missing is null. And what reading found.
+        The table with the columns of `REVIEW_SCHEMA`, in the order of the file and not cleaned; a
+        missing text is empty, whatever else is missing is null. And what reading found.
 
     Raises:
         InputError: The file cannot be read, has no usable fields, too many broken records, or a
@@ -277,21 +272,11 @@ def read_products(
     max_info_characters: int = DEFAULT_MAX_INFO_CHARACTERS,
     notation: Notation = Notation(),  # noqa: B008 (frozen)
 ) -> tuple[pd.DataFrame, ReadReport]:
-    """Reads product metadata from the same kinds of files as `read_reviews`.
+    """Reads product metadata; kinds of files, settings and errors are those of `read_reviews`.
 
-    Args:
-        format: Name of a file in ``config/data/columns``; "auto" decides from the fields.
-        max_broken_share: Bear this share of records without an id, 0...1.
-        max_info_characters: Cut ``info`` (description, then features) after the last word that
-            fits.
-        notation: How the file writes things.
-
-    Returns:
-        The table with the columns of `PRODUCT_SCHEMA`, in the order of the file, of each product
-        its first row; what is missing is an empty string. And what reading found.
-
-    Raises:
-        InputError: The file cannot be read, has no usable fields or too many broken records.
+    A record without an id is broken. ``info`` (description, then features) is cut after the last
+    word that fits into `max_info_characters`. The table has the columns of `PRODUCT_SCHEMA`, in the
+    order of the file, of each product its first row; what is missing is an empty string.
     """
     rows = _ProductRows(max_info_characters)
     required = [("product_id",)]
@@ -321,7 +306,6 @@ class _ProductRows:
         self._max_info_characters = max_info_characters
 
     def start(self, layout: Format, head: list[dict[str, Any]]) -> None:
-        """Takes the names of the fields."""
         self._columns = {name: layout.columns.get(name, ()) for name in COLUMNS["products"]}
 
     def times(self, layout: Format, records: Iterable[dict[str, Any]]) -> list[Any]:
@@ -346,12 +330,8 @@ class _ProductRows:
 
 
 def style_of(category: Any) -> str:
-    """The last levels of a category path: "Guitars > Strings".
-
-    Args:
-        category: A path as a list of levels, a list of such paths (the first counts), a text or a
-            dict, which are taken as they are.
-    """
+    """The last levels of a category path: "Guitars > Strings". The path is a list of levels, or a
+    list of such paths (the first counts); a text or a dict is taken as it is."""
     if not isinstance(category, list) or not category:
         return plain_text(as_text(category))
     path = category[0] if isinstance(category[0], list) else category
@@ -384,13 +364,10 @@ def _build_table(
 ) -> tuple[pa.Table, ReadReport]:
     """Collects records in a table; memory holds the table and one chunk of records.
 
-    Args:
-        rows: Makes one row, in the order of the schema, from a record; raises `BrokenRecord` for
-            one bad record, `InputError` for a file that is bad altogether.
-        required: See `choose_format`; `format` likewise.
-
-    Raises:
-        InputError: No records, unusable fields, or too many broken records.
+    `rows` makes one row, in the order of the schema, from a record; raises `BrokenRecord` for one
+    bad record, `InputError` for a file that is bad altogether. For `required` and `format` see
+    `choose_format`. Raises InputError without records, or for unusable fields or too many broken
+    records.
     """
     if not 0.0 <= max_broken_share <= 1.0:
         raise InputError(f"max_broken_share must be from 0 to 1, got {max_broken_share}")

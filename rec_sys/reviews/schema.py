@@ -47,12 +47,10 @@ PRODUCT_SCHEMA = pa.schema(
 class ReviewData:
     """A clean data set, as every room above takes it.
 
-    Attributes:
-        reviews: Table with the columns of `REVIEW_SCHEMA`; one row per (user, product).
-        products: Table with the columns of `PRODUCT_SCHEMA`; one row per product, and at least
-            every product that occurs in `reviews`.
-        report: What cleaning found, step by step, JSON-ready.
-        fingerprint: SHA-256 over the cleaned tables; equal data gives an equal fingerprint.
+    `reviews` has the columns of `REVIEW_SCHEMA` and one row per (user, product), `products` those
+    of `PRODUCT_SCHEMA` and one row per product, at least every one that occurs in `reviews`.
+    `report` says what cleaning found, step by step, JSON-ready. `fingerprint` is SHA-256 over the
+    cleaned tables; equal data gives an equal fingerprint.
     """
 
     reviews: pd.DataFrame
@@ -67,11 +65,6 @@ def to_table(reviews: pd.DataFrame) -> pa.Table:
 
 
 def to_frame(columns: dict[str, Any] | pa.Table, schema: pa.Schema) -> pd.DataFrame:
-    """Builds an Arrow-backed DataFrame with exactly the columns and types of `schema`.
-
-    Args:
-        columns: An Arrow table with these columns, or a mapping from column name to values.
-        schema: `REVIEW_SCHEMA` or `PRODUCT_SCHEMA`.
-    """
+    """Builds an Arrow-backed DataFrame of exactly this schema from a table or values by column."""
     table = columns if isinstance(columns, pa.Table) else pa.table(columns, schema=schema)
     return table.select(schema.names).cast(schema).to_pandas(types_mapper=pd.ArrowDtype)

@@ -40,8 +40,8 @@ def read_sequences(
         product_ids_path: The same for the products.
 
     Returns:
-        The table with the columns of `REVIEW_SCHEMA`, user after user in the order of the file:
-        the texts are empty, ratings and times missing. And what reading found.
+        Columns of `REVIEW_SCHEMA`, user after user in the order of the file, texts empty, ratings
+        and times missing; and what reading found.
 
     Raises:
         InputError: A file cannot be read or is laid out otherwise. The message names the line or
@@ -168,14 +168,9 @@ class LocalSequences(ReviewSource):
     """Files of sequences, as papers on generative recommendation publish them.
 
     Of a product that a user has several times the last place stays, as of several reviews the
-    newest does. `max_broken_share` is for the metadata: sequences must be whole.
-
-    Args:
-        sequences_path: File of sequences; see `read_sequences`.
-        user_ids_path: File of the users' ids; None takes NAME.user2id or NAME.user2id.gz beside
-            NAME.inter.json if there is one.
-        product_ids_path: The same for the products, NAME.item2id.
-        metadata_path: File of products, by their ids, if there is one.
+    newest does. `max_broken_share` is for the metadata, products by their ids: sequences must be
+    whole. For the other paths see `read_sequences`; None takes NAME.user2id or NAME.user2id.gz
+    beside NAME.inter.json, if there is one, and for the products NAME.item2id.
     """
 
     sequences_path: FilePath

@@ -41,11 +41,7 @@ from rec_sys.reviews.tables import cache_folder, load_tables, save_tables
 
 
 def as_path(value: Any, key: str) -> Path:
-    """A path of the config, with "~" put in full.
-
-    Raises:
-        InputError: It is none; names ``data.KEY``.
-    """
+    """A path of the config, with "~" put in full; InputError that names ``data.KEY`` for none."""
     if not isinstance(value, str | PathLike) or not str(value):
         raise InputError(f"data.{key}: must be a path, got {value!r}")
     return Path(value).expanduser()
@@ -71,19 +67,14 @@ FilePath = Annotated[Path | None, BeforeValidator(_path_if_any)]
 
 @dataclass(frozen=True)
 class ReviewSource(ABC):
-    """A source of reviews, and how they are read and cleaned.
+    """A source of reviews, and how they are read and cleaned; see also `Notation`.
 
     Args:
         name: A label for tables and logs; None takes the name of the file of reviews.
-        reviews_format: Name of a file in ``config/data/columns``, or "auto".
-        metadata_format: The same for the products.
-        columns: From our columns to fields of the reviews, see `Notation`.
-        metadata_columns: The same for the products.
-        header: Names of the columns of a table of reviews without a heading line.
+        reviews_format: Name of a file in ``config/data/columns``, or "auto"; likewise
+            `metadata_format`.
+        columns: From our columns to fields of the reviews; likewise `metadata_columns`.
         encoding: Of both files, a name that Python knows, or "auto".
-        rating_scale: See `RatingScale`; None for stars.
-        missing_rating: The rating, or ratings, that say "not rated".
-        time_format: Of all times, for `datetime.strptime`; None to find out.
         max_broken_share: Bear this share of broken records in either file.
         max_info_characters: Cut product descriptions to this length.
         cache_dir: Folder that keeps the cleaned tables; None to keep nothing.
@@ -134,11 +125,8 @@ class ReviewSource(ABC):
         )
 
     def load(self) -> ReviewData:
-        """Reads and cleans the reviews, or takes what an earlier run made of the same files.
-
-        Raises:
-            InputError: A file cannot be used, or nothing is left after cleaning.
-        """
+        """Reads and cleans the reviews, or takes what an earlier run made of the same files. Raises
+        InputError if a file cannot be used, or nothing is left after cleaning."""
         reviews_path, metadata_path = self.files()
         files = [path for path in (reviews_path, metadata_path) if path]
         for path in files:
@@ -196,11 +184,7 @@ class ReviewSource(ABC):
 
 @settings_of("data")
 class DemoReviews(ReviewSource):
-    """The invented shop of `rec_sys.reviews.demo`, written to a folder where it can be looked at.
-
-    Args:
-        folder: Where the two files belong; for the rest see `write_demo`.
-    """
+    """The invented shop of `write_demo`, in `rec_sys.reviews.demo`, in a folder to be looked at."""
 
     folder: FolderPath
     num_users: PositiveCount = 800
@@ -233,12 +217,7 @@ class DemoReviews(ReviewSource):
 
 @settings_of("data")
 class LocalReviews(ReviewSource):
-    """Files of one's own.
-
-    Args:
-        reviews_path: File of reviews; see `read_reviews` for what is understood.
-        metadata_path: File of products, if there is one.
-    """
+    """Files of one's own: reviews, for which see `read_reviews`, and perhaps products."""
 
     reviews_path: FilePath
     metadata_path: FilePath = None
@@ -259,10 +238,9 @@ class LocalReviews(ReviewSource):
 
 @settings_of("data")
 class DownloadedReviews(ReviewSource):
-    """A public data set, fetched once.
+    """A public data set, fetched once; files that are in the folder already are used.
 
     Args:
-        folder: Where the files belong; files that are there already are used.
         reviews_url: Public address of the reviews; its last part is the file's name.
         metadata_url: The same for the products; None to do without.
         reviews_drive_id: Id of the reviews on Google Drive; if given, they come from there.

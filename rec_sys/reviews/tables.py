@@ -47,12 +47,8 @@ def kept_rows(table: pa.Table, keep: np.ndarray) -> pa.Table:
 def without_markup(column: pa.ChunkedArray, empty_is_missing: bool) -> tuple[pa.ChunkedArray, int]:
     """Applies `plain_text` to every text, and calls it only where it could change something.
 
-    Args:
-        column: string [N], may hold nulls.
-        empty_is_missing: Whether a text that ends up empty becomes null.
-
-    Returns:
-        The column, and how many of its texts had tags or entities.
+    `column`: string [N], may hold nulls; a text that ends up empty becomes null if
+    `empty_is_missing`. Returns also how many of its texts had tags or entities.
     """
     mask = pc.match_substring_regex(column, SUSPICIOUS).fill_null(False).combine_chunks()
     suspects = column.filter(mask).to_pylist()
@@ -65,9 +61,7 @@ def without_markup(column: pa.ChunkedArray, empty_is_missing: bool) -> tuple[pa.
 
 def fingerprint_of(*tables: pa.Table) -> str:
     """SHA-256 over names, types and values of the tables' columns, as hexadecimal digits.
-
-    Independent of how Arrow splits the columns and of the bytes under missing values.
-    """
+    Independent of how Arrow splits the columns and of the bytes under missing values."""
     digest = hashlib.sha256()
     for table in tables:
         digest.update(f"{table.num_rows}".encode())
@@ -102,13 +96,9 @@ def with_known_names(
     """Gives every row that is known by a name alone the id that belongs to the name.
 
     Such a row has its name for an id, as the readers make it. Names are compared by `name_key`.
-
-    Args:
-        known: From keys of names to ids, as other tables tell them; the table's own rows add to
-            it. None if a name is no proof (people): then only its spellings become one.
-
-    Returns:
-        The table; how many rows got another id; how many names stand for several ids and were left.
+    `known` leads from keys of names to ids, as other tables tell them; the table's own rows add to
+    it. None if a name is no proof (people): then only its spellings become one. Returns also how
+    many rows got another id, and how many names stand for several ids and were left.
     """
     by_name = pc.fill_null(pc.equal(table[id_column], table[name_column]), False)
     if not pc.any(by_name).as_py():
@@ -159,10 +149,8 @@ def one_of_equals(table: pa.Table) -> np.ndarray:
 
 
 def newest_of_pairs(table: pa.Table) -> np.ndarray:
-    """Keeps, bool [N], the newest review of every user on every product.
-
-    An unknown time is the oldest; of equally old reviews the later row is kept.
-    """
+    """Keeps, bool [N], the newest review of every user on every product. An unknown time is the
+    oldest; of equally old reviews the later row is kept."""
     return last_of_groups(_pairs(table), seconds_of(table["timestamp"]))
 
 
@@ -171,9 +159,7 @@ def copies_of(table: pa.Table) -> np.ndarray:
 
     Copies are a user's reviews with the same text. A text of fewer than `MIN_COPIED_WORDS` words
     may be equal by chance ("great"); there the rating and the known time must be equal, too.
-
-    Returns:
-        int64 [N], equal for copies of one review and only for them.
+    Returns int64 [N], equal for copies of one review and only for them.
     """
     users, texts = codes_of(table["user_id"]), codes_of(table["text"])
     pairs = np.unique(users * (texts.max(initial=0) + 1) + texts, return_inverse=True)[1]
@@ -195,11 +181,7 @@ def copies_of(table: pa.Table) -> np.ndarray:
 
 
 def last_of_groups(groups: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Marks in every group, int64 [N], the row with the highest time, of equal times the later.
-
-    Returns:
-        bool [N].
-    """
+    """Marks the last row of every group, int64 [N], by time, then by position: bool [N]."""
     last = np.zeros(len(groups), dtype=bool)
     order = np.lexsort((seconds, groups))  # stable: equal times stay in the order of the rows
     ordered = groups[order]
@@ -217,9 +199,8 @@ def _pairs(table: pa.Table) -> np.ndarray:
 def cache_folder(cache_dir: Path, files: Iterable[Path], settings: dict[str, Any]) -> Path:
     """Where the tables of these files, read and cleaned with these settings, belong.
 
-    Args:
-        files: The input files; one that was written since has another folder.
-        settings: Everything else that decides the result, JSON-ready.
+    A file that was written since has another folder. `settings`: all else that decides the result,
+    JSON-ready.
     """
     stats = [(str(file.resolve()), file.stat()) for file in files]
     known = {
@@ -232,12 +213,8 @@ def cache_folder(cache_dir: Path, files: Iterable[Path], settings: dict[str, Any
 
 
 def save_tables(folder: Path, data: ReviewData, num_records: int) -> None:
-    """Writes the data set as Parquet and JSON, whole or not at all.
-
-    Args:
-        folder: See `cache_folder`.
-        num_records: Records in the review file before cleaning.
-    """
+    """Writes the data set as Parquet and JSON, whole or not at all, see `cache_folder`;
+    `num_records` are those of the review file before cleaning."""
     with replacing(folder) as draft:
         draft.mkdir()
         for name, frame, schema in (

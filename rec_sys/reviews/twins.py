@@ -27,12 +27,9 @@ class Collapsed:
 def collapse_twins(table: pa.Table, threshold: float) -> Collapsed:
     """Replaces every product by the most reviewed one of its twins, of equals the lowest id.
 
-    Twins of twins are twins: the groups are the connected components.
-
-    Args:
-        table: Reviews, one per user and product.
-        threshold: Two products are twins if so large a share of the users of either has both
-            (the Jaccard index of their sets of users), above 0 up to 1.
+    Twins of twins are twins: the groups are the connected components. Two products are twins if a
+    share of at least `threshold`, above 0 up to 1, of the users of either has both (the Jaccard
+    index of their sets of users). Reviews are one per user and product.
     """
     column = table["product_id"].combine_chunks().dictionary_encode()
     products = column.indices.to_numpy()
@@ -56,15 +53,9 @@ def collapse_twins(table: pa.Table, threshold: float) -> Collapsed:
 
 
 def twin_groups(users: np.ndarray, products: np.ndarray, threshold: float) -> np.ndarray:
-    """Numbers the groups of twins.
+    """Numbers the groups of twins, see `collapse_twins`: int64 [products], equal for twins alone.
 
-    Args:
-        users: int64 [N > 0], the user of each review, 0 ... number of users - 1.
-        products: int64 [N], its product, likewise; every (user, product) once.
-        threshold: See `collapse_twins`.
-
-    Returns:
-        int64 [number of products], equal for twins and only for them.
+    `users` and `products`: int64 [N > 0] from 0, those of each review; every (user, product) once.
     """
     num_products = products.max() + 1
     num_users = np.bincount(products, minlength=num_products)

@@ -100,10 +100,8 @@ def first_text(record: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def first_given(record: dict[str, Any], names: tuple[str, ...]) -> Any:
-    """The first of these fields that is neither missing nor empty; None if there is none.
-
-    Texts come as `as_text` makes them, all else as it is.
-    """
+    """The first of these fields that is neither missing nor empty; None if there is none. Texts
+    come as `as_text` makes them, all else as it is."""
     for name in names:
         value = record.get(name)
         if isinstance(value, str):
@@ -125,13 +123,9 @@ def unpacked(value: Any) -> Any:
 class RatingScale:
     """Makes stars, 1...5, of ratings on another scale.
 
-    Args:
-        steps: Lowest and highest number of the scale, or its words from worst to best, which are
-            taken as equally far apart; None for stars.
-        missing: The value, or values, that say "not rated"; None for none.
-
-    Raises:
-        InputError: The scale is none.
+    `steps` are the lowest and highest number of the scale, or its words from worst to best, which
+    are taken as equally far apart; None for stars. `missing` are the value, or values, that say
+    "not rated". Raises InputError if the scale is none.
     """
 
     def __init__(self, steps: Sequence[Any] | None, missing: Any) -> None:
@@ -197,12 +191,8 @@ def _number(value: Any) -> float | None:
 
 
 def as_rating(value: Any) -> float | None:
-    """A rating in stars; None if it is missing.
-
-    Raises:
-        BrokenRecord: Not a number.
-        InputError: Outside the scale. One such rating means that all are on another scale.
-    """
+    """A rating in stars; None if it is missing. Raises BrokenRecord if it is not a number,
+    InputError if it is outside the scale. One such rating means that all are on another scale."""
     rating = _number(value)
     if rating is None or MIN_RATING <= rating <= MAX_RATING:
         return rating
@@ -217,14 +207,10 @@ def as_rating(value: Any) -> float | None:
 def as_seconds(value: Any, notation: str | None = None) -> int | None:
     """A time as whole seconds since 1970 (UTC); None if it is missing.
 
-    Numbers are unix times, in seconds or finer; texts are numbers, ISO 8601, Amazon's
-    "02 28, 2014" or what `pandas.to_datetime` reads. A time without a zone is UTC.
-
-    Args:
-        notation: What `time_notation` found; without it 03/04/2014 is refused as ambiguous.
-
-    Raises:
-        BrokenRecord: None of these.
+    Numbers are unix times, in seconds or finer; texts are numbers, ISO 8601, Amazon's "02 28, 2014"
+    or what `pandas.to_datetime` reads. A time without a zone is UTC. `notation` is what
+    `time_notation` found; without it 03/04/2014 is refused as ambiguous. Raises BrokenRecord for
+    anything else.
     """
     if type(value) is int and 0 <= value < _UNITS_BELOW_SECONDS[-1][0] and notation is None:
         return value  # as nearly all files tell it
@@ -258,12 +244,9 @@ def as_seconds(value: Any, notation: str | None = None) -> int | None:
 def time_notation(values: Iterable[Any]) -> str | None:
     """What the first times of a file say together and one alone does not.
 
-    Returns:
-        A format for `datetime.strptime` (20140228, 20140228103000, 2014), "excel" for Excel's
-        days, "month first" or "day first"; None where each time says by itself what it is.
-
-    Raises:
-        InputError: Days and months cannot be told apart.
+    A format for `datetime.strptime` (20140228, 20140228103000, 2014), "excel" for Excel's days,
+    "month first" or "day first"; None where each time says by itself what it is. Raises InputError
+    if days and months cannot be told apart.
     """
     given = [as_text(value) for value in values if not isinstance(value, date)]
     given = [text for text in given if text]

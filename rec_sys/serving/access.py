@@ -32,14 +32,8 @@ _MOST_CALLERS = 10_000
 
 
 class Refused(Exception):
-    """A request is not answered.
-
-    Args:
-        status: Of HTTP.
-        message: What is wrong with it and what to do.
-        field: What it is about, empty for the request as a whole.
-        headers: Of the answer.
-    """
+    """A request is not answered; `status` is of HTTP, the message says what is wrong with it and
+    what to do, and `field` what it is about, empty for the request as a whole."""
 
     def __init__(
         self, status: int, message: str, field: str = "", headers: Mapping[str, str] | None = None
@@ -51,12 +45,8 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks.
-
-    Attributes:
-        role: `ADMIN`, `CLIENT` (a program that may ask about everybody) or `PERSON`.
-        name: Of the key; of a person their id.
-    """
+    """Who asks: `ADMIN`, `CLIENT` (a program that may ask about everybody) or `PERSON`; `name` is
+    of the key, or a person's id."""
 
     role: str
     name: str
@@ -75,17 +65,10 @@ class Caller:
 class Access:
     """Tells callers by their keys and tokens; without any configured everybody is a client.
 
-    Args:
-        api_key: A client's, empty for none.
-        admin_key: Likewise.
-        keys_file: Lines of role, name and SHA-256 of a key, read again when it changes; empty for
-            none.
-        person_secret: Signs people's tokens (JWT, HS256, ``sub`` the id, ``exp``); empty for none.
-        requests_per_minute: Of one key.
-        person_requests_per_minute: Of one person's token.
-
-    Raises:
-        InputError: One of them cannot be used.
+    Lines of `keys_file` are role, name and SHA-256 of a key, read again when it changes.
+    `person_secret` signs people's tokens (JWT, HS256, ``sub`` the id, ``exp``). All of them may be
+    empty. The rates are of one key, and of one person's token. Raises InputError if one cannot be
+    used.
     """
 
     def __init__(
@@ -118,14 +101,8 @@ class Access:
         return not (self._fixed or self._file or self._secret)
 
     def caller(self, headers: Mapping[str, str]) -> Caller:
-        """Finds out who asks.
-
-        Args:
-            headers: Of the request, by names in lower case.
-
-        Raises:
-            Refused: Nobody who may (401), or too often (429).
-        """
+        """Finds out who asks by the request's headers, names in lower case. Raises Refused if it is
+        nobody who may (401), or too often (429)."""
         if self.is_open:
             return Caller(CLIENT, "")
         scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -191,13 +168,8 @@ def _state_of(path: Path) -> tuple[int, ...]:
 
 
 class RequestRate:
-    """How often each caller may ask: evenly, or a minute's requests at once after a pause.
-
-    The generic cell rate algorithm: one number per caller.
-
-    Args:
-        per_minute: Requests.
-    """
+    """How often each caller may ask: evenly, or a minute's requests at once after a pause. The
+    generic cell rate algorithm: one number per caller."""
 
     def __init__(self, per_minute: int) -> None:
         self._interval = _MINUTE / per_minute

@@ -92,16 +92,13 @@ class Components:
         exclude: Sequence[str],
         known: dict[str, np.ndarray] | None = None,
     ) -> Response:
-        """Recommends and counts.
+        """Recommends and counts; returns `RecommendationsOut` as JSON.
 
         Args:
             ids: What the authors are called in the answer.
             style: The category of what may be recommended, or None for all.
             exclude: Ids; those that are not in the catalogue cannot be recommended anyway.
             known: Vectors of texts that need not be encoded.
-
-        Returns:
-            `RecommendationsOut` as JSON.
 
         Raises:
             Refused: There is no such category, or there are too many texts.
@@ -132,11 +129,8 @@ def require_style(served: ServedBundle, style: str | None) -> None:
 
 
 def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
-    """Builds the application.
-
-    Args:
-        on_start: Called in a thread of its own when the server runs; makes the service ready.
-    """
+    """Builds the application; when it runs, a thread of its own calls `on_start`, which makes the
+    service ready."""
     settings = components.settings
 
     @asynccontextmanager

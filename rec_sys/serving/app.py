@@ -1,8 +1,4 @@
-"""The web service: ``uv run -m rec_sys.serving.app``.
-
-The whole story is `serve`: a bundle (made if there is none), a store, an application, a server.
-PyTorch is imported only if the bundle has to be made.
-"""
+"""The web service: ``uv run -m rec_sys.serving.app``; PyTorch is imported only to make a bundle."""
 
 import logging
 import os
@@ -35,11 +31,7 @@ _GRACE_SECONDS = 10
 
 
 def serve(config: DictConfig) -> None:
-    """Serves until it is told to stop.
-
-    Raises:
-        InputError: A setting, the bundle, the store or the address cannot be used.
-    """
+    """Serves until told to stop; InputError for a bad setting, bundle, store or address."""
     components = build_components(config)
     settings = components.settings
     listener = listen(settings.host, settings.port)
@@ -75,11 +67,7 @@ def server_of(app: FastAPI, limits: Limits) -> uvicorn.Server:
 
 
 def build_components(config: DictConfig) -> Components:
-    """Opens bundle and store.
-
-    Raises:
-        InputError: A setting, the bundle or the store cannot be used.
-    """
+    """Opens bundle and store; InputError if a setting or one of them cannot be used."""
     settings = ServingSettings.of(config.serving)
     limits = settings.limits
     access = Access(

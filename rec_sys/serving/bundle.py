@@ -49,14 +49,7 @@ _PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "tokenizers", "torch", "torch-
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle.
-
-    Attributes:
-        folder: Where it was read from.
-        manifest: Content of ``manifest.json``.
-        vectorbase: The products.
-        people: Demo people: each has ``nickname`` and ``reviews``, with the fields of the API.
-    """
+    """An opened bundle; `people` have ``nickname`` and ``reviews``, with the fields of the API."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -96,11 +89,7 @@ class Bundle:
 
 
 def write_manifest(folder: Path, vectorbase: Vectorbase) -> None:
-    """Writes the manifest of a bundle whose other files are in place, with their checksums.
-
-    Args:
-        vectorbase: What the folder ``vectorbase`` in it holds.
-    """
+    """Writes the manifest, with checksums, of a bundle whose other files are in place."""
     own = vectorbase.manifest
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     manifest = {
@@ -120,23 +109,16 @@ def write_manifest(folder: Path, vectorbase: Vectorbase) -> None:
 
 
 def read_bundle(folder: str | Path) -> Bundle:
-    """Opens a bundle after checking that it is whole and that the products are of its models.
-
-    Raises:
-        InputError: No such folder, a file that is missing or does not fit its checksum, or
-            products of another model.
-    """
+    """Opens a bundle. Raises InputError if anything is missing or does not fit its checksum, or the
+    products are of another model."""
     with told_as_unfit(folder):
         return _read_fit_bundle(Path(folder))
 
 
 @contextmanager
 def told_as_unfit(folder: str | Path, *others: type[Exception]) -> Iterator[None]:
-    """Makes whatever goes wrong with a bundle an `InputError`: it may have been made by anybody.
-
-    Args:
-        others: What is raised as it is.
-    """
+    """Makes whatever goes wrong with a bundle an `InputError`, but for `others`: it may have been
+    made by anybody."""
     try:
         yield
     except (InputError, *others):

@@ -1,8 +1,5 @@
-"""Makes the bundle of a checkpoint: ``uv run -m rec_sys.serving.create_bundle``.
-
-The whole story is `create_bundle`: checkpoint, products, exported model, exported text encoder,
-demo people, manifest. It is the only part of the serving room that needs PyTorch.
-"""
+"""Makes the bundle of a checkpoint: ``uv run -m rec_sys.serving.create_bundle``. It is the only
+part of the serving room that needs PyTorch."""
 
 import re
 import shutil
@@ -72,11 +69,8 @@ def create_bundle(config: DictConfig) -> Bundle:
     """Exports a checkpoint with everything that serving it needs.
 
     The vectorbase in ``paths.vectorbase_dir`` is taken if it is of this checkpoint and these
-    settings, and built otherwise.
-
-    Raises:
-        InputError: Something in the settings, the checkpoint or the data cannot be used.
-        RuntimeError: An exported model computes something else than PyTorch.
+    settings, and built otherwise. Raises InputError if settings, checkpoint or data cannot be used,
+    RuntimeError if an exported model computes something else than PyTorch.
     """
     settings = read_settings(BundleSettings, config.bundle)
     folder = Path(config.paths.bundle_dir)
@@ -142,10 +136,7 @@ def _export_graph_model(trained: TrainedModel, path: Path) -> None:
 
 def demo_people(data: ReviewData, number: int) -> list[dict[str, Any]]:
     """Chooses people who differ: each next one mostly reviewed another style than those before.
-
-    Returns:
-        At most `number` people: ``nickname`` and ``reviews``, with the fields of the service's API.
-    """
+    They have ``nickname`` and ``reviews``, with the fields of the service's API."""
     products = data.products.set_index("product_id")
     reviews = data.reviews[data.reviews["text"] != ""]
     reviews = reviews.assign(

@@ -23,11 +23,7 @@ class Busy(Refused):
 
 
 class Deadline:
-    """Until when somebody waits for an answer.
-
-    Args:
-        seconds: From now on.
-    """
+    """Until when somebody waits for an answer, in seconds from now on."""
 
     def __init__(self, seconds: float) -> None:
         self._until = monotonic() + seconds
@@ -38,11 +34,7 @@ class Deadline:
         self._has_gone = True
 
     def seconds_left(self) -> float:
-        """How long somebody will wait yet.
-
-        Raises:
-            Busy: Nobody does.
-        """
+        """How long somebody will wait yet; `Busy` if nobody does."""
         left = self._until - monotonic()
         if self._has_gone or left <= 0:
             raise Busy
@@ -56,12 +48,8 @@ DEADLINE: ContextVar[Deadline | None] = ContextVar("DEADLINE", default=None)
 class TextTurns:
     """A text encoder that requests use in turns: who has many texts lets others in between.
 
-    Args:
-        encoder: Keeps all cores busy.
-        at_once: So many turns at once.
-        characters: What is encoded before it is another one's turn, one text at least.
-        bulk: A request that needs more turns is a large one.
-        bulk_at_once: So many large ones at once; further ones are `Busy`.
+    So many `characters` are encoded before it is another one's turn, one text at least. A request
+    that needs more turns than `bulk` is a large one; further ones than `bulk_at_once` are `Busy`.
     """
 
     def __init__(
@@ -75,11 +63,8 @@ class TextTurns:
         self.vector_dim = encoder.vector_dim
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Encodes n texts: float32 [n, D].
-
-        Raises:
-            Busy: Others have many texts as well, or nobody waits for it any more.
-        """
+        """Encodes n texts: float32 [n, D]. Raises Busy if others have many texts as well, or nobody
+        waits for it any more."""
         # Texts of similar length together: less is padded. What is long is cut by the encoder.
         lengths = np.minimum([len(text) for text in texts], self._characters)
         order = np.argsort(lengths, kind="stable")
@@ -111,11 +96,7 @@ class TextTurns:
 
 
 class VectorCache:
-    """Remembers the newest vectors by a hash of their text; no text is kept.
-
-    Args:
-        size: So many vectors at most; 0 remembers nothing.
-    """
+    """Remembers the `size` newest vectors by a hash of their text; no text is kept."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -125,16 +106,8 @@ class VectorCache:
     def encode(
         self, texts: Sequence[str], encode: Encode, known: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """Finds the vectors of texts and has those encoded that are nowhere.
-
-        Args:
-            texts: Distinct and not empty.
-            encode: Gives the vectors of the others.
-            known: Vectors that the caller has already, by text.
-
-        Returns:
-            For each text its vector, float16 [D].
-        """
+        """The vectors, float16 [D], of distinct texts that are not empty; has those encoded that
+        neither it nor the caller, `known`, has."""
         keys = {text: _key(text) for text in texts if text not in known}
         with self._lock:
             remembered = {text: self._vectors.get(key) for text, key in keys.items()}

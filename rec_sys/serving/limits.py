@@ -104,11 +104,8 @@ _MOST_TROUBLES = 20
 
 
 def add_refusals(app: FastAPI, retry_after: int) -> None:
-    """Lets an application answer errors in the form of `Refusal`.
-
-    Args:
-        retry_after: What to tell if there is too much to do, in seconds.
-    """
+    """Lets an application answer errors in the form of `Refusal`; `retry_after`, in seconds, is
+    told if there is too much to do."""
 
     @app.exception_handler(Refused)
     def refused(request: Request, error: Refused) -> JSONResponse:
@@ -189,11 +186,8 @@ _NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 class LimitsMiddleware:
-    """Admits callers, refuses too large, too slow and too many requests, logs and counts all.
-
-    Args:
-        retry_after: Told to those who are refused because too much is to do, in seconds.
-    """
+    """Admits callers, refuses too large, too slow and too many requests, logs and counts all. Those
+    refused because too much is to do are told `retry_after`, in seconds."""
 
     def __init__(
         self, app: ASGIApp, limits: Limits, access: Access, metrics: Metrics, retry_after: int
@@ -358,11 +352,8 @@ class LimitsMiddleware:
 
 
 def _exact_path(scope: Scope) -> str:
-    """The path by which routes are found: a slash or % inside a segment stays encoded there.
-
-    Raises:
-        Refused: It or the query is not UTF-8: two different ids would become one.
-    """
+    """The path by which routes are found: a slash or % inside a segment stays encoded there. Raises
+    Refused if it or the query is not UTF-8: two different ids would become one."""
     raw = scope.get("raw_path") or quote(scope["path"]).encode()
     address = raw + b"?" + scope["query_string"]
     if b"%" not in address:

@@ -21,12 +21,9 @@ def reason_in_words(
 ) -> str:
     """Why a product is recommended, in one sentence for the person.
 
-    Args:
-        recommended: The product, and what speaks for it.
-        is_known: Whether anything is known of the person; what the network says tells them
-            nothing about themselves otherwise.
-        turned: See `Combiner.reversed_evidences`; that such an evidence adds to the score does not
-            mean that there is much of it.
+    What the network says tells people nothing about themselves if nothing `is_known` of them. That
+    an evidence of `turned`, see `Combiner.reversed_evidences`, adds to the score does not mean that
+    there is much of it.
     """
     match = recommended.match
     if match and match.weight > sum(reason.weight for reason in recommended.because):

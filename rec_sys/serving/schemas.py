@@ -355,12 +355,7 @@ def stored(review: WrittenReview) -> StoredReview:
 def recommendations(
     answer: Answer, ids: Sequence[str | None], served: ServedBundle
 ) -> RecommendationsOut:
-    """An answer with everything that the page shows.
-
-    Args:
-        ids: Of the people; None for those who gave none.
-        served: What answered.
-    """
+    """An answer with everything that the page shows; `ids` are None for people who gave none."""
     return RecommendationsOut(
         backend=answer.backend,
         degraded=answer.degraded,
@@ -452,7 +447,6 @@ def dots(served: ServedBundle, most: int) -> list[PlacedProduct]:
 
 
 def _named(served: ServedBundle, row: int) -> dict[str, str]:
-    """The fields of `Product`."""
     base = served.vectorbase
     return {
         "product_id": base.product_ids[row],

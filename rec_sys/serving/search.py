@@ -54,15 +54,8 @@ class ProductSearch:
         self._styles = vectorbase.styles
 
     def find(self, words: str, k: int, style: str | None = None) -> np.ndarray:
-        """Finds products.
-
-        Args:
-            words: What was typed; without any letter or digit the most popular products match.
-            style: Only products of this category.
-
-        Returns:
-            Rows of the vectorbase, int64 [at most k], the best first.
-        """
+        """Finds products: rows of the vectorbase, int64 [at most k], the best first. Without any
+        letter or digit in `words`, which were typed, the most popular products match."""
         found = _WORD.findall(words)[:_MOST_WORDS]
         if not found:
             rows = self._by_popularity
@@ -115,34 +108,19 @@ class TextSpace:
         return replace(space, places=space.place(vectors))
 
     def place(self, vectors: np.ndarray) -> np.ndarray:
-        """Where text vectors are on the map.
-
-        Args:
-            vectors: float [..., D]; the zero vector is in the middle.
-
-        Returns:
-            float32 [..., 2].
-        """
+        """Where text vectors, float [..., D], are on the map, float32 [..., 2]; zero is central."""
         said = (vectors != 0).any(axis=-1, keepdims=True)
         places = np.where(said, vectors - self.centre, 0.0) @ self.directions
         return np.clip(places, -_REACH, _REACH).astype(np.float32)
 
     def centre_of(self, vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """The place of somebody who stands for some texts, float32 [2].
-
-        Args:
-            vectors: float [n, D]; n may be 0.
-            weights: float [n], not negative.
-        """
+        """The place, float32 [2], of somebody who stands for n texts, perhaps none. `vectors`:
+        float [n, D]; `weights`: float [n], not negative."""
         return self.place(_unit(weights @ vectors) if len(vectors) else np.zeros_like(self.centre))
 
     def nearest(self, row: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The products that are described most alike.
-
-        Returns:
-            Rows int64 [at most k], the nearest first and never the product itself, and their
-            cosines float32.
-        """
+        """The products that are described most alike: rows int64 [at most k], the nearest first and
+        never the product itself, and their cosines float32."""
         cosines = self.vectors @ self.vectors[row]
         others = ~self.removed
         others[row] = False
@@ -153,13 +131,9 @@ class TextSpace:
 
 @dataclass(frozen=True)
 class Region:
-    """A part of the map.
-
-    Attributes:
-        label: One or two phrases that set the names of its products apart.
-        wish: The first of them, as somebody may say it who looks for such a product.
-        place: float32 [2], its middle.
-    """
+    """A part of the map around `place`, float32 [2]. One or two phrases, the label, set the names
+    of its products apart; `wish` is the first, as somebody may say it who looks for such a
+    product."""
 
     label: str
     wish: str
@@ -183,16 +157,9 @@ def regions_of(
 
     Of n names in a region and N elsewhere, c and C have a phrase: it tells
     ``c log((c / n) / (C / N))`` (Dunning, "Accurate Methods for the Statistics of Surprise and
-    Coincidence", 1993). A second phrase is told by the names without the first.
-
-    Args:
-        names: n, of products.
-        places: float [n, 2].
-        reviews: int64 [n], how many each product has.
-        number: Of regions, at most: one without words of its own is left out.
-
-    Returns:
-        The most reviewed first.
+    Coincidence", 1993). A second phrase is told by the names without the first. `places`:
+    float [n, 2]; `reviews`: int64 [n], how many each product has. Returns at most `number` regions,
+    the most reviewed first: one without words of its own is left out.
     """
     from sklearn.cluster import KMeans  # takes a second
 

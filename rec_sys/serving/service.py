@@ -96,14 +96,7 @@ class ServingSettings:
 
 @dataclass(frozen=True)
 class Backends:
-    """What computes.
-
-    Attributes:
-        name: Told in every answer.
-        graph: Runs the graph model.
-        text: Runs the text encoder.
-        is_ready: Whether both could run now.
-    """
+    """What computes; every answer tells its name. `is_ready`: whether both models could run now."""
 
     name: str
     graph: GraphBackend
@@ -142,14 +135,8 @@ class _TimedGraph:
 
 @dataclass(frozen=True)
 class Answer:
-    """Recommendations with what the page draws.
-
-    Attributes:
-        people: In the order in which they were given.
-        places: float32 [U, 2], the people on the map.
-        backend: Name of the backends that computed it.
-        degraded: Whether they stood in for others that are down.
-    """
+    """Recommendations with what the page draws. `places`: float32 [U, 2], the people on the map;
+    `backend`: what computed it; `degraded`: whether that stood in for others that are down."""
 
     people: Sequence[UserRecommendations]
     places: np.ndarray
@@ -160,15 +147,10 @@ class Answer:
 class ServedBundle:
     """Answers questions about people and products. May be used by several threads at once.
 
-    Args:
-        connect: Makes what computes; called until it succeeds, and raises `BackendUnavailable`
-            while a server does not answer.
-        spare: What computes meanwhile, and whenever the server is down; None if nothing does.
-        cached_texts: So many vectors of texts are remembered.
-        max_texts: So many distinct texts may be asked about at once.
-
-    Raises:
-        InputError: The spare runs other models than the bundle's.
+    `connect` makes what computes; called until it succeeds, and raises `BackendUnavailable` while a
+    server does not answer. `spare` computes meanwhile, and whenever the server is down. So many
+    vectors, `cached_texts`, are remembered; so many distinct texts, `max_texts`, may be asked about
+    at once. Raises InputError if the spare runs other models than the bundle's.
     """
 
     def __init__(
@@ -193,12 +175,8 @@ class ServedBundle:
         self._regions: dict[tuple[int, int], list[Region]] = {}
 
     def regions(self, most: int, number: int) -> list[Region]:
-        """The parts of the map, by the names of its products, or categories where none has a name.
-
-        Args:
-            most: Products that are looked at, the most popular ones.
-            number: See `regions_of`.
-        """
+        """The parts of the map, by the names of its `most` popular products, or categories where
+        none has a name; see `regions_of`."""
         if (most, number) not in self._regions:
             base = self.vectorbase
             rows = base.by_popularity[:most]
@@ -226,9 +204,8 @@ class ServedBundle:
     def warm_up(self) -> None:
         """Answers once, so that the first person does not wait for what happens only once.
 
-        Raises:
-            BackendUnavailable: Nothing computes.
-            InputError: The backends run other models than the bundle's.
+        Raises BackendUnavailable if nothing computes, InputError if the backends run other models
+        than the bundle's.
         """
         self.recommend([_WARM_UP], 1)
 
@@ -241,10 +218,9 @@ class ServedBundle:
         known: Mapping[str, np.ndarray] | None = None,
         observe: Observe = lambda stage, seconds: None,
     ) -> Answer:
-        """Recommends to people.
+        """Recommends to people, at least one.
 
         Args:
-            authors: At least one.
             known: Vectors of texts that need not be encoded, float16 [D].
             observe: Is told how long each stage took: encode, graph, search.
 
@@ -283,22 +259,16 @@ class ServedBundle:
         return self._with_backends(recommend)
 
     def encode(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        """Vectors of texts that are about to be kept, float16 [D]; nothing for empty ones.
-
-        Raises:
-            BackendUnavailable: Nothing computes.
-        """
+        """Vectors of texts that are about to be kept, float16 [D]; nothing for empty ones. Raises
+        BackendUnavailable if nothing computes."""
         texts = list(dict.fromkeys(text for text in texts if text))
         return self._with_backends(
             lambda backends: self._cache.encode(texts, backends.text.encode, {})
         )
 
     def _with_backends(self, use: Callable[[Backends], _Result]) -> _Result:
-        """Uses the backends, or the spare while they are down.
-
-        After a failure they are left alone for a while: waiting for them to fail again would make
-        every answer slow.
-        """
+        """Uses the backends, or the spare while they are down. After a failure they are left alone
+        for a while: waiting for them to fail again would make every answer slow."""
         if self._spare is not None and monotonic() < self._spare_until:
             return use(self._spare)
         try:
@@ -361,14 +331,7 @@ def _without(name: str, brand: str) -> str:
 
 
 class Service:
-    """Holds the bundle that answers.
-
-    Args:
-        folder: Of the bundle.
-
-    Raises:
-        InputError: The bundle cannot be used.
-    """
+    """Holds the bundle that answers; InputError if that in the folder cannot be used."""
 
     def __init__(self, folder: str | Path, settings: ServingSettings) -> None:
         self._folder, self._settings = Path(folder), settings
@@ -389,24 +352,15 @@ class Service:
 
     @property
     def served(self) -> ServedBundle:
-        """What answers; whoever has it can finish with it, whatever is loaded meanwhile.
-
-        Raises:
-            BackendUnavailable: The models do not run yet.
-        """
+        """What answers; whoever has it can finish with it, whatever is loaded meanwhile. Raises
+        BackendUnavailable if the models do not run yet."""
         if self._served is None:
             raise BackendUnavailable("the models are being loaded", self._settings.retry_after)
         return self._served
 
     def start(self) -> bool:
-        """Runs the models of the bundle as soon as their server answers.
-
-        Returns:
-            Whether they run now; False after `stop`.
-
-        Raises:
-            InputError: Their server has other models.
-        """
+        """Runs the models of the bundle as soon as their server answers; False after `stop`. Raises
+        InputError if it has other models."""
         while not self._stopped.is_set() and self._served is None:
             try:
                 with self._loading:
@@ -423,10 +377,8 @@ class Service:
     def reload(self) -> Bundle:
         """Takes up the bundle that is in the folder now; nobody's question is lost.
 
-        Raises:
-            InputError: It cannot be used. The one in use goes on.
-            BackendUnavailable: The server of its models does not answer. The one in use goes on.
-            Busy: One is being taken up already.
+        Raises InputError if it cannot be used, BackendUnavailable if the server of its models does
+        not answer (the one in use goes on), or Busy if one is being taken up already.
         """
         if not self._loading.acquire(blocking=False):
             raise Busy("a bundle is being loaded already; try again")

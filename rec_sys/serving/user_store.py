@@ -65,12 +65,8 @@ _WRITTEN = ("review_id", "product_id", "product_name", "style", "text", "rating"
 
 @dataclass(frozen=True)
 class StoredUser:
-    """A person of the store.
-
-    Attributes:
-        reviews: The oldest first.
-        vectors: From the text of a review to its vector, float16 [D], where one is kept.
-    """
+    """A person of the store. `reviews`: the oldest first; `vectors`: from the text of a review to
+    its vector, float16 [D], where one is kept."""
 
     user_id: str
     nickname: str | None
@@ -79,12 +75,8 @@ class StoredUser:
 
 
 class StoreUnavailable(Exception):
-    """The database does not do what it is asked to.
-
-    Args:
-        message: For the log; without what people wrote.
-        is_lasting: Whether it stays so until somebody sees to it.
-    """
+    """The database does not do what it is asked to; a lasting failure stays until somebody sees to
+    it. The message is for the log, without what people wrote."""
 
     def __init__(self, message: str, is_lasting: bool) -> None:
         super().__init__(message)
@@ -187,21 +179,12 @@ class UserStore:
         encoder: str,
         nickname: str | None = None,
     ) -> int:
-        """Keeps reviews; one whose id the person has used already replaces the older one.
+        """Keeps reviews of a person, who is made if new; returns how many of theirs are kept now.
 
-        Args:
-            user_id: Made if new.
-            reviews: At least one.
-            vectors: From texts to vectors, float [D]; texts may be missing.
-            encoder: The fingerprint of the text encoder that made them.
-            nickname: Replaces the one that is known, unless it is None.
-
-        Returns:
-            How many reviews of the person are kept now.
-
-        Raises:
-            Refused: They would be too many; nothing is kept then.
-            StoreUnavailable: The database does not work; so do all methods.
+        A review whose id the person has used already replaces the older one; so does the nickname,
+        unless it is None. `vectors`: from texts, some may be missing, to float [D], made by the
+        text encoder of this fingerprint. Raises Refused if they would be too many (nothing is kept
+        then), StoreUnavailable if the database does not work; so do all methods.
         """
         rows = {review.review_id: _row(user_id, review, vectors, encoder) for review in reviews}
         for _ in range(_RETRIES):
@@ -210,12 +193,8 @@ class UserStore:
         return self._add(user_id, list(rows.values()), nickname)
 
     def find(self, user_id: str, newest: int | None, encoder: str) -> StoredUser | None:
-        """A person with their newest reviews, or None if nobody has this id.
-
-        Args:
-            newest: So many reviews at most; None for all.
-            encoder: Vectors of other text encoders are left out.
-        """
+        """A person with their `newest` reviews, None for all, or None if nobody has this id.
+        Vectors of other text encoders are left out."""
         ours = _reviews.c.user_id == user_id
         order = (_reviews.c.time.desc().nulls_last(), _reviews.c.id.desc())
         with self._transaction() as connection:
@@ -243,12 +222,9 @@ class UserStore:
         return found
 
     def forget_older(self, days: float) -> int:
-        """Deletes what was kept longer ago, and people of whom nothing is left.
+        """Deletes reviews kept longer ago, how many it returns, and people of whom nothing is left.
 
         Reviews from before there was a time of keeping count by the time that they tell, or stay.
-
-        Returns:
-            How many reviews are deleted.
         """
         kept_at = sa.func.coalesce(_reviews.c.kept_at, _reviews.c.time)
         none_left = ~sa.exists().where(_reviews.c.user_id == _users.c.id)

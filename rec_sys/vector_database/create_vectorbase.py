@@ -1,8 +1,5 @@
-"""Builds the product index: ``uv run -m rec_sys.vector_database.create_vectorbase``.
-
-Checkpoint, data, text vectors, product embeddings, product graph, index, folder. Slow libraries
-are imported when their turn comes.
-"""
+"""Builds the product index: ``uv run -m rec_sys.vector_database.create_vectorbase``. Slow libraries
+are imported when their turn comes."""
 
 from pathlib import Path
 from time import perf_counter
@@ -53,14 +50,8 @@ _SEED = 0
 
 
 def create_vectorbase(config: DictConfig) -> Vectorbase:
-    """Embeds the products of a data set and makes them searchable.
-
-    Returns:
-        The vectorbase, as it stands in ``paths.vectorbase_dir``.
-
-    Raises:
-        InputError: Something in the settings, the checkpoint or the data cannot be used.
-    """
+    """Embeds the products of a data set and makes them searchable in ``paths.vectorbase_dir``.
+    Raises InputError if settings, checkpoint or data cannot be used."""
     settings = read_settings(IndexSettings, config.vector_db)
     folder = Path(config.paths.vectorbase_dir)
     check_replaceable(folder)
@@ -124,18 +115,10 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
 
 
 def known_edges(trained: TrainedModel, prepared: PreparedReviews, config: DictConfig) -> np.ndarray:
-    """The reviews that may tell what a product is: those that trained the model.
+    """The reviews that may tell what a product is, int64, ascending: those that trained the model.
 
-    Args:
-        trained: Tells how they were split.
-        prepared: If it is not the training's data set, all its reviews may be known.
-        config: May have an axis ``split``, see `split_as_trained`.
-
-    Returns:
-        int64, edges of the graph, ascending.
-
-    Raises:
-        InputError: The split of the training cannot be made again.
+    For other data than the training's all reviews. `config` may have an axis ``split``, see
+    `split_as_trained`. Raises InputError if the split of the training cannot be made again.
     """
     if not is_training_data(trained, prepared.data):
         return np.arange(prepared.graph.num_edges)
@@ -147,10 +130,8 @@ def build_evidences(
 ) -> list[Feature]:
     """The features of the evidences, fitted to the reviews that may be known.
 
-    The settings are those of the training, unless the config has an axis ``product_graph``.
-
-    Raises:
-        InputError: They are not the evidences that the weights of the training are for.
+    The settings are those of the training, unless the config has an axis ``product_graph``. Raises
+    InputError if they are not the evidences that the weights of the training are for.
     """
     started = perf_counter()
     product_graph = build(trained.settings(config, "product_graph")).build(
@@ -173,14 +154,8 @@ def build_evidences(
 def build_quotes(
     prepared: PreparedReviews, edges: np.ndarray, liked_above: float, most: int
 ) -> Quotes:
-    """The sentences of the newest liked reviews among those that may be known.
-
-    Args:
-        prepared: The data set.
-        edges: int64 [n], the reviews that may be known.
-        liked_above: Stars; lower ratings, and equal ones, are dislikes.
-        most: Sentences per product, at most.
-    """
+    """The sentences, at most so many a product, of the newest of the known reviews, `edges`
+    int64 [n], with more than `liked_above` stars or none."""
     graph = prepared.graph
     edges = edges[~(graph.edge_rating[edges] <= liked_above)]
     edges = edges[np.argsort(-graph.edge_time[edges], kind="stable")]
@@ -194,16 +169,10 @@ def build_quotes(
 
 
 def with_statistics(products: pd.DataFrame, graph: ReviewGraph, edges: np.ndarray) -> pd.DataFrame:
-    """Adds what the reviews say in numbers.
+    """Adds what the reviews that may be known, `edges` int64 [n], say in numbers.
 
-    Args:
-        products: P rows, columns of `PRODUCT_SCHEMA`, in the order of the graph's products.
-        graph: Has the ratings.
-        edges: int64 [n], the reviews that may be known.
-
-    Returns:
-        The table with the columns of `VECTORBASE_SCHEMA`. Equally popular products are ranked by
-        mean rating, then by row.
+    `products`: P rows, columns of `PRODUCT_SCHEMA`, in the order of the graph's products; they get
+    those of `VECTORBASE_SCHEMA`. Equally popular products are ranked by mean rating, then by row.
     """
     product = graph.edge_product[edges]
     counts = np.bincount(product, minlength=graph.num_products)

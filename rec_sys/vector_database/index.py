@@ -28,11 +28,9 @@ class IndexSettings:
     Attributes:
         factory: "Flat" is exact, "HNSW32" or "IVF1024,Flat" are faster and miss some, "auto" is
             exact as long as that is fast. See FAISS's guide to the index factory.
-        exact_up_to: "auto" is "Flat" up to so many products.
-        large_factory: What "auto" is above.
+        exact_up_to: "auto" is "Flat" up to so many products, `large_factory` above.
         search: FAISS's parameters of searching, see `set_parameters`.
         min_recall: Share of the 10 best products that an index has to find.
-        chunk_size: Products embedded and added at once.
         train_on: An index that learns before it is filled learns from so many products at most.
         quotes: Sentences of reviews that are kept for each product, at most.
     """
@@ -74,14 +72,8 @@ class ProductIndex:
     """A FAISS index over the products' keys, of any length; the inner product with a query ranks.
 
     Row i is the product that was added as the i-th, for ever: a removed one leaves its number
-    behind, and is never found again.
-
-    Args:
-        index: Holds the products in the order of their rows.
-        mips_to_l2: How keys were changed before they were added; None if they were not.
-        removed: bool [P].
-        factory: What FAISS built the index from.
-        search: FAISS's parameters of searching, see `set_parameters`.
+    behind, and is never found again. `mips_to_l2` tells how keys were changed before they were
+    added; `removed`: bool [P]; for `search` see `set_parameters`.
     """
 
     def __init__(
@@ -100,15 +92,10 @@ class ProductIndex:
 
     @classmethod
     def build(cls, keys: np.ndarray, settings: IndexSettings) -> "ProductIndex":
-        """Indexes products.
+        """Indexes products by keys float32 [P > 0, d], which may be memory-mapped.
 
-        Args:
-            keys: float32 [P, d], at least one; may be memory-mapped.
-            settings: How to.
-
-        Raises:
-            InputError: FAISS does not know the factory string, or it needs more products, or the
-                index does not know a search parameter.
+        Raises InputError if FAISS does not know the factory string, or it needs more products, or
+        the index does not know a search parameter.
         """
         factory, mips_to_l2, width = settings.factory_for(len(keys)), None, keys.shape[1]
         if factory != FLAT:
@@ -154,25 +141,14 @@ class ProductIndex:
         return self.factory == FLAT
 
     def add(self, keys: np.ndarray, chunk_size: int) -> None:
-        """Adds products behind the others.
-
-        Args:
-            keys: float32 [n, d].
-            chunk_size: Products added at once.
-        """
+        """Adds products behind the others by keys float32 [n, d]."""
         for start in range(0, len(keys), chunk_size):
             self._index.add(_prepared(keys[start : start + chunk_size], self._mips_to_l2))
         self._set_removed(np.append(self.removed, np.zeros(len(keys), dtype=bool)))
 
     def remove(self, rows: np.ndarray) -> None:
-        """Sees to it that products are not found any more; all rows stay what they are.
-
-        Args:
-            rows: int64 [n], 0...P - 1; those removed before are welcome.
-
-        Raises:
-            InputError: Such an index cannot leave out products.
-        """
+        """Sees to it that products are not found any more; all rows stay what they are. `rows`:
+        int64 [n], also those removed before. Raises InputError if such an index cannot."""
         if len(rows) and not (np.min(rows) >= 0 and np.max(rows) < len(self)):
             raise IndexError(f"rows must be from 0 to {len(self) - 1}")
         removed = self.removed.copy()
@@ -182,19 +158,12 @@ class ProductIndex:
     def search(
         self, queries: np.ndarray, k: int, exclude: Sequence[np.ndarray] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Finds the products with the highest inner products.
+        """Finds the k > 0 products with the highest inner products.
 
         An index that is not exact may find fewer than there are; it never returns an excluded or
-        removed product either.
-
-        Args:
-            queries: float32 [U, d].
-            k: Products per user, at least 1.
-            exclude: For each user the rows not to return, int64 of any length; by default none.
-
-        Returns:
-            Rows int64 [U, k], the highest first and of equals the lowest row, `NO_PRODUCT` where
-            none is left; and their inner products float32 [U, k], NaN there.
+        removed product either. `queries`: float32 [U, d]; `exclude`: for each user the rows not to
+        return, int64. Returns rows int64 [U, k], the highest first and of equals the lowest row,
+        `NO_PRODUCT` where none is left; and their inner products float32 [U, k], NaN there.
         """
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         num_users, num_rows = len(queries), len(self)
@@ -233,11 +202,8 @@ class ProductIndex:
 
     @classmethod
     def read(cls, folder: Path, factory: str, search: Mapping[str, float]) -> "ProductIndex":
-        """Reads what `write` wrote; factory and search parameters stand elsewhere.
-
-        Raises:
-            InputError: The folder holds no index, or it does not know a search parameter.
-        """
+        """Reads what `write` wrote; factory and search parameters stand elsewhere. Raises
+        InputError if the folder holds no index, or it does not know a search parameter."""
         path, mips_to_l2 = folder / INDEX_FILE, None
         try:
             index = faiss.read_index(str(path))
@@ -265,18 +231,14 @@ class MipsToL2:
     """Moves keys to their centre and adds a number that makes all of them equally long.
 
     Graphs and inverted lists lead to what lies near, and near is not the same as a high inner
-    product where some keys are longer than others. Of keys of one length the nearest are those
-    with the highest inner product. A query gets a zero there, so its inner products are as before
-    but for what it has with the centre, which is the same for all keys.
+    product where some keys are longer than others. Of keys of one length the nearest are those with
+    the highest inner product (Bachrach et al., Speeding Up the Xbox Recommender System Using a
+    Euclidean Transformation for Inner-Product Spaces, RecSys 2014). A query gets a zero there, so
+    its inner products are as before but for what it has with the centre, which is the same for all
+    keys.
 
-    Attributes:
-        centre: float32 [d].
-        radius: The longest distance of a key from the centre.
-        width: Length of what goes into the index, at least d + 1; zeros fill it up.
-
-    References:
-        Bachrach et al., Speeding Up the Xbox Recommender System Using a Euclidean Transformation
-        for Inner-Product Spaces, RecSys 2014.
+    `centre`: float32 [d]; `radius`: the longest distance of a key from it; `width`: length of what
+    goes into the index, at least d + 1; zeros fill it up.
     """
 
     centre: np.ndarray
@@ -340,18 +302,10 @@ _OF_ONE_KIND = ("nprobe", "efSearch")
 
 
 def set_parameters(index: faiss.Index, search: Mapping[str, float]) -> dict[str, float]:
-    """Tells an index how to search.
+    """Tells an index how to search, and returns those parameters that it has.
 
-    Args:
-        index: The index.
-        search: FAISS's names with their values: "nprobe" for inverted lists, "efSearch" for
-            graphs, and others that FAISS knows.
-
-    Returns:
-        Those that this index has.
-
-    Raises:
-        InputError: The index has no such parameter.
+    `search`: FAISS's names with their values: "nprobe" for inverted lists, "efSearch" for graphs,
+    and others. Raises InputError if the index has no such parameter.
     """
     applied = {}
     for name, value in search.items():
@@ -369,16 +323,8 @@ def set_parameters(index: faiss.Index, search: Mapping[str, float]) -> dict[str,
 
 
 def _only_rows(index: faiss.Index, wanted: np.ndarray, factory: str) -> faiss.SearchParameters:
-    """Search parameters that leave out rows and say otherwise what the index has been told.
-
-    Args:
-        index: The index.
-        wanted: bool [P].
-        factory: For the message.
-
-    Raises:
-        InputError: Such an index cannot leave out rows.
-    """
+    """Search parameters that leave out rows, `wanted` bool [P], and say otherwise what the index
+    has been told; InputError if such an index cannot leave out rows."""
     bits = np.packbits(wanted, bitorder="little")
     try:
         parameters = _parameters(index, faiss.IDSelectorBitmap(bits))
@@ -418,21 +364,8 @@ _ROUNDING = 1e-5
 def require_recall(
     index: ProductIndex, keys: np.ndarray, queries: np.ndarray, min_recall: float, chunk_size: int
 ) -> float:
-    """Measures an index unless it is exact, and refuses one that misses too much.
-
-    Args:
-        index: Over the keys.
-        keys: float32 [P, d].
-        queries: float32 [n, d].
-        min_recall: The least that will do, 0...1.
-        chunk_size: Keys compared at once.
-
-    Returns:
-        Share of the `RECALL_AT` best products that it finds.
-
-    Raises:
-        InputError: It misses too much, or there is nothing to measure it by.
-    """
+    """Measures an index as `measure_recall` unless it is exact; returns that share. Raises
+    InputError if it is below `min_recall`, or there is nothing to measure it by."""
     if index.is_exact:
         return 1.0
     if not len(queries):
@@ -454,15 +387,10 @@ def require_recall(
 def measure_recall(
     index: ProductIndex, keys: np.ndarray, queries: np.ndarray, chunk_size: int
 ) -> float:
-    """The mean share of the `RECALL_AT` best products that an index finds.
+    """The mean share of the `RECALL_AT` best products that an index finds; of equals any counts.
 
-    Of products that are equally good any counts.
-
-    Args:
-        index: Over the keys.
-        keys: float32 [P, d]; may be memory-mapped. Removed rows do not count.
-        queries: float32 [n, d], at least one.
-        chunk_size: Keys compared at once.
+    `keys`: float32 [P, d], may be memory-mapped, removed rows do not count; `queries`:
+    float32 [n > 0, d].
     """
     k = min(RECALL_AT, index.num_products)
     if not k:

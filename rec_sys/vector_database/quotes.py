@@ -16,12 +16,7 @@ _SHORTEST, _LONGEST = 20, 200
 
 
 class Quote(NamedTuple):
-    """A sentence of somebody's review.
-
-    Attributes:
-        text: The sentence.
-        rating: Their stars, or None.
-    """
+    """A sentence of somebody's review, with their stars."""
 
     text: str
     rating: float | None
@@ -31,11 +26,9 @@ class Quote(NamedTuple):
 class Quotes:
     """S sentences about P products; who wrote them is not kept.
 
-    Attributes:
-        pointers: int64 [P + 1], the sentences of product p are ``pointers[p]:pointers[p + 1]``.
-        texts: str [S].
-        rating: float32 [S], NaN without stars.
-        words: float32 [S, W], which words are in each; see `rec_sys.text.words`.
+    `pointers`: int64 [P + 1], the sentences of product p are ``pointers[p]:pointers[p + 1]``;
+    `texts`: str [S]; `rating`: float32 [S], NaN without stars; `words`: float32 [S, W], which words
+    are in each, see `rec_sys.text.words`.
     """
 
     pointers: np.ndarray
@@ -52,14 +45,10 @@ class Quotes:
         num_products: int,
         most: int,
     ) -> "Quotes":
-        """Cuts reviews into sentences; very short and very long ones are left out.
+        """Cuts reviews into sentences, at most so many a product, those of the first reviews first.
 
-        Args:
-            texts: n reviews, those to be quoted first come first.
-            product: int64 [n].
-            rating: float32 [n], NaN without stars.
-            num_products: P.
-            most: Sentences per product, at most.
+        Very short and very long ones are left out. `product`: int64 [n]; `rating`: float32 [n], NaN
+        without stars.
         """
         found: list[tuple[int, str, float]] = []
         counts = np.zeros(num_products, dtype=np.int64)
@@ -80,16 +69,8 @@ class Quotes:
         return cls(rows_to_pointers(rows, num_products), said, stars, words)
 
     def nearest(self, product: int, words: np.ndarray, weights: np.ndarray) -> Quote | None:
-        """The sentence about a product that says most of some words, in the fewest.
-
-        Args:
-            product: Its row.
-            words: int64 [n], columns of words.
-            weights: float32 [n], how much each counts.
-
-        Returns:
-            None if no sentence has any of the words.
-        """
+        """The sentence about a product that says most of some words, in the fewest; None without
+        any. `words`: int64 [n], columns of words; `weights`: float32 [n], how much each counts."""
         start, stop = self.pointers[product : product + 2]
         there = self.words[start:stop]
         wanted = np.zeros(there.shape[1], dtype=np.float32)
@@ -103,12 +84,8 @@ class Quotes:
         return Quote(str(self.texts[place]), None if np.isnan(stars) else stars)
 
     def moved(self, rows: np.ndarray, num_rows: int) -> "Quotes":
-        """The same sentences of products that stand in other rows.
-
-        Args:
-            rows: int64 [P], distinct: where each product stands, below 0 if nowhere any more.
-            num_rows: How many rows there are.
-        """
+        """The same sentences of products that stand in other rows: `rows` int64 [P], distinct,
+        below 0 for a product that stands nowhere any more."""
         product = np.repeat(rows, np.diff(self.pointers))
         order = np.argsort(product, kind="stable")
         order = order[product[order] >= 0]
@@ -130,12 +107,7 @@ class Quotes:
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Quotes":
-        """From what `arrays` gave.
-
-        Raises:
-            KeyError: An array is missing.
-            ValueError: They do not fit together.
-        """
+        """From what `arrays` gave; KeyError if one is missing, ValueError if they do not fit."""
         ends = np.cumsum(arrays["text_length"])
         whole = arrays["text"].tobytes()
         starts = ends - arrays["text_length"]

@@ -63,12 +63,8 @@ _ROUNDING = 1e-5
 
 @settings_of("")
 class UpdateSettings:
-    """The values of ``config/update_config.yaml`` that belong to no axis.
-
-    Attributes:
-        solve_product_graph: Solve for the edges anew, instead of keeping them.
-        chunk_size: Products embedded and added at once.
-    """
+    """The values of ``config/update_config.yaml`` that belong to no axis. `solve_product_graph`
+    solves for the edges anew, instead of keeping them."""
 
     solve_product_graph: bool
     chunk_size: PositiveCount
@@ -109,13 +105,8 @@ class ProductChanges:
 def find_changes(
     vectorbase: Vectorbase, products: pd.DataFrame, reviews: ReviewSummary
 ) -> ProductChanges:
-    """Compares a vectorbase with a data set.
-
-    Args:
-        vectorbase: What is there.
-        products: P products, columns of `VECTORBASE_SCHEMA`.
-        reviews: What may be known of the same products' reviews.
-    """
+    """Compares a vectorbase with a data set: products, columns of `VECTORBASE_SCHEMA`, and what may
+    be known of their reviews."""
     rows = vectorbase.rows_of(products["product_id"].to_numpy(dtype=object))
     there = np.flatnonzero(rows >= 0)
     old_rows = rows[there]
@@ -140,12 +131,8 @@ def find_changes(
 def update_vectorbase(config: DictConfig) -> Vectorbase:
     """Adds, removes and changes products until the vectorbase says what a data set says.
 
-    Returns:
-        The vectorbase, as it stands in ``paths.vectorbase_dir``; untouched if nothing changed.
-
-    Raises:
-        InputError: Something in the settings, the vectorbase, the checkpoint or the data cannot
-            be used, or the index would miss too much.
+    Returns what stands in ``paths.vectorbase_dir``, untouched if nothing changed. Raises InputError
+    if settings, vectorbase, checkpoint or data cannot be used, or the index would miss too much.
     """
     settings = UpdateSettings(
         solve_product_graph=config.solve_product_graph, chunk_size=config.chunk_size
@@ -201,20 +188,10 @@ def _with_changes(
     prepared: PreparedReviews,
     chunk_size: int,
 ) -> tuple[Vectorbase, np.ndarray]:
-    """The vectorbase with the products of the data set, its edges where their products are now.
+    """The vectorbase with the products of the data set, and the row of each of these, int64 [P].
 
-    Args:
-        vectorbase: Its index is changed, too.
-        changes: Between vectorbase and data set.
-        products: P products of the data set, columns of `VECTORBASE_SCHEMA`.
-        reviews: Of these products.
-        edges: int64, the reviews that may be known.
-        trained: Embeds those that are new or changed.
-        prepared: Has their text vectors.
-        chunk_size: Products embedded and added at once.
-
-    Returns:
-        The vectorbase, and the row of each product of the data set, int64 [P].
+    Changes its index, too. `products`: P rows, columns of `VECTORBASE_SCHEMA`; `edges`: int64, the
+    reviews that may be known.
     """
     from rec_sys.modules.full_catalogue import embed_products
 

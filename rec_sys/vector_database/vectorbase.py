@@ -57,22 +57,16 @@ class Vectorbase:
     """All products: P rows of them, text vectors of length D, embeddings of length d.
 
     The rows of removed products stay, so that the others keep theirs; nothing finds them any more.
+    Reviews and features are of what may be known.
 
     Attributes:
-        folder: Where it was read from.
-        manifest: Content of ``manifest.json``.
-        products: Table with the columns of `VECTORBASE_SCHEMA`, P rows.
-        name_vectors: float16 [P, D].
-        info_vectors: float16 [P, D].
-        reviews: Of all products, from the reviews that may be known.
+        products: Columns of `VECTORBASE_SCHEMA`, P rows.
+        name_vectors: float16 [P, D], as are `info_vectors`.
         embeddings: float32 [P, d], unit length; their cosines with people are ratings.
         keys: float32 [P, d + 1]; their inner products with people's queries rank.
         index: Over the keys; knows which rows are removed.
-        features: Of the evidences, from the reviews that may be known; of P products.
-        combiner: Adds them up.
-        queries: float32 [n, d + 1], of a few people, to measure by them what the index misses;
-            none if it misses nothing.
-        quotes: What others wrote, by product.
+        queries: float32 [n, d + 1], of a few people, to measure by them what the index misses; none
+            if it misses nothing.
     """
 
     folder: Path
@@ -141,23 +135,12 @@ class Vectorbase:
         return np.where(self.names != "", self.names, told)
 
     def rows_of_names(self, names: Sequence[str | None]) -> np.ndarray:
-        """Finds products by their name, str or None [n], in any case and spacing.
-
-        Returns:
-            int64 [n], -1 where no product, or more than one, has this name.
-        """
+        """Rows by name, in any case and spacing, int64 [n]; -1 where none or several have it."""
         return _looked_up([name and name_key(name) for name in names], self._row_of_name)
 
     def require_model(self, fingerprint: str, name: str = "another model") -> None:
-        """Makes sure that embeddings of this model may be searched here.
-
-        Args:
-            fingerprint: Of the model, `TrainedModel.fingerprint`.
-            name: What the message calls it.
-
-        Raises:
-            InputError: The vectorbase was built from another model.
-        """
+        """Raises InputError if the embeddings are not of this model, `TrainedModel.fingerprint`;
+        the message calls it `name`."""
         own = self.manifest["model_fingerprint"]
         if own != fingerprint:
             raise InputError(
@@ -167,11 +150,7 @@ class Vectorbase:
             )
 
     def require_encoder(self, model_fingerprint: str) -> None:
-        """Makes sure that vectors of this text encoder may stand beside those here.
-
-        Raises:
-            InputError: The vectorbase was built with another encoder.
-        """
+        """Raises InputError if vectors of this text encoder may not stand beside those here."""
         own = self.manifest["encoder_model_fingerprint"]
         if own != model_fingerprint:
             raise InputError(
@@ -216,26 +195,15 @@ _KEPT = (*_ORIGIN, "recall_at_10", "min_recall", "max_quotes", UPDATED)
 
 
 def check_replaceable(folder: str | Path) -> None:
-    """Makes sure that a folder may be written: it is empty, not there, or a vectorbase.
-
-    Raises:
-        InputError: It holds something else.
-    """
+    """Raises InputError unless a folder is empty, not there, or a vectorbase."""
     require_replaceable(folder, _MANIFEST, "paths.vectorbase_dir")
 
 
 def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
-    """Writes a vectorbase to its folder; a folder that is there is replaced as a whole.
+    """Writes a vectorbase to its folder, replacing that as a whole, and reads it back.
 
-    Args:
-        vectorbase: Of its manifest the origin and what was measured are kept; everything else is
-            told by its other parts.
-
-    Returns:
-        What `read_vectorbase` reads from the folder.
-
-    Raises:
-        InputError: The folder holds something else.
+    Of its manifest the origin and what was measured are kept; everything else is told by its other
+    parts. Raises InputError if the folder holds something else.
     """
     check_replaceable(vectorbase.folder)
     _, evidences = plain_features(vectorbase.features)
@@ -279,14 +247,8 @@ def read_vectorbase(
 ) -> Vectorbase:
     """Opens a vectorbase after checking that it is whole and fits.
 
-    Args:
-        folder: What `write_vectorbase` wrote.
-        expected_model_fingerprint: Fingerprint of the model whose embeddings are to be searched.
-        expected_encoder: Model fingerprint of the text encoder in use.
-
-    Raises:
-        InputError: No such folder, a file that does not fit the manifest, another model, or
-            another text encoder.
+    Raises InputError if there is no such folder, a file does not fit the manifest, or model or text
+    encoder (its model fingerprint) are not the expected ones.
     """
     folder = Path(folder)
     if not (folder / _MANIFEST).is_file():
@@ -355,11 +317,7 @@ def _save_arrays(path: Path, arrays: dict[str, tuple[np.ndarray, type]]) -> None
 
 
 def _check_evidences(features: Sequence[Feature], combiner: Combiner, num_products: int) -> None:
-    """Makes sure that there is a weight for each feature, and a value for each product.
-
-    Raises:
-        ValueError: There is not.
-    """
+    """Raises ValueError unless each feature has a weight, and a value for each product."""
     names = zip(combiner.features, combiner.evidences, strict=True)
     if list(names) != [(each.name, each.evidence) for each in features]:
         raise ValueError("other features than weights")
@@ -372,11 +330,7 @@ def _check_evidences(features: Sequence[Feature], combiner: Combiner, num_produc
 
 
 def _check_contents(vectorbase: Vectorbase) -> None:
-    """Makes sure that all parts are of the same products, and that they are numbers.
-
-    Raises:
-        InputError: They are not.
-    """
+    """Raises InputError unless all parts are of the same products, and numbers."""
     width, dim = vectorbase.keys.shape[-1], vectorbase.manifest["vector_dim"]
     rows, there = len(vectorbase.keys), ~vectorbase.index.removed
     half, single = np.dtype(np.float16), np.dtype(np.float32)
