@@ -47,15 +47,15 @@ def training(monkeypatch):
 
 
 def reviews_file(folder, name, rated=True, copied=False):
-    """Six people, five products, four reviews each; `copied`: the last one repeats the first."""
+    """Six people, five products, four reviews each; `copied`: the last one is somebody else's first."""
     reviews = []
     for user in range(6):
         for number in range(4):
-            said = 0 if copied and number == 3 else number
+            who, said = ((user + 1) % 6, 0) if copied and number == 3 else (user, number)
             review = {
                 "nickname": f"n{user}",
                 "ProductName": f"p{(user + number) % 5}",
-                "TextReview": f"person {user} had {said} " + "words to say about this thing " * 2,
+                "TextReview": f"person {who} had {said} " + "words to say about this thing " * 2,
             }
             reviews.append(review | ({"rating": 1 + (user * number) % 5} if rated else {}))
     path = folder / f"{name}.json"
