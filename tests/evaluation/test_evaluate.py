@@ -47,7 +47,7 @@ def training(monkeypatch):
 
 
 def reviews_file(folder, name, rated=True, copied=False):
-    """Six people, five products, four reviews each; `copied`: the last one is somebody else's first."""
+    """Six people, five products, four reviews each; `copied`: the last is somebody else's first."""
     reviews = []
     for user in range(6):
         for number in range(4):
