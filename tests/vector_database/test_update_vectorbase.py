@@ -109,13 +109,13 @@ def test_an_updated_vectorbase_says_what_a_new_one_would_say(built, tmp_path, wh
     for key in ("data_fingerprint", "model_fingerprint", "checkpoint", "num_products"):
         assert now.manifest[key] == anew.manifest[key]
     assert sorted(now.product_ids[now.by_popularity]) == sorted(anew.product_ids)
-    # People are recommended the same by both, in the same order.
+    # People are recommended the same by both, in the same order but for equals.
     backend = TorchBackend(load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt"))
     people = [("zoe", "p1", "good tone", 5, 1), ("tim", "p4", "loud", 2, 1)]
     people = review_table([*people, ("kim", None, "buzzes nicely on strings", None, 1)])
     lists = [
         [
-            [(each.product_id, round(each.score, 4)) for each in person.recommendations]
+            sorted((-round(each.score, 4), each.product_id) for each in person.recommendations)
             for person in Recommender(backend, each, FakeEncoder().encode).recommend(people, 8)
         ]
         for each in (now, anew)
