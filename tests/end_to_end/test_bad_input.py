@@ -114,7 +114,7 @@ def test_what_is_not_there(small_shop, tmp_path):
     ("override", "answer"),
     [
         ("train.max_epoch=3", "train.max_epoch: no such setting; did you mean train.max_epochs?"),
-        ("zebra=1", "zebra: no such setting; `--cfg job` lists all that there are"),
+        ("zebra=1", "zebra: no such setting; `--help all` lists all that there are"),
         (
             "data=locale",
             "data=locale: there is no such choice; there are demo, from_checkpoint, local",
