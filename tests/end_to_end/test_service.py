@@ -120,8 +120,11 @@ def test_serving_imports_nothing_heavy(served_shop):
     """What a container without PyTorch must be able to do: everything but making the bundle."""
     script = f"""
 import sys
-for name in {HEAVY!r}:
-    sys.modules[name] = None  # importing it fails
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {HEAVY!r}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Refuse())
 from hydra import compose, initialize_config_dir
 from fastapi.testclient import TestClient
 from rec_sys.foundation.cli import CONFIG_DIR
