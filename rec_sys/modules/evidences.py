@@ -6,8 +6,9 @@ evidence has one or more features; `rec_sys.modules.combiner.Combiner` adds them
 is one class here and one file in ``config/evidence``. Needs no PyTorch.
 """
 
-from dataclasses import replace
-from typing import Annotated, NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Annotated, Protocol
 
 import numpy as np
 import scipy.sparse
@@ -26,17 +27,13 @@ from rec_sys.modules.features import (
     WalkFeature,
 )
 from rec_sys.modules.match import Towers
-from rec_sys.modules.product_graph import ProductGraph
-from rec_sys.modules.wishes import (
-    MatchFeature,
-    WordsFeature,
-    bm25,
-    inverse_document_frequency,
-)
+from rec_sys.modules.product_graph import ProductGraph, heaviest
+from rec_sys.modules.wishes import MatchFeature, WordsFeature, word_weights
 from rec_sys.reviews.schema import NO_TIME
 
 
-class Known(NamedTuple):
+@dataclass(frozen=True)
+class Known:
     """What evidences are fitted to: reviews that may be known, and what was solved already.
 
     `edges`: int64 [n], ascending, may be known; `vectors`: float [N, D], the vector store's rows;
@@ -66,26 +63,22 @@ class Known(NamedTuple):
             liked_above=self.product_graph.liked_above,
         )
 
-    @property
-    def sources(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What `Towers.products` takes, float [P, D] each."""
+    @cached_property
+    def products(self) -> np.ndarray:
+        """What the towers make of the products, float32 [P, D]."""
         graph, vectors = self.graph, self.vectors
         reviews = ProductReviews.of(graph, vectors, self.edges).summary().texts
-        return vectors[graph.product_name_text], vectors[graph.product_info_text], reviews
+        names, infos = vectors[graph.product_name_text], vectors[graph.product_info_text]
+        return self.towers.products(names, infos, reviews)
 
     def text_graph(self, neighbours: int, history_decay: float) -> ProductGraph:
         """A graph between products whose texts are alike, by cosine; none below 0."""
-        products = self.towers.products(*self.sources)
-        parts = []
+        products, parts = self.products, []
         for start in range(0, len(products), _ROWS_AT_ONCE):
             cosine = products[start : start + _ROWS_AT_ONCE] @ products.T
             rows = np.arange(len(cosine))
             cosine[rows, start + rows] = 0
-            kept = min(neighbours, cosine.shape[1])
-            nearest = np.argpartition(-cosine, kept - 1, axis=1)[:, :kept]
-            values = np.maximum(np.take_along_axis(cosine, nearest, axis=1), 0)
-            places = np.repeat(rows, kept), nearest.ravel()
-            parts.append(scipy.sparse.csr_array((values.ravel(), places), cosine.shape))
+            parts.append(heaviest(np.maximum(cosine, 0), neighbours))
         return self.item_graph(scipy.sparse.vstack(parts, format="csr"), history_decay)
 
 
@@ -289,13 +282,11 @@ class Match:
         """See `Evidence`."""
         names, others = product_words(known.graph, known.words, known.edges)
         counts = (self.name_weight * names + others).tocsr()
-        idf = inverse_document_frequency(counts)
-        mean_length = float(counts.sum() / max(counts.shape[0], 1))
-        weights = bm25(counts, idf, mean_length, self.k1, self.b).T.tocsr()
-        bm25_settings = (mean_length, self.k1, self.b, self.name_weight)
+        weights = word_weights(counts, self.k1, self.b)
+        settings = (self.k1, self.b, self.name_weight)
         return [
-            MatchFeature(self.name, self.name, known.towers, known.towers.products(*known.sources)),
-            WordsFeature(f"{self.name}, words", self.name, weights, idf, *bm25_settings),
+            MatchFeature(self.name, self.name, known.towers, known.products),
+            WordsFeature(f"{self.name}, words", self.name, *weights, *settings),
         ]
 
 

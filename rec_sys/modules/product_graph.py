@@ -162,6 +162,17 @@ class ProductGraph:
 _ROWS_AT_ONCE = 2048
 
 
+def heaviest(weights: np.ndarray, most: int) -> scipy.sparse.csr_array:
+    """Keeps the `most` weights of each row, float [n, P], that are furthest from zero."""
+    kept = min(most, weights.shape[1])
+    columns = np.argpartition(-np.abs(weights), kept - 1, axis=1)[:, :kept]
+    values = np.take_along_axis(weights, columns, axis=1)
+    rows = np.repeat(np.arange(len(weights)), kept)
+    matrix = scipy.sparse.csr_array((values.ravel(), (rows, columns.ravel())), weights.shape)
+    matrix.eliminate_zeros()
+    return matrix
+
+
 @settings_of("product_graph")
 class ProductGraphBuilder:
     """Solves for the weights between products.
@@ -246,28 +257,15 @@ class ProductGraphBuilder:
         for start in range(0, len(solved), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
             to_others = scale * unreviewed.columns(foreign, rows)
-            edges_of.append(self._heaviest(np.hstack([weights[rows], to_others])))
+            edges_of.append(heaviest(np.hstack([weights[rows], to_others]), self.neighbours))
         for start in range(0, len(others), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
             to_solved = unreviewed.rows(foreign[rows])
-            edges_of.append(
-                self._heaviest(
-                    np.hstack([to_solved, np.zeros((len(to_solved), len(others)), np.float32)])
-                )
-            )
+            nowhere = np.zeros((len(to_solved), len(others)), np.float32)
+            edges_of.append(heaviest(np.hstack([to_solved, nowhere]), self.neighbours))
         order = np.argsort(np.concatenate([solved, others]))
         matrix = scipy.sparse.vstack(edges_of, format="csr")[order][:, order].tocsr()
         return ProductGraph.of(matrix, self.history_decay, self.disliked_weight, self.liked_above)
-
-    def _heaviest(self, weights: np.ndarray) -> scipy.sparse.csr_array:
-        """Keeps the `neighbours` weights of each row that are furthest from zero."""
-        kept = min(self.neighbours, weights.shape[1])
-        columns = np.argpartition(-np.abs(weights), kept - 1, axis=1)[:, :kept]
-        values = np.take_along_axis(weights, columns, axis=1)
-        rows = np.repeat(np.arange(len(weights)), kept)
-        matrix = scipy.sparse.csr_array((values.ravel(), (rows, columns.ravel())), weights.shape)
-        matrix.eliminate_zeros()
-        return matrix
 
     def _features(
         self, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray, solved: np.ndarray

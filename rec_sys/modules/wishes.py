@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse
 
 from rec_sys.modules.match import Towers, unit
+from rec_sys.modules.product_graph import heaviest
 
 if TYPE_CHECKING:
     from rec_sys.modules.features import Situation
@@ -70,11 +71,11 @@ class MatchFeature:
         logits = self.logits(unit(vectors[rows]))
         chances = np.exp(logits - logits.max(axis=1, keepdims=True))
         chances /= chances.sum(axis=1, keepdims=True)
-        kept = min(_LINKED, chances.shape[1])
-        likely = np.argpartition(-chances, kept - 1, axis=1)[:, :kept]
-        cells = np.take_along_axis(chances, likely, axis=1).ravel()
-        place = np.repeat(rows, kept), likely.ravel()
-        return scipy.sparse.csr_array((cells, place), (len(vectors), chances.shape[1]))
+        likely = heaviest(chances, _LINKED)
+        lengths = np.zeros(len(vectors), dtype=np.int64)
+        lengths[rows] = np.diff(likely.indptr)
+        cells = likely.data, likely.indices, np.append(0, np.cumsum(lengths))
+        return scipy.sparse.csr_array(cells, (len(vectors), likely.shape[1]))
 
 
 # So many products hold nearly all of the chances.
@@ -117,6 +118,20 @@ class WordsFeature:
     def words_for(self, words: scipy.sparse.csr_array, product: int) -> np.ndarray:
         """What each word of one wish, float32 [1, W], adds to a product: float32 [W']."""
         return self.weights[words.indices][:, [product]].toarray()[:, 0]
+
+
+def word_weights(
+    counts: scipy.sparse.csr_array, k1: float, b: float
+) -> tuple[scipy.sparse.csr_array, np.ndarray, float]:
+    """BM25 of documents by their own statistics.
+
+    `counts`: float32 [P, W], how often each word is in each document; for `k1` and `b` see `bm25`.
+    Returns float32 [W, P], what each word of a query adds to each document, the inverse document
+    frequencies and the mean length.
+    """
+    idf = inverse_document_frequency(counts)
+    mean_length = float(counts.sum() / max(counts.shape[0], 1))
+    return bm25(counts, idf, mean_length, k1, b).T.tocsr(), idf, mean_length
 
 
 def inverse_document_frequency(counts: scipy.sparse.csr_array) -> np.ndarray:

@@ -33,7 +33,8 @@ def count_words(texts: Sequence[str]) -> scipy.sparse.csr_array:
 def columns_of(text: str) -> dict[str, int]:
     """The columns of the distinct words of a text, in the order of the words."""
     words = list(dict.fromkeys(_vectorizer().build_analyzer()(text)))
-    return {word: int(column) for word in words for column in count_words([word]).indices}
+    rows, columns = count_words(words).tocoo().coords
+    return {words[row]: column for row, column in zip(rows.tolist(), columns.tolist(), strict=True)}
 
 
 def words_by_row(texts: Sequence[str], rows: np.ndarray, num_rows: int) -> scipy.sparse.csr_array:

@@ -81,7 +81,7 @@ class CountsTargets:
     name = Popularity.name
 
     def fit(self, known):
-        return Popularity().fit(known._replace(edges=np.arange(known.graph.num_edges)))
+        return Popularity().fit(replace(known, edges=np.arange(known.graph.num_edges)))
 
 
 class KnowsTheFuture(TrendFeature):

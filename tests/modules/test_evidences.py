@@ -253,7 +253,7 @@ def test_a_trend_by_hand():
 def test_a_trend_knows_nothing_of_later_reviews(given_, day):
     """As if what was written from the moment of asking on were not known at all."""
     time = given_.graph.edge_time[given_.edges]
-    before = given_._replace(edges=given_.edges[time < day * DAY])
+    before = replace(given_, edges=given_.edges[time < day * DAY])
     if not len(before.edges):
         return
     for one, two in zip(*(Trend([2.0, 50.0]).fit(each) for each in (given_, before)), strict=True):
@@ -288,7 +288,7 @@ def settings():
 def test_as_configured_there_are_as_many_features_for_all_data(settings, given_):
     names = [each.name for each in fit_evidences(settings, known())]
     assert len(set(names)) == len(names)
-    nothing = given_._replace(edges=given_.edges[:0])
+    nothing = replace(given_, edges=given_.edges[:0])
     for each in (given_, nothing):
         features = fit_evidences(settings, each)
         assert [feature.name for feature in features] == names

@@ -212,7 +212,7 @@ def test_only_known_reviews_tell_what_a_product_is():
     names, others = product_words(known.graph, known.words, known.edges[[1]])
     assert names.sum(axis=1).tolist() == [2, 2, 1, 0, 0]
     assert others.sum(axis=1).tolist() == [2 + 2, 0, 2, 0, 0]  # "nylon nylon" is known
-    _, words = fitted(known._replace(edges=known.edges[:0]))
+    _, words = fitted(replace(known, edges=known.edges[:0]))
     assert not words.words_for(count_words(["cheap"]), 0).any()
     assert words.words_for(count_words(["nylon"]), 0).all()
 

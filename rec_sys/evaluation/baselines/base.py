@@ -4,6 +4,7 @@ import numpy as np
 import scipy.sparse
 
 from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.modules.match import unit
 
 
 def popularity(train: ReviewGraph) -> np.ndarray:
@@ -53,10 +54,4 @@ def product_text_vectors(products: ReviewGraph, vectors: np.ndarray) -> np.ndarr
         if known.any():
             half[known] -= half[known].mean(axis=0)
         halves.append(half)
-    return unit_length(np.concatenate(halves, axis=1))
-
-
-def unit_length(vectors: np.ndarray) -> np.ndarray:
-    """Vectors of length one, float32 [n, D]; zero vectors stay."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(length > 0, length, 1)
+    return unit(np.concatenate(halves, axis=1))

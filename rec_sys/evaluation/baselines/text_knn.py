@@ -7,10 +7,10 @@ from rec_sys.evaluation.baselines.base import (
     popular_for_strangers,
     popularity,
     product_text_vectors,
-    unit_length,
 )
 from rec_sys.foundation.settings import Decay, settings_of
 from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.modules.match import unit
 
 
 @settings_of("TextKNN", frozen=False)
@@ -29,5 +29,5 @@ class TextKNN:
     def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
         history = history_matrix(histories, self.history_decay)
         # A cosine does not ask for the length, so the sum does as well as the mean.
-        scores = unit_length(history @ self._texts) @ self._texts.T
+        scores = unit(history @ self._texts) @ self._texts.T
         return popular_for_strangers(scores, histories, self._popularity)

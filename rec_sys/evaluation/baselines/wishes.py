@@ -12,7 +12,7 @@ from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 from rec_sys.modules.evidences import product_words
 from rec_sys.modules.match import unit
-from rec_sys.modules.wishes import bm25, inverse_document_frequency
+from rec_sys.modules.wishes import word_weights
 
 # A name counts twice in BM25, as in `rec_sys.modules.evidences.Match`.
 _NAME_WEIGHT = 2.0
@@ -85,9 +85,7 @@ class WordSearch:
         """See `WishModel`."""
         names, others = product_words(train, texts.words, np.arange(train.num_edges))
         counts = scipy.sparse.csr_array(_NAME_WEIGHT * names + others)
-        idf = inverse_document_frequency(counts)
-        mean_length = float(counts.sum() / max(counts.shape[0], 1))
-        self._weights = bm25(counts, idf, mean_length, self.k1, self.b).T.tocsr()
+        self._weights, _, _ = word_weights(counts, self.k1, self.b)
         self._words = texts.words
 
     def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
