@@ -16,6 +16,7 @@ import scipy.sparse
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import (
     Count,
+    NotNegative,
     Positive,
     PositiveCount,
     settings_of,
@@ -180,13 +181,15 @@ class CombinerFit:
     """Fits the weights to the targets of the validation.
 
     How strongly the weights are shrunk is chosen by cross-validation over the users of the
-    validation: the strongest shrinkage whose mean NDCG is within one standard error of the best
-    (Breiman et al., "Classification and Regression Trees", 1984).
+    validation: the strongest shrinkage whose mean NDCG is within `standard_errors` of the best
+    (Breiman et al., "Classification and Regression Trees", 1984, who allow one).
 
     Attributes:
         liked_only: Fits to the targets that were liked, or have no rating, alone.
         strengths: Of the ridge on the weights of features with a standard deviation of 1; beside
             them the leading feature alone is tried.
+        standard_errors: Of the paired difference to the best, over the targets. 2 leave the leading
+            feature alone unless the validation contradicts at the 5 % level.
         k: Length of the lists that are compared.
         max_cells: Products times users that are looked at, of which some users are drawn.
         min_targets: With fewer targets the leading feature decides alone.
@@ -195,6 +198,7 @@ class CombinerFit:
 
     liked_only: bool
     strengths: list[Positive]
+    standard_errors: NotNegative
     folds: PositiveCount
     k: PositiveCount
     max_cells: PositiveCount
@@ -255,7 +259,7 @@ class CombinerFit:
                 gains[place, inside] = choice.gains(weight, self.k)[inside]
         behind = gains[gains.mean(axis=1).argmax()] - gains
         error = behind.std(axis=1) / np.sqrt(len(user))
-        place = int(np.flatnonzero(behind.mean(axis=1) <= error)[0])
+        place = int(np.flatnonzero(behind.mean(axis=1) <= self.standard_errors * error)[0])
         return path[place].weights.numpy(), penalties[place]
 
 

@@ -45,6 +45,7 @@ def settings(**changes) -> CombinerFit:
     values = {
         "liked_only": True,
         "strengths": [1.0, 0.001],
+        "standard_errors": 1.0,
         "folds": 4,
         "k": 10,
         "max_cells": 10**6,
@@ -123,6 +124,14 @@ def test_what_says_nothing_is_left_out():
     assert combiner.shrinkage[2] >= 1.0
     assert combiner.decides(2)["co-reviewing"] > 0.95
     assert sum(combiner.decides(2).values()) == pytest.approx(1)
+
+
+def test_the_leading_evidence_stays_alone_unless_the_validation_contradicts():
+    slight, clear = np.array([2.0, 0.2, 0.0, 0.0]), np.array([1.0, 2.0, 0.0, 0.0])
+    features, target = choices(slight, users=100)
+    free = fit(features, target, standard_errors=0.0).shrinkage[2]
+    assert np.isfinite(free) and np.isinf(fit(features, target, standard_errors=4.0).shrinkage[2])
+    assert np.isfinite(fit(*choices(clear, users=100), standard_errors=4.0).shrinkage[2])
 
 
 @pytest.mark.parametrize("name", NAMES)
