@@ -126,7 +126,6 @@ class Report:
         return found
 
     def findings(self) -> list[Finding]:
-        """What the audit said of the models."""
         return [
             finding.about(r.stage.split.name.replace("_", " "))
             for r in self.records
