@@ -66,9 +66,8 @@ _T = TypeVar("_T")
 def settings_of(axis: str, frozen: bool = True) -> Callable[[type[_T]], type[_T]]:
     """Makes a class a dataclass whose values are checked by their types.
 
-    Args:
-        axis: Where the settings stand in the config, "" for its root; begins the names in messages.
-        frozen: False for a model that keeps what it learns beside its settings.
+    `axis`, where the settings stand in the config, "" for its root, begins the names in messages.
+    Not `frozen` is a model that keeps what it learns beside its settings.
     """
 
     def decorate(cls: type[_T]) -> type[_T]:
@@ -94,11 +93,8 @@ def read_settings(cls: type[_T], config: DictConfig) -> _T:
 
 
 def build(settings: DictConfig, **arguments: Any) -> Any:
-    """Hydra's ``instantiate`` for settings with a ``_target_``, telling a person's mistakes apart.
-
-    Raises:
-        InputError: What the class says about its arguments; Hydra would wrap it in its own.
-    """
+    """Hydra's ``instantiate`` for settings with a ``_target_``; what the class says about its
+    arguments comes as an InputError, which Hydra would wrap in its own."""
     try:
         return instantiate(settings, _convert_="all", **arguments)
     except InstantiationException as error:

@@ -25,21 +25,13 @@ _SUM_DTYPE = np.dtype("<u4")
 
 
 class VectorStore:
-    """float16 [N, dimension] in a folder, found by text.
+    """float16 [N, dimension] in a folder, found by text; InputError if it is another encoder's.
 
     Three files grow side by side, ``vectors.f16``, ``sums.u32`` (a CRC-32 per vector) and
     ``keys.bin`` (a 128-bit hash per text). Keys are on disk after their vectors, so whatever an
     interruption leaves behind, the rows that have a key are whole; a torn tail is overwritten by
     the next append. A row that is damaged nevertheless, or cut off, counts as not there. Several
     processes may use one folder: appending takes a lock.
-
-    Args:
-        folder: Created if missing. One folder holds the vectors of one encoder.
-        fingerprint: Identity of the encoder (`TextEncoder.fingerprint`).
-        dimension: Length of a vector.
-
-    Raises:
-        InputError: The folder belongs to another encoder.
     """
 
     def __init__(self, folder: str | Path, fingerprint: str, dimension: int) -> None:
@@ -157,23 +149,17 @@ def _key_of(text: str) -> bytes:
 
 
 def open_store(cache_dir: str | Path, encoder: TextEncoder, has_texts: bool = True) -> VectorStore:
-    """Opens the store below `cache_dir` that belongs to `encoder`.
-
-    Where nobody says anything it holds the empty text's vector, and no encoder is measured for it.
-    """
+    """Opens the store below `cache_dir` that belongs to `encoder`. Where nobody says anything it
+    holds the empty text's vector, and no encoder is measured for it."""
     identity = encoder.fingerprint if has_texts else "no texts"
     name = identity[:16] if has_texts else f"no_texts_{encoder.dimension}"
     return VectorStore(Path(cache_dir) / "text_vectors" / name, identity, encoder.dimension)
 
 
 def distinct_texts(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Finds what has to be encoded of n texts.
-
-    Returns:
-        The distinct texts but the empty one, in the order of their first occurrence; and
-        int64 [n], the row of each text where row 0 is the empty text and row i + 1 the i-th
-        distinct one.
-    """
+    """Finds what has to be encoded of n texts: the distinct ones but the empty one, in the order of
+    their first occurrence; and int64 [n], the row of each where row 0 is the empty text and row i +
+    1 the i-th distinct one."""
     row_of = {"": EMPTY_TEXT_ROW}
     rows = np.fromiter((row_of.setdefault(t, len(row_of)) for t in texts), np.int64, len(texts))
     return list(row_of)[1:], rows
@@ -181,10 +167,8 @@ def distinct_texts(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
 
 @dataclass(frozen=True)
 class EncodedTexts:
-    """Where the vectors of some texts are: `rows` of the store, int64 [n].
-
-    `newly_encoded`: how many distinct texts had to be encoded for it.
-    """
+    """Where the vectors of n texts are, `rows` of the store, int64 [n], and how many distinct texts
+    had to be encoded for it."""
 
     rows: np.ndarray
     newly_encoded: int
@@ -196,8 +180,7 @@ def encode_texts(
     """Makes sure that every text has a vector in the store; repetitions and empty ones are welcome.
 
     Each batch is stored as soon as it is encoded: an interruption loses only the few that are under
-    way. If nothing is new, the encoder's weights are not even loaded. A progress bar shows texts/s,
-    the time left and the share of the distinct texts that the store held already.
+    way. If nothing is new, the encoder's weights are not even loaded.
     """
     distinct, row_of_text = distinct_texts(texts)
     rows = store.rows_of(["", *distinct])
