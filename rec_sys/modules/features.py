@@ -43,7 +43,6 @@ class Situation:
 
     @property
     def num_users(self) -> int:
-        """U."""
         return len(self.user_ptr) - 1
 
     @property
@@ -52,7 +51,6 @@ class Situation:
         return np.diff(self.user_ptr)
 
     def of_user(self, user: int) -> "Situation":
-        """The situation of one of the users."""
         own = slice(self.user_ptr[user], self.user_ptr[user + 1])
         one = slice(user, user + 1)
         return Situation(
@@ -103,7 +101,6 @@ class WalkFeature:
     graph_name: str
 
     def values(self, situation: Situation) -> scipy.sparse.csr_array:
-        """See `Feature`."""
         scores = self.graph.walk(
             situation.user_ptr, situation.product, situation.rating, situation.links
         )
@@ -137,7 +134,6 @@ class ProductFeature:
     product_values: np.ndarray
 
     def values(self, situation: Situation) -> np.ndarray:
-        """See `Feature`."""
         return self.product_values[None]
 
 
@@ -160,7 +156,6 @@ class TrendFeature:
     half_life: float
 
     def values(self, situation: Situation) -> np.ndarray:
-        """See `Feature`."""
         moments, user = np.unique(situation.asked, return_inverse=True)
         rows = np.stack([row.astype(np.float32) for row in self._at(moments)])
         return rows[user] if len(rows) > 1 else rows
@@ -198,7 +193,6 @@ class NetworkFeature:
     evidence: str
 
     def values(self, situation: Situation) -> np.ndarray:
-        """See `Feature`."""
         return situation.network
 
 
@@ -213,7 +207,6 @@ class LikingFeature:
     steepness: float
 
     def values(self, situation: Situation) -> np.ndarray:
-        """See `Feature`."""
         return -np.logaddexp(
             0, self.steepness * (self.middle - situation.predicted_rating), dtype=np.float32
         )

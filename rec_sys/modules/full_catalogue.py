@@ -158,11 +158,9 @@ class FullCatalogue:
     ) -> np.ndarray:
         """Ranks: float32 [U, P], higher is better; what was reviewed is not left out.
 
-        Args:
-            history: The known reviews of U users, over the products of the catalogue.
-            asked: int64 [U], see `Task.asked`.
-            wish: int64 [U], row in the vector store of what each user wants, `EMPTY_TEXT_ROW` where
-                nothing is said; None if nobody says anything.
+        `history`: the known reviews of U users, over the products of the catalogue; `asked`: int64
+        [U], see `Task.asked`; `wish`: int64 [U], row in the vector store of what each user wants,
+        `EMPTY_TEXT_ROW` where nothing is said.
         """
         return self.combiner.score(self.features, self.situation(history, asked, wish))
 

@@ -169,7 +169,6 @@ class RatingMetrics(Metric):
         self.true.append(true)
 
     def compute(self) -> dict[str, float]:
-        """The metrics of everything since the last reset."""
         nothing = torch.empty(0, device=self.device)
         states = (self.predicted, self.true)
         predicted, true = (dim_zero_cat(each) if len(each) else nothing for each in states)

@@ -32,7 +32,6 @@ class Wishes:
         return cls(vectors, words, (vectors != 0).any(axis=1) | (np.diff(words.indptr) > 0))
 
     def of_user(self, user: int) -> "Wishes":
-        """The wish of one of the users."""
         one = slice(user, user + 1)
         return Wishes(self.vectors[one], self.words[one], self.said[one])
 
@@ -48,7 +47,6 @@ class MatchFeature:
     products: np.ndarray
 
     def values(self, situation: "Situation") -> np.ndarray:
-        """See `Feature`."""
         if situation.wishes is None:
             return np.zeros((1, len(self.products)), dtype=np.float32)
         return self.logits(situation.wishes.vectors)
@@ -103,7 +101,6 @@ class WordsFeature:
     name_weight: float
 
     def values(self, situation: "Situation") -> scipy.sparse.csr_array:
-        """See `Feature`."""
         if situation.wishes is None:
             empty = (situation.num_users, self.weights.shape[1])
             return scipy.sparse.csr_array(empty, dtype=np.float32)

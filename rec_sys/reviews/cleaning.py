@@ -57,22 +57,11 @@ def _share_or_false(value: Any) -> Any:
 
 @settings_of(OPTIONS_AT)
 class CleaningOptions:
-    """What to leave out.
+    """What to leave out; ``config/data/_cleaning.yaml`` tells what each means.
 
-    Attributes:
-        drop_without_text: Leave out reviews without a text instead of keeping them as history;
-            likewise `drop_without_rating`.
-        join_copies: Keep of a user's reviews that repeat each other word for word on several
-            products the first alone (see `rec_sys.reviews.tables.copies_of`).
-        collapse_twins: Treat products as one whose sets of users are alike by so much or more
-            (Jaccard index, above 0 up to 1; see `rec_sys.reviews.twins`); False for none.
-        min_reviews_per_user: Leave out users with fewer reviews, and products by
-            `min_reviews_per_product`, again and again until all have so many (k-core).
-        only_two_sided_users: Keep only users who like some products and dislike others.
-        liked_above: Ratings above this one say "liked".
-        max_liked_difference: How far a two-sided user's numbers of liked and disliked products may
-            lie apart.
-        keep_unreviewed_products: Keep products of the metadata that nobody reviewed.
+    `collapse_twins` is a Jaccard index, see `rec_sys.reviews.twins`, False for none; the least
+    reviews per user and product make a k-core; "liked" are ratings above `liked_above`, and a
+    two-sided user's liked and disliked products differ in number by `max_liked_difference` at most.
     """
 
     drop_without_text: bool = False
@@ -105,18 +94,10 @@ def clean_reviews(
 ) -> ReviewData:
     """Cleans a data set. A clean one comes out as it went in, unless twins are collapsed again.
 
-    Args:
-        reviews: As `read_reviews` returns them: in the order of the file, every review with user,
-            product, id and a text that may be empty.
-        products: Columns of `PRODUCT_SCHEMA`; None without metadata.
-        options: By default nothing but duplicates is left out.
-
-    Returns:
-        Reviews by user, oldest first, one per user and product; products by id; the report and the
-        fingerprint. An unknown time is the oldest, and reviews without a time keep their order.
-
-    Raises:
-        InputError: Nothing is left.
+    `reviews` are as `read_reviews` returns them: in the order of the file, every one with user,
+    product, id and a text that may be empty. By default nothing but duplicates is left out;
+    InputError if nothing is left. They come out by user, oldest first, one per user and product,
+    products by id. An unknown time is the oldest, and reviews without a time keep their order.
     """
     options = options or CleaningOptions()
     table = to_table(reviews)
@@ -150,11 +131,8 @@ def clean_reviews(
 
 
 def require_learnable(data: ReviewData) -> None:
-    """Makes sure, before any text is encoded, that there is something to learn from.
-
-    Raises InputError if there is one user or one product alone, nobody has reviewed two products,
-    or no product has two reviews.
-    """
+    """InputError, before any text is encoded, unless there are several users and products, somebody
+    with two reviews and a product with two."""
     users, products = data.reviews["user_id"], data.reviews["product_id"]
     why = None
     if users.nunique() < 2:
@@ -341,9 +319,9 @@ def _build_products(
 ) -> tuple[pa.Table, list[dict[str, Any]]]:
     """Makes one row for every product, sorted by id, and the steps of the report.
 
-    The columns are those of `PRODUCT_SCHEMA`, nothing missing. What the metadata leaves empty is
-    told by the newest review of the product that tells it. A review's style is that of the variant
-    its writer bought ("Color: Black"): less than a category, but more than nothing.
+    What the metadata leaves empty is told by the newest review of the product that tells it. A
+    review's style is that of the variant its writer bought ("Color: Black"): less than a category,
+    but more than nothing.
     """
     known = _known(metadata)
     reviewed = pd.Index(reviews["product_id"].unique().to_pylist(), dtype=object)

@@ -53,8 +53,7 @@ def write_demo(
     """Writes the demo set as two JSON Lines files, each whole or not at all; returns their paths.
 
     Reviews are written oldest first. `reviews_per_user` is a mean: some have one, some three times
-    the mean; nobody reviews a product twice, so never more than `num_products`. The same seed gives
-    the same bytes, another one another shop.
+    the mean; nobody reviews a product twice. The same seed gives the same bytes.
     """
     products = invent_products(num_products, seed)
     users = invent_users(num_users, seed)

@@ -69,16 +69,9 @@ FilePath = Annotated[Path | None, BeforeValidator(_path_if_any)]
 class ReviewSource(ABC):
     """A source of reviews, and how they are read and cleaned; see also `Notation`.
 
-    Args:
-        name: A label for tables and logs; None takes the name of the file of reviews.
-        reviews_format: Name of a file in ``config/data/columns``, or "auto"; likewise
-            `metadata_format`.
-        columns: From our columns to fields of the reviews; likewise `metadata_columns`.
-        encoding: Of both files, a name that Python knows, or "auto".
-        max_broken_share: Bear this share of broken records in either file.
-        max_info_characters: Cut product descriptions to this length.
-        cache_dir: Folder that keeps the cleaned tables; None to keep nothing.
-        cleaning: What to leave out; None for nothing but duplicates.
+    `name` is a label for tables and logs, by default that of the file of reviews; formats are names
+    of files in ``config/data/columns``, or "auto"; `max_broken_share` is of either file;
+    descriptions are cut to `max_info_characters`; `cache_dir` keeps the cleaned tables.
     """
 
     _: KW_ONLY
@@ -223,11 +216,9 @@ class LocalReviews(ReviewSource):
     metadata_path: FilePath = None
 
     def __post_init__(self) -> None:
-        """Without a name it has that of its file."""
         self._take_name_of(self.reviews_path)
 
     def files(self) -> tuple[Path, Path | None]:
-        """The files as they were named."""
         if not self.reviews_path:
             raise InputError(
                 "data.reviews_path is missing: name your file of reviews, for instance "
@@ -240,14 +231,8 @@ class LocalReviews(ReviewSource):
 class DownloadedReviews(ReviewSource):
     """A public data set, fetched once; files that are in the folder already are used.
 
-    Args:
-        reviews_url: Public address of the reviews; its last part is the file's name.
-        metadata_url: The same for the products; None to do without.
-        reviews_drive_id: Id of the reviews on Google Drive; if given, they come from there.
-        metadata_drive_id: The same for the products.
-        reviews_sha256: Checksum of the review file; None for any.
-        expected_reviews: Number of records the review file must have; None for any. For the rest
-            see `Patience`.
+    The last part of an address is the file's name; what has an id on Google Drive comes from there.
+    Checksum and number of the reviews are checked if given. For the rest see `Patience`.
     """
 
     folder: FolderPath

@@ -64,11 +64,9 @@ def _said(text: str) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A value as people read it, without space around; a missing one is an empty string.
-
-    A dict such as ``{"Color:": " Black", "Size:": "4/4"}`` becomes "Color: Black; Size: 4/4", a
-    list its elements with spaces between.
-    """
+    """A value as people read it, without space around; a missing one is an empty string. A dict
+    such as ``{"Color:": " Black", "Size:": "4/4"}`` becomes "Color: Black; Size: 4/4", a list its
+    elements with spaces between."""
     if isinstance(value, str):
         return _said(value)
     if value is None:
@@ -121,11 +119,11 @@ def unpacked(value: Any) -> Any:
 
 
 class RatingScale:
-    """Makes stars, 1...5, of ratings on another scale.
+    """Makes stars, 1...5, of ratings on another scale; InputError if it is none.
 
     `steps` are the lowest and highest number of the scale, or its words from worst to best, which
-    are taken as equally far apart; None for stars. `missing` are the value, or values, that say
-    "not rated". Raises InputError if the scale is none.
+    are taken as equally far apart; None for stars. `missing` says "not rated", or several values
+    do.
     """
 
     def __init__(self, steps: Sequence[Any] | None, missing: Any) -> None:
@@ -205,12 +203,11 @@ def as_rating(value: Any) -> float | None:
 
 
 def as_seconds(value: Any, notation: str | None = None) -> int | None:
-    """A time as whole seconds since 1970 (UTC); None if it is missing.
+    """A time as whole seconds since 1970 (UTC); None if it is missing, BrokenRecord if it is none.
 
     Numbers are unix times, in seconds or finer; texts are numbers, ISO 8601, Amazon's "02 28, 2014"
     or what `pandas.to_datetime` reads. A time without a zone is UTC. `notation` is what
-    `time_notation` found; without it 03/04/2014 is refused as ambiguous. Raises BrokenRecord for
-    anything else.
+    `time_notation` found; without it 03/04/2014 is refused as ambiguous.
     """
     if type(value) is int and 0 <= value < _UNITS_BELOW_SECONDS[-1][0] and notation is None:
         return value  # as nearly all files tell it
@@ -245,8 +242,8 @@ def time_notation(values: Iterable[Any]) -> str | None:
     """What the first times of a file say together and one alone does not.
 
     A format for `datetime.strptime` (20140228, 20140228103000, 2014), "excel" for Excel's days,
-    "month first" or "day first"; None where each time says by itself what it is. Raises InputError
-    if days and months cannot be told apart.
+    "month first" or "day first"; None where each time says by itself what it is; InputError if days
+    and months cannot be told apart.
     """
     given = [as_text(value) for value in values if not isinstance(value, date)]
     given = [text for text in given if text]

@@ -115,11 +115,8 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
 
 
 def known_edges(trained: TrainedModel, prepared: PreparedReviews, config: DictConfig) -> np.ndarray:
-    """The reviews that may tell what a product is, int64, ascending: those that trained the model.
-
-    For other data than the training's all reviews. `config` may have an axis ``split``, see
-    `split_as_trained`. Raises InputError if the split of the training cannot be made again.
-    """
+    """The reviews that may tell what a product is, int64, ascending: those that trained the model,
+    of other data than the training's all; see `split_as_trained`."""
     if not is_training_data(trained, prepared.data):
         return np.arange(prepared.graph.num_edges)
     return np.flatnonzero(split_as_trained(trained, prepared.graph, config).train)
@@ -128,11 +125,9 @@ def known_edges(trained: TrainedModel, prepared: PreparedReviews, config: DictCo
 def build_evidences(
     trained: TrainedModel, prepared: PreparedReviews, edges: np.ndarray, config: DictConfig
 ) -> list[Feature]:
-    """The features of the evidences, fitted to the reviews that may be known.
-
-    The settings are those of the training, unless the config has an axis ``product_graph``. Raises
-    InputError if they are not the evidences that the weights of the training are for.
-    """
+    """The features of the evidences, fitted to the reviews that may be known, with the settings of
+    the training, unless the config has an axis ``product_graph``. InputError if the training has no
+    weights for them."""
     started = perf_counter()
     product_graph = build(trained.settings(config, "product_graph")).build(
         prepared.graph, prepared.vectors, edges
@@ -169,11 +164,9 @@ def build_quotes(
 
 
 def with_statistics(products: pd.DataFrame, graph: ReviewGraph, edges: np.ndarray) -> pd.DataFrame:
-    """Adds what the reviews that may be known, `edges` int64 [n], say in numbers.
-
-    `products`: P rows, columns of `PRODUCT_SCHEMA`, in the order of the graph's products; they get
-    those of `VECTORBASE_SCHEMA`. Equally popular products are ranked by mean rating, then by row.
-    """
+    """Adds to the P products of a graph, columns of `PRODUCT_SCHEMA`, what the reviews that may be
+    known, `edges` int64 [n], say in numbers: `VECTORBASE_SCHEMA`. Equally popular products are
+    ranked by mean rating, then by row."""
     product = graph.edge_product[edges]
     counts = np.bincount(product, minlength=graph.num_products)
     rating = graph.edge_rating[edges].astype(np.float64)

@@ -64,9 +64,7 @@ class Vectorbase:
         name_vectors: float16 [P, D], as are `info_vectors`.
         embeddings: float32 [P, d], unit length; their cosines with people are ratings.
         keys: float32 [P, d + 1]; their inner products with people's queries rank.
-        index: Over the keys; knows which rows are removed.
-        queries: float32 [n, d + 1], of a few people, to measure by them what the index misses; none
-            if it misses nothing.
+        queries: float32 [n, d + 1], of a few people, to measure by them what the index misses.
     """
 
     folder: Path
@@ -85,7 +83,6 @@ class Vectorbase:
 
     @property
     def num_products(self) -> int:
-        """Number of products that are not removed."""
         return self.index.num_products
 
     @cached_property
@@ -95,12 +92,10 @@ class Vectorbase:
 
     @cached_property
     def match(self) -> MatchFeature:
-        """What texts are about."""
         return next(each for each in self.features if isinstance(each, MatchFeature))
 
     @cached_property
     def match_words(self) -> WordsFeature:
-        """Which words products are told by."""
         return next(each for each in self.features if isinstance(each, WordsFeature))
 
     @cached_property
@@ -200,11 +195,9 @@ def check_replaceable(folder: str | Path) -> None:
 
 
 def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
-    """Writes a vectorbase to its folder, replacing that as a whole, and reads it back.
-
-    Of its manifest the origin and what was measured are kept; everything else is told by its other
-    parts. Raises InputError if the folder holds something else.
-    """
+    """Writes a vectorbase to its folder, replacing that as a whole, and reads it back; of its
+    manifest the origin and what was measured are kept. InputError if the folder holds something
+    else."""
     check_replaceable(vectorbase.folder)
     _, evidences = plain_features(vectorbase.features)
     table = pa.Table.from_pandas(
@@ -245,11 +238,8 @@ def read_vectorbase(
     expected_model_fingerprint: str | None = None,
     expected_encoder: str | None = None,
 ) -> Vectorbase:
-    """Opens a vectorbase after checking that it is whole and fits.
-
-    Raises InputError if there is no such folder, a file does not fit the manifest, or model or text
-    encoder (its model fingerprint) are not the expected ones.
-    """
+    """Opens a vectorbase. InputError if there is none, a file does not fit the manifest, or model
+    or text encoder are not the expected ones."""
     folder = Path(folder)
     if not (folder / _MANIFEST).is_file():
         raise InputError(f"{folder}: holds no product index; build it with `{BUILD_COMMAND}`")
@@ -317,7 +307,7 @@ def _save_arrays(path: Path, arrays: dict[str, tuple[np.ndarray, type]]) -> None
 
 
 def _check_evidences(features: Sequence[Feature], combiner: Combiner, num_products: int) -> None:
-    """Raises ValueError unless each feature has a weight, and a value for each product."""
+    """ValueError unless each feature has a weight, and a value for each product."""
     names = zip(combiner.features, combiner.evidences, strict=True)
     if list(names) != [(each.name, each.evidence) for each in features]:
         raise ValueError("other features than weights")
@@ -330,7 +320,7 @@ def _check_evidences(features: Sequence[Feature], combiner: Combiner, num_produc
 
 
 def _check_contents(vectorbase: Vectorbase) -> None:
-    """Raises InputError unless all parts are of the same products, and numbers."""
+    """InputError unless all parts are of the same products, and numbers."""
     width, dim = vectorbase.keys.shape[-1], vectorbase.manifest["vector_dim"]
     rows, there = len(vectorbase.keys), ~vectorbase.index.removed
     half, single = np.dtype(np.float16), np.dtype(np.float32)
