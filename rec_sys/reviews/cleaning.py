@@ -114,7 +114,7 @@ def clean_reviews(
     table = _subset(table, options, steps)
     table = _sorted(table)
     product_table, product_steps = _build_products(
-        table, products, keep_unreviewed=options.keep_unreviewed_products
+        table, products, options.keep_unreviewed_products
     )
     num_users = pc.count_distinct(table["user_id"]).as_py()
     note = f"by {num_users} users on {pc.count_distinct(table['product_id']).as_py()} products"
@@ -315,7 +315,7 @@ def _sorted(table: pa.Table) -> pa.Table:
 
 
 def _build_products(
-    reviews: pa.Table, metadata: pd.DataFrame | None, *, keep_unreviewed: bool
+    reviews: pa.Table, metadata: pd.DataFrame | None, keep_unreviewed: bool
 ) -> tuple[pa.Table, list[dict[str, Any]]]:
     """Makes one row for every product, sorted by id, and the steps of the report.
 
@@ -323,7 +323,11 @@ def _build_products(
     review's style is that of the variant its writer bought ("Color: Black"): less than a category,
     but more than nothing.
     """
-    known = _known(metadata)
+    if metadata is None:
+        known = pd.DataFrame(columns=PRODUCT_SCHEMA.names, dtype=object)
+    else:
+        known = metadata[PRODUCT_SCHEMA.names].astype(object)
+    known = known.where(known.notna(), "").drop_duplicates("product_id").set_index("product_id")
     reviewed = pd.Index(reviews["product_id"].unique().to_pylist(), dtype=object)
     unreviewed = known.index.difference(reviewed, sort=False)
     ids = reviewed.append(unreviewed) if keep_unreviewed else reviewed
@@ -337,11 +341,24 @@ def _build_products(
         filled[column] = empty & (own != "").to_numpy() & ids.isin(known.index)
     is_new = ~ids.isin(known.index)
     nameless = (table["name"] == "").to_numpy()
-    steps = _product_steps(metadata is not None, len(ids), is_new, nameless, filled)
-    bare = {_bare_id(product): product for product in unreviewed}
-    alike = [(product, bare.get(_bare_id(product))) for product in ids[is_new]]
-    alike = [(product, other) for product, other in alike if other]
-    if metadata is not None and (is_new.all() or alike):
+    notes = {}
+    if metadata is None:
+        notes["products of the reviews"] = (
+            "no metadata: products are made from the reviews' own fields"
+        )
+    else:
+        note = f"{is_new.sum()} not in the metadata, made from the reviews' own fields"
+        counts = [f"{rows.sum()} {column}s" for column, rows in filled.items() if rows.any()]
+        if counts:
+            note += f"; {', '.join(counts)} missing there and told by reviews"
+        notes["unknown products"] = note
+    if nameless.any():
+        note = f"{nameless.sum()} described by their style and their training reviews only"
+        notes["products without a name"] = note
+    if metadata is not None:
+        bare = {_bare_id(product): product for product in unreviewed}
+        alike = [(product, bare.get(_bare_id(product))) for product in ids[is_new]]
+        alike = [(product, other) for product, other in alike if other]
         note = f"{is_new.sum()} of {len(ids)} reviewed products are not in the metadata"
         if alike:
             one, other = alike[0]
@@ -349,11 +366,12 @@ def _build_products(
                 f"; {len(alike)} ids differ in leading zeros or a trailing .0 alone ({one} and"
                 f" {other}): write the ids of both files as text"
             )
-        steps.append({"step": "warning", "rows": len(ids), "note": note})
-    if metadata is not None:
+        if is_new.all() or alike:
+            notes["warning"] = note
         what = "kept" if keep_unreviewed else "dropped"
         note = f"{len(unreviewed)} of the metadata's products have no reviews: {what}"
-        steps.append({"step": "products without reviews", "rows": len(ids), "note": note})
+        notes["products without reviews"] = note
+    steps = [{"step": step, "rows": len(ids), "note": note} for step, note in notes.items()]
     columns = {"product_id": ids.to_numpy(), **{name: table[name] for name in table.columns}}
     return pa.table(columns, schema=PRODUCT_SCHEMA), steps
 
@@ -363,15 +381,6 @@ def _bare_id(product: str) -> str:
     return product.removesuffix(".0").lstrip("0")
 
 
-def _known(metadata: pd.DataFrame | None) -> pd.DataFrame:
-    """The metadata's texts by product, first row of each, plain Python strings."""
-    if metadata is None:
-        metadata = pd.DataFrame(columns=PRODUCT_SCHEMA.names, dtype=object)
-    plain = metadata[PRODUCT_SCHEMA.names].astype(object)
-    plain = plain.where(plain.notna(), "")
-    return plain.drop_duplicates("product_id").set_index("product_id")
-
-
 def _newest_told(reviews: pa.Table, column: str) -> pd.Series:
     """By product, the text of this column in its newest review that has one."""
     told = reviews.filter(pc.fill_null(pc.not_equal(reviews[column], ""), False))
@@ -379,25 +388,3 @@ def _newest_told(reviews: pa.Table, column: str) -> pd.Series:
     told = told.select(["product_id", column]).filter(pa.array(newest))
     ids = pd.Index(told["product_id"].to_pylist(), dtype=object)
     return pd.Series(told[column].to_pylist(), index=ids, dtype=object)
-
-
-def _product_steps(
-    has_metadata: bool,
-    num_products: int,
-    is_new: np.ndarray,
-    nameless: np.ndarray,
-    filled: dict[str, np.ndarray],
-) -> list[dict[str, Any]]:
-    if has_metadata:
-        note = f"{is_new.sum()} not in the metadata, made from the reviews' own fields"
-        counts = [f"{rows.sum()} {column}s" for column, rows in filled.items() if rows.any()]
-        if counts:
-            note += f"; {', '.join(counts)} missing there and told by reviews"
-        steps = [{"step": "unknown products", "rows": num_products, "note": note}]
-    else:
-        note = "no metadata: products are made from the reviews' own fields"
-        steps = [{"step": "products of the reviews", "rows": num_products, "note": note}]
-    if nameless.any():
-        note = f"{nameless.sum()} described by their style and their training reviews only"
-        steps.append({"step": "products without a name", "rows": num_products, "note": note})
-    return steps

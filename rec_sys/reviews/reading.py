@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import BeforeValidator
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.containers import AUTO_ENCODING
@@ -73,10 +74,8 @@ _NO_CATEGORY = re.compile(r"<|[.!:]$")
 @dataclass
 class ReadReport:
     """What reading one file found; `num_records` includes the broken ones, which were left out.
-
     `examples` are the first few of these, "FILE, line N: why", `notes` further findings, in words,
-    `warnings` those that a person should not miss.
-    """
+    `warnings` those that a person should not miss."""
 
     file: str
     format: str = ""
@@ -96,7 +95,10 @@ class ReadReport:
         return [{"step": step, "rows": rows, "note": text} for step, text in lines]
 
 
-@dataclass(frozen=True)
+Columns = Annotated[dict[str, str | list[str] | None], BeforeValidator(dict)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notation:
     """How a file writes things, where it does not say so itself.
 
@@ -107,10 +109,10 @@ class Notation:
     `datetime.strptime`.
     """
 
-    columns: dict[str, Any] = field(default_factory=dict)
-    header: Sequence[str] | None = None
+    columns: Columns = field(default_factory=dict)
+    header: list[str] | None = None
     encoding: str = AUTO_ENCODING
-    rating_scale: Any = None
+    rating_scale: list[Any] | None = None
     missing_rating: Any = None
     time_format: str | None = None
 

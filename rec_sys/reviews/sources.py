@@ -31,6 +31,7 @@ from rec_sys.reviews.formats import AUTO
 from rec_sys.reviews.reading import (
     DEFAULT_MAX_BROKEN_SHARE,
     DEFAULT_MAX_INFO_CHARACTERS,
+    Columns,
     Notation,
     ReadReport,
     read_products,
@@ -60,31 +61,23 @@ _READING = (
     *("reviews_format", "metadata_format", "columns", "metadata_columns", "header", "encoding"),
     *("rating_scale", "missing_rating", "time_format", "max_broken_share", "max_info_characters"),
 )
-Columns = Annotated[dict[str, str | list[str] | None], BeforeValidator(dict)]
 FolderPath = Annotated[Path, BeforeValidator(_checked_path)]
 FilePath = Annotated[Path | None, BeforeValidator(_path_if_any)]
 
 
-@dataclass(frozen=True)
-class ReviewSource(ABC):
-    """A source of reviews, and how they are read and cleaned; see also `Notation`.
+@dataclass(frozen=True, kw_only=True)
+class ReviewSource(Notation, ABC):
+    """A source of reviews, and how they are read and cleaned.
 
     `name` is a label for tables and logs, by default that of the file of reviews; formats are names
     of files in ``config/data/columns``, or "auto"; `max_broken_share` is of either file;
     descriptions are cut to `max_info_characters`; `cache_dir` keeps the cleaned tables.
     """
 
-    _: KW_ONLY
     name: str | None = None
     reviews_format: str = AUTO
     metadata_format: str = AUTO
-    columns: Columns = field(default_factory=dict)
     metadata_columns: Columns = field(default_factory=dict)
-    header: list[str] | None = None
-    encoding: str = AUTO
-    rating_scale: list[Any] | None = None
-    missing_rating: Any = None
-    time_format: str | None = None
     max_broken_share: Share = DEFAULT_MAX_BROKEN_SHARE
     max_info_characters: Count = DEFAULT_MAX_INFO_CHARACTERS
     cache_dir: FilePath = None
@@ -102,20 +95,8 @@ class ReviewSource(ABC):
 
     def read(self, path: Path) -> tuple[pd.DataFrame, ReadReport]:
         """Reads the file of reviews into the raw table, see `read_reviews`."""
-        notation = Notation(
-            self.columns,
-            self.header,
-            self.encoding,
-            self.rating_scale,
-            self.missing_rating,
-            self.time_format,
-        )
-        return read_reviews(
-            path,
-            format=self.reviews_format,
-            max_broken_share=self.max_broken_share,
-            notation=notation,
-        )
+        share = self.max_broken_share
+        return read_reviews(path, format=self.reviews_format, max_broken_share=share, notation=self)
 
     def load(self) -> ReviewData:
         """Reads and cleans the reviews, or takes what an earlier run made of the same files. Raises
@@ -160,7 +141,7 @@ class ReviewSource(ABC):
                 format=self.metadata_format,
                 max_broken_share=self.max_broken_share,
                 max_info_characters=self.max_info_characters,
-                notation=Notation(self.metadata_columns, encoding=self.encoding),
+                notation=Notation(columns=self.metadata_columns, encoding=self.encoding),
             )
             steps = report.as_steps("products")
         note(f"reading {reviews_path}")
@@ -229,11 +210,9 @@ class LocalReviews(ReviewSource):
 
 @settings_of("data")
 class DownloadedReviews(ReviewSource):
-    """A public data set, fetched once; files that are in the folder already are used.
-
-    The last part of an address is the file's name; what has an id on Google Drive comes from there.
-    Checksum and number of the reviews are checked if given. For the rest see `Patience`.
-    """
+    """A public data set, fetched once; files that are in the folder already are used. The last part
+    of an address is the file's name; what has an id on Google Drive comes from there. Checksum and
+    number of the reviews are checked if given. For the rest see `Patience`."""
 
     folder: FolderPath
     reviews_url: str | None

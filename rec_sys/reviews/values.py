@@ -119,12 +119,9 @@ def unpacked(value: Any) -> Any:
 
 
 class RatingScale:
-    """Makes stars, 1...5, of ratings on another scale; InputError if it is none.
-
-    `steps` are the lowest and highest number of the scale, or its words from worst to best, which
-    are taken as equally far apart; None for stars. `missing` says "not rated", or several values
-    do.
-    """
+    """Makes stars, 1...5, of ratings on another scale; InputError if it is none. `steps` are the
+    lowest and highest number of the scale, or its words from worst to best, which are taken as
+    equally far apart; None for stars. `missing` says "not rated", or several values do."""
 
     def __init__(self, steps: Sequence[Any] | None, missing: Any) -> None:
         self._missing = set(map(_word, missing if isinstance(missing, list) else [missing]))
