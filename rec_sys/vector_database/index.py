@@ -209,7 +209,7 @@ class ProductIndex:
         wanted = {} if self._only is None else {"params": self._only}
         if self._mips_to_l2 is None:
             return self._index.search(queries, k, **wanted)
-        scores, rows = self._index.search(self._mips_to_l2.of_queries(queries), k, **wanted)
+        scores, rows = self._index.search(self._mips_to_l2.filled_up(queries), k, **wanted)
         return self._mips_to_l2.scores(scores, queries), rows
 
     def _set_removed(self, removed: np.ndarray) -> None:
@@ -252,17 +252,14 @@ class MipsToL2:
         surely."""
         moved = keys - self.centre
         missing = np.sqrt(np.maximum(self.radius**2 - _lengths(moved) ** 2, 0))
-        return self._filled_up(np.column_stack([moved, missing]))
-
-    def of_queries(self, queries: np.ndarray) -> np.ndarray:
-        """What is searched for, float32 [n, width], for queries, float32 [n, d]."""
-        return self._filled_up(queries)
+        return self.filled_up(np.column_stack([moved, missing]))
 
     def scores(self, found: np.ndarray, queries: np.ndarray) -> np.ndarray:
         """The inner products of queries, float32 [n, d], and keys out of the index's, [n, k]."""
         return found + (queries @ self.centre)[:, None]
 
-    def _filled_up(self, vectors: np.ndarray) -> np.ndarray:
+    def filled_up(self, vectors: np.ndarray) -> np.ndarray:
+        """What is searched for, float32 [n, width], for queries, float32 [n, d]."""
         filled = np.zeros((len(vectors), self.width), dtype=np.float32)
         filled[:, : vectors.shape[1]] = vectors
         return filled

@@ -124,11 +124,9 @@ def find_changes(
 
 
 def update_vectorbase(config: DictConfig) -> Vectorbase:
-    """Adds, removes and changes products until the vectorbase says what a data set says.
-
-    Returns what stands in ``paths.vectorbase_dir``, untouched if nothing changed. InputError if
-    anything cannot be used, or the index would miss too much.
-    """
+    """Adds, removes and changes products until the vectorbase says what a data set says. Returns
+    what stands in ``paths.vectorbase_dir``, untouched if nothing changed. InputError if anything
+    cannot be used, or the index would miss too much."""
     settings = UpdateSettings(
         solve_product_graph=config.solve_product_graph, chunk_size=config.chunk_size
     )
