@@ -70,11 +70,9 @@ def summarised(findings: Sequence[Finding]) -> Iterator[Finding]:
 def audit_stage(
     stage: Stage, words: np.ndarray, settings: AuditSettings, slicing: Slicing
 ) -> list[Finding]:
-    """All checks that need no fitted model, of each test; for `words` see `word_counts`.
-
-    The baselines see nothing but their training reviews and histories, so that what they could
-    learn from targets would have to come in there: these arrays must not move with the targets.
-    """
+    """All checks that need no fitted model, of each test; for `words` see `word_counts`. The
+    baselines see nothing but their training reviews and histories, so that what they could learn
+    from targets would have to come in there: these arrays must not move with the targets."""
     findings = []
     for title, test in stage.tests.items():
         split = replace(stage.split, test=test)
@@ -109,11 +107,9 @@ def _tasks(split: Split) -> dict[str, Task]:
 
 
 def check_edges(split: Split) -> Finding:
-    """No target is shown: neither in training, nor in its own history, nor before its time.
-
-    `Task` and `Split` refuse most of this themselves; here it is counted on what is really used.
-    Nor may a test target be shown in validation, on which settings are chosen.
-    """
+    """No target is shown: neither in training, nor in its own history, nor before its time. `Task`
+    and `Split` refuse most of this themselves; here it is counted on what is really used. Nor may a
+    test target be shown in validation, on which settings are chosen."""
     leaks = []
     for name, task in _tasks(split).items():
         leaks.append((f"{name} targets in training", task.target & split.train))
@@ -128,11 +124,9 @@ def check_edges(split: Split) -> Finding:
 
 
 def check_times(graph: ReviewGraph, split: Split) -> Finding:
-    """In a time split all that is known is older than all that is predicted.
-
-    A known review without a time counts as old, as everywhere in the graph, and is reported; a
-    target without a time fails: nobody can say that it is not from the past.
-    """
+    """In a time split all that is known is older than all that is predicted. A known review without
+    a time counts as old, as everywhere in the graph, and is reported; a target without a time
+    fails: nobody can say that it is not from the past."""
     time, found = graph.edge_time, []
     before, before_name = split.train, "training"
     for name, task in _tasks(split).items():
@@ -156,11 +150,9 @@ def check_times(graph: ReviewGraph, split: Split) -> Finding:
 def check_shared_texts(
     graph: ReviewGraph, split: Split, words: np.ndarray, settings: AuditSettings
 ) -> Finding:
-    """Few targets have a text that is also known: a copied review gives itself away.
-
-    The same text has the same row of the vectors. Short texts are rightly equal ("great") and only
-    reported. A text is known in training or in any history of the task.
-    """
+    """Few targets have a text that is also known: a copied review gives itself away. The same text
+    has the same row of the vectors. Short texts are rightly equal ("great") and only reported. A
+    text is known in training or in any history of the task."""
     passed, details = True, []
     min_words, max_share = settings.min_words, settings.max_shared_texts
     for name, task in _tasks(split).items():
@@ -187,11 +179,9 @@ def word_counts(prepared: PreparedReviews) -> np.ndarray:
 
 
 def report_twins(has_twin: np.ndarray) -> Finding:
-    """How many targets have a twin in their history, bool [T]. Never fails.
-
-    Twins are variants of one product (colours, sizes) that share their reviews. To recommend the
-    twin of what a user has is easy; the tables are to be read with this in mind.
-    """
+    """How many targets have a twin in their history, bool [T]. Never fails. Twins are variants of
+    one product (colours, sizes) that share their reviews. To recommend the twin of what a user has
+    is easy; the tables are to be read with this in mind."""
     number, targets = int(has_twin.sum()), len(has_twin)
     detail = f"{number} of {targets} targets ({number / max(targets, 1):.2%}) have a twin in"
     check = "twins of the history among the targets (for information)"
@@ -287,11 +277,9 @@ def check_own_review(
 def check_moments(
     fit_and_ask: FitAndAsk, time: np.ndarray, asked: np.ndarray, tolerance: float
 ) -> Finding:
-    """What goes with the time knows nothing that others wrote since a user asked.
-
-    Fits once to all training reviews, int64 [n] `time`, and for each moment of asking to those
-    before it: whoever asks then, int64 [U] `asked`, must be told the same. `NO_TIME` counts as old.
-    """
+    """What goes with the time knows nothing that others wrote since a user asked. Fits once to all
+    training reviews, int64 [n] `time`, and for each moment of asking to those before it: whoever
+    asks then, int64 [U] `asked`, must be told the same. `NO_TIME` counts as old."""
     told = fit_and_ask(np.ones(len(time), dtype=bool), np.arange(len(asked)))
     moments, left_out, misled = np.unique(asked), 0, 0
     for moment in moments:
@@ -327,11 +315,9 @@ def check_refit(
 
 
 def check_invariance(evaluate: Evaluate, num_products: int, settings: AuditSettings) -> Finding:
-    """A metric depends neither on how products are numbered nor on the batch size.
-
-    It does if ties are broken by the product's number, as by ``argsort``: a model that says nothing
-    then scores by how the file was sorted. To `evaluate`, product ``p`` becomes ``numbers[p]``.
-    """
+    """A metric depends neither on how products are numbered nor on the batch size. It does if ties
+    are broken by the product's number, as by ``argsort``: a model that says nothing then scores by
+    how the file was sorted. To `evaluate`, product ``p`` becomes ``numbers[p]``."""
     numbers, (first, *others) = np.arange(num_products), settings.block_sizes
     shuffled = np.random.default_rng(settings.seed).permutation(num_products)
     changes = {f"batches of {size}": (numbers, size) for size in others}
@@ -349,11 +335,8 @@ def check_invariance(evaluate: Evaluate, num_products: int, settings: AuditSetti
 
 def with_garbage(graph: ReviewGraph, edges: np.ndarray) -> ReviewGraph:
     """The graph with other stars, texts and products on some edges, bool [E]; times stay, they
-    sort.
-
-    All these edges go to the product that they name least often, so that popularity changes for
-    certain, which a shuffle among them would not do.
-    """
+    sort. All these edges go to the product that they name least often, so that popularity changes
+    for certain, which a shuffle among them would not do."""
     product = graph.edge_product.copy()
     product[edges] = np.bincount(product[edges], minlength=graph.num_products).argmin()
     num_texts = int(graph.edge_text.max()) + 1

@@ -134,10 +134,8 @@ def _entries(name: str | None) -> Sequence[Mapping[str, Any]]:
 
 def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     """Audits, fits, measures, compares, draws and logs what ``config/evaluate_config.yaml`` says.
-
     Returns everything that was found and its folder. Raises LeakageError, before any table is
-    written, if the audit failed; InputError if settings or data cannot be used.
-    """
+    written, if the audit failed; InputError if settings or data cannot be used."""
     from rec_sys.train.train import TrainSettings  # with PyTorch, which takes seconds
 
     read_settings(TrainSettings, config.train)

@@ -229,11 +229,9 @@ def log_evaluation(
     pictures: Mapping[str, "Figure"],
     run_name: str,
 ) -> str:
-    """Logs an evaluation as a run of its own, of which it returns MLflow's id.
-
-    `config` is ``config/logger``, as of training; `pictures` lead from file names to figures;
-    `run_name` must be a file name. InputError if the tracking server does not answer.
-    """
+    """Logs an evaluation as a run of its own, of which it returns MLflow's id. `config` is
+    ``config/logger``, as of training; `pictures` lead from file names to figures; `run_name` must
+    be a file name. InputError if the tracking server does not answer."""
     facts = board.facts
     tracking = Tracking.start(config, facts.data_name, run_name, None)
     client, run_id = tracking.logger.experiment, tracking.run_id

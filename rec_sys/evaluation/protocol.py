@@ -37,11 +37,9 @@ class RankingModel(Model, Protocol):
     """Ranks all products for users given by their histories."""
 
     def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
-        """float32 [histories.num_users, P], finite, higher is better; history not masked.
-
-        The users need not be among the training users, and a history may be empty. `asked`, int64
-        [histories.num_users]: the moment of asking, see `Task.asked`.
-        """
+        """float32 [histories.num_users, P], finite, higher is better; history not masked. The users
+        need not be among the training users, and a history may be empty. `asked`, int64
+        [histories.num_users]: the moment of asking, see `Task.asked`."""
 
 
 class WishModel(Model, Protocol):
@@ -71,11 +69,9 @@ class ReviewKnownModel(Model, Protocol):
 
 @dataclass(frozen=True)
 class Queries:
-    """A task in the shape that models of the evaluation take.
-
-    `users`: int64 [U], in the graph, ascending: everyone who has a target; `asked`: int64 [U], see
-    `Task.asked`; `wish`: int64 [U], row of the text of what each of them wants, or None.
-    """
+    """A task in the shape that models of the evaluation take. `users`: int64 [U], in the graph,
+    ascending: everyone who has a target; `asked`: int64 [U], see `Task.asked`; `wish`: int64 [U],
+    row of the text of what each of them wants, or None."""
 
     users: np.ndarray
     histories: ReviewGraph
@@ -107,11 +103,9 @@ class Queries:
 
 @dataclass(frozen=True)
 class Stage:
-    """A split with one seed: of the split, the order of ties and the training.
-
-    `config` makes `rec_sys.train.train.train` split so; `tests` has titles, several where one
-    training can answer several questions.
-    """
+    """A split with one seed: of the split, the order of ties and the training. `config` makes
+    `rec_sys.train.train.train` split so; `tests` has titles, several where one training can answer
+    several questions."""
 
     config: DictConfig
     seed: int

@@ -134,10 +134,8 @@ def _counts(scores: np.ndarray, target: ReviewGraph, size: int) -> tuple[np.ndar
 
 def top_lists(scores: np.ndarray, k: int) -> np.ndarray:
     """The k best products of each user, int64 [n, k], best first; -1 where there are not so many.
-
     Of equal scores, float32 [n, P], the lower index comes first: only for these lists does the
-    numbering of products matter. -inf is never shown.
-    """
+    numbering of products matter. -inf is never shown."""
     import torch
 
     length = min(k, scores.shape[1])
@@ -247,11 +245,9 @@ def head_products(popularity: np.ndarray, share: float) -> np.ndarray:
 def twins_in_history(
     reviews: ReviewGraph, histories: ReviewGraph, targets: ReviewGraph, min_jaccard: float
 ) -> np.ndarray:
-    """Marks the targets of which the user's own history has a twin, bool [T].
-
-    Tell twins by all `reviews`: they are often the last two of a user, which no training review
-    shows. No model sees the result. For `min_jaccard` see `rec_sys.reviews.twins`.
-    """
+    """Marks the targets of which the user's own history has a twin, bool [T]. Tell twins by all
+    `reviews`: they are often the last two of a user, which no training review shows. No model sees
+    the result. For `min_jaccard` see `rec_sys.reviews.twins`."""
     if not len(reviews.edge_product):
         return np.zeros(len(targets.edge_product), dtype=bool)
     known = twin_groups(reviews.edge_user, reviews.edge_product, min_jaccard)

@@ -68,10 +68,8 @@ def macro_f1(answer: np.ndarray, liked: np.ndarray) -> float:
 
 def best_threshold(predicted: np.ndarray, true: np.ndarray, liked_above: float) -> float:
     """The threshold on predicted ratings with the best macro-F1, chosen on the validation task.
-
     Tries one threshold between any two neighbouring predictions, one below all and one above all;
-    of equally good ones, it takes the one nearest to `liked_above`. Raises as `score_ratings`.
-    """
+    of equally good ones, it takes the one nearest to `liked_above`. Raises as `score_ratings`."""
     rated = _rated(predicted, true)
     values, place = np.unique(predicted[rated].astype(np.float64), return_inverse=True)
     liked = true[rated] > liked_above

@@ -17,11 +17,9 @@ from rec_sys.foundation.errors import InputError
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Hands out a temporary name beside `path`; renames it to `path` if the block succeeds.
-
-    Works for a file and for a folder (create it with ``mkdir`` inside the block); parent folders
-    are created. If the block raises, what stood at `path` is untouched.
-    """
+    """Hands out a temporary name beside `path`; renames it to `path` if the block succeeds. Works
+    for a file and for a folder (create it with ``mkdir`` inside the block); parent folders are
+    created. If the block raises, what stood at `path` is untouched."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))

@@ -69,11 +69,9 @@ def predicted_rating(cosine: Any) -> Any:
 def rating_sums(
     rating: np.ndarray, segment: np.ndarray, num_segments: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Adds up the known ratings, float32 [n], NaN if missing, of each user or product.
-
-    Returns the sum of the distances from the middle of the scale, -1...1 each, float64, and the
-    number of ratings, int64.
-    """
+    """Adds up the known ratings, float32 [n], NaN if missing, of each user or product. Returns the
+    sum of the distances from the middle of the scale, -1...1 each, float64, and the number of
+    ratings, int64."""
     known = ~np.isnan(rating)
     distance = (rating[known].astype(np.float64) - MIDDLE_RATING) / HALF_RANGE
     sums = segment_sum(distance, segment[known], num_segments)

@@ -30,11 +30,9 @@ _LEAST_REVIEWS = 3
 
 
 class LeaveOneOut:
-    """The last review of each user is for the test, the last but one for validation.
-
-    Needs no times: the order of the edges decides, which is that of the data where times are equal
-    or unknown. A user with fewer than three reviews only trains.
-    """
+    """The last review of each user is for the test, the last but one for validation. Needs no
+    times: the order of the edges decides, which is that of the data where times are equal or
+    unknown. A user with fewer than three reviews only trains."""
 
     name = "leave_one_out"
 
@@ -105,11 +103,9 @@ class GlobalTime(_WithShares):
         _seconds("test_from", self.test_from)
 
     def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
-        """Splits a graph; InputError if no time is known, or one of the parts would be empty.
-
-        After an earlier training a validation whose beginning a share decides begins after the
-        newest review that was learned from.
-        """
+        """Splits a graph; InputError if no time is known, or one of the parts would be empty. After
+        an earlier training a validation whose beginning a share decides begins after the newest
+        review that was learned from."""
         time = graph.edge_time
         if not (time != NO_TIME).any():
             raise InputError(
@@ -373,11 +369,9 @@ def _drawn(number: int, sizes: Sequence[int], seed: int) -> list[np.ndarray]:
 
 
 def describe_split(split: Split, graph: ReviewGraph, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint tells about its split.
-
-    With the same data, `settings`, the resolved ``config/split``, give the same split. The ids of
-    the held-out users are empty for a split that does not hold out whole users.
-    """
+    """What a checkpoint tells about its split. With the same data, `settings`, the resolved
+    ``config/split``, give the same split. The ids of the held-out users are empty for a split that
+    does not hold out whole users."""
     return {
         "name": split.name,
         "settings": dict(settings),

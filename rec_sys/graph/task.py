@@ -40,10 +40,8 @@ class Task:
 
     def asked(self, graph: ReviewGraph, users: np.ndarray) -> np.ndarray:
         """The moment of asking of users, int64 [n]: what others write from then on is not known.
-
         Taken from what is shown, never from the target: the moment of the newest review of the
-        history, or `begin`; `NOW` where no time is known.
-        """
+        history, or `begin`; `NOW` where no time is known."""
         shown = graph.edges_of(users)
         shown = shown[self.history[shown]]
         newest = np.full(graph.num_users, NO_TIME)
@@ -88,11 +86,9 @@ def check_usable(split: Split, graph: ReviewGraph) -> None:
 
 
 def newest_targets(graph: ReviewGraph, users: np.ndarray, share: float) -> np.ndarray:
-    """The newest reviews of each user, int64 [n], as targets: bool [E].
-
-    `share` of them, rounded, at least one; none of a user with a single review: there would be no
-    history to predict it from.
-    """
+    """The newest reviews of each user, int64 [n], as targets: bool [E]. `share` of them, rounded,
+    at least one; none of a user with a single review: there would be no history to predict it
+    from."""
     degrees = graph.degrees[users]
     count = np.clip(np.round(share * degrees).astype(np.int64), 1, np.maximum(degrees - 1, 0))
     count[degrees < 2] = 0

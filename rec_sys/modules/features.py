@@ -81,11 +81,9 @@ class Feature(Protocol):
 
 
 def compress(scores: Any, scale: float) -> Any:
-    """``sign(s) log(1 + |s| / scale)``: scores that behave like probabilities on a log scale.
-
-    A logit adds up logarithms of probabilities. Zero stays zero, so sparse scores stay sparse.
-    Scores far below `scale` are as good as none; 0 leaves the scores as they are.
-    """
+    """``sign(s) log(1 + |s| / scale)``: scores that behave like probabilities on a log scale. A
+    logit adds up logarithms of probabilities. Zero stays zero, so sparse scores stay sparse. Scores
+    far below `scale` are as good as none; 0 leaves the scores as they are."""
     return np.sign(scores) * np.log1p(np.abs(scores) / scale) if scale else scores
 
 
@@ -303,11 +301,9 @@ def _read_words(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def moved_features(features: Sequence[Feature], rows: np.ndarray, num_rows: int) -> list[Feature]:
-    """The same features of products that stand in other rows.
-
-    `rows`: int64 [P], distinct: where each product stands, below 0 if nowhere any more. No review
-    is known of products in the other rows of `num_rows`.
-    """
+    """The same features of products that stand in other rows. `rows`: int64 [P], distinct: where
+    each product stands, below 0 if nowhere any more. No review is known of products in the other
+    rows of `num_rows`."""
     there = rows >= 0
     moved: list[Feature] = []
     for feature in features:
@@ -345,10 +341,8 @@ def told_features(
     documents: Sequence[scipy.sparse.csr_array],
 ) -> list[Feature]:
     """The same features where the texts of some products are others, or were not known before.
-
     `rows`: int64 [n], distinct; `sources`: float [n, D] each, see `Towers.products`; `documents`:
-    float32 [n, W] each: the words of the products' names, and all others.
-    """
+    float32 [n, W] each: the words of the products' names, and all others."""
     told: list[Feature] = []
     for feature in features:
         if isinstance(feature, MatchFeature):

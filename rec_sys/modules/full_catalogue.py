@@ -74,11 +74,9 @@ def embed_products(
 
 @dataclass(frozen=True)
 class FullCatalogue:
-    """Everything that is needed to rank all products for users given by their reviews.
-
-    `vectors`: float [N, D], the vector store's rows; `words`: float32 [N, W], of the same texts.
-    The model is in evaluation mode; reviews and features are of what may be known.
-    """
+    """Everything that is needed to rank all products for users given by their reviews. `vectors`:
+    float [N, D], the vector store's rows; `words`: float32 [N, W], of the same texts. The model is
+    in evaluation mode; reviews and features are of what may be known."""
 
     model: GraphModel
     vectors: np.ndarray

@@ -228,10 +228,8 @@ def match_sources(
     asked: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What products are told by, as in `SOURCES`, while some reviews are asked for their products.
-
     `vectors`: float [N, D]; `products`: int64 [M], ascending; `asked`: int64 [n], edges; none of
-    them is in a mean. Returns float32 [M, D] each.
-    """
+    them is in a mean. Returns float32 [M, D] each."""
     there = asked[np.isin(graph.edge_product[asked], products)]
     return (
         read_vectors(vectors, graph.product_name_text[products]),

@@ -15,11 +15,9 @@ from rec_sys.reviews.schema import MAX_RATING
 
 @dataclass(frozen=True)
 class TargetPositions:
-    """Where T targets of n users stand; everyone has a target.
-
-    `user`: int64 [T], in any order; `above`: int64 [T], products with a higher score; `tied`:
-    int64 [T], products with the same score, the target included.
-    """
+    """Where T targets of n users stand; everyone has a target. `user`: int64 [T], in any order;
+    `above`: int64 [T], products with a higher score; `tied`: int64 [T], products with the same
+    score, the target included."""
 
     user: np.ndarray
     above: np.ndarray

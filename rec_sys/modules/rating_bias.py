@@ -13,12 +13,9 @@ from rec_sys.graph.task import Split
 
 @dataclass(frozen=True)
 class RatingBias:
-    """Mean rating, plus how much better than that each product is rated.
-
-    `product_bias`: float32 [P], stars, shrunk towards 0, and 0 without a rating; `majority_rating`:
-    the most frequent known rating; `user_shrinkage`: so many imaginary ratings say that a user is
-    like all others.
-    """
+    """Mean rating, plus how much better than that each product is rated. `product_bias`: float32
+    [P], stars, shrunk towards 0, and 0 without a rating; `majority_rating`: the most frequent known
+    rating; `user_shrinkage`: so many imaginary ratings say that a user is like all others."""
 
     mean: float
     product_bias: np.ndarray
@@ -39,11 +36,9 @@ class RatingBias:
         user_shrinkage: float = USER_SHRINKAGE,
         product_shrinkage: float = PRODUCT_SHRINKAGE,
     ) -> "RatingBias":
-        """Fits to ratings that are given as flat arrays.
-
-        `product`: int64 [n]; `rating`: float32 [n], stars, NaN does not count. The shrinkages are
-        imaginary ratings of each user and each product. Raises ValueError if there is no rating.
-        """
+        """Fits to ratings that are given as flat arrays. `product`: int64 [n]; `rating`: float32
+        [n], stars, NaN does not count. The shrinkages are imaginary ratings of each user and each
+        product. Raises ValueError if there is no rating."""
         known = ~np.isnan(rating)
         if not known.any():
             raise ValueError("no edge has a rating")
@@ -58,11 +53,9 @@ class RatingBias:
     def user_bias(
         self, user: np.ndarray, product: np.ndarray, rating: np.ndarray, num_users: int
     ) -> np.ndarray:
-        """How much better than others each user rates: float64 [U], stars, shrunk towards 0.
-
-        `user` and `product`: int64 [n]; `rating`: float32 [n], stars, NaN does not count. 0 for a
-        user without a rating.
-        """
+        """How much better than others each user rates: float64 [U], stars, shrunk towards 0. `user`
+        and `product`: int64 [n]; `rating`: float32 [n], stars, NaN does not count. 0 for a user
+        without a rating."""
         known = ~np.isnan(rating)
         user, product = user[known], product[known]
         rest = rating[known] - self.mean - self.product_bias[product]
@@ -71,10 +64,8 @@ class RatingBias:
 
     def predict(self, graph: ReviewGraph, target: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         """Mean + product bias + the bias of the target's user, from the user's other ratings.
-
         `target`: bool [E], the edges to predict; `hidden`: bool [E], edges that must not be looked
-        at either. Returns float32 [number of targets], in the order of the edges.
-        """
+        at either. Returns float32 [number of targets], in the order of the edges."""
         shown = ~target & ~hidden
         user, product = graph.edge_user, graph.edge_product
         user_bias = self.user_bias(

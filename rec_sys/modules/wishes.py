@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wishes:
-    """What U users say that they want.
-
-    `vectors`: float32 [U, D], of the texts, zero where nothing is said; `words`: float32 [U, W],
-    see `rec_sys.text.words`; `said`: bool [U], whether anything is.
-    """
+    """What U users say that they want. `vectors`: float32 [U, D], of the texts, zero where nothing
+    is said; `words`: float32 [U, W], see `rec_sys.text.words`; `said`: bool [U], whether anything
+    is."""
 
     vectors: np.ndarray
     words: scipy.sparse.csr_array
@@ -120,23 +118,18 @@ class WordsFeature:
 def word_weights(
     counts: scipy.sparse.csr_array, k1: float, b: float
 ) -> tuple[scipy.sparse.csr_array, np.ndarray, float]:
-    """BM25 of documents by their own statistics.
-
-    `counts`: float32 [P, W], how often each word is in each document; for `k1` and `b` see `bm25`.
-    Returns float32 [W, P], what each word of a query adds to each document, the inverse document
-    frequencies and the mean length.
-    """
+    """BM25 of documents by their own statistics. `counts`: float32 [P, W], how often each word is
+    in each document; for `k1` and `b` see `bm25`. Returns float32 [W, P], what each word of a query
+    adds to each document, the inverse document frequencies and the mean length."""
     idf = inverse_document_frequency(counts)
     mean_length = float(counts.sum() / max(counts.shape[0], 1))
     return bm25(counts, idf, mean_length, k1, b).T.tocsr(), idf, mean_length
 
 
 def inverse_document_frequency(counts: scipy.sparse.csr_array) -> np.ndarray:
-    """How telling each word is by the documents that have it, float32 [P, W] -> [W].
-
-    0 for a word of no document. The 1 keeps the most frequent words from counting against
-    (Robertson & Zaragoza, see `bm25`).
-    """
+    """How telling each word is by the documents that have it, float32 [P, W] -> [W]. 0 for a word
+    of no document. The 1 keeps the most frequent words from counting against (Robertson & Zaragoza,
+    see `bm25`)."""
     documents = np.bincount(counts.indices, minlength=counts.shape[1])
     idf = np.log1p((counts.shape[0] - documents + 0.5) / (documents + 0.5))
     return np.where(documents > 0, idf, 0).astype(np.float32)

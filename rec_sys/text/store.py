@@ -178,10 +178,8 @@ def encode_texts(
     texts: Sequence[str], encoder: TextEncoder, store: VectorStore, show_progress: bool = True
 ) -> EncodedTexts:
     """Makes sure that every text has a vector in the store; repetitions and empty ones are welcome.
-
     Each batch is stored as soon as it is encoded: an interruption loses only the few that are under
-    way. If nothing is new, the encoder's weights are not even loaded.
-    """
+    way. If nothing is new, the encoder's weights are not even loaded."""
     distinct, row_of_text = distinct_texts(texts)
     rows = store.rows_of(["", *distinct])
     new_texts = [distinct[row - 1] for row in np.flatnonzero(rows < 0)]

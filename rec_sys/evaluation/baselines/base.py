@@ -25,10 +25,8 @@ def history_matrix(histories: ReviewGraph, decay: float) -> scipy.sparse.csr_arr
 def popular_for_strangers(
     scores: np.ndarray, histories: ReviewGraph, popularity: np.ndarray
 ) -> np.ndarray:
-    """Ranks by popularity for users without a history, as a shop would: in place.
-
-    A linear model gives them 0 everywhere, a random order; beating that would prove nothing.
-    """
+    """Ranks by popularity for users without a history, as a shop would: in place. A linear model
+    gives them 0 everywhere, a random order; beating that would prove nothing."""
     scores[histories.degrees == 0] = popularity
     return scores
 

@@ -14,11 +14,9 @@ _PREDICTED_AT_ONCE = 16_384
 
 @settings_of("Ridge", frozen=False)
 class Ridge:
-    """A ridge regression from inputs to ratings, for the models below.
-
-    So many `max_examples` of the training ratings are drawn at most, which bounds the memory: a row
-    of float32 inputs takes about 3 kB with vectors of 384 numbers.
-    """
+    """A ridge regression from inputs to ratings, for the models below. So many `max_examples` of
+    the training ratings are drawn at most, which bounds the memory: a row of float32 inputs takes
+    about 3 kB with vectors of 384 numbers."""
 
     penalty: Positive = 1.0
     max_examples: PositiveCount = 200_000
@@ -56,11 +54,9 @@ class Ridge:
 
 @settings_of("TextRidge", frozen=False)
 class TextRidge(Ridge):
-    """Ridge on [bias prediction, mean vector of the user's and of the product's reviews].
-
-    A training example must look like what comes later, where the target's review is not known:
-    its own rating and text are left out of the bias and of both means.
-    """
+    """Ridge on [bias prediction, mean vector of the user's and of the product's reviews]. A
+    training example must look like what comes later, where the target's review is not known: its
+    own rating and text are left out of the bias and of both means."""
 
     name = "ridge on mean texts + bias"
 
