@@ -59,10 +59,7 @@ class TextTokenizer:
         settings = _read_settings(Path(folder) / SETTINGS_FILE)
         path = Path(folder) / TOKENIZER_FILE
         if not path.is_file() or sha256_of(path) != settings.tokenizer_sha256:
-            raise InputError(
-                f"{path}: is not the tokenizer that {SETTINGS_FILE} names; export both again with"
-                f" `{EXPORT_COMMAND}`"
-            )
+            raise _unusable(path, f"is not the tokenizer that {SETTINGS_FILE} names")
         self.encoder_fingerprint = settings.encoder_fingerprint
         self.vector_dim = settings.vector_dim
         self._max_length = settings.max_length
@@ -123,14 +120,15 @@ class TextTokenizer:
 
 def _read_settings(path: Path) -> ExportedEncoder:
     if not path.is_file():
-        raise InputError(f"{path}: no such file; export the text encoder with `{EXPORT_COMMAND}`")
+        raise _unusable(path, "no such file")
     try:
         return ExportedEncoder(**read_json(path))
     except (InputError, TypeError):
-        raise InputError(
-            f"{path}: not an exported text encoder of this version; export it with"
-            f" `{EXPORT_COMMAND}`"
-        ) from None
+        raise _unusable(path, "not an exported text encoder of this version") from None
+
+
+def _unusable(path: Path, why: str) -> InputError:
+    return InputError(f"{path}: {why}; export the text encoder with `{EXPORT_COMMAND}`")
 
 
 class OnnxTextEncoder:
@@ -145,14 +143,11 @@ class OnnxTextEncoder:
         self.vector_dim = self._tokenizer.vector_dim
         path = Path(folder) / MODEL_FILE
         if not path.is_file():
-            raise InputError(f"{path}: no such file; export it with `{EXPORT_COMMAND}`")
+            raise _unusable(path, "no such file")
         self._session = open_session(path, threads, _SLOW_FUSIONS)
         metadata = self._session.get_modelmeta().custom_metadata_map
         if metadata.get(ENCODER_FINGERPRINT_KEY) != self.encoder_fingerprint:
-            raise InputError(
-                f"{path}: is not the encoder that the files beside it belong to; export it with"
-                f" `{EXPORT_COMMAND}`"
-            )
+            raise _unusable(path, "is not the encoder that the files beside it belong to")
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Encodes n texts; returns float32 [n, vector_dim], each row of unit length."""

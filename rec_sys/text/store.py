@@ -95,19 +95,17 @@ class VectorStore:
         sums = np.zeros(len(vectors), dtype=_SUM_DTYPE)
         known = _read_from(self._sums_path, first, _SUM_DTYPE)[: len(sums)]
         sums[: len(known)] = known
-        found = _sums_of(vectors)
-        # A sum of 0 was never written: the row is of a version before there were sums.
-        is_good = (sums == found) | (sums == 0)
-        if len(found) and not is_good[0] and not first:  # the empty text's
-            vectors[0] = 0
+        is_good = np.zeros(len(keys), dtype=bool)
+        is_good[: len(vectors)] = sums == _sums_of(vectors)
+        if len(vectors) and not is_good[0] and not first:  # the empty text's
+            vectors[0], is_good[0] = 0, True
             _write_at(self._vectors_path, 0, vectors[0].tobytes(), is_end=False)
-            found[:1], is_good[0] = _sums_of(vectors[:1]), True
-        if (sums != found).any():
-            _write_at(self._sums_path, first * _SUM_DTYPE.itemsize, found.tobytes())
-        if damaged := len(keys) - int(is_good.sum()):
-            note(f"{self.folder}: {damaged} damaged vectors; their texts are encoded again")
+            _write_at(self._sums_path, 0, _sums_of(vectors[:1]).tobytes(), is_end=False)
         for row in np.flatnonzero(is_good).tolist():
             self._row_of_key[keys[row].tobytes()] = first + row
+        # One that was encoded again has a good row further down.
+        if damaged := sum(key.tobytes() not in self._row_of_key for key in keys[~is_good]):
+            note(f"{self.folder}: {damaged} damaged vectors; their texts are encoded again")
         self._rows = first + len(vectors)
 
     def _write(self, keys: list[bytes], vectors: np.ndarray) -> None:
