@@ -215,7 +215,11 @@ def check_batches(
     check = "batches do not show their targets"
     batches = build(graph, vectors)
     forbidden = (graph.edge_user * graph.num_products + graph.edge_product)[target]
-    shown = sum(int(np.isin(_pairs(batch, graph), forbidden).sum()) for batch in batches)
+    shown = 0
+    for batch in batches:
+        product, user = batch.edge_index
+        pairs = batch.users[user] * graph.num_products + batch.products[product]
+        shown += int(np.isin(pairs, forbidden).sum())
     changed = build(_with_other_words(graph, target, len(vectors)), vectors)
     moved = {
         name
@@ -351,11 +355,6 @@ def _with_other_words(graph: ReviewGraph, edges: np.ndarray, num_texts: int) -> 
     change = edges & ~np.isnan(rating)
     rating[change] = opposite[change]
     return replace(graph, edge_text=text, edge_rating=rating)
-
-
-def _pairs(batch: EgoBatch, graph: ReviewGraph) -> np.ndarray:
-    product, user = batch.edge_index
-    return batch.users[user] * graph.num_products + batch.products[product]
 
 
 def _close(before: np.ndarray | float, after: np.ndarray | float, tolerance: float) -> bool:

@@ -38,10 +38,7 @@ from rec_sys.reviews.cleaning import require_learnable, show_report
 from rec_sys.train.tracking import plain_config
 
 _SOME = Field(min_length=1)
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, bool) else value
+_BOOL_AS_LIST = BeforeValidator(lambda value: [value] if isinstance(value, bool) else value)
 
 
 @settings_of("evaluation")
@@ -54,7 +51,7 @@ class EvaluationSettings:
     history_lengths: Annotated[list[PositiveCount], _SOME]
     ks: Annotated[list[PositiveCount], _SOME]
     k: PositiveCount
-    mask_history: Annotated[list[bool], BeforeValidator(_as_list), _SOME]
+    mask_history: Annotated[list[bool], _BOOL_AS_LIST, _SOME]
     ours: bool
     ablations: list[str]
     ranking_baselines: str | None

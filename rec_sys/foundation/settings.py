@@ -96,11 +96,13 @@ def build(settings: DictConfig, **arguments: Any) -> Any:
     try:
         return instantiate(settings, _convert_="all", **arguments)
     except InstantiationException as error:
-        if isinstance(error.__cause__, InputError):
-            raise error.__cause__ from None
-        # A library's own check of its arguments.
-        if isinstance(error.__cause__, ValueError) or _is_lightnings(error.__cause__):
-            reason = " ".join(str(error.__cause__).split())
+        cause = error.__cause__
+        if isinstance(cause, InputError):
+            raise cause from None
+        # A library's own check of its arguments; importing Lightning for the class takes seconds.
+        is_lightnings = type(cause).__name__ == "MisconfigurationException"
+        if isinstance(cause, ValueError) or is_lightnings:
+            reason = " ".join(str(cause).split())
             raise InputError(f"{settings['_target_']}: {reason}; change its settings") from None
         raise
 
@@ -152,8 +154,3 @@ def _in_words(error: ValidationError, axis: str, cls: type) -> str:
     }
     said = words.format(**limits) if words else first["msg"]
     return f"{key}={first['input']}: {said.removeprefix('Value error, ')}"
-
-
-def _is_lightnings(error: BaseException | None) -> bool:
-    # By name: importing Lightning for the class would take seconds.
-    return type(error).__name__ == "MisconfigurationException"

@@ -353,13 +353,9 @@ def told_features(
             names, others = documents
             counts = (feature.name_weight * names + others).tocsr()
             weights = bm25(counts, feature.idf, feature.mean_length, feature.k1, feature.b)
-            kept = np.full(feature.weights.shape[1], 1, dtype=np.float32)
-            kept[rows] = 0
-            place = scipy.sparse.csr_array(
-                (np.ones(len(rows), np.float32), (np.arange(len(rows)), rows)),
-                (len(rows), len(kept)),
-            )
-            joined = feature.weights @ scipy.sparse.diags_array(kept) + weights.T @ place
+            column = np.arange(feature.weights.shape[1])
+            column[rows] = len(column) + np.arange(len(rows))
+            joined = scipy.sparse.hstack([feature.weights, weights.T], format="csc")[:, column]
             joined = scipy.sparse.csr_array(joined, dtype=np.float32)
             joined.eliminate_zeros()
             feature = replace(feature, weights=joined)

@@ -102,7 +102,9 @@ class WordsFeature:
         if situation.wishes is None:
             empty = (situation.num_users, self.weights.shape[1])
             return scipy.sparse.csr_array(empty, dtype=np.float32)
-        scores = _tempered(situation.wishes.words) @ self.weights
+        words = situation.wishes.words.copy()
+        words.data = 1 + np.log(words.data)
+        scores = words @ self.weights
         size = scores.shape[1]
         sums, squares = scores.sum(axis=1), scores.power(2).sum(axis=1)
         deviation = np.sqrt(np.maximum(squares / size - (sums / size) ** 2, 0))
@@ -150,9 +152,3 @@ def bm25(
     room = np.repeat(k1 * (1 - b + b * length), np.diff(weights.indptr))
     weights.data = weights.data * (k1 + 1) / (weights.data + room) * idf[weights.indices]
     return weights.astype(np.float32)
-
-
-def _tempered(words: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
-    words = words.copy()
-    words.data = 1 + np.log(words.data)
-    return words

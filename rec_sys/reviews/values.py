@@ -320,7 +320,10 @@ def _parsed_date(text: str, notation: str | None) -> datetime:
             return datetime.strptime(text, form)
     match = _DAY_AND_MONTH.match(text)
     # Without a year of four digits pandas would take it from the clock.
-    if not (match or re.search(r"\d{4}", text)) or (match and _is_unclear(match, notation)):
+    if not (match or re.search(r"\d{4}", text)):
+        raise _not_a_time(text)
+    may_be_turned = match and notation is None and match[1] != match[3]
+    if may_be_turned and max(int(match[1]), int(match[3])) <= 12:
         raise _not_a_time(text)
     text = text.removeprefix("Posted ").rstrip(".")
     day_first = notation == DAY_FIRST or bool(match and int(match[1]) > 12)
@@ -328,10 +331,6 @@ def _parsed_date(text: str, notation: str | None) -> datetime:
         return pd.to_datetime(text, dayfirst=day_first, utc=True).to_pydatetime(warn=False)
     except (ValueError, OverflowError, TypeError):
         raise _not_a_time(text) from None
-
-
-def _is_unclear(match: re.Match[str], notation: str | None) -> bool:
-    return notation is None and match[1] != match[3] and max(int(match[1]), int(match[3])) <= 12
 
 
 def _not_a_time(value: Any) -> BrokenRecord:

@@ -249,12 +249,9 @@ def read_vectorbase(
     _check_manifest(folder / _MANIFEST, manifest)
     for path in (folder / name for name in _FILES):
         if not path.is_file():
-            raise InputError(f"{path}: the file is missing; rebuild it with `{BUILD_COMMAND}`")
+            raise _unusable(path, "the file is missing")
         if sha256_of(path) != manifest["sha256"].get(path.name):
-            raise InputError(
-                f"{path}: damaged, its checksum is not the manifest's; rebuild it with"
-                f" `{BUILD_COMMAND}`"
-            )
+            raise _unusable(path, "damaged, its checksum is not the manifest's")
     vectors = load_file(folder / _VECTORS)
     try:
         features = read_features(manifest["features"], load_file(folder / _EVIDENCES))
@@ -264,10 +261,7 @@ def read_vectorbase(
         if len(quotes.pointers) != len(vectors["keys"]) + 1:
             raise ValueError("quotes of other products")
     except (InputError, KeyError, TypeError, ValueError):
-        raise InputError(
-            f"{folder / _MANIFEST}: its evidences do not fit together; rebuild it with"
-            f" `{BUILD_COMMAND}`"
-        ) from None
+        raise _unusable(folder / _MANIFEST, "its evidences do not fit together") from None
     vectorbase = Vectorbase(
         folder=folder,
         manifest=manifest,
@@ -358,10 +352,8 @@ def _check_contents(vectorbase: Vectorbase) -> None:
         wrong.append("index")
     wrong += [each.name for each in vectorbase.features if not _is_whole(each, rows)]
     if wrong:
-        raise InputError(
-            f"{vectorbase.folder}: damaged or of different products: {', '.join(wrong)}; rebuild it"
-            f" with `{BUILD_COMMAND}`"
-        )
+        what = f"damaged or of different products: {', '.join(wrong)}"
+        raise _unusable(vectorbase.folder, what)
 
 
 def _is_whole(feature: Feature, num_products: int) -> bool:
@@ -387,6 +379,8 @@ def _check_manifest(path: Path, manifest: Any) -> None:
         or manifest.get("format") != FORMAT
         or not {*parts, *_ORIGIN} <= set(manifest)
     ):
-        raise InputError(
-            f"{path}: damaged, or of another version of rec_sys; rebuild it with `{BUILD_COMMAND}`"
-        )
+        raise _unusable(path, "damaged, or of another version of rec_sys")
+
+
+def _unusable(path: Path, why: str) -> InputError:
+    return InputError(f"{path}: {why}; rebuild it with `{BUILD_COMMAND}`")
