@@ -275,9 +275,7 @@ class NewProducts(_DrawnSplit):
         train, validation, test = (np.isin(graph.edge_product, reviewed[group]) for group in groups)
         stray = _elsewhere(graph, validation, test)
         train, validation, test = train & ~stray, validation & ~stray, test & ~stray
-        trains = np.zeros(graph.num_users, dtype=bool)
-        trains[graph.edge_user[train]] = True
-        predictable = trains[graph.edge_user]
+        predictable = np.isin(graph.edge_user, graph.edge_user[train])
         return Split(
             self.name,
             train,
@@ -302,9 +300,8 @@ def _task(
     graph: ReviewGraph, target: np.ndarray, known: np.ndarray, begin: int | None = None
 ) -> Task:
     """The task of predicting targets, bool [E], from what is known of the same users, bool [E]."""
-    has_target = np.zeros(graph.num_users, dtype=bool)
-    has_target[graph.edge_user[target]] = True
-    return Task(target, known & has_target[graph.edge_user], begin)
+    has_target = np.isin(graph.edge_user, graph.edge_user[target])
+    return Task(target, known & has_target, begin)
 
 
 def draw_groups(number: int, shares: Sequence[float], seed: int, what: str) -> list[np.ndarray]:
