@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
+from pydantic_core import to_jsonable_python
 
 from rec_sys.evaluation.audit import Finding
 from rec_sys.evaluation.statistics import Interval
@@ -154,17 +155,7 @@ def as_plain(board: Leaderboard) -> dict[str, Any]:
             {"model": name, "metrics": cells, "is_ours": name == GRAPH_MODEL_NAME}
             for name, cells in table["rows"].items()
         ]
-    return _without_nan(plain)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _without_nan(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(each) for each in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return to_jsonable_python(plain, inf_nan_mode="null", fallback=np.generic.item)
 
 
 def as_markdown(board: Leaderboard) -> str:
