@@ -143,29 +143,19 @@ def fit_text_ratings(
     if len(examples) > _MOST_EXAMPLES:
         drawn = np.random.default_rng(seed).choice(len(examples), _MOST_EXAMPLES, replace=False)
         examples, bias = examples[np.sort(drawn)], bias[np.sort(drawn)]
-    known = np.flatnonzero(train)
-    of_users = MeanVectors.of(vectors, graph.edge_text[known], user[known], graph.num_users)
-    of_products = MeanVectors.of(
-        vectors, graph.edge_text[known], product[known], graph.num_products
-    )
+    everybody, history = np.arange(graph.num_users), split.validation.history
+    known, shown = graph.histories(everybody, train), graph.histories(everybody, history)
+    of_users = MeanVectors.of_users(vectors, known)
+    of_products = MeanVectors.of_products(vectors, known)
     own = read_vectors(vectors, graph.edge_text[examples])
-    inputs = np.column_stack(
-        [
-            bias,
-            of_users.without(user[examples], own),
-            of_products.without(product[examples], own),
-        ]
+    means = of_users.without(user[examples], own), of_products.without(product[examples], own)
+    inputs = np.column_stack([bias, *means])
+    foreseen = RatingBias.of(graph, np.flatnonzero(train)).predict(
+        graph, graph.edge_mask(target), hidden=~history
     )
-    shown = np.flatnonzero(split.validation.history)
-    histories = MeanVectors.of(vectors, graph.edge_text[shown], user[shown], graph.num_users)
-    hidden = ~split.validation.history
-    asked = np.column_stack(
-        [
-            RatingBias.of(graph, known).predict(graph, graph.edge_mask(target), hidden),
-            histories.of_rows(user[target]),
-            of_products.of_rows(product[target]),
-        ]
-    )
+    of_users = MeanVectors.of_users(vectors, shown)
+    means = of_users.of_rows(user[target]), of_products.of_rows(product[target])
+    asked = np.column_stack([foreseen, *means])
     best, least = None, np.inf
     for penalty in _PENALTIES:
         ridge = Ridge(alpha=penalty).fit(inputs, rating[examples])
@@ -184,12 +174,17 @@ class MeanVectors:
     counts: np.ndarray
 
     @classmethod
-    def of(
-        cls, vectors: np.ndarray, text: np.ndarray, segment: np.ndarray, num_segments: int
-    ) -> "MeanVectors":
-        """Adds up the rows `text` of `vectors` for each of S segments, both int64 [n]."""
-        sums = vector_sums(vectors, text, segment, num_segments)
-        return cls(sums, np.bincount(segment, minlength=num_segments))
+    def of_users(cls, vectors: np.ndarray, reviews: ReviewGraph) -> "MeanVectors":
+        """Adds up the texts of each user's reviews; `vectors`: the vector store's rows."""
+        sums = vector_sums(vectors, reviews.edge_text, reviews.edge_user, reviews.num_users)
+        return cls(sums, reviews.degrees)
+
+    @classmethod
+    def of_products(cls, vectors: np.ndarray, reviews: ReviewGraph) -> "MeanVectors":
+        """Likewise of each product's."""
+        product, size = reviews.edge_product, reviews.num_products
+        sums = vector_sums(vectors, reviews.edge_text, product, size)
+        return cls(sums, np.bincount(product, minlength=size))
 
     def of_rows(self, segment: np.ndarray) -> np.ndarray:
         """Means of some users or products, float32 [t, D]; zero without a review."""

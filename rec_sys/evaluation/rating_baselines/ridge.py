@@ -63,10 +63,8 @@ class TextRidge(Ridge):
     def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
         rated, drawn, bias = self._examples(train, vectors)
         # Of all reviews, those without a rating too: their words are known.
-        users = MeanVectors.of(vectors, train.edge_text, train.edge_user, train.num_users)
-        self._products = MeanVectors.of(
-            vectors, train.edge_text, train.edge_product, train.num_products
-        )
+        users = MeanVectors.of_users(vectors, train)
+        self._products = MeanVectors.of_products(vectors, train)
         own = vectors[rated.edge_text[drawn]].astype(np.float32)
         inputs = _side_by_side(
             bias,
@@ -77,9 +75,7 @@ class TextRidge(Ridge):
 
     def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         bias = self._bias.unclipped(histories, user, product)
-        users = MeanVectors.of(
-            self._vectors, histories.edge_text, histories.edge_user, histories.num_users
-        )
+        users = MeanVectors.of_users(self._vectors, histories)
         return self._predict(
             len(user),
             lambda rows: _side_by_side(
