@@ -15,7 +15,7 @@ from rec_sys.evaluation.ranking import Slicing
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, NotNegative, PositiveCount, Share, settings_of
 from rec_sys.graph.ego_batch import MIDDLE_RATING, EgoBatch
-from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
+from rec_sys.graph.review_graph import NO_TIME, PreparedReviews, ReviewGraph
 from rec_sys.graph.task import Split, Task
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 
@@ -70,12 +70,9 @@ def summarised(findings: Sequence[Finding]) -> Iterator[Finding]:
 def audit_stage(
     stage: Stage, words: np.ndarray, settings: AuditSettings, slicing: Slicing
 ) -> list[Finding]:
-    """All checks that need no fitted model, of each test.
-
-    The baselines see nothing but their training reviews and histories, so that what they could
-    learn from targets would have to come in there: these arrays must not move with the targets.
-    `words`: see `words_by_row`; `slicing` tells twins.
-    """
+    """All checks that need no fitted model, of each test; for `words` see `word_counts`. The
+    baselines see nothing but their training reviews and histories, so that what they could learn
+    from targets would have to come in there: these arrays must not move with the targets."""
     findings = []
     for title, test in stage.tests.items():
         split = replace(stage.split, test=test)
@@ -110,12 +107,9 @@ def _tasks(split: Split) -> dict[str, Task]:
 
 
 def check_edges(split: Split) -> Finding:
-    """No target is shown: neither in training, nor in its own history, nor before its time.
-
-    `Task` and `Split` refuse most of this themselves; here it is counted again on what is really
-    used. A test target must not be in the history of the validation either: settings would be
-    chosen on it.
-    """
+    """No target is shown: neither in training, nor in its own history, nor before its time. `Task`
+    and `Split` refuse most of this themselves; here it is counted on what is really used. Nor may a
+    test target be shown in validation, on which settings are chosen."""
     leaks = []
     for name, task in _tasks(split).items():
         leaks.append((f"{name} targets in training", task.target & split.train))
@@ -130,22 +124,19 @@ def check_edges(split: Split) -> Finding:
 
 
 def check_times(graph: ReviewGraph, split: Split) -> Finding:
-    """In a time split all that is known is older than all that is predicted.
-
-    A known review without a time counts as old, as everywhere in the graph; their number is
-    reported. A target without a time fails: nobody can say that it is not from the past.
-    """
+    """In a time split all that is known is older than all that is predicted. A known review without
+    a time counts as old, as everywhere in the graph, and is reported; a target without a time
+    fails: nobody can say that it is not from the past."""
     time, found = graph.edge_time, []
     before, before_name = split.train, "training"
     for name, task in _tasks(split).items():
-        untimed = int((time[task.target] == NO_TIME).sum())
-        if untimed:
+        of_targets = time[task.target]
+        timed = of_targets[of_targets != NO_TIME]
+        if untimed := len(of_targets) - len(timed):
             found.append(f"{untimed} {name} targets have no time")
         known = {before_name: before, f"{name} history": task.history}
-        for what, edges in known.items():
-            newest, oldest = _extreme(time, edges, np.max), _extreme(time, task.target, np.min)
-            if newest is not None and oldest is not None and newest >= oldest:
-                late = int((time[edges] >= oldest).sum())
+        for what, edges in known.items() if len(timed) else ():
+            if late := int((time[edges] >= timed.min()).sum()):
                 found.append(f"{late} {what} reviews are not older than the first {name} target")
         before, before_name = task.target, name
     untimed = int((time[split.train] == NO_TIME).sum())
@@ -156,21 +147,12 @@ def check_times(graph: ReviewGraph, split: Split) -> Finding:
     )
 
 
-def _extreme(time: np.ndarray, edges: np.ndarray, pick: Callable) -> int | None:
-    known = time[edges]
-    known = known[known != NO_TIME]
-    return int(pick(known)) if len(known) else None
-
-
 def check_shared_texts(
     graph: ReviewGraph, split: Split, words: np.ndarray, settings: AuditSettings
 ) -> Finding:
-    """Few targets have a text that is also known: a copied review gives itself away.
-
-    The same text has the same row of the text vectors, so that rows are compared. Short texts are
-    rightly equal ("great") and are only reported. A text counts as known in training or in any
-    history of the task. `words`: int64 [N], see `words_by_row`.
-    """
+    """Few targets have a text that is also known: a copied review gives itself away. The same text
+    has the same row of the vectors. Short texts are rightly equal ("great") and only reported. A
+    text is known in training or in any history of the task."""
     passed, details = True, []
     min_words, max_share = settings.min_words, settings.max_shared_texts
     for name, task in _tasks(split).items():
@@ -189,23 +171,17 @@ def check_shared_texts(
     return Finding("texts are not on both sides", passed, "; ".join([*details, limit]))
 
 
-def words_by_row(texts: Sequence[str], rows: np.ndarray, num_rows: int) -> np.ndarray:
-    """Number of words of each row of the vector store, int64 [num_rows]; 0 where no text is given.
-
-    `rows`: int64 [n], the row of each of the texts.
-    """
-    words = np.zeros(num_rows, dtype=np.int64)
-    words[rows] = [len(text.split()) for text in texts]
+def word_counts(prepared: PreparedReviews) -> np.ndarray:
+    """Number of words of each row of the vector store, int64 [N]; 0 where it is of no review."""
+    words = np.zeros(len(prepared.vectors), dtype=np.int64)
+    words[prepared.graph.edge_text] = [len(text.split()) for text in prepared.edge_texts]
     return words
 
 
 def report_twins(has_twin: np.ndarray) -> Finding:
-    """How many targets have a twin in their history; `has_twin`: bool [T]. Never fails.
-
-    Twins are variants of one product (colours, sizes) that share their reviews. Recommending the
-    twin of what a user has is easy; that the tables can be read with this in mind, they say how
-    often it happens.
-    """
+    """How many targets have a twin in their history, bool [T]. Never fails. Twins are variants of
+    one product (colours, sizes) that share their reviews. To recommend the twin of what a user has
+    is easy; the tables are to be read with this in mind."""
     number, targets = int(has_twin.sum()), len(has_twin)
     detail = f"{number} of {targets} targets ({number / max(targets, 1):.2%}) have a twin in"
     check = "twins of the history among the targets (for information)"
@@ -230,20 +206,20 @@ def check_batches(
     target: np.ndarray,
     tolerance: float,
 ) -> Finding:
-    """The network is not shown what it predicts.
+    """The network is not shown what it predicts: `target`, bool [E], of the batches.
 
     No history edge of a batch is a target, and other stars and another text of all targets change
-    no input of the network. They must change the labels, or the builder does not read the graph
-    that it is given and the check would pass for nothing.
-
-    Args:
-        vectors: float [N, D], at least two rows.
-        target: bool [E], the targets of the batches.
+    no input. They must change the labels, or the builder does not read the graph that it is given
+    and the check would pass for nothing. `vectors`: float [N, D], at least two rows.
     """
     check = "batches do not show their targets"
     batches = build(graph, vectors)
     forbidden = (graph.edge_user * graph.num_products + graph.edge_product)[target]
-    shown = sum(int(np.isin(_pairs(batch, graph), forbidden).sum()) for batch in batches)
+    shown = 0
+    for batch in batches:
+        product, user = batch.edge_index
+        pairs = batch.users[user] * graph.num_products + batch.products[product]
+        shown += int(np.isin(pairs, forbidden).sum())
     changed = build(_with_other_words(graph, target, len(vectors)), vectors)
     moved = {
         name
@@ -266,12 +242,9 @@ def check_batches(
 def check_statistics(fit_and_score: FitAndScore, graph: ReviewGraph, split: Split) -> Finding:
     """Nothing is learned from the targets: no mean, no popularity, no bias, no weight.
 
-    Fits once to the graph and once to one whose targets hold garbage: the opposite stars, other
-    texts, and one and the same product. Scores must be identical, so the fit must be repeatable;
-    one that is not is told apart by a third fit.
-
-    Args:
-        fit_and_score: Scores the test task, or the validation task if there is no test.
+    Fits once to the graph and once to one whose targets (of the test, or else the validation) hold
+    garbage: the opposite stars, other texts, and one and the same product. Scores must be
+    identical, so the fit must be repeatable; one that is not is told apart by a third fit.
     """
     check = "nothing is learned from targets"
     target = (split.test or split.validation).target
@@ -295,11 +268,8 @@ def check_own_review(
     asked: np.ndarray,
     tolerance: float,
 ) -> Finding:
-    """A review that is asked for its product is no part of what tells the product.
-
-    Args:
-        sources: What products are told by while the reviews `asked`, int64, are asked for theirs.
-    """
+    """A review that is asked for its product is no part of what tells the product: of `sources`
+    while the reviews `asked`, int64, are asked for theirs."""
     num_texts = int(graph.edge_text.max(initial=0)) + 1
     changed = _with_other_words(graph, graph.edge_mask(asked), num_texts)
     passed = _close(sources(graph), sources(changed), tolerance)
@@ -311,16 +281,9 @@ def check_own_review(
 def check_moments(
     fit_and_ask: FitAndAsk, time: np.ndarray, asked: np.ndarray, tolerance: float
 ) -> Finding:
-    """What goes with the time knows nothing that others wrote since a user asked.
-
-    Fits once to all training reviews and, for each moment of asking, to those before it: whoever
-    asks then must be told the same.
-
-    Args:
-        fit_and_ask: Its answers are [n, ...] for n users.
-        time: int64 [n], of the training reviews; `NO_TIME` counts as old.
-        asked: int64 [U], see `Task.asked`.
-    """
+    """What goes with the time knows nothing that others wrote since a user asked. Fits once to all
+    training reviews, int64 [n] `time`, and for each moment of asking to those before it: whoever
+    asks then, int64 [U] `asked`, must be told the same. `NO_TIME` counts as old."""
     told = fit_and_ask(np.ones(len(time), dtype=bool), np.arange(len(asked)))
     moments, left_out, misled = np.unique(asked), 0, 0
     for moment in moments:
@@ -347,8 +310,7 @@ def check_refit(
     target: np.ndarray,
     tolerance: float,
 ) -> Finding:
-    """Weights that training learned are learned again by `refit` where `target`, bool [E], the
-    targets of all tests, is garbage."""
+    """Training's weights come out again where the targets of all tests, bool [E], are garbage."""
     again = refit(with_garbage(graph, target))
     passed = _close(learned, again, tolerance)
     found = "are learned" if passed else "are not learned"
@@ -357,12 +319,9 @@ def check_refit(
 
 
 def check_invariance(evaluate: Evaluate, num_products: int, settings: AuditSettings) -> Finding:
-    """A metric depends neither on how products are numbered nor on the batch size.
-
-    It does if ties are broken by the number of the product, as by ``argsort`` of equal scores:
-    a model that says nothing then scores by how the file was sorted. To `evaluate`, product ``p``
-    becomes ``numbers[p]``.
-    """
+    """A metric depends neither on how products are numbered nor on the batch size. It does if ties
+    are broken by the product's number, as by ``argsort``: a model that says nothing then scores by
+    how the file was sorted. To `evaluate`, product ``p`` becomes ``numbers[p]``."""
     numbers, (first, *others) = np.arange(num_products), settings.block_sizes
     shuffled = np.random.default_rng(settings.seed).permutation(num_products)
     changes = {f"batches of {size}": (numbers, size) for size in others}
@@ -379,11 +338,9 @@ def check_invariance(evaluate: Evaluate, num_products: int, settings: AuditSetti
 
 
 def with_garbage(graph: ReviewGraph, edges: np.ndarray) -> ReviewGraph:
-    """The graph with other stars, texts and products on some edges; times stay, they sort edges.
-
-    All of these edges go to the product that they name least often, so that popularity changes
-    for certain, which a shuffle among them would not do; `edges`: bool [E].
-    """
+    """The graph with other stars, texts and products on some edges, bool [E]; times stay, they
+    sort. All these edges go to the product that they name least often, so that popularity changes
+    for certain, which a shuffle among them would not do."""
     product = graph.edge_product.copy()
     product[edges] = np.bincount(product[edges], minlength=graph.num_products).argmin()
     num_texts = int(graph.edge_text.max()) + 1
@@ -398,11 +355,6 @@ def _with_other_words(graph: ReviewGraph, edges: np.ndarray, num_texts: int) -> 
     change = edges & ~np.isnan(rating)
     rating[change] = opposite[change]
     return replace(graph, edge_text=text, edge_rating=rating)
-
-
-def _pairs(batch: EgoBatch, graph: ReviewGraph) -> np.ndarray:
-    product, user = batch.edge_index
-    return batch.users[user] * graph.num_products + batch.products[product]
 
 
 def _close(before: np.ndarray | float, after: np.ndarray | float, tolerance: float) -> bool:

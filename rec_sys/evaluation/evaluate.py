@@ -38,10 +38,7 @@ from rec_sys.reviews.cleaning import require_learnable, show_report
 from rec_sys.train.tracking import plain_config
 
 _SOME = Field(min_length=1)
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, bool) else value
+_BOOL_AS_LIST = BeforeValidator(lambda value: [value] if isinstance(value, bool) else value)
 
 
 @settings_of("evaluation")
@@ -54,7 +51,7 @@ class EvaluationSettings:
     history_lengths: Annotated[list[PositiveCount], _SOME]
     ks: Annotated[list[PositiveCount], _SOME]
     k: PositiveCount
-    mask_history: Annotated[list[bool], BeforeValidator(_as_list), _SOME]
+    mask_history: Annotated[list[bool], _BOOL_AS_LIST, _SOME]
     ours: bool
     ablations: list[str]
     ranking_baselines: str | None
@@ -78,7 +75,6 @@ class EvaluationSettings:
         return cls(**{**values, "audit": audit.AuditSettings(**values["audit"])})
 
     def __post_init__(self) -> None:
-        """Checks what types cannot say."""
         for key in ("splits", "seeds", "history_lengths", "ks", "mask_history", "ablations"):
             values = getattr(self, key)
             if len(set(values)) != len(values):
@@ -99,13 +95,8 @@ class EvaluationSettings:
         return Measuring(ks, self.k, self.mask_history, self.block_size, liked_above)
 
     def baselines(self, has_texts: bool, has_ratings: bool) -> list[Job]:
-        """The jobs of all models but the graph model.
-
-        Without texts the models that read are left out, without ratings those that predict them.
-
-        Raises:
-            InputError: There is no such file or model, or a setting has no value to try.
-        """
+        """The jobs of all models but the graph model: without texts none that read, without ratings
+        none that predict them. InputError for a file, model or value that is not there."""
         files: dict[Kind, str | None] = {"ranking": self.ranking_baselines}
         if has_texts:
             files["wishes"] = self.wish_baselines
@@ -121,7 +112,6 @@ class EvaluationSettings:
         ]
 
     def graph_models(self, run_name: str) -> list[Job]:
-        """The jobs of the graph model, whole and ablated."""
         models = [None] * self.ours + load_ablations(self.ablations)
         return [GraphModelJob(run_name, ablation) for ablation in models]
 
@@ -141,14 +131,8 @@ def _entries(name: str | None) -> Sequence[Mapping[str, Any]]:
 
 def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     """Audits, fits, measures, compares, draws and logs what ``config/evaluate_config.yaml`` says.
-
-    Returns:
-        Everything that was found and the folder it was written to.
-
-    Raises:
-        LeakageError: The audit failed; no table is written.
-        InputError: Something in the settings or the data cannot be used.
-    """
+    Returns everything that was found and its folder. Raises LeakageError, before any table is
+    written, if the audit failed; InputError if settings or data cannot be used."""
     from rec_sys.train.train import TrainSettings  # with PyTorch, which takes seconds
 
     read_settings(TrainSettings, config.train)
@@ -170,9 +154,7 @@ def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     ]
 
     slicing = Slicing(settings.history_starts, settings.head_share, settings.twin_jaccard)
-    texts = data.reviews["text"].to_list()
-    words = audit.words_by_row(texts, prepared.store.rows_of(texts), len(prepared.vectors))
-    findings = []
+    words, findings = audit.word_counts(prepared), []
     for stage in stages:
         found = audit.audit_stage(stage, words, settings.audit, slicing)
         audit.require_clean([finding.about(f"seed {stage.seed}") for finding in found])

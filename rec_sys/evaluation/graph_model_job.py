@@ -54,12 +54,8 @@ _MASKS: Mapping[Change | None, Mapping[str, Any]] = {
 
 @settings_of("ablation")
 class Ablation:
-    """The model without something.
-
-    Attributes:
-        change: What becomes of the reviews; None leaves them alone.
-        overrides: What becomes of the config, see `with_overrides`.
-    """
+    """The model without something: `change` says what becomes of the reviews, None leaves them
+    alone, `overrides` what becomes of the config, see `with_overrides`."""
 
     name: str
     change: Change | None = None
@@ -76,11 +72,7 @@ class Ablation:
 
 
 def load_ablations(names: Sequence[str]) -> list[Ablation]:
-    """The ablations of ``config/evaluation/ablations.yaml`` by their names.
-
-    Raises:
-        InputError: There is no ablation of a name, or it asks for an unknown change.
-    """
+    """The ablations of ``config/evaluation/ablations.yaml`` by their names; InputError for none."""
     known = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "evaluation" / "ablations.yaml"))
     assert isinstance(known, dict)
     unknown = [name for name in names if name not in known]
@@ -101,17 +93,14 @@ class GraphModelRanker:
         """Does nothing: `rec_sys.train.train` has trained it, on the same training reviews."""
 
     def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
-        """See `RankingModel`."""
         if not histories.num_users:
             return np.zeros((0, histories.num_products), dtype=np.float32)
         return self._catalogue.score(histories, asked)
 
     def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
-        """See `WishModel`."""
         return self._catalogue.score(histories, asked, wish)
 
     def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """See `RatingModel`."""
         if not len(user):
             return np.zeros(0, dtype=np.float32)
         return self._catalogue.rate(histories, user, product)
@@ -208,26 +197,21 @@ def audit_combiner(
 
 @dataclass(frozen=True)
 class GraphModelJob:
-    """The model of `rec_sys.train.train`, whole or without something.
-
-    `run_name` starts the names of its runs in MLflow.
-    """
+    """The model of `rec_sys.train.train`, whole or ablated; `run_name` begins its names in
+    MLflow."""
 
     run_name: str
     ablation: Ablation | None = None
 
     @property
     def kind(self) -> Kind:
-        """See `Job`."""
         return "ablation" if self.ablation else "graph model"
 
     @property
     def label(self) -> str:
-        """Its row."""
         return self.ablation.name if self.ablation else GRAPH_MODEL_NAME
 
     def config(self, stage: Stage) -> DictConfig:
-        """The config to train with."""
         config = with_overrides(stage.config, self.ablation.overrides if self.ablation else [])
         parts = (self.run_name, stage.split.name, f"seed{stage.seed}", self.label)
         config.train.run_name = "-".join(parts)
@@ -236,7 +220,6 @@ class GraphModelJob:
         return config
 
     def identity(self, stage: Stage) -> Mapping[str, Any]:
-        """See `Job`."""
         from rec_sys.train.tracking import deciding_settings, plain_config
 
         plain = plain_config(self.config(stage))
@@ -249,12 +232,11 @@ class GraphModelJob:
         }
 
     def can_run(self, stage: Stage) -> bool:
-        """See `Job`: without times, training cannot split by time."""
+        """Without times, training cannot split by time."""
         takes_times = self.ablation is not None and self.ablation.change == "mask_times"
         return not (takes_times and stage.split.name == GlobalTime.name)
 
     def run(self, stage: Stage, context: JobContext) -> Measured:
-        """See `Job`."""
         from rec_sys.train.train import train
 
         how, start = context.measuring, time.perf_counter()

@@ -1,7 +1,5 @@
 """Jobs of an evaluation: fit, answer, be audited; all of them are run, and what they found is kept.
-
-The baselines' jobs are here, with the tuning of their settings.
-"""
+The baselines' jobs are here, with the tuning of their settings."""
 
 import copy
 import functools
@@ -66,32 +64,30 @@ class Job(Protocol):
 
 @dataclass(frozen=True)
 class Baseline:
-    """A model without a network, as a `Job`; tuned on the validation task.
-
-    Attributes:
-        kind: One that ranks or finds is tuned to NDCG@k, the others to the squared error.
-        settings: An entry of a list of baselines in ``config/evaluation``.
-    """
+    """A model without a network, tuned on the validation task: one that ranks or finds to NDCG@k,
+    the others to the squared error. `settings` is an entry of a list in ``config/evaluation``."""
 
     kind: Kind
     settings: Mapping[str, Any]
 
     @property
     def label(self) -> str:
-        """The class."""
         return self.settings["model"].rpartition(".")[2]
 
     def identity(self, stage: Stage) -> Mapping[str, Any]:
-        """See `Job`; the seed is no part of it, what is random in these models has its own."""
+        """The seed is no part of it, what is random in these models has its own."""
         return {"kind": self.kind, "baseline": dict(self.settings)}
 
     def can_run(self, stage: Stage) -> bool:
-        """See `Job`."""
         return self.kind != "wishes" or bool(stage.wishes)
 
     def run(self, stage: Stage, context: JobContext) -> Measured:
-        """See `Job`."""
-        how, start, queries = context.measuring, time.perf_counter(), stage.validation
+        how, start = context.measuring, time.perf_counter()
+        queries, texts = stage.validation, context.prepared.vectors
+        rates, wishes = self.kind in ("rating", "review known"), self.kind == "wishes"
+        if wishes:
+            queries = Queries.wishes(stage.graph, stage.split.validation, with_history=False)
+            texts = context.prepared
         true = queries.targets.edge_rating
         rated = ~np.isnan(true)
 
@@ -99,21 +95,14 @@ class Baseline:
             errors = predict(model, queries)[rated].astype(np.float64) - true[rated]
             return -float(np.square(errors).mean())
 
-        if self.kind == "wishes":
-            wishes = Queries.wishes(stage.graph, stage.split.validation, with_history=False)
-            score = functools.partial(how.ndcg, queries=wishes)
-            model, chosen = tune(self.settings, stage.train, context.prepared, score)
-            found, seconds = how.wishes(model, stage), time.perf_counter() - start
-            return Measured(model.name, ranking=found, settings=chosen, seconds=seconds)
-        ranks = self.kind == "ranking"
-        score = functools.partial(how.ndcg, queries=queries) if ranks else negative_mse
-        model, chosen = tune(self.settings, stage.train, context.prepared.vectors, score)
+        score = negative_mse if rates else functools.partial(how.ndcg, queries=queries)
+        model, chosen = tune(self.settings, stage.train, texts, score)
+        measure = how.rating if rates else how.wishes if wishes else how.ranking
         return Measured(
             model.name,
-            ranking=how.ranking(model, stage) if ranks else {},
-            rating={} if ranks else how.rating(model, stage),
+            **{"rating" if rates else "ranking": measure(model, stage)},
             settings=chosen,
-            findings=context.invariance(model, stage) if ranks else [],
+            findings=[] if rates or wishes else context.invariance(model, stage),
             seconds=time.perf_counter() - start,
         )
 
@@ -121,15 +110,10 @@ class Baseline:
 def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], Model]]]:
     """Each combination of the settings to try with its unfitted model.
 
-    A class may name in an attribute `score_settings` those of its settings that only `score`
-    reads. What `fit` computes is shared by all their values: EASE inverts its matrix once per
-    `l2`, however many decays are tried. Those that share it stand in one list.
-
-    Args:
-        entry: ``model``, the dotted name of the class, and ``grid``: setting to the values to try.
-
-    Raises:
-        InputError: There is no such class, or a setting or a value does not fit it.
+    `entry` has ``model``, the dotted name of the class, and ``grid``, setting to the values to try.
+    A class may name in `score_settings` those that only `score` reads: what `fit` computes is
+    shared by all their values (EASE inverts its matrix once per `l2`), which stand in one list.
+    InputError if class, setting or value does not exist or fit.
     """
     from sklearn.model_selection import ParameterGrid
 
@@ -156,10 +140,7 @@ def tune(
     entry: Mapping[str, Any], train: ReviewGraph, texts: Any, score: Callable[[Any], float]
 ) -> tuple[Any, dict[str, Any]]:
     """Fits all `combinations`; the highest `score` on the validation wins, of equals the first one.
-
-    Returns:
-        The best model, fitted, and the settings that were chosen for it.
-    """
+    Returns the best model, fitted, and its settings."""
     best, best_score = None, -np.inf
     for choices in combinations(entry):
         fitted = choices[0][1]
@@ -189,15 +170,11 @@ class Record:
 def run_all(
     jobs: Sequence[tuple[Stage, Sequence[Job]]], context: JobContext, cache: Path
 ) -> list[Record]:
-    """Every job on its stage; one whose result is kept is not run.
+    """Every job on its stage, unless the folder `cache` keeps its result.
 
-    Args:
-        cache: Folder of the kept results. A result belongs to the data, the settings, the stage
-            and the source code that made it; where two seeds have the same stage, models without a
-            seed of their own are run for one of them.
-
-    Raises:
-        LeakageError: The audit failed for a model. Its result is not kept.
+    A result belongs to the data, the settings, the stage and the source code that made it; where
+    two seeds have the same stage, models without a seed of their own are run for one of them.
+    LeakageError if the audit failed for a model, whose result is not kept.
     """
     records = []
     todo = [(stage, job) for stage, of_stage in jobs for job in of_stage if job.can_run(stage)]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
+from pydantic_core import to_jsonable_python
 
 from rec_sys.evaluation.audit import Finding
 from rec_sys.evaluation.statistics import Interval
@@ -32,14 +33,8 @@ _METRICS_AT_ONCE = 1_000
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What an evaluation was run on, with and for how long.
-
-    Attributes:
-        data_checksum: `ReviewData.fingerprint`, SHA-256.
-        config: The resolved config, plain values.
-        durations: Seconds of each step.
-        date: End of the run, UTC, ISO.
-    """
+    """What an evaluation was run on, with (resolved config) and for how long (seconds of each
+    step)."""
 
     data_name: str
     data_checksum: str
@@ -68,7 +63,6 @@ class Column:
     decimals: int = 4
 
     def text_of(self, cell: Cell) -> str:
-        """The cell as it is shown."""
         if isinstance(cell, Interval):
             value, low, high = (self.text_of(x) for x in (cell.value, cell.low, cell.high))
             return value if value == "–" else f"{value} [{low}, {high}]"
@@ -81,12 +75,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One question, answered by several models.
-
-    Attributes:
-        note: What a reader must know: how many targets, what the best baseline is, what the
-            table must not be compared with.
-    """
+    """One question, answered by several models. The note tells what a reader must know: how many
+    targets, what the best baseline is, what must not be compared with it."""
 
     title: str
     columns: Sequence[Column]
@@ -116,18 +106,13 @@ class Table:
 
     @property
     def headings(self) -> list[str]:
-        """Of the columns of `shown`."""
         return ["", *(column.heading for column in self.columns)]
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Everything that an evaluation found.
-
-    Attributes:
-        confidence: Of the intervals, 0.95 for 95 %.
-        not_measured: What could not be measured and why, a sentence each.
-    """
+    """Everything that an evaluation found; `not_measured` says in sentences what it did not, and
+    why."""
 
     facts: RunFacts
     tables: Sequence[Table]
@@ -170,17 +155,7 @@ def as_plain(board: Leaderboard) -> dict[str, Any]:
             {"model": name, "metrics": cells, "is_ours": name == GRAPH_MODEL_NAME}
             for name, cells in table["rows"].items()
         ]
-    return _without_nan(plain)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _without_nan(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(each) for each in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return to_jsonable_python(plain, inf_nan_mode="null", fallback=np.generic.item)
 
 
 def as_markdown(board: Leaderboard) -> str:
@@ -245,18 +220,9 @@ def log_evaluation(
     pictures: Mapping[str, "Figure"],
     run_name: str,
 ) -> str:
-    """Logs an evaluation as a run of its own, of which it returns MLflow's id.
-
-    Args:
-        config: ``config/logger``, as of training: where and under which experiment.
-        board: Its config becomes parameters, its numbers metrics.
-        files: The Markdown and the JSON file.
-        pictures: File name, such as ``recall.png``, to figure.
-        run_name: Must be a file name.
-
-    Raises:
-        InputError: The tracking server does not answer.
-    """
+    """Logs an evaluation as a run of its own, of which it returns MLflow's id. `config` is
+    ``config/logger``, as of training; `pictures` lead from file names to figures; `run_name` must
+    be a file name. InputError if the tracking server does not answer."""
     facts = board.facts
     tracking = Tracking.start(config, facts.data_name, run_name, None)
     client, run_id = tracking.logger.experiment, tracking.run_id

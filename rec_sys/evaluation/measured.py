@@ -25,16 +25,9 @@ from rec_sys.graph.review_graph import ReviewGraph
 
 @dataclass(frozen=True)
 class Measured:
-    """A model on a stage. Users are numbered as in the graph.
-
-    Attributes:
-        model: Its row.
-        ranking: (title of the test, whether the history was masked) to the result.
-        rating: Title of the test to the result.
-        settings: What the validation chose.
-        findings: What the audit said of the model.
-        seconds: What fitting and asking took.
-    """
+    """A model on a stage; its row and, by title of the test (for rankings also whether the history
+    was masked), its results. Users are numbered as in the graph. `settings` are what the validation
+    chose, `findings` what the audit said, `seconds` what fitting and asking took."""
 
     model: str
     ranking: Mapping[tuple[str, bool], RankingResult] = field(default_factory=dict)
@@ -79,10 +72,8 @@ def load_measured(path: Path) -> Measured:
 
 @dataclass(frozen=True)
 class Measuring:
-    """How models are measured, alike for all; see ``config/evaluation/default.yaml``.
-
-    Settings are chosen by `k`, one of the `ks`, and by the first of `mask_history`.
-    """
+    """How models are measured, alike for all; see ``config/evaluation/default.yaml``. Settings are
+    chosen by `k`, one of the `ks`, and by the first of `mask_history`."""
 
     ks: Sequence[int]
     k: int
@@ -99,12 +90,8 @@ class Measuring:
     def ranking(
         self, model: RankingModel, stage: Stage, true: Stage | None = None
     ) -> dict[tuple[str, bool], RankingResult]:
-        """A fitted model on each test, users numbered as in the graph.
-
-        Args:
-            stage: What the model is shown.
-            true: Has the true ratings where an ablation has taken them out of `stage`.
-        """
+        """A fitted model on each test; `stage` is what it is shown, `true` has the ratings that an
+        ablation has taken out of it."""
         return self._answers(model, stage, true, stage.tests, self.mask_history)
 
     def wishes(
@@ -175,7 +162,6 @@ class _Renumbered:
         self._model, self._old = model, np.argsort(numbers)
 
     def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
-        """See `RankingModel`."""
         return self._model.score(_renumbered(histories, self._old), asked)[:, self._old]
 
 

@@ -33,10 +33,7 @@ Lines: TypeAlias = Mapping[str, Sequence[float | Interval]]
 
 
 def draw_metric(table: Table, column: Column, confidence: float) -> "Figure":
-    """One metric of all models that have it: a dot each, with whiskers, the best on top.
-
-    `confidence`: of the whiskers, 0.95 for 95 %.
-    """
+    """One metric of all models that have it: a dot each, with whiskers, the best on top."""
     cells = {model: cells.get(column.key) for model, cells in table.rows.items()}
     dots = [(m, *_parts(cell)) for m, cell in cells.items() if number_of(cell) is not None]
     dots.sort(key=lambda dot: dot[1], reverse=column.better != "lower")
@@ -92,10 +89,8 @@ def draw_over_k(title: str, metric: str, ks: Sequence[int], lines: Lines) -> "Fi
 def draw_over_groups(
     title: str, metric: str, groups: Mapping[str, int], xlabel: str, lines: Lines
 ) -> "Figure":
-    """A metric for groups of users, such as those with a short and with a long history.
-
-    `groups` tells the number of users of each, which stands below it: small groups are noisy.
-    """
+    """A metric for groups of users, such as those with a short and with a long history. The number
+    of users of each stands below it: small groups are noisy."""
     axes = _axes(_HEIGHT, _WIDTH + _LEGEND_WIDTH)
     # Side by side, or the whiskers of all models would lie on each other.
     _draw_lines(axes, np.arange(len(groups), dtype=float), lines, spread=0.5)

@@ -25,15 +25,11 @@ class Model(Protocol):
     name: str
 
     def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
-        """Learns from the training reviews.
+        """Learns from the training reviews, of all products and users, many of them perhaps without
+        any.
 
-        Args:
-            train: Of all products and users, many of them perhaps without a review.
-            vectors: float16 [N, D], those of the texts, unit length or zero; may be memory-mapped,
-                so gather rows before computing.
-
-        Raises:
-            InputError: It needs ratings, and there are none.
+        `vectors`: float16 [N, D], those of the texts, unit length or zero; may be memory-mapped, so
+        gather rows before computing. InputError if ratings are needed and there are none.
         """
 
 
@@ -41,16 +37,13 @@ class RankingModel(Model, Protocol):
     """Ranks all products for users given by their histories."""
 
     def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
-        """float32 [histories.num_users, P], finite, higher is better; history not masked.
-
-        The users need not be among the training users, and a history may be empty. `asked`, int64
-        [histories.num_users]: the moment at which each of them asks, see `Task.asked`.
-        """
+        """float32 [histories.num_users, P], finite, higher is better; history not masked. The users
+        need not be among the training users, and a history may be empty. `asked`, int64
+        [histories.num_users]: the moment of asking, see `Task.asked`."""
 
 
 class WishModel(Model, Protocol):
-    """Finds products by what users say that they want; fitted to training reviews and
-    `PreparedReviews`."""
+    """Finds products by what users say that they want; fitted to reviews and `PreparedReviews`."""
 
     def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
         """As `RankingModel.score`; `wish`: int64 [histories.num_users], rows of their texts."""
@@ -60,18 +53,13 @@ class RatingModel(Model, Protocol):
     """Predicts ratings, the review of the target not seen."""
 
     def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """Ratings of pairs, float32 [T], 1...5 (0...5 for cosine models).
-
-        `user`, counted as in `histories`, and `product`: int64 [T].
-        """
+        """Ratings of T pairs, float32, 1...5 (0...5 for cosine models); `user`: index in
+        `histories`."""
 
 
 class ReviewKnownModel(Model, Protocol):
-    """Tells the rating of a review that it reads. Not a `RatingModel`, on purpose.
-
-    Reading the verdict is far easier than foreseeing it: the numbers of these models belong into a
-    table of their own and must never stand beside those of a `RatingModel`.
-    """
+    """Tells the rating of a review that it reads, which is far easier than to foresee it: no
+    `RatingModel` on purpose, so that their numbers never stand in one table."""
 
     def rate_known(
         self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray, text: np.ndarray
@@ -81,11 +69,9 @@ class ReviewKnownModel(Model, Protocol):
 
 @dataclass(frozen=True)
 class Queries:
-    """A task in the shape that models of the evaluation take.
-
-    `users`: int64 [U], in the graph, ascending: everyone who has a target; `asked`: int64 [U], see
-    `Task.asked`; `wish`: int64 [U], row of the text of what each of them wants, or None.
-    """
+    """A task in the shape that models of the evaluation take. `users`: int64 [U], in the graph,
+    ascending: everyone who has a target; `asked`: int64 [U], see `Task.asked`; `wish`: int64 [U],
+    row of the text of what each of them wants, or None."""
 
     users: np.ndarray
     histories: ReviewGraph
@@ -95,7 +81,6 @@ class Queries:
 
     @classmethod
     def of(cls, graph: ReviewGraph, task: Task) -> "Queries":
-        """The queries of a task about the reviews of a graph."""
         users = task.users(graph)
         parts = (graph.histories(users, edges) for edges in (task.history, task.target))
         return cls(users, *parts, task.asked(graph, users))
@@ -118,13 +103,9 @@ class Queries:
 
 @dataclass(frozen=True)
 class Stage:
-    """A split with one seed.
-
-    Attributes:
-        config: As for `rec_sys.train.train.train`: makes this split with this seed.
-        seed: Of the split, the order of ties and the training.
-        tests: Title to test task; several where one training can answer several questions.
-    """
+    """A split with one seed: of the split, the order of ties and the training. `config` makes
+    `rec_sys.train.train.train` split so; `tests` has titles, several where one training can answer
+    several questions."""
 
     config: DictConfig
     seed: int
@@ -153,7 +134,6 @@ class Stage:
         }
 
     def test(self, title: str) -> Queries:
-        """What is measured."""
         if title in self.wishes:
             return Queries.wishes(self.graph, *self.wishes[title])
         return Queries.of(self.graph, self.tests[title])
@@ -186,11 +166,8 @@ class Stage:
 
 
 def build_stage(config: DictConfig, graph: ReviewGraph, name: str, seed: int) -> Stage:
-    """Splits all reviews as the file `name` in ``config/split`` says.
-
-    Raises:
-        InputError: There is no such split, it has no test, or the reviews cannot be split so.
-    """
+    """Splits all reviews as the file `name` in ``config/split`` says; InputError if there is no
+    such split, it has no test, or the reviews cannot be split so."""
     graph = shuffle_ties(graph, seed)
     own = with_overrides(config, [f"split={name}", f"train.seed={seed}"])
     own.split.update(config.evaluation.split_settings.get(name) or {})
@@ -223,10 +200,8 @@ def _test_with(config: DictConfig, graph: ReviewGraph, history_length: int) -> T
 
 
 def shuffle_ties(graph: ReviewGraph, seed: int) -> ReviewGraph:
-    """Draws a new order among the reviews of one user that have the same time.
-
-    Those without a time keep their order: it may be all that is known, as of sequences.
-    """
+    """Draws a new order among the reviews of one user that have the same time. Those without a time
+    keep theirs: it may be all that is known, as of sequences."""
     number = np.arange(graph.num_edges)
     drawn = np.random.default_rng(seed).permutation(graph.num_edges)
     within_tie = np.where(graph.edge_time == NO_TIME, number, drawn)

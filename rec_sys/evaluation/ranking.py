@@ -16,10 +16,10 @@ from rec_sys.reviews.twins import twin_groups
 class RankingResult:
     """One model's rankings of P products for the n users who have a target.
 
-    Metrics are named "recall@k", "hr@k", "ndcg@k" for each k, and "mrr"; `rec_sys.modules.metrics`
-    defines them. "ndcg_liked@k" is the NDCG were the liked targets the only ones, while the others
-    stay in the ranking; NaN for users without any. Those of a single target are what they would be
-    were it the user's only one; there, recall is the same as HR and left out.
+    Metrics, see `rec_sys.modules.metrics`, are "recall@k", "hr@k", "ndcg@k" and "mrr";
+    "ndcg_liked@k" is the NDCG were the liked targets the only ones (the others stay in the
+    ranking), NaN for users without any. Those of a target are what they would be were it the only
+    one, where recall is HR.
 
     Attributes:
         users: int64 [n], ascending, as in the queries.
@@ -53,19 +53,12 @@ def evaluate_ranking(
     block_size: int,
     liked: np.ndarray | None = None,
 ) -> RankingResult:
-    """Ranks all products for everyone who has a target.
+    """Ranks all products for everyone who has a target, with a fitted model.
 
-    Args:
-        model: Fitted.
-        queries: Each product is once among the targets of a user.
-        ks: Lengths of the lists that are looked at, 1 or more.
-        mask_history: Leaves the products of a user's history out of the ranking, except targets.
-        block_size: Users scored at once; about 5 * 4 * P bytes each. It changes no result.
-        liked: bool [T], whether a target was liked, or has no rating; None: all of them.
-
-    Raises:
-        InputError: Nobody has a target.
-        ValueError: A target is there twice, or the model breaks its contract.
+    `mask_history` leaves the products of the history out, except targets; `block_size` users are
+    scored at once, about 5 * 4 * P bytes each, which changes no result; `liked`: bool [T], by
+    default all. InputError if nobody has a target; ValueError if a target is there twice, or the
+    model breaks its contract.
     """
     from rec_sys.modules import metrics  # with PyTorch, which takes seconds
 
@@ -141,10 +134,8 @@ def _counts(scores: np.ndarray, target: ReviewGraph, size: int) -> tuple[np.ndar
 
 def top_lists(scores: np.ndarray, k: int) -> np.ndarray:
     """The k best products of each user, int64 [n, k], best first; -1 where there are not so many.
-
-    Of equal scores, the product with the lower index comes first: only for these lists does the
-    numbering of products matter. `scores`: float32 [n, P]; -inf is never shown.
-    """
+    Of equal scores, float32 [n, P], the lower index comes first: only for these lists does the
+    numbering of products matter. -inf is never shown."""
     import torch
 
     length = min(k, scores.shape[1])
@@ -170,16 +161,9 @@ def top_lists(scores: np.ndarray, k: int) -> np.ndarray:
 
 
 def exposure(scores: np.ndarray, lists: np.ndarray, k: int) -> np.ndarray:
-    """How many users are shown each product, on average over the order of equal scores.
-
-    Args:
-        scores: float32 [n, P]; -inf is never shown.
-        lists: int64 [n, k or more], of `top_lists`.
-        k: Length of the lists that are shown.
-
-    Returns:
-        float64 [P]; sums up to n * min(k, P) if nothing is hidden.
-    """
+    """How many users are shown each product in `lists` of `top_lists`, float64 [P], on average over
+    the order of equal scores; -inf is never shown. Sums up to n * min(k, P) if nothing is
+    hidden."""
     length = min(k, scores.shape[1])
     last = lists[:, length - 1]
     edge = scores[np.arange(len(scores)), last][:, None]
@@ -195,14 +179,9 @@ def exposure(scores: np.ndarray, lists: np.ndarray, k: int) -> np.ndarray:
 def beyond_accuracy(exposure: np.ndarray, popularity: np.ndarray) -> dict[str, float]:
     """How recommendations spread over the products.
 
-    Args:
-        exposure: float64 [P], how many users are shown each product.
-        popularity: float [P], training reviews per product.
-
-    Returns:
-        "coverage": share of the products that are shown to anyone, 0...1; "gini": inequality of the
-        exposure, 0 (all alike) ... 1 - 1/P (always the same); "mean_popularity": training reviews
-        of a recommended product, on average.
+    "coverage": share of the products that are shown to anyone; "gini": inequality of the exposure,
+    0 (all alike) ... 1 - 1/P (always the same); "mean_popularity": training reviews (`popularity`)
+    of a recommended product, on average.
     """
     size, total = len(exposure), exposure.sum()
     # The Gini coefficient is the mean absolute difference over twice the mean.
@@ -245,11 +224,8 @@ class Slicing:
 
 
 def by_history_length(histories: ReviewGraph, starts: Sequence[int]) -> dict[str, np.ndarray]:
-    """Groups users by how much is known of them: group to bool [U]; everyone is in one group.
-
-    `starts`: shortest history of each group, ascending, the first one 0; [0, 1, 5] makes the groups
-    "0", "1-4" and "5+".
-    """
+    """Groups users by how much is known of them: group to bool [U]; everyone is in one group. The
+    shortest histories [0, 1, 5] make the groups "0", "1-4" and "5+"."""
     group = np.searchsorted(starts, np.diff(histories.user_ptr), side="right") - 1
     names = [
         f"{start}" if stop == start + 1 else f"{start}-{stop - 1}"
@@ -259,13 +235,8 @@ def by_history_length(histories: ReviewGraph, starts: Sequence[int]) -> dict[str
 
 
 def head_products(popularity: np.ndarray, share: float) -> np.ndarray:
-    """The most popular products that together have `share` of the training reviews, bool [P].
-
-    Args:
-        popularity: float [P], training reviews per product.
-        share: 0.5 for the fewest products that have half of the reviews. Products as popular as
-            the least popular of these belong to them too, whatever their numbers.
-    """
+    """The fewest most popular products with `share` of all training reviews, bool [P]; those as
+    popular as the last of them belong to them too, whatever their numbers."""
     falling = np.sort(popularity)[::-1].astype(np.float64)
     last = np.searchsorted(np.cumsum(falling), share * falling.sum())
     return popularity >= falling[last]
@@ -274,15 +245,9 @@ def head_products(popularity: np.ndarray, share: float) -> np.ndarray:
 def twins_in_history(
     reviews: ReviewGraph, histories: ReviewGraph, targets: ReviewGraph, min_jaccard: float
 ) -> np.ndarray:
-    """Marks the targets of which the user's own history has a twin, bool [T].
-
-    Args:
-        reviews: What twins are told by. Take all reviews for this: twins are often the last two
-            reviews of a user, which no training review shows. No model sees the result.
-        histories: Of U users.
-        targets: Of the same users.
-        min_jaccard: See `rec_sys.reviews.twins.collapse_twins`.
-    """
+    """Marks the targets of which the user's own history has a twin, bool [T]. Tell twins by all
+    `reviews`: they are often the last two of a user, which no training review shows. No model sees
+    the result. For `min_jaccard` see `rec_sys.reviews.twins`."""
     if not len(reviews.edge_product):
         return np.zeros(len(targets.edge_product), dtype=bool)
     known = twin_groups(reviews.edge_user, reviews.edge_product, min_jaccard)

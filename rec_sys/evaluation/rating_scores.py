@@ -10,14 +10,12 @@ from rec_sys.foundation.errors import InputError
 
 @dataclass(frozen=True)
 class RatingScores:
-    """What was measured of one model on one task.
+    """What was measured of one model on one task: `rec_sys.modules.metrics`, and
+    ``macro_f1_tuned``.
 
-    Attributes:
-        metrics: Those of `rec_sys.modules.metrics`, and ``macro_f1_tuned``.
-        threshold: Predicted ratings above it count as "liked" in ``macro_f1_tuned``.
-        user: int64 [T], whose target it is; targets without a rating do not count.
-        squared_error: float64 [T], of each target: for a bootstrap that draws users and compares
-            two models on the same targets.
+    `threshold`: predictions above it count as "liked" in the latter; `user` int64 [T] and
+    `squared_error` float64 [T] are of the rated targets, for a bootstrap that draws users and
+    compares two models on the same targets.
     """
 
     metrics: dict[str, float]
@@ -38,19 +36,13 @@ def predict(model: RatingModel | ReviewKnownModel, queries: Queries) -> np.ndarr
 def score_ratings(
     predicted: np.ndarray, true: np.ndarray, user: np.ndarray, liked_above: float, threshold: float
 ) -> RatingScores:
-    """Measures predictions of the test task.
+    """Measures predictions of the test task, float32 [T], 0...5, by true ratings; NaN does not
+    count.
 
-    Args:
-        predicted: float32 [T], 0...5.
-        true: float32 [T], 1...5; NaN does not count.
-        user: int64 [T].
-        liked_above: True ratings above count as liked.
-        threshold: What `best_threshold` found on the validation task. A model that is careful and
-            stays near the mean is not punished for where the scale is cut.
-
-    Raises:
-        InputError: No target has a rating.
-        ValueError: A prediction is not finite.
+    True ratings above `liked_above` count as liked, predictions above the `threshold` that
+    `best_threshold` found on the validation: a careful model that stays near the mean is not
+    punished for where the scale is cut. InputError if no target has a rating, ValueError if a
+    prediction is not finite.
     """
     import torch
 
@@ -69,20 +61,15 @@ def score_ratings(
 
 
 def macro_f1(answer: np.ndarray, liked: np.ndarray) -> float:
-    """Mean of the F1 of "liked" and "not liked"; one that occurs nowhere does not count.
-
-    `answer`: bool [T], what the model says; `liked`: bool [T], the truth.
-    """
+    """Mean of the F1 of "liked" and "not liked"; one that occurs nowhere does not count. bool [T]:
+    what the model says, and the truth."""
     return float(_macro_f1(answer.sum(), (answer & liked).sum(), len(liked), liked.sum()))
 
 
 def best_threshold(predicted: np.ndarray, true: np.ndarray, liked_above: float) -> float:
     """The threshold on predicted ratings with the best macro-F1, chosen on the validation task.
-
-    Tries one threshold between any two neighbouring predictions, one below all and one above all.
-    Of equally good ones, it takes the one nearest to `liked_above`. Predicted ratings above it
-    count as liked. Arguments and errors are those of `score_ratings`.
-    """
+    Tries one threshold between any two neighbouring predictions, one below all and one above all;
+    of equally good ones, it takes the one nearest to `liked_above`. Raises as `score_ratings`."""
     rated = _rated(predicted, true)
     values, place = np.unique(predicted[rated].astype(np.float64), return_inverse=True)
     liked = true[rated] > liked_above

@@ -126,7 +126,6 @@ class Report:
         return found
 
     def findings(self) -> list[Finding]:
-        """What the audit said of the models."""
         return [
             finding.about(r.stage.split.name.replace("_", " "))
             for r in self.records
@@ -374,11 +373,9 @@ def _rating_means(runs: RatingRuns) -> dict[str, Cell]:
 def _squared_errors(
     model: Sequence[RatingScores], baseline: Sequence[RatingScores]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Squared error of each user, summed and scaled so that the mean over users is the MSE.
-
-    Sums weigh the targets of a seed alike, as its MSE does, and seeds weigh alike, as in the
-    table; drawing users keeps the targets of one together.
-    """
+    """Squared error of each user, summed and scaled so that the mean over users is the MSE. Sums
+    weigh the targets of a seed alike, as its MSE does, and seeds weigh alike, as in the table;
+    drawing users keeps the targets of one together."""
     _, user = np.unique(np.concatenate([run.user for run in model]), return_inverse=True)
     users, seeds = user.max(initial=-1) + 1, len(model)
     weight = np.concatenate([np.full(len(r.user), users / seeds / len(r.user)) for r in model])

@@ -24,31 +24,17 @@ class Interval:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Draws users with replacement (Efron, 1979), `resamples` times.
-
-    The intervals are percentiles of the resampled means: of a mean over more than a thousand
-    users, a correction for bias or skewness would change nothing that is printed. A `confidence` of
-    0.95 makes intervals that hold the truth in 95 of 100 such experiments.
-    """
+    """Draws users with replacement (Efron, 1979), `resamples` times. The intervals are percentiles
+    of the resampled means: over more than a thousand users a correction for bias or skewness would
+    change nothing that is printed."""
 
     resamples: int
     confidence: float
     seed: int
 
     def compare(self, model: np.ndarray, baseline: np.ndarray) -> dict[str, Interval]:
-        """Compares two models, both values of a user drawn together.
-
-        Args:
-            model: float [n], a metric of each user.
-            baseline: float [n], the same metric of the same users.
-
-        Returns:
-            "difference": mean of the model minus mean of the baseline; "ratio": one over the
-            other, NaN or infinite if the latter is 0.
-
-        Raises:
-            InputError: Fewer than two users.
-        """
+        """Compares a metric of each user, float [n > 1], of two models, both values drawn together:
+        "difference" of the means and "ratio", NaN or infinite if the baseline's is 0."""
         import scipy.stats
 
         if len(model) < 2:
@@ -94,15 +80,9 @@ def _difference_and_ratio(model: np.ndarray, baseline: np.ndarray, axis: int = -
 def average_over_seeds(
     users: Sequence[np.ndarray], values: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One value per user from several runs, so that a user measured thrice is drawn once.
-
-    Args:
-        users: Of each run, [n_s], distinct; the runs may have held out different users.
-        values: Of each run, float [n_s].
-
-    Returns:
-        All users of any run, ascending, and float64 means over the runs that a user was in.
-    """
+    """One value per user from several runs, so that a user measured thrice is drawn once. Each run
+    has distinct users, perhaps other ones, and a value for each. Returns all users, ascending, and
+    float64 means over the runs that a user was in."""
     everyone, index = np.unique(np.concatenate(users), return_inverse=True)
     sums = np.bincount(index, weights=np.concatenate(values), minlength=len(everyone))
     return everyone, sums / np.bincount(index, minlength=len(everyone))

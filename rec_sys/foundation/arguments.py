@@ -30,16 +30,11 @@ _COMMENT = re.compile(r"\s#\s+(?P<text>.*)$")
 def help_text(
     program: str, entry: Path, settings: Mapping[str, Any], choices: Mapping[str, Any], full: bool
 ) -> str:
-    """Tells what a command does and what can be set.
+    """Tells what a command does and what can be set, by its file `entry` in ``config/``.
 
-    The first lines of its file in ``config/`` are comments: what it does, then ``often:`` with
-    the names of the most used settings, ``e.g.`` with arguments, and ``more:``, where to read on.
-
-    Args:
-        entry: The file.
-        settings: All of the command with their values, by dotted names.
-        choices: The file that is chosen in each folder of ``config/``.
-        full: Tells of all settings instead of the most used ones.
+    Its first lines are comments: what it does, then ``often:`` with the names of the most used
+    settings, ``e.g.`` with arguments, and ``more:``, where to read on. `settings` are all of the
+    command by dotted names, told of if `full`; `choices` the file that is chosen in each folder.
     """
     about, often, examples, more = [], [], [], ""
     for line in entry.read_text(encoding="utf-8").splitlines():
@@ -123,14 +118,8 @@ def _comments(file: Path) -> dict[str, str]:
 
 
 def for_hydra(arguments: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Arguments as Hydra reads them: values that it would take apart are quoted.
-
-    Args:
-        names: Of all settings.
-
-    Raises:
-        InputError: An argument is no setting; tells what was meant.
-    """
+    """Arguments as Hydra reads them: values that it would take apart are quoted. An argument that
+    is none of the settings' `names` raises an InputError that tells what was meant."""
     found, words = [], iter(arguments)
     for argument in words:
         if argument.partition("=")[0] in _HYDRA_FLAGS:

@@ -33,13 +33,8 @@ _ALL_SETTINGS = "`--help all` lists all that there are"
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
-    """Decorator that makes a function of the composed config a command line program.
-
-    It runs from any working directory; what it writes goes to the working directory.
-
-    Args:
-        config_name: Entry file in ``config/``, without ``.yaml``.
-    """
+    """Decorator that makes a function of the composed config, ``config/CONFIG_NAME.yaml``, a
+    command line program. It runs from any working directory, to which it writes."""
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
         run = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(
@@ -102,15 +97,9 @@ def graceful_exit(main: Callable[..., Any]) -> Callable[..., None]:
 
 
 def with_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """A copy of a composed config with other values.
-
-    Args:
-        overrides: In this order: ``group=name`` takes ``config/group/name.yaml``,
-            ``some.key=value`` sets a value that exists.
-
-    Raises:
-        InputError: There is no such file or key.
-    """
+    """A copy of a composed config with other values: ``group=name`` takes
+    ``config/group/name.yaml``, ``some.key=value`` sets a value that exists, in their order;
+    InputError for none."""
     config = copy.deepcopy(config)
     OmegaConf.set_struct(config, False)
     missing = object()

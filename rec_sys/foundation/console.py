@@ -75,7 +75,6 @@ class ProgressBar:
         self._row: Any = None
 
     def advance(self, number: int = 1) -> None:
-        """Counts so many units as done."""
         self.done += number
         if self._display:
             self._display.update(self._row, completed=self.done)
@@ -83,7 +82,6 @@ class ProgressBar:
             self._print_line()
 
     def describe(self, description: str) -> None:
-        """Says what is being done now."""
         self.description = description
         if self._display:
             self._display.update(self._row, description=description)
@@ -124,11 +122,8 @@ def progress(
     """Shows on standard error how far some work is, in the main process only.
 
     A terminal gets a bar; a log file gets a line about every tenth of the work and one at the end.
-
-    Args:
-        total: Units of work; None if nobody knows.
-        unit: What is counted, in the singular; "B" is shown as kB, MB and so on.
-        initial: Units that were done before.
+    `total` is None if nobody knows, `unit` is singular ("B" is shown as kB, MB and so on), and
+    `initial` units were done before.
     """
     bar = ProgressBar(total, description, unit, initial)
     if not (show and is_main_process()):
@@ -188,7 +183,6 @@ class Stages:
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Adds the time that the block takes to a stage."""
         start = time.perf_counter()
         try:
             yield
@@ -196,7 +190,6 @@ class Stages:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def show(self) -> None:
-        """Prints one line: the stages and the memory."""
         parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
         note(f"time:       {parts}; {peak_memory():.1f} GiB of memory at most")
 

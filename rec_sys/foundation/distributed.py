@@ -54,11 +54,8 @@ def _cpu_quota() -> float | None:
 
 @contextmanager
 def one_at_a_time(folder: str | Path) -> Iterator[None]:
-    """Lets the processes that train together into the block one after the other.
-
-    What the first one leaves in `folder`, shared by those on one machine, the others find. A
-    process of its own does not wait.
-    """
+    """Lets the processes that train together into the block one after the other: what the first one
+    leaves in `folder`, shared by those on one machine, the others find."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield
         return

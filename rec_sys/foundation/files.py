@@ -17,12 +17,9 @@ from rec_sys.foundation.errors import InputError
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Hands out a temporary name beside `path`; renames it to `path` if the block succeeds.
-
-    Works for a file and for a folder (create it with ``mkdir`` inside the block); parent folders
-    are created. If the block raises, the temporary file or folder is removed and what stood at
-    `path` is untouched.
-    """
+    """Hands out a temporary name beside `path`; renames it to `path` if the block succeeds. Works
+    for a file and for a folder (create it with ``mkdir`` inside the block); parent folders are
+    created. If the block raises, what stood at `path` is untouched."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -38,15 +35,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def require_writable(folder: str | Path, setting: str) -> None:
-    """Makes sure that files can be made in a folder, before hours are spent on what goes there.
-
-    Args:
-        folder: Created if missing.
-        setting: What names the folder, for the message.
-
-    Raises:
-        InputError: They cannot.
-    """
+    """InputError, before hours are spent on what goes there, if no file can be made in the folder
+    that a setting names; it is created."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -58,15 +48,8 @@ def require_writable(folder: str | Path, setting: str) -> None:
 
 
 def require_replaceable(folder: str | Path, marker: str, setting: str) -> None:
-    """Makes sure that a folder may be replaced as a whole: not there, empty, or written by us.
-
-    Args:
-        marker: A file that stands in every folder of its kind.
-        setting: What names the folder, for the message.
-
-    Raises:
-        InputError: It holds something else, or cannot be written.
-    """
+    """InputError unless a folder, which a setting names, may be replaced as a whole: not there,
+    empty, or ours, as a file `marker` in it tells."""
     folder = Path(folder)
     if folder.exists() and not (folder / marker).is_file() and any(folder.iterdir()):
         raise InputError(

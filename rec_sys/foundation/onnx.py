@@ -29,16 +29,9 @@ def write_onnx(
     dynamic_shapes: Mapping[str, Mapping[int, Any]],
     metadata: Mapping[str, str],
 ) -> None:
-    """Writes a model as one ONNX file.
-
-    Args:
-        model: Called with the inputs in their order.
-        path: Written in place, so give a draft.
-        inputs: An example of each tensor, by its name in the file.
-        outputs: Names of what the model returns, in its order.
-        dynamic_shapes: For each input the axes of any length: axis -> `torch.export.Dim`.
-        metadata: What the file tells about itself.
-    """
+    """Writes a model as one ONNX file, in place, so give a draft. `inputs` holds an example of each
+    tensor by its name in the file, in the order of the call; `dynamic_shapes` the axes of any
+    length of each, axis -> `torch.export.Dim`."""
     import onnx
     import torch
 
@@ -62,11 +55,7 @@ def write_onnx(
 
 
 def require_agreement(difference: float, what: str) -> None:
-    """Refuses an export that computes something else, by the largest `difference` of two numbers.
-
-    Raises:
-        RuntimeError: It is more than rounding, or no number.
-    """
+    """RuntimeError if the largest difference of two numbers is more than rounding, or no number."""
     if not difference <= MAX_DIFFERENCE:
         raise RuntimeError(f"the exported {what} differs from PyTorch by {difference:.1e}")
 
@@ -74,16 +63,8 @@ def require_agreement(difference: float, what: str) -> None:
 def open_session(
     path: Path, threads: int = 0, disabled_optimizers: Sequence[str] = ()
 ) -> "InferenceSession":
-    """Opens an exported model in ONNX Runtime, on the CPU.
-
-    Args:
-        path: An existing file.
-        threads: Threads of one pass; 0 for as many as there are cores.
-        disabled_optimizers: ONNX Runtime's optimizers to leave out.
-
-    Raises:
-        InputError: Not a readable model.
-    """
+    """Opens an exported model in ONNX Runtime, on the CPU; 0 threads for as many as there are
+    cores. InputError if it is not readable."""
     import onnxruntime
     from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
 

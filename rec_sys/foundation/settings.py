@@ -64,12 +64,9 @@ _T = TypeVar("_T")
 
 @dataclass_transform(frozen_default=True, kw_only_default=False)
 def settings_of(axis: str, frozen: bool = True) -> Callable[[type[_T]], type[_T]]:
-    """Makes a class a dataclass whose values are checked by their types.
-
-    Args:
-        axis: Where the settings stand in the config, "" for its root; begins the names in messages.
-        frozen: False for a model that keeps what it learns beside its settings.
-    """
+    """Makes a class a dataclass whose values are checked by their types. `axis`, where the settings
+    stand in the config, "" for its root, begins the names in messages. Not `frozen` is a model that
+    keeps what it learns beside its settings."""
 
     def decorate(cls: type[_T]) -> type[_T]:
         made = pydantic_dataclass(frozen=frozen, config=_CONFIG)(cls)
@@ -94,19 +91,18 @@ def read_settings(cls: type[_T], config: DictConfig) -> _T:
 
 
 def build(settings: DictConfig, **arguments: Any) -> Any:
-    """Hydra's ``instantiate`` for settings with a ``_target_``, telling a person's mistakes apart.
-
-    Raises:
-        InputError: What the class says about its arguments; Hydra would wrap it in its own.
-    """
+    """Hydra's ``instantiate`` for settings with a ``_target_``; what the class says about its
+    arguments comes as an InputError, which Hydra would wrap in its own."""
     try:
         return instantiate(settings, _convert_="all", **arguments)
     except InstantiationException as error:
-        if isinstance(error.__cause__, InputError):
-            raise error.__cause__ from None
-        # A library's own check of its arguments.
-        if isinstance(error.__cause__, ValueError) or _is_lightnings(error.__cause__):
-            reason = " ".join(str(error.__cause__).split())
+        cause = error.__cause__
+        if isinstance(cause, InputError):
+            raise cause from None
+        # A library's own check of its arguments; importing Lightning for the class takes seconds.
+        is_lightnings = type(cause).__name__ == "MisconfigurationException"
+        if isinstance(cause, ValueError) or is_lightnings:
+            reason = " ".join(str(cause).split())
             raise InputError(f"{settings['_target_']}: {reason}; change its settings") from None
         raise
 
@@ -158,8 +154,3 @@ def _in_words(error: ValidationError, axis: str, cls: type) -> str:
     }
     said = words.format(**limits) if words else first["msg"]
     return f"{key}={first['input']}: {said.removeprefix('Value error, ')}"
-
-
-def _is_lightnings(error: BaseException | None) -> bool:
-    # By name: importing Lightning for the class would take seconds.
-    return type(error).__name__ == "MisconfigurationException"

@@ -7,22 +7,14 @@ _VECTORS_AT_ONCE = 65_536
 
 
 def rows_to_pointers(segment: np.ndarray, num_segments: int) -> np.ndarray:
-    """CSR pointers of a sorted key, int64 [num_segments + 1].
-
-    Segment ``s`` occupies ``pointers[s]:pointers[s + 1]``.
-
-    Args:
-        segment: int [n], ascending, 0 ... num_segments - 1.
-        num_segments: Empty ones included.
-    """
+    """CSR pointers of a key, int [n], ascending from 0: int64 [num_segments + 1]. Segment ``s``,
+    which may be empty, occupies ``pointers[s]:pointers[s + 1]``."""
     return np.searchsorted(segment, np.arange(num_segments + 1)).astype(np.int64)
 
 
 def segment_sum(values: np.ndarray, segment: np.ndarray, num_segments: int) -> np.ndarray:
-    """Sums the rows that share a key, float [num_segments, ...]; zero where a segment has no row.
-
-    `values`: float [n, ...]; `segment`: int [n], in any order.
-    """
+    """Sums the rows of values, float [n, ...], that share a key, int [n] in any order:
+    [num_segments, ...]; zero where a segment has no row."""
     result = np.zeros((num_segments, *values.shape[1:]), dtype=values.dtype)
     if not len(values):
         return result
@@ -36,10 +28,8 @@ def segment_sum(values: np.ndarray, segment: np.ndarray, num_segments: int) -> n
 
 
 def members_of(pointers: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """The rows of some segments, int64 [n], in any order: int64, one segment after the other.
-
-    `pointers`: int64 [S + 1], see `rows_to_pointers`.
-    """
+    """The rows of some segments, int64 [n], in any order: int64, one segment after the other. For
+    `pointers` see `rows_to_pointers`."""
     lengths = np.diff(pointers)[segments]
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
@@ -59,14 +49,8 @@ def read_vectors(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def vector_sums(
     vectors: np.ndarray, row: np.ndarray, segment: np.ndarray, num_segments: int
 ) -> np.ndarray:
-    """Sums of stored vectors that share a key, float32 [S, D]; block by block.
-
-    Args:
-        vectors: float [N, D]; may be memory-mapped.
-        row: int64 [n], rows of `vectors`.
-        segment: int64 [n], in any order.
-        num_segments: S.
-    """
+    """Sums of stored vectors, float [N, D], perhaps memory-mapped, that share a key, int64 [n] in
+    any order; `row`: int64 [n], those of the vectors. float32 [num_segments, D], block by block."""
     sums = np.zeros((num_segments, vectors.shape[1]), dtype=np.float32)
     # In the order of the segments, so that a block touches few of them.
     order = np.argsort(segment, kind="stable")

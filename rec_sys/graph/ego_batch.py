@@ -48,8 +48,7 @@ class GraphOutputs(NamedTuple):
     product next. One vector cannot say both: nearly everybody would give most products five stars.
 
     Attributes:
-        user_embeddings: float32 [U, d], unit length.
-        product_embeddings: float32 [P, d], unit length.
+        user_embeddings: float32 [U, d], unit length; `product_embeddings` [P, d] likewise.
         user_queries: float32 [U, d + 1].
         product_keys: float32 [P, d + 1]; the last number is the product's own bias.
         attention: float32 [E, heads], sums to 1 over a user's edges: what propagated the embedding.
@@ -70,17 +69,9 @@ def predicted_rating(cosine: Any) -> Any:
 def rating_sums(
     rating: np.ndarray, segment: np.ndarray, num_segments: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Adds up the known ratings of each user or product.
-
-    Args:
-        rating: float32 [n], 1...5, NaN if missing.
-        segment: int [n], whose rating it is.
-        num_segments: Number of users or products.
-
-    Returns:
-        Sum of the distances from the middle of the scale, -1...1 each, float64; number of
-        ratings, int64.
-    """
+    """Adds up the known ratings, float32 [n], NaN if missing, of each user or product. Returns the
+    sum of the distances from the middle of the scale, -1...1 each, float64, and the number of
+    ratings, int64."""
     known = ~np.isnan(rating)
     distance = (rating[known].astype(np.float64) - MIDDLE_RATING) / HALF_RANGE
     sums = segment_sum(distance, segment[known], num_segments)
@@ -90,18 +81,13 @@ def rating_sums(
 def rating_features(
     sums: np.ndarray, counts: np.ndarray, reviews: np.ndarray, shrinkage: float
 ) -> np.ndarray:
-    """Turns sums into features, float32 [n, 3]; zeros without a review.
+    """Turns sums and numbers of ratings, see `rating_sums`, into features, float32 [n, 3].
 
-    With s the sum, n the number and k imaginary ratings: s/(n+k) and n/(n+k). The mean shrunk
-    towards any value m is a linear function of both, s/(n+k) + m·k/(n+k), so that the network
-    finds the m that fits, and no statistic over other ratings is needed. The third number is the
-    logarithm of the number of reviews: how popular a product, how active a user is.
-
-    Args:
-        sums: float64 [n], see `rating_sums`.
-        counts: int64 [n], number of ratings.
-        reviews: int64 [n], number of reviews, with and without a rating.
-        shrinkage: k, `USER_SHRINKAGE` or `PRODUCT_SHRINKAGE`.
+    With s the sum, n the number and k imaginary ratings, `shrinkage`: s/(n+k) and n/(n+k). The mean
+    shrunk towards any value m is a linear function of both, s/(n+k) + m·k/(n+k), so that the
+    network finds the m that fits, and no statistic over other ratings is needed. The third number
+    is the logarithm of the number of `reviews`, rated or not: how popular a product, how active a
+    user is.
     """
     total = counts + shrinkage
     activity = np.log1p(reviews) / _LOG_MANY_REVIEWS
@@ -109,12 +95,8 @@ def rating_features(
 
 
 class ReviewSummary(NamedTuple):
-    """The known reviews of n products.
-
-    Attributes:
-        texts: float32 [n, D], mean review vector; zero without a review.
-        ratings: float32 [n, 3], see `rating_features`.
-    """
+    """The known reviews of n products: the mean vector of the texts, float32 [n, D], zero without a
+    review, and `rating_features`, float32 [n, 3]."""
 
     texts: np.ndarray
     ratings: np.ndarray
@@ -126,14 +108,8 @@ class KnownReviews(Protocol):
     def summary_without(
         self, products: np.ndarray, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray
     ) -> ReviewSummary:
-        """Summary of some products as if some edges did not exist.
-
-        Args:
-            products: int64 [n], ascending and distinct.
-            graph: Holds the products and edges.
-            vectors: The vector store's rows, float [N, D].
-            edges: int64 [m], edges to leave out; their products are among `products`.
-        """
+        """Summary of some products, int64 [n] ascending and distinct, as if some edges of theirs,
+        int64 [m], did not exist; `vectors`: the vector store's rows, float [N, D]."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +121,6 @@ class FixedReviews:
     def summary_without(
         self, products: np.ndarray, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray
     ) -> ReviewSummary:
-        """See `KnownReviews`."""
         return ReviewSummary(*(each[products] for each in self.summary))
 
 
@@ -154,10 +129,8 @@ class ProductReviews:
     """Sum and number of the known reviews of each product.
 
     Attributes:
-        sums: float32 [P, D], sum of the review vectors.
-        counts: int64 [P], number of reviews in the sum.
-        rating_sums: float64 [P], see `rating_sums`.
-        rating_counts: int64 [P], number of ratings in the sum.
+        sums: float32 [P, D], of the review vectors; `counts`: int64 [P], of the reviews.
+        rating_sums: float64 [P]; `rating_counts`: int64 [P]; see `rating_sums`.
         member: bool [E], which edges of the graph are in the sums.
     """
 
@@ -183,7 +156,7 @@ class ProductReviews:
     def summary_without(
         self, products: np.ndarray, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray
     ) -> ReviewSummary:
-        """See `KnownReviews`; edges that are not in the sums need not be left out."""
+        """Edges that are not in the sums need not be left out."""
         texts, ratings = (each[products] for each in self._whole)
         edges = edges[self.member[edges]]
         # A batch leaves out reviews of a few of its products: only those are summed up anew.
@@ -228,22 +201,19 @@ class EgoBatch:
 
     Attributes:
         user_features: float32 [U, D], mean of the user's history reviews; zero without history.
-        user_rating_features: float32 [U, 3], the user's history ratings, see `rating_features`.
-        product_name_features: float32 [P, D].
-        product_info_features: float32 [P, D].
+        user_rating_features: float32 [U, 3], of their ratings, see `rating_features`.
+        product_name_features: float32 [P, D]; `product_info_features` likewise.
         product_review_features: float32 [P, D], mean of the known reviews of the product, the
             batch's targets left out; zero if there are none.
-        product_rating_features: float32 [P, 3], their ratings, likewise.
+        product_rating_features: float32 [P, 3], of their ratings.
         edge_index: int64 [2, E], row 0 the product, row 1 the user, both counted in the batch.
         edge_attr: float32 [E, D], the review.
         edge_rating: float32 [E], 1...5, 0 if missing.
         edge_age: float32 [E], days before the user's newest history review; 0 if unknown.
         edge_step: float32 [E], how many reviews the same user's history has that are newer.
-        target_user: int64 [T], counted in the batch.
-        target_product: int64 [T], counted in the batch.
+        target_user: int64 [T], counted in the batch, as is `target_product`.
         target_rating: float32 [T].
-        users: int64 [U], index in the graph.
-        products: int64 [P], index in the graph.
+        users: int64 [U], index in the graph; `products`: int64 [P], likewise.
     """
 
     user_features: np.ndarray
@@ -270,10 +240,8 @@ class EgoBatch:
 
 @dataclass(frozen=True)
 class EgoBatchBuilder:
-    """Cuts batches out of a graph with a few whole-array operations.
-
-    `vectors`: the vector store's rows, float [N, D]; may be memory-mapped.
-    """
+    """Cuts batches out of a graph with a few whole-array operations; for `vectors` see
+    `read_vectors`."""
 
     graph: ReviewGraph
     vectors: np.ndarray
@@ -286,19 +254,10 @@ class EgoBatchBuilder:
         hidden: np.ndarray,
         others: np.ndarray = _NO_PRODUCTS,
     ) -> EgoBatch:
-        """Builds the batch of some users.
+        """Builds the batch of some users, int64 [U]; ValueError if one occurs twice.
 
-        An edge of these users is a target if ``target[edge]``, otherwise hidden if
-        ``hidden[edge]``, otherwise history: an edge cannot be both history and target.
-
-        Args:
-            users: int64 [U], distinct.
-            target: bool [E of the graph], the edges to be predicted.
-            hidden: bool [E of the graph], edges that are neither shown nor predicted.
-            others: int64, further products to embed, whether or not they occur in an edge.
-
-        Raises:
-            ValueError: A user occurs twice (one's targets could be the other's history).
+        An edge of theirs is a target if ``target[edge]``, otherwise neither shown nor predicted if
+        ``hidden[edge]``, otherwise history, never both. `others`: int64, further products to embed.
         """
         if len(np.unique(users)) != len(users):
             raise ValueError("a user occurs twice in one batch")

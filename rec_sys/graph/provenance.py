@@ -27,13 +27,9 @@ class LearnedReviews(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """Which of n users, or products, had which part; one without any is new.
-
-    Attributes:
-        learned: bool [n], the weights have learned from them.
-        validation: bool [n], held out as a whole for validation.
-        test: bool [n], held out as a whole for the test.
-    """
+    """Which of n users, or products, had which part; one without any is new. bool [n] each: the
+    weights have learned from them; they were held out as a whole for validation, or for the
+    test."""
 
     learned: np.ndarray
     validation: np.ndarray
@@ -45,12 +41,9 @@ class Provenance:
     """The reviews of a training and the part that each had in its split.
 
     Attributes:
-        users: int64 [U], hashes of the ids, in the order of the graph.
-        products: int64 [P], likewise.
-        edge_user: int32 [E], index of each review's user.
-        edge_product: int32 [E], index of each review's product.
+        users: int64 [U], hashes of the ids, in the order of the graph; likewise `products` [P].
+        edge_user: int32 [E], index of each review's user; likewise `edge_product`.
         roles: uint8 [E], one bit for each mask of the `Split`.
-        has_test: Whether the split had a test.
         begins: `Task.begin` of validation and test.
         earlier: What the trainings learned from that this one started from.
     """
@@ -143,11 +136,7 @@ class Provenance:
 
 
 def require_unlearned(split: Split, graph: ReviewGraph, seen: Provenance) -> None:
-    """Makes sure that nothing is measured by what the weights of a warm start have seen.
-
-    Raises:
-        InputError: A target was learned from.
-    """
+    """InputError if a target was learned from by the weights that a training starts from."""
     target = split.validation.target.copy()
     if split.test is not None:
         target |= split.test.target

@@ -32,19 +32,17 @@ _MOST_BRANDS = 512
 class ReviewGraph:
     """A bipartite graph: an edge is a review, from the product to the user who wrote it.
 
-    Edges are stored by user (CSR) and, inside a user, from the oldest to the newest. Texts are
-    not here: ``*_text`` are rows of the vector store.
+    Edges are stored by user (CSR) and, inside a user, from the oldest to the newest. Texts are not
+    here: ``*_text`` are rows of the vector store.
 
     Attributes:
-        user_ids: str [U].
-        product_ids: str [P].
+        user_ids: str [U]; `product_ids`: str [P].
         user_ptr: int64 [U + 1]; the edges of user ``u`` are ``user_ptr[u]:user_ptr[u + 1]``.
         edge_product: int64 [E], index into `product_ids`.
-        edge_text: int64 [E], row of the review's text.
+        edge_text: int64 [E].
         edge_rating: float32 [E], 1...5, NaN if missing.
         edge_time: int64 [E], seconds since 1970 (UTC), `NO_TIME` if missing.
-        product_name_text: int64 [P], row of the product's name.
-        product_info_text: int64 [P], row of the product's description.
+        product_name_text: int64 [P]; `product_info_text`, of the description, likewise.
         product_brand: int64 [P], equal for products of one brand, `NO_BRAND` if unknown.
         edge_copy: int64 [E], equal for copies of one review and only for them, see `copies_of`;
             None where no review repeats another.
@@ -64,17 +62,14 @@ class ReviewGraph:
 
     @property
     def num_users(self) -> int:
-        """U."""
         return len(self.user_ids)
 
     @property
     def num_products(self) -> int:
-        """P."""
         return len(self.product_ids)
 
     @property
     def num_edges(self) -> int:
-        """E."""
         return len(self.edge_product)
 
     @property
@@ -107,12 +102,8 @@ class ReviewGraph:
     def histories(
         self, users: np.ndarray, shown: np.ndarray | None = None, newest: int | None = None
     ) -> "ReviewGraph":
-        """The reviews of some users, int64 [n], as a graph of them and all products.
-
-        Args:
-            shown: bool [E], the edges that may be seen; None for all.
-            newest: Only so many of the newest of these edges of each user; None for all.
-        """
+        """The reviews of some users, int64 [n], as a graph of them and all products: of the edges
+        that may be seen, bool [E], only so many of the `newest` of each user; None for all."""
         kept, user = self.edges_of(users), np.repeat(np.arange(len(users)), self.degrees[users])
         if shown is not None:
             kept, user = kept[shown[kept]], user[shown[kept]]
@@ -138,15 +129,8 @@ class ReviewGraph:
 def build_review_graph(
     data: ReviewData, encode: Callable[[Sequence[str]], np.ndarray]
 ) -> ReviewGraph:
-    """Builds the graph of a clean data set.
-
-    Args:
-        data: Clean tables; every product of a review is in the product table.
-        encode: Takes texts and returns their rows in the vector store, int64.
-
-    Raises:
-        ValueError: The tables were not cleaned.
-    """
+    """Builds the graph of a clean data set, every product of a review in its product table;
+    `encode` gives texts their rows in the vector store, int64. ValueError if it was not cleaned."""
     (user_of_row, user_ids), order = _by_user_and_time(data)
     product_ids = data.products["product_id"].to_numpy(dtype=object)
     product_of_row = pd.Index(product_ids).get_indexer(data.reviews["product_id"])
@@ -185,26 +169,16 @@ def _by_user_and_time(data: ReviewData) -> tuple[tuple[np.ndarray, pd.Index], np
 
 
 def brand_codes(brands: pd.Series) -> np.ndarray:
-    """Small numbers, equal for equal brands, str [P], whatever their case: int64 [P].
-
-    They ascend with the names; `NO_BRAND` for an empty one.
-    """
+    """Small numbers, equal for equal brands, str [P], in any case: int64 [P]. They ascend with the
+    names; `NO_BRAND` for an empty one."""
     names = brands.astype(object).str.casefold()
     return pd.factorize(names.where(names != ""), sort=True)[0].astype(np.int64)
 
 
 def brand_columns(brand: np.ndarray) -> np.ndarray:
-    """One column for each brand of several products; for the most frequent ones if they are many.
-
-    Which brands have a column does not depend on the order of the products: of equally frequent
-    ones the lower numbers come first.
-
-    Args:
-        brand: int64 [P], see `brand_codes`.
-
-    Returns:
-        float32 [P, B], 1 where the product is of the brand.
-    """
+    """One column for each brand of several products, see `brand_codes`: float32 [P, B], 1 where the
+    product is of it. For the most frequent ones if they are many, of equally frequent ones those of
+    lower numbers: the order of the products does not matter."""
     brands, counts = np.unique(brand[brand != NO_BRAND], return_counts=True)
     frequent = np.argsort(-counts, kind="stable")[:_MOST_BRANDS]
     kept = np.sort(brands[frequent[counts[frequent] >= _LEAST_PRODUCTS]])
@@ -234,12 +208,9 @@ def _seconds(timestamps: pd.Series) -> np.ndarray:
 class PreparedReviews:
     """A data set that is ready for the model; the store holds a vector of every text.
 
-    Attributes:
-        edge_texts: str [E], the reviews' texts.
-        words: The words of the store's texts, float32 [N, W]; none in rows of other data sets.
-        newly_encoded: How many distinct texts had to be encoded just now.
-        has_texts: Whether any review or product says anything; if not, nothing was asked of the
-            encoder, not even its precision.
+    `edge_texts`: str [E]; `words` of the store's texts: float32 [N, W], none in rows of other data
+    sets; `newly_encoded`: distinct texts that had to be encoded just now. Without any text
+    (`has_texts`) nothing was asked of the encoder, not even its precision.
     """
 
     data: ReviewData

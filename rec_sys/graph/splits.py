@@ -11,7 +11,8 @@ its oldest is in no part.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -19,7 +20,6 @@ import numpy as np
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, InnerShare, PositiveCount, Share, settings_of
-from rec_sys.graph.groups import continue_groups, draw_groups
 from rec_sys.graph.provenance import Groups, Provenance
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.task import Split, Task, mask_of_last, newest_targets
@@ -30,11 +30,9 @@ _LEAST_REVIEWS = 3
 
 
 class LeaveOneOut:
-    """The last review of each user is for the test, the last but one for validation.
-
-    Needs no times: the order of the edges decides, which is that of the data where times are equal
-    or unknown. A user with fewer than three reviews only trains.
-    """
+    """The last review of each user is for the test, the last but one for validation. Needs no
+    times: the order of the edges decides, which is that of the data where times are equal or
+    unknown. A user with fewer than three reviews only trains."""
 
     name = "leave_one_out"
 
@@ -69,45 +67,45 @@ def _newer_than_learned(graph: ReviewGraph, learned: np.ndarray) -> np.ndarray:
     return np.arange(graph.num_edges) > last[graph.edge_user]
 
 
+@dataclass(frozen=True)
+class _WithShares:
+    validation_share: InnerShare
+    test_share: Share
+
+    def __post_init__(self) -> None:
+        shares = self.validation_share, self.test_share
+        if sum(shares) >= 1:
+            raise InputError(
+                f"split.validation_share={shares[0]} and split.test_share={shares[1]}: leave"
+                " nothing to train with; their sum must be below 1"
+            )
+
+
 @settings_of("split")
-class GlobalTime:
+class GlobalTime(_WithShares):
     """Cuts all reviews at two moments, the same for everybody.
 
     Reviews before the first cut train, those from there to the second are for validation, those
-    from the second on for the test. Equal times are never parted: a cut that a share asks for
-    is moved to the nearest change of time. A review of unknown time counts as old. The target of a
-    user without any older review stays a target, of a user who is not known.
-
-    Args:
-        validation_share: Share of the reviews with a time.
-        test_share: Share of the reviews with a time, the newest; 0 for no test.
-        validation_from: First day of the validation, ISO ("2014-01-31", UTC), or None for what
-            the share says.
-        test_from: First day of the test, likewise.
+    from the second on for the test. Equal times are never parted: a cut that a share (of the
+    reviews with a time) asks for is moved to the nearest change of time. A review of unknown time
+    counts as old. The target of a user without any older review stays a target, of a user who is
+    not known. Instead of a share the first day of a part may be given, ISO ("2014-01-31", UTC).
     """
 
     name: ClassVar[str] = "time"
 
-    validation_share: InnerShare
-    test_share: Share
     validation_from: str | None
     test_from: str | None
 
     def __post_init__(self) -> None:
-        """Checks shares and days."""
-        _check_shares(self.validation_share, self.test_share)
+        super().__post_init__()
         _seconds("validation_from", self.validation_from)
         _seconds("test_from", self.test_from)
 
     def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
-        """Splits a graph.
-
-        After an earlier training a validation whose beginning a share decides begins after the
-        newest review that was learned from.
-
-        Raises:
-            InputError: No time is known, or one of the parts would be empty.
-        """
+        """Splits a graph; InputError if no time is known, or one of the parts would be empty. After
+        an earlier training a validation whose beginning a share decides begins after the newest
+        review that was learned from."""
         time = graph.edge_time
         if not (time != NO_TIME).any():
             raise InputError(
@@ -141,11 +139,8 @@ class GlobalTime:
         )
 
     def _cuts(self, times: np.ndarray) -> tuple[int, int | None]:
-        """First second of the validation and of the test.
-
-        Args:
-            times: int64 [n], the known times, ascending.
-        """
+        """First second of the validation and of the test, by the known times, int64 [n],
+        ascending."""
         values, older = np.unique(times, return_index=True)  # older: how many reviews come before
         validation_from = _seconds("validation_from", self.validation_from)
         test_from = _seconds("test_from", self.test_from)
@@ -185,16 +180,8 @@ def _seconds(key: str, day: str | None) -> int | None:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
-class _DrawnSplit:
-    """Holds out users, or products, that a seed draws."""
-
-    validation_share: float
-    test_share: float
-    seed: int
-
-    def __post_init__(self) -> None:
-        """Checks the shares."""
-        _check_shares(self.validation_share, self.test_share)
+class _DrawnSplit(_WithShares):
+    """Holds out users, or products, that the `seed` of the class below draws."""
 
     def _groups(self, number: int, what: str, known: Groups | None) -> list[np.ndarray]:
         shares = [self.validation_share, self.test_share]
@@ -209,11 +196,8 @@ class _UserSplit(_DrawnSplit):
     name: ClassVar[str]
 
     def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
-        """Splits a graph; after an earlier training its users keep their parts.
-
-        Raises:
-            InputError: There are too few users.
-        """
+        """Splits a graph; after an earlier training its users keep their parts. InputError for too
+        few."""
         if graph.num_users < 2:
             raise InputError(
                 "the reviews come from a single user; training needs at least two users"
@@ -240,20 +224,11 @@ class _UserSplit(_DrawnSplit):
 
 @settings_of("split")
 class HeldOutUsers(_UserSplit):
-    """Holds out whole users; their newest reviews are predicted from their older ones.
-
-    Args:
-        validation_share: Share of the users; at least one user.
-        test_share: Share of the users for the test, disjoint from the others; 0 for none.
-        target_share: Share of a held-out user's reviews that are predicted. A user with a single
-            review has no target: there would be no history to predict it from.
-        seed: Of the draw of the users.
-    """
+    """Holds out whole users, by shares; the newest of each one's reviews, a `target_share`, are
+    predicted from the older ones. Of a single review nothing is predicted."""
 
     name: ClassVar[str] = "users"
 
-    validation_share: InnerShare
-    test_share: Share
     target_share: InnerShare
     seed: Count
 
@@ -263,20 +238,11 @@ class HeldOutUsers(_UserSplit):
 
 @settings_of("split")
 class NewUsers(_UserSplit):
-    """Holds out whole users; all but their first reviews are predicted from these.
-
-    Args:
-        validation_share: Share of the users; at least one user.
-        test_share: Share of the users for the test, disjoint from the others; 0 for none.
-        history_length: How many first reviews are shown. A user without a further one has no
-            target.
-        seed: Of the draw of the users.
-    """
+    """Holds out whole users, by shares; all but their first reviews, `history_length`, are
+    predicted from these."""
 
     name: ClassVar[str] = "new_users"
 
-    validation_share: InnerShare
-    test_share: Share
     history_length: PositiveCount
     seed: Count
 
@@ -288,30 +254,20 @@ class NewUsers(_UserSplit):
 
 @settings_of("split")
 class NewProducts(_DrawnSplit):
-    """Holds out whole products; who reviewed them is predicted from reviews of the others.
+    """Holds out whole products, by shares of those that have reviews; who reviewed them is
+    predicted from reviews of the others.
 
     Time plays no part: a history may hold reviews that are newer than the target. A review of a
     held-out product by somebody who wrote about nothing else is in no part of the split.
-
-    Args:
-        validation_share: Share of the reviewed products; at least one.
-        test_share: Share of the reviewed products for the test, disjoint from the others; 0 for
-            none.
-        seed: Of the draw of the products.
     """
 
     name: ClassVar[str] = "new_products"
 
-    validation_share: InnerShare
-    test_share: Share
     seed: Count
 
     def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
-        """Splits a graph; after an earlier training its products keep their parts.
-
-        Raises:
-            InputError: There are too few products.
-        """
+        """Splits a graph; after an earlier training its products keep their parts. InputError for
+        too few."""
         # A product without any review would be no target, only make the groups smaller.
         reviewed = np.unique(graph.edge_product)
         known = seen and Groups(*(mask[reviewed] for mask in seen.product_groups(graph)))
@@ -319,9 +275,7 @@ class NewProducts(_DrawnSplit):
         train, validation, test = (np.isin(graph.edge_product, reviewed[group]) for group in groups)
         stray = _elsewhere(graph, validation, test)
         train, validation, test = train & ~stray, validation & ~stray, test & ~stray
-        trains = np.zeros(graph.num_users, dtype=bool)
-        trains[graph.edge_user[train]] = True
-        predictable = trains[graph.edge_user]
+        predictable = np.isin(graph.edge_user, graph.edge_user[train])
         return Split(
             self.name,
             train,
@@ -346,31 +300,75 @@ def _task(
     graph: ReviewGraph, target: np.ndarray, known: np.ndarray, begin: int | None = None
 ) -> Task:
     """The task of predicting targets, bool [E], from what is known of the same users, bool [E]."""
-    has_target = np.zeros(graph.num_users, dtype=bool)
-    has_target[graph.edge_user[target]] = True
-    return Task(target, known & has_target[graph.edge_user], begin)
+    has_target = np.isin(graph.edge_user, graph.edge_user[target])
+    return Task(target, known & has_target, begin)
 
 
-def _check_shares(validation_share: float, test_share: float) -> None:
-    if validation_share + test_share >= 1:
+def draw_groups(number: int, shares: Sequence[float], seed: int, what: str) -> list[np.ndarray]:
+    """Draws disjoint groups by shares, rounded, with ``torch.utils.data.random_split`` and a seed.
+
+    A group is empty if its share is 0, otherwise it has at least one member. Returns the rest, of
+    one member at least, and the groups; int64, ascending. InputError, which names `what` is drawn,
+    if there are too few.
+    """
+    sizes: list[int] = []
+    for share in shares:
+        left = number - 1 - sum(sizes)  # one stays to train with
+        if share and left < 1:
+            raise InputError(
+                f"too few {what} to split ({number}): each part needs one; use more reviews"
+            )
+        sizes.append(min(max(1, round(share * number)), left) if share else 0)
+    return _drawn(number, sizes, seed)
+
+
+def continue_groups(
+    known: Groups, shares: Sequence[float], seed: int, what: str
+) -> list[np.ndarray]:
+    """Keeps the groups of an earlier split and draws those who are new by the same shares.
+
+    Who trained the earlier model trains again, who was held out is held out again, also for a test
+    that is not asked for any more. Of the new ones each group gets its share, and one at least if
+    nobody who is still there was in it. Returns and raises as `draw_groups`.
+    """
+    old = [np.flatnonzero(mask) for mask in (known.validation, known.test)]
+    new = np.flatnonzero(~np.any(known, axis=0))
+    sizes = [
+        max(round(share * len(new)), 1 if share and not len(group) else 0)
+        for share, group in zip(shares, old, strict=True)
+    ]
+    if sum(sizes) > len(new):
         raise InputError(
-            f"split.validation_share={validation_share} and split.test_share={test_share}: leave"
-            " nothing to train with; their sum must be below 1"
+            f"train.warm_start: of the {len(known.learned)} {what} only {len(new)} are new to the"
+            " checkpoint, too few where it held out nobody for validation or test; use more"
+            " reviews, or train without train.warm_start"
         )
+    rest, *drawn = _drawn(len(new), sizes, seed)
+    train = np.sort(np.append(np.flatnonzero(known.learned), new[rest]))
+    return [train, *(np.sort(np.append(o, new[d])) for o, d in zip(old, drawn, strict=True))]
+
+
+def _drawn(number: int, sizes: Sequence[int], seed: int) -> list[np.ndarray]:
+    """The rest and a group of each size, int64, ascending."""
+    # PyTorch takes a second to import; settings are checked before that.
+    import torch
+    from torch.utils.data import random_split
+
+    all_sizes = [number - sum(sizes), *sizes]
+    drawn = random_split(
+        range(number),
+        # An empty part would draw the same groups, but with a warning.
+        [size for size in all_sizes if size],
+        generator=torch.Generator().manual_seed(seed),
+    )
+    groups = iter([np.sort(np.asarray(part.indices, dtype=np.int64)) for part in drawn])
+    return [next(groups) if size else np.zeros(0, np.int64) for size in all_sizes]
 
 
 def describe_split(split: Split, graph: ReviewGraph, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint tells about its split.
-
-    Args:
-        split: Of `graph`.
-        graph: All reviews.
-        settings: The resolved ``config/split``; with the same data they give the same split.
-
-    Returns:
-        ``name``, ``settings``, ``fingerprint``, the number of edges of each kind, and the ids of
-        the held-out users; these are empty for a split that does not hold out whole users.
-    """
+    """What a checkpoint tells about its split. With the same data, `settings`, the resolved
+    ``config/split``, give the same split. The ids of the held-out users are empty for a split that
+    does not hold out whole users."""
     return {
         "name": split.name,
         "settings": dict(settings),

@@ -15,14 +15,9 @@ NOW = int(np.iinfo(np.int64).max)
 
 @dataclass(frozen=True)
 class Task:
-    """Reviews to be predicted, each from its user's history.
-
-    Attributes:
-        target: bool [E], the edges to be predicted.
-        history: bool [E], the edges that are shown; none of them is a target.
-        begin: Seconds since 1970 from which on all targets are; None if each user has a time of
-            their own, right after the newest review that is shown.
-    """
+    """Reviews to be predicted, `target` bool [E], each from its user's `history`, bool [E], which
+    holds no target. `begin`: seconds since 1970 from which on all targets are; None if each user
+    has a time of their own, right after the newest review that is shown."""
 
     target: np.ndarray
     history: np.ndarray
@@ -38,19 +33,15 @@ class Task:
         return np.unique(graph.edge_user[self.target])
 
     def told(self, graph: ReviewGraph) -> np.ndarray:
-        """One target with a text of each user who has any, the first; edges, int64, ascending.
-
-        Its words stand for what the user wants.
-        """
+        """One target with a text of each user who has any, the first, whose words stand for what
+        the user wants; edges, int64, ascending."""
         told = np.flatnonzero(self.target & (graph.edge_text != EMPTY_TEXT_ROW))
         return told[np.unique(graph.edge_user[told], return_index=True)[1]]
 
     def asked(self, graph: ReviewGraph, users: np.ndarray) -> np.ndarray:
         """The moment of asking of users, int64 [n]: what others write from then on is not known.
-
         Taken from what is shown, never from the target: the moment of the newest review of the
-        history, or `begin`. `NOW` where no time is known.
-        """
+        history, or `begin`; `NOW` where no time is known."""
         shown = graph.edges_of(users)
         shown = shown[self.history[shown]]
         newest = np.full(graph.num_users, NO_TIME)
@@ -61,14 +52,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Split:
-    """Who learns from what, and what is measured.
-
-    Attributes:
-        name: The kind of split.
-        train: bool [E], the edges that models and statistics learn from; none is a target.
-        validation: Chooses epochs and settings.
-        test: Is looked at once, at the end; None if nothing was put aside.
-    """
+    """Who learns from what, and what is measured. Models and statistics learn from `train`, bool
+    [E], no target; `validation` chooses epochs and settings; `test`, if anything was put aside, is
+    looked at once, at the end."""
 
     name: str
     train: np.ndarray
@@ -83,11 +69,7 @@ class Split:
 
 
 def check_usable(split: Split, graph: ReviewGraph) -> None:
-    """Makes sure that there is something to learn from and something to validate with.
-
-    Raises:
-        InputError: No training edge, or no validation target whose user has a history.
-    """
+    """InputError without a training edge, or a validation target whose user has a history."""
     if not split.train.any():
         raise InputError(f"split={split.name}: leaves no review to train with; use more reviews")
     user = graph.edge_user
@@ -104,11 +86,9 @@ def check_usable(split: Split, graph: ReviewGraph) -> None:
 
 
 def newest_targets(graph: ReviewGraph, users: np.ndarray, share: float) -> np.ndarray:
-    """The newest reviews of each user, int64 [n], as targets: bool [E].
-
-    `share` of a user's reviews, rounded, at least one. A user with a single review has no target:
-    there would be no history to predict it from.
-    """
+    """The newest reviews of each user, int64 [n], as targets: bool [E]. `share` of them, rounded,
+    at least one; none of a user with a single review: there would be no history to predict it
+    from."""
     degrees = graph.degrees[users]
     count = np.clip(np.round(share * degrees).astype(np.int64), 1, np.maximum(degrees - 1, 0))
     count[degrees < 2] = 0
@@ -118,18 +98,11 @@ def newest_targets(graph: ReviewGraph, users: np.ndarray, share: float) -> np.nd
 def drawn_targets(
     graph: ReviewGraph, users: np.ndarray, share: float, rng: np.random.Generator, train: np.ndarray
 ) -> np.ndarray:
-    """Random training reviews of each user as targets, for one epoch of training: bool [E].
+    """Random training reviews of each user, int64 [n], as targets for one epoch: bool [E].
 
-    Each user gives at least one target. One with several training reviews keeps at least one as
-    history; the only one of a user is predicted from nothing, which teaches the model to start
-    cold.
-
-    Args:
-        graph: All reviews.
-        users: int64 [n], the training users; each has a training edge.
-        share: Expected share of the training reviews that become targets.
-        rng: Source of randomness.
-        train: bool [E], the training edges; nothing else is drawn.
+    Each user, who has an edge in `train`, bool [E], gives at least one target, in expectation
+    `share`. One with several training reviews keeps at least one as history; the only one of a user
+    is predicted from nothing, which teaches the model to start cold.
     """
     edges = graph.edges_of(users)
     owner = np.repeat(np.arange(len(users)), graph.degrees[users])
@@ -143,13 +116,8 @@ def drawn_targets(
 def mask_of_last(
     graph: ReviewGraph, edges: np.ndarray, lengths: np.ndarray, count: np.ndarray
 ) -> np.ndarray:
-    """Marks the last edges of each of some users: bool [E].
-
-    Args:
-        graph: All reviews.
-        edges: int64 [sum of `lengths`], user after user.
-        lengths: int64 [n], how many of the edges belong to each user.
-        count: int64 [n], how many of them to mark; at most `lengths`.
-    """
+    """Marks the last edges of each of n users: bool [E]. `edges`: int64, user after user;
+    `lengths`: int64 [n], how many belong to each; `count`: int64 [n], how many to mark, at most
+    that."""
     ends = np.repeat(np.cumsum(lengths), lengths)
     return graph.edge_mask(edges[np.arange(len(edges)) >= ends - np.repeat(count, lengths)])

@@ -100,13 +100,11 @@ def _age(path: Path) -> tuple[int, str]:
 class TrainedModel:
     """A checkpoint's model, in evaluation mode and on the CPU, with its origin.
 
-    Attributes:
-        record: What training wrote about itself: ``run_name``, ``config``, ``split``, ``data``,
-            ``encoder``, ``mlflow``, ``versions``, ``vector_dim``, and the ``warm_start`` if there
-            was one; plain values.
-        seen: Which reviews it has seen; None if the checkpoint does not tell.
-        plain_combiner: What `Combiner.plain` gave; None before the training has ended.
-        plain_towers: The arrays of `Towers` by name, likewise.
+    `record` is what training wrote about itself: ``run_name``, ``config``, ``split``, ``data``,
+    ``encoder``, ``mlflow``, ``versions``, ``vector_dim``, and the ``warm_start`` if there was one.
+    `seen` are the reviews that it has seen, if the checkpoint tells; `plain_combiner` is what
+    `Combiner.plain` gave, `plain_towers` the arrays of `Towers`, None before the training has
+    ended.
     """
 
     path: Path
@@ -158,12 +156,9 @@ class TrainedModel:
             )
 
     def settings(self, config: DictConfig, axis: str) -> DictConfig:
-        """The settings of one axis: those given now, otherwise those of the training.
-
-        `axis` is ``"data"``, ``"encoder"``, ``"split"`` or ``"product_graph"``;
-        ``{from_checkpoint: true}``, or no such axis, means "as trained". Raises InputError if those
-        of the training name a class that they may not name.
-        """
+        """The settings of one axis: those given now, otherwise (``{from_checkpoint: true}``, or no
+        such axis) those of the training. InputError if these name a class that they may not
+        name."""
         if axis not in config or config[axis].get("from_checkpoint"):
             return trusted_settings(self.record["config"], axis, self.path)
         return config[axis]
@@ -189,15 +184,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None) -> TrainedModel:
-    """Loads the model of a checkpoint.
-
-    Args:
-        model_config: From somebody who is trusted; by default the settings of the training.
-
-    Raises:
-        InputError: Not a checkpoint, its settings name a class that they may not name, or its
-            weights do not fit the settings.
-    """
+    """Loads the model of a checkpoint; `model_config` comes from somebody who is trusted.
+    InputError if it is none, its settings name a class that they may not name, or its weights do
+    not fit."""
     content = read_checkpoint(path)
     record = content[RECORD_KEY]
     if model_config:
@@ -322,11 +311,8 @@ def held_out_user_ids(trained: TrainedModel, data: ReviewData) -> list[str] | No
 
 
 def split_as_trained(trained: TrainedModel, graph: ReviewGraph, config: DictConfig) -> Split:
-    """Splits the training's data set again; InputError if it comes out differently.
-
-    `config` may have an axis ``split``: the same settings, said by somebody who trusts a class that
-    is no part of rec_sys.
-    """
+    """Splits the training's data set again; InputError if it comes out differently. `config` may
+    have an axis ``split``: the same settings, from somebody who trusts a class outside rec_sys."""
     splitter = build(trained.settings(config, "split"))
     if trained.record.get("warm_start"):
         # It depends on what an earlier checkpoint had seen, which may be gone.

@@ -43,7 +43,6 @@ class Situation:
 
     @property
     def num_users(self) -> int:
-        """U."""
         return len(self.user_ptr) - 1
 
     @property
@@ -52,7 +51,6 @@ class Situation:
         return np.diff(self.user_ptr)
 
     def of_user(self, user: int) -> "Situation":
-        """The situation of one of the users."""
         own = slice(self.user_ptr[user], self.user_ptr[user + 1])
         one = slice(user, user + 1)
         return Situation(
@@ -83,11 +81,9 @@ class Feature(Protocol):
 
 
 def compress(scores: Any, scale: float) -> Any:
-    """``sign(s) log(1 + |s| / scale)``: scores that behave like probabilities on a log scale.
-
-    A logit adds up logarithms of probabilities. Zero stays zero, so sparse scores stay sparse.
-    Scores far below `scale` are as good as none; 0 leaves the scores as they are.
-    """
+    """``sign(s) log(1 + |s| / scale)``: scores that behave like probabilities on a log scale. A
+    logit adds up logarithms of probabilities. Zero stays zero, so sparse scores stay sparse. Scores
+    far below `scale` are as good as none; 0 leaves the scores as they are."""
     return np.sign(scores) * np.log1p(np.abs(scores) / scale) if scale else scores
 
 
@@ -103,7 +99,6 @@ class WalkFeature:
     graph_name: str
 
     def values(self, situation: Situation) -> scipy.sparse.csr_array:
-        """See `Feature`."""
         scores = self.graph.walk(
             situation.user_ptr, situation.product, situation.rating, situation.links
         )
@@ -137,7 +132,6 @@ class ProductFeature:
     product_values: np.ndarray
 
     def values(self, situation: Situation) -> np.ndarray:
-        """See `Feature`."""
         return self.product_values[None]
 
 
@@ -160,7 +154,6 @@ class TrendFeature:
     half_life: float
 
     def values(self, situation: Situation) -> np.ndarray:
-        """See `Feature`."""
         moments, user = np.unique(situation.asked, return_inverse=True)
         rows = np.stack([row.astype(np.float32) for row in self._at(moments)])
         return rows[user] if len(rows) > 1 else rows
@@ -198,7 +191,6 @@ class NetworkFeature:
     evidence: str
 
     def values(self, situation: Situation) -> np.ndarray:
-        """See `Feature`."""
         return situation.network
 
 
@@ -213,7 +205,6 @@ class LikingFeature:
     steepness: float
 
     def values(self, situation: Situation) -> np.ndarray:
-        """See `Feature`."""
         return -np.logaddexp(
             0, self.steepness * (self.middle - situation.predicted_rating), dtype=np.float32
         )
@@ -310,11 +301,9 @@ def _read_words(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def moved_features(features: Sequence[Feature], rows: np.ndarray, num_rows: int) -> list[Feature]:
-    """The same features of products that stand in other rows.
-
-    `rows`: int64 [P], distinct: where each product stands, below 0 if nowhere any more. No review
-    is known of products in the other rows of `num_rows`.
-    """
+    """The same features of products that stand in other rows. `rows`: int64 [P], distinct: where
+    each product stands, below 0 if nowhere any more. No review is known of products in the other
+    rows of `num_rows`."""
     there = rows >= 0
     moved: list[Feature] = []
     for feature in features:
@@ -352,10 +341,8 @@ def told_features(
     documents: Sequence[scipy.sparse.csr_array],
 ) -> list[Feature]:
     """The same features where the texts of some products are others, or were not known before.
-
     `rows`: int64 [n], distinct; `sources`: float [n, D] each, see `Towers.products`; `documents`:
-    float32 [n, W] each: the words of the products' names, and all others.
-    """
+    float32 [n, W] each: the words of the products' names, and all others."""
     told: list[Feature] = []
     for feature in features:
         if isinstance(feature, MatchFeature):
@@ -366,13 +353,9 @@ def told_features(
             names, others = documents
             counts = (feature.name_weight * names + others).tocsr()
             weights = bm25(counts, feature.idf, feature.mean_length, feature.k1, feature.b)
-            kept = np.full(feature.weights.shape[1], 1, dtype=np.float32)
-            kept[rows] = 0
-            place = scipy.sparse.csr_array(
-                (np.ones(len(rows), np.float32), (np.arange(len(rows)), rows)),
-                (len(rows), len(kept)),
-            )
-            joined = feature.weights @ scipy.sparse.diags_array(kept) + weights.T @ place
+            column = np.arange(feature.weights.shape[1])
+            column[rows] = len(column) + np.arange(len(rows))
+            joined = scipy.sparse.hstack([feature.weights, weights.T], format="csc")[:, column]
             joined = scipy.sparse.csr_array(joined, dtype=np.float32)
             joined.eliminate_zeros()
             feature = replace(feature, weights=joined)

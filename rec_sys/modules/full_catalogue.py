@@ -1,6 +1,6 @@
 """All products embedded at once, and users ranked and rated against all of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -74,11 +74,9 @@ def embed_products(
 
 @dataclass(frozen=True)
 class FullCatalogue:
-    """Everything that is needed to rank all products for users given by their reviews.
-
-    `vectors`: float [N, D], the vector store's rows; `words`: float32 [N, W], of the same texts.
-    The model is in evaluation mode; reviews and features are of what may be known.
-    """
+    """Everything that is needed to rank all products for users given by their reviews. `vectors`:
+    float [N, D], the vector store's rows; `words`: float32 [N, W], of the same texts. The model is
+    in evaluation mode; reviews and features are of what may be known."""
 
     model: GraphModel
     vectors: np.ndarray
@@ -118,38 +116,32 @@ class FullCatalogue:
         owner, product = graph.edge_user[target], graph.edge_product[target]
         liked = ~(graph.edge_rating[target] <= liked_above)
 
-        def situation(newest: int | None, wish: np.ndarray) -> Callable[[np.ndarray], Situation]:
-            def of(chosen: np.ndarray) -> Situation:
-                some = users[chosen]
-                history = graph.histories(some, task.history, newest)
-                return self.situation(history, task.asked(graph, some), wish[chosen])
-
-            return of
-
-        def seen(chosen: np.ndarray) -> np.ndarray:
-            history = graph.histories(users[chosen], task.history)
-            pairs = np.zeros((len(chosen), graph.num_products), dtype=bool)
-            pairs[history.edge_user, history.edge_product] = True
-            return pairs
-
-        def nothing_seen(chosen: np.ndarray) -> np.ndarray:
-            return np.zeros((len(chosen), graph.num_products), dtype=bool)
-
         # Instead of a wish, the words of the review.
         told = task.told(graph)
         speaker = np.searchsorted(users, graph.edge_user[told])
         wish = np.full(len(users), EMPTY_TEXT_ROW)
         wish[speaker] = graph.edge_text[told]
-        no_wish = np.full(len(users), EMPTY_TEXT_ROW)
         known = np.searchsorted(users, owner), product, liked
         meant = speaker, graph.edge_product[told], np.ones(len(told), dtype=bool)
-        groups = [
-            Questions(situation(0, no_wish), seen, *known),
-            Questions(situation(1, no_wish), seen, *known),
-            Questions(situation(None, no_wish), seen, *known),
-            Questions(situation(0, wish), nothing_seen, *meant),
-            Questions(situation(None, wish), seen, *meant),
-        ]
+
+        def questions(newest: int | None, wishing: bool) -> Questions:
+            def situation(chosen: np.ndarray) -> Situation:
+                some = users[chosen]
+                history = graph.histories(some, task.history, newest)
+                wishes = wish[chosen] if wishing else None
+                return self.situation(history, task.asked(graph, some), wishes)
+
+            def seen(chosen: np.ndarray) -> np.ndarray:
+                pairs = np.zeros((len(chosen), graph.num_products), dtype=bool)
+                if newest != 0 or not wishing:  # a wish alone leaves nothing out
+                    history = graph.histories(users[chosen], task.history)
+                    pairs[history.edge_user, history.edge_product] = True
+                return pairs
+
+            return Questions(situation, seen, *(meant if wishing else known))
+
+        groups = [questions(newest, wishing=False) for newest in (0, 1, None)]
+        groups += [questions(newest, wishing=True) for newest in (0, None)]
         combiner = fit.fit(self.features, groups, graph.num_products)
         return replace(self, combiner=combiner)
 
@@ -158,11 +150,9 @@ class FullCatalogue:
     ) -> np.ndarray:
         """Ranks: float32 [U, P], higher is better; what was reviewed is not left out.
 
-        Args:
-            history: The known reviews of U users, over the products of the catalogue.
-            asked: int64 [U], see `Task.asked`.
-            wish: int64 [U], row in the vector store of what each user wants, `EMPTY_TEXT_ROW` where
-                nothing is said; None if nobody says anything.
+        `history`: the known reviews of U users, over the products of the catalogue; `asked`: int64
+        [U], see `Task.asked`; `wish`: int64 [U], row in the vector store of what each user wants,
+        `EMPTY_TEXT_ROW` where nothing is said.
         """
         return self.combiner.score(self.features, self.situation(history, asked, wish))
 

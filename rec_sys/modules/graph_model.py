@@ -75,7 +75,6 @@ class ReviewEncoder(nn.Module):
     def forward(
         self, edge_attr: Tensor, edge_rating: Tensor, edge_age: Tensor, edge_step: Tensor
     ) -> Tensor:
-        """See the class."""
         known = (edge_rating > 0).to(edge_attr.dtype)
         distance = known * (edge_rating - MIDDLE_RATING) / HALF_RANGE
         age = torch.log1p(edge_age) / _LOG_LONGEST_AGE
@@ -107,7 +106,6 @@ class ProductEncoder(nn.Module):
         self.fusion = FeatureEncoder(3 * hidden_dim + 3 + NUM_RATING_FEATURES, hidden_dim, dropout)
 
     def forward(self, name: Tensor, info: Tensor, reviews: Tensor, ratings: Tensor) -> Tensor:
-        """See the class."""
         # By their length: comparing every number with zero would take ten times as long.
         lengths = [torch.linalg.vector_norm(source, dim=1) for source in (name, info, reviews)]
         given = torch.stack(lengths, dim=1) > 0

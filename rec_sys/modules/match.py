@@ -71,19 +71,9 @@ class MatchFit:
     A softmax over the products; if there are many, over a uniform sample, whose logits are
     corrected for it. A review is never part of its own product's mean. Popular products are meant
     more often, which a learned weight of log(1 + reviews) takes up, so that the towers need not.
-    The best epoch, by the same loss on the targets of the validation, is kept.
-
-    Attributes:
-        patience: Stops after so many epochs without an improvement.
-        batch_size: Reviews per step.
-        products: Products per step.
-        lr: Of AdamW.
-        weight_decay: Towards plain similarity.
-        dropout: Share of each vector's numbers that is dropped.
-        source_dropout: Share of the products' sources that is dropped: a product without reviews is
-            found by its name.
-        scale: Of the cosines, at first.
-        seed: Draws order, products and dropout.
+    The best epoch, by the same loss on the targets of the validation, is kept. With
+    `source_dropout`, a product without reviews is found by its name. ``config/match`` explains the
+    settings.
     """
 
     max_epochs: PositiveCount
@@ -238,10 +228,8 @@ def match_sources(
     asked: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What products are told by, as in `SOURCES`, while some reviews are asked for their products.
-
     `vectors`: float [N, D]; `products`: int64 [M], ascending; `asked`: int64 [n], edges; none of
-    them is in a mean. Returns float32 [M, D] each.
-    """
+    them is in a mean. Returns float32 [M, D] each."""
     there = asked[np.isin(graph.edge_product[asked], products)]
     return (
         read_vectors(vectors, graph.product_name_text[products]),

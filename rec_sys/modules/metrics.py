@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torchmetrics import Metric, functional
@@ -15,11 +16,9 @@ from rec_sys.reviews.schema import MAX_RATING
 
 @dataclass(frozen=True)
 class TargetPositions:
-    """Where T targets of n users stand; everyone has a target.
-
-    `user`: int64 [T], in any order; `above`: int64 [T], products with a higher score; `tied`:
-    int64 [T], products with the same score, the target included.
-    """
+    """Where T targets of n users stand; everyone has a target. `user`: int64 [T], in any order;
+    `above`: int64 [T], products with a higher score; `tied`: int64 [T], products with the same
+    score, the target included."""
 
     user: np.ndarray
     above: np.ndarray
@@ -34,14 +33,8 @@ class TargetPositions:
     @property
     def order_in_tie(self) -> np.ndarray:
         """Counts the targets of one user with one score from 0, int64 [T]."""
-        order = np.lexsort((self.above, self.user))
-        user, above = self.user[order], self.above[order]
-        first = np.ones(len(order), dtype=bool)
-        first[1:] = (user[1:] != user[:-1]) | (above[1:] != above[:-1])
-        starts = np.flatnonzero(first)
-        result = np.empty(len(order), dtype=np.int64)
-        result[order] = np.arange(len(order)) - starts[np.cumsum(first) - 1]
-        return result
+        ties = pd.DataFrame({"user": self.user, "above": self.above}).groupby(["user", "above"])
+        return ties.cumcount().to_numpy()
 
     def per_user(self, values: np.ndarray) -> np.ndarray:
         """Sums over the targets of each user, float64 [n]."""
@@ -169,7 +162,6 @@ class RatingMetrics(Metric):
         self.true.append(true)
 
     def compute(self) -> dict[str, float]:
-        """The metrics of everything since the last reset."""
         nothing = torch.empty(0, device=self.device)
         states = (self.predicted, self.true)
         predicted, true = (dim_zero_cat(each) if len(each) else nothing for each in states)

@@ -19,14 +19,9 @@ _DISTANCES: dict[str, Distance] = {"l1": F.l1_loss, "mse": F.mse_loss, "huber": 
 
 
 class ObjectiveOutput(NamedTuple):
-    """What an objective says about a batch.
-
-    Attributes:
-        objective: What is minimised, and compares epochs; a scalar with a gradient.
-        loss: The distance of the ratings, the mean of `num_rated` targets; 0 without any.
-        rating: float32 [T], predicted ratings 0...5.
-        ranking: The ranking loss, the mean of all targets; None if nothing is ranked.
-    """
+    """What an objective says about a batch: what is minimised, and compares epochs, with a
+    gradient; the mean distance of `num_rated` ratings, 0 without any; predicted ratings, float32
+    [T], 0...5; the mean ranking loss of all targets, None if nothing is ranked."""
 
     objective: Tensor
     loss: Tensor
@@ -39,30 +34,23 @@ class ObjectiveOutput(NamedTuple):
 class JointObjective:
     """Rates and ranks: the distance of the ratings plus a softmax over products.
 
-    The rating term is the mean distance between the predicted and the true rating of the targets
-    that have one. The ranking term is the cross entropy of each liked target among all products of
-    the batch that the user has not in their history; the logit of a pair is the inner product of
-    query and key. If the batch holds a sample of the products, the logarithm of the probability
-    with which each is in the sample is taken off its logit, so that popular products, which are
-    sampled more often, are not punished for it (Bengio & Senecal, "Adaptive Importance Sampling to
-    Accelerate Training of a Neural Probabilistic Language Model", 2008; Yi et al.,
-    "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations", RecSys 2019).
+    The rating term is the mean distance (`loss`: ``"l1"``, ``"mse"`` or ``"huber"``, squared up to
+    one star, absolute beyond) between the predicted and the true rating of the targets that have
+    one. The ranking term is the cross entropy of each liked target among all products of the batch
+    that the user has not in their history; the logit of a pair is the inner product of query and
+    key. If the batch holds a sample of the products, the logarithm of the probability with which
+    each is in the sample is taken off its logit, so that popular products, which are sampled more
+    often, are not punished for it (Bengio & Senecal, "Adaptive Importance Sampling to Accelerate
+    Training of a Neural Probabilistic Language Model", 2008; Yi et al., "Sampling-Bias-Corrected
+    Neural Modeling for Large Corpus Item Recommendations", RecSys 2019).
 
-    Args:
-        loss: ``"l1"``, ``"mse"`` or ``"huber"`` (squared up to one star, absolute beyond).
-        rating_weight: Weight of the rating term; 0 ranks only.
-        ranking_weight: Weight of the ranking term; 0 rates only.
-        disliked_weight: How much a target that was not liked counts in the ranking term, 0...1:
-            users should be shown what they will like, not all that they would buy.
-        liked_above: Stars; a higher rating, and a missing one, counts as liked.
+    `disliked_weight` is how much a target with `liked_above` stars or fewer counts in the ranking
+    term, 0...1: users should be shown what they will like, not all that they would buy.
 
     Inputs:
         batch: ``target_user`` and ``target_product`` int64 [T], ``target_rating`` float32 [T],
             1...5, NaN if missing; ``edge_index`` int64 [2, E], the history; ``log_q`` float32 [P],
             the logarithm above, 0 if all products are in the batch.
-
-    Raises:
-        InputError: A value is out of its range, or both weights are 0.
     """
 
     loss: Literal["l1", "mse", "huber"]
@@ -72,7 +60,6 @@ class JointObjective:
     liked_above: float
 
     def __post_init__(self) -> None:
-        """Checks that there is anything to learn."""
         if not self.rating_weight + self.ranking_weight:
             raise InputError(
                 "objective.rating_weight=0, objective.ranking_weight=0: one of them must be above 0"
@@ -85,11 +72,9 @@ class JointObjective:
 
     @property
     def distance(self) -> Distance:
-        """The distance of ratings."""
         return _DISTANCES[self.loss]
 
     def __call__(self, outputs: GraphOutputs, batch: TensorBatch) -> ObjectiveOutput:
-        """See the class."""
         true = batch["target_rating"]
         # The gradient of index_select is added up several times as fast as that of an index.
         users = outputs.user_embeddings.index_select(0, batch["target_user"])

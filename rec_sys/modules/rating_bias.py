@@ -13,12 +13,9 @@ from rec_sys.graph.task import Split
 
 @dataclass(frozen=True)
 class RatingBias:
-    """Mean rating, plus how much better than that each product is rated.
-
-    `product_bias`: float32 [P], stars, shrunk towards 0, and 0 without a rating; `majority_rating`:
-    the most frequent known rating; `user_shrinkage`: so many imaginary ratings say that a user is
-    like all others.
-    """
+    """Mean rating, plus how much better than that each product is rated. `product_bias`: float32
+    [P], stars, shrunk towards 0, and 0 without a rating; `majority_rating`: the most frequent known
+    rating; `user_shrinkage`: so many imaginary ratings say that a user is like all others."""
 
     mean: float
     product_bias: np.ndarray
@@ -39,11 +36,9 @@ class RatingBias:
         user_shrinkage: float = USER_SHRINKAGE,
         product_shrinkage: float = PRODUCT_SHRINKAGE,
     ) -> "RatingBias":
-        """Fits to ratings that are given as flat arrays.
-
-        `product`: int64 [n]; `rating`: float32 [n], stars, NaN does not count. The shrinkages are
-        imaginary ratings of each user and each product. Raises ValueError if there is no rating.
-        """
+        """Fits to ratings that are given as flat arrays. `product`: int64 [n]; `rating`: float32
+        [n], stars, NaN does not count. The shrinkages are imaginary ratings of each user and each
+        product. Raises ValueError if there is no rating."""
         known = ~np.isnan(rating)
         if not known.any():
             raise ValueError("no edge has a rating")
@@ -58,11 +53,9 @@ class RatingBias:
     def user_bias(
         self, user: np.ndarray, product: np.ndarray, rating: np.ndarray, num_users: int
     ) -> np.ndarray:
-        """How much better than others each user rates: float64 [U], stars, shrunk towards 0.
-
-        `user` and `product`: int64 [n]; `rating`: float32 [n], stars, NaN does not count. 0 for a
-        user without a rating.
-        """
+        """How much better than others each user rates: float64 [U], stars, shrunk towards 0. `user`
+        and `product`: int64 [n]; `rating`: float32 [n], stars, NaN does not count. 0 for a user
+        without a rating."""
         known = ~np.isnan(rating)
         user, product = user[known], product[known]
         rest = rating[known] - self.mean - self.product_bias[product]
@@ -71,10 +64,8 @@ class RatingBias:
 
     def predict(self, graph: ReviewGraph, target: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         """Mean + product bias + the bias of the target's user, from the user's other ratings.
-
         `target`: bool [E], the edges to predict; `hidden`: bool [E], edges that must not be looked
-        at either. Returns float32 [number of targets], in the order of the edges.
-        """
+        at either. Returns float32 [number of targets], in the order of the edges."""
         shown = ~target & ~hidden
         user, product = graph.edge_user, graph.edge_product
         user_bias = self.user_bias(
@@ -152,29 +143,19 @@ def fit_text_ratings(
     if len(examples) > _MOST_EXAMPLES:
         drawn = np.random.default_rng(seed).choice(len(examples), _MOST_EXAMPLES, replace=False)
         examples, bias = examples[np.sort(drawn)], bias[np.sort(drawn)]
-    known = np.flatnonzero(train)
-    of_users = MeanVectors.of(vectors, graph.edge_text[known], user[known], graph.num_users)
-    of_products = MeanVectors.of(
-        vectors, graph.edge_text[known], product[known], graph.num_products
-    )
+    everybody, history = np.arange(graph.num_users), split.validation.history
+    known, shown = graph.histories(everybody, train), graph.histories(everybody, history)
+    of_users = MeanVectors.of_users(vectors, known)
+    of_products = MeanVectors.of_products(vectors, known)
     own = read_vectors(vectors, graph.edge_text[examples])
-    inputs = np.column_stack(
-        [
-            bias,
-            of_users.without(user[examples], own),
-            of_products.without(product[examples], own),
-        ]
+    means = of_users.without(user[examples], own), of_products.without(product[examples], own)
+    inputs = np.column_stack([bias, *means])
+    foreseen = RatingBias.of(graph, np.flatnonzero(train)).predict(
+        graph, graph.edge_mask(target), hidden=~history
     )
-    shown = np.flatnonzero(split.validation.history)
-    histories = MeanVectors.of(vectors, graph.edge_text[shown], user[shown], graph.num_users)
-    hidden = ~split.validation.history
-    asked = np.column_stack(
-        [
-            RatingBias.of(graph, known).predict(graph, graph.edge_mask(target), hidden),
-            histories.of_rows(user[target]),
-            of_products.of_rows(product[target]),
-        ]
-    )
+    of_users = MeanVectors.of_users(vectors, shown)
+    means = of_users.of_rows(user[target]), of_products.of_rows(product[target])
+    asked = np.column_stack([foreseen, *means])
     best, least = None, np.inf
     for penalty in _PENALTIES:
         ridge = Ridge(alpha=penalty).fit(inputs, rating[examples])
@@ -193,12 +174,17 @@ class MeanVectors:
     counts: np.ndarray
 
     @classmethod
-    def of(
-        cls, vectors: np.ndarray, text: np.ndarray, segment: np.ndarray, num_segments: int
-    ) -> "MeanVectors":
-        """Adds up the rows `text` of `vectors` for each of S segments, both int64 [n]."""
-        sums = vector_sums(vectors, text, segment, num_segments)
-        return cls(sums, np.bincount(segment, minlength=num_segments))
+    def of_users(cls, vectors: np.ndarray, reviews: ReviewGraph) -> "MeanVectors":
+        """Adds up the texts of each user's reviews; `vectors`: the vector store's rows."""
+        sums = vector_sums(vectors, reviews.edge_text, reviews.edge_user, reviews.num_users)
+        return cls(sums, reviews.degrees)
+
+    @classmethod
+    def of_products(cls, vectors: np.ndarray, reviews: ReviewGraph) -> "MeanVectors":
+        """Likewise of each product's."""
+        product, size = reviews.edge_product, reviews.num_products
+        sums = vector_sums(vectors, reviews.edge_text, product, size)
+        return cls(sums, np.bincount(product, minlength=size))
 
     def of_rows(self, segment: np.ndarray) -> np.ndarray:
         """Means of some users or products, float32 [t, D]; zero without a review."""

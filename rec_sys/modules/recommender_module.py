@@ -28,18 +28,11 @@ NETWORK_NDCG = f"val/network_ndcg{K}"
 class RecommenderModule(pl.LightningModule):
     """Trains a `GraphModel`; `history` has a row per finished epoch, ``epoch`` and every metric.
 
-    Args:
-        graph: Its products are all that users are ranked against in validation.
-        vectors: The vector store's rows, float [N, D].
-        product_reviews: What may be known about the products.
-        lr: Learning rate of AdamW at its highest.
-        warmup_epochs: The learning rate grows linearly and is at its highest in this epoch, counted
-            from 1.
-        max_epochs: The learning rate falls to zero along a cosine until then.
-        liked_above: Ratings above count as liked, in stars.
-        seed: With the epoch it seeds dropout, so that a resumed training repeats it.
-        record: What a checkpoint tells about its origin; plain values only.
-        seen: Which reviews the training sees, for one that starts from its checkpoint.
+    Users are ranked in validation against all products of the `graph`. The learning rate of AdamW
+    grows linearly to `lr` in the epoch `warmup_epochs`, counted from 1, and falls along a cosine to
+    zero in `max_epochs`. With the epoch `seed` seeds dropout, so that a resumed training repeats
+    it. A checkpoint tells the `record`, plain values on its origin, and which reviews training has
+    `seen`.
     """
 
     def __init__(
@@ -97,7 +90,6 @@ class RecommenderModule(pl.LightningModule):
         torch.manual_seed(int(state.generate_state(1)[0]))
 
     def training_step(self, batch: TensorBatch, batch_index: int) -> Tensor:
-        """One step on the targets of a batch of training users."""
         embeddings = self(batch)
         with full_precision(self.device):
             return self._evaluate(embeddings, batch, self.train_metrics).objective
@@ -114,7 +106,6 @@ class RecommenderModule(pl.LightningModule):
         self.val_ndcg.reset()
 
     def validation_step(self, batch: TensorBatch, batch_index: int) -> None:
-        """Measures the validation targets of a batch of users."""
         embeddings = self(batch)
         with full_precision(self.device):
             self._evaluate(embeddings, batch, self.val_metrics)
@@ -133,7 +124,6 @@ class RecommenderModule(pl.LightningModule):
         self.val_ndcg.update(torch.from_numpy(ndcg(positions, K)).float())
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the epoch's validation metrics."""
         ranking = {NETWORK_NDCG: float(self.val_ndcg.compute())}
         self.log_dict(ranking, sync_dist=True)
         self.validation_values = self._log_metrics(self.val_metrics) | ranking

@@ -55,11 +55,9 @@ _DEEPEST = 8
 
 
 def trusted_settings(config: Any, axis: str, path: str | Path) -> DictConfig:
-    """Copies the settings of one axis, the first part of a place, out of a checkpoint.
-
-    Raises InputError if they name a class that is not listed for its place, or hold anything beside
-    plain values, lists and mappings.
-    """
+    """Copies the settings of one axis, the first part of a place, out of a checkpoint. Raises
+    InputError if they name a class that is not listed for its place, or hold anything beside plain
+    values, lists and mappings."""
     settings = config.get(axis) if isinstance(config, dict) else None
     axes = {place.partition(".")[0] for place in TARGETS}
     if not isinstance(settings, dict) or axis not in axes:

@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wishes:
-    """What U users say that they want.
-
-    `vectors`: float32 [U, D], of the texts, zero where nothing is said; `words`: float32 [U, W],
-    see `rec_sys.text.words`; `said`: bool [U], whether anything is.
-    """
+    """What U users say that they want. `vectors`: float32 [U, D], of the texts, zero where nothing
+    is said; `words`: float32 [U, W], see `rec_sys.text.words`; `said`: bool [U], whether anything
+    is."""
 
     vectors: np.ndarray
     words: scipy.sparse.csr_array
@@ -32,7 +30,6 @@ class Wishes:
         return cls(vectors, words, (vectors != 0).any(axis=1) | (np.diff(words.indptr) > 0))
 
     def of_user(self, user: int) -> "Wishes":
-        """The wish of one of the users."""
         one = slice(user, user + 1)
         return Wishes(self.vectors[one], self.words[one], self.said[one])
 
@@ -48,7 +45,6 @@ class MatchFeature:
     products: np.ndarray
 
     def values(self, situation: "Situation") -> np.ndarray:
-        """See `Feature`."""
         if situation.wishes is None:
             return np.zeros((1, len(self.products)), dtype=np.float32)
         return self.logits(situation.wishes.vectors)
@@ -103,11 +99,12 @@ class WordsFeature:
     name_weight: float
 
     def values(self, situation: "Situation") -> scipy.sparse.csr_array:
-        """See `Feature`."""
         if situation.wishes is None:
             empty = (situation.num_users, self.weights.shape[1])
             return scipy.sparse.csr_array(empty, dtype=np.float32)
-        scores = _tempered(situation.wishes.words) @ self.weights
+        words = situation.wishes.words.copy()
+        words.data = 1 + np.log(words.data)
+        scores = words @ self.weights
         size = scores.shape[1]
         sums, squares = scores.sum(axis=1), scores.power(2).sum(axis=1)
         deviation = np.sqrt(np.maximum(squares / size - (sums / size) ** 2, 0))
@@ -123,23 +120,18 @@ class WordsFeature:
 def word_weights(
     counts: scipy.sparse.csr_array, k1: float, b: float
 ) -> tuple[scipy.sparse.csr_array, np.ndarray, float]:
-    """BM25 of documents by their own statistics.
-
-    `counts`: float32 [P, W], how often each word is in each document; for `k1` and `b` see `bm25`.
-    Returns float32 [W, P], what each word of a query adds to each document, the inverse document
-    frequencies and the mean length.
-    """
+    """BM25 of documents by their own statistics. `counts`: float32 [P, W], how often each word is
+    in each document; for `k1` and `b` see `bm25`. Returns float32 [W, P], what each word of a query
+    adds to each document, the inverse document frequencies and the mean length."""
     idf = inverse_document_frequency(counts)
     mean_length = float(counts.sum() / max(counts.shape[0], 1))
     return bm25(counts, idf, mean_length, k1, b).T.tocsr(), idf, mean_length
 
 
 def inverse_document_frequency(counts: scipy.sparse.csr_array) -> np.ndarray:
-    """How telling each word is by the documents that have it, float32 [P, W] -> [W].
-
-    0 for a word of no document. The 1 keeps the most frequent words from counting against
-    (Robertson & Zaragoza, see `bm25`).
-    """
+    """How telling each word is by the documents that have it, float32 [P, W] -> [W]. 0 for a word
+    of no document. The 1 keeps the most frequent words from counting against (Robertson & Zaragoza,
+    see `bm25`)."""
     documents = np.bincount(counts.indices, minlength=counts.shape[1])
     idf = np.log1p((counts.shape[0] - documents + 0.5) / (documents + 0.5))
     return np.where(documents > 0, idf, 0).astype(np.float32)
@@ -160,9 +152,3 @@ def bm25(
     room = np.repeat(k1 * (1 - b + b * length), np.diff(weights.indptr))
     weights.data = weights.data * (k1 + 1) / (weights.data + room) * idf[weights.indices]
     return weights.astype(np.float32)
-
-
-def _tempered(words: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
-    words = words.copy()
-    words.data = 1 + np.log(words.data)
-    return words

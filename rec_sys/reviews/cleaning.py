@@ -57,22 +57,11 @@ def _share_or_false(value: Any) -> Any:
 
 @settings_of(OPTIONS_AT)
 class CleaningOptions:
-    """What to leave out.
+    """What to leave out; ``config/data/_cleaning.yaml`` tells what each means.
 
-    Attributes:
-        drop_without_text: Leave out reviews without a text instead of keeping them as history;
-            likewise `drop_without_rating`.
-        join_copies: Keep of a user's reviews that repeat each other word for word on several
-            products the first alone (see `rec_sys.reviews.tables.copies_of`).
-        collapse_twins: Treat products as one whose sets of users are alike by so much or more
-            (Jaccard index, above 0 up to 1; see `rec_sys.reviews.twins`); False for none.
-        min_reviews_per_user: Leave out users with fewer reviews, and products by
-            `min_reviews_per_product`, again and again until all have so many (k-core).
-        only_two_sided_users: Keep only users who like some products and dislike others.
-        liked_above: Ratings above this one say "liked".
-        max_liked_difference: How far a two-sided user's numbers of liked and disliked products may
-            lie apart.
-        keep_unreviewed_products: Keep products of the metadata that nobody reviewed.
+    `collapse_twins` is a Jaccard index, see `rec_sys.reviews.twins`, False for none; the least
+    reviews per user and product make a k-core; "liked" are ratings above `liked_above`, and a
+    two-sided user's liked and disliked products differ in number by `max_liked_difference` at most.
     """
 
     drop_without_text: bool = False
@@ -105,18 +94,10 @@ def clean_reviews(
 ) -> ReviewData:
     """Cleans a data set. A clean one comes out as it went in, unless twins are collapsed again.
 
-    Args:
-        reviews: As `read_reviews` returns them: in the order of the file, every review with user,
-            product, id and a text that may be empty.
-        products: Columns of `PRODUCT_SCHEMA`; None without metadata.
-        options: By default nothing but duplicates is left out.
-
-    Returns:
-        Reviews by user, oldest first, one per user and product; products by id; the report and the
-        fingerprint. An unknown time is the oldest, and reviews without a time keep their order.
-
-    Raises:
-        InputError: Nothing is left.
+    `reviews` are as `read_reviews` returns them: in the order of the file, every one with user,
+    product, id and a text that may be empty. By default nothing but duplicates is left out;
+    InputError if nothing is left. They come out by user, oldest first, one per user and product,
+    products by id. An unknown time is the oldest, and reviews without a time keep their order.
     """
     options = options or CleaningOptions()
     table = to_table(reviews)
@@ -133,7 +114,7 @@ def clean_reviews(
     table = _subset(table, options, steps)
     table = _sorted(table)
     product_table, product_steps = _build_products(
-        table, products, keep_unreviewed=options.keep_unreviewed_products
+        table, products, options.keep_unreviewed_products
     )
     num_users = pc.count_distinct(table["user_id"]).as_py()
     note = f"by {num_users} users on {pc.count_distinct(table['product_id']).as_py()} products"
@@ -150,11 +131,8 @@ def clean_reviews(
 
 
 def require_learnable(data: ReviewData) -> None:
-    """Makes sure, before any text is encoded, that there is something to learn from.
-
-    Raises InputError if there is one user or one product alone, nobody has reviewed two products,
-    or no product has two reviews.
-    """
+    """InputError, before any text is encoded, unless there are several users and products, somebody
+    with two reviews and a product with two."""
     users, products = data.reviews["user_id"], data.reviews["product_id"]
     why = None
     if users.nunique() < 2:
@@ -337,15 +315,19 @@ def _sorted(table: pa.Table) -> pa.Table:
 
 
 def _build_products(
-    reviews: pa.Table, metadata: pd.DataFrame | None, *, keep_unreviewed: bool
+    reviews: pa.Table, metadata: pd.DataFrame | None, keep_unreviewed: bool
 ) -> tuple[pa.Table, list[dict[str, Any]]]:
     """Makes one row for every product, sorted by id, and the steps of the report.
 
-    The columns are those of `PRODUCT_SCHEMA`, nothing missing. What the metadata leaves empty is
-    told by the newest review of the product that tells it. A review's style is that of the variant
-    its writer bought ("Color: Black"): less than a category, but more than nothing.
+    What the metadata leaves empty is told by the newest review of the product that tells it. A
+    review's style is that of the variant its writer bought ("Color: Black"): less than a category,
+    but more than nothing.
     """
-    known = _known(metadata)
+    if metadata is None:
+        known = pd.DataFrame(columns=PRODUCT_SCHEMA.names, dtype=object)
+    else:
+        known = metadata[PRODUCT_SCHEMA.names].astype(object)
+    known = known.where(known.notna(), "").drop_duplicates("product_id").set_index("product_id")
     reviewed = pd.Index(reviews["product_id"].unique().to_pylist(), dtype=object)
     unreviewed = known.index.difference(reviewed, sort=False)
     ids = reviewed.append(unreviewed) if keep_unreviewed else reviewed
@@ -359,11 +341,24 @@ def _build_products(
         filled[column] = empty & (own != "").to_numpy() & ids.isin(known.index)
     is_new = ~ids.isin(known.index)
     nameless = (table["name"] == "").to_numpy()
-    steps = _product_steps(metadata is not None, len(ids), is_new, nameless, filled)
-    bare = {_bare_id(product): product for product in unreviewed}
-    alike = [(product, bare.get(_bare_id(product))) for product in ids[is_new]]
-    alike = [(product, other) for product, other in alike if other]
-    if metadata is not None and (is_new.all() or alike):
+    notes = {}
+    if metadata is None:
+        notes["products of the reviews"] = (
+            "no metadata: products are made from the reviews' own fields"
+        )
+    else:
+        note = f"{is_new.sum()} not in the metadata, made from the reviews' own fields"
+        counts = [f"{rows.sum()} {column}s" for column, rows in filled.items() if rows.any()]
+        if counts:
+            note += f"; {', '.join(counts)} missing there and told by reviews"
+        notes["unknown products"] = note
+    if nameless.any():
+        note = f"{nameless.sum()} described by their style and their training reviews only"
+        notes["products without a name"] = note
+    if metadata is not None:
+        bare = {_bare_id(product): product for product in unreviewed}
+        alike = [(product, bare.get(_bare_id(product))) for product in ids[is_new]]
+        alike = [(product, other) for product, other in alike if other]
         note = f"{is_new.sum()} of {len(ids)} reviewed products are not in the metadata"
         if alike:
             one, other = alike[0]
@@ -371,11 +366,12 @@ def _build_products(
                 f"; {len(alike)} ids differ in leading zeros or a trailing .0 alone ({one} and"
                 f" {other}): write the ids of both files as text"
             )
-        steps.append({"step": "warning", "rows": len(ids), "note": note})
-    if metadata is not None:
+        if is_new.all() or alike:
+            notes["warning"] = note
         what = "kept" if keep_unreviewed else "dropped"
         note = f"{len(unreviewed)} of the metadata's products have no reviews: {what}"
-        steps.append({"step": "products without reviews", "rows": len(ids), "note": note})
+        notes["products without reviews"] = note
+    steps = [{"step": step, "rows": len(ids), "note": note} for step, note in notes.items()]
     columns = {"product_id": ids.to_numpy(), **{name: table[name] for name in table.columns}}
     return pa.table(columns, schema=PRODUCT_SCHEMA), steps
 
@@ -385,15 +381,6 @@ def _bare_id(product: str) -> str:
     return product.removesuffix(".0").lstrip("0")
 
 
-def _known(metadata: pd.DataFrame | None) -> pd.DataFrame:
-    """The metadata's texts by product, first row of each, plain Python strings."""
-    if metadata is None:
-        metadata = pd.DataFrame(columns=PRODUCT_SCHEMA.names, dtype=object)
-    plain = metadata[PRODUCT_SCHEMA.names].astype(object)
-    plain = plain.where(plain.notna(), "")
-    return plain.drop_duplicates("product_id").set_index("product_id")
-
-
 def _newest_told(reviews: pa.Table, column: str) -> pd.Series:
     """By product, the text of this column in its newest review that has one."""
     told = reviews.filter(pc.fill_null(pc.not_equal(reviews[column], ""), False))
@@ -401,25 +388,3 @@ def _newest_told(reviews: pa.Table, column: str) -> pd.Series:
     told = told.select(["product_id", column]).filter(pa.array(newest))
     ids = pd.Index(told["product_id"].to_pylist(), dtype=object)
     return pd.Series(told[column].to_pylist(), index=ids, dtype=object)
-
-
-def _product_steps(
-    has_metadata: bool,
-    num_products: int,
-    is_new: np.ndarray,
-    nameless: np.ndarray,
-    filled: dict[str, np.ndarray],
-) -> list[dict[str, Any]]:
-    if has_metadata:
-        note = f"{is_new.sum()} not in the metadata, made from the reviews' own fields"
-        counts = [f"{rows.sum()} {column}s" for column, rows in filled.items() if rows.any()]
-        if counts:
-            note += f"; {', '.join(counts)} missing there and told by reviews"
-        steps = [{"step": "unknown products", "rows": num_products, "note": note}]
-    else:
-        note = "no metadata: products are made from the reviews' own fields"
-        steps = [{"step": "products of the reviews", "rows": num_products, "note": note}]
-    if nameless.any():
-        note = f"{nameless.sum()} described by their style and their training reviews only"
-        steps.append({"step": "products without a name", "rows": num_products, "note": note})
-    return steps

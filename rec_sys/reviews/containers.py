@@ -133,11 +133,9 @@ def decoded_lines(
 ) -> Iterator[str]:
     """Streams the lines of a text, whatever ends them: LF, CR LF or, in old files, CR.
 
-    Args:
-        bad: Gets the numbers of lines whose bytes are not in the encoding, and why; such a line
-            comes with replacement marks.
-        encoding: A name that Python knows; "auto" takes the byte order mark, or what the zero bytes
-            of UTF-16 say, and UTF-8 otherwise.
+    `bad` gets the numbers of lines whose bytes are not in the encoding, and why; they come with
+    replacement marks. `encoding` is a name that Python knows; "auto" takes the byte order mark, or
+    what the zero bytes of UTF-16 say, and UTF-8 otherwise.
     """
     head = file.read(_BLOCK_BYTES)
     file.seek(0)

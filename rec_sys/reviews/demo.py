@@ -1,15 +1,13 @@
 """The demo set: a small invented shop for musical instruments, its customers and their reviews."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rec_sys.foundation.files import replacing
-from rec_sys.reviews.demo_texts import WORDS, Aspect, Experience, pick, write_text
+from rec_sys.reviews.demo_texts import WORDS, DemoProduct, DemoUser, pick, write_text
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 
 REVIEWS_FILE = "reviews.jsonl"
@@ -51,11 +49,8 @@ def write_demo(
     seed: int = 0,
 ) -> tuple[Path, Path]:
     """Writes the demo set as two JSON Lines files, each whole or not at all; returns their paths.
-
     Reviews are written oldest first. `reviews_per_user` is a mean: some have one, some three times
-    the mean; nobody reviews a product twice, so never more than `num_products`. The same seed gives
-    the same bytes, another one another shop.
-    """
+    the mean; nobody reviews a product twice. The same seed gives the same bytes."""
     products = invent_products(num_products, seed)
     users = invent_users(num_users, seed)
     reviews = invent_reviews(users, products, reviews_per_user, seed)
@@ -75,32 +70,6 @@ def write_demo(
         with replacing(path) as draft:
             draft.write_bytes(text.encode("utf-8"))  # bytes: Windows must not rewrite line ends
     return paths
-
-
-@dataclass(frozen=True)
-class DemoProduct:
-    """A product with what nobody is told about it; aspects are positions in the list of `WORDS`."""
-
-    asin: str
-    name: str
-    info: str
-    brand: str
-    shelf: int
-    aspects: tuple[int, ...]
-    quality: float
-    popularity: float
-
-
-@dataclass(frozen=True)
-class DemoUser:
-    """A user with tastes; aspects are positions in the list of `WORDS`, as shelves are."""
-
-    user_id: str
-    nickname: str
-    shelves: tuple[int, ...]
-    loves: tuple[int, ...]
-    hates: tuple[int, ...]
-    strictness: float
 
 
 def invent_products(count: int, seed: int) -> list[DemoProduct]:
@@ -207,7 +176,7 @@ def invent_reviews(
                     "nickname": user.nickname,
                     "asin": product.asin,
                     "ProductName": product.name,
-                    "TextReview": write_text(writing, _experience(user, product, rating)),
+                    "TextReview": write_text(writing, user, product, rating),
                     "Style": None if choosing.random() < MISSING_STYLE_SHARE else style,
                     "rating": rating,
                     "timestamp": int(choosing.integers(joined, LAST_DAY)),
@@ -223,25 +192,6 @@ def expected_rating(user: DemoUser, product: DemoProduct) -> float:
     match -= HATED * len(set(user.hates) & set(product.aspects))
     match -= 0.0 if product.shelf in user.shelves else STRANGE
     return BASE - user.strictness + product.quality + match
-
-
-def _experience(user: DemoUser, product: DemoProduct, rating: int) -> Experience:
-    def named(numbers: Iterable[int]) -> list[Aspect]:
-        return [WORDS.aspects[number] for number in numbers]
-
-    known = user.loves + user.hates
-    return Experience(
-        rating=rating,
-        brand=product.brand,
-        category=WORDS.categories[product.shelf],
-        quality=product.quality,
-        liked=named(aspect for aspect in product.aspects if aspect in user.loves),
-        disliked=named(aspect for aspect in product.aspects if aspect in user.hates),
-        plain=named(aspect for aspect in product.aspects if aspect not in known),
-        loves=named(user.loves),
-        hates=named(user.hates),
-        is_fan=product.shelf in user.shelves,
-    )
 
 
 def _choose(rng: np.random.Generator, pull: np.ndarray, mean: int) -> list[int]:

@@ -4,7 +4,7 @@ A review is one to five sentences: a verdict, what the product is used for, what
 and dislikes about it, how well it is made, what the writer looks for in general, a conclusion.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,24 +88,29 @@ WORDS = _words()
 
 
 @dataclass(frozen=True)
-class Experience:
-    """All that somebody could write about: one person with one product.
+class DemoProduct:
+    """A product with what nobody is told about it; aspects are positions in the list of `WORDS`."""
 
-    The rating is in whole stars, 1 to 5, the product's hidden `quality` about -1 to 1. `liked`,
-    `disliked` and `plain` are the product's aspects that this person loves, hates, ignores; `loves`
-    and `hates` are all theirs. `is_fan`: whether the shelf is among their favourites.
-    """
-
-    rating: int
+    asin: str
+    name: str
+    info: str
     brand: str
-    category: Category
+    shelf: int
+    aspects: tuple[int, ...]
     quality: float
-    liked: list[Aspect]
-    disliked: list[Aspect]
-    plain: list[Aspect]
-    loves: list[Aspect]
-    hates: list[Aspect]
-    is_fan: bool
+    popularity: float
+
+
+@dataclass(frozen=True)
+class DemoUser:
+    """A user with tastes; aspects are positions in the list of `WORDS`, as shelves are."""
+
+    user_id: str
+    nickname: str
+    shelves: tuple[int, ...]
+    loves: tuple[int, ...]
+    hates: tuple[int, ...]
+    strictness: float
 
 
 def pick(rng: np.random.Generator, options: Sequence[Option]) -> Option:
@@ -113,64 +118,68 @@ def pick(rng: np.random.Generator, options: Sequence[Option]) -> Option:
     return options[int(rng.integers(len(options)))]
 
 
-def write_text(rng: np.random.Generator, experience: Experience) -> str:
-    """Writes what the person thought of the product; now and then nothing or a word or two."""
+def write_text(rng: np.random.Generator, user: DemoUser, product: DemoProduct, rating: int) -> str:
+    """Writes what the user thought of the product; now and then nothing or a word or two."""
     kind = rng.random()
     if kind < EMPTY_SHARE:
         return ""
     if kind < EMPTY_SHARE + SHORT_SHARE:
-        sentences = [pick(rng, _phrases("short", experience.rating))]
+        sentences = [pick(rng, _phrases("short", rating))]
     else:
-        sentences = _sentences(rng, experience)
-    category = experience.category
-    text = " ".join(sentences).format(
-        brand=experience.brand, noun=category.noun, plural=category.plural
-    )
+        sentences = _sentences(rng, user, product, rating)
+    category = WORDS.categories[product.shelf]
+    names = {"brand": product.brand, "noun": category.noun, "plural": category.plural}
+    text = " ".join(sentences).format(**names)
     return text.lower() if rng.random() < LOWER_CASE_SHARE else text
 
 
-def _sentences(rng: np.random.Generator, experience: Experience) -> list[str]:
+def _sentences(
+    rng: np.random.Generator, user: DemoUser, product: DemoProduct, rating: int
+) -> list[str]:
     """At most as many sentences as drawn, the telling ones first in line, in reading order."""
-    rating = experience.rating
     length = pick(rng, LENGTHS)
-    mentions, outspoken = _mentions(rng, experience, min(length, MAX_ASPECTS))
+    mentions, outspoken = _mentions(rng, user, product, rating >= LOWEST_LIKED)
+    mentions = mentions[: min(length, MAX_ASPECTS)]
     # Without a fitting opinion on an aspect only the verdict tells how the rating came about.
     verdict = []
     if not outspoken or rng.random() < VERDICT_CHANCE:
         verdict = [pick(rng, _phrases("verdicts", rating))]
         mentions = mentions[: max(length - 1, 1 if outspoken else 0)]
     # Every draw is made even if unused, so that a longer review only adds sentences.
-    shelf = pick(rng, _phrases("fans" if experience.is_fan else "strangers"))
-    wants, shuns = pick(rng, experience.loves).wants, pick(rng, experience.hates).shuns
+    shelf = pick(rng, _phrases("fans" if product.shelf in user.shelves else "strangers"))
+    wants, shuns = pick(rng, _named(user.loves)).wants, pick(rng, _named(user.hates)).shuns
     optional = (  # the most telling first: what does not fit is left out from the end
         ("wants", WANTS_CHANCE, pick(rng, wants)),
         ("shuns", SHUNS_CHANCE, pick(rng, shuns)),
-        ("craft", QUALITY_CHANCE, _craft(rng, experience)),
+        ("craft", QUALITY_CHANCE, _craft(rng, product, rating)),
         ("shelf", SHELF_CHANCE, shelf),
-        ("use", USE_CHANCE, _use(rng, experience.category)),
+        ("use", USE_CHANCE, _use(rng, WORDS.categories[product.shelf])),
         ("conclusion", CONCLUSION_CHANCE, pick(rng, _phrases("conclusions", rating))),
     )
     said = {name: text for name, chance, text in optional if rng.random() < chance and text}
-    room = length - len(verdict) - len(mentions)
-    kept = dict(list(said.items())[:room])
+    kept = dict(list(said.items())[: length - len(verdict) - len(mentions)])
     before = [kept[name] for name in ("use", "wants", "shelf") if name in kept]
     after = [kept[name] for name in ("craft", "shuns", "conclusion") if name in kept]
     return [*verdict, *before, *mentions, *after]
 
 
 def _mentions(
-    rng: np.random.Generator, experience: Experience, most: int
+    rng: np.random.Generator, user: DemoUser, product: DemoProduct, satisfied: bool
 ) -> tuple[list[str], bool]:
     """Sentences on the product's aspects, and whether one of them explains the rating."""
-    satisfied = experience.rating >= LOWEST_LIKED
+    loved = [aspect for aspect in product.aspects if aspect in user.loves]
+    hated = [aspect for aspect in product.aspects if aspect in user.hates]
     praises = _phrases("praise" if satisfied else "faint_praise")
-    praise = [_about(rng, it.liked, praises) for it in experience.liked]
+    praise = [_about(rng, it.liked, praises) for it in _named(loved)]
     complaints = _phrases("caveat" if satisfied else "complaint")
-    blame = [_about(rng, it.disliked, complaints) for it in experience.disliked]
-    plain = [aspect.plain for aspect in experience.plain]
-    outspoken = bool(praise if satisfied else blame)
+    blame = [_about(rng, it.disliked, complaints) for it in _named(hated)]
+    plain = [it.plain for it in _named(product.aspects) if it not in _named(loved + hated)]
     telling = praise + blame if satisfied else blame + praise
-    return (telling or plain[:1])[:most], outspoken
+    return telling or plain[:1], bool(praise if satisfied else blame)
+
+
+def _named(aspects: Iterable[int]) -> list[Aspect]:
+    return [WORDS.aspects[aspect] for aspect in aspects]
 
 
 def _about(rng: np.random.Generator, names: list[str], frames: list[str]) -> str:
@@ -181,12 +190,13 @@ def _about(rng: np.random.Generator, names: list[str], frames: list[str]) -> str
     return sentence[0].upper() + sentence[1:]
 
 
-def _craft(rng: np.random.Generator, experience: Experience) -> str:
+def _craft(rng: np.random.Generator, product: DemoProduct, rating: int) -> str:
     """A remark on workmanship, where it is notable and does not contradict the rating."""
-    good, bad = pick(rng, experience.category.good), pick(rng, experience.category.bad)
-    if experience.quality > NOTABLE_QUALITY and experience.rating >= LOWEST_LIKED:
+    category = WORDS.categories[product.shelf]
+    good, bad = pick(rng, category.good), pick(rng, category.bad)
+    if product.quality > NOTABLE_QUALITY and rating >= LOWEST_LIKED:
         return good
-    if experience.quality < -NOTABLE_QUALITY and experience.rating < BEST:
+    if product.quality < -NOTABLE_QUALITY and rating < BEST:
         return bad
     return ""
 

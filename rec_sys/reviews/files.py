@@ -50,12 +50,12 @@ def read_records(
 
     JSON holds one object a line, arrays of objects, objects one after the other or spread over
     several lines, or one object around them all. Lines of Python literals, as in old Amazon files,
-    are read too. Any file may be packed with gzip, bzip2, xz, zstd or zip.
+    are read too. Any file may be packed with gzip, bzip2, xz, zstd or zip. For `encoding` see
+    `decoded_lines`; `header` names the columns of a table without a heading line.
 
-    For `encoding` see `decoded_lines`; `header` names the columns of a table without a heading
-    line. Yields line numbers and records. A line that is no record comes as a `BrokenRecord` (a
-    value, not raised), so that the caller decides how many to bear. Raises InputError if the file
-    as a whole cannot be read.
+    Yields line numbers and records; one that is none comes as a `BrokenRecord` (a value, not
+    raised), so that the caller decides how many to bear. InputError if the file as a whole cannot
+    be read.
     """
     path = Path(path).expanduser()
     with telling_file(path), open_unpacked(path) as file:

@@ -49,8 +49,9 @@ def plain_text(text: str) -> str:
         if "<" in text:
             text = _TAG.sub(" ", _CODE.sub(" ", text))
         if "&" in text:
-            text = _ENTITY.sub(_character, _ESCAPED_AMPERSAND.sub("&", text))
-            text = _visible(text)
+            text = _ESCAPED_AMPERSAND.sub("&", text)
+            # Whole entities only: html.unescape by itself takes "black&gtr" for "black>r".
+            text = _visible(_ENTITY.sub(lambda entity: html.unescape(entity[0]), text))
         if text == before:
             break
     return " ".join(text.split())
@@ -64,8 +65,3 @@ def name_key(name: str) -> str:
 def _visible(text: str) -> str:
     # None of the invisible characters is printable, and most texts are.
     return text if text.isprintable() else _INVISIBLE.sub("", text)
-
-
-def _character(entity: re.Match[str]) -> str:
-    # Whole entities only: html.unescape by itself takes "black&gtr" for "black>r".
-    return html.unescape(entity[0])

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import BeforeValidator
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.containers import AUTO_ENCODING
@@ -73,10 +74,8 @@ _NO_CATEGORY = re.compile(r"<|[.!:]$")
 @dataclass
 class ReadReport:
     """What reading one file found; `num_records` includes the broken ones, which were left out.
-
     `examples` are the first few of these, "FILE, line N: why", `notes` further findings, in words,
-    `warnings` those that a person should not miss.
-    """
+    `warnings` those that a person should not miss."""
 
     file: str
     format: str = ""
@@ -96,24 +95,24 @@ class ReadReport:
         return [{"step": step, "rows": rows, "note": text} for step, text in lines]
 
 
-@dataclass(frozen=True)
+Columns = Annotated[dict[str, str | list[str] | None], BeforeValidator(dict)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notation:
     """How a file writes things, where it does not say so itself.
 
-    Attributes:
-        columns: From our columns (`rec_sys.reviews.formats.COLUMNS`) to fields, nested ones with
-            dots; goes before what the format says.
-        header: Names of the columns of a table without a heading line.
-        encoding: See `decoded_lines`.
-        rating_scale: See `RatingScale`; None for stars, or what the format says.
-        missing_rating: The rating, or ratings, that say "not rated"; likewise.
-        time_format: Of all times, for `datetime.strptime`; None to find out.
+    `columns` lead from ours (`rec_sys.reviews.formats.COLUMNS`) to fields, nested ones with dots,
+    and go before what the format says, as do `rating_scale`, see `RatingScale`, and
+    `missing_rating`, whatever says "not rated". `header` names the columns of a table without a
+    heading line; for `encoding` see `decoded_lines`; `time_format`: of all times, for
+    `datetime.strptime`.
     """
 
-    columns: dict[str, Any] = field(default_factory=dict)
-    header: Sequence[str] | None = None
+    columns: Columns = field(default_factory=dict)
+    header: list[str] | None = None
     encoding: str = AUTO_ENCODING
-    rating_scale: Any = None
+    rating_scale: list[Any] | None = None
     missing_rating: Any = None
     time_format: str | None = None
 
@@ -129,20 +128,14 @@ def read_reviews(
 ) -> tuple[pd.DataFrame, ReadReport]:
     """Reads reviews from JSON (any layout), CSV, Parquet or Arrow, packed or not.
 
-    Args:
-        format: Name of a file in ``config/data/columns``; "auto" decides from the fields.
-        max_broken_share: Bear this share of broken records (no JSON object, no user, no product, a
-            rating that is none), 0...1.
-        require_user: Without it, a review of nobody is a review of `ANONYMOUS_USER`.
-        require_product: Without it, the product may be missing.
+    `format` is the name of a file in ``config/data/columns``, "auto" decides from the fields.
+    Without `require_user` a review of nobody is one of `ANONYMOUS_USER`. Of broken records (no JSON
+    object, no user, no product, a rating that is none) a share is borne, 0...1.
 
-    Returns:
-        The table with the columns of `REVIEW_SCHEMA`, in the order of the file and not cleaned; a
-        missing text is empty, whatever else is missing is null. And what reading found.
-
-    Raises:
-        InputError: The file cannot be read, has no usable fields, too many broken records, or a
-            rating outside its scale. The message names the file and the first bad line.
+    Returns what reading found and a table with the columns of `REVIEW_SCHEMA`, in the order of the
+    file and not cleaned; a missing text is empty, whatever else is missing is null. InputError,
+    which names the file and the first bad line, if the file cannot be read, has no usable fields,
+    too many broken records, or a rating outside its scale.
     """
     # Without a product a review must at least say something.
     required = [("product_id",) if require_product else ("product_id", "text", "rating")]
@@ -309,7 +302,6 @@ class _ProductRows:
         self._columns = {name: layout.columns.get(name, ()) for name in COLUMNS["products"]}
 
     def times(self, layout: Format, records: Iterable[dict[str, Any]]) -> list[Any]:
-        """Products have none."""
         return []
 
     def __call__(self, record: dict[str, Any]) -> tuple[str, str, str, str, str]:
@@ -366,8 +358,7 @@ def _build_table(
 
     `rows` makes one row, in the order of the schema, from a record; raises `BrokenRecord` for one
     bad record, `InputError` for a file that is bad altogether. For `required` and `format` see
-    `choose_format`. Raises InputError without records, or for unusable fields or too many broken
-    records.
+    `choose_format`.
     """
     if not 0.0 <= max_broken_share <= 1.0:
         raise InputError(f"max_broken_share must be from 0 to 1, got {max_broken_share}")

@@ -48,9 +48,8 @@ class ReviewData:
     """A clean data set, as every room above takes it.
 
     `reviews` has the columns of `REVIEW_SCHEMA` and one row per (user, product), `products` those
-    of `PRODUCT_SCHEMA` and one row per product, at least every one that occurs in `reviews`.
-    `report` says what cleaning found, step by step, JSON-ready. `fingerprint` is SHA-256 over the
-    cleaned tables; equal data gives an equal fingerprint.
+    of `PRODUCT_SCHEMA` and a row at least for each that occurs in `reviews`. `report` says what
+    cleaning found, step by step, JSON-ready. `fingerprint` is SHA-256 over both tables.
     """
 
     reviews: pd.DataFrame

@@ -32,20 +32,12 @@ def read_sequences(
     """Reads a JSON object, gzipped or not, from every user to a list of products, oldest first.
 
     Such a file was written by a program: whatever is wrong with it is an error, nothing is left
-    out. A product that a user has several times comes out several times.
+    out, and a product that a user has several times comes out several times. If the object has
+    numbers instead of ids, files with a line ID<tab>NUMBER for each tell the ids.
 
-    Args:
-        user_ids_path: File with a line ID<tab>NUMBER for every user: the object has the numbers,
-            the table gets the ids. None if the object has the ids itself.
-        product_ids_path: The same for the products.
-
-    Returns:
-        Columns of `REVIEW_SCHEMA`, user after user in the order of the file, texts empty, ratings
-        and times missing; and what reading found.
-
-    Raises:
-        InputError: A file cannot be read or is laid out otherwise. The message names the line or
-            the user and the place in the list.
+    Returns columns of `REVIEW_SCHEMA`, user after user in the order of the file, texts empty,
+    ratings and times missing; and what reading found. InputError, which names the line or the user
+    and the place in the list, if a file cannot be read or is laid out otherwise.
     """
     path = Path(path).expanduser()
     id_of_user = _Ids(user_ids_path)
@@ -168,9 +160,9 @@ class LocalSequences(ReviewSource):
     """Files of sequences, as papers on generative recommendation publish them.
 
     Of a product that a user has several times the last place stays, as of several reviews the
-    newest does. `max_broken_share` is for the metadata, products by their ids: sequences must be
-    whole. For the other paths see `read_sequences`; None takes NAME.user2id or NAME.user2id.gz
-    beside NAME.inter.json, if there is one, and for the products NAME.item2id.
+    newest does. `max_broken_share` is for the metadata: sequences must be whole. Without other
+    paths for `read_sequences`, NAME.user2id and NAME.item2id beside NAME.inter.json, packed or not,
+    are taken if they are there.
     """
 
     sequences_path: FilePath
@@ -179,11 +171,9 @@ class LocalSequences(ReviewSource):
     metadata_path: FilePath = None
 
     def __post_init__(self) -> None:
-        """Without a name it has that of its file."""
         self._take_name_of(self.sequences_path)
 
     def files(self) -> tuple[Path, Path | None]:
-        """The files as they were named."""
         if not self.sequences_path:
             raise InputError(
                 "data.sequences_path is missing: name your file of sequences, for instance "
@@ -192,7 +182,6 @@ class LocalSequences(ReviewSource):
         return self.sequences_path, self.metadata_path
 
     def further_files(self) -> dict[str, Path]:
-        """The files of ids, if there are any."""
         wanted = {
             "user_ids_path": (self.user_ids_path, USER_IDS_SUFFIX),
             "product_ids_path": (self.product_ids_path, PRODUCT_IDS_SUFFIX),
@@ -207,5 +196,4 @@ class LocalSequences(ReviewSource):
         return files
 
     def read(self, path: Path) -> tuple[pd.DataFrame, ReadReport]:
-        """Reads the sequences, and the ids behind their numbers if there are files of them."""
         return read_sequences(path, **self.further_files())

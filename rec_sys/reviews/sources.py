@@ -31,6 +31,7 @@ from rec_sys.reviews.formats import AUTO
 from rec_sys.reviews.reading import (
     DEFAULT_MAX_BROKEN_SHARE,
     DEFAULT_MAX_INFO_CHARACTERS,
+    Columns,
     Notation,
     ReadReport,
     read_products,
@@ -60,38 +61,23 @@ _READING = (
     *("reviews_format", "metadata_format", "columns", "metadata_columns", "header", "encoding"),
     *("rating_scale", "missing_rating", "time_format", "max_broken_share", "max_info_characters"),
 )
-Columns = Annotated[dict[str, str | list[str] | None], BeforeValidator(dict)]
 FolderPath = Annotated[Path, BeforeValidator(_checked_path)]
 FilePath = Annotated[Path | None, BeforeValidator(_path_if_any)]
 
 
-@dataclass(frozen=True)
-class ReviewSource(ABC):
-    """A source of reviews, and how they are read and cleaned; see also `Notation`.
+@dataclass(frozen=True, kw_only=True)
+class ReviewSource(Notation, ABC):
+    """A source of reviews, and how they are read and cleaned.
 
-    Args:
-        name: A label for tables and logs; None takes the name of the file of reviews.
-        reviews_format: Name of a file in ``config/data/columns``, or "auto"; likewise
-            `metadata_format`.
-        columns: From our columns to fields of the reviews; likewise `metadata_columns`.
-        encoding: Of both files, a name that Python knows, or "auto".
-        max_broken_share: Bear this share of broken records in either file.
-        max_info_characters: Cut product descriptions to this length.
-        cache_dir: Folder that keeps the cleaned tables; None to keep nothing.
-        cleaning: What to leave out; None for nothing but duplicates.
+    `name` is a label for tables and logs, by default that of the file of reviews; formats are names
+    of files in ``config/data/columns``, or "auto"; `max_broken_share` is of either file;
+    descriptions are cut to `max_info_characters`; `cache_dir` keeps the cleaned tables.
     """
 
-    _: KW_ONLY
     name: str | None = None
     reviews_format: str = AUTO
     metadata_format: str = AUTO
-    columns: Columns = field(default_factory=dict)
     metadata_columns: Columns = field(default_factory=dict)
-    header: list[str] | None = None
-    encoding: str = AUTO
-    rating_scale: list[Any] | None = None
-    missing_rating: Any = None
-    time_format: str | None = None
     max_broken_share: Share = DEFAULT_MAX_BROKEN_SHARE
     max_info_characters: Count = DEFAULT_MAX_INFO_CHARACTERS
     cache_dir: FilePath = None
@@ -109,20 +95,8 @@ class ReviewSource(ABC):
 
     def read(self, path: Path) -> tuple[pd.DataFrame, ReadReport]:
         """Reads the file of reviews into the raw table, see `read_reviews`."""
-        notation = Notation(
-            self.columns,
-            self.header,
-            self.encoding,
-            self.rating_scale,
-            self.missing_rating,
-            self.time_format,
-        )
-        return read_reviews(
-            path,
-            format=self.reviews_format,
-            max_broken_share=self.max_broken_share,
-            notation=notation,
-        )
+        share = self.max_broken_share
+        return read_reviews(path, format=self.reviews_format, max_broken_share=share, notation=self)
 
     def load(self) -> ReviewData:
         """Reads and cleans the reviews, or takes what an earlier run made of the same files. Raises
@@ -167,7 +141,7 @@ class ReviewSource(ABC):
                 format=self.metadata_format,
                 max_broken_share=self.max_broken_share,
                 max_info_characters=self.max_info_characters,
-                notation=Notation(self.metadata_columns, encoding=self.encoding),
+                notation=Notation(columns=self.metadata_columns, encoding=self.encoding),
             )
             steps = report.as_steps("products")
         note(f"reading {reviews_path}")
@@ -223,11 +197,9 @@ class LocalReviews(ReviewSource):
     metadata_path: FilePath = None
 
     def __post_init__(self) -> None:
-        """Without a name it has that of its file."""
         self._take_name_of(self.reviews_path)
 
     def files(self) -> tuple[Path, Path | None]:
-        """The files as they were named."""
         if not self.reviews_path:
             raise InputError(
                 "data.reviews_path is missing: name your file of reviews, for instance "
@@ -238,17 +210,9 @@ class LocalReviews(ReviewSource):
 
 @settings_of("data")
 class DownloadedReviews(ReviewSource):
-    """A public data set, fetched once; files that are in the folder already are used.
-
-    Args:
-        reviews_url: Public address of the reviews; its last part is the file's name.
-        metadata_url: The same for the products; None to do without.
-        reviews_drive_id: Id of the reviews on Google Drive; if given, they come from there.
-        metadata_drive_id: The same for the products.
-        reviews_sha256: Checksum of the review file; None for any.
-        expected_reviews: Number of records the review file must have; None for any. For the rest
-            see `Patience`.
-    """
+    """A public data set, fetched once; files that are in the folder already are used. The last part
+    of an address is the file's name; what has an id on Google Drive comes from there. Checksum and
+    number of the reviews are checked if given. For the rest see `Patience`."""
 
     folder: FolderPath
     reviews_url: str | None

@@ -45,11 +45,8 @@ def kept_rows(table: pa.Table, keep: np.ndarray) -> pa.Table:
 
 
 def without_markup(column: pa.ChunkedArray, empty_is_missing: bool) -> tuple[pa.ChunkedArray, int]:
-    """Applies `plain_text` to every text, and calls it only where it could change something.
-
-    `column`: string [N], may hold nulls; a text that ends up empty becomes null if
-    `empty_is_missing`. Returns also how many of its texts had tags or entities.
-    """
+    """Applies `plain_text` to every text, string [N] or null, that it could change; one that ends
+    up empty becomes null if `empty_is_missing`. Returns also how many had tags or entities."""
     mask = pc.match_substring_regex(column, SUSPICIOUS).fill_null(False).combine_chunks()
     suspects = column.filter(mask).to_pylist()
     num_freed = sum(map(has_markup, suspects))
@@ -93,12 +90,13 @@ def _digest_texts(digest: "hashlib._Hash", column: pa.ChunkedArray) -> None:
 def with_known_names(
     table: pa.Table, id_column: str, name_column: str, known: dict[str, set[str]] | None
 ) -> tuple[pa.Table, int, int]:
-    """Gives every row that is known by a name alone the id that belongs to the name.
+    """Gives every row that is known by a name alone, which the readers take for its id, the id that
+    belongs to the name.
 
-    Such a row has its name for an id, as the readers make it. Names are compared by `name_key`.
-    `known` leads from keys of names to ids, as other tables tell them; the table's own rows add to
-    it. None if a name is no proof (people): then only its spellings become one. Returns also how
-    many rows got another id, and how many names stand for several ids and were left.
+    Names are compared by `name_key`. `known` leads from keys of names to ids, as other tables tell
+    them; the table's own rows add to it. None if a name is no proof (people): then only its
+    spellings become one. Returns also how many rows got another id, and how many names stand for
+    several ids and were left.
     """
     by_name = pc.fill_null(pc.equal(table[id_column], table[name_column]), False)
     if not pc.any(by_name).as_py():
@@ -130,11 +128,9 @@ def with_known_names(
 
 
 def one_of_equals(table: pa.Table) -> np.ndarray:
-    """Keeps, bool [N], one of reviews that agree in user, product, text, rating and time.
-
-    Of equal ones the first; without a time the last, because there the order of the rows is all
-    that is known about the time.
-    """
+    """Keeps, bool [N], one of reviews that agree in user, product, text, rating and time: the
+    first, without a time the last, because the order of the rows is then all that is known about
+    the time."""
     pairs = _pairs(table)
     # Equal reviews are of one user on one product: most texts need not be compared at all.
     suspects = np.flatnonzero((np.bincount(pairs) > 1)[pairs])
@@ -155,11 +151,11 @@ def newest_of_pairs(table: pa.Table) -> np.ndarray:
 
 
 def copies_of(table: pa.Table) -> np.ndarray:
-    """Tells which reviews repeat one another, as a shop shows one on all variants of a product.
+    """Tells which reviews repeat one another, as a shop shows one on all variants of a product:
+    int64 [N], equal for copies of one review and only for them.
 
     Copies are a user's reviews with the same text. A text of fewer than `MIN_COPIED_WORDS` words
     may be equal by chance ("great"); there the rating and the known time must be equal, too.
-    Returns int64 [N], equal for copies of one review and only for them.
     """
     users, texts = codes_of(table["user_id"]), codes_of(table["text"])
     pairs = np.unique(users * (texts.max(initial=0) + 1) + texts, return_inverse=True)[1]
@@ -197,11 +193,8 @@ def _pairs(table: pa.Table) -> np.ndarray:
 
 
 def cache_folder(cache_dir: Path, files: Iterable[Path], settings: dict[str, Any]) -> Path:
-    """Where the tables of these files, read and cleaned with these settings, belong.
-
-    A file that was written since has another folder. `settings`: all else that decides the result,
-    JSON-ready.
-    """
+    """Where the tables of these files, read and cleaned with these settings (all else that decides
+    the result, JSON-ready), belong. A file that was written since has another folder."""
     stats = [(str(file.resolve()), file.stat()) for file in files]
     known = {
         "version": FORMAT_VERSION,

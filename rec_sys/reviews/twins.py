@@ -27,9 +27,9 @@ class Collapsed:
 def collapse_twins(table: pa.Table, threshold: float) -> Collapsed:
     """Replaces every product by the most reviewed one of its twins, of equals the lowest id.
 
-    Twins of twins are twins: the groups are the connected components. Two products are twins if a
-    share of at least `threshold`, above 0 up to 1, of the users of either has both (the Jaccard
-    index of their sets of users). Reviews are one per user and product.
+    Two products are twins if a share of at least `threshold`, above 0 up to 1, of the users of
+    either has both (the Jaccard index of their sets of users). Twins of twins are twins: the groups
+    are the connected components.
     """
     column = table["product_id"].combine_chunks().dictionary_encode()
     products = column.indices.to_numpy()
@@ -54,9 +54,7 @@ def collapse_twins(table: pa.Table, threshold: float) -> Collapsed:
 
 def twin_groups(users: np.ndarray, products: np.ndarray, threshold: float) -> np.ndarray:
     """Numbers the groups of twins, see `collapse_twins`: int64 [products], equal for twins alone.
-
-    `users` and `products`: int64 [N > 0] from 0, those of each review; every (user, product) once.
-    """
+    Users and products, int64 [N > 0] from 0, are those of each review; every pair once."""
     num_products = products.max() + 1
     num_users = np.bincount(products, minlength=num_products)
     useful = (num_users >= MIN_SHARED_USERS)[products]

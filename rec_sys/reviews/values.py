@@ -64,11 +64,9 @@ def _said(text: str) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A value as people read it, without space around; a missing one is an empty string.
-
-    A dict such as ``{"Color:": " Black", "Size:": "4/4"}`` becomes "Color: Black; Size: 4/4", a
-    list its elements with spaces between.
-    """
+    """A value as people read it, without space around; a missing one is an empty string. A dict
+    such as ``{"Color:": " Black", "Size:": "4/4"}`` becomes "Color: Black; Size: 4/4", a list its
+    elements with spaces between."""
     if isinstance(value, str):
         return _said(value)
     if value is None:
@@ -121,12 +119,9 @@ def unpacked(value: Any) -> Any:
 
 
 class RatingScale:
-    """Makes stars, 1...5, of ratings on another scale.
-
-    `steps` are the lowest and highest number of the scale, or its words from worst to best, which
-    are taken as equally far apart; None for stars. `missing` are the value, or values, that say
-    "not rated". Raises InputError if the scale is none.
-    """
+    """Makes stars, 1...5, of ratings on another scale; InputError if it is none. `steps` are the
+    lowest and highest number of the scale, or its words from worst to best, which are taken as
+    equally far apart; None for stars. `missing` says "not rated", or several values do."""
 
     def __init__(self, steps: Sequence[Any] | None, missing: Any) -> None:
         self._missing = set(map(_word, missing if isinstance(missing, list) else [missing]))
@@ -205,12 +200,11 @@ def as_rating(value: Any) -> float | None:
 
 
 def as_seconds(value: Any, notation: str | None = None) -> int | None:
-    """A time as whole seconds since 1970 (UTC); None if it is missing.
+    """A time as whole seconds since 1970 (UTC); None if it is missing, BrokenRecord if it is none.
 
     Numbers are unix times, in seconds or finer; texts are numbers, ISO 8601, Amazon's "02 28, 2014"
     or what `pandas.to_datetime` reads. A time without a zone is UTC. `notation` is what
-    `time_notation` found; without it 03/04/2014 is refused as ambiguous. Raises BrokenRecord for
-    anything else.
+    `time_notation` found; without it 03/04/2014 is refused as ambiguous.
     """
     if type(value) is int and 0 <= value < _UNITS_BELOW_SECONDS[-1][0] and notation is None:
         return value  # as nearly all files tell it
@@ -245,8 +239,8 @@ def time_notation(values: Iterable[Any]) -> str | None:
     """What the first times of a file say together and one alone does not.
 
     A format for `datetime.strptime` (20140228, 20140228103000, 2014), "excel" for Excel's days,
-    "month first" or "day first"; None where each time says by itself what it is. Raises InputError
-    if days and months cannot be told apart.
+    "month first" or "day first"; None where each time says by itself what it is; InputError if days
+    and months cannot be told apart.
     """
     given = [as_text(value) for value in values if not isinstance(value, date)]
     given = [text for text in given if text]
@@ -326,7 +320,10 @@ def _parsed_date(text: str, notation: str | None) -> datetime:
             return datetime.strptime(text, form)
     match = _DAY_AND_MONTH.match(text)
     # Without a year of four digits pandas would take it from the clock.
-    if not (match or re.search(r"\d{4}", text)) or (match and _is_unclear(match, notation)):
+    if not (match or re.search(r"\d{4}", text)):
+        raise _not_a_time(text)
+    may_be_turned = match and notation is None and match[1] != match[3]
+    if may_be_turned and max(int(match[1]), int(match[3])) <= 12:
         raise _not_a_time(text)
     text = text.removeprefix("Posted ").rstrip(".")
     day_first = notation == DAY_FIRST or bool(match and int(match[1]) > 12)
@@ -334,10 +331,6 @@ def _parsed_date(text: str, notation: str | None) -> datetime:
         return pd.to_datetime(text, dayfirst=day_first, utc=True).to_pydatetime(warn=False)
     except (ValueError, OverflowError, TypeError):
         raise _not_a_time(text) from None
-
-
-def _is_unclear(match: re.Match[str], notation: str | None) -> bool:
-    return notation is None and match[1] != match[3] and max(int(match[1]), int(match[3])) <= 12
 
 
 def _not_a_time(value: Any) -> BrokenRecord:

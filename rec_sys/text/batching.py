@@ -23,13 +23,9 @@ _SMALLEST_LENGTH = 1e-12
 
 @dataclass(frozen=True)
 class TokenizedTexts:
-    """What the model's own tokenizer makes of some texts.
-
-    Attributes:
-        lengths: int64 [n], tokens of each text.
-        of_each: Per input of the model (``input_ids`` and others) a list of tokens for each text.
-        of_all: Inputs that are the same for all texts, such as the length of a prompt.
-    """
+    """What the model's own tokenizer makes of n texts: `lengths` in tokens, int64 [n]; `of_each`,
+    per input of the model (``input_ids`` and others) a list of tokens for each; `of_all`, inputs
+    that are the same for all texts, such as the length of a prompt."""
 
     lengths: np.ndarray
     of_each: dict[str, list[list[int]]]
@@ -39,20 +35,14 @@ class TokenizedTexts:
 def encode_in_batches(
     model: Any, texts: Sequence[str], batch_tokens: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Encodes texts in batches of similar length.
+    """Encodes n texts, perhaps none, with a `SentenceTransformer` in batches of similar length.
 
-    On a CPU each pass has one core to itself: passes that share all cores wait for each other
-    at every layer, and for long where other programs run too. If the caller stops early, what
-    was not yet yielded is lost: about two batches per core.
+    On a CPU each pass has one core to itself: passes that share all cores wait for each other at
+    every layer, and for long where other programs run too. If the caller stops early, what was not
+    yet yielded is lost: about two batches per core. `batch_tokens` includes padding.
 
-    Args:
-        model: A `SentenceTransformer`; all of its modules are run.
-        texts: n texts; n may be 0.
-        batch_tokens: Tokens per batch, at most, padding included.
-
-    Yields:
-        The rows of a batch in `texts`, int64 [B], and their vectors, float32 [B, dimension], of
-        unit length. Long and short texts take turns, so that a clock can tell the time left.
+    Yields the rows of a batch in `texts`, int64 [B], and their vectors, float32 [B, dimension], of
+    unit length. Long and short texts take turns, so that a clock can tell the time left.
     """
     workers, threads = _division_of_labour(model, len(texts))
     waiting: deque[tuple[np.ndarray, Future[np.ndarray]]] = deque()
@@ -101,15 +91,9 @@ def mixed_batches(lengths: np.ndarray, batch_tokens: int, workers: int) -> list[
 
 
 def cut_batches(lengths: np.ndarray, budget: int) -> list[np.ndarray]:
-    """Sorts texts by length and cuts them where a batch, padding included, is full.
-
-    Args:
-        lengths: int64 [n], tokens of each text; n may be 0.
-        budget: Tokens per batch, at most. A text that is longer than that is a batch of its own.
-
-    Returns:
-        The rows of each batch, int64 [B], the longest texts first. Every row is in one batch.
-    """
+    """Sorts texts by `lengths`, int64 [n] tokens, and cuts them where a batch of so many tokens,
+    padding included, is full. A text that is longer is a batch of its own. Returns the rows of each
+    batch, int64 [B], the longest texts first; every row is in one."""
     order = np.argsort(-lengths, kind="stable")
     batches = []
     first = 0
@@ -134,10 +118,8 @@ def _encode(model: Any, tokenized: TokenizedTexts, rows: np.ndarray) -> np.ndarr
 
 
 def pad(values: list[list[int]], name: str, tokenizer: Any) -> torch.Tensor:
-    """As the tokenizer's own ``pad``, which takes ten times as long: int64 [B, longest].
-
-    `values`: of each text, one per token, for the model's input of this name.
-    """
+    """As the tokenizer's own ``pad``, which takes ten times as long: int64 [B, longest], of
+    `values` of each token of each text for the model's input of this name."""
     paddings = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
     length = max(map(len, values))
     padded = np.full((len(values), length), paddings.get(name, 0), dtype=np.int64)

@@ -55,11 +55,8 @@ class EncoderSettings:
 
 
 class TextEncoder:
-    """Text -> unit vector; made of `EncoderSettings`.
-
-    Raises:
-        InputError: A setting makes no sense, or the model can be found nowhere.
-    """
+    """Text -> unit vector; made of `EncoderSettings`. InputError if the model can be found
+    nowhere."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         self._settings = EncoderSettings(*args, **settings)
@@ -68,10 +65,8 @@ class TextEncoder:
 
     @cached_property
     def model_fingerprint(self) -> str:
-        """Which function this is: weights, pooling and length, whatever the precision.
-
-        Vectors of two encoders with the same model fingerprint may stand in one index.
-        """
+        """Which function this is: weights, pooling and length, whatever the precision. Vectors of
+        two encoders with the same model fingerprint may stand in one index."""
         identity = f"{_weights_fingerprint(self.model_folder)}:max_length={self.max_length}"
         return hashlib.sha256(identity.encode()).hexdigest()
 
@@ -89,7 +84,6 @@ class TextEncoder:
 
     @cached_property
     def device(self) -> str:
-        """The torch device that the model runs on."""
         import torch
 
         wanted, has_gpu = self._settings.device, torch.cuda.is_available()
@@ -109,11 +103,8 @@ class TextEncoder:
         return read_json(self.model_folder / "config.json")["hidden_size"]
 
     def encode(self, texts: Sequence[str], model: Any = None) -> np.ndarray:
-        """Encodes n texts, sorted by length into batches inside; n may be 0.
-
-        `model` is what `load` returned, to use another precision. Returns float32 [n, dimension],
-        each row of unit length, in the order of `texts`.
-        """
+        """Encodes n texts, perhaps none, with what `load` returned if it is to be another
+        precision: float32 [n, dimension], each row of unit length, in the order of `texts`."""
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         for rows, batch in self.encode_in_batches(texts, model):
             vectors[rows] = batch
@@ -122,11 +113,8 @@ class TextEncoder:
     def encode_in_batches(
         self, texts: Sequence[str], model: Any = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """As `encode`, handing over each batch as soon as it is done.
-
-        Yields:
-            The rows of a batch in `texts`, int64 [B], and their vectors, float32 [B, dimension].
-        """
+        """As `encode`, handing over each batch as soon as it is done: the rows of a batch in
+        `texts`, int64 [B], and their vectors, float32 [B, dimension]."""
         if not len(texts):  # nothing that the weights would be loaded for
             return
         from rec_sys.text.batching import encode_in_batches
@@ -157,15 +145,9 @@ class TextEncoder:
 
 
 def locate_model(model: str) -> Path:
-    """Finds the folder that holds a sentence-transformers model.
-
-    Args:
-        model: ``"embedded"`` (all-MiniLM-L6-v2 from the installed package, checksum verified),
-            a folder, or a name on the Hugging Face hub (downloaded once to the hub's cache).
-
-    Raises:
-        InputError: The embedded weights are damaged, or the model can be found nowhere.
-    """
+    """Finds the folder that holds a sentence-transformers model: ``"embedded"`` (all-MiniLM-L6-v2
+    from the installed package, checksum verified), a folder, or a name on the Hugging Face hub
+    (downloaded once to its cache). InputError if it is nowhere, or damaged."""
     if model == EMBEDDED:
         return _embedded_model()
     if Path(model).is_dir():
@@ -227,11 +209,9 @@ _TIMED_ROUNDS = 2
 
 
 def _fastest_faithful(encoder: TextEncoder, cache_dir: Path) -> str:
-    """Measures the precisions on a few review-like texts; remembers the answer for this machine.
-
-    The answer is kept because it is part of the identity of the stored vectors: timing noise
-    must not make a second run encode everything again.
-    """
+    """Measures the precisions on a few review-like texts; remembers the answer for this machine: it
+    is part of the identity of the stored vectors, and timing noise must not make a second run
+    encode everything again."""
     remembered = cache_dir / "encoder_precision" / f"{_machine_and_model(encoder)}.json"
     if remembered.is_file():
         return read_json(remembered)["precision"]

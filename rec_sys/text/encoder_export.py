@@ -44,17 +44,11 @@ _PROBES = (
 
 
 def export_encoder(encoder: TextEncoder, folder: str | Path) -> float:
-    """Exports an encoder, and compares it with PyTorch in single precision.
+    """Exports an encoder, in whatever precision it runs, and compares it with PyTorch in fp32.
 
-    ``model.onnx``, ``tokenizer.json`` and ``encoder.json`` appear in the folder only if both
-    agree. Other files in it are left alone. In which precision the encoder runs does not matter.
-
-    Returns:
-        The largest difference between any two numbers of the vectors.
-
-    Raises:
-        InputError: This encoder's tokenizer can only run in Python.
-        RuntimeError: The exported encoder computes something else.
+    ``model.onnx``, ``tokenizer.json`` and ``encoder.json`` appear in the folder only if both agree.
+    Returns the largest difference of any two numbers. InputError if the tokenizer can only run in
+    Python; RuntimeError if the exported encoder computes something else.
     """
     folder = Path(folder)
     tokenizer = encoder.model_folder / TOKENIZER_FILE

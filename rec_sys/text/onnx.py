@@ -31,10 +31,8 @@ _SLOW_FUSIONS = ["SkipLayerNormFusion"]
 
 @settings_of(SETTINGS_FILE)
 class ExportedEncoder:
-    """What ``encoder.json`` holds, `rec_sys.text.encoder.TextEncoder.model_fingerprint` among it.
-
-    `padding_id` is the token that fills up a batch.
-    """
+    """What ``encoder.json`` holds; `encoder_fingerprint` is `TextEncoder.model_fingerprint`,
+    `padding_id` the token that fills up a batch."""
 
     format: Literal[1]
     encoder_fingerprint: str
@@ -45,33 +43,23 @@ class ExportedEncoder:
 
 
 class TokenBatch(NamedTuple):
-    """Texts of similar length.
-
-    Attributes:
-        rows: int64 [B], which of the texts they are.
-        inputs: Of the encoder, each int64 [B, L]: ``input_ids``, and ``attention_mask`` with 1 for
-            a token, 0 for padding.
-    """
+    """Texts of similar length: `rows`, int64 [B], which of the texts they are; `inputs` of the
+    encoder, int64 [B, L] each, ``input_ids`` and ``attention_mask``, 1 for a token and 0 for
+    padding."""
 
     rows: np.ndarray
     inputs: dict[str, np.ndarray]
 
 
 class TextTokenizer:
-    """The tokenizer of an exported text encoder. May be used by several threads at once.
-
-    Raises:
-        InputError: The folder does not hold an exported encoder.
-    """
+    """The tokenizer of an exported text encoder, for several threads at once. InputError if the
+    folder holds none."""
 
     def __init__(self, folder: str | Path) -> None:
         settings = _read_settings(Path(folder) / SETTINGS_FILE)
         path = Path(folder) / TOKENIZER_FILE
         if not path.is_file() or sha256_of(path) != settings.tokenizer_sha256:
-            raise InputError(
-                f"{path}: is not the tokenizer that {SETTINGS_FILE} names; export both again with"
-                f" `{EXPORT_COMMAND}`"
-            )
+            raise _unusable(path, f"is not the tokenizer that {SETTINGS_FILE} names")
         self.encoder_fingerprint = settings.encoder_fingerprint
         self.vector_dim = settings.vector_dim
         self._max_length = settings.max_length
@@ -87,11 +75,8 @@ class TextTokenizer:
         batch_size: int,
         pad_to_step: bool,
     ) -> np.ndarray:
-        """Encodes n texts, batch by batch: float32 [n, vector_dim], in their order; n may be 0.
-
-        `run` gives the vectors of a batch, float32 [B, vector_dim]. Other arguments and errors are
-        those of `batches`.
-        """
+        """Encodes n texts, perhaps none, with `run` batch by batch: float32 [n, vector_dim], in
+        their order. Other arguments and errors are those of `batches`."""
         vectors = np.empty((len(texts), self.vector_dim), dtype=np.float32)
         for batch in self.batches(texts, batch_size, pad_to_step):
             vectors[batch.rows] = run(batch)
@@ -102,15 +87,9 @@ class TextTokenizer:
     ) -> Iterator[TokenBatch]:
         """Cuts texts into batches of similar length, so that little is padded, the longest first.
 
-        Args:
-            texts: Any texts.
-            batch_size: Texts per batch, at most.
-            pad_to_step: Pads to a multiple of `LENGTH_STEP` (or to the maximum length) instead of
-                to the longest text: requests of strangers then have the same few lengths, and a
-                server can join them.
-
-        Raises:
-            InputError: A text is no text, or holds half a character.
+        `pad_to_step` pads to a multiple of `LENGTH_STEP` (or to the maximum length) instead of to
+        the longest text: requests of strangers then have the same few lengths, and a server can
+        join them. InputError if a text is no text, or holds half a character.
         """
         tokens = self._tokenize(texts)
         lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
@@ -141,27 +120,21 @@ class TextTokenizer:
 
 def _read_settings(path: Path) -> ExportedEncoder:
     if not path.is_file():
-        raise InputError(f"{path}: no such file; export the text encoder with `{EXPORT_COMMAND}`")
+        raise _unusable(path, "no such file")
     try:
         return ExportedEncoder(**read_json(path))
     except (InputError, TypeError):
-        raise InputError(
-            f"{path}: not an exported text encoder of this version; export it with"
-            f" `{EXPORT_COMMAND}`"
-        ) from None
+        raise _unusable(path, "not an exported text encoder of this version") from None
+
+
+def _unusable(path: Path, why: str) -> InputError:
+    return InputError(f"{path}: {why}; export the text encoder with `{EXPORT_COMMAND}`")
 
 
 class OnnxTextEncoder:
-    """Text -> unit vector; see `rec_sys.inference.backends.TextBackend`.
-
-    Args:
-        folder: Where encoder_export wrote to.
-        threads: Threads of ONNX Runtime; 0 for as many as there are cores.
-        batch_size: Texts per pass, at most.
-
-    Raises:
-        InputError: The files of the folder are no exported encoder, or not of one export.
-    """
+    """Text -> unit vector, with so many threads of ONNX Runtime, 0 for one a core; see
+    `rec_sys.inference.backends.TextBackend`. InputError unless the folder holds one whole
+    export."""
 
     def __init__(self, folder: str | Path, threads: int = 0, batch_size: int = 32) -> None:
         self._tokenizer = TextTokenizer(folder)
@@ -170,14 +143,11 @@ class OnnxTextEncoder:
         self.vector_dim = self._tokenizer.vector_dim
         path = Path(folder) / MODEL_FILE
         if not path.is_file():
-            raise InputError(f"{path}: no such file; export it with `{EXPORT_COMMAND}`")
+            raise _unusable(path, "no such file")
         self._session = open_session(path, threads, _SLOW_FUSIONS)
         metadata = self._session.get_modelmeta().custom_metadata_map
         if metadata.get(ENCODER_FINGERPRINT_KEY) != self.encoder_fingerprint:
-            raise InputError(
-                f"{path}: is not the encoder that the files beside it belong to; export it with"
-                f" `{EXPORT_COMMAND}`"
-            )
+            raise _unusable(path, "is not the encoder that the files beside it belong to")
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Encodes n texts; returns float32 [n, vector_dim], each row of unit length."""

@@ -25,21 +25,13 @@ _SUM_DTYPE = np.dtype("<u4")
 
 
 class VectorStore:
-    """float16 [N, dimension] in a folder, found by text.
+    """float16 [N, dimension] in a folder, found by text; InputError if it is another encoder's.
 
     Three files grow side by side, ``vectors.f16``, ``sums.u32`` (a CRC-32 per vector) and
     ``keys.bin`` (a 128-bit hash per text). Keys are on disk after their vectors, so whatever an
     interruption leaves behind, the rows that have a key are whole; a torn tail is overwritten by
     the next append. A row that is damaged nevertheless, or cut off, counts as not there. Several
     processes may use one folder: appending takes a lock.
-
-    Args:
-        folder: Created if missing. One folder holds the vectors of one encoder.
-        fingerprint: Identity of the encoder (`TextEncoder.fingerprint`).
-        dimension: Length of a vector.
-
-    Raises:
-        InputError: The folder belongs to another encoder.
     """
 
     def __init__(self, folder: str | Path, fingerprint: str, dimension: int) -> None:
@@ -103,19 +95,17 @@ class VectorStore:
         sums = np.zeros(len(vectors), dtype=_SUM_DTYPE)
         known = _read_from(self._sums_path, first, _SUM_DTYPE)[: len(sums)]
         sums[: len(known)] = known
-        found = _sums_of(vectors)
-        # A sum of 0 was never written: the row is of a version before there were sums.
-        is_good = (sums == found) | (sums == 0)
-        if len(found) and not is_good[0] and not first:  # the empty text's
-            vectors[0] = 0
+        is_good = np.zeros(len(keys), dtype=bool)
+        is_good[: len(vectors)] = sums == _sums_of(vectors)
+        if len(vectors) and not is_good[0] and not first:  # the empty text's
+            vectors[0], is_good[0] = 0, True
             _write_at(self._vectors_path, 0, vectors[0].tobytes(), is_end=False)
-            found[:1], is_good[0] = _sums_of(vectors[:1]), True
-        if (sums != found).any():
-            _write_at(self._sums_path, first * _SUM_DTYPE.itemsize, found.tobytes())
-        if damaged := len(keys) - int(is_good.sum()):
-            note(f"{self.folder}: {damaged} damaged vectors; their texts are encoded again")
+            _write_at(self._sums_path, 0, _sums_of(vectors[:1]).tobytes(), is_end=False)
         for row in np.flatnonzero(is_good).tolist():
             self._row_of_key[keys[row].tobytes()] = first + row
+        # One that was encoded again has a good row further down.
+        if damaged := sum(key.tobytes() not in self._row_of_key for key in keys[~is_good]):
+            note(f"{self.folder}: {damaged} damaged vectors; their texts are encoded again")
         self._rows = first + len(vectors)
 
     def _write(self, keys: list[bytes], vectors: np.ndarray) -> None:
@@ -157,23 +147,17 @@ def _key_of(text: str) -> bytes:
 
 
 def open_store(cache_dir: str | Path, encoder: TextEncoder, has_texts: bool = True) -> VectorStore:
-    """Opens the store below `cache_dir` that belongs to `encoder`.
-
-    Where nobody says anything it holds the empty text's vector, and no encoder is measured for it.
-    """
+    """Opens the store below `cache_dir` that belongs to `encoder`. Where nobody says anything it
+    holds the empty text's vector, and no encoder is measured for it."""
     identity = encoder.fingerprint if has_texts else "no texts"
     name = identity[:16] if has_texts else f"no_texts_{encoder.dimension}"
     return VectorStore(Path(cache_dir) / "text_vectors" / name, identity, encoder.dimension)
 
 
 def distinct_texts(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Finds what has to be encoded of n texts.
-
-    Returns:
-        The distinct texts but the empty one, in the order of their first occurrence; and
-        int64 [n], the row of each text where row 0 is the empty text and row i + 1 the i-th
-        distinct one.
-    """
+    """Finds what has to be encoded of n texts: the distinct ones but the empty one, in the order of
+    their first occurrence; and int64 [n], the row of each where row 0 is the empty text and row i +
+    1 the i-th distinct one."""
     row_of = {"": EMPTY_TEXT_ROW}
     rows = np.fromiter((row_of.setdefault(t, len(row_of)) for t in texts), np.int64, len(texts))
     return list(row_of)[1:], rows
@@ -181,10 +165,8 @@ def distinct_texts(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
 
 @dataclass(frozen=True)
 class EncodedTexts:
-    """Where the vectors of some texts are: `rows` of the store, int64 [n].
-
-    `newly_encoded`: how many distinct texts had to be encoded for it.
-    """
+    """Where the vectors of n texts are, `rows` of the store, int64 [n], and how many distinct texts
+    had to be encoded for it."""
 
     rows: np.ndarray
     newly_encoded: int
@@ -194,11 +176,8 @@ def encode_texts(
     texts: Sequence[str], encoder: TextEncoder, store: VectorStore, show_progress: bool = True
 ) -> EncodedTexts:
     """Makes sure that every text has a vector in the store; repetitions and empty ones are welcome.
-
     Each batch is stored as soon as it is encoded: an interruption loses only the few that are under
-    way. If nothing is new, the encoder's weights are not even loaded. A progress bar shows texts/s,
-    the time left and the share of the distinct texts that the store held already.
-    """
+    way. If nothing is new, the encoder's weights are not even loaded."""
     distinct, row_of_text = distinct_texts(texts)
     rows = store.rows_of(["", *distinct])
     new_texts = [distinct[row - 1] for row in np.flatnonzero(rows < 0)]

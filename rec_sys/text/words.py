@@ -38,16 +38,8 @@ def columns_of(text: str) -> dict[str, int]:
 
 
 def words_by_row(texts: Sequence[str], rows: np.ndarray, num_rows: int) -> scipy.sparse.csr_array:
-    """The words of texts that have rows in a vector store.
-
-    Args:
-        texts: n of them.
-        rows: int64 [n], equal for equal texts.
-        num_rows: Of the store, N.
-
-    Returns:
-        float32 [N, W]; nothing in rows of other texts.
-    """
+    """The words of n texts that have rows in a vector store, int64 [n], equal for equal texts:
+    float32 [num_rows, W]; nothing in rows of other texts."""
     kept, first = np.unique(rows, return_index=True)
     counts = count_words([texts[place] for place in first])
     lengths = np.zeros(num_rows, dtype=np.int64)

@@ -83,7 +83,8 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
         catalogue = FullCatalogue(
             trained.model, vectors, prepared.words, reviews, embedded, features, combiner
         )
-        queries = catalogue.queries(graph, _some_users(graph.num_users))
+        drawn = np.random.default_rng(_SEED).permutation(graph.num_users)[:MEASURED_QUERIES]
+        queries = catalogue.queries(graph, np.sort(drawn))
     recall = require_recall(index, keys, queries, settings.min_recall, settings.chunk_size)
     vectorbase = write_vectorbase(
         Vectorbase(
@@ -115,11 +116,8 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
 
 
 def known_edges(trained: TrainedModel, prepared: PreparedReviews, config: DictConfig) -> np.ndarray:
-    """The reviews that may tell what a product is, int64, ascending: those that trained the model.
-
-    For other data than the training's all reviews. `config` may have an axis ``split``, see
-    `split_as_trained`. Raises InputError if the split of the training cannot be made again.
-    """
+    """The reviews that may tell what a product is, int64, ascending: those that trained the model,
+    of other data than the training's all; see `split_as_trained`."""
     if not is_training_data(trained, prepared.data):
         return np.arange(prepared.graph.num_edges)
     return np.flatnonzero(split_as_trained(trained, prepared.graph, config).train)
@@ -128,11 +126,9 @@ def known_edges(trained: TrainedModel, prepared: PreparedReviews, config: DictCo
 def build_evidences(
     trained: TrainedModel, prepared: PreparedReviews, edges: np.ndarray, config: DictConfig
 ) -> list[Feature]:
-    """The features of the evidences, fitted to the reviews that may be known.
-
-    The settings are those of the training, unless the config has an axis ``product_graph``. Raises
-    InputError if they are not the evidences that the weights of the training are for.
-    """
+    """The features of the evidences, fitted to the reviews that may be known, with the settings of
+    the training, unless the config has an axis ``product_graph``. InputError if the training has no
+    weights for them."""
     started = perf_counter()
     product_graph = build(trained.settings(config, "product_graph")).build(
         prepared.graph, prepared.vectors, edges
@@ -169,11 +165,9 @@ def build_quotes(
 
 
 def with_statistics(products: pd.DataFrame, graph: ReviewGraph, edges: np.ndarray) -> pd.DataFrame:
-    """Adds what the reviews that may be known, `edges` int64 [n], say in numbers.
-
-    `products`: P rows, columns of `PRODUCT_SCHEMA`, in the order of the graph's products; they get
-    those of `VECTORBASE_SCHEMA`. Equally popular products are ranked by mean rating, then by row.
-    """
+    """Adds to the P products of a graph, columns of `PRODUCT_SCHEMA`, what the reviews that may be
+    known, `edges` int64 [n], say in numbers: `VECTORBASE_SCHEMA`. Equally popular products are
+    ranked by mean rating, then by row."""
     product = graph.edge_product[edges]
     counts = np.bincount(product, minlength=graph.num_products)
     rating = graph.edge_rating[edges].astype(np.float64)
@@ -191,45 +185,26 @@ def with_statistics(products: pd.DataFrame, graph: ReviewGraph, edges: np.ndarra
     return table.to_pandas(types_mapper=pd.ArrowDtype)
 
 
-def _some_users(num_users: int) -> np.ndarray:
-    rng = np.random.default_rng(_SEED)
-    return np.sort(rng.permutation(num_users)[:MEASURED_QUERIES])
-
-
 def _show_summary(vectorbase: Vectorbase, num_edges: int) -> None:
-    manifest = vectorbase.manifest
+    manifest, unknown = vectorbase.manifest, vectorbase.products["num_reviews"] == 0
+    walks = [each for each in vectorbase.features if isinstance(each, WalkFeature)]
+    graphs = {id(each.graph.weights): each.graph.weights for each in walks}
+    people = len(vectorbase.queries)
+    recall = f"{manifest['recall_at_10']:.4f}, by the queries of {people} people"
     rows = [
         ["products", len(vectorbase.products)],
-        [
-            "without a review that may be known",
-            int((vectorbase.products["num_reviews"] == 0).sum()),
-        ],
+        ["without a review that may be known", int(unknown.sum())],
         ["reviews that describe them", num_edges],
-        ["edges between them", _num_edges(vectorbase)],
+        ["edges between them", sum(map(len, graphs.values()))],
         ["index", manifest["factory"]],
         *([f"its {name}", value] for name, value in manifest["search"].items()),
-        [f"its recall@{RECALL_AT}", _as_share(vectorbase)],
+        [f"its recall@{RECALL_AT}", "1, exact" if vectorbase.index.is_exact else recall],
         ["embedding", f"{manifest['embedding_dim']} dimensions"],
         ["checkpoint", manifest["checkpoint"]],
     ]
     show_table("vectorbase", ["", "value"], rows)
     note(f"written: {vectorbase.folder}")
     note("next:    uv run -m rec_sys.inference.infer")
-
-
-def _num_edges(vectorbase: Vectorbase) -> int:
-    """Of all graphs between the products."""
-    walks = [each for each in vectorbase.features if isinstance(each, WalkFeature)]
-    return sum(
-        len(edges) for edges in {id(e.graph.weights): e.graph.weights for e in walks}.values()
-    )
-
-
-def _as_share(vectorbase: Vectorbase) -> str:
-    if vectorbase.index.is_exact:
-        return "1, exact"
-    recall, people = vectorbase.manifest["recall_at_10"], len(vectorbase.queries)
-    return f"{recall:.4f}, by the queries of {people} people"
 
 
 @command("vectorbase_config")

@@ -23,16 +23,11 @@ DEFAULT_CHUNK_SIZE = 8192
 
 @settings_of("vector_db")
 class IndexSettings:
-    """How products are indexed; the values of ``config/vector_db``.
+    """How products are indexed; the values of ``config/vector_db``, which explains them.
 
-    Attributes:
-        factory: "Flat" is exact, "HNSW32" or "IVF1024,Flat" are faster and miss some, "auto" is
-            exact as long as that is fast. See FAISS's guide to the index factory.
-        exact_up_to: "auto" is "Flat" up to so many products, `large_factory` above.
-        search: FAISS's parameters of searching, see `set_parameters`.
-        min_recall: Share of the 10 best products that an index has to find.
-        train_on: An index that learns before it is filled learns from so many products at most.
-        quotes: Sentences of reviews that are kept for each product, at most.
+    `factory`: "Flat" is exact, "HNSW32" or "IVF1024,Flat" are faster and miss some (FAISS's guide
+    to the index factory), "auto" is "Flat" up to `exact_up_to` products and `large_factory` above;
+    for `search` see `set_parameters`.
     """
 
     factory: str = FLAT
@@ -92,11 +87,8 @@ class ProductIndex:
 
     @classmethod
     def build(cls, keys: np.ndarray, settings: IndexSettings) -> "ProductIndex":
-        """Indexes products by keys float32 [P > 0, d], which may be memory-mapped.
-
-        Raises InputError if FAISS does not know the factory string, or it needs more products, or
-        the index does not know a search parameter.
-        """
+        """Indexes products by keys float32 [P > 0, d], which may be memory-mapped. InputError if
+        FAISS does not know factory or search parameter, or needs more products."""
         factory, mips_to_l2, width = settings.factory_for(len(keys)), None, keys.shape[1]
         if factory != FLAT:
             width = _index_width(keys.shape[1], factory)
@@ -127,7 +119,6 @@ class ProductIndex:
 
     @property
     def num_products(self) -> int:
-        """Number of products that can be found."""
         return len(self) - int(self.removed.sum())
 
     @property
@@ -158,12 +149,12 @@ class ProductIndex:
     def search(
         self, queries: np.ndarray, k: int, exclude: Sequence[np.ndarray] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Finds the k > 0 products with the highest inner products.
+        """Finds the k > 0 products with the highest inner products with queries, float32 [U, d].
 
-        An index that is not exact may find fewer than there are; it never returns an excluded or
-        removed product either. `queries`: float32 [U, d]; `exclude`: for each user the rows not to
-        return, int64. Returns rows int64 [U, k], the highest first and of equals the lowest row,
-        `NO_PRODUCT` where none is left; and their inner products float32 [U, k], NaN there.
+        An index that is not exact may find fewer than there are; it never returns a removed
+        product, nor the rows that each user excludes, int64. Returns rows int64 [U, k], the highest
+        first and of equals the lowest row, `NO_PRODUCT` where none is left; and their inner
+        products float32 [U, k], NaN there.
         """
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         num_users, num_rows = len(queries), len(self)
@@ -218,7 +209,7 @@ class ProductIndex:
         wanted = {} if self._only is None else {"params": self._only}
         if self._mips_to_l2 is None:
             return self._index.search(queries, k, **wanted)
-        scores, rows = self._index.search(self._mips_to_l2.of_queries(queries), k, **wanted)
+        scores, rows = self._index.search(self._mips_to_l2.filled_up(queries), k, **wanted)
         return self._mips_to_l2.scores(scores, queries), rows
 
     def _set_removed(self, removed: np.ndarray) -> None:
@@ -233,12 +224,11 @@ class MipsToL2:
     Graphs and inverted lists lead to what lies near, and near is not the same as a high inner
     product where some keys are longer than others. Of keys of one length the nearest are those with
     the highest inner product (Bachrach et al., Speeding Up the Xbox Recommender System Using a
-    Euclidean Transformation for Inner-Product Spaces, RecSys 2014). A query gets a zero there, so
-    its inner products are as before but for what it has with the centre, which is the same for all
-    keys.
+    Euclidean Transformation for Inner-Product Spaces, RecSys 2014). A query gets a zero there: its
+    inner products change only by what it has with the centre, the same for all keys.
 
-    `centre`: float32 [d]; `radius`: the longest distance of a key from it; `width`: length of what
-    goes into the index, at least d + 1; zeros fill it up.
+    `centre`: float32 [d]; `radius`: the longest distance of a key from it; `width`, at least d + 1:
+    length of what goes into the index, filled up with zeros.
     """
 
     centre: np.ndarray
@@ -257,24 +247,19 @@ class MipsToL2:
         return cls(centre, float(radius), width)
 
     def of_keys(self, keys: np.ndarray) -> np.ndarray:
-        """What goes into the index, float32 [n, width], for keys, float32 [n, d].
-
-        A key that is longer than the radius, one that came later, stays longer than the others:
-        its inner products are right, it may only be found less surely.
-        """
+        """What goes into the index, float32 [n, width], for keys, float32 [n, d]. One that came
+        later and is longer than the radius stays so: right inner products, but found less
+        surely."""
         moved = keys - self.centre
         missing = np.sqrt(np.maximum(self.radius**2 - _lengths(moved) ** 2, 0))
-        return self._filled_up(np.column_stack([moved, missing]))
-
-    def of_queries(self, queries: np.ndarray) -> np.ndarray:
-        """What is searched for, float32 [n, width], for queries, float32 [n, d]."""
-        return self._filled_up(queries)
+        return self.filled_up(np.column_stack([moved, missing]))
 
     def scores(self, found: np.ndarray, queries: np.ndarray) -> np.ndarray:
         """The inner products of queries, float32 [n, d], and keys out of the index's, [n, k]."""
         return found + (queries @ self.centre)[:, None]
 
-    def _filled_up(self, vectors: np.ndarray) -> np.ndarray:
+    def filled_up(self, vectors: np.ndarray) -> np.ndarray:
+        """What is searched for, float32 [n, width], for queries, float32 [n, d]."""
         filled = np.zeros((len(vectors), self.width), dtype=np.float32)
         filled[:, : vectors.shape[1]] = vectors
         return filled
@@ -302,11 +287,8 @@ _OF_ONE_KIND = ("nprobe", "efSearch")
 
 
 def set_parameters(index: faiss.Index, search: Mapping[str, float]) -> dict[str, float]:
-    """Tells an index how to search, and returns those parameters that it has.
-
-    `search`: FAISS's names with their values: "nprobe" for inverted lists, "efSearch" for graphs,
-    and others. Raises InputError if the index has no such parameter.
-    """
+    """Tells an index how to search: FAISS's names with their values, "nprobe" for inverted lists,
+    "efSearch" for graphs, and others. Returns those that it has; InputError for any other."""
     applied = {}
     for name, value in search.items():
         try:
@@ -387,11 +369,8 @@ def require_recall(
 def measure_recall(
     index: ProductIndex, keys: np.ndarray, queries: np.ndarray, chunk_size: int
 ) -> float:
-    """The mean share of the `RECALL_AT` best products that an index finds; of equals any counts.
-
-    `keys`: float32 [P, d], may be memory-mapped, removed rows do not count; `queries`:
-    float32 [n > 0, d].
-    """
+    """The mean share of the `RECALL_AT` best products that an index finds by queries, float32 [n >
+    0, d]; of equals any counts. `keys`: float32 [P, d], perhaps memory-mapped."""
     k = min(RECALL_AT, index.num_products)
     if not k:
         return 1.0

@@ -45,11 +45,9 @@ class Quotes:
         num_products: int,
         most: int,
     ) -> "Quotes":
-        """Cuts reviews into sentences, at most so many a product, those of the first reviews first.
-
-        Very short and very long ones are left out. `product`: int64 [n]; `rating`: float32 [n], NaN
-        without stars.
-        """
+        """Cuts n reviews into sentences, at most so many a product, those of the first reviews
+        first. Very short and very long ones are left out. `rating`: float32 [n], NaN without
+        stars."""
         found: list[tuple[int, str, float]] = []
         counts = np.zeros(num_products, dtype=np.int64)
         for text, row, stars in zip(texts, product.tolist(), rating.tolist(), strict=True):

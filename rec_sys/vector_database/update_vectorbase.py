@@ -72,14 +72,9 @@ class UpdateSettings:
 
 @dataclass(frozen=True)
 class ProductChanges:
-    """P products of a data set beside the rows of a vectorbase.
-
-    Attributes:
-        rows: int64 [P], the row of each product, -1 for a new one.
-        retold: bool [P], there, but with another name, description, style or brand.
-        reviewed: bool [P], there and not retold, but with other reviews about it.
-        gone: int64 [n], rows whose products the data set does not have.
-    """
+    """P products of a data set beside the rows of a vectorbase: `rows`, int64 [P], -1 for a new
+    one. bool [P], there, but `retold` with another name, description, style or brand, or else
+    `reviewed` otherwise. `gone`: int64 [n], rows whose products the data set does not have."""
 
     rows: np.ndarray
     retold: np.ndarray
@@ -105,8 +100,8 @@ class ProductChanges:
 def find_changes(
     vectorbase: Vectorbase, products: pd.DataFrame, reviews: ReviewSummary
 ) -> ProductChanges:
-    """Compares a vectorbase with a data set: products, columns of `VECTORBASE_SCHEMA`, and what may
-    be known of their reviews."""
+    """Compares a vectorbase with products, columns of `VECTORBASE_SCHEMA`, and what may be known of
+    their reviews."""
     rows = vectorbase.rows_of(products["product_id"].to_numpy(dtype=object))
     there = np.flatnonzero(rows >= 0)
     old_rows = rows[there]
@@ -129,11 +124,9 @@ def find_changes(
 
 
 def update_vectorbase(config: DictConfig) -> Vectorbase:
-    """Adds, removes and changes products until the vectorbase says what a data set says.
-
-    Returns what stands in ``paths.vectorbase_dir``, untouched if nothing changed. Raises InputError
-    if settings, vectorbase, checkpoint or data cannot be used, or the index would miss too much.
-    """
+    """Adds, removes and changes products until the vectorbase says what a data set says. Returns
+    what stands in ``paths.vectorbase_dir``, untouched if nothing changed. InputError if anything
+    cannot be used, or the index would miss too much."""
     settings = UpdateSettings(
         solve_product_graph=config.solve_product_graph, chunk_size=config.chunk_size
     )
@@ -188,11 +181,8 @@ def _with_changes(
     prepared: PreparedReviews,
     chunk_size: int,
 ) -> tuple[Vectorbase, np.ndarray]:
-    """The vectorbase with the products of the data set, and the row of each of these, int64 [P].
-
-    Changes its index, too. `products`: P rows, columns of `VECTORBASE_SCHEMA`; `edges`: int64, the
-    reviews that may be known.
-    """
+    """The vectorbase, its index changed in place, with the products of the data set, columns of
+    `VECTORBASE_SCHEMA`, and the row of each, int64 [P]. `edges`: int64, what may be known."""
     from rec_sys.modules.full_catalogue import embed_products
 
     graph, vectors = prepared.graph, prepared.vectors

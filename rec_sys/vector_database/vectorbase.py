@@ -64,9 +64,7 @@ class Vectorbase:
         name_vectors: float16 [P, D], as are `info_vectors`.
         embeddings: float32 [P, d], unit length; their cosines with people are ratings.
         keys: float32 [P, d + 1]; their inner products with people's queries rank.
-        index: Over the keys; knows which rows are removed.
-        queries: float32 [n, d + 1], of a few people, to measure by them what the index misses; none
-            if it misses nothing.
+        queries: float32 [n, d + 1], of a few people, to measure by them what the index misses.
     """
 
     folder: Path
@@ -85,7 +83,6 @@ class Vectorbase:
 
     @property
     def num_products(self) -> int:
-        """Number of products that are not removed."""
         return self.index.num_products
 
     @cached_property
@@ -95,12 +92,10 @@ class Vectorbase:
 
     @cached_property
     def match(self) -> MatchFeature:
-        """What texts are about."""
         return next(each for each in self.features if isinstance(each, MatchFeature))
 
     @cached_property
     def match_words(self) -> WordsFeature:
-        """Which words products are told by."""
         return next(each for each in self.features if isinstance(each, WordsFeature))
 
     @cached_property
@@ -188,6 +183,13 @@ _VECTORS = "product_vectors.safetensors"
 _EVIDENCES = "evidences.safetensors"
 _QUOTES = "quotes.safetensors"
 _FILES = (INDEX_FILE, ROWS_FILE, _PRODUCTS, _VECTORS, _EVIDENCES, _QUOTES)
+# What `_VECTORS` holds.
+_ARRAYS = {
+    **dict.fromkeys(("name", "info"), np.float16),
+    **dict.fromkeys(
+        ("review_texts", "review_ratings", "embeddings", "keys", "queries"), np.float32
+    ),
+}
 # Where it comes from: which model and checkpoint, which text encoder, which data.
 _ORIGIN = ("model_fingerprint", "checkpoint", "encoder_model_fingerprint", "data_fingerprint")
 # What the index finds of the best products, and the least that will do.
@@ -200,11 +202,9 @@ def check_replaceable(folder: str | Path) -> None:
 
 
 def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
-    """Writes a vectorbase to its folder, replacing that as a whole, and reads it back.
-
-    Of its manifest the origin and what was measured are kept; everything else is told by its other
-    parts. Raises InputError if the folder holds something else.
-    """
+    """Writes a vectorbase to its folder, replacing that as a whole, and reads it back; of its
+    manifest the origin and what was measured are kept. InputError if the folder holds something
+    else."""
     check_replaceable(vectorbase.folder)
     _, evidences = plain_features(vectorbase.features)
     table = pa.Table.from_pandas(
@@ -214,16 +214,11 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
         draft.mkdir()
         vectorbase.index.write(draft)
         pq.write_table(table, draft / _PRODUCTS)
-        tensors = {
-            "name": (vectorbase.name_vectors, np.float16),
-            "info": (vectorbase.info_vectors, np.float16),
-            "review_texts": (vectorbase.reviews.texts, np.float32),
-            "review_ratings": (vectorbase.reviews.ratings, np.float32),
-            "embeddings": (vectorbase.embeddings, np.float32),
-            "keys": (vectorbase.keys, np.float32),
-            "queries": (vectorbase.queries, np.float32),
+        arrays = {
+            name: np.ascontiguousarray(array, _ARRAYS[name])
+            for name, array in _arrays(vectorbase).items()
         }
-        _save_arrays(draft / _VECTORS, tensors)
+        save_file(arrays, draft / _VECTORS)
         save_file(evidences, draft / _EVIDENCES)
         save_file(vectorbase.quotes.arrays(), draft / _QUOTES)
         for name in (ROWS_FILE, _VECTORS, _EVIDENCES, _QUOTES):
@@ -245,18 +240,18 @@ def read_vectorbase(
     expected_model_fingerprint: str | None = None,
     expected_encoder: str | None = None,
 ) -> Vectorbase:
-    """Opens a vectorbase after checking that it is whole and fits.
-
-    Raises InputError if there is no such folder, a file does not fit the manifest, or model or text
-    encoder (its model fingerprint) are not the expected ones.
-    """
+    """Opens a vectorbase. InputError if there is none, a file does not fit the manifest, or model
+    or text encoder are not the expected ones."""
     folder = Path(folder)
     if not (folder / _MANIFEST).is_file():
         raise InputError(f"{folder}: holds no product index; build it with `{BUILD_COMMAND}`")
     manifest = read_json(folder / _MANIFEST)
     _check_manifest(folder / _MANIFEST, manifest)
-    for name in _FILES:
-        _check_file(folder / name, manifest["sha256"].get(name))
+    for path in (folder / name for name in _FILES):
+        if not path.is_file():
+            raise _unusable(path, "the file is missing")
+        if sha256_of(path) != manifest["sha256"].get(path.name):
+            raise _unusable(path, "damaged, its checksum is not the manifest's")
     vectors = load_file(folder / _VECTORS)
     try:
         features = read_features(manifest["features"], load_file(folder / _EVIDENCES))
@@ -266,10 +261,7 @@ def read_vectorbase(
         if len(quotes.pointers) != len(vectors["keys"]) + 1:
             raise ValueError("quotes of other products")
     except (InputError, KeyError, TypeError, ValueError):
-        raise InputError(
-            f"{folder / _MANIFEST}: its evidences do not fit together; rebuild it with"
-            f" `{BUILD_COMMAND}`"
-        ) from None
+        raise _unusable(folder / _MANIFEST, "its evidences do not fit together") from None
     vectorbase = Vectorbase(
         folder=folder,
         manifest=manifest,
@@ -310,14 +302,20 @@ def _manifest_of(vectorbase: Vectorbase) -> dict[str, Any]:
     }
 
 
-def _save_arrays(path: Path, arrays: dict[str, tuple[np.ndarray, type]]) -> None:
-    save_file(
-        {name: np.ascontiguousarray(array, kind) for name, (array, kind) in arrays.items()}, path
-    )
+def _arrays(vectorbase: Vectorbase) -> dict[str, np.ndarray]:
+    return {
+        "name": vectorbase.name_vectors,
+        "info": vectorbase.info_vectors,
+        "review_texts": vectorbase.reviews.texts,
+        "review_ratings": vectorbase.reviews.ratings,
+        "embeddings": vectorbase.embeddings,
+        "keys": vectorbase.keys,
+        "queries": vectorbase.queries,
+    }
 
 
 def _check_evidences(features: Sequence[Feature], combiner: Combiner, num_products: int) -> None:
-    """Raises ValueError unless each feature has a weight, and a value for each product."""
+    """ValueError unless each feature has a weight, and a value for each product."""
     names = zip(combiner.features, combiner.evidences, strict=True)
     if list(names) != [(each.name, each.evidence) for each in features]:
         raise ValueError("other features than weights")
@@ -330,23 +328,17 @@ def _check_evidences(features: Sequence[Feature], combiner: Combiner, num_produc
 
 
 def _check_contents(vectorbase: Vectorbase) -> None:
-    """Raises InputError unless all parts are of the same products, and numbers."""
+    """InputError unless all parts are of the same products, and numbers."""
     width, dim = vectorbase.keys.shape[-1], vectorbase.manifest["vector_dim"]
     rows, there = len(vectorbase.keys), ~vectorbase.index.removed
-    half, single = np.dtype(np.float16), np.dtype(np.float32)
-    expected = {
-        "name_vectors": (vectorbase.name_vectors, half, (rows, dim)),
-        "info_vectors": (vectorbase.info_vectors, half, (rows, dim)),
-        "reviews.texts": (vectorbase.reviews.texts, single, (rows, dim)),
-        "reviews.ratings": (vectorbase.reviews.ratings, single, (rows, NUM_RATING_FEATURES)),
-        "embeddings": (vectorbase.embeddings, single, (rows, width - 1)),
-        "keys": (vectorbase.keys, single, (rows, width)),
-        "queries": (vectorbase.queries, single, (len(vectorbase.queries), width)),
-    }
+    shapes = dict.fromkeys(("name", "info", "review_texts"), (rows, dim))
+    shapes |= {"review_ratings": (rows, NUM_RATING_FEATURES), "embeddings": (rows, width - 1)}
+    shapes |= {"keys": (rows, width), "queries": (len(vectorbase.queries), width)}
     wrong = [
         name
-        for name, (array, dtype, shape) in expected.items()
-        if array.dtype != dtype or array.shape != shape or not np.isfinite(array).all()
+        for name, array in _arrays(vectorbase).items()
+        if (array.dtype, array.shape) != (_ARRAYS[name], shapes[name])
+        or not np.isfinite(array).all()
     ]
     table, index = vectorbase.products, vectorbase.index
     if list(table.columns) != VECTORBASE_SCHEMA.names or len(table) != rows:
@@ -360,10 +352,8 @@ def _check_contents(vectorbase: Vectorbase) -> None:
         wrong.append("index")
     wrong += [each.name for each in vectorbase.features if not _is_whole(each, rows)]
     if wrong:
-        raise InputError(
-            f"{vectorbase.folder}: damaged or of different products: {', '.join(wrong)}; rebuild it"
-            f" with `{BUILD_COMMAND}`"
-        )
+        what = f"damaged or of different products: {', '.join(wrong)}"
+        raise _unusable(vectorbase.folder, what)
 
 
 def _is_whole(feature: Feature, num_products: int) -> bool:
@@ -383,31 +373,14 @@ def _is_whole(feature: Feature, num_products: int) -> bool:
 
 
 def _check_manifest(path: Path, manifest: Any) -> None:
-    needed = {
-        "sha256",
-        "created",
-        "factory",
-        "search",
-        "features",
-        "combiner",
-        "max_quotes",
-        *_ORIGIN,
-    }
+    parts = ("sha256", "created", "factory", "search", "features", "combiner", "max_quotes")
     if (
         not isinstance(manifest, dict)
         or manifest.get("format") != FORMAT
-        or not needed | set(_ORIGIN) <= set(manifest)
+        or not {*parts, *_ORIGIN} <= set(manifest)
     ):
-        raise InputError(
-            f"{path}: damaged, or of another version of rec_sys; rebuild it with `{BUILD_COMMAND}`"
-        )
+        raise _unusable(path, "damaged, or of another version of rec_sys")
 
 
-def _check_file(path: Path, sha256: str | None) -> None:
-    if not path.is_file():
-        raise InputError(f"{path}: the file is missing; rebuild it with `{BUILD_COMMAND}`")
-    if sha256_of(path) != sha256:
-        raise InputError(
-            f"{path}: damaged, its checksum is not the manifest's; rebuild it with"
-            f" `{BUILD_COMMAND}`"
-        )
+def _unusable(path: Path, why: str) -> InputError:
+    return InputError(f"{path}: {why}; rebuild it with `{BUILD_COMMAND}`")

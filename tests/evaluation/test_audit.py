@@ -1,6 +1,7 @@
 """Each leak is planted, and the audit must see it; a clean evaluation must pass."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from rec_sys.evaluation.audit import (
     check_times,
     report_twins,
     require_clean,
-    words_by_row,
+    word_counts,
 )
 from rec_sys.evaluation.rating_baselines.bias import Bias
 from rec_sys.evaluation.rating_baselines.matrix_factorisation import MatrixFactorisation
@@ -134,4 +135,7 @@ def test_a_copied_review_is_seen(graph, words, split):
 
 def test_words_are_counted_by_row_of_the_store():
     texts, rows = ["so  good", "", "so  good", "one two three"], np.array([4, 0, 4, 2])
-    assert words_by_row(texts, rows, 5).tolist() == [0, 0, 3, 0, 2]
+    prepared = SimpleNamespace(
+        vectors=np.zeros((5, 1)), graph=SimpleNamespace(edge_text=rows), edge_texts=texts
+    )
+    assert word_counts(prepared).tolist() == [0, 0, 3, 0, 2]

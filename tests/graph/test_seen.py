@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.groups import continue_groups
 from rec_sys.graph.provenance import Groups, Provenance, require_unlearned
 from rec_sys.graph.splits import (
     GlobalTime,
     HeldOutUsers,
     LeaveOneOut,
     NewProducts,
+    continue_groups,
     split_fingerprint,
 )
 from rec_sys.graph.task import Split, Task

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.groups import draw_groups
 from rec_sys.graph.splits import (
     GlobalTime,
     HeldOutUsers,
@@ -12,6 +11,7 @@ from rec_sys.graph.splits import (
     NewProducts,
     NewUsers,
     describe_split,
+    draw_groups,
 )
 from rec_sys.graph.task import Task, check_usable
 from rec_sys.reviews.schema import NO_TIME

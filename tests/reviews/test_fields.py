@@ -119,7 +119,7 @@ def test_any_names_can_be_given(tmp_path):
         "style": None,
     }
     path = json_lines(tmp_path, [record])
-    table, report = read_reviews(path, notation=Notation(columns))
+    table, report = read_reviews(path, notation=Notation(columns=columns))
     [row] = table.to_dict("records")
     assert (row["user_id"], row["product_id"], row["text"], row["rating"]) == ("7", "p", "warm", 4)
     assert row["product_name"] == "Drum" and report.warnings == ["no review has a time"]
@@ -128,8 +128,8 @@ def test_any_names_can_be_given(tmp_path):
         "text": "data.columns.text=bodi: there is no such field; choose from body",
     }.items():
         with pytest.raises(InputError, match=message):
-            read_reviews(path, notation=Notation({wrong: "bodi"}))
-    products, _ = read_products(path, notation=Notation({"product_id": "item"}))
+            read_reviews(path, notation=Notation(columns={wrong: "bodi"}))
+    products, _ = read_products(path, notation=Notation(columns={"product_id": "item"}))
     assert products.product_id.tolist() == ["p"]
 
 

@@ -4,7 +4,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
@@ -15,6 +14,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import WrittenReview
 from rec_sys.serving.access import Refused
 from rec_sys.serving.user_store import StoreUnavailable, UserStore
+from tests.helpers.threads import at_once
 
 E = "e" * 64
 VECTOR = np.array([0.5, -0.25, 1], dtype=np.float16)
@@ -73,18 +73,11 @@ def test_who_is_forgotten_is_gone(store):
 
 
 def test_many_writers_of_one_person(store):
-    threads = [
-        threading.Thread(
-            target=lambda part=part: [
-                store.add("ann", [review(f"{part}-{n}")], {}, E) for n in range(5)
-            ]
-        )
-        for part in range(6)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    def write(part):
+        for number in range(5):
+            store.add("ann", [review(f"{part}-{number}")], {}, E)
+
+    at_once(write, range(6))
     assert len(store.find("ann", 100, E).reviews) == 30
 
 
@@ -143,21 +136,7 @@ def test_what_is_old_is_forgotten_in_time(store, monkeypatch):
 
 
 def test_many_make_the_tables_at_once(store_url):
-    faults, together = [], threading.Barrier(6)
-
-    def start():
-        together.wait()
-        try:
-            UserStore(store_url).close()
-        except InputError as error:
-            faults.append(error)
-
-    threads = [threading.Thread(target=start) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not faults
+    at_once(lambda _: UserStore(store_url).close(), range(6))
 
 
 def test_a_database_from_before_there_was_retention(store_url):

@@ -1,7 +1,6 @@
 """What training writes: whole or not at all, and tried before hours are spent on it."""
 
 import tempfile
-import threading
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import require_writable
 from rec_sys.train.tracking import Tracking
 from rec_sys.train.trainer import WholeCheckpoints
+from tests.helpers.threads import at_once
 
 
 class Unwritable:
@@ -44,18 +44,5 @@ def test_two_first_trainings_share_one_database(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = load_choice("logger", "mlflow")
     config = OmegaConf.merge(config, {"tracking_uri": "sqlite:///runs/mlflow.db"})
-    runs, faults, together = [], [], threading.Barrier(3)
-
-    def start():
-        together.wait()
-        try:
-            runs.append(Tracking.start(config, "demo", None).run_id)
-        except BaseException as error:
-            faults.append(error)
-
-    threads = [threading.Thread(target=start) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not faults and len(set(runs)) == 3
+    runs = at_once(lambda _: Tracking.start(config, "demo", None).run_id, range(3))
+    assert len(set(runs)) == 3

@@ -13,10 +13,8 @@ def popularity(train: ReviewGraph) -> np.ndarray:
 
 
 def history_matrix(histories: ReviewGraph, decay: float) -> scipy.sparse.csr_array:
-    """Users as weighted sums of their products, float32 [U, P]; the newest review weighs 1.
-
-    A review counts `decay` to the power of the number of later ones of the same user.
-    """
+    """Users as weighted sums of their products, float32 [U, P]; a review counts `decay` to the
+    power of the number of later ones of the same user, the newest 1."""
     weights = (decay**histories.steps_back).astype(np.float32)
     return scipy.sparse.csr_array(
         (weights, histories.edge_product, histories.user_ptr),
@@ -27,25 +25,20 @@ def history_matrix(histories: ReviewGraph, decay: float) -> scipy.sparse.csr_arr
 def popular_for_strangers(
     scores: np.ndarray, histories: ReviewGraph, popularity: np.ndarray
 ) -> np.ndarray:
-    """Ranks by popularity for users without a history, as a shop would: in place.
-
-    A linear model gives them 0 everywhere, a random order; beating that would prove nothing.
-    `scores`: float32 [U, P]; `popularity`: float32 [P].
-    """
+    """Ranks by popularity for users without a history, as a shop would: in place. A linear model
+    gives them 0 everywhere, a random order; beating that would prove nothing."""
     scores[histories.degrees == 0] = popularity
     return scores
 
 
 def product_text_vectors(products: ReviewGraph, vectors: np.ndarray) -> np.ndarray:
-    """The vectors of name and description, side by side, without their means, of length one.
+    """The vectors of name and description, side by side, without their means: float32 [P, 2 D] of
+    length one, zero for a product without any text.
 
     All names of a shop resemble each other; without the mean, 0 means "as similar as any two". A
-    missing text stays the zero vector: it is neither near to nor far from anything. The common
-    length lets products without a description, a quarter of them in the 2014 Musical Instruments,
-    weigh as much as the others (NDCG@10 of text EASE there .078 instead of .070).
-
-    Returns:
-        float32 [P, 2 D]; zero for a product without any text.
+    missing text stays zero, neither near to nor far from anything. The common length lets products
+    without a description, a quarter of them in the 2014 Musical Instruments, weigh as much as the
+    others (NDCG@10 of text EASE there .078 instead of .070).
     """
     halves = []
     for rows in (products.product_name_text, products.product_info_text):

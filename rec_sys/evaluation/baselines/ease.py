@@ -18,10 +18,8 @@ from rec_sys.modules.ease import co_occurrence, ease_weights
 
 @settings_of("Ease", frozen=False)
 class Ease:
-    """Scores by the history times the weights of `ease_weights` (Steck, WWW 2019).
-
-    With a `history_decay` of 1 (see `history_matrix`) this is the published model.
-    """
+    """Scores by the history times the weights of `ease_weights` (Steck, WWW 2019). With a
+    `history_decay` of 1 (see `history_matrix`) this is the published model."""
 
     score_settings = ("history_decay",)
 

@@ -25,31 +25,24 @@ class PopularWish:
     name: str = "popularity"
 
     def fit(self, train: ReviewGraph, texts: PreparedReviews) -> None:
-        """See `WishModel`."""
         self._popularity = popularity(train)
 
     def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
-        """See `WishModel`."""
         return np.tile(self._popularity, (len(wish), 1))
 
 
 @settings_of("NearestTexts", frozen=False)
 class NearestTexts:
-    """MiniLM: the cosine of the wish with a text of the product, or the z-scored sum of all three.
-
-    Attributes:
-        source: The name, the description, the mean of the reviews, or all of them.
-    """
+    """MiniLM: the cosine of the wish with the name, the description or the mean review of a
+    product, or the z-scored sum of all three."""
 
     source: Literal["names", "descriptions", "reviews", "all"]
 
     @property
     def name(self) -> str:
-        """Its row."""
         return f"MiniLM, {self.source}"
 
     def fit(self, train: ReviewGraph, texts: PreparedReviews) -> None:
-        """See `WishModel`."""
         vectors = texts.vectors
         means = ProductReviews.of(train, vectors, np.arange(train.num_edges)).summary().texts
         sources = {
@@ -61,7 +54,6 @@ class NearestTexts:
         self._vectors, self._products = vectors, [sources[name] for name in chosen]
 
     def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
-        """See `WishModel`."""
         queries = read_vectors(self._vectors, wish)
         cosines = [queries @ products.T for products in self._products]
         found = cosines[0] if len(cosines) == 1 else sum(map(_standardised, cosines))
@@ -70,39 +62,26 @@ class NearestTexts:
 
 @settings_of("WordSearch", frozen=False)
 class WordSearch:
-    """BM25 over name, description and reviews of each product.
-
-    Attributes:
-        k1: See `bm25`.
-        b: See `bm25`.
-    """
+    """BM25 over name, description and reviews of each product; for the settings see `bm25`."""
 
     k1: Positive
     b: Share
     name: str = "BM25"
 
     def fit(self, train: ReviewGraph, texts: PreparedReviews) -> None:
-        """See `WishModel`."""
         names, others = product_words(train, texts.words, np.arange(train.num_edges))
         counts = scipy.sparse.csr_array(_NAME_WEIGHT * names + others)
         self._weights, _, _ = word_weights(counts, self.k1, self.b)
         self._words = texts.words
 
     def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
-        """See `WishModel`."""
         return (self._words[wish] @ self._weights).toarray().astype(np.float32)
 
 
 @settings_of("FusedSearch", frozen=False)
 class FusedSearch:
-    """MiniLM and BM25 by reciprocal rank (Cormack et al., SIGIR 2009).
-
-    Attributes:
-        source: See `NearestTexts`.
-        k1: See `bm25`.
-        b: See `bm25`.
-        damping: Added to each rank.
-    """
+    """MiniLM and BM25 by reciprocal rank (Cormack et al., SIGIR 2009); `damping` is added to each
+    rank."""
 
     source: Literal["names", "descriptions", "reviews", "all"]
     k1: Positive
@@ -111,13 +90,11 @@ class FusedSearch:
     name: str = "MiniLM + BM25, reciprocal ranks"
 
     def fit(self, train: ReviewGraph, texts: PreparedReviews) -> None:
-        """See `WishModel`."""
         self._parts = (NearestTexts(source=self.source), WordSearch(k1=self.k1, b=self.b))
         for part in self._parts:
             part.fit(train, texts)
 
     def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
-        """See `WishModel`."""
         ranks = (_ranks(part.find(histories, asked, wish)) for part in self._parts)
         return np.sum([1 / (self.damping + rank) for rank in ranks], axis=0, dtype=np.float32)
 

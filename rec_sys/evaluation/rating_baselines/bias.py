@@ -31,10 +31,8 @@ def as_stars(values: np.ndarray) -> np.ndarray:
 
 @settings_of("Constant", frozen=False)
 class Constant:
-    """Always the most frequent training rating, or always the mean.
-
-    The majority is the best constant for accuracy, the mean for the squared error.
-    """
+    """Always the most frequent training rating, the best constant for accuracy, or always the mean,
+    the best for the squared error."""
 
     kind: Literal["majority", "mean"] = "majority"
 
@@ -73,7 +71,6 @@ class Bias:
         )
 
     def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """See `RatingModel`; a user's bias comes from their history."""
         return as_stars(self.unclipped(histories, user, product))
 
     def unclipped(

@@ -15,19 +15,13 @@ _RATINGS_AT_ONCE = 65_536
 class MatrixFactorisation:
     """Ratings as mean + user bias + product bias + the product of two short vectors.
 
-    Minimises the squared error + ``factor_penalty`` times the squared factors +
-    ``bias_penalty`` times the squared biases by alternating ridge regressions: with the products
-    fixed, each user's vector and bias are one small ridge regression, and the other way round. A
-    user who is new is folded in by the same regression over their history, and so is a known
-    one, so that what counts is the history that is shown.
+    Minimises the squared error + ``factor_penalty`` times the squared factors + ``bias_penalty``
+    times the squared biases by alternating ridge regressions: with the products fixed, each user's
+    vector and bias are one small ridge regression, and the other way round, `sweeps` times. A user,
+    known or new, is folded in by the same regression over the history that is shown.
 
-    Source: Koren, Bell, Volinsky, "Matrix Factorization Techniques for Recommender Systems",
-    2009, equations 4 and 5 and the section on alternating least squares.
-
-    Attributes:
-        rank: Length of the vectors.
-        sweeps: How often both sides are solved.
-        seed: Of the vectors that the first sweep starts from.
+    Source: Koren, Bell, Volinsky, "Matrix Factorization Techniques for Recommender Systems", 2009,
+    equations 4 and 5 and the section on alternating least squares.
     """
 
     name = "matrix factorisation"
@@ -81,15 +75,9 @@ class MatrixFactorisation:
     ) -> np.ndarray:
         """A ridge regression for each row of one side, the other side fixed.
 
-        Args:
-            own: int64 [n], ascending, whose regression the rating belongs to.
-            other: int64 [n], row of `others`.
-            rating: float64 [n].
-            others: float64 [m, rank + 1], vectors, then the bias.
-            num_own: Number of regressions.
-
-        Returns:
-            float64 [num_own, rank + 1]; zero without a rating.
+        `own`: int64 [n], ascending, whose regression the rating, float64 [n], belongs to; `other`:
+        int64 [n], row of `others`, float64 [m, rank + 1], vectors, then the bias. Returns float64
+        [num_own, rank + 1]; zero without a rating.
         """
         penalties = np.diag([self.factor_penalty] * self.rank + [self.bias_penalty])
         solved = np.zeros((num_own, self.rank + 1))

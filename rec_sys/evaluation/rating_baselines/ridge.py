@@ -14,22 +14,28 @@ _PREDICTED_AT_ONCE = 16_384
 
 @settings_of("Ridge", frozen=False)
 class Ridge:
-    """A ridge regression from inputs to ratings, for the models below.
-
-    So many `max_examples` of the training ratings are drawn at most, which bounds the memory: a row
-    of float32 inputs takes about 3 kB with vectors of 384 numbers.
-    """
+    """A ridge regression from inputs to ratings, for the models below. So many `max_examples` of
+    the training ratings are drawn at most, which bounds the memory: a row of float32 inputs takes
+    about 3 kB with vectors of 384 numbers."""
 
     penalty: Positive = 1.0
     max_examples: PositiveCount = 200_000
     seed: Count = 0
 
-    def _draw(self, number: int) -> np.ndarray:
-        """All of 0...number - 1, or `max_examples`, drawn without return; int64, ascending."""
-        if number <= self.max_examples:
-            return np.arange(number)
-        rng = np.random.default_rng(self.seed)
-        return np.sort(rng.choice(number, self.max_examples, replace=False))
+    def _examples(
+        self, train: ReviewGraph, vectors: np.ndarray
+    ) -> tuple[ReviewGraph, np.ndarray, np.ndarray]:
+        """Fits the bias; reviews with a rating, those of them that are drawn, int64, ascending, and
+        what the bias makes of each of these by all others."""
+        rated = training_ratings(train)
+        self._vectors, self._bias = vectors, Bias()
+        self._bias.fit(train, vectors)
+        bias = predict_each_from_the_others(rated.edge_user, rated.edge_product, rated.edge_rating)
+        drawn = np.arange(len(bias))
+        if len(bias) > self.max_examples:
+            rng = np.random.default_rng(self.seed)
+            drawn = np.sort(rng.choice(len(bias), self.max_examples, replace=False))
+        return rated, drawn, bias[drawn]
 
     def _regress(self, inputs: np.ndarray, rating: np.ndarray) -> None:
         """Learns from float32 [n, f] and float32 [n]."""
@@ -48,29 +54,20 @@ class Ridge:
 
 @settings_of("TextRidge", frozen=False)
 class TextRidge(Ridge):
-    """Ridge on [bias prediction, mean vector of the user's and of the product's reviews].
-
-    A training example must look like what comes later, where the target's review is not known:
-    its own rating and text are left out of the bias and of both means.
-    """
+    """Ridge on [bias prediction, mean vector of the user's and of the product's reviews]. A
+    training example must look like what comes later, where the target's review is not known: its
+    own rating and text are left out of the bias and of both means."""
 
     name = "ridge on mean texts + bias"
 
     def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
-        rated = training_ratings(train)
-        self._bias = Bias()
-        self._bias.fit(train, vectors)
-        self._vectors = vectors
+        rated, drawn, bias = self._examples(train, vectors)
         # Of all reviews, those without a rating too: their words are known.
-        users = MeanVectors.of(vectors, train.edge_text, train.edge_user, train.num_users)
-        self._products = MeanVectors.of(
-            vectors, train.edge_text, train.edge_product, train.num_products
-        )
-        bias = predict_each_from_the_others(rated.edge_user, rated.edge_product, rated.edge_rating)
-        drawn = self._draw(len(rated.edge_rating))
+        users = MeanVectors.of_users(vectors, train)
+        self._products = MeanVectors.of_products(vectors, train)
         own = vectors[rated.edge_text[drawn]].astype(np.float32)
         inputs = _side_by_side(
-            bias[drawn],
+            bias,
             users.without(rated.edge_user[drawn], own),
             self._products.without(rated.edge_product[drawn], own),
         )
@@ -78,9 +75,7 @@ class TextRidge(Ridge):
 
     def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         bias = self._bias.unclipped(histories, user, product)
-        users = MeanVectors.of(
-            self._vectors, histories.edge_text, histories.edge_user, histories.num_users
-        )
+        users = MeanVectors.of_users(self._vectors, histories)
         return self._predict(
             len(user),
             lambda rows: _side_by_side(
@@ -93,9 +88,9 @@ class TextRidge(Ridge):
 class ReviewText(Ridge):
     """Ridge on the review's own vector and, if `with_bias`, on who rates and what is rated.
 
-    A `ReviewKnownModel`: it reads the very review whose rating it tells, which is another question
-    than all other models answer. A ceiling, and a test whether the text vectors carry sentiment. In
-    training the review's own rating is left out of the bias.
+    A `ReviewKnownModel`: it reads the very review whose rating it tells. A ceiling, and a test
+    whether the text vectors carry sentiment. In training the review's own rating is left out of the
+    bias.
     """
 
     with_bias: bool = True
@@ -105,13 +100,8 @@ class ReviewText(Ridge):
         return "ridge on the review itself" + (" + bias" if self.with_bias else "")
 
     def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
-        rated = training_ratings(train)
-        self._vectors = vectors
-        self._bias = Bias()
-        self._bias.fit(train, vectors)
-        bias = predict_each_from_the_others(rated.edge_user, rated.edge_product, rated.edge_rating)
-        drawn = self._draw(len(rated.edge_rating))
-        self._regress(self._inputs(bias[drawn], rated.edge_text[drawn]), rated.edge_rating[drawn])
+        rated, drawn, bias = self._examples(train, vectors)
+        self._regress(self._inputs(bias, rated.edge_text[drawn]), rated.edge_rating[drawn])
 
     def rate_known(
         self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray, text: np.ndarray
