@@ -157,7 +157,7 @@ def build_review_graph(
         product_name_text=name_text,
         product_info_text=info_text,
         product_brand=brand_codes(data.products["brand"]),
-        edge_copy=copies_of(to_table(data.reviews))[order],
+        edge_copy=copies_of(to_table(data.reviews), of_one_user=False)[order],
     )
 
 

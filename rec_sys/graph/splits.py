@@ -4,10 +4,10 @@ Each is a class with a ``name`` and ``split(graph, seen)``, where `seen` tells w
 seen that the training starts from, if it starts from any: nothing is measured by what they have
 learned from.
 
-Copies of one review (`ReviewGraph.first_copy`) never stand on both sides. Where a split counts
-reviews, copies count as one, their oldest: they are known where it is known, and where it is a
-target they are in no part. Where time or product decide, a copy that would stand elsewhere than
-its oldest is in no part.
+Copies of one review (`ReviewGraph.first_copy`), whoever wrote them, never stand on both sides.
+Where a split counts reviews, copies count as one, their oldest: they are known where it is known,
+and where it is a target they are in no part. Where time or product decide, a copy that would stand
+elsewhere than its oldest is in no part.
 """
 
 import hashlib
@@ -203,13 +203,11 @@ class _UserSplit(_DrawnSplit):
                 "the reviews come from a single user; training needs at least two users"
             )
         known = seen and seen.user_groups(graph)
-        train, validation, test = self._groups(graph.num_users, "users", known)
-        return Split(
-            self.name,
-            graph.edge_mask(graph.edges_of(train)),
-            self._task(graph, validation),
-            self._task(graph, test) if len(test) else None,
-        )
+        users, *others = self._groups(graph.num_users, "users", known)
+        validation, test = (self._task(graph, some) for some in others)
+        train = graph.edge_mask(graph.edges_of(users))
+        train &= ~_elsewhere(graph, validation.target, test.target)
+        return Split(self.name, train, validation, test if len(others[-1]) else None)
 
     def _task(self, graph: ReviewGraph, users: np.ndarray) -> Task:
         edges, distinct = _distinct(graph)

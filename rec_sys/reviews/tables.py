@@ -150,20 +150,24 @@ def newest_of_pairs(table: pa.Table) -> np.ndarray:
     return last_of_groups(_pairs(table), seconds_of(table["timestamp"]))
 
 
-def copies_of(table: pa.Table) -> np.ndarray:
+def copies_of(table: pa.Table, of_one_user: bool = True) -> np.ndarray:
     """Tells which reviews repeat one another, as a shop shows one on all variants of a product:
     int64 [N], equal for copies of one review and only for them.
 
-    Copies are a user's reviews with the same text. A text of fewer than `MIN_COPIED_WORDS` words
-    may be equal by chance ("great"); there the rating and the known time must be equal, too.
+    Copies are reviews with the same text, of one user or of anybody. A text of fewer than
+    `MIN_COPIED_WORDS` words may be equal by chance ("great"); there the user, the rating and the
+    known time must be equal, too.
     """
     users, texts = codes_of(table["user_id"]), codes_of(table["text"])
+    if not of_one_user:
+        repeated = (np.bincount(texts) > 1)[texts]
+        repeated[repeated] = _is_long(table["text"].filter(pa.array(repeated)))
+        users = np.where(repeated, 0, users)
     pairs = np.unique(users * (texts.max(initial=0) + 1) + texts, return_inverse=True)[1]
     is_told = pc.not_equal(table["text"], "").to_numpy()
     suspects = np.flatnonzero((np.bincount(pairs) > 1)[pairs] & is_told)
     few = table.select(["text", "rating", "timestamp"]).take(pa.array(suspects))
-    words = [len(text.split()) for text in few["text"].to_pylist()]
-    is_long = np.array(words, dtype=np.int64) >= MIN_COPIED_WORDS
+    is_long = _is_long(few["text"])
     columns = {"pair": pairs[suspects], "rating": codes_of(few["rating"])}
     rows = pd.DataFrame({**columns, "second": seconds_of(few["timestamp"])})
     rows["alone"] = np.where(~is_long & (rows["second"] == NO_TIME), np.arange(len(rows)), -1)
@@ -174,6 +178,11 @@ def copies_of(table: pa.Table) -> np.ndarray:
         first = np.unique(group, return_index=True)[1]
         numbers[suspects] = suspects[first[group]]
     return numbers
+
+
+def _is_long(texts: pa.ChunkedArray) -> np.ndarray:
+    words = [len(text.split()) for text in texts.to_pylist()]
+    return np.array(words, dtype=np.int64) >= MIN_COPIED_WORDS
 
 
 def last_of_groups(groups: np.ndarray, seconds: np.ndarray) -> np.ndarray:

@@ -38,6 +38,15 @@ def test_copies_are_long_texts_or_short_ones_of_one_moment_and_rating():
     ) == [0, 0, 1, 2, 2, 3, 4]
 
 
+def test_a_long_text_is_one_review_whoever_repeats_it_if_so_asked():
+    rows = [
+        review(u, f"p{n}", 5, 1, t)
+        for n, (u, t) in enumerate(zip("uvuv", [LONG, LONG, "ok", "ok"], strict=True))
+    ]
+    copies = copies_of(to_table(review_frame(rows)), of_one_user=False)
+    assert np.unique(copies, return_inverse=True)[1].tolist() == [0, 0, 1, 2]
+
+
 def test_without_a_time_or_a_text_short_reviews_are_no_copies():
     rows = [review("u", f"p{n}", 5, None, text) for n, text in enumerate(["ok", "ok", "", ""])]
     assert groups(rows) == [0, 1, 2, 3]
