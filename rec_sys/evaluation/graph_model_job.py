@@ -101,8 +101,6 @@ class GraphModelRanker:
         return self._catalogue.score(histories, asked, wish)
 
     def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        if not len(user):
-            return np.zeros(0, dtype=np.float32)
         return self._catalogue.rate(histories, user, product)
 
 
