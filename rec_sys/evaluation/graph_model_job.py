@@ -101,8 +101,6 @@ class GraphModelRanker:
         return self._catalogue.score(histories, asked, wish)
 
     def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        if not len(user):
-            return np.zeros(0, dtype=np.float32)
         return self._catalogue.rate(histories, user, product)
 
 
@@ -258,7 +256,7 @@ class GraphModelJob:
         # The true ratings come from the unchanged graph: without them nothing could be measured.
         return Measured(
             self.label,
-            ranking=how.ranking(model, shown, true=stage) | how.wishes(model, shown),
+            ranking=how.ranking(model, shown, stage) | how.ranking(model, shown, wishes=True),
             rating=how.rating(model, shown, true=stage) if stage.has_ratings else {},
             findings=[*findings, *context.invariance(model, shown)],
             seconds=time.perf_counter() - start,

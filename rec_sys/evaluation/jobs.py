@@ -97,10 +97,10 @@ class Baseline:
 
         score = negative_mse if rates else functools.partial(how.ndcg, queries=queries)
         model, chosen = tune(self.settings, stage.train, texts, score)
-        measure = how.rating if rates else how.wishes if wishes else how.ranking
         return Measured(
             model.name,
-            **{"rating" if rates else "ranking": measure(model, stage)},
+            ranking={} if rates else how.ranking(model, stage, wishes=wishes),
+            rating=how.rating(model, stage) if rates else {},
             settings=chosen,
             findings=[] if rates or wishes else context.invariance(model, stage),
             seconds=time.perf_counter() - start,

@@ -1,7 +1,7 @@
 """Asks a fitted model all questions of a stage; what it achieved, and how that is kept."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -88,31 +88,20 @@ class Measuring:
         return result.means()[f"ndcg@{self.k}"]
 
     def ranking(
-        self, model: RankingModel, stage: Stage, true: Stage | None = None
-    ) -> dict[tuple[str, bool], RankingResult]:
-        """A fitted model on each test; `stage` is what it is shown, `true` has the ratings that an
-        ablation has taken out of it."""
-        return self._answers(model, stage, true, stage.tests, self.mask_history)
-
-    def wishes(
-        self, model: WishModel, stage: Stage, true: Stage | None = None
-    ) -> dict[tuple[str, bool], RankingResult]:
-        """As `ranking`, on the wishes; what is in the history is not wished for again."""
-        return self._answers(model, stage, true, stage.wishes, [True])
-
-    def _answers(
         self,
         model: RankingModel | WishModel,
         stage: Stage,
-        true: Stage | None,
-        titles: Iterable[str],
-        mask_history: Sequence[bool],
+        true: Stage | None = None,
+        wishes: bool = False,
     ) -> dict[tuple[str, bool], RankingResult]:
+        """A fitted model on each test, or on its wishes; what is in the history is not wished for
+        again. `stage` is what the model is shown, `true` has the ratings that an ablation has taken
+        out of it."""
         results = {}
-        for title in titles:
+        for title in stage.wishes if wishes else stage.tests:
             queries = stage.test(title)
             liked = ~((true or stage).test(title).targets.edge_rating <= self.liked_above)
-            for masked in mask_history:
+            for masked in [True] if wishes else self.mask_history:
                 results[title, masked] = evaluate_ranking(
                     model, queries, self.ks, masked, self.block_size, liked
                 )

@@ -70,7 +70,11 @@ def read_sequences(
         f"ids from {Path(ids.path).name}" for ids in (id_of_user, id_of_product) if ids.path
     ]
     report.notes += [f"{num_empty} users without products"] * bool(num_empty)
-    return _as_reviews(users, products), report
+    columns: dict[str, list[Any]] = {name: [None] * len(users) for name in REVIEW_SCHEMA.names}
+    pairs = zip(users, products, strict=True)
+    columns["review_id"] = [content_id(user, product, "", None, None) for user, product in pairs]
+    columns |= {"user_id": users, "product_id": products, "text": [""] * len(users)}
+    return to_frame(columns, REVIEW_SCHEMA), report
 
 
 def ids_beside(path: Path, suffix: str) -> Path | None:
@@ -145,14 +149,6 @@ def _sequences(path: Path) -> tuple[tuple[str, Any], ...]:
     if not isinstance(content, tuple):
         raise InputError(f"{path}: {_LAYOUT}, got {reprlib.repr(content)}")
     return content
-
-
-def _as_reviews(users: list[str], products: list[str]) -> pd.DataFrame:
-    columns: dict[str, list[Any]] = {name: [None] * len(users) for name in REVIEW_SCHEMA.names}
-    pairs = zip(users, products, strict=True)
-    columns["review_id"] = [content_id(user, product, "", None, None) for user, product in pairs]
-    columns |= {"user_id": users, "product_id": products, "text": [""] * len(users)}
-    return to_frame(columns, REVIEW_SCHEMA)
 
 
 @settings_of("data")

@@ -207,11 +207,5 @@ def _show_summary(vectorbase: Vectorbase, num_edges: int) -> None:
     note("next:    uv run -m rec_sys.inference.infer")
 
 
-@command("vectorbase_config")
-def main(config: DictConfig) -> None:
-    """The command line."""
-    create_vectorbase(config)
-
-
 if __name__ == "__main__":
-    main()
+    command("vectorbase_config")(create_vectorbase)()

@@ -263,11 +263,5 @@ def _show_summary(vectorbase: Vectorbase, changes: ProductChanges, newly_encoded
     note("next:    uv run -m rec_sys.inference.infer")
 
 
-@command("update_config")
-def main(config: DictConfig) -> None:
-    """The command line."""
-    update_vectorbase(config)
-
-
 if __name__ == "__main__":
-    main()
+    command("update_config")(update_vectorbase)()

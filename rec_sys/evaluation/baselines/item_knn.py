@@ -1,6 +1,7 @@
 """Products that the same users reviewed: neighbours by cosine."""
 
 import numpy as np
+import pandas as pd
 import scipy.sparse
 
 from rec_sys.evaluation.baselines.base import history_matrix, popular_for_strangers, popularity
@@ -34,7 +35,8 @@ class ItemKNN:
         norm = np.sqrt(common.diagonal())
         similarity = common.data / (norm[row] * norm[column] + np.float32(self.shrink))
         similarity[row == column] = 0  # a product does not recommend itself
-        kept = _strongest(row, similarity, size, self.neighbours) & (similarity > 0)
+        rank = pd.Series(-similarity).groupby(row).rank(method="min").to_numpy()
+        kept = (rank <= self.neighbours) & (similarity > 0)
         # Row j lists whom product j listens to; users' rows are multiplied from the left.
         self._similarity = scipy.sparse.coo_array(
             (similarity[kept], (column[kept], row[kept])), shape=(size, size)
@@ -44,15 +46,3 @@ class ItemKNN:
         history = history_matrix(histories, self.history_decay)
         scores = (history @ self._similarity).toarray()
         return popular_for_strangers(scores, histories, self._popularity)
-
-
-def _strongest(row: np.ndarray, value: np.ndarray, num_rows: int, count: int) -> np.ndarray:
-    """Marks the `count` largest values of each row, and those equal to the last of them."""
-    order = np.lexsort((-value, row))
-    sorted_row = row[order]
-    starts = np.searchsorted(sorted_row, np.arange(num_rows))
-    sizes = np.diff(np.append(starts, len(row)))
-    smallest = np.full(num_rows, -np.inf, dtype=value.dtype)
-    full = sizes >= count
-    smallest[full] = value[order][starts[full] + count - 1]
-    return value >= smallest[row]
