@@ -176,7 +176,7 @@ def naive_app(folder: Path) -> None:
         columns["text"] = [review["TextReview"] for review in body["reviews"]]
         table: pd.DataFrame = to_frame(columns, REVIEW_SCHEMA)
         with lock:  # PyTorch Geometric keeps the attention on the layer between two calls
-            (person,) = recommender.recommend(table, body.get("k", 10))
+            (person,) = recommender.recommend(table, k=body.get("k", 10))
         return [(each.product_id, each.score) for each in person.recommendations]
 
     import socket

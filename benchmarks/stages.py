@@ -264,7 +264,7 @@ def recommend_all(
     starts = [*users.index[::USERS_AT_ONCE], len(reviews)]
     for first, last in zip(starts[:-1], starts[1:], strict=True):
         own = reviews.iloc[first:last].reset_index(drop=True)
-        yield recommender.recommend(own, K)
+        yield recommender.recommend(own, k=K)
 
 
 def first_users(reviews: "pd.DataFrame", count: int) -> "pd.DataFrame":

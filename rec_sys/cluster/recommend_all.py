@@ -130,7 +130,7 @@ class RecommendingWorker:
             part = ray.get(self._parts[number])
             recommender = Recommender(self._backend, self._vectorbase, part.encode)
             results = recommender.recommend(
-                part.histories, self._settings.k, self._settings.batch_size
+                part.histories, k=self._settings.k, batch_size=self._settings.batch_size
             )
             tables.append(as_table(results))
         return pa.concat_tables(tables)

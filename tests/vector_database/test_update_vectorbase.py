@@ -116,7 +116,7 @@ def test_an_updated_vectorbase_says_what_a_new_one_would_say(built, tmp_path, wh
     lists = [
         [
             sorted((-round(each.score, 4), each.product_id) for each in person.recommendations)
-            for person in Recommender(backend, each, FakeEncoder().encode).recommend(people, 8)
+            for person in Recommender(backend, each, FakeEncoder().encode).recommend(people, k=8)
         ]
         for each in (now, anew)
     ]
@@ -219,7 +219,7 @@ def test_a_product_that_is_gone_is_found_by_nothing(built, tmp_path, vector_db):
     assert sorted(now.product_ids[now.by_popularity]) == ["p2", "p3", "p4", "p6"]
     backend = TorchBackend(load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt"))
     people = review_table([("zoe", "p2", "good tone", 5, 1), ("tim", "x", "", 4, 1)])
-    for person in Recommender(backend, now, FakeEncoder().encode).recommend(people, 20):
+    for person in Recommender(backend, now, FakeEncoder().encode).recommend(people, k=20):
         found = {each.product_id for each in person.recommendations}
         assert len(found) >= 3 and not found & {"p1", "p5"}
     # It may come again, as another one.

@@ -151,7 +151,7 @@ def test_recommendations_do_not_depend_on_the_index(built, tmp_path, factory):
     people = [*REVIEWS, ("eve", "new", "a lute", 5, 1), ("fay", None, "", None, 1)]
     people = review_table([*people, ("gus", None, "strings of nylon", None, 1)])
     exact, found = (
-        Recommender(backend, each, FakeEncoder().encode).recommend(people, 6)
+        Recommender(backend, each, FakeEncoder().encode).recommend(people, k=6)
         for each in (built, other)
     )
     assert any(each.because for person in exact for each in person.recommendations)
