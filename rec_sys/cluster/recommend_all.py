@@ -84,7 +84,8 @@ def recommend_all(config: DictConfig) -> Path:
 
         parts = [ray.put(part) for part in _parts(histories, cluster.people_per_task, encode)]
         # A worker's working directory may be another.
-        there = replace(settings, onnx_path=Path(settings.onnx_path).absolute())
+        own = settings.onnx_path
+        there = replace(settings, onnx_path=None if own is None else Path(own).absolute())
         arguments = (
             vectorbase.folder.absolute(),
             path.absolute(),

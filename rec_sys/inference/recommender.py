@@ -17,7 +17,6 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.graph.csr import rows_to_pointers
 from rec_sys.graph.ego_batch import predicted_rating
 from rec_sys.graph.task import NOW
-from rec_sys.inference.backends import GraphBackend, OnnxBackend
 from rec_sys.inference.bundle import CREATE_COMMAND, VECTORBASE, read_bundle
 from rec_sys.inference.histories import (
     UNKNOWN,
@@ -36,6 +35,7 @@ from rec_sys.inference.results import (
     Recommendations,
     UserRecommendations,
 )
+from rec_sys.modules.backends import GraphBackend, OnnxBackend
 from rec_sys.modules.features import Situation, WalkFeature
 from rec_sys.reviews.reading import ANONYMOUS_USER, read_reviews
 from rec_sys.reviews.schema import REVIEW_SCHEMA

@@ -145,7 +145,7 @@ def _unusable(path: Path, why: str) -> InputError:
 
 class OnnxTextEncoder:
     """Text -> unit vector, with so many threads of ONNX Runtime, 0 for one a core; see
-    `rec_sys.inference.backends.TextBackend`. The folder holds one whole export (else InputError),
+    `rec_sys.modules.backends.TextBackend`. The folder holds one whole export (else InputError),
     unless `model` and `settings` are given."""
 
     def __init__(

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.graph.task import NOW
-from rec_sys.inference.backends import TorchBackend
 from rec_sys.inference.histories import authors_in
 from rec_sys.inference.recommender import CandidateFilter, Recommender, best_rows
+from rec_sys.modules.backends import TorchBackend
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.full_catalogue import FullCatalogue, ProductEmbeddings
 from rec_sys.text.words import count_words

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.backends import TorchBackend
 from rec_sys.inference.histories import Author, authors_in
 from rec_sys.inference.recommender import POPULAR, CandidateFilter, Recommender
+from rec_sys.modules.backends import TorchBackend
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.combiner import Combiner
 from rec_sys.modules.features import ProductFeature, WalkFeature

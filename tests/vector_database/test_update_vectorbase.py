@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.backends import TorchBackend
 from rec_sys.inference.recommender import Recommender
-from rec_sys.modules import full_catalogue
+from rec_sys.modules.backends import TorchBackend
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.features import ProductFeature, WalkFeature
 from rec_sys.text.words import columns_of
+from rec_sys.vector_database import update_vectorbase as module
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.update_vectorbase import update_vectorbase
 from tests.helpers import tiny_models
@@ -268,10 +268,10 @@ def test_nothing_is_embedded_where_products_only_go(built, tmp_path, monkeypatch
     update_vectorbase(later(tmp_path, RENAMED))
     without_p6 = (*RENAMED, "without=[p6]")  # nobody has reviewed it
     embedded = []
-    embed = full_catalogue.embed_products
+    embed = module.embed_products
     with monkeypatch.context() as patch:
         patch.setattr(
-            full_catalogue,
+            module,
             "embed_products",
             lambda model, names, *rest: embedded.append(len(names)) or embed(model, names, *rest),
         )

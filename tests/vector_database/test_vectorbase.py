@@ -11,8 +11,8 @@ from safetensors.numpy import load_file, save_file
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import sha256_of
 from rec_sys.graph.review_graph import prepare_reviews
-from rec_sys.inference.backends import TorchBackend
 from rec_sys.inference.recommender import Recommender
+from rec_sys.modules.backends import TorchBackend
 from rec_sys.modules.checkpoint import fit_evidences, load_trained
 from rec_sys.modules.combiner import GROUPS
 from rec_sys.modules.evidences import Known
