@@ -42,7 +42,7 @@ def one_by_one(files: FullSizeSet, measurement: Measurement, users: int) -> list
     lists = []
     with measurement.timed():
         for _, own in first_users(reviews, users).groupby("user_id", sort=False):
-            (one,) = recommender.recommend(own.reset_index(drop=True), K)
+            (one,) = recommender.recommend(own.reset_index(drop=True), k=K)
             lists.append([best.product_id for best in one.recommendations])
     measurement.values["users"] = len(lists)
     return lists

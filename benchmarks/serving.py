@@ -154,8 +154,8 @@ def naive_app(folder: Path) -> None:
     from fastapi import FastAPI
     from sentence_transformers import SentenceTransformer
 
-    from rec_sys.inference.backends import TorchBackend
     from rec_sys.inference.recommender import Recommender
+    from rec_sys.modules.backends import TorchBackend
     from rec_sys.modules.checkpoint import find_checkpoint, load_trained
     from rec_sys.reviews.schema import REVIEW_SCHEMA, to_frame
     from rec_sys.text.encoder import EMBEDDED, locate_model
@@ -176,7 +176,7 @@ def naive_app(folder: Path) -> None:
         columns["text"] = [review["TextReview"] for review in body["reviews"]]
         table: pd.DataFrame = to_frame(columns, REVIEW_SCHEMA)
         with lock:  # PyTorch Geometric keeps the attention on the layer between two calls
-            (person,) = recommender.recommend(table, body.get("k", 10))
+            (person,) = recommender.recommend(table, k=body.get("k", 10))
         return [(each.product_id, each.score) for each in person.recommendations]
 
     import socket

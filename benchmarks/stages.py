@@ -236,8 +236,8 @@ def recommending(files: FullSizeSet) -> tuple["Recommender", "pd.DataFrame"]:
     """A recommender with stored vectors, and the reviews of everybody."""
     import numpy as np
 
-    from rec_sys.inference.backends import TorchBackend
     from rec_sys.inference.recommender import Recommender
+    from rec_sys.modules.backends import TorchBackend
     from rec_sys.modules.checkpoint import find_checkpoint, load_trained
     from rec_sys.vector_database.vectorbase import read_vectorbase
 
@@ -264,7 +264,7 @@ def recommend_all(
     starts = [*users.index[::USERS_AT_ONCE], len(reviews)]
     for first, last in zip(starts[:-1], starts[1:], strict=True):
         own = reviews.iloc[first:last].reset_index(drop=True)
-        yield recommender.recommend(own, K)
+        yield recommender.recommend(own, k=K)
 
 
 def first_users(reviews: "pd.DataFrame", count: int) -> "pd.DataFrame":

@@ -5,12 +5,27 @@ with a reason::
 
     foundation < reviews < text < graph < modules < train, vector_database < inference
 
+From Python it is `rec_sys.inference.recommender.Recommender`, imported when it is asked for.
 Importing the package bounds the threads of the libraries that compute, see
 `rec_sys.foundation.distributed.bound_threads`.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from rec_sys.foundation.distributed import bound_threads
 
+if TYPE_CHECKING:
+    from rec_sys.inference.recommender import Recommender
+
+__all__ = ["Recommender"]
 __version__ = "0.1.0"
 
 bound_threads()
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Recommender":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from rec_sys.inference.recommender import Recommender
+
+    return Recommender

@@ -1,7 +1,9 @@
-"""A Triton model repository: its ``config.pbtxt`` files, and new versions of its models.
+"""A Triton model repository: the settings of its models, and new versions of them.
 
-``<repository>/<model>/<version>/model.onnx`` is a version; ``<repository>/<model>/config.pbtxt``
-belongs to all of them.
+``<repository>/<model>/<version>/model.onnx`` is a version. ``<repository>/<model>/config.pbtxt``
+belongs to all of them, and every server takes it; ``configs/rec_sys.pbtxt`` beside it also tells
+clients the fingerprint of each version, and is what a server takes that is started with
+``--model-config-name=rec_sys``.
 """
 
 import shutil
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 CONFIG_FILE = "config.pbtxt"
+#: What Triton is told: ``--model-config-name=rec_sys``.
+CONFIG_NAME = "rec_sys"
 
 # As ONNX Runtime names a type -> as Triton does.
 _TYPES = {"tensor(float)": "TYPE_FP32", "tensor(int64)": "TYPE_INT64"}
@@ -77,17 +81,19 @@ _KINDS = (
 
 
 def write_config(onnx_path: str | Path) -> Path | None:
-    """Writes the ``config.pbtxt`` that fits an exported model.
+    """Writes the settings that fit an exported model and its other versions.
 
-    Names, types and shapes come from the ONNX file itself, so that they cannot differ from it.
-    ``kind`` is left to Triton: with a GPU it takes it, without one it still loads. The two newest
-    versions are served, so that clients of the older one go on while others take up the newer.
+    They go to ``configs/rec_sys.pbtxt``; a ``config.pbtxt`` is left as it is, and written without
+    the fingerprints if there is none. Names, types and shapes come from the ONNX file itself, so
+    that they cannot differ from it. ``kind`` is left to Triton: with a GPU it takes it, without one
+    it still loads. The two newest versions are served, so that clients of the older one go on while
+    others take up the newer.
 
     Args:
         onnx_path: The graph model's or the text encoder's file.
 
     Returns:
-        The path of the ``config.pbtxt``; None if the file does not lie in a Triton repository.
+        The path of the former; None if the file does not lie in a Triton repository.
 
     Raises:
         InputError: It is neither of the two models, or a version does not tell which it is.
@@ -100,25 +106,22 @@ def write_config(onnx_path: str | Path) -> Path | None:
     session = sessions[onnx_path]
     kind = _kind_of(session, onnx_path)
     skipped = 1 if kind.is_batched else 0
-    text = "\n".join(
-        [
-            "# Written from the ONNX file by the command that exported it.",
-            f'name: "{folder.name}"',
-            'backend: "onnxruntime"',
-            *kind.batching,
-            *_tensors("input", session.get_inputs(), skipped),
-            *_tensors("output", session.get_outputs(), skipped),
-            "instance_group [ { count: 1 } ]",
-            "version_policy: { latest: { num_versions: 2 } }",
-            *_parameters(kind, sessions),
-            *_warm_up(session.get_inputs(), skipped, kind.warm_up_length),
-            "",
-        ]
-    )
-    path = folder / CONFIG_FILE
-    with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8")
-    return path
+    lines = [
+        "# Written from the ONNX file by the command that exported it.",
+        f'name: "{folder.name}"',
+        'backend: "onnxruntime"',
+        *kind.batching,
+        *_tensors("input", session.get_inputs(), skipped),
+        *_tensors("output", session.get_outputs(), skipped),
+        "instance_group [ { count: 1 } ]",
+        "version_policy: { latest: { num_versions: 2 } }",
+        *_warm_up(session.get_inputs(), skipped, kind.warm_up_length),
+    ]
+    told, default = folder / "configs" / f"{CONFIG_NAME}.pbtxt", folder / CONFIG_FILE
+    _write(told, [*lines, *_parameters(kind, sessions)])
+    if not default.is_file():
+        _write(default, lines)
+    return told
 
 
 def publish(
@@ -149,7 +152,7 @@ def versions_of(folder: Path) -> dict[int, Path]:
 
 
 def parameter_of_version(key: str, version: int | str) -> str:
-    """Names the parameter of ``config.pbtxt`` that holds a value of one version."""
+    """Names the parameter of the settings that holds a value of one version."""
     return f"{key}.{version}"
 
 
@@ -167,6 +170,11 @@ def _put(source: Path, folder: Path) -> int:
     write_config(path)
     note(f"{path}: written")
     return newest + 1
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    with replacing(path) as draft:
+        draft.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
 def _kind_of(session: "InferenceSession", path: Path) -> _Kind:

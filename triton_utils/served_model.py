@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.backends import BackendUnavailable
+from rec_sys.modules.backends import BackendUnavailable
 from triton_utils.connection import TritonConnection
 from triton_utils.repository import parameter_of_version
 
@@ -25,7 +25,7 @@ class ServedModel:
     Args:
         connection: To the server.
         name: Of the model in the repository.
-        parameter: Which parameter of ``config.pbtxt`` holds the fingerprint.
+        parameter: Which parameter of the model's settings holds the fingerprint.
         fingerprint: The wanted one; None for that of the newest version.
 
     Attributes:
@@ -55,7 +55,8 @@ class ServedModel:
             if not served:
                 raise InputError(
                     f"Triton at {connection.url}: the model {name} does not tell its {parameter};"
-                    " export it again and load it"
+                    " start the server with --model-config-name=rec_sys, or export the model again"
+                    " and load it"
                 )
             fingerprint = served[max(served, key=int)]
         self.fingerprint = fingerprint

@@ -84,7 +84,8 @@ def recommend_all(config: DictConfig) -> Path:
 
         parts = [ray.put(part) for part in _parts(histories, cluster.people_per_task, encode)]
         # A worker's working directory may be another.
-        there = replace(settings, onnx_path=Path(settings.onnx_path).absolute())
+        own = settings.onnx_path
+        there = replace(settings, onnx_path=None if own is None else Path(own).absolute())
         arguments = (
             vectorbase.folder.absolute(),
             path.absolute(),
@@ -130,7 +131,7 @@ class RecommendingWorker:
             part = ray.get(self._parts[number])
             recommender = Recommender(self._backend, self._vectorbase, part.encode)
             results = recommender.recommend(
-                part.histories, self._settings.k, self._settings.batch_size
+                part.histories, k=self._settings.k, batch_size=self._settings.batch_size
             )
             tables.append(as_table(results))
         return pa.concat_tables(tables)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.onnx"
 #: Largest difference between ONNX Runtime and PyTorch that counts as rounding.
 MAX_DIFFERENCE = 1e-5
-# Older ONNX Runtimes, such as those inside Triton, load this version.
-_OPSET = 18
+#: Older ONNX Runtimes, such as those inside Triton, load this version.
+OPSET = 18
 
 
 def write_onnx(
@@ -41,7 +41,7 @@ def write_onnx(
             tuple(inputs.values()),
             path,
             dynamo=True,
-            opset_version=_OPSET,
+            opset_version=OPSET,
             input_names=list(inputs),
             output_names=list(outputs),
             dynamic_shapes=dict(dynamic_shapes),
@@ -61,10 +61,13 @@ def require_agreement(difference: float, what: str) -> None:
 
 
 def open_session(
-    path: Path, threads: int = 0, disabled_optimizers: Sequence[str] = ()
+    path: Path,
+    threads: int = 0,
+    disabled_optimizers: Sequence[str] = (),
+    content: bytes | None = None,
 ) -> "InferenceSession":
-    """Opens an exported model in ONNX Runtime, on the CPU; 0 threads for as many as there are
-    cores. InputError if it is not readable."""
+    """Opens an exported model, a file or its `content`, in ONNX Runtime, on the CPU; 0 threads for
+    as many as there are cores. InputError if it is not readable."""
     import onnxruntime
     from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
 
@@ -72,7 +75,7 @@ def open_session(
     options.intra_op_num_threads = threads
     try:
         return onnxruntime.InferenceSession(
-            str(path),
+            content or str(path),
             options,
             providers=["CPUExecutionProvider"],
             disabled_optimizers=list(disabled_optimizers),

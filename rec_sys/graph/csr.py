@@ -4,6 +4,8 @@ import numpy as np
 
 # Vectors are added in blocks, so that their float32 copy stays small.
 _VECTORS_AT_ONCE = 65_536
+# So many NumPy widens in less time than PyTorch takes to import.
+_FEW_VECTORS = 100_000
 
 
 def rows_to_pointers(segment: np.ndarray, num_segments: int) -> np.ndarray:
@@ -39,8 +41,9 @@ def members_of(pointers: np.ndarray, segments: np.ndarray) -> np.ndarray:
 def read_vectors(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Some rows, int64 [n], of the stored vectors, float [N, D]: float32 [n, D]."""
     chosen = vectors[rows]
-    if chosen.dtype == np.float32:  # as in serving, where there is no PyTorch
-        return chosen
+    # As in serving, where there is no PyTorch, or not worth its import.
+    if chosen.dtype == np.float32 or len(chosen) < _FEW_VECTORS:
+        return chosen.astype(np.float32, copy=False)
     import torch  # widens many numbers at once, NumPy one after the other: six times the time
 
     return torch.from_numpy(chosen).float().numpy()

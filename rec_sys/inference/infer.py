@@ -1,6 +1,7 @@
 """Recommends products to people: ``uv run -m rec_sys.inference.infer``. PyTorch is imported only
 after everything that can be checked without it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -12,10 +13,10 @@ from omegaconf import DictConfig
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.settings import Count, PositiveCount, Share, read_settings, settings_of
-from rec_sys.inference.backends import GraphBackend, OnnxBackend, TorchBackend
 from rec_sys.inference.histories import Author, Encode, authors_in, read_histories
-from rec_sys.inference.recommender import Recommender, UserRecommendations
-from rec_sys.inference.results import show_results, write_results
+from rec_sys.inference.recommender import Recommender
+from rec_sys.inference.results import UserRecommendations, show_results, write_results
+from rec_sys.modules.backends import GraphBackend, OnnxBackend, TorchBackend, exported_or_torch
 from rec_sys.modules.checkpoint import (
     TrainedModel,
     find_checkpoint,
@@ -28,8 +29,11 @@ from rec_sys.reviews.cleaning import OWN_COLUMNS
 from rec_sys.reviews.reading import read_reviews
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder
-from rec_sys.text.store import encode_texts, open_store
+from rec_sys.text.store import VectorStore, distinct_texts, encode_texts, open_store
 from rec_sys.vector_database.vectorbase import Vectorbase, built_from, read_vectorbase
+
+# Encoded in ONNX Runtime while PyTorch would still be imported.
+_FEW_TEXTS = 300
 
 
 @settings_of("infer")
@@ -42,7 +46,8 @@ class InferSettings:
         k: Products per user.
         show_users: Users in the printed table.
         max_broken_share: Bear this share of broken lines in `reviews`.
-        backend: Runs the checkpoint, or its export.
+        backend: Runs the checkpoint, or an export of it.
+        onnx_path: The export; None for that of the training.
         threads: Of ONNX Runtime; 0 for as many as there are cores.
     """
 
@@ -53,7 +58,7 @@ class InferSettings:
     show_users: Count
     max_broken_share: Share
     backend: Literal["torch", "onnx"]
-    onnx_path: str | Path
+    onnx_path: str | Path | None
     threads: Count
 
 
@@ -87,7 +92,7 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     histories = read_histories(reviews, vectorbase)
     encode = encode_once(encoder, config.paths.cache_dir, histories.all_texts)
     results = Recommender(backend, vectorbase, encode).recommend(
-        histories, settings.k, settings.batch_size, show_progress=True
+        histories, k=settings.k, batch_size=settings.batch_size, show_progress=True
     )
     show_results(results, settings.show_users)
     for path in write_results(config.paths.output_dir, results, vectorbase):
@@ -135,6 +140,8 @@ def choose_backend(
     be used, or is of another checkpoint."""
     if settings.backend == "torch":
         return TorchBackend(trained)
+    if settings.onnx_path is None:
+        return exported_or_torch(trained, settings.threads)
     backend = OnnxBackend(settings.onnx_path, settings.threads)
     vectorbase.require_model(backend.model_fingerprint, str(settings.onnx_path))
     return backend
@@ -146,11 +153,33 @@ def encode_once(encoder: TextEncoder, cache_dir: str, texts: list[str]) -> Encod
         note("nobody says anything: no text to encode")
         return encoder.encode  # never called; its store would have its precision measured
     store = open_store(cache_dir, encoder)
+    distinct = distinct_texts(texts)[0]
+    new = [distinct[row] for row in np.flatnonzero(store.rows_of(distinct) < 0)]
+    if len(new) <= _FEW_TEXTS and encoder.is_embedded:
+        return _encode_in_place(encoder, store, new)
     newly_encoded = encode_texts(texts, encoder, store).newly_encoded
     note(f"{newly_encoded} texts newly encoded, the others were stored")
 
     def encode(texts: list[str]) -> np.ndarray:
         return store.vectors[encode_texts(texts, encoder, store, show_progress=False).rows]
+
+    return encode
+
+
+def _encode_in_place(encoder: TextEncoder, store: VectorStore, new: list[str]) -> Encode:
+    """The vectors of stored texts, and of a few new ones in single precision: these are not stored,
+    as the store may be of another precision."""
+    found: dict[str, np.ndarray] = {}
+    if new:
+        from rec_sys.text.embedded import run_embedded
+
+        found = dict(zip(new, run_embedded(encoder).encode(new), strict=True))
+    note(f"{len(new)} texts newly encoded, the others were stored")
+
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        vectors, rows = store.vectors, store.rows_of(texts).tolist()
+        pairs = zip(texts, rows, strict=True)
+        return np.stack([found[text] if row < 0 else vectors[row] for text, row in pairs])
 
     return encode
 

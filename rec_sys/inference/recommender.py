@@ -1,8 +1,13 @@
 """From what people wrote to what they may like, and why. Needs no PyTorch."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import pairwise, starmap
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,19 +17,34 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.graph.csr import rows_to_pointers
 from rec_sys.graph.ego_batch import predicted_rating
 from rec_sys.graph.task import NOW
-from rec_sys.inference.backends import GraphBackend
+from rec_sys.inference.bundle import CREATE_COMMAND, VECTORBASE, read_bundle
 from rec_sys.inference.histories import (
     UNKNOWN,
     Author,
     Encode,
     Histories,
+    WrittenReview,
+    authors_in,
     build_history_batch,
     read_histories,
 )
+from rec_sys.inference.results import (
+    Match,
+    Reason,
+    Recommendation,
+    Recommendations,
+    UserRecommendations,
+)
+from rec_sys.modules.backends import GraphBackend, OnnxBackend
 from rec_sys.modules.features import Situation, WalkFeature
+from rec_sys.reviews.reading import ANONYMOUS_USER, read_reviews
+from rec_sys.reviews.schema import REVIEW_SCHEMA
+from rec_sys.text.encoder import EMBEDDED, TextEncoder
+from rec_sys.text.onnx import OnnxTextEncoder
 from rec_sys.text.words import columns_of
-from rec_sys.vector_database.quotes import Quote
-from rec_sys.vector_database.vectorbase import Vectorbase
+from rec_sys.vector_database.vectorbase import BUILD_COMMAND, Vectorbase, read_vectorbase
+
+log = logging.getLogger(__name__)
 
 #: Of a user of whom nothing is known: what has many reviews stands in.
 POPULAR = "popular"
@@ -36,82 +56,11 @@ _EXCERPT_CHARACTERS = 160
 # Words that add so much less than the best one are "for" and "the".
 _TELLING = 0.3
 DEFAULT_BATCH_SIZE = 256
+DEFAULT_K = 10
 
-
-@dataclass(frozen=True)
-class Reason:
-    """One of the user's own reviews.
-
-    Attributes:
-        product_name: Of the reviewed product, or its style or id if it has none.
-        text: The beginning of the review.
-        weight: Its share in the contributions that speak for the product, 0...1.
-        rating: 1...5, or None; never one that was not liked.
-    """
-
-    review_id: str
-    product_name: str
-    text: str
-    weight: float
-    rating: float | None = None
-    product_id: str = ""
-
-
-@dataclass(frozen=True)
-class Match:
-    """Why a product fits what the user wants.
-
-    `weight` is the share of the match in the contributions that speak for the product, 0...1;
-    `words` of the wish are used by others for the product, the most telling first; `quote` is what
-    somebody else wrote about it.
-    """
-
-    weight: float
-    words: tuple[str, ...]
-    quote: Quote | None
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """One product for one user.
-
-    Attributes:
-        score: What ranks: the higher, the more likely the user turns to it. Scores of two users
-            cannot be compared.
-        predicted_rating: How much the user would like it, 0...5.
-        because: The liked reviews that weigh most, the heaviest first.
-        contributions: What each evidence adds to the score; they add up to it.
-        match: None where nothing was wished for, or the match does not speak for the product.
-    """
-
-    product_id: str
-    name: str
-    score: float
-    predicted_rating: float
-    because: tuple[Reason, ...]
-    contributions: dict[str, float] = field(default_factory=dict)
-    match: Match | None = None
-
-
-@dataclass(frozen=True)
-class UserRecommendations:
-    """Everything for one user.
-
-    Attributes:
-        recommendations: The best first; fewer than asked for if there are no more products.
-        fallback: None, or why these are no personal recommendations: `POPULAR`.
-        explanation: The fallback in words.
-        embedding: float32 [d], unit length.
-        wish: What was understood as what they want; empty if nothing was.
-    """
-
-    user_id: str
-    nickname: str | None
-    recommendations: tuple[Recommendation, ...]
-    fallback: str | None
-    explanation: str | None
-    embedding: np.ndarray
-    wish: str = ""
+#: What somebody wrote: one text, which says what they want; reviews as dicts with the fields of a
+#: file (``TextReview``, ``ProductName``, ``rating``, ...) or texts alone; a table of these.
+Reviews = str | Sequence[str | Mapping[str, Any]] | pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -137,6 +86,12 @@ class Recommender:
 
     `encode` gives the vectors of distinct texts, float [n, D], by the encoder that the model was
     trained with. Raises InputError if the vectorbase was built from another model.
+
+    Example:
+        >>> from rec_sys import Recommender
+        >>> recommender = Recommender.load("bundle")
+        >>> found = recommender.recommend("something quiet to practise at night", k=5)
+        >>> found.to_pandas()[["rank", "name", "predicted_rating"]]
     """
 
     def __init__(
@@ -152,35 +107,136 @@ class Recommender:
         self.encode = encode
         self.max_reasons = max_reasons
 
+    @classmethod
+    def load(cls, folder: str | Path, threads: int = 0) -> "Recommender":
+        """Opens what ``create_bundle`` or ``create_vectorbase`` has written.
+
+        A vectorbase will do if its texts are encoded with the encoder that is installed with
+        rec_sys. `threads` are those of ONNX Runtime, 0 for as many as there are cores. Raises
+        InputError if the folder holds neither, or is damaged.
+        """
+        folder = Path(folder).expanduser()
+        if (folder / VECTORBASE).is_dir():
+            bundle = read_bundle(folder)
+            vectorbase, graph_model = bundle.vectorbase, bundle.graph_model
+            text = OnnxTextEncoder(bundle.text_encoder, threads)
+            vectorbase.require_encoder(text.encoder_fingerprint)
+            return cls(OnnxBackend(graph_model, threads), vectorbase, text.encode)
+        vectorbase = read_vectorbase(folder)
+        told = vectorbase.manifest.get("encoder", {})
+        if vectorbase.graph_model is None or told.get("model") != EMBEDDED:
+            missing = "graph model" if vectorbase.graph_model is None else "text encoder"
+            raise InputError(
+                f"{folder}: holds no {missing}; run `{BUILD_COMMAND}` again, or load the bundle of"
+                f" `{CREATE_COMMAND}`"
+            )
+        encoder = TextEncoder(EMBEDDED, "fp32", told["max_length"], "cpu", "")
+        vectorbase.require_encoder(encoder.model_fingerprint)
+
+        @cache
+        def text_encoder() -> OnnxTextEncoder:
+            from rec_sys.text.embedded import run_embedded  # only if there is anything to encode
+
+            return run_embedded(encoder, threads)
+
+        backend = OnnxBackend(vectorbase.graph_model, threads)
+        return cls(backend, vectorbase, lambda texts: text_encoder().encode(texts))
+
     def recommend(
         self,
-        reviews: pd.DataFrame | Sequence[Author] | Histories,
-        k: int,
+        reviews: Reviews | Sequence[Author] | Histories = (),
+        wish: str = "",
+        k: int = DEFAULT_K,
+        *,
         batch_size: int = DEFAULT_BATCH_SIZE,
         show_progress: bool = False,
         candidates: CandidateFilter = EVERYTHING,
-    ) -> list[UserRecommendations]:
+    ) -> Recommendations:
         """Recommends to every author of the reviews, in the order in which they first occur.
 
         What a user has reviewed is not recommended to them. A user of whom neither a text nor a
         product of the vectorbase is known gets what is popular and much reviewed of late, as the
-        combiner adds it up for users without reviews, and is told so. For `reviews` see
-        `read_histories`; histories must have been read with this vectorbase. `batch_size` decides
-        memory, not results. Raises InputError if there is nobody, or a number is too small.
+        combiner adds it up for users without reviews, and is told so.
+
+        Args:
+            reviews: See `Reviews`; without ``nickname`` or ``userID`` they are one person's. Or
+                authors, or histories that were read with this vectorbase.
+            wish: What they all want, in words.
+            k: Products per user.
+            batch_size: Users at a time; decides memory, not results.
+
+        Raises:
+            InputError: There is nobody, a review cannot be read, or a number is too small.
         """
         if k < 1:
             raise InputError(f"k={k}: at least 1 product must be asked for")
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size}: must be at least 1")
-        if not isinstance(reviews, Histories):
-            reviews = read_histories(reviews, self.vectorbase)
-        results: list[UserRecommendations] = []
-        with progress(len(reviews), "recommending", "person", show_progress) as bar:
-            for first in range(0, len(reviews), batch_size):
-                part = reviews.part(first, min(first + batch_size, len(reviews)))
+        histories = self._histories(reviews, wish)
+        results = Recommendations()
+        with progress(len(histories), "recommending", "person", show_progress) as bar:
+            for first in range(0, len(histories), batch_size):
+                part = histories.part(first, min(first + batch_size, len(histories)))
                 results += self._recommend_batch(part, k, candidates)
                 bar.advance(len(part))
         return results
+
+    def explain(self, product: str, reviews: Reviews = (), wish: str = "") -> Recommendation:
+        """Why a product, named by its id or its name, gets its score with one person: see
+        `Recommendation`. Raises InputError if there is no such product, they have reviewed it, or
+        the reviews are those of several people."""
+        among = np.array([self._row_of(product)])
+        found = self.recommend(reviews, wish, 1, candidates=CandidateFilter(among))
+        if len(found) > 1:
+            raise InputError(f"reviews: {len(found)} people wrote them; give those of one person")
+        if not found[0].recommendations:
+            raise InputError(
+                f"product={product!r}: is not recommended to somebody who has reviewed it; leave"
+                " that review out"
+            )
+        return found[0].recommendations[0]
+
+    def similar(self, product: str, k: int = DEFAULT_K) -> pd.DataFrame:
+        """The products whose names and descriptions are nearest to those of one, named by its id or
+        its name: ``product_id``, ``name``, ``style`` and ``similarity``, a cosine, at most k rows,
+        the nearest first. Raises InputError if there is no such product."""
+        base = self.vectorbase
+        rows, cosines = base.nearest(self._row_of(product), k)
+        columns = {"product_id": base.product_ids, "name": base.labels, "style": base.styles}
+        table = {name: values[rows] for name, values in columns.items()}
+        return pd.DataFrame(table | {"similarity": cosines})
+
+    def embed_users(self, reviews: Reviews, wish: str = "") -> np.ndarray:
+        """float32 [U, d] of unit length, in the order in which the authors first occur; the cosine
+        with the embedding of a product tells the predicted rating."""
+        histories = self._histories(reviews, wish)
+        batch = build_history_batch(histories, self.vectorbase, self.encode)
+        return self.backend.embed(batch.inputs).user_embeddings
+
+    def embed_products(self, products: Sequence[str] | None = None) -> np.ndarray:
+        """float32 [n, d] of unit length, of products named by their ids or names; without any of
+        all P, in the order of ``vectorbase.products``."""
+        if products is None:
+            return self.vectorbase.embeddings
+        return self.vectorbase.embeddings[[self._row_of(product) for product in products]]
+
+    def _row_of(self, product: str) -> int:
+        base = self.vectorbase
+        row = max(base.rows_of([product])[0], base.rows_of_names([product])[0])
+        if row == UNKNOWN:
+            raise InputError(
+                f"product={product!r}: no product has this id, and not just one this name; the ids"
+                " are in vectorbase.products"
+            )
+        return int(row)
+
+    def _histories(self, reviews: Any, wish: str) -> Histories:
+        if isinstance(reviews, Histories):
+            return reviews
+        authors = read_authors(reviews)
+        if wish:
+            authors = [replace(each, wish=wish) for each in authors]
+        return read_histories(authors, self.vectorbase)
 
     def _recommend_batch(
         self, histories: Histories, k: int, candidates: CandidateFilter
@@ -340,3 +396,34 @@ def reason_weights(
     speaking[disliked] = 0
     total = np.where(total > 0, total, 1)
     return speaking / total, spoken[match].sum(axis=0) / total
+
+
+def read_authors(reviews: Reviews | Sequence[Author]) -> Sequence[Author]:
+    """Who wrote some reviews; somebody who says nothing if there are none. Raises InputError for a
+    review that cannot be read; warns of fields that look like a misspelt one."""
+    if isinstance(reviews, str):
+        reviews = [reviews] if reviews.strip() else []
+    if isinstance(reviews, pd.DataFrame):
+        if set(REVIEW_SCHEMA.names) <= set(reviews.columns):
+            return authors_in(reviews)
+        reviews = reviews.astype(object).where(reviews.notna(), None).to_dict("records")
+    if not isinstance(reviews, Sequence):
+        raise InputError(
+            f"reviews: {type(reviews).__name__} cannot be read; give a text, a list of dicts or a"
+            " DataFrame with the fields TextReview, ProductName, asin, rating, Style, nickname"
+            " and reviewID"
+        )
+    if not reviews:
+        return [Author(ANONYMOUS_USER, [])]
+    if all(isinstance(each, Author) for each in reviews):
+        return reviews
+    if all(isinstance(each, str) for each in reviews):
+        written = [WrittenReview(str(number), text=each) for number, each in enumerate(reviews)]
+        return [Author(ANONYMOUS_USER, written)]
+    table, report = read_reviews(
+        reviews, max_broken_share=0.0, require_user=False, require_product=False
+    )
+    for warning in report.warnings:
+        warnings.warn(f"reviews: {warning}", stacklevel=3)
+    log.info("%s", "; ".join(report.notes))
+    return authors_in(table)

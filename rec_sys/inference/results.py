@@ -1,21 +1,109 @@
-"""Recommendations as files for programs and as a table for people."""
+"""What comes out: recommendations as objects, as tables and as files."""
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.files import replacing
-from rec_sys.inference.recommender import Reason, Recommendation, UserRecommendations
 from rec_sys.reviews.schema import MAX_RATING
 from rec_sys.vector_database.quotes import Quote
 from rec_sys.vector_database.vectorbase import Vectorbase
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One of the user's own reviews.
+
+    Attributes:
+        product_name: Of the reviewed product, or its style or id if it has none.
+        text: The beginning of the review.
+        weight: Its share in the contributions that speak for the product, 0...1.
+        rating: 1...5, or None; never one that was not liked.
+    """
+
+    review_id: str
+    product_name: str
+    text: str
+    weight: float
+    rating: float | None = None
+    product_id: str = ""
+
+
+@dataclass(frozen=True)
+class Match:
+    """Why a product fits what the user wants.
+
+    `weight` is the share of the match in the contributions that speak for the product, 0...1;
+    `words` of the wish are used by others for the product, the most telling first; `quote` is what
+    somebody else wrote about it.
+    """
+
+    weight: float
+    words: tuple[str, ...]
+    quote: Quote | None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One product for one user.
+
+    Attributes:
+        score: What ranks: the higher, the more likely the user turns to it. Scores of two users
+            cannot be compared.
+        predicted_rating: How much the user would like it, 0...5.
+        because: The liked reviews that weigh most, the heaviest first.
+        contributions: What each evidence adds to the score; they add up to it.
+        match: None where nothing was wished for, or the match does not speak for the product.
+    """
+
+    product_id: str
+    name: str
+    score: float
+    predicted_rating: float
+    because: tuple[Reason, ...]
+    contributions: dict[str, float] = field(default_factory=dict)
+    match: Match | None = None
+
+
+@dataclass(frozen=True)
+class UserRecommendations:
+    """Everything for one user.
+
+    Attributes:
+        recommendations: The best first; fewer than asked for if there are no more products.
+        fallback: None, or why these are no personal recommendations: `POPULAR`.
+        explanation: The fallback in words.
+        embedding: float32 [d], unit length.
+        wish: What was understood as what they want; empty if nothing was.
+    """
+
+    user_id: str
+    nickname: str | None
+    recommendations: tuple[Recommendation, ...]
+    fallback: str | None
+    explanation: str | None
+    embedding: np.ndarray
+    wish: str = ""
+
+
+class Recommendations(list[UserRecommendations]):
+    """Those for everybody who was asked about, in that order; a notebook shows them as a table."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per person and product, the best first; columns `RECOMMENDATION_SCHEMA`."""
+        return as_table(self).to_pandas(maps_as_pydicts="strict")
+
+    def _repr_html_(self) -> str:
+        return pd.DataFrame(_shown_rows(self), columns=_SHOWN_COLUMNS).to_html(index=False)
+
 
 #: One row per person and product: what `infer` writes into the lines of its file.
 RECOMMENDATION_SCHEMA = pa.schema(
@@ -78,6 +166,7 @@ RECOMMENDATIONS_FILE = "recommendations.jsonl"
 USERS_FILE = "user_embeddings.parquet"
 PRODUCTS_FILE = "product_embeddings.parquet"
 
+_SHOWN_COLUMNS = ("person", "product", "predicted rating", "because of")
 # In the terminal a reason is a reminder, not the review.
 _SHOWN_CHARACTERS = 90
 
@@ -123,23 +212,9 @@ def _as_plain(product: Recommendation) -> dict[str, Any]:
 
 def show_results(results: Sequence[UserRecommendations], show_users: int) -> None:
     """Prints what the first few people get."""
-    rows = []
-    for each in results[:show_users]:
-        person = each.nickname or each.user_id
-        for number, product in enumerate(each.recommendations):
-            rows.append(
-                (
-                    person if number == 0 else "",
-                    product.name or product.product_id,
-                    f"{product.predicted_rating:.2f}",
-                    _in_short(product),
-                )
-            )
-        if not each.recommendations:
-            rows.append((person, "has reviewed every product", None, None))
+    rows = _shown_rows(results[:show_users])
     if rows:
-        columns = ("person", "product", "predicted rating", "because of")
-        show_table("recommendations", columns, rows)
+        show_table("recommendations", _SHOWN_COLUMNS, rows)
     for each in results[:show_users]:
         person = each.nickname or each.user_id
         if each.explanation:
@@ -154,6 +229,19 @@ def show_results(results: Sequence[UserRecommendations], show_users: int) -> Non
                 note(f"  {_as_words(reason)}")
     if len(results) > show_users:
         note(f"and {len(results) - show_users} more people (infer.show_users shows more of them)")
+
+
+def _shown_rows(results: Sequence[UserRecommendations]) -> list[tuple[str | None, ...]]:
+    rows: list[tuple[str | None, ...]] = []
+    for each in results:
+        person = each.nickname or each.user_id
+        for number, product in enumerate(each.recommendations):
+            stars, why = f"{product.predicted_rating:.2f}", _in_short(product)
+            name = product.name or product.product_id
+            rows.append((person if number == 0 else "", name, stars, why))
+        if not each.recommendations:
+            rows.append((person, "has reviewed every product", None, None))
+    return rows
 
 
 def _quoted(quote: Quote) -> str:

@@ -1,12 +1,10 @@
 """Checkpoints: where they are, what they tell, and the model that is in them."""
 
 import hashlib
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing
 from rec_sys.foundation.settings import build, flat
+from rec_sys.foundation.torch_file import read_torch_file
 from rec_sys.graph.provenance import LearnedReviews, Provenance
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from rec_sys.modules.graph_model import GraphModel
 
 BEST_SUFFIX = ".ckpt"
+EXPORT_SUFFIX = ".onnx"
 #: The state after the newest epoch, from which training can go on.
 LAST_SUFFIX = ".last.ckpt"
 
@@ -102,22 +102,51 @@ class TrainedModel:
 
     `record` is what training wrote about itself: ``run_name``, ``config``, ``split``, ``data``,
     ``encoder``, ``mlflow``, ``versions``, ``vector_dim``, and the ``warm_start`` if there was one.
+    `weights` are the network's by name, `model_config` its settings if not those of the training.
     `seen` are the reviews that it has seen, if the checkpoint tells; `plain_combiner` is what
     `Combiner.plain` gave, `plain_towers` the arrays of `Towers`, None before the training has
     ended.
     """
 
     path: Path
-    model: "GraphModel"
     record: dict[str, Any]
+    weights: Mapping[str, np.ndarray]
+    model_config: Mapping[str, Any] | None = None
     seen: Provenance | None = None
     plain_combiner: dict[str, Any] | None = None
     plain_towers: dict[str, Any] | None = None
 
     @cached_property
+    def model(self) -> "GraphModel":
+        """The network; takes seconds, for it needs PyTorch. InputError if its settings name a class
+        that they may not name, or the weights do not fit them."""
+        import torch
+
+        settings = (
+            OmegaConf.create(dict(self.model_config))
+            if self.model_config
+            else trusted_settings(self.record["config"], "model", self.path)
+        )
+        model = build(settings, vector_dim=self.record["vector_dim"])
+        misfit = _first_misfit(self.weights, model.state_dict())
+        if misfit:
+            raise InputError(
+                f"{self.path}: its weights do not fit the model's settings ({misfit}); use the"
+                " model config it was trained with"
+            )
+        weights = {name: torch.from_numpy(array) for name, array in self.weights.items()}
+        model.load_state_dict(weights)
+        return model.eval()
+
+    @cached_property
     def fingerprint(self) -> str:
         """Identity of the function that the model computes; equal weights, equal fingerprint."""
-        return _fingerprint(self.model.state_dict(), self.record["config"]["model"])
+        return _fingerprint(self.weights, self.record["config"]["model"])
+
+    @property
+    def exported(self) -> Path:
+        """Where training puts the network for ONNX Runtime."""
+        return self.path.with_suffix(EXPORT_SUFFIX)
 
     @cached_property
     def combiner(self) -> Combiner:
@@ -137,7 +166,7 @@ class TrainedModel:
         """What finds the product of a text; raises as `combiner`."""
         size = self.record["vector_dim"]
         try:
-            towers = Towers(**{name: each.numpy() for name, each in self.plain_towers.items()})
+            towers = Towers(**self.plain_towers)
             shapes = {each.shape for each in vars(towers).values()}
             finite = all(np.isfinite(each).all() for each in vars(towers).values())
         except (AttributeError, TypeError):
@@ -165,15 +194,13 @@ class TrainedModel:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Reads a checkpoint without running code in it; InputError if it is none of rec_sys."""
-    import torch
-
+    """Reads a checkpoint without running code in it and without PyTorch, arrays instead of tensors;
+    InputError if it is none of rec_sys."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_torch_file(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such checkpoint") from None
-    except (UnpicklingError, RuntimeError, zipfile.BadZipFile, EOFError, KeyError, OSError):
-        # torch's own advice here is to run the code in the file.
+    except Exception:  # whatever somebody else's file makes of unpickling
         raise InputError(
             f"{path}: not a readable checkpoint (damaged, or more than tensors and plain values)"
         ) from None
@@ -188,39 +215,30 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
     InputError if it is none, its settings name a class that they may not name, or its weights do
     not fit."""
     content = read_checkpoint(path)
-    record = content[RECORD_KEY]
-    if model_config:
-        settings = OmegaConf.create(dict(model_config))
-    else:
-        settings = trusted_settings(record["config"], "model", path)
-    model = build(settings, vector_dim=record["vector_dim"])
     weights = {
-        name.removeprefix(_WEIGHTS_PREFIX): tensor
-        for name, tensor in content["state_dict"].items()
+        name.removeprefix(_WEIGHTS_PREFIX): array
+        for name, array in content["state_dict"].items()
         if name.startswith(_WEIGHTS_PREFIX)
     }
-    misfit = _first_misfit(weights, model.state_dict())
-    if misfit:
-        raise InputError(
-            f"{path}: its weights do not fit the model's settings ({misfit}); use the model config"
-            " it was trained with"
-        )
-    model.load_state_dict(weights)
-    return TrainedModel(
+    trained = TrainedModel(
         Path(path),
-        model.eval(),
-        record,
+        content[RECORD_KEY],
+        weights,
+        model_config,
         provenance_in(content),
         content.get(COMBINER_KEY),
         content.get(TOWERS_KEY),
     )
+    if model_config:
+        trained.model  # noqa: B018 (whether the weights fit is told at once)
+    return trained
 
 
 def save_evidences(combiner: Combiner, towers: Towers, path: Path) -> None:
     """Adds what the evidences have learned to the checkpoint of a training that has ended."""
     import torch
 
-    content = read_checkpoint(path)
+    content = torch.load(path, map_location="cpu", weights_only=True)
     content[COMBINER_KEY] = combiner.plain()
     content[TOWERS_KEY] = {name: torch.from_numpy(each) for name, each in vars(towers).items()}
     with replacing(path) as draft:
@@ -239,25 +257,25 @@ def fit_evidences(settings: DictConfig, known: Known) -> list[Feature]:
     return [feature for each in build_evidences(settings) for feature in each.fit(known)]
 
 
-def _first_misfit(given: "Mapping[str, Tensor]", wanted: "Mapping[str, Tensor]") -> str:
+def _first_misfit(given: Mapping[str, np.ndarray], wanted: "Mapping[str, Tensor]") -> str:
     for name in sorted({*given, *wanted}):
         if name not in given:
             return f"{name} is missing"
         if name not in wanted:
             return f"{name} is not in the model"
-        if given[name].shape != wanted[name].shape:
+        if given[name].shape != tuple(wanted[name].shape):
             return f"{name} is {list(given[name].shape)}, expected {list(wanted[name].shape)}"
     return ""
 
 
-def _fingerprint(weights: "Mapping[str, Tensor]", model_config: Mapping[str, Any]) -> str:
+def _fingerprint(weights: Mapping[str, np.ndarray], model_config: Mapping[str, Any]) -> str:
     """SHA-256 over all weights and the settings that give them their meaning."""
     settings = sorted((name, repr(value)) for name, value in flat(model_config))
     digest = hashlib.sha256(repr(settings).encode())
     for name in sorted(weights):
-        tensor = weights[name].detach().cpu().contiguous()
-        digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype}".encode())
-        digest.update(tensor.numpy().tobytes())
+        array = weights[name]
+        digest.update(f"{name}:{array.shape}:torch.{array.dtype}".encode())
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 
@@ -266,8 +284,8 @@ def provenance_in(content: Mapping[str, Any]) -> Provenance | None:
     kept = content.get(SEEN_KEY)
     if kept is None:
         return None
-    arrays = {name: kept[name].numpy() for name in _SEEN_ARRAYS}
-    earlier = LearnedReviews(*(each.numpy() for each in kept["earlier"]))
+    arrays = {name: kept[name] for name in _SEEN_ARRAYS}
+    earlier = LearnedReviews(*kept["earlier"])
     begins = tuple(kept["begins"])
     return Provenance(**arrays, has_test=kept["has_test"], begins=begins, earlier=earlier)
 
@@ -314,8 +332,8 @@ def split_as_trained(trained: TrainedModel, graph: ReviewGraph, config: DictConf
     """Splits the training's data set again; InputError if it comes out differently. `config` may
     have an axis ``split``: the same settings, from somebody who trusts a class outside rec_sys."""
     splitter = build(trained.settings(config, "split"))
-    if trained.record.get("warm_start"):
-        # It depends on what an earlier checkpoint had seen, which may be gone.
+    if trained.seen is not None:
+        # After a warm start it depends on what an earlier checkpoint had seen, which may be gone.
         split = trained.seen.split(splitter.name, graph)
     else:
         split = splitter.split(graph)

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import scipy.sparse
-import torch
 
 from rec_sys.foundation.console import progress
 from rec_sys.graph.csr import read_vectors
@@ -22,9 +21,12 @@ from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.task import Task
 from rec_sys.modules.combiner import Combiner, CombinerFit, Questions
 from rec_sys.modules.features import Feature, Situation
-from rec_sys.modules.graph_model import GraphModel
 from rec_sys.modules.wishes import Wishes
 from rec_sys.text.store import EMPTY_TEXT_ROW
+
+if TYPE_CHECKING:
+    from rec_sys.modules.backends import GraphBackend
+    from rec_sys.modules.graph_model import GraphModel
 
 DEFAULT_CHUNK_SIZE = 8192
 _USERS_AT_ONCE = 256
@@ -38,7 +40,7 @@ class ProductEmbeddings(NamedTuple):
 
 
 def embed_products(
-    model: GraphModel,
+    model: "GraphBackend | GraphModel",
     name_vectors: np.ndarray,
     info_vectors: np.ndarray,
     reviews: ReviewSummary,
@@ -46,28 +48,22 @@ def embed_products(
     show_progress: bool = False,
 ) -> ProductEmbeddings:
     """Runs the product side of a model in evaluation mode on float [P, D] vectors, by chunks."""
-    device = next(model.parameters()).device
     sources = (name_vectors, info_vectors, *reviews)
     num_products, vector_dim = name_vectors.shape
     embeddings = np.empty((num_products, model.embedding_dim), dtype=np.float32)
     keys = np.empty((num_products, model.embedding_dim + 1), dtype=np.float32)
-    # Products do not depend on users: a graph without any user or review will do.
-    no_users = torch.zeros(0, vector_dim), torch.zeros(0, NUM_RATING_FEATURES)
-    no_edges = (
-        torch.zeros(2, 0, dtype=torch.int64),
-        *(torch.zeros(0, vector_dim), torch.zeros(0), torch.zeros(0), torch.zeros(0)),
-    )
-    with (
-        torch.inference_mode(),
-        progress(num_products, "embedding products", "product", show_progress) as bar,
-    ):
+    # Products do not depend on users: a graph of one, without any review, will do.
+    shapes = [(1, vector_dim), (1, NUM_RATING_FEATURES), (0, vector_dim), (0,), (0,), (0,)]
+    user, rating, *edges = (np.zeros(shape, np.float32) for shape in shapes)
+    nobody = user, rating
+    no_edges = np.zeros((2, 0), np.int64), *edges
+    with progress(num_products, "embedding products", "product", show_progress) as bar:
         for start in range(0, num_products, chunk_size):
             chunk = slice(start, start + chunk_size)
-            features = [torch.from_numpy(each[chunk].astype(np.float32)) for each in sources]
-            inputs = (each.to(device) for each in (*no_users, *features, *no_edges))
-            output = model(*inputs)
-            embeddings[chunk] = output.product_embeddings.cpu().numpy()
-            keys[chunk] = output.product_keys.cpu().numpy()
+            features = [each[chunk].astype(np.float32) for each in sources]
+            inputs = zip(MODEL_INPUTS, (*nobody, *features, *no_edges), strict=True)
+            output = model.embed(dict(inputs))
+            embeddings[chunk], keys[chunk] = output.product_embeddings, output.product_keys
             bar.advance(len(features[0]))
     return ProductEmbeddings(embeddings, keys)
 
@@ -78,7 +74,7 @@ class FullCatalogue:
     float [N, D], the vector store's rows; `words`: float32 [N, W], of the same texts. The model is
     in evaluation mode; reviews and features are of what may be known."""
 
-    model: GraphModel
+    model: "GraphBackend | GraphModel"
     vectors: np.ndarray
     words: scipy.sparse.csr_array
     reviews: ReviewSummary
@@ -89,7 +85,7 @@ class FullCatalogue:
     @classmethod
     def of(
         cls,
-        model: GraphModel,
+        model: "GraphBackend | GraphModel",
         graph: ReviewGraph,
         vectors: np.ndarray,
         words: scipy.sparse.csr_array,
@@ -99,7 +95,7 @@ class FullCatalogue:
     ) -> "FullCatalogue":
         """Embeds the products of a graph; without a combiner the leading evidence ranks."""
         products = embed_products(
-            model.eval(),
+            model,
             vectors[graph.product_name_text],
             vectors[graph.product_info_text],
             reviews,
@@ -200,12 +196,7 @@ class FullCatalogue:
         users = np.arange(history.num_users) if users is None else users
         builder = EgoBatchBuilder(history, self.vectors, FixedReviews(self.reviews))
         nothing = np.zeros(history.num_edges, dtype=bool)
-        device = next(self.model.parameters()).device
         for start in range(0, len(users), _USERS_AT_ONCE):
             block = users[start : start + _USERS_AT_ONCE]
-            inputs = builder.build(block, nothing, nothing).model_inputs()
-            with torch.inference_mode():
-                outputs = self.model(
-                    *(torch.from_numpy(inputs[name]).to(device) for name in MODEL_INPUTS)
-                )
-            yield start, outputs.user_embeddings.cpu().numpy(), outputs.user_queries.cpu().numpy()
+            outputs = self.model.embed(builder.build(block, nothing, nothing).model_inputs())
+            yield start, outputs.user_embeddings, outputs.user_queries

@@ -1,9 +1,10 @@
 """The network: a user's reviews and the products' texts become embeddings."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from rec_sys.graph.ego_batch import (
     HALF_RANGE,
     MIDDLE_RATING,
+    MODEL_INPUTS,
     NUM_RATING_FEATURES,
     USER_SHRINKAGE,
     GraphOutputs,
@@ -227,6 +229,13 @@ class GraphModel(nn.Module):
                 product_keys=self.key_head(x_product),
                 attention=attention.float(),
             )
+
+    @torch.inference_mode()
+    def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
+        """Runs the model on arrays, where it is: a `GraphBackend` in evaluation mode."""
+        device = self.residual_length.device
+        tensors = (torch.from_numpy(inputs[name]).to(device) for name in MODEL_INPUTS)
+        return GraphOutputs(*(output.cpu().numpy() for output in self(*tensors)))
 
     def start_from_text_ratings(self, texts: TextRatings) -> None:
         """Takes up what mean texts of users and products say about ratings, in a linear part that

@@ -65,7 +65,7 @@ def export_model(
     """Exports a checkpoint, compares it with PyTorch and completes the Triton repository.
 
     The file only appears at `output_path` if both agree. If that is
-    ``<repository>/<model>/<version>/model.onnx``, the ``config.pbtxt`` is written too.
+    ``<repository>/<model>/<version>/model.onnx``, Triton's settings are written too.
 
     Args:
         model_config: The YAML file of the model's settings.

@@ -5,7 +5,7 @@ import math
 import re
 import reprlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -118,7 +118,7 @@ class Notation:
 
 
 def read_reviews(
-    path: str | Path,
+    path: str | Path | Sequence[Mapping[str, Any]],
     *,
     format: str = AUTO,
     max_broken_share: float = DEFAULT_MAX_BROKEN_SHARE,
@@ -128,9 +128,10 @@ def read_reviews(
 ) -> tuple[pd.DataFrame, ReadReport]:
     """Reads reviews from JSON (any layout), CSV, Parquet or Arrow, packed or not.
 
-    `format` is the name of a file in ``config/data/columns``, "auto" decides from the fields.
-    Without `require_user` a review of nobody is one of `ANONYMOUS_USER`. Of broken records (no JSON
-    object, no user, no product, a rating that is none) a share is borne, 0...1.
+    `path` is that of the file, or the records themselves, which messages number from 1. `format` is
+    the name of a file in ``config/data/columns``, "auto" decides from the fields. Without
+    `require_user` a review of nobody is one of `ANONYMOUS_USER`. Of broken records (no JSON object,
+    no user, no product, a rating that is none) a share is borne, 0...1.
 
     Returns what reading found and a table with the columns of `REVIEW_SCHEMA`, in the order of the
     file and not cleaned; a missing text is empty, whatever else is missing is null. InputError,
@@ -143,7 +144,7 @@ def read_reviews(
         required.append(("user_id",))
     rows = _ReviewRows(notation, require_user, require_product)
     table, report = _build_table(
-        str(path), REVIEW_SCHEMA, rows, "reviews", required, format, max_broken_share, notation
+        path, REVIEW_SCHEMA, rows, "reviews", required, format, max_broken_share, notation
     )
     found = rows.found
     table, respelled, _ = with_known_names(table, "user_id", "nickname", None)
@@ -274,7 +275,7 @@ def read_products(
     rows = _ProductRows(max_info_characters)
     required = [("product_id",)]
     table, report = _build_table(
-        str(path), PRODUCT_SCHEMA, rows, "products", required, format, max_broken_share, notation
+        path, PRODUCT_SCHEMA, rows, "products", required, format, max_broken_share, notation
     )
     products = to_frame(table, PRODUCT_SCHEMA)
     unique = products.drop_duplicates("product_id", ignore_index=True)
@@ -345,7 +346,7 @@ def _cut(text: str, characters: int) -> str:
 
 
 def _build_table(
-    file: str,
+    source: str | Path | Sequence[Mapping[str, Any]],
     schema: pa.Schema,
     rows: _ReviewRows | _ProductRows,
     what: What,
@@ -362,11 +363,17 @@ def _build_table(
     """
     if not 0.0 <= max_broken_share <= 1.0:
         raise InputError(f"max_broken_share must be from 0 to 1, got {max_broken_share}")
+    is_file = isinstance(source, str | Path)
+    file = str(source) if is_file else what
     report = ReadReport(file)
     header = notation.header or next(
         (each.header for each in known_formats(what) if each.name == format), None
     )
-    records = iter(read_records(file, encoding=notation.encoding, header=header))
+    records = (
+        read_records(file, encoding=notation.encoding, header=header)
+        if is_file
+        else enumerate(map(_as_record, source), 1)
+    )
     head, found = _first_records(records)
     whole = [record for _, record in head if isinstance(record, dict)]
     nested: list[str] = []
@@ -426,6 +433,10 @@ def _build_table(
     table = pa.Table.from_batches([*chunks, _batch(chunk, schema)], schema)
     # In one piece: cleaning takes and replaces rows several times as fast.
     return table.combine_chunks(), report
+
+
+def _as_record(given: Any) -> dict[str, Any] | BrokenRecord:
+    return given if isinstance(given, dict) else BrokenRecord(f"{type(given).__name__}, no dict")
 
 
 def _first_records(records: Iterator[Numbered]) -> tuple[list[Numbered], dict[str, None]]:

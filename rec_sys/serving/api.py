@@ -20,12 +20,12 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.backends import BackendUnavailable
+from rec_sys.inference.bundle import Bundle
 from rec_sys.inference.histories import UNKNOWN, Author
 from rec_sys.inference.recommender import CandidateFilter
+from rec_sys.modules.backends import BackendUnavailable
 from rec_sys.serving import schemas
 from rec_sys.serving.access import KEY_HEADER, Access, Refused
-from rec_sys.serving.bundle import Bundle
 from rec_sys.serving.encoding import Busy
 from rec_sys.serving.limits import LimitsMiddleware, add_refusals, refusals
 from rec_sys.serving.metrics import Metrics

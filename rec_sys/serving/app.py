@@ -14,10 +14,10 @@ from omegaconf import DictConfig
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.backends import BackendUnavailable
+from rec_sys.inference.bundle import CREATE_COMMAND, MANIFEST, VECTORBASE, Bundle
+from rec_sys.modules.backends import BackendUnavailable
 from rec_sys.serving.access import Access
 from rec_sys.serving.api import LOOPBACK, Components, create_app
-from rec_sys.serving.bundle import CREATE_COMMAND, MANIFEST, VECTORBASE, Bundle
 from rec_sys.serving.connections import LimitedProtocol
 from rec_sys.serving.encoding import Busy
 from rec_sys.serving.limits import Limits

@@ -17,15 +17,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, replacing, require_replaceable, write_json
 from rec_sys.foundation.onnx import MODEL_FILE, require_agreement
 from rec_sys.foundation.settings import Count, build, read_settings, settings_of
-from rec_sys.modules.checkpoint import (
-    TrainedModel,
-    find_checkpoint,
-    load_data,
-    load_encoder,
-    load_trained,
-)
-from rec_sys.reviews.schema import ReviewData
-from rec_sys.serving.bundle import (
+from rec_sys.inference.bundle import (
     GRAPH_MODEL,
     MANIFEST,
     PEOPLE,
@@ -35,6 +27,14 @@ from rec_sys.serving.bundle import (
     read_bundle,
     write_manifest,
 )
+from rec_sys.modules.checkpoint import (
+    TrainedModel,
+    find_checkpoint,
+    load_data,
+    load_encoder,
+    load_trained,
+)
+from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder_export import export_encoder
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.index import IndexSettings

@@ -10,8 +10,8 @@ from time import monotonic
 
 import numpy as np
 
-from rec_sys.inference.backends import TextBackend
 from rec_sys.inference.histories import VECTOR_DTYPE, Encode
+from rec_sys.modules.backends import TextBackend
 from rec_sys.serving.access import Refused
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from rec_sys.inference.recommender import Reason, Recommendation
+from rec_sys.inference.results import Reason, Recommendation
 
 _QUOTED_CHARACTERS = 60
 # A review is a reason for each of the products: an answer must not be many times what was asked.

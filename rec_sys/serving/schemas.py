@@ -19,7 +19,7 @@ from pydantic import (
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_whole_text
 from rec_sys.inference.histories import WrittenReview
-from rec_sys.inference.recommender import Recommendation, UserRecommendations
+from rec_sys.inference.results import Recommendation, UserRecommendations
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 from rec_sys.reviews.values import BrokenRecord, as_seconds, as_text
 from rec_sys.serving.reasons import SHOWN_CHARACTERS, reason_in_words, shortened
@@ -428,7 +428,7 @@ def found(served: ServedBundle, rows: np.ndarray) -> list[FoundProduct]:
 
 def similar(served: ServedBundle, row: int, k: int) -> SimilarOut:
     """A product with those that are described like it."""
-    rows, cosines = served.space.nearest(row, k)
+    rows, cosines = served.vectorbase.nearest(row, k)
     products = [
         SimilarProduct(
             **_named(served, other), similarity=cosine, place=_point(served.space.places[other])

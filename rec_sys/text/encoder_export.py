@@ -17,7 +17,7 @@ import numpy as np
 from rec_sys.foundation.cli import compose_config, graceful_exit
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import read_json, sha256_of, write_json
+from rec_sys.foundation.files import write_json
 from rec_sys.foundation.onnx import MAX_DIFFERENCE, MODEL_FILE, require_agreement, write_onnx
 from rec_sys.foundation.settings import build
 from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY, TextEncoder
@@ -26,8 +26,8 @@ from rec_sys.text.onnx import (
     ENCODER_OUTPUT,
     SETTINGS_FILE,
     TOKENIZER_FILE,
-    ExportedEncoder,
     OnnxTextEncoder,
+    exported_settings,
 )
 
 DEFAULT_OUTPUT = "triton_utils/model_repository/text_encoder/1/model.onnx"
@@ -61,15 +61,7 @@ def export_encoder(encoder: TextEncoder, folder: str | Path) -> float:
     with tempfile.TemporaryDirectory(prefix=".text_encoder.", dir=folder) as name:
         drafts = Path(name)
         shutil.copyfile(tokenizer, drafts / TOKENIZER_FILE)
-        settings = ExportedEncoder(
-            format=1,
-            encoder_fingerprint=encoder.model_fingerprint,
-            vector_dim=encoder.dimension,
-            max_length=encoder.max_length,
-            padding_id=read_json(encoder.model_folder / "config.json").get("pad_token_id") or 0,
-            tokenizer_sha256=sha256_of(tokenizer),
-        )
-        write_json(drafts / SETTINGS_FILE, asdict(settings))
+        write_json(drafts / SETTINGS_FILE, asdict(exported_settings(encoder)))
         _export_onnx(model, drafts / MODEL_FILE, encoder)
         expected = encoder.encode(_PROBES, model)
         worst = float(np.abs(OnnxTextEncoder(drafts).encode(_PROBES) - expected).max())

@@ -15,7 +15,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, sha256_of
 from rec_sys.foundation.onnx import MODEL_FILE, open_session
 from rec_sys.foundation.settings import Count, PositiveCount, is_whole_text, settings_of
-from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY
+from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY, TextEncoder
 
 TOKENIZER_FILE = "tokenizer.json"
 SETTINGS_FILE = "encoder.json"
@@ -55,8 +55,8 @@ class TextTokenizer:
     """The tokenizer of an exported text encoder, for several threads at once. InputError if the
     folder holds none."""
 
-    def __init__(self, folder: str | Path) -> None:
-        settings = _read_settings(Path(folder) / SETTINGS_FILE)
+    def __init__(self, folder: str | Path, settings: ExportedEncoder | None = None) -> None:
+        settings = settings or _read_settings(Path(folder) / SETTINGS_FILE)
         path = Path(folder) / TOKENIZER_FILE
         if not path.is_file() or sha256_of(path) != settings.tokenizer_sha256:
             raise _unusable(path, f"is not the tokenizer that {SETTINGS_FILE} names")
@@ -118,6 +118,18 @@ class TextTokenizer:
         return [each.ids for each in self._tokenizer.encode_batch(list(texts))]
 
 
+def exported_settings(encoder: TextEncoder) -> ExportedEncoder:
+    """What is told of an encoder beside its export."""
+    return ExportedEncoder(
+        format=1,
+        encoder_fingerprint=encoder.model_fingerprint,
+        vector_dim=encoder.dimension,
+        max_length=encoder.max_length,
+        padding_id=read_json(encoder.model_folder / "config.json").get("pad_token_id") or 0,
+        tokenizer_sha256=sha256_of(encoder.model_folder / TOKENIZER_FILE),
+    )
+
+
 def _read_settings(path: Path) -> ExportedEncoder:
     if not path.is_file():
         raise _unusable(path, "no such file")
@@ -133,18 +145,25 @@ def _unusable(path: Path, why: str) -> InputError:
 
 class OnnxTextEncoder:
     """Text -> unit vector, with so many threads of ONNX Runtime, 0 for one a core; see
-    `rec_sys.inference.backends.TextBackend`. InputError unless the folder holds one whole
-    export."""
+    `rec_sys.modules.backends.TextBackend`. The folder holds one whole export (else InputError),
+    unless `model` and `settings` are given."""
 
-    def __init__(self, folder: str | Path, threads: int = 0, batch_size: int = 32) -> None:
-        self._tokenizer = TextTokenizer(folder)
+    def __init__(
+        self,
+        folder: str | Path,
+        threads: int = 0,
+        batch_size: int = 32,
+        model: bytes | None = None,
+        settings: ExportedEncoder | None = None,
+    ) -> None:
+        self._tokenizer = TextTokenizer(folder, settings)
         self._batch_size = batch_size
         self.encoder_fingerprint = self._tokenizer.encoder_fingerprint
         self.vector_dim = self._tokenizer.vector_dim
         path = Path(folder) / MODEL_FILE
-        if not path.is_file():
+        if model is None and not path.is_file():
             raise _unusable(path, "no such file")
-        self._session = open_session(path, threads, _SLOW_FUSIONS)
+        self._session = open_session(path, threads, _SLOW_FUSIONS, model)
         metadata = self._session.get_modelmeta().custom_metadata_map
         if metadata.get(ENCODER_FINGERPRINT_KEY) != self.encoder_fingerprint:
             raise _unusable(path, "is not the encoder that the files beside it belong to")

@@ -5,7 +5,6 @@ import math
 import os
 import re
 import secrets
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -216,12 +215,8 @@ class Tracking:
         from mlflow.types import Schema, TensorSpec
         from onnxruntime import InferenceSession
 
-        from rec_sys.modules.model_export import export_onnx
-
-        with tempfile.TemporaryDirectory() as folder:
-            path = export_onnx(trained, Path(folder) / "model.onnx")
-            session = InferenceSession(str(path), providers=["CPUExecutionProvider"])
-            model = onnx.load(path)
+        session = InferenceSession(str(trained.exported), providers=["CPUExecutionProvider"])
+        model = onnx.load(trained.exported)
         kinds = {"tensor(float)": np.dtype(np.float32), "tensor(int64)": np.dtype(np.int64)}
 
         def spec(tensor: Any) -> TensorSpec:

@@ -101,6 +101,7 @@ def train(
     from rec_sys.modules.checkpoint import fit_evidences, load_trained, save_evidences
     from rec_sys.modules.evidences import Known
     from rec_sys.modules.full_catalogue import FullCatalogue
+    from rec_sys.modules.model_export import export_onnx
     from rec_sys.modules.rating_bias import fit_text_ratings
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train.datamodule import ReviewDataModule
@@ -195,6 +196,8 @@ def train(
                 combiner_fit, graph, split.validation, settings.liked_above
             )
             save_evidences(catalogue.combiner, towers, files["best"])
+            trained = load_trained(files["best"])
+            export_onnx(trained, trained.exported)
             users = combiner_fit.drawn(split.validation.users(graph), graph.num_products)
             rankings = score_rankings(
                 catalogue, graph, split.validation, users, settings.liked_above
@@ -202,7 +205,6 @@ def train(
             wishes = score_wishes(catalogue, graph, split.validation, users)
 
         # What has come out.
-        trained = load_trained(files["best"])
         baselines = score_baselines(graph, split, objective.distance, settings.liked_above)
         measured = rankings["model"] | wishes.get("model", {})
         best |= {f"val/{name}": value for name, value in measured.items()}

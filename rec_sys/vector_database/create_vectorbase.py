@@ -1,5 +1,5 @@
-"""Builds the product index: ``uv run -m rec_sys.vector_database.create_vectorbase``. Slow libraries
-are imported when their turn comes."""
+"""Builds the product index: ``uv run -m rec_sys.vector_database.create_vectorbase``. It does
+without PyTorch where training has exported the network and stored the texts."""
 
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +16,7 @@ from rec_sys.foundation.settings import build, read_settings
 from rec_sys.graph.csr import segment_sum
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, prepare_reviews
+from rec_sys.modules.backends import OnnxBackend, exported_or_torch
 from rec_sys.modules.checkpoint import (
     TrainedModel,
     find_checkpoint,
@@ -28,6 +29,7 @@ from rec_sys.modules.checkpoint import (
 )
 from rec_sys.modules.evidences import Known
 from rec_sys.modules.features import Feature, WalkFeature, liked_above
+from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database.index import (
     MEASURED_QUERIES,
@@ -59,9 +61,8 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     if (older := built_from(folder)) not in (None, path.name):
         note(f"{folder}: replaces the index of {older}")
 
-    from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
-
     trained = load_trained(path)
+    network = exported_or_torch(trained)
     combiner = trained.combiner  # an unfinished training is told of before anything takes long
     encoder = load_encoder(trained, config)
     data = load_data(trained, config)
@@ -73,15 +74,15 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     info_vectors = vectors[graph.product_info_text]
     reviews = ProductReviews.of(graph, vectors, edges).summary()
     embedded = embed_products(
-        trained.model, name_vectors, info_vectors, reviews, settings.chunk_size, show_progress=True
+        network, name_vectors, info_vectors, reviews, settings.chunk_size, show_progress=True
     )
     features = build_evidences(trained, prepared, edges, config)
 
-    keys = embedded.keys
+    keys, told = embedded.keys, trained.settings(config, "encoder")
     index, queries = ProductIndex.build(keys, settings), keys[:0]
     if not index.is_exact:
         catalogue = FullCatalogue(
-            trained.model, vectors, prepared.words, reviews, embedded, features, combiner
+            network, vectors, prepared.words, reviews, embedded, features, combiner
         )
         drawn = np.random.default_rng(_SEED).permutation(graph.num_users)[:MEASURED_QUERIES]
         queries = catalogue.queries(graph, np.sort(drawn))
@@ -93,6 +94,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
                 "model_fingerprint": trained.fingerprint,
                 "checkpoint": trained.path.name,
                 "encoder_model_fingerprint": encoder.model_fingerprint,
+                "encoder": {name: told.get(name) for name in ("model", "max_length")},
                 "data_fingerprint": data.fingerprint,
                 "recall_at_10": recall,
                 "min_recall": settings.min_recall,
@@ -109,6 +111,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
             combiner=combiner,
             queries=queries,
             quotes=build_quotes(prepared, edges, liked_above(features), settings.quotes),
+            graph_model=trained.exported if isinstance(network, OnnxBackend) else None,
         )
     )
     _show_summary(vectorbase, len(edges))

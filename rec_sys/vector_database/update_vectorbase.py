@@ -31,6 +31,7 @@ from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.settings import PositiveCount, settings_of
 from rec_sys.graph.ego_batch import ProductReviews, ReviewSummary
 from rec_sys.graph.review_graph import PreparedReviews, prepare_reviews
+from rec_sys.modules.backends import exported_or_torch
 from rec_sys.modules.checkpoint import (
     TrainedModel,
     find_checkpoint,
@@ -40,6 +41,7 @@ from rec_sys.modules.checkpoint import (
 )
 from rec_sys.modules.evidences import product_words
 from rec_sys.modules.features import moved_features, told_features
+from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database.create_vectorbase import (
     build_evidences,
@@ -183,14 +185,13 @@ def _with_changes(
 ) -> tuple[Vectorbase, np.ndarray]:
     """The vectorbase, its index changed in place, with the products of the data set, columns of
     `VECTORBASE_SCHEMA`, and the row of each, int64 [P]. `edges`: int64, what may be known."""
-    from rec_sys.modules.full_catalogue import embed_products
-
     graph, vectors = prepared.graph, prepared.vectors
     fresh = np.flatnonzero(changes.new | changes.changed)
     name_vectors = vectors[graph.product_name_text[fresh]]
     info_vectors = vectors[graph.product_info_text[fresh]]
     fresh_reviews = ReviewSummary(*(each[fresh] for each in reviews))
-    embedded = embed_products(trained.model, name_vectors, info_vectors, fresh_reviews, chunk_size)
+    network = exported_or_torch(trained)
+    embedded = embed_products(network, name_vectors, info_vectors, fresh_reviews, chunk_size)
 
     index, first = vectorbase.index, len(vectorbase.keys)
     replaced = changes.rows[changes.changed]

@@ -1,5 +1,6 @@
 """The vectorbase: a folder with products, vectors, embeddings, index, evidences and weights."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -65,6 +66,7 @@ class Vectorbase:
         embeddings: float32 [P, d], unit length; their cosines with people are ratings.
         keys: float32 [P, d + 1]; their inner products with people's queries rank.
         queries: float32 [n, d + 1], of a few people, to measure by them what the index misses.
+        graph_model: The exported network; None if whoever uses the vectorbase brings it along.
     """
 
     folder: Path
@@ -80,6 +82,7 @@ class Vectorbase:
     combiner: Combiner
     queries: np.ndarray
     quotes: Quotes
+    graph_model: Path | None = None
 
     @property
     def num_products(self) -> int:
@@ -118,6 +121,23 @@ class Vectorbase:
         """int64 [num_products], all rows that are not removed, the most reviewed product first."""
         rows = np.argsort(self.products["popularity_rank"].to_numpy(dtype=np.int64), kind="stable")
         return rows[~self.index.removed[rows]]
+
+    @cached_property
+    def text_vectors(self) -> np.ndarray:
+        """float32 [P, D], unit length: what is said about a product; zero where nothing is."""
+        vectors = self.name_vectors.astype(np.float32) + self.info_vectors.astype(np.float32)
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors / np.where(length > 0, length, 1)
+
+    def nearest(self, row: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The products that are described most alike: rows int64 [at most k], the nearest first and
+        never the product itself, and their cosines float32."""
+        cosines = self.text_vectors @ self.text_vectors[row]
+        others = ~self.index.removed
+        others[row] = False
+        cosines[~others] = -np.inf
+        best = np.argsort(-cosines, kind="stable")[: min(k, int(others.sum()))]
+        return best, cosines[best]
 
     def rows_of(self, product_ids: Sequence[str | None]) -> np.ndarray:
         """Finds products by id, str or None [n]: int64 [n], -1 where there is no such product."""
@@ -182,6 +202,7 @@ _PRODUCTS = "products.parquet"
 _VECTORS = "product_vectors.safetensors"
 _EVIDENCES = "evidences.safetensors"
 _QUOTES = "quotes.safetensors"
+_GRAPH_MODEL = "graph_model.onnx"
 _FILES = (INDEX_FILE, ROWS_FILE, _PRODUCTS, _VECTORS, _EVIDENCES, _QUOTES)
 # What `_VECTORS` holds.
 _ARRAYS = {
@@ -193,7 +214,7 @@ _ARRAYS = {
 # Where it comes from: which model and checkpoint, which text encoder, which data.
 _ORIGIN = ("model_fingerprint", "checkpoint", "encoder_model_fingerprint", "data_fingerprint")
 # What the index finds of the best products, and the least that will do.
-_KEPT = (*_ORIGIN, "recall_at_10", "min_recall", "max_quotes", UPDATED)
+_KEPT = (*_ORIGIN, "encoder", "recall_at_10", "min_recall", "max_quotes", UPDATED)
 
 
 def check_replaceable(folder: str | Path) -> None:
@@ -224,7 +245,9 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
         for name in (ROWS_FILE, _VECTORS, _EVIDENCES, _QUOTES):
             # safetensors writes for the owner only; a server may run as somebody else.
             (draft / name).chmod((draft / INDEX_FILE).stat().st_mode)
-        sha256 = {name: sha256_of(draft / name) for name in _FILES}
+        if vectorbase.graph_model is not None:
+            shutil.copyfile(vectorbase.graph_model, draft / _GRAPH_MODEL)
+        sha256 = {path.name: sha256_of(path) for path in sorted(draft.iterdir())}
         write_json(draft / _MANIFEST, _manifest_of(vectorbase) | {"sha256": sha256})
     return read_vectorbase(vectorbase.folder)
 
@@ -247,7 +270,7 @@ def read_vectorbase(
         raise InputError(f"{folder}: holds no product index; build it with `{BUILD_COMMAND}`")
     manifest = read_json(folder / _MANIFEST)
     _check_manifest(folder / _MANIFEST, manifest)
-    for path in (folder / name for name in _FILES):
+    for path in (folder / name for name in {*_FILES, *manifest["sha256"]}):
         if not path.is_file():
             raise _unusable(path, "the file is missing")
         if sha256_of(path) != manifest["sha256"].get(path.name):
@@ -276,6 +299,7 @@ def read_vectorbase(
         combiner=combiner,
         queries=vectors["queries"],
         quotes=quotes,
+        graph_model=folder / _GRAPH_MODEL if _GRAPH_MODEL in manifest["sha256"] else None,
     )
     _check_contents(vectorbase)
     if expected_model_fingerprint is not None:

@@ -132,6 +132,8 @@ PRODUCTS = [
 class FakeEncoder:
     """Unit vectors out of a hash of the text; counts what it encodes."""
 
+    is_embedded = False
+
     def __init__(self, salt: str = "", **_: object) -> None:
         self.salt = salt
         self.dimension = VECTOR_DIM

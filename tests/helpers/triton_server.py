@@ -18,6 +18,8 @@ from pathlib import Path
 import filelock
 import requests
 
+from triton_utils.repository import CONFIG_NAME
+
 WHEEL = "nvidia-pytriton==0.7.0"
 _READY_SECONDS = 90
 _END_SECONDS = 10
@@ -97,6 +99,7 @@ class TritonServer:
             f"--model-repository={self._repository}",
             f"--backend-directory={self._backends}",
             "--model-control-mode=explicit",
+            f"--model-config-name={CONFIG_NAME}",
             "--load-model=*",
             "--allow-gpu-metrics=false",
             *(f"--{kind}-address={here}" for kind in ("http", "grpc", "metrics")),

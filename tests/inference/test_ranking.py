@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.graph.task import NOW
-from rec_sys.inference.backends import TorchBackend
 from rec_sys.inference.histories import authors_in
 from rec_sys.inference.recommender import CandidateFilter, Recommender, best_rows
+from rec_sys.modules.backends import TorchBackend
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.full_catalogue import FullCatalogue, ProductEmbeddings
 from rec_sys.text.words import count_words
@@ -74,7 +74,7 @@ def test_serving_equals_the_full_catalogue(built, tmp_path, rows, k, wishes):
     backend = TorchBackend(load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt"))
     wish_of = dict(zip("abcd", wishes, strict=True))
     people = [replace(each, wish=wish_of[each.user_id]) for each in authors_in(review_table(rows))]
-    results = Recommender(backend, built, FakeEncoder().encode).recommend(people, k)
+    results = Recommender(backend, built, FakeEncoder().encode).recommend(people, k=k)
 
     texts = ["", *WISHES[1:]]
     history = build_review_graph(shop(rows), lambda new: _rows_of(texts, new))

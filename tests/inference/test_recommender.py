@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.backends import TorchBackend
 from rec_sys.inference.histories import Author, authors_in
 from rec_sys.inference.recommender import POPULAR, CandidateFilter, Recommender
+from rec_sys.modules.backends import TorchBackend
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.combiner import Combiner
 from rec_sys.modules.features import ProductFeature, WalkFeature
@@ -96,7 +96,7 @@ def test_exclusion_always_holds_and_the_best_of_the_rest_come(
     recommender, built, rows, k, batch_size
 ):
     table = table_of(rows)
-    results = recommender.recommend(table, k, batch_size)
+    results = recommender.recommend(table, k=k, batch_size=batch_size)
     all_scores = scores_by_hand(recommender, table)
     assert [each.user_id for each in results] == list(dict.fromkeys(row[0] for row in rows))
     for result in results:
@@ -119,7 +119,7 @@ def test_contributions_are_those_of_the_evidences_and_add_up_to_the_score(
 ):
     table = table_of(rows)
     by_hand = contributions_by_hand(recommender, table)
-    for result in recommender.recommend(table, k):
+    for result in recommender.recommend(table, k=k):
         for each in result.recommendations:
             assert sum(each.contributions.values()) == pytest.approx(each.score, abs=1e-5)
             (row,) = built.rows_of([each.product_id])
@@ -130,7 +130,7 @@ def test_contributions_are_those_of_the_evidences_and_add_up_to_the_score(
 @PROPERTY
 @given(rows=HISTORIES, k=st.integers(1, 8))
 def test_what_was_disliked_is_never_a_reason(recommender, built, rows, k):
-    results = recommender.recommend(table_of(rows), k)
+    results = recommender.recommend(table_of(rows), k=k)
     ratings = {f"r{number}": row[3] for number, row in enumerate(rows)}
     for result in results:
         for each in result.recommendations:
@@ -342,7 +342,7 @@ def test_with_wishes_too_contributions_add_up_and_the_best_come(
 ):
     people = authors_of(rows, wishes)
     by_hand = contributions_by_hand(quoting, people)
-    results = quoting.recommend(people, k, batch_size)
+    results = quoting.recommend(people, k=k, batch_size=batch_size)
     for person, result in zip(people, results, strict=True):
         assert result.wish == person.wish
         parts = by_hand[person.user_id]
@@ -493,7 +493,7 @@ def test_an_index_of_another_model_is_refused(recommender, built):
 @pytest.mark.parametrize(("k", "batch_size"), [(0, 1), (1, 0)])
 def test_numbers_that_are_too_small(recommender, k, batch_size):
     with pytest.raises(InputError, match="at least 1"):
-        recommender.recommend(review_table(REVIEWS), k, batch_size)
+        recommender.recommend(review_table(REVIEWS), k=k, batch_size=batch_size)
 
 
 def test_only_what_is_wanted_and_the_best_of_it(recommender, built):

@@ -36,7 +36,8 @@ def test_the_exported_model_computes_the_same(checkpoint, settings, tmp_path):
     assert properties[MODEL_FINGERPRINT_KEY] == load_trained(checkpoint).fingerprint
     assert onnx.load(output).ir_version <= 10
 
-    config = (output.parent.parent / "config.pbtxt").read_text()
+    config = (output.parent.parent / "configs" / "rec_sys.pbtxt").read_text()
+    assert properties[MODEL_FINGERPRINT_KEY] in config
     assert 'backend: "onnxruntime"' in config and "max_batch_size: 0" in config
     assert "KIND_GPU" not in config
     for tensor in [*session.get_inputs(), *session.get_outputs()]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from rec_sys.inference.backends import OnnxBackend
+from rec_sys.modules.backends import OnnxBackend
 from rec_sys.serving import service as service_module
 from rec_sys.serving.api import create_app
 from rec_sys.serving.app import build_components, listen, server_of, start_service

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rec_sys.inference.recommender import Reason, Recommendation
-from rec_sys.serving.bundle import read_bundle
+from rec_sys.inference.bundle import read_bundle
+from rec_sys.inference.results import Reason, Recommendation
 from rec_sys.serving.create_bundle import demo_people
 from rec_sys.serving.reasons import reason_in_words
 from rec_sys.serving.search import ProductSearch, TextSpace, regions_of
@@ -44,12 +44,12 @@ def test_a_search_without_words_shows_the_popular_ones(vectorbase):
 def test_neighbours_and_places(vectorbase):
     space = TextSpace.of(vectorbase)
     for row in range(6):
-        rows, cosines = space.nearest(row, 3)
+        rows, cosines = vectorbase.nearest(row, 3)
         exact = space.vectors.astype(np.float64) @ space.vectors[row].astype(np.float64)
         exact[row] = -np.inf
         assert rows.tolist() == np.argsort(-exact, kind="stable")[:3].tolist()
         np.testing.assert_allclose(cosines, exact[rows], atol=1e-3)
-    assert len(space.nearest(0, 99)[0]) == 5
+    assert len(vectorbase.nearest(0, 99)[0]) == 5
     assert np.abs(space.places).max() <= 1
     assert space.places[2].tolist() == [0, 0]  # nothing is said about it
     one = space.vectors[3].astype(np.float32)

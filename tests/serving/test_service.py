@@ -5,9 +5,9 @@ import time
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.backends import BackendUnavailable, OnnxBackend
+from rec_sys.inference.bundle import CREATE_COMMAND, GRAPH_MODEL, VECTORBASE
+from rec_sys.modules.backends import BackendUnavailable, OnnxBackend
 from rec_sys.serving.app import build_components, reload_service
-from rec_sys.serving.bundle import CREATE_COMMAND, GRAPH_MODEL, VECTORBASE
 from tests.helpers.tiny_service import FakeText, config_with
 from triton_utils.backends import TritonModels
 

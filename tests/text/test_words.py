@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.feature_extraction.text import HashingVectorizer
 
 from rec_sys.text.words import NUM_WORDS, columns_of, count_words, words_by_row
 from tests.helpers.scores_by_hand import words_in
@@ -67,3 +68,10 @@ def test_a_store_has_the_words_of_the_texts_in_their_rows(texts, seed, more):
         expected = count_words(own or [""])
         assert (found[[row]] != expected).nnz == 0
     np.testing.assert_array_equal(found[rows].sum(axis=1), count_words(texts).sum(axis=1))
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=4))
+def test_columns_are_those_of_scikit_learn(texts):
+    settings = {"alternate_sign": False, "norm": None, "strip_accents": "unicode"}
+    expected = HashingVectorizer(n_features=NUM_WORDS, **settings).transform(texts)
+    assert (count_words(texts) != expected).nnz == 0

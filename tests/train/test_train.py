@@ -8,7 +8,7 @@ import torch
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import MODEL_INPUTS
-from rec_sys.modules.checkpoint import load_trained, read_checkpoint
+from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.match import Towers
 from rec_sys.modules.metrics import rating_metrics
 from rec_sys.modules.model_export import random_inputs
@@ -18,7 +18,7 @@ from tests.helpers.configs import small_config
 
 
 def weights_of(folder, name):
-    return read_checkpoint(folder / "checkpoints" / f"{name}.ckpt")["state_dict"]
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
 
 
 def test_the_best_checkpoint_scores_what_training_reported(trained_once):

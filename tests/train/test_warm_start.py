@@ -12,7 +12,6 @@ from rec_sys.modules.checkpoint import (
     SEEN_KEY,
     held_out_user_ids,
     load_trained,
-    read_checkpoint,
     split_as_trained,
 )
 from rec_sys.modules.recommender_module import RecommenderModule
@@ -212,7 +211,7 @@ def test_an_interrupted_warm_start_goes_on(first, later_config, monkeypatch):
 
 def test_a_training_from_random_weights_is_not_resumed_as_a_warm_start(first, later_config, folder):
     trained = first("users")["trained"]
-    content = read_checkpoint(trained.path)
+    content = torch.load(trained.path, weights_only=True)
     content["rec_sys"]["config"]["train"]["max_epochs"] = 5
     path = folder / "unfinished.last.ckpt"
     torch.save(content, path)
@@ -246,7 +245,7 @@ def test_what_cannot_be_started_from_is_one_line(first, later_config, override, 
 
 
 def test_a_checkpoint_that_does_not_tell_what_it_learnt_from(first, later_config, folder):
-    content = read_checkpoint(first("users")["trained"].path)
+    content = torch.load(first("users")["trained"].path, weights_only=True)
     del content[SEEN_KEY]
     torch.save(content, folder / "old.ckpt")
     assert load_trained(folder / "old.ckpt").seen is None  # still readable

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from triton_utils.repository import CONFIG_NAME
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "triton_utils"
 # What a package of the serving group is imported as, where that is not its name; and what comes
@@ -41,6 +43,7 @@ def test_the_services_are_open_to_this_machine_alone(compose):
 def test_triton_serves_the_folder_that_it_is_given(compose):
     triton = compose["services"]["triton"]
     assert f"--model-repository={triton['volumes'][0].split(':')[1]}" in triton["command"]
+    assert f"--model-config-name={CONFIG_NAME}" in triton["command"]
 
 
 def test_the_health_of_the_web_service_is_asked_by_a_program_that_runs(compose):

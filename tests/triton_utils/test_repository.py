@@ -17,19 +17,37 @@ from triton_utils.repository import versions_of, write_config
 SHIPPED = Path(__file__).resolve().parents[2] / "triton_utils" / "model_repository"
 
 
+def require_shipped(onnx_path, fingerprint):
+    """The default settings are those that are shipped; the others tell the fingerprint as well."""
+    told = write_config(onnx_path)
+    default = onnx_path.parents[1] / "config.pbtxt"
+    assert told == onnx_path.parents[1] / "configs" / "rec_sys.pbtxt"
+    assert default.read_text() == (SHIPPED / default.parent.name / default.name).read_text()
+    parameters = told.read_text().removeprefix(default.read_text())
+    assert parameters.startswith("parameters {") and fingerprint in parameters
+    assert fingerprint not in default.read_text()
+
+
 def test_the_shipped_config_is_the_text_encoders(exported_encoder, encoder):
-    written = (exported_encoder.parent / "config.pbtxt").read_text()
-    assert "dynamic_batching" in written and encoder.model_fingerprint in written
-    assert written == (SHIPPED / "text_encoder" / "config.pbtxt").read_text()
+    require_shipped(exported_encoder / "model.onnx", encoder.model_fingerprint)
+    assert "dynamic_batching" in (SHIPPED / "text_encoder" / "config.pbtxt").read_text()
+
+
+def test_settings_that_are_there_are_left_alone(exported_encoder, tmp_path):
+    """They stand in the checkout; an export must not change it."""
+    folder = tmp_path / "text_encoder"
+    shutil.copytree(exported_encoder, folder / "1", copy_function=shutil.os.link)
+    (folder / "config.pbtxt").write_text("# mine")
+    write_config(folder / "1" / "model.onnx")
+    assert (folder / "config.pbtxt").read_text() == "# mine"
 
 
 def test_the_shipped_config_is_the_default_models(tmp_path):
     model = instantiate(OmegaConf.create(model_settings("model_config")), vector_dim=384)
-    record = {"encoder": {"model_fingerprint": ""}}
-    trained = SimpleNamespace(model=model, fingerprint="", record=record)
+    record = {"encoder": {"model_fingerprint": "its encoder"}}
+    trained = SimpleNamespace(model=model, fingerprint="its own", record=record)
     path = export_onnx(trained, tmp_path / "graph_model" / "1" / "model.onnx")
-    written = write_config(path).read_text()
-    assert written == (SHIPPED / "graph_model" / "config.pbtxt").read_text()
+    require_shipped(path, "its own")
 
 
 def test_every_version_tells_its_fingerprint(exported_encoder, encoder, tmp_path):

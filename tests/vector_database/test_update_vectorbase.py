@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.backends import TorchBackend
 from rec_sys.inference.recommender import Recommender
-from rec_sys.modules import full_catalogue
+from rec_sys.modules.backends import TorchBackend
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.features import ProductFeature, WalkFeature
 from rec_sys.text.words import columns_of
+from rec_sys.vector_database import update_vectorbase as module
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.update_vectorbase import update_vectorbase
 from tests.helpers import tiny_models
@@ -116,7 +116,7 @@ def test_an_updated_vectorbase_says_what_a_new_one_would_say(built, tmp_path, wh
     lists = [
         [
             sorted((-round(each.score, 4), each.product_id) for each in person.recommendations)
-            for person in Recommender(backend, each, FakeEncoder().encode).recommend(people, 8)
+            for person in Recommender(backend, each, FakeEncoder().encode).recommend(people, k=8)
         ]
         for each in (now, anew)
     ]
@@ -219,7 +219,7 @@ def test_a_product_that_is_gone_is_found_by_nothing(built, tmp_path, vector_db):
     assert sorted(now.product_ids[now.by_popularity]) == ["p2", "p3", "p4", "p6"]
     backend = TorchBackend(load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt"))
     people = review_table([("zoe", "p2", "good tone", 5, 1), ("tim", "x", "", 4, 1)])
-    for person in Recommender(backend, now, FakeEncoder().encode).recommend(people, 20):
+    for person in Recommender(backend, now, FakeEncoder().encode).recommend(people, k=20):
         found = {each.product_id for each in person.recommendations}
         assert len(found) >= 3 and not found & {"p1", "p5"}
     # It may come again, as another one.
@@ -268,10 +268,10 @@ def test_nothing_is_embedded_where_products_only_go(built, tmp_path, monkeypatch
     update_vectorbase(later(tmp_path, RENAMED))
     without_p6 = (*RENAMED, "without=[p6]")  # nobody has reviewed it
     embedded = []
-    embed = full_catalogue.embed_products
+    embed = module.embed_products
     with monkeypatch.context() as patch:
         patch.setattr(
-            full_catalogue,
+            module,
             "embed_products",
             lambda model, names, *rest: embedded.append(len(names)) or embed(model, names, *rest),
         )

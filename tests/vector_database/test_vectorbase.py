@@ -11,8 +11,8 @@ from safetensors.numpy import load_file, save_file
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import sha256_of
 from rec_sys.graph.review_graph import prepare_reviews
-from rec_sys.inference.backends import TorchBackend
 from rec_sys.inference.recommender import Recommender
+from rec_sys.modules.backends import TorchBackend
 from rec_sys.modules.checkpoint import fit_evidences, load_trained
 from rec_sys.modules.combiner import GROUPS
 from rec_sys.modules.evidences import Known
@@ -151,7 +151,7 @@ def test_recommendations_do_not_depend_on_the_index(built, tmp_path, factory):
     people = [*REVIEWS, ("eve", "new", "a lute", 5, 1), ("fay", None, "", None, 1)]
     people = review_table([*people, ("gus", None, "strings of nylon", None, 1)])
     exact, found = (
-        Recommender(backend, each, FakeEncoder().encode).recommend(people, 6)
+        Recommender(backend, each, FakeEncoder().encode).recommend(people, k=6)
         for each in (built, other)
     )
     assert any(each.because for person in exact for each in person.recommendations)

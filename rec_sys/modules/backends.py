@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.onnx import open_session
 from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS, GraphOutputs
@@ -117,15 +118,22 @@ class TorchBackend:
     """PyTorch as a `GraphBackend`."""
 
     def __init__(self, trained: "TrainedModel") -> None:
-        self._model = trained.model.eval()
+        self._model = trained.model
         self.model_fingerprint = trained.fingerprint
         self.vector_dim = trained.model.vector_dim
         self.embedding_dim = trained.model.embedding_dim
 
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
         """Embeds a batch."""
-        import torch  # here: the other backends do without it
+        return self._model.embed(inputs)
 
-        with torch.inference_mode():
-            outputs = self._model(*(torch.from_numpy(inputs[name]) for name in MODEL_INPUTS))
-        return GraphOutputs(*(output.numpy() for output in outputs))
+
+def exported_or_torch(trained: "TrainedModel", threads: int = 0) -> OnnxBackend | TorchBackend:
+    """The network as training has exported it, or in PyTorch where there is no such export of these
+    weights; both compute the same within 1e-5."""
+    if trained.exported.is_file():
+        backend = OnnxBackend(trained.exported, threads)
+        if backend.model_fingerprint == trained.fingerprint:
+            return backend
+    note(f"{trained.exported}: is no export of {trained.path.name}; running it in PyTorch")
+    return TorchBackend(trained)

@@ -1,0 +1,71 @@
+"""What ``torch.save`` wrote, read without PyTorch: plain values, and arrays instead of tensors."""
+
+import pickle
+import zipfile
+from collections import OrderedDict
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# As PyTorch calls the types of numbers in a file.
+_STORAGES = {
+    "ByteStorage": np.uint8,
+    "BoolStorage": np.bool_,
+    "ShortStorage": np.int16,
+    "IntStorage": np.int32,
+    "LongStorage": np.int64,
+    "HalfStorage": np.float16,
+    "FloatStorage": np.float32,
+    "DoubleStorage": np.float64,
+}
+
+
+def read_torch_file(path: str | Path) -> Any:
+    """Reads a file; no code in it is run, as with ``torch.load(weights_only=True)``.
+
+    Raises OSError, `zipfile.BadZipFile`, or what unpickling raises (`pickle.UnpicklingError`,
+    EOFError, KeyError, ValueError and others) if it is damaged or holds anything else, such as
+    numbers of a type that NumPy does not have (bfloat16).
+    """
+    with zipfile.ZipFile(path) as archive:
+        (index,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+        folder = index.removesuffix("data.pkl")
+        return _Unpickler(archive, folder, archive.read(index)).load()
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows the few names that tensors, ordered dictionaries and sizes are written with."""
+
+    def __init__(self, archive: zipfile.ZipFile, folder: str, content: bytes) -> None:
+        super().__init__(BytesIO(content))
+        self._archive, self._folder = archive, folder
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "torch" and name in _STORAGES:
+            return name
+        known = {
+            ("collections", "OrderedDict"): OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2"): _array,
+            ("torch", "Size"): tuple,
+        }
+        if (module, name) not in known:
+            raise pickle.UnpicklingError(f"{module}.{name} is neither a tensor nor a plain value")
+        return known[module, name]
+
+    def persistent_load(self, told: Any) -> np.ndarray:
+        _, kind, key, *_ = told
+        content = self._archive.read(f"{self._folder}data/{key}")
+        return np.frombuffer(content, np.dtype(_STORAGES[kind]).newbyteorder("<"))
+
+
+def _array(
+    numbers: np.ndarray, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: Any
+) -> np.ndarray:
+    steps = [step * numbers.itemsize for step in stride]
+    last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+    if all(shape) and not 0 <= offset <= last < len(numbers):
+        raise ValueError("a tensor goes beyond its numbers")
+    view = np.lib.stride_tricks.as_strided(numbers[offset:], shape, steps, writeable=False)
+    return view.copy()  # in one piece, and of this machine's byte order

@@ -1,0 +1,140 @@
+"""all-MiniLM-L6-v2 in ONNX Runtime right from its weights: no export and no PyTorch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import load_file
+
+from rec_sys.foundation.files import read_json
+from rec_sys.foundation.onnx import OPSET
+from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY, WEIGHTS_FILE, TextEncoder
+from rec_sys.text.onnx import (
+    ATTENTION_MASK,
+    ENCODER_INPUTS,
+    ENCODER_OUTPUT,
+    INPUT_IDS,
+    OnnxTextEncoder,
+    exported_settings,
+)
+
+# ONNX Runtime 1.20 and Triton's know this version of the file format.
+_IR_VERSION = 10
+# exp() of it is 0, and it stays finite when added.
+_MASKED = -1e9
+
+
+def run_embedded(encoder: TextEncoder, threads: int = 0) -> OnnxTextEncoder:
+    """The encoder that is installed with the project, in single precision; see `OnnxTextEncoder`.
+
+    Its weights are the published ones to the bit (`locate_model` makes sure), so that what a test
+    shows of them holds wherever it runs: within 1e-5 of PyTorch.
+    """
+    return OnnxTextEncoder(
+        encoder.model_folder,
+        threads,
+        model=embedded_model(encoder).SerializeToString(),
+        settings=exported_settings(encoder),
+    )
+
+
+def embedded_model(encoder: TextEncoder) -> onnx.ModelProto:
+    """BERT (Devlin et al., NAACL 2019), the mean over the tokens, unit length; as ONNX."""
+    config = read_json(encoder.model_folder / "config.json")
+    graph = _Graph(load_file(encoder.model_folder / WEIGHTS_FILE))
+    heads, epsilon = config["num_attention_heads"], config["layer_norm_eps"]
+    size = config["hidden_size"] // heads
+
+    def dense(x: str, name: str) -> str:
+        kernel = graph.constant(graph.weights[f"{name}.weight"].T)
+        return graph("Add", graph("MatMul", x, kernel), graph.weight(f"{name}.bias"))
+
+    def normed(x: str, name: str) -> str:
+        parts = (graph.weight(f"{name}.weight"), graph.weight(f"{name}.bias"))
+        return graph("LayerNormalization", x, *parts, epsilon=epsilon)
+
+    def in_heads(x: str, *order: int) -> str:
+        parted = graph("Reshape", x, graph.constant(np.array([0, 0, heads, size])))
+        return graph("Transpose", parted, perm=order)
+
+    mask = graph("Cast", ATTENTION_MASK, to=TensorProto.FLOAT)  # [B, L]
+    hidden = graph("Mul", graph("Sub", graph.number(1), mask), graph.number(_MASKED))
+    hidden = graph("Unsqueeze", hidden, graph.constant(np.array([1, 2])))  # [B, 1, 1, L]
+    length = graph("Shape", INPUT_IDS, start=1, end=2)
+    zero = graph.constant(np.array([0]))
+    places = graph("Slice", graph.weight("embeddings.position_embeddings.weight"), zero, length)
+    kind = graph.constant(graph.weights["embeddings.token_type_embeddings.weight"][0])
+    words = graph("Gather", graph.weight("embeddings.word_embeddings.weight"), INPUT_IDS)
+    x = normed(graph("Add", graph("Add", words, kind), places), "embeddings.LayerNorm")
+    for number in range(config["num_hidden_layers"]):
+        layer = f"encoder.layer.{number}"
+        query, key, value = (
+            in_heads(dense(x, f"{layer}.attention.self.{name}"), *order)
+            for name, order in (
+                ("query", (0, 2, 1, 3)),
+                ("key", (0, 2, 3, 1)),
+                ("value", (0, 2, 1, 3)),
+            )
+        )
+        logits = graph("Mul", graph("MatMul", query, key), graph.number(size**-0.5))
+        weights = graph("Softmax", graph("Add", logits, hidden), axis=-1)
+        found = graph("Transpose", graph("MatMul", weights, value), perm=(0, 2, 1, 3))
+        found = graph("Reshape", found, graph.constant(np.array([0, 0, heads * size])))
+        found = dense(found, f"{layer}.attention.output.dense")
+        x = normed(graph("Add", x, found), f"{layer}.attention.output.LayerNorm")
+        inner = dense(x, f"{layer}.intermediate.dense")
+        erf = graph("Erf", graph("Mul", inner, graph.number(0.5**0.5)))
+        gelu = graph("Mul", inner, graph("Add", erf, graph.number(1)))
+        gelu = graph("Mul", gelu, graph.number(0.5))
+        found = dense(gelu, f"{layer}.output.dense")
+        x = normed(graph("Add", x, found), f"{layer}.output.LayerNorm")
+    # The length of the mean does not matter, so that the sum will do.
+    last = graph.constant(np.array([2]))
+    told = graph("Mul", x, graph("Unsqueeze", mask, last))
+    total = graph("ReduceSum", told, graph.constant(np.array([1])), keepdims=0)
+    graph("LpNormalization", total, axis=1, p=2, output=ENCODER_OUTPUT)
+    return graph.model({ENCODER_FINGERPRINT_KEY: encoder.model_fingerprint}, encoder.dimension)
+
+
+class _Graph:
+    """Nodes in order; calling it adds one and returns the name of its output."""
+
+    def __init__(self, weights: Mapping[str, np.ndarray]) -> None:
+        self.weights = weights
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[str, onnx.TensorProto] = {}
+
+    def __call__(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        output = output or f"{operator}_{len(self._nodes)}"
+        self._nodes.append(helper.make_node(operator, inputs, [output], **attributes))
+        return output
+
+    def constant(self, array: np.ndarray, name: str = "") -> str:
+        name = name or f"constant_{len(self._constants)}"
+        tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        self._constants.setdefault(name, tensor)
+        return name
+
+    def number(self, value: float) -> str:
+        return self.constant(np.array(value, dtype=np.float32), f"number {value!r}")
+
+    def weight(self, name: str) -> str:
+        return self.constant(self.weights[name], name)
+
+    def model(self, metadata: dict[str, str], dimension: int) -> onnx.ModelProto:
+        inputs = [
+            helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"])
+            for name in ENCODER_INPUTS
+        ]
+        output = helper.make_tensor_value_info(
+            ENCODER_OUTPUT, TensorProto.FLOAT, ["batch", dimension]
+        )
+        graph = helper.make_graph(
+            self._nodes, "text_encoder", inputs, [output], list(self._constants.values())
+        )
+        opsets = [helper.make_opsetid("", OPSET)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
+        helper.set_model_props(model, metadata)
+        return model

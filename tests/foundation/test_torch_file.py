@@ -1,0 +1,56 @@
+"""Files of ``torch.save`` without PyTorch, beside what PyTorch reads."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from rec_sys.foundation.torch_file import read_torch_file
+
+
+def test_tensors_become_arrays_of_the_same_numbers(tmp_path):
+    whole = torch.arange(24.0).reshape(2, 3, 4)
+    tensors = {
+        "whole": whole,
+        "turned": whole.transpose(0, 2),
+        "part": whole[1, :, 1:3],
+        "repeated": torch.ones(1, 3).expand(5, 3),
+        "one": torch.tensor(7),
+        "none": torch.zeros(0, 4),
+        **{
+            str(kind): torch.tensor([0, 1, 2]).to(kind)
+            for kind in (torch.uint8, torch.int32, torch.int64, torch.half, torch.double)
+        },
+        "flags": torch.tensor([True, False]),
+    }
+    plain = {"text": "é", "none": None, "list": [1, 2.5, (True, {"a": "x"})]}
+    torch.save({"tensors": tensors, "plain": plain}, tmp_path / "a.ckpt")
+    found = read_torch_file(tmp_path / "a.ckpt")
+    assert found["plain"] == plain
+    for name, tensor in tensors.items():
+        array = found["tensors"][name]
+        assert array.dtype == tensor.numpy().dtype and array.flags.c_contiguous, name
+        np.testing.assert_array_equal(array, tensor.numpy())
+
+
+@pytest.mark.parametrize(
+    "value", [print, np.ones(2), torch.device("cpu"), torch.ones(1).bfloat16()]
+)
+def test_what_is_neither_a_tensor_nor_a_plain_value_is_refused(tmp_path, value):
+    torch.save({"value": value}, tmp_path / "a.ckpt")
+    with pytest.raises(pickle.UnpicklingError, match="neither a tensor nor a plain value"):
+        read_torch_file(tmp_path / "a.ckpt")
+
+
+def test_a_tensor_that_goes_beyond_its_numbers_is_refused(tmp_path, monkeypatch):
+    rebuild = torch._utils._rebuild_tensor_v2
+
+    class Larger:
+        def __reduce_ex__(self, _):
+            storage = torch.ones(2).storage()
+            return rebuild, (storage, 0, (1000,), (1,), False, {})
+
+    torch.save(Larger(), tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match="beyond"):
+        read_torch_file(tmp_path / "a.ckpt")
