@@ -10,6 +10,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.console import note
@@ -48,6 +49,18 @@ COMBINER_KEY = "rec_sys_combiner"
 #: Key under which stand the towers that find the product of a text.
 TOWERS_KEY = "rec_sys_towers"
 _WEIGHTS_PREFIX = "model."
+# What is read of any checkpoint, and of what kind it is.
+_SHAPE: dict[str, Any] = {
+    "state_dict": {},
+    RECORD_KEY: {
+        "config": {},
+        "run_name": str,
+        "vector_dim": int,
+        "split": {"fingerprint": str, "validation_user_ids": list},
+        "data": {"fingerprint": str},
+        "encoder": {"model_fingerprint": str},
+    },
+}
 _SEEN_ARRAYS = ("users", "products", "edge_user", "edge_product", "roles")
 
 
@@ -185,7 +198,17 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     record = content.get(RECORD_KEY) if isinstance(content, dict) else None
     if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT:
         raise InputError(f"{path}: not a checkpoint of this version of rec_sys; train again")
+    if not _has_shape(content, _SHAPE):
+        raise InputError(f"{path}: its record or its weights are damaged; train again")
     return content
+
+
+def _has_shape(value: Any, shape: Any) -> bool:
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and all(
+            _has_shape(value.get(name), each) for name, each in shape.items()
+        )
+    return type(value) is shape
 
 
 def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None) -> TrainedModel:
@@ -204,12 +227,20 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
         settings = OmegaConf.create(dict(model_config))
     else:
         settings = trusted_settings(record["config"], "model", path)
-    model = build(settings, vector_dim=record["vector_dim"])
-    weights = {
-        name.removeprefix(_WEIGHTS_PREFIX): tensor
-        for name, tensor in content["state_dict"].items()
-        if name.startswith(_WEIGHTS_PREFIX)
-    }
+    try:
+        model = build(settings, vector_dim=record["vector_dim"])
+        weights = {
+            name.removeprefix(_WEIGHTS_PREFIX): tensor
+            for name, tensor in content["state_dict"].items()
+            if name.startswith(_WEIGHTS_PREFIX)
+        }
+        are_finite = all(bool(tensor.isfinite().all()) for tensor in weights.values())
+        seen = provenance_in(content)
+    except (InstantiationException, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise InputError(f"{path}: no model can be made of it ({reason}); train again") from None
+    if not are_finite:
+        raise InputError(f"{path}: its weights are not all finite numbers; train again")
     misfit = _first_misfit(weights, model.state_dict())
     if misfit:
         raise InputError(
@@ -221,7 +252,7 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
         Path(path),
         model.eval(),
         record,
-        provenance_in(content),
+        seen,
         content.get(COMBINER_KEY),
         content.get(TOWERS_KEY),
     )

@@ -159,6 +159,7 @@ class UserStore:
             )
         if monotonic() < self._alone_until:
             raise StoreUnavailable("the database is left alone for a while", is_lasting=False)
+        started = monotonic()
         try:
             with self._engine.begin() as connection:
                 yield connection
@@ -166,7 +167,8 @@ class UserStore:
             raise
         except _FAULTS as error:
             passing = _is_passing(error)
-            if passing:
+            if passing and monotonic() - started > self._seconds / 2:
+                # It was waited for. What fails at once, such as a full disk, is asked as before.
                 self._alone_until = monotonic() + self._seconds
             message = f"the database: {_reason(error)}"
             raise StoreUnavailable(message, is_lasting=not passing) from None

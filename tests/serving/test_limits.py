@@ -159,6 +159,7 @@ def test_faults_without_number_are_told_shortly(client):
         b'{"reviews": [{' + b",".join(b'"f%d":1' % n for n in range(50_000)) + b"}]}",
         b'{"people": [' + b",".join([b"1"] * 100_000) + b"]}",
         b"{" + b",".join(b'"f%d":1' % n for n in range(50_000)) + b"}",
+        b'{"' + b"f" * 900_000 + b'":1}',
     ):
         answer = client.post("/recommendations", content=body, headers=JSON)
         assert answer.status_code == 422 and len(answer.content) < 5000
