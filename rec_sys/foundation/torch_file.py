@@ -1,5 +1,6 @@
 """What ``torch.save`` wrote, read without PyTorch: plain values, and arrays instead of tensors."""
 
+import math
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -30,6 +31,9 @@ def read_torch_file(path: str | Path) -> Any:
     numbers of a type that NumPy does not have (bfloat16).
     """
     with zipfile.ZipFile(path) as archive:
+        # PyTorch stores: what unpacks to more than the file holds is of somebody else.
+        if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):
+            raise zipfile.BadZipFile("packed, as PyTorch's files are not")
         (index,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         folder = index.removesuffix("data.pkl")
         return _Unpickler(archive, folder, archive.read(index)).load()
@@ -65,7 +69,9 @@ def _array(
 ) -> np.ndarray:
     steps = [step * numbers.itemsize for step in stride]
     last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
-    if all(shape) and not 0 <= offset <= last < len(numbers):
+    if min((offset, *shape, *stride)) < 0 or math.prod(shape) > len(numbers):
+        raise ValueError("a tensor of other numbers than its own")
+    if all(shape) and last >= len(numbers):
         raise ValueError("a tensor goes beyond its numbers")
     view = np.lib.stride_tricks.as_strided(numbers[offset:], shape, steps, writeable=False)
     return view.copy()  # in one piece, and of this machine's byte order

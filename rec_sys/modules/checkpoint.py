@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.console import note
@@ -48,6 +49,20 @@ COMBINER_KEY = "rec_sys_combiner"
 #: Key under which stand the towers that find the product of a text.
 TOWERS_KEY = "rec_sys_towers"
 _WEIGHTS_PREFIX = "model."
+# What is read of any checkpoint, and of what kind it is.
+_SHAPE: dict[str, Any] = {
+    "state_dict": {},
+    RECORD_KEY: {
+        "config": {},
+        "run_name": str,
+        "vector_dim": int,
+        "split": {"fingerprint": str, "validation_user_ids": list},
+        "data": {"fingerprint": str},
+        "encoder": {"model_fingerprint": str},
+    },
+}
+# What values that do not belong there lead to.
+_MISFITS = (InstantiationException, AttributeError, LookupError, TypeError, ValueError)
 _SEEN_ARRAYS = ("users", "products", "edge_user", "edge_product", "roles")
 
 
@@ -127,8 +142,11 @@ class TrainedModel:
             if self.model_config
             else trusted_settings(self.record["config"], "model", self.path)
         )
-        model = build(settings, vector_dim=self.record["vector_dim"])
-        misfit = _first_misfit(self.weights, model.state_dict())
+        try:
+            model = build(settings, vector_dim=self.record["vector_dim"])
+            misfit = _first_misfit(self.weights, model.state_dict())
+        except _MISFITS as error:
+            raise _no_model(self.path, error) from None
         if misfit:
             raise InputError(
                 f"{self.path}: its weights do not fit the model's settings ({misfit}); use the"
@@ -207,7 +225,17 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     record = content.get(RECORD_KEY) if isinstance(content, dict) else None
     if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT:
         raise InputError(f"{path}: not a checkpoint of this version of rec_sys; train again")
+    if not _has_shape(content, _SHAPE):
+        raise InputError(f"{path}: its record or its weights are damaged; train again")
     return content
+
+
+def _has_shape(value: Any, shape: Any) -> bool:
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and all(
+            _has_shape(value.get(name), each) for name, each in shape.items()
+        )
+    return type(value) is shape
 
 
 def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None) -> TrainedModel:
@@ -215,23 +243,35 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
     InputError if it is none, its settings name a class that they may not name, or its weights do
     not fit."""
     content = read_checkpoint(path)
-    weights = {
-        name.removeprefix(_WEIGHTS_PREFIX): array
-        for name, array in content["state_dict"].items()
-        if name.startswith(_WEIGHTS_PREFIX)
-    }
+    try:
+        weights = {
+            name.removeprefix(_WEIGHTS_PREFIX): array
+            for name, array in content["state_dict"].items()
+            if name.startswith(_WEIGHTS_PREFIX)
+        }
+        are_finite = all(bool(np.isfinite(array).all()) for array in weights.values())
+        seen = provenance_in(content)
+    except _MISFITS as error:
+        raise _no_model(path, error) from None
+    if not are_finite:
+        raise InputError(f"{path}: its weights are not all finite numbers; train again")
     trained = TrainedModel(
         Path(path),
         content[RECORD_KEY],
         weights,
         model_config,
-        provenance_in(content),
+        seen,
         content.get(COMBINER_KEY),
         content.get(TOWERS_KEY),
     )
     if model_config:
         trained.model  # noqa: B018 (whether the weights fit is told at once)
     return trained
+
+
+def _no_model(path: str | Path, error: Exception) -> InputError:
+    reason = str(error.__cause__ or error).splitlines()[0]
+    return InputError(f"{path}: no model can be made of it ({reason}); train again")
 
 
 def save_evidences(combiner: Combiner, towers: Towers, path: Path) -> None:

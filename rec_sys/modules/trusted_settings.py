@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
+from rec_sys.text.encoder import EMBEDDED, is_here
 
 #: Place in the config -> full names of the classes that may stand there.
 TARGETS: dict[str, set[str]] = {
@@ -65,6 +66,11 @@ def trusted_settings(config: Any, axis: str, path: str | Path) -> DictConfig:
     copied = OmegaConf.create(_copied(settings, [axis], path))
     if axis == "data":
         _check_addresses(copied, path)
+    if axis == "encoder" and not is_here(str(copied.get("model", EMBEDDED))):
+        raise InputError(
+            f"{path}: its text encoder would be downloaded from the hub (encoder.model="
+            f"{copied.model}); if you trust it, give these settings on the command line"
+        )
     return copied
 
 

@@ -19,8 +19,8 @@ _WHY = {
 class LimitedProtocol(HttpToolsProtocol):
     """Uvicorn's protocol, which waits for no headers for ever and keeps none of any size.
 
-    Refuses headers that are too large (431) or too slow (408), and ends a connection whose other
-    end takes no answer.
+    Refuses headers that are too large (431) or too slow (408), also those that follow a body in
+    chunks, and ends a connection whose other end takes no answer, or was answered and goes on.
     """
 
     limits: Limits
@@ -46,11 +46,21 @@ class LimitedProtocol(HttpToolsProtocol):
         """Takes a part of a request."""
         if self._is_before_request:
             self._came = self._came or self._later(self._too_slow)
-            self._bytes += len(data)
+        self._bytes += len(data)
         super().data_received(data)
         # The parser shows a header when it is complete, and it may be larger than all memory.
-        if self._is_before_request and self._bytes > self.limits.header_bytes:
+        if self._bytes > self.limits.header_bytes:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keeps a header; one that follows the body says nothing that is asked for."""
+        if self._is_before_request:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Leaves a part of the body to the application, which counts it."""
+        self._bytes = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """Leaves the request to the application."""
@@ -64,7 +74,13 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Waits for the next request, whose first part Uvicorn waits for."""
         super().on_message_complete()
-        self._is_before_request = True
+        self._is_before_request, self._bytes, self._came = True, 0, _cancelled(self._came)
+
+    def on_response_complete(self) -> None:
+        """Waits a little for what is left of a request that has been answered."""
+        super().on_response_complete()
+        if self.cycle.response_complete and not self._is_before_request:
+            self._came = self._later(self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
         """Refuses what is no request, in the form of all refusals."""

@@ -101,6 +101,8 @@ _WHY = {
 _SOURCES = ("body", "query", "path", "header")
 # So many faults are told; whoever makes more has not read the first ones yet.
 _MOST_TROUBLES = 20
+# A field that there is not may have any name.
+_LONGEST_FIELD = 200
 
 
 def add_refusals(app: FastAPI, retry_after: int) -> None:
@@ -159,7 +161,7 @@ def _trouble(error: dict[str, Any]) -> dict[str, str]:
     if error["type"] == "extra_forbidden":
         message = "no such field; see /openapi.json for those that there are"
     names = location[1:] if location and location[0] in _SOURCES else location
-    return {"field": ".".join(map(str, names)), "message": message}
+    return {"field": ".".join(map(str, names))[:_LONGEST_FIELD], "message": message}
 
 
 # The page is made of its own files alone; nothing may load it into a frame.
@@ -263,7 +265,7 @@ class LimitsMiddleware:
         """Reads the body before anything else is begun: a slow one must not keep others waiting."""
         limit = self._limits.body_bytes
         too_large = Refused(413, f"the body is too large; send {limit} bytes at most", "", _UNREAD)
-        length = headers.get("content-length", "0")
+        length = headers.get("content-length", "0").strip()
         if not length.isdigit() or int(length) > limit:
             raise too_large
         if length == "0" and "transfer-encoding" not in headers:

@@ -23,6 +23,7 @@ from sqlalchemy.exc import (
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import VECTOR_DTYPE, WrittenReview
 from rec_sys.serving.access import Refused
+from rec_sys.serving.migrations import VERSION_TABLE, migrate
 
 # Writers who meet on a new person, or processes that make the tables: the second finds them there.
 _RETRIES = 2
@@ -60,6 +61,8 @@ _reviews = sa.Table(
     sa.UniqueConstraint("user_id", "review_id"),
     sa.Index("reviews_of_user", "user_id", "time"),
 )
+# By migrations, to tables from before there were any.
+_ADDED = {"kept_at"}
 _WRITTEN = ("review_id", "product_id", "product_name", "style", "text", "rating", "time")
 
 
@@ -97,7 +100,7 @@ class UserStore:
 
     Raises:
         InputError: No database can be opened there, it cannot be written to, or its tables are
-            another program's.
+            another program's, or a newer version's.
     """
 
     def __init__(
@@ -118,28 +121,12 @@ class UserStore:
             ) from None
 
     def _prepare(self) -> None:
-        """Makes the tables, or makes sure that those that are there are ours and can be written."""
-        found = sa.inspect(self._engine)
-        for table in _metadata.sorted_tables:
-            if not found.has_table(table.name):
-                continue
-            there = {column["name"] for column in found.get_columns(table.name)}
-            missing = set(table.columns.keys()) - there
-            if missing == {"kept_at"}:
-                with self._engine.begin() as connection:  # of a version before it
-                    kind = table.c.kept_at.type.compile(self._engine.dialect)
-                    connection.execute(sa.text(f"ALTER TABLE {table.name} ADD kept_at {kind}"))
-            elif missing or len(there) != len(table.columns):
-                raise InputError(
-                    f"serving.store={self._engine.url!r}: its table {table.name} is another"
-                    " program's; name another database"
-                )
-        for _ in range(_RETRIES):
-            with suppress(DBAPIError):  # another process made them meanwhile
-                _metadata.create_all(self._engine)
-                break
-        else:
-            _metadata.create_all(self._engine)
+        """Brings the tables to the newest version, and makes sure that they are ours and can be
+        written."""
+        if not sa.inspect(self._engine).has_table(VERSION_TABLE):
+            self._require_ours(are_new=False)
+        migrate(self._engine)
+        self._require_ours(are_new=True)
         with self._engine.begin() as connection:  # the only proof that it can be written to
             nobody = {"id": f"probe-{os.getpid()}", "nickname": None}
             connection.execute(_users.insert(), nobody)
@@ -147,6 +134,17 @@ class UserStore:
         path = self._engine.url.database
         if self._engine.dialect.name == "sqlite" and path and os.path.isfile(path):
             self._file = path, _identity(path)
+
+    def _require_ours(self, are_new: bool) -> None:
+        found = sa.inspect(self._engine)
+        for table in filter(lambda table: found.has_table(table.name), _metadata.sorted_tables):
+            there = {column["name"] for column in found.get_columns(table.name)}
+            ours = set(table.columns.keys())
+            if there != ours and (are_new or there != ours - _ADDED):
+                raise InputError(
+                    f"serving.store={self._engine.url!r}: its table {table.name} is another"
+                    " program's; name another database"
+                )
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
@@ -159,6 +157,7 @@ class UserStore:
             )
         if monotonic() < self._alone_until:
             raise StoreUnavailable("the database is left alone for a while", is_lasting=False)
+        started = monotonic()
         try:
             with self._engine.begin() as connection:
                 yield connection
@@ -166,7 +165,8 @@ class UserStore:
             raise
         except _FAULTS as error:
             passing = _is_passing(error)
-            if passing:
+            if passing and monotonic() - started > self._seconds / 2:
+                # It was waited for. What fails at once, such as a full disk, is asked as before.
                 self._alone_until = monotonic() + self._seconds
             message = f"the database: {_reason(error)}"
             raise StoreUnavailable(message, is_lasting=not passing) from None

@@ -140,9 +140,15 @@ class TextEncoder:
 
         disable_progress_bar()
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-        model = SentenceTransformer(
-            str(self.model_folder), device=self.device, model_kwargs={"dtype": dtype}
-        )
+        try:
+            model = SentenceTransformer(
+                str(self.model_folder), device=self.device, model_kwargs={"dtype": dtype}
+            )
+        except (ImportError, KeyError, OSError, RuntimeError, ValueError) as error:  # or its code
+            reason = str(error).strip().split("\n")[0]
+            raise InputError(
+                f"{self.model_folder}: no text encoder can be loaded ({reason})"
+            ) from None
         model.max_seq_length = self.max_length
         return model.eval()
 
@@ -171,6 +177,19 @@ def locate_model(model: str) -> Path:
             f" ({reason}); put the model's files into a folder and name it, or use"
             f" encoder.model={EMBEDDED}"
         ) from None
+
+
+def is_here(model: str) -> bool:
+    """Whether `locate_model` finds it without a download."""
+    if model == EMBEDDED or Path(model).is_dir():
+        return True
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return bool(snapshot_download(model, local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError, OSError):
+        return False
 
 
 def _embedded_model() -> Path:

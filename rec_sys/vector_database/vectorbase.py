@@ -277,12 +277,19 @@ def read_vectorbase(
             raise _unusable(path, "damaged, its checksum is not the manifest's")
     vectors = load_file(folder / _VECTORS)
     try:
-        features = read_features(manifest["features"], load_file(folder / _EVIDENCES))
+        arrays = load_file(folder / _EVIDENCES)
+        features = read_features(manifest["features"], arrays)
         combiner = Combiner.of_plain(manifest["combiner"])
         quotes = Quotes.of_arrays(load_file(folder / _QUOTES))
         _check_evidences(features, combiner, len(vectors["keys"]))
         if len(quotes.pointers) != len(vectors["keys"]) + 1:
             raise ValueError("quotes of other products")
+        dim = manifest["vector_dim"]
+        towers = [vars(each.towers) for each in features if isinstance(each, MatchFeature)]
+        if any(each.shape != (dim, dim) for every in towers for each in every.values()) or any(
+            not np.isfinite(each).all() for each in arrays.values()
+        ):
+            raise ValueError("towers of other vectors, or no numbers")
     except (InputError, KeyError, TypeError, ValueError):
         raise _unusable(folder / _MANIFEST, "its evidences do not fit together") from None
     vectorbase = Vectorbase(

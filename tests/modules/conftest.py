@@ -36,6 +36,8 @@ def checkpoint(model, settings, tmp_path) -> Path:
         "config": {"model": settings, "data": data, "encoder": {"model": "fake"}},
         "vector_dim": VECTOR_DIM,
         "encoder": {"model_fingerprint": "fake"},
+        "split": {"fingerprint": "fake", "validation_user_ids": []},
+        "data": {"fingerprint": "fake"},
     }
     weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     path = tmp_path / "tiny.ckpt"

@@ -90,6 +90,38 @@ def test_damaged_weights_of_evidences_are_told(checkpoint, damage):
         _ = load_trained(checkpoint).combiner
 
 
+@pytest.mark.parametrize("damage", [None, "x", [], -1, float("inf"), torch.zeros(3)])
+@pytest.mark.parametrize(
+    "place",
+    ["state_dict", "split", "split.fingerprint", "data", "encoder", "vector_dim", "run_name"]
+    + ["config", "encoder.model_fingerprint", "state_dict.more", "seen"],
+)
+def test_a_damaged_record_is_told(checkpoint, place, damage):
+    content = saved(checkpoint)
+    *parents, name = place.replace("seen", "rec_sys_seen").split(".")
+    inner = content if name in ("state_dict", "rec_sys_seen") else content[RECORD_KEY]
+    inner = content["state_dict"] if place == "state_dict.more" else inner
+    for parent in parents[: place != "state_dict.more"]:
+        inner = inner[parent]
+    key = "model.more" if place == "state_dict.more" else name
+    if place.endswith("fingerprint") or place == "run_name":
+        damage = None if isinstance(damage, str) else damage
+    if (place, damage) == ("seen", None):
+        damage = {}
+    inner[key] = damage
+    torch.save(content, checkpoint)
+    with pytest.raises(InputError, match="tiny.ckpt: "):
+        _ = load_trained(checkpoint).model
+
+
+def test_weights_that_are_no_numbers_are_told(checkpoint):
+    content = saved(checkpoint)
+    next(iter(content["state_dict"].values())).fill_(np.nan)
+    torch.save(content, checkpoint)
+    with pytest.raises(InputError, match="not all finite"):
+        load_trained(checkpoint)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -246,6 +278,16 @@ def test_settings_of_a_checkpoint_run_nothing_else(checkpoint, markers, hostile,
 
 
 DOWNLOADED = {"_target_": "rec_sys.reviews.sources.DownloadedReviews", "folder": "x"}
+
+
+def test_no_text_encoder_is_downloaded_because_a_checkpoint_says_so(checkpoint, tmp_path):
+    encoder = {"_target_": "rec_sys.text.encoder.TextEncoder", "model": "somebody/model"}
+    trained = load_trained(with_settings(checkpoint, "encoder", encoder))
+    with pytest.raises(InputError, match="would be downloaded from the hub"):
+        trained.settings(OmegaConf.create(), "encoder")
+    for model in ("embedded", str(tmp_path)):
+        trained = load_trained(with_settings(checkpoint, "encoder", encoder | {"model": model}))
+        assert trained.settings(OmegaConf.create(), "encoder").model == model
 
 
 @pytest.mark.parametrize(

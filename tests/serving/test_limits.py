@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -158,6 +159,7 @@ def test_faults_without_number_are_told_shortly(client):
         b'{"reviews": [{' + b",".join(b'"f%d":1' % n for n in range(50_000)) + b"}]}",
         b'{"people": [' + b",".join([b"1"] * 100_000) + b"]}",
         b"{" + b",".join(b'"f%d":1' % n for n in range(50_000)) + b"}",
+        b'{"' + b"f" * 900_000 + b'":1}',
     ):
         answer = client.post("/recommendations", content=body, headers=JSON)
         assert answer.status_code == 422 and len(answer.content) < 5000
@@ -209,6 +211,34 @@ def test_headers_have_a_size_and_a_time(server):
     for request in nonsense:
         assert raw(port, request).startswith(b"HTTP/1.1 400"), request
     assert ask(port, ONE)[0] == 200
+
+
+def test_what_follows_a_body_or_an_answer_has_a_size_and_a_time(server):
+    port = server("serving.limits.header_bytes=2000", "serving.limits.header_seconds=0.5")
+    end = b"Transfer-Encoding: chunked\r\n\r\n"
+    post = b"POST /recommendations HTTP/1.1\r\nHost: localhost\r\n" + end
+    get = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
+    for request, more in (
+        (post + b"0\r\n", b"A: a\r\n" * 1000),
+        (post + b"0\r\nA: ", b"a" * 3000),  # never ends
+        (post + b"1;", b"a" * 3000),  # neither does this
+        (get + end + b"0\r\n", b"A: a\r\n" * 1000),
+    ):
+        said = raw(port, request, more, pause=0.2)
+        assert said.startswith((b"HTTP/1.1 431", b"HTTP/1.1 200")) and said.count(b"HTTP/1.1") <= 2
+    for request in (get + end + b"0\r\nA: ", get + b"Content-Length: 999999999\r\n\r\n"):
+        started = time.monotonic()
+        with socket.create_connection(("127.0.0.1", port)) as connection, suppress(OSError):
+            connection.sendall(request)
+            while time.monotonic() < started + 5:
+                connection.sendall(b"a")
+                time.sleep(0.05)
+        assert time.monotonic() < started + 2
+    body = json.dumps(ONE | {"wish": "warm " * 2000}).encode()  # larger than headers may be
+    parts = (body[:5000], body[5000:])
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\nA: a\r\n\r\n"
+    json_type = b"Content-Type: application/json\r\nConnection: close\r\n" + end
+    assert raw(port, post.replace(end, json_type) + chunks).startswith(b"HTTP/1.1 200")
 
 
 def test_the_longest_headers_on_one_connection_are_counted_for_each_request(server):

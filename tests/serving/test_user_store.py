@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import WrittenReview
 from rec_sys.serving.access import Refused
+from rec_sys.serving.migrations import VERSION_TABLE
 from rec_sys.serving.user_store import StoreUnavailable, UserStore
 from tests.helpers.threads import at_once
 
@@ -143,6 +144,7 @@ def test_a_database_from_before_there_was_retention(store_url):
     engine = sa.create_engine(store_url)
     UserStore(store_url).close()
     with engine.begin() as connection:
+        connection.execute(sa.text(f"DROP TABLE {VERSION_TABLE}"))
         connection.execute(sa.text("ALTER TABLE reviews DROP COLUMN kept_at"))
         connection.execute(sa.text("INSERT INTO users VALUES ('ann', NULL)"))
         row = "'ann', 'r0', '', '', '', 'words', NULL, 1000000000, NULL, NULL"
@@ -152,6 +154,42 @@ def test_a_database_from_before_there_was_retention(store_url):
     assert store.find("ann", 9, E).reviews == [WrittenReview("r0", text="words", time=10**9)]
     assert store.add("bob", [review(0)], {}, E) == 1
     assert store.forget_older(30) == 1  # by the time that it tells
+    store.close()
+
+
+def test_a_database_of_the_version_before_there_were_migrations(store_url):
+    with UserStore(store_url)._engine.begin() as connection:
+        connection.execute(sa.text(f"DROP TABLE {VERSION_TABLE}"))
+        connection.execute(sa.text("INSERT INTO users VALUES ('ann', 'Ann')"))
+    for _ in range(2):
+        store = UserStore(store_url)
+        assert store.find("ann", 9, E).nickname == "Ann"
+        store.close()
+
+
+def test_a_database_of_a_newer_version_is_refused_and_not_touched(store_url):
+    UserStore(store_url).close()
+    engine = sa.create_engine(store_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+        connection.execute(sa.text("ALTER TABLE users ADD age INTEGER"))
+    with pytest.raises(InputError, match="a newer version of rec_sys made its tables") as error:
+        UserStore(store_url)
+    assert "\n" not in str(error.value)
+    with engine.connect() as connection:
+        assert connection.execute(sa.text(f"SELECT * FROM {VERSION_TABLE}")).all() == [("9999",)]
+    engine.dispose()
+
+
+def test_a_full_disk_does_not_keep_readers_away(tmp_path):
+    store = UserStore(f"sqlite:///{tmp_path}/users.db")
+    store.add("ann", [review(0)], {}, E)
+    for connection in [store._engine.raw_connection() for _ in range(4)]:
+        connection.execute("PRAGMA max_page_count=1")  # SQLITE_FULL, as on a full disk
+        connection.close()
+    with pytest.raises(StoreUnavailable, match="full"):
+        store.add("bob", [review(0, text="x" * 100_000)], {}, E)
+    assert store.find("ann", 9, E).nickname is None
     store.close()
 
 

@@ -237,12 +237,24 @@ def test_evidences_and_weights_that_do_not_fit_together_are_refused(built, chang
     assert "\n" not in str(error.value) and "rebuild it with" in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["towers.query", "towers.products", "words.idf", "words.weight"])
+def test_evidences_that_are_no_numbers_are_refused(built, name):
+    path = built.folder / "evidences.safetensors"
+    arrays = load_file(path)
+    save_file(arrays | {name: np.full_like(arrays[name], np.nan)}, path)
+    sha256 = built.manifest["sha256"] | {path.name: sha256_of(path)}
+    (built.folder / "manifest.json").write_text(json.dumps(built.manifest | {"sha256": sha256}))
+    with pytest.raises(InputError, match="its evidences do not fit together"):
+        read_vectorbase(built.folder)
+
+
 @pytest.mark.parametrize(
     ("file", "name"),
     [
         ("evidences", "values.popularity"),
         ("evidences", "product_graph.pointers"),
         ("evidences", "towers.products"),
+        ("evidences", "towers.info"),
         ("evidences", "words.length"),
         ("quotes", "pointers"),
         ("quotes", "word_count"),

@@ -1,0 +1,50 @@
+"""Versions of the store's tables: ``versions`` leads from each to the next, by Alembic."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+
+from rec_sys.foundation.errors import InputError
+
+#: Tables of Alembic's usual name may be those of another program.
+VERSION_TABLE = "rec_sys_version"
+# Stores made before there were versions: the one whose tables are as old, and the one after it.
+_FIRST, _WITH_TIME_OF_KEEPING = "0001", "0002"
+# Of nobody else's lock in the database.
+_LOCK = 0x5EC5_75
+_LOCK_STATEMENTS = {
+    "sqlite": ("BEGIN IMMEDIATE",),
+    # What is changed may take longer than a statement of the service.
+    "postgresql": (f"SELECT pg_advisory_xact_lock({_LOCK})", "SET LOCAL statement_timeout = 0"),
+}
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Brings the tables to the newest version, one process at a time; all of it or nothing.
+
+    Raises InputError if a newer version of rec_sys made them.
+    """
+    name = engine.dialect.name
+    with engine.connect() as connection:
+        if name == "sqlite":  # whose driver would begin a transaction later, and end it earlier
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        for statement in _LOCK_STATEMENTS.get(name, ()):
+            connection.exec_driver_sql(statement)
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+        found = sa.inspect(connection)
+        if found.has_table("reviews") and not found.has_table(VERSION_TABLE):
+            columns = {column["name"] for column in found.get_columns("reviews")}
+            has_time = "kept_at" in columns
+            command.stamp(config, _WITH_TIME_OF_KEEPING if has_time else _FIRST)
+        try:
+            command.upgrade(config, "head")
+        except CommandError:
+            raise InputError(
+                f"serving.store={engine.url!r}: a newer version of rec_sys made its tables; use"
+                " that one, or name another database"
+            ) from None
+        connection.commit()

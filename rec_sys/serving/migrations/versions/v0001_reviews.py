@@ -1,0 +1,32 @@
+"""People and their reviews."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "0001", None
+
+
+def upgrade() -> None:
+    """Makes the tables."""
+    op.create_table(
+        "users", sa.Column("id", sa.Text, primary_key=True), sa.Column("nickname", sa.Text)
+    )
+    op.create_table(
+        "reviews",
+        # BIGINT does not count up by itself in SQLite.
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+        sa.Column(
+            "user_id", sa.Text, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False
+        ),
+        sa.Column("review_id", sa.Text, nullable=False),
+        sa.Column("product_id", sa.Text, nullable=False),
+        sa.Column("product_name", sa.Text, nullable=False),
+        sa.Column("style", sa.Text, nullable=False),
+        sa.Column("text", sa.Text, nullable=False),
+        sa.Column("rating", sa.Float),
+        sa.Column("time", sa.BigInteger),
+        sa.Column("vector", sa.LargeBinary),
+        sa.Column("encoder", sa.String(64)),
+        sa.UniqueConstraint("user_id", "review_id"),
+    )
+    op.create_index("reviews_of_user", "reviews", ["user_id", "time"])
