@@ -78,9 +78,8 @@ def draw_learning_curves(
             values = [row.get(f"{stage}/{metric}", math.nan) for row in history]
             # A single epoch is a point, not an invisible line.
             axes.plot(epochs, values, color=color, label=label, marker="." * (len(epochs) == 1))
-        for style, (name, values) in zip(_BASELINE_STYLES, baselines.items(), strict=True):
-            if metric not in values:
-                continue
+        drawn = [(name, values) for name, values in baselines.items() if metric in values]
+        for style, (name, values) in zip(_BASELINE_STYLES, drawn, strict=False):
             axes.axhline(values[metric], color="tab:orange", linestyle=style, label=name)
         axes.set(title=heading, xlabel="epoch")
         axes.grid(alpha=0.3)

@@ -3,10 +3,11 @@
 The whole story is `train`: data, where to start from, model, fit, results.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pydantic import AfterValidator, Field
 
 from rec_sys.foundation.cli import command
@@ -23,6 +24,7 @@ from rec_sys.foundation.settings import (
     read_settings,
     settings_of,
 )
+from rec_sys.modules.baselines.grid_search import combinations
 from rec_sys.modules.checkpoint import build_evidences
 from rec_sys.reviews.cleaning import require_learnable, show_report
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
@@ -83,6 +85,9 @@ def train(
     graph_builder = build(config.product_graph)
     build_evidences(config.evidence)  # what is wrong with them is told before the training
     match_fit, combiner_fit = build(config.match), build(config.combiner)
+    simple_models = OmegaConf.to_container(config.baselines)
+    for entry in simple_models.values():
+        combinations(entry)
     source = build(config.data)
     for folder in ("checkpoint_dir", "cache_dir"):
         require_writable(config.paths[folder], f"paths.{folder}")
@@ -106,11 +111,14 @@ def train(
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train.datamodule import ReviewDataModule
     from rec_sys.train.report import (
+        RankingTask,
+        rank_baselines,
+        rank_model,
         score_baselines,
-        score_rankings,
         score_wishes,
         show_rankings,
         show_summary,
+        verdict,
     )
     from rec_sys.train.tracking import Tracking, record_of
     from rec_sys.train.trainer import best_epoch, build_trainer, checkpoint_files, fit
@@ -199,19 +207,23 @@ def train(
             trained = load_trained(files["best"])
             export_onnx(trained, trained.exported)
             users = combiner_fit.drawn(split.validation.users(graph), graph.num_products)
-            rankings = score_rankings(
-                catalogue, graph, split.validation, users, settings.liked_above
-            )
+            asked = RankingTask(graph, split.validation, users, settings.liked_above)
+            ranked = rank_model(catalogue, asked)
             wishes = score_wishes(catalogue, graph, split.validation, users)
 
         # What has come out.
-        baselines = score_baselines(graph, split, objective.distance, settings.liked_above)
-        measured = rankings["model"] | wishes.get("model", {})
+        with stages("baselines"):
+            cache = Path(config.paths.cache_dir) / "baselines"
+            simple = rank_baselines(simple_models, prepared, split, asked, cache)
+            baselines = score_baselines(graph, split, objective.distance, settings.liked_above)
+        measured = ranked.means | wishes.get("model", {})
         best |= {f"val/{name}": value for name, value in measured.items()}
-        show_rankings(rankings, wishes, catalogue.combiner)
-        show_summary(best, baselines, trained.path, tracking)
+        show_rankings({"model": ranked} | simple, wishes, catalogue.combiner)
+        told = verdict(ranked, simple, best, baselines)
+        show_summary(best, baselines, told, trained.path, tracking)
         with stages("tracking"):
-            tracking.log_results(trained, module.history, best, baselines)
+            rows = baselines | {name: each.means for name, each in simple.items()}
+            tracking.log_results(trained, module.history, best, rows)
             tracking.log_model(trained)
         tracking.log_stages(stages)
         stages.show()
