@@ -26,7 +26,8 @@ from rec_sys.modules.features import Feature, Situation, liked_above
 #: Kinds of users that have weights of their own: by the number of their reviews, dislikes left out,
 #: and whether they say what they want.
 GROUPS = ("no review", "one review", "several reviews", "wish", "wish and reviews")
-_MANY = GROUPS.index("several reviews")
+#: Place in `GROUPS` of those with several reviews.
+MANY = GROUPS.index("several reviews")
 _WISHING = GROUPS.index("wish")
 
 
@@ -189,7 +190,7 @@ def groups_of(situation: Situation, liked_above: float) -> np.ndarray:
     disliked = (situation.rating > 0) & (situation.rating <= liked_above)
     liked = np.append(0, np.cumsum(~disliked))
     lengths = np.diff(liked[situation.user_ptr])
-    return np.where(situation.wished, _WISHING + np.minimum(lengths, 1), np.minimum(lengths, _MANY))
+    return np.where(situation.wished, _WISHING + np.minimum(lengths, 1), np.minimum(lengths, MANY))
 
 
 class Questions(NamedTuple):
@@ -276,7 +277,7 @@ class CombinerFit:
         """How well weights that are fitted to some users with several reviews rank the choices of
         the others: NDCG@k of each choice as the only one of its list, float64 [T]; nothing if there
         are too few."""
-        found = self._fit_group(features, questions, _leading(features)[_MANY], num_products)
+        found = self._fit_group(features, questions, _leading(features)[MANY], num_products)
         return np.empty(0) if found is None else found.gains
 
     def _fit_group(

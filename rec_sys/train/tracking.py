@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 #: The axes of the config that decide the result.
 AXES = (
     *("data", "encoder", "split", "product_graph", "match", "evidence", "combiner"),
-    *("model", "objective", "train"),
+    *("tuning", "model", "objective", "train"),
 )
 #: Keys of these axes that may differ without changing the result.
 FREE_KEYS = {
@@ -205,6 +205,8 @@ class Tracking:
         figure = draw_learning_curves(history, baselines)
         client.log_figure(self.run_id, figure, "learning_curves.png")
         client.log_artifact(self.run_id, str(trained.path), "checkpoint")
+        if tuned := trained.record.get("tuned"):
+            client.log_dict(self.run_id, tuned, "tuned.json")
 
     def log_model(self, trained: "TrainedModel") -> None:
         """Logs the network as ONNX: no pickle, a signature, loadable by MLflow anywhere."""

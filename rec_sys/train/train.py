@@ -3,6 +3,7 @@
 The whole story is `train`: data, where to start from, model, fit, results.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +30,7 @@ from rec_sys.modules.checkpoint import build_evidences
 from rec_sys.reviews.cleaning import require_learnable, show_report
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 from rec_sys.train.continuation import find_start
+from rec_sys.train.tuning import search_space
 
 if TYPE_CHECKING:
     from rec_sys.graph.review_graph import PreparedReviews
@@ -57,6 +59,9 @@ class TrainSettings:
     weight_decay: NotNegative
     warmup_epochs: Count
     run_name: str | None
+    tune: bool
+    tuning_trials: PositiveCount
+    tuning_minutes: Positive
     warm_start: _Checkpoint
     resume: _Checkpoint
 
@@ -88,6 +93,7 @@ def train(
     simple_models = OmegaConf.to_container(config.baselines)
     for entry in simple_models.values():
         combinations(entry)
+    space = search_space(config) if settings.tune else {}
     source = build(config.data)
     for folder in ("checkpoint_dir", "cache_dir"):
         require_writable(config.paths[folder], f"paths.{folder}")
@@ -104,6 +110,7 @@ def train(
     from rec_sys.graph.review_graph import prepare_reviews
     from rec_sys.graph.task import check_usable
     from rec_sys.modules.checkpoint import fit_evidences, load_trained, save_evidences
+    from rec_sys.modules.combiner import MANY
     from rec_sys.modules.evidences import Known
     from rec_sys.modules.full_catalogue import FullCatalogue
     from rec_sys.modules.model_export import export_onnx
@@ -120,8 +127,9 @@ def train(
         show_summary,
         verdict,
     )
-    from rec_sys.train.tracking import Tracking, record_of
+    from rec_sys.train.tracking import Tracking, plain_config, record_of
     from rec_sys.train.trainer import best_epoch, build_trainer, checkpoint_files, fit
+    from rec_sys.train.tuning import EvidenceTrial, tune, with_values
 
     # Texts become vectors and reviews a graph, whose edges are split.
     objective = build(config.objective)
@@ -200,10 +208,24 @@ def train(
             features = fit_evidences(config.evidence, known)
             reviews, model = datamodule.product_reviews.summary(), load_trained(files["best"]).model
             catalogue = FullCatalogue.of(model, graph, vectors, prepared.words, reviews, features)
-            catalogue = catalogue.fitted(
-                combiner_fit, graph, split.validation, settings.liked_above
-            )
-            save_evidences(catalogue.combiner, towers, files["best"])
+        validation = graph, split.validation, settings.liked_above
+        if space:
+            journal = files["best"].with_suffix(".tuning")
+            if not start.state:
+                journal.unlink(missing_ok=True)
+            with stages("tuning"):
+                trial = EvidenceTrial(
+                    config, combiner_fit, known, catalogue.questions(*validation)[MANY]
+                )
+                budget = settings.tuning_trials, settings.tuning_minutes
+                tuned = tune(trial, space, *budget, settings.seed, journal)
+                catalogue = replace(catalogue, features=trial.features(tuned.values))
+            objects["tuned"] = tuned
+            record["config"] = plain_config(with_values(config, tuned.values))
+            record["tuned"] = tuned.values
+        with stages("evidences"):
+            catalogue = catalogue.fitted(combiner_fit, *validation)
+            save_evidences(catalogue.combiner, towers, files["best"], record)
             trained = load_trained(files["best"])
             export_onnx(trained, trained.exported)
             users = combiner_fit.drawn(split.validation.users(graph), graph.num_products)
@@ -218,6 +240,8 @@ def train(
             baselines = score_baselines(graph, split, objective.distance, settings.liked_above)
         measured = ranked.means | wishes.get("model", {})
         best |= {f"val/{name}": value for name, value in measured.items()}
+        if space:
+            tuned.show()
         show_rankings({"model": ranked} | simple, wishes, catalogue.combiner)
         told = verdict(ranked, simple, best, baselines)
         show_summary(best, baselines, told, trained.path, tracking)
