@@ -209,8 +209,8 @@ def train(
             reviews, model = datamodule.product_reviews.summary(), load_trained(files["best"]).model
             catalogue = FullCatalogue.of(model, graph, vectors, prepared.words, reviews, features)
         validation = graph, split.validation, settings.liked_above
+        journal = files["best"].with_suffix(".tuning")
         if space:
-            journal = files["best"].with_suffix(".tuning")
             if not start.state:
                 journal.unlink(missing_ok=True)
             with stages("tuning"):
@@ -226,6 +226,7 @@ def train(
         with stages("evidences"):
             catalogue = catalogue.fitted(combiner_fit, *validation)
             save_evidences(catalogue.combiner, towers, files["best"], record)
+            journal.unlink(missing_ok=True)
             trained = load_trained(files["best"])
             export_onnx(trained, trained.exported)
             users = combiner_fit.drawn(split.validation.users(graph), graph.num_products)

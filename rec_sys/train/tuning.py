@@ -2,9 +2,8 @@
 
 Each trial fits the evidences anew, and the combiner with them. What counts is NDCG@k of the choices
 of users whom the weights were not fitted to. The best trial of a part, an entry of
-``config/tuning``, is kept only if it is better by more than the best of so many trials would be by
-chance: with n trials that change nothing, the luckiest is expected sqrt(2 ln n) standard errors of
-the paired difference ahead.
+``config/tuning``, is kept only if it is better by more than luck: of n trials in all that change
+nothing, the best is expected up to sqrt(2 ln n) standard errors of the paired difference ahead.
 """
 
 import copy
@@ -27,7 +26,7 @@ from rec_sys.modules.features import Feature
 
 # A trial that is behind for these users, by a standard error, is not asked for the others.
 _FIRST_LOOK = 1 / 3
-_LEAST_FACTOR = 1.0
+_LEAST_FACTOR = 1.0  # standard errors, if there is one trial
 _SECONDS_PER_MINUTE = 60
 
 #: Dotted names of settings to values.
@@ -140,7 +139,7 @@ class Tuned:
 
     values: dict[str, float]
     gains: np.ndarray
-    rows: list[tuple[str, int, float, float, str]]
+    rows: list[tuple[str, int, float | None, float | None, str]]
 
     def show(self) -> None:
         """Prints what was tried and kept."""
@@ -173,6 +172,7 @@ def tune(
     if not len(given):
         note("tuning: too few targets in the validation, all settings stay as they are")
         return Tuned({}, np.stack([given, given]), [])
+    by_chance = max(math.sqrt(2 * math.log(trials)), _LEAST_FACTOR)
     values, gains, rows = {}, given, []
     first = trial(values, _FIRST_LOOK)
     longest = time.monotonic() - start
@@ -180,10 +180,11 @@ def tune(
         study = optuna.create_study(
             storage=storage,
             study_name=part,
-            sampler=optuna.samplers.TPESampler(seed=seed + number),
             direction="maximize",
             load_if_exists=True,
         )
+        # Not the same again after a kill.
+        study.sampler = optuna.samplers.TPESampler(seed=seed + number + len(study.trials))
         found = {}
         while len(study.trials) < trials // len(space) and time.monotonic() + longest < end:
             began, proposed = time.monotonic(), study.ask()
@@ -200,13 +201,12 @@ def tune(
             longest = max(longest, time.monotonic() - began)
         complete = [each for each in study.trials if each.value is not None]
         if not complete:
-            rows.append((part, len(study.trials), math.nan, math.nan, "as given"))
+            rows.append((part, len(study.trials), None, None, "as given"))
             continue
         best = max(complete, key=lambda each: each.value)
         mine = values | _rounded(best.params)
         better = found[best.number] if best.number in found else trial(mine)
-        factor = max(math.sqrt(2 * math.log(len(study.trials))), _LEAST_FACTOR)
-        lead, enough = (better - gains).mean(), factor * _error(better - gains)
+        lead, enough = (better - gains).mean(), by_chance * _error(better - gains)
         kept = "as given"
         if lead > enough:
             values, gains, first = mine, better, trial(mine, _FIRST_LOOK)
