@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field
 
 from rec_sys.evaluation import audit, leaderboard
 from rec_sys.evaluation.graph_model_job import GraphModelJob, load_ablations
-from rec_sys.evaluation.jobs import Baseline, Job, JobContext, Kind, combinations, run_all
+from rec_sys.evaluation.jobs import Baseline, Job, JobContext, Kind, run_all
 from rec_sys.evaluation.measured import Measuring
 from rec_sys.evaluation.protocol import build_stage
 from rec_sys.evaluation.ranking import Slicing
@@ -34,6 +34,7 @@ from rec_sys.foundation.settings import (
     settings_of,
 )
 from rec_sys.graph.review_graph import prepare_reviews
+from rec_sys.modules.baselines.grid_search import combinations
 from rec_sys.reviews.cleaning import require_learnable, show_report
 from rec_sys.train.tracking import plain_config
 

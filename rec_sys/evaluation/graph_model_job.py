@@ -21,8 +21,9 @@ from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder, ProductReviews
 from rec_sys.graph.review_graph import NO_BRAND, NO_TIME, PreparedReviews, ReviewGraph
 from rec_sys.graph.splits import GlobalTime, split_fingerprint
+from rec_sys.graph.task import Task
 from rec_sys.modules.checkpoint import fit_evidences
-from rec_sys.modules.combiner import dense_features
+from rec_sys.modules.combiner import MANY, dense_features
 from rec_sys.modules.evidences import Known, Trend
 from rec_sys.modules.features import Feature, Situation
 from rec_sys.modules.match import Towers, match_sources
@@ -32,6 +33,7 @@ from rec_sys.text.store import EMPTY_TEXT_ROW
 
 if TYPE_CHECKING:
     from rec_sys.modules.full_catalogue import FullCatalogue
+    from rec_sys.train.tuning import EvidenceTrial, Tuned
 
 Change = Literal[
     "mask_reviews",
@@ -193,6 +195,38 @@ def audit_combiner(
     return [found.about(f"{GRAPH_MODEL_NAME}, combiner")]
 
 
+def evidence_trial(
+    stage: Stage, catalogue: "FullCatalogue", towers: Towers, graph: ReviewGraph, task: Task
+) -> "EvidenceTrial":
+    """What tuning judges settings by, of a trained model; `task` should be the validation."""
+    from rec_sys.train.tuning import EvidenceTrial
+
+    edges, liked_above = np.flatnonzero(stage.split.train), stage.config.train.liked_above
+    product_graph = build(stage.config.product_graph).build(graph, catalogue.vectors, edges)
+    known = Known(graph, edges, product_graph, catalogue.vectors, catalogue.words, towers)
+    questions = catalogue.questions(graph, task, liked_above)[MANY]
+    return EvidenceTrial(stage.config, build(stage.config.combiner), known, questions)
+
+
+def audit_tuning(
+    stage: Stage,
+    catalogue: "FullCatalogue",
+    towers: Towers,
+    tuned: "Tuned",
+    settings: audit.AuditSettings,
+) -> list[audit.Finding]:
+    """Judges the settings that tuning was given and those that it kept again."""
+
+    def judged(graph: ReviewGraph) -> np.ndarray:
+        trial = evidence_trial(stage, catalogue, towers, graph, stage.split.validation)
+        return np.stack([trial({}), trial(tuned.values)])
+
+    target = np.any([test.target for test in stage.tests.values()], axis=0)
+    tolerance = settings.metric_tolerance
+    found = audit.check_refit(tuned.gains, judged, stage.graph, target, tolerance)
+    return [found.about(f"{GRAPH_MODEL_NAME}, tuning")]
+
+
 @dataclass(frozen=True)
 class GraphModelJob:
     """The model of `rec_sys.train.train`, whole or ablated; `run_name` begins its names in
@@ -251,7 +285,10 @@ class GraphModelJob:
         if split_fingerprint(objects["split"]) != split_fingerprint(stage.split):
             raise ValueError(f"{self.label}: training has split the data in another way")
         if not self.ablation:
-            findings += audit_combiner(stage, objects["catalogue"], context.audit)
+            catalogue, towers = objects["catalogue"], objects["trained"].towers
+            findings += audit_combiner(stage, catalogue, context.audit)
+            if tuned := objects.get("tuned"):
+                findings += audit_tuning(stage, catalogue, towers, tuned, context.audit)
         model = GraphModelRanker(objects["catalogue"], self.label)
         # The true ratings come from the unchanged graph: without them nothing could be measured.
         return Measured(

@@ -1,28 +1,25 @@
 """Jobs of an evaluation: fit, answer, be audited; all of them are run, and what they found is kept.
 The baselines' jobs are here, with the tuning of their settings."""
 
-import copy
 import functools
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from hydra.utils import get_class
 
 from rec_sys.evaluation.audit import AuditSettings, Finding, check_invariance, require_clean
 from rec_sys.evaluation.measured import Measured, Measuring, load_measured, save_measured
-from rec_sys.evaluation.protocol import Model, Queries, RankingModel, RatingModel, Stage
+from rec_sys.evaluation.protocol import Queries, RankingModel, RatingModel, Stage
 from rec_sys.evaluation.rating_scores import predict
 from rec_sys.foundation.console import progress
-from rec_sys.foundation.errors import InputError
-from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
-
-_PACKAGE = Path(__file__).resolve().parents[1]
+from rec_sys.foundation.files import code_fingerprint
+from rec_sys.graph.review_graph import PreparedReviews
+from rec_sys.modules.baselines.grid_search import tune
 
 #: A baseline that ranks, finds what is wished for, predicts ratings, or reads the very review whose
 #: rating it tells; the graph model, and the graph model without something.
@@ -107,56 +104,6 @@ class Baseline:
         )
 
 
-def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], Model]]]:
-    """Each combination of the settings to try with its unfitted model.
-
-    `entry` has ``model``, the dotted name of the class, and ``grid``, setting to the values to try.
-    A class may name in `score_settings` those that only `score` reads: what `fit` computes is
-    shared by all their values (EASE inverts its matrix once per `l2`), which stand in one list.
-    InputError if class, setting or value does not exist or fit.
-    """
-    from sklearn.model_selection import ParameterGrid
-
-    try:
-        model_class = get_class(entry["model"])
-    except (ImportError, ValueError) as error:
-        raise InputError(f"{entry['model']}: not a model class; {error}") from None
-    grid = {name: list(values) for name, values in (entry.get("grid") or {}).items()}
-    empty = [name for name, values in grid.items() if not values]
-    if empty:
-        raise InputError(f"{entry['model']}: no value to try for {', '.join(empty)}")
-    of_score = getattr(model_class, "score_settings", ())
-    for_fit, for_score = (
-        ParameterGrid({name: grid[name] for name in grid if (name in of_score) == scores})
-        for scores in (False, True)
-    )
-    return [
-        [(each, model_class(**each)) for each in ({**fit, **score} for score in for_score)]
-        for fit in for_fit
-    ]
-
-
-def tune(
-    entry: Mapping[str, Any], train: ReviewGraph, texts: Any, score: Callable[[Any], float]
-) -> tuple[Any, dict[str, Any]]:
-    """Fits all `combinations`; the highest `score` on the validation wins, of equals the first one.
-    Returns the best model, fitted, and its settings."""
-    best, best_score = None, -np.inf
-    for choices in combinations(entry):
-        fitted = choices[0][1]
-        fitted.fit(train, texts)
-        for settings, model in choices:
-            candidate = copy.copy(fitted)
-            for name in getattr(candidate, "score_settings", ()):
-                setattr(candidate, name, getattr(model, name))
-            value = score(candidate)
-            if best is None or value > best_score:
-                chosen = {name: settings[name] for name in entry.get("grid") or {}}
-                best, best_score = (candidate, chosen), value
-    assert best is not None  # a grid without values was refused
-    return best
-
-
 @dataclass(frozen=True)
 class Record:
     """A finished job; where two stages are alike, records share the key of their result."""
@@ -197,7 +144,7 @@ def run_all(
 def _key_of(job: Job, stage: Stage, context: JobContext) -> str:
     identity = {
         "job": job.identity(stage),
-        "code": _code_fingerprint(),
+        "code": code_fingerprint(),
         "data": context.prepared.data.fingerprint,
         "vectors": context.prepared.encoder.model_fingerprint,
         "stage": stage.fingerprint,
@@ -206,13 +153,3 @@ def _key_of(job: Job, stage: Stage, context: JobContext) -> str:
     }
     text = json.dumps(identity, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@functools.cache
-def _code_fingerprint() -> str:
-    """SHA-256 of all source files of the package: any of them may decide a result."""
-    digest = hashlib.sha256()
-    for file in sorted(_PACKAGE.rglob("*.py")):
-        digest.update(file.relative_to(_PACKAGE).as_posix().encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()

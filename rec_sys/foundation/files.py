@@ -1,5 +1,6 @@
 """Files that are either whole or not there: written beside, then renamed."""
 
+import functools
 import hashlib
 import json
 import os
@@ -90,3 +91,13 @@ def versions_of(packages: Sequence[str]) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+@functools.cache
+def code_fingerprint() -> str:
+    """SHA-256 of all source files of the package: any of them may decide a result."""
+    digest, package = hashlib.sha256(), Path(__file__).resolve().parents[1]
+    for file in sorted(package.rglob("*.py")):
+        digest.update(file.relative_to(package).as_posix().encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,7 +1,9 @@
 """The graph of all reviews as a handful of flat arrays, every text with a vector."""
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +92,15 @@ class ReviewGraph:
     def steps_back(self) -> np.ndarray:
         """How many reviews the same user wrote later, int64 [E]; 0 is the newest."""
         return np.repeat(self.user_ptr[1:], self.degrees) - 1 - np.arange(self.num_edges)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the reviews in their order, whatever users and products are called."""
+        digest = hashlib.sha256()
+        for name in (each.name for each in fields(self) if not each.name.endswith("_ids")):
+            if (array := getattr(self, name)) is not None:
+                digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     @property
     def first_copy(self) -> np.ndarray:

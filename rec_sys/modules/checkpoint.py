@@ -274,11 +274,15 @@ def _no_model(path: str | Path, error: Exception) -> InputError:
     return InputError(f"{path}: no model can be made of it ({reason}); train again")
 
 
-def save_evidences(combiner: Combiner, towers: Towers, path: Path) -> None:
-    """Adds what the evidences have learned to the checkpoint of a training that has ended."""
+def save_evidences(
+    combiner: Combiner, towers: Towers, path: Path, record: dict[str, Any] | None = None
+) -> None:
+    """Adds what the evidences have learned to the checkpoint of a training that has ended; with the
+    settings that tuning has changed, as a new record."""
     import torch
 
     content = torch.load(path, map_location="cpu", weights_only=True)
+    content[RECORD_KEY] = record or content[RECORD_KEY]
     content[COMBINER_KEY] = combiner.plain()
     content[TOWERS_KEY] = {name: torch.from_numpy(each) for name, each in vars(towers).items()}
     with replacing(path) as draft:

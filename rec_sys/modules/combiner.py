@@ -26,8 +26,22 @@ from rec_sys.modules.features import Feature, Situation, liked_above
 #: Kinds of users that have weights of their own: by the number of their reviews, dislikes left out,
 #: and whether they say what they want.
 GROUPS = ("no review", "one review", "several reviews", "wish", "wish and reviews")
-_MANY = GROUPS.index("several reviews")
+#: Place in `GROUPS` of those with several reviews.
+MANY = GROUPS.index("several reviews")
 _WISHING = GROUPS.index("wish")
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Weights for users of the validation that were learned without them.
+
+    `fold`: int64 [5, U + 1], the part that each user belongs to, -1 if weights were not fitted to
+    them, as to all that come after U; `weights`: float64 [folds + 1, 5, K], learned without a part;
+    the last ones from everybody.
+    """
+
+    fold: np.ndarray
+    weights: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,7 @@ class Combiner:
         shrinkage: float64 [5], the strength that was chosen for each group.
         shares: float64 [5, K], how far each feature moves scores: the standard deviation of its
             contributions over the products of a user, as a share of the sum of all.
+        held_out: What measures the weights on those that they are fitted to; it is not stored.
     """
 
     features: tuple[str, ...]
@@ -47,6 +62,7 @@ class Combiner:
     weights: np.ndarray
     shrinkage: np.ndarray
     shares: np.ndarray
+    held_out: HeldOut | None = None
 
     @classmethod
     def prior(cls, features: Sequence[Feature]) -> "Combiner":
@@ -90,13 +106,31 @@ class Combiner:
             "shares": self.shares.tolist(),
         }
 
-    def weights_of(self, features: Sequence[Feature], situation: Situation) -> np.ndarray:
-        """float32 [U, K], the weights for each of the users."""
-        return self.weights[groups_of(situation, liked_above(features))].astype(np.float32)
+    def weights_of(
+        self,
+        features: Sequence[Feature],
+        situation: Situation,
+        validated: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """float32 [U, K], the weights for each of the users, see `score`."""
+        groups = groups_of(situation, liked_above(features))
+        if validated is None or self.held_out is None:
+            return self.weights[groups].astype(np.float32)
+        fold = self.held_out.fold[groups, np.minimum(validated, self.held_out.fold.shape[1] - 1)]
+        return self.held_out.weights[fold, groups].astype(np.float32)
 
-    def score(self, features: Sequence[Feature], situation: Situation) -> np.ndarray:
-        """What products are ordered by, float32 [U, P]; the history is not left out."""
-        weights = self.weights_of(features, situation)
+    def score(
+        self,
+        features: Sequence[Feature],
+        situation: Situation,
+        validated: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """What products are ordered by, float32 [U, P]; the history is not left out.
+
+        `validated`: int64 [U], places among the users of the validation; they are ranked with
+        weights that were learned without them.
+        """
+        weights = self.weights_of(features, situation, validated)
         scores = np.zeros(situation.network.shape, dtype=np.float32)
         for column, feature in enumerate(features):
             weight = weights[:, column]
@@ -156,7 +190,7 @@ def groups_of(situation: Situation, liked_above: float) -> np.ndarray:
     disliked = (situation.rating > 0) & (situation.rating <= liked_above)
     liked = np.append(0, np.cumsum(~disliked))
     lengths = np.diff(liked[situation.user_ptr])
-    return np.where(situation.wished, _WISHING + np.minimum(lengths, 1), np.minimum(lengths, _MANY))
+    return np.where(situation.wished, _WISHING + np.minimum(lengths, 1), np.minimum(lengths, MANY))
 
 
 class Questions(NamedTuple):
@@ -220,47 +254,92 @@ class CombinerFit:
         weights, shrinkage, shares = (
             each.copy() for each in (prior.weights, prior.shrinkage, prior.shares)
         )
+        num_users = 1 + max(int(each.user.max(initial=-1)) for each in groups)
+        fold = np.full((len(GROUPS), num_users + 1), -1)
+        held_out = np.tile(prior.weights, (self.folds + 1, 1, 1))
         for group, questions in enumerate(groups):
-            user, product = questions.user, questions.product
-            if self.liked_only and questions.liked.any():
-                user, product = user[questions.liked], product[questions.liked]
-            users = self.drawn(np.unique(user), num_products)
-            some = np.isin(user, users)
-            if some.sum() < self.min_targets:
+            found = self._fit_group(features, questions, _leading(features)[group], num_products)
+            if found is None:
                 continue
-            user, product = np.searchsorted(users, user[some]), product[some]
-            values = dense_features(features, questions.situation(users), num_products)
-            deviation = values.std(axis=(0, 2), dtype=np.float64)
-            leading = _leading(features)[group]
-            told = np.flatnonzero((deviation > 0) | (np.arange(len(features)) == leading))
-            scale = np.where(deviation > 0, deviation, 1.0)[told]
-            values = values[:, told] / scale[:, None].astype(np.float32)
-            choice = _Choice(values, questions.seen(users), user, product)
-            place = int(np.searchsorted(told, leading))
-            found, shrinkage[group] = self._chosen(choice, place, user)
-            weights[group] = shares[group] = 0
-            weights[group, told] = found / scale
-            moved = np.abs(found) * values.std(axis=2).mean(axis=0)
-            shares[group, told] = moved / max(moved.sum(), np.finfo(np.float64).tiny)
+            weights[group], shrinkage[group] = found.weights, found.shrinkage
+            shares[group], fold[group, found.users] = found.shares, found.fold
+            held_out[:-1, group] = found.held_out
         _break_ties(weights, features)
-        return Combiner(prior.features, prior.evidences, weights, shrinkage, shares)
+        held_out[-1] = weights
+        for each in held_out[:-1]:
+            _break_ties(each, features)
+        measured = HeldOut(fold, held_out)
+        return Combiner(prior.features, prior.evidences, weights, shrinkage, shares, measured)
 
-    def _chosen(
-        self, choice: "_Choice", leading: int, user: np.ndarray
-    ) -> tuple[np.ndarray, float]:
-        """Weights, float64 [K], and the strength of the ridge that cross-validation chooses."""
-        fold = np.random.default_rng(self.seed).permutation(user.max() + 1) % self.folds
+    def gains(
+        self, features: Sequence[Feature], questions: Questions, num_products: int
+    ) -> np.ndarray:
+        """How well weights that are fitted to some users with several reviews rank the choices of
+        the others: NDCG@k of each choice as the only one of its list, float64 [T]; nothing if there
+        are too few."""
+        found = self._fit_group(features, questions, _leading(features)[MANY], num_products)
+        return np.empty(0) if found is None else found.gains
+
+    def _fit_group(
+        self, features: Sequence[Feature], questions: Questions, leading: int, num_products: int
+    ) -> "_Group | None":
+        user, product = questions.user, questions.product
+        if self.liked_only and questions.liked.any():
+            user, product = user[questions.liked], product[questions.liked]
+        users = self.drawn(np.unique(user), num_products)
+        some = np.isin(user, users)
+        if some.sum() < self.min_targets:
+            return None
+        user, product = np.searchsorted(users, user[some]), product[some]
+        values = dense_features(features, questions.situation(users), num_products)
+        deviation = values.std(axis=(0, 2), dtype=np.float64)
+        told = np.flatnonzero((deviation > 0) | (np.arange(len(features)) == leading))
+        scale = np.where(deviation > 0, deviation, 1.0)[told]
+        values = values[:, told] / scale[:, None].astype(np.float32)
+        choice = _Choice(values, questions.seen(users), user, product)
+
+        fold = np.random.default_rng(self.seed).permutation(len(users)) % self.folds
         penalties = [np.inf, *sorted(self.strengths, reverse=True)]
-        path = choice.path(leading, penalties)
+        path = choice.path(int(np.searchsorted(told, leading)), penalties)
         gains = np.zeros((len(penalties), len(user)))
+        held_out = np.zeros((len(penalties), self.folds, len(told)))
         for number in range(self.folds):
             inside = fold[user] == number
             for place, weight in enumerate(choice.refits(path, ~inside)):
                 gains[place, inside] = choice.gains(weight, self.k)[inside]
+                held_out[place, number] = weight
         behind = gains[gains.mean(axis=1).argmax()] - gains
         error = behind.std(axis=1) / np.sqrt(len(user))
         place = int(np.flatnonzero(behind.mean(axis=1) <= self.standard_errors * error)[0])
-        return path[place].weights.numpy(), penalties[place]
+
+        def of_all(found: np.ndarray) -> np.ndarray:
+            every = np.zeros((*found.shape[:-1], len(features)))
+            every[..., told] = found
+            return every
+
+        weights = path[place].weights.numpy()
+        moved = np.abs(weights) * values.std(axis=2).mean(axis=0)
+        return _Group(
+            users,
+            fold,
+            of_all(weights / scale),
+            of_all(held_out[place] / scale),
+            penalties[place],
+            of_all(moved / max(moved.sum(), np.finfo(np.float64).tiny)),
+            gains[place],
+        )
+
+
+class _Group(NamedTuple):
+    """What is found for a group of users: U of them, T choices; see `Combiner`, `HeldOut`."""
+
+    users: np.ndarray
+    fold: np.ndarray
+    weights: np.ndarray
+    held_out: np.ndarray
+    shrinkage: float
+    shares: np.ndarray
+    gains: np.ndarray
 
 
 class _Fitted(NamedTuple):

@@ -106,8 +106,13 @@ class FullCatalogue:
     def fitted(
         self, fit: CombinerFit, graph: ReviewGraph, task: Task, liked_above: float
     ) -> "FullCatalogue":
-        """The catalogue with weights fitted to the targets of the validation, `task`. Ratings above
-        `liked_above` stars, and missing ones, count as liked."""
+        """The catalogue with weights fitted to the targets of the validation, see `questions`."""
+        groups = self.questions(graph, task, liked_above)
+        return replace(self, combiner=fit.fit(self.features, groups, graph.num_products))
+
+    def questions(self, graph: ReviewGraph, task: Task, liked_above: float) -> list[Questions]:
+        """What each of `GROUPS` is asked in the validation, `task`. Ratings above `liked_above`
+        stars, and missing ones, count as liked."""
         users, target = task.users(graph), np.flatnonzero(task.target)
         owner, product = graph.edge_user[target], graph.edge_product[target]
         liked = ~(graph.edge_rating[target] <= liked_above)
@@ -137,9 +142,7 @@ class FullCatalogue:
             return Questions(situation, seen, *(meant if wishing else known))
 
         groups = [questions(newest, wishing=False) for newest in (0, 1, None)]
-        groups += [questions(newest, wishing=True) for newest in (0, None)]
-        combiner = fit.fit(self.features, groups, graph.num_products)
-        return replace(self, combiner=combiner)
+        return groups + [questions(newest, wishing=True) for newest in (0, None)]
 
     def score(
         self, history: ReviewGraph, asked: np.ndarray, wish: np.ndarray | None = None

@@ -1,18 +1,25 @@
 """What training ends with: the baselines beside the model, and a table of both."""
 
+import hashlib
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse
 import torch
 from hydra.core.hydra_config import HydraConfig
 
 from rec_sys.foundation.console import note, show_table
+from rec_sys.foundation.files import code_fingerprint, read_json, write_json
 from rec_sys.graph.csr import read_vectors
-from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
+from rec_sys.graph.splits import split_fingerprint
 from rec_sys.graph.task import Split, Task
+from rec_sys.modules.baselines.grid_search import tune
 from rec_sys.modules.combiner import GROUPS, Combiner
 from rec_sys.modules.full_catalogue import FullCatalogue
 from rec_sys.modules.metrics import TargetPositions, ndcg, rating_metrics, recall
@@ -69,50 +76,155 @@ _COLUMNS = {
 }
 
 
-def score_rankings(
-    catalogue: FullCatalogue, graph: ReviewGraph, task: Task, users: np.ndarray, liked_above: float
-) -> dict[str, dict[str, float]]:
-    """Ranks all products for users of a task, int64: all evidences together, and some alone.
+@dataclass(frozen=True)
+class RankingTask:
+    """Users of a task, who are asked what comes next; `users`: int64 [n], in the graph."""
 
-    Returns:
-        For the model and for popularity, co-reviewing and order alone: ``ndcg10``,
-        ``ndcg10_liked`` (of the targets that were liked, or have no rating, alone) and
-        ``disliked_at_10``, how many disliked targets stand among the first ten.
-    """
-    history = graph.histories(users, task.history)
-    situation = catalogue.situation(history, task.asked(graph, users))
-    known = (history.edge_user, history.edge_product)
-    target = graph.edges_of(users)
-    target = target[task.target[target]]
-    owner, product = np.searchsorted(users, graph.edge_user[target]), graph.edge_product[target]
-    liked = ~(graph.edge_rating[target] <= liked_above)
-    scores = {"model": catalogue.combiner.score(catalogue.features, situation)}
-    for feature in catalogue.features:
-        if feature.evidence in _SHOWN_ALONE and feature.evidence not in scores:
-            values = feature.values(situation)
-            values = values.toarray() if scipy.sparse.issparse(values) else values
-            scores[feature.evidence] = np.broadcast_to(values, scores["model"].shape).copy()
-    rows = {}
-    for name, values in scores.items():
-        values[known] = -np.inf
-        own, others = values[owner, product][:, None], values[owner]
+    graph: ReviewGraph
+    task: Task
+    users: np.ndarray
+    liked_above: float
+
+    @cached_property
+    def history(self) -> ReviewGraph:
+        """What models are shown."""
+        return self.graph.histories(self.users, self.task.history)
+
+    @cached_property
+    def asked(self) -> np.ndarray:
+        """See `Task.asked`."""
+        return self.task.asked(self.graph, self.users)
+
+    def measure(self, scores: np.ndarray) -> dict[str, list[float]]:
+        """Ranks all products but those of the history; `scores`: float32 [n, P], which it changes.
+
+        Returns:
+            For each user ``ndcg10``, ``ndcg10_liked``, of the targets that were liked, or have no
+            rating, alone, and ``disliked_at_10``, how many others are among the first ten. NaN
+            where there is none.
+        """
+        target = self.graph.edges_of(self.users)
+        target = target[self.task.target[target]]
+        owner = np.searchsorted(self.users, self.graph.edge_user[target])
+        product = self.graph.edge_product[target]
+        liked = ~(self.graph.edge_rating[target] <= self.liked_above)
+        scores[self.history.edge_user, self.history.edge_product] = -np.inf
+        own, others = scores[owner, product][:, None], scores[owner]
         above, tied = (others > own).sum(axis=1), (others == own).sum(axis=1)
 
-        def mean_ndcg(
-            kept: np.ndarray, above: np.ndarray = above, tied: np.ndarray = tied
-        ) -> float:
-            if not kept.any():
-                return math.nan
+        def gains(kept: np.ndarray) -> list[float]:
+            found = np.full(len(self.users), np.nan)
             who, user = np.unique(owner[kept], return_inverse=True)
-            positions = TargetPositions(user, above[kept], tied[kept], len(who))
-            return float(ndcg(positions, K).mean())
+            found[who] = ndcg(TargetPositions(user, above[kept], tied[kept], len(who)), K)
+            return found.tolist()
 
-        rows[name] = {
-            f"ndcg{K}": mean_ndcg(np.ones_like(liked)),
-            f"ndcg{K}_liked": mean_ndcg(liked),
-            f"disliked_at_{K}": int((above[~liked] < K).sum()),
+        disliked = np.bincount(owner[~liked & (above < K)], minlength=len(self.users))
+        return {
+            f"ndcg{K}": gains(np.ones_like(liked)),
+            f"ndcg{K}_liked": gains(liked),
+            f"disliked_at_{K}": disliked.tolist(),
         }
-    return rows
+
+
+class Ranked(NamedTuple):
+    """How well a model ranks: what `RankingTask.measure` gives, and the settings chosen for it."""
+
+    per_user: dict[str, list[float]]
+    settings: dict[str, Any] = {}
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Means over the users who have the metric; disliked targets are counted."""
+        means = {name: _mean(values) for name, values in self.per_user.items()}
+        name = f"disliked_at_{K}"
+        return means | {name: sum(self.per_user[name])}
+
+
+def rank_model(catalogue: FullCatalogue, asked: RankingTask) -> Ranked:
+    """The model, with weights of the evidences that were learned without the user at hand."""
+    situation = catalogue.situation(asked.history, asked.asked)
+    validated = np.searchsorted(asked.task.users(asked.graph), asked.users)
+    scores = catalogue.combiner.score(catalogue.features, situation, validated)
+    return Ranked(asked.measure(scores))
+
+
+def rank_baselines(
+    entries: Mapping[str, Mapping[str, Any]],
+    prepared: PreparedReviews,
+    split: Split,
+    asked: RankingTask,
+    cache: Path,
+) -> dict[str, Ranked]:
+    """Baselines, each tuned to NDCG@10 of these users; by name.
+
+    Args:
+        entries: ``config/baselines``.
+        cache: Folder of what was found before; a result belongs to the reviews, the split, the
+            users, the settings and the source code.
+    """
+    graph = asked.graph
+    known = (graph.fingerprint, split_fingerprint(split), asked.users.tolist(), asked.liked_above)
+    vectors = prepared.encoder.model_fingerprint
+    text = json.dumps([*known, vectors, entries, code_fingerprint()], sort_keys=True, default=str)
+    path = cache / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
+    if path.is_file():
+        return {name: Ranked(*values) for name, values in read_json(path).items()}
+    train = graph.histories(np.arange(graph.num_users), split.train)
+
+    def measured(model: Any) -> dict[str, list[float]]:
+        return asked.measure(model.score(asked.history, asked.asked))
+
+    found = {}
+    for entry in entries.values():
+        if graph.num_products <= entry.get("max_products", math.inf):
+            model, settings = tune(
+                entry, train, prepared.vectors, lambda model: _mean(measured(model)[f"ndcg{K}"])
+            )
+            found[model.name] = Ranked(measured(model), settings)
+    cache.mkdir(parents=True, exist_ok=True)
+    write_json(path, found)
+    return found
+
+
+def _mean(values: Sequence[float]) -> float:
+    there = [value for value in values if not math.isnan(value)]
+    return float(np.mean(there)) if there else math.nan
+
+
+def verdict(
+    model: Ranked,
+    simple: Mapping[str, Ranked],
+    best: Mapping[str, float],
+    baselines: Mapping[str, Mapping[str, float]],
+) -> str:
+    """One line: how the model compares with the best baselines, and what to do where it loses.
+
+    What is less than two standard errors of the paired difference away from a baseline counts as
+    equal to it. `best`, `baselines`: see `show_summary`.
+    """
+    metric, parts = f"ndcg{K}", []
+    if simple:
+        name, rival = max(simple.items(), key=lambda each: each[1].means[metric])
+        ours, theirs = (np.array(each.per_user[metric]) for each in (model, rival))
+        difference = (ours - theirs) / max(theirs.mean(), np.finfo(float).tiny)
+        gain, noise = difference.mean(), 2 * difference.std() / math.sqrt(len(difference))
+        how_much = f"({gain:+.0%} ± {noise:.0%})"
+        against = f"the best simple baseline, {name}, on the next product {how_much}"
+        if gain > noise:
+            parts.append(f"rec_sys beats {against}")
+        elif gain >= -noise:
+            parts.append(f"rec_sys is as good as {against}")
+        else:
+            parts.append(f"rec_sys is behind {against}: try a higher train.tuning_trials")
+    more = best.get("val/mse", math.nan) / (baselines[BIAS].get("mse") or math.nan) - 1
+    if not math.isnan(more):
+        where = "above" if more > 0 else "below"
+        parts.append(f"its squared error in stars is {abs(more):.1%} {where} that of {BIAS}")
+        parts[-1] += ": try objective=rating" if more > _SAME_MSE else ""
+    return "; ".join(parts) or "nothing to compare with"
+
+
+_SAME_MSE = 0.01  # more of it is nothing to do something about
 
 
 def score_wishes(
@@ -144,20 +256,23 @@ def score_wishes(
     return rows
 
 
-_SHOWN_ALONE = ("popularity", "co-reviewing", "order")
-
-
 def show_rankings(
-    rows: Mapping[str, Mapping[str, float]],
+    rows: Mapping[str, Ranked],
     wishes: Mapping[str, Mapping[str, float]],
     combiner: Combiner,
 ) -> None:
     """Prints how well the validation is ranked and found, and which evidence decides."""
     show_table(
-        "ranking, validation (to which the weights of the evidences are fitted)",
-        ["", f"NDCG@{K}", f"NDCG@{K}, liked targets", f"disliked targets in the top {K}"],
+        "ranking, validation (the model with weights that were learned without the person at hand)",
         [
-            [name if name == "model" else f"{name} alone", *row.values()]
+            "",
+            f"NDCG@{K}",
+            f"NDCG@{K}, liked targets",
+            f"disliked targets in the top {K}",
+            "settings",
+        ],
+        [
+            [name, *row.means.values(), ", ".join(f"{k} {v}" for k, v in row.settings.items())]
             for name, row in rows.items()
         ],
     )
@@ -180,10 +295,11 @@ def show_rankings(
 def show_summary(
     best: Mapping[str, float],
     baselines: Mapping[str, Mapping[str, float]],
+    verdict: str,
     checkpoint: Path,
     tracking: Tracking,
 ) -> None:
-    """Prints the metrics of the best epoch and of the baselines, and what can be done next."""
+    """Prints the best epoch and the baselines, the verdict, and what can be done next."""
     rows = [
         ["model, training", *(best.get(f"train/{name}") for name in _COLUMNS)],
         ["model, validation", *(best.get(f"val/{name}") for name in _COLUMNS)],
@@ -195,6 +311,7 @@ def show_summary(
     show_table(f"best epoch: {int(best['epoch']) + 1}", ["", *_COLUMNS.values()], rows)
     if any(row[-3] is not None and math.isnan(row[-3]) for row in rows):
         note("nan: AUC needs both liked and disliked targets, the others at least one rating")
+    note(f"verdict:    {verdict}")
     note(f"checkpoint: {checkpoint}")
     note(f"MLflow run: {tracking.run_name} ({tracking.run_id}) in {tracking.uri}")
     if not tracking.uri.startswith("http"):

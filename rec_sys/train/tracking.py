@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 #: The axes of the config that decide the result.
 AXES = (
     *("data", "encoder", "split", "product_graph", "match", "evidence", "combiner"),
-    *("model", "objective", "train"),
+    *("tuning", "model", "objective", "train"),
 )
 #: Keys of these axes that may differ without changing the result.
 FREE_KEYS = {
@@ -78,9 +78,8 @@ def draw_learning_curves(
             values = [row.get(f"{stage}/{metric}", math.nan) for row in history]
             # A single epoch is a point, not an invisible line.
             axes.plot(epochs, values, color=color, label=label, marker="." * (len(epochs) == 1))
-        for style, (name, values) in zip(_BASELINE_STYLES, baselines.items(), strict=True):
-            if metric not in values:
-                continue
+        drawn = [(name, values) for name, values in baselines.items() if metric in values]
+        for style, (name, values) in zip(_BASELINE_STYLES, drawn, strict=False):
             axes.axhline(values[metric], color="tab:orange", linestyle=style, label=name)
         axes.set(title=heading, xlabel="epoch")
         axes.grid(alpha=0.3)
@@ -206,6 +205,8 @@ class Tracking:
         figure = draw_learning_curves(history, baselines)
         client.log_figure(self.run_id, figure, "learning_curves.png")
         client.log_artifact(self.run_id, str(trained.path), "checkpoint")
+        if tuned := trained.record.get("tuned"):
+            client.log_dict(self.run_id, tuned, "tuned.json")
 
     def log_model(self, trained: "TrainedModel") -> None:
         """Logs the network as ONNX: no pickle, a signature, loadable by MLflow anywhere."""

@@ -3,10 +3,12 @@
 The whole story is `train`: data, where to start from, model, fit, results.
 """
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pydantic import AfterValidator, Field
 
 from rec_sys.foundation.cli import command
@@ -23,10 +25,12 @@ from rec_sys.foundation.settings import (
     read_settings,
     settings_of,
 )
+from rec_sys.modules.baselines.grid_search import combinations
 from rec_sys.modules.checkpoint import build_evidences
 from rec_sys.reviews.cleaning import require_learnable, show_report
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 from rec_sys.train.continuation import find_start
+from rec_sys.train.tuning import search_space
 
 if TYPE_CHECKING:
     from rec_sys.graph.review_graph import PreparedReviews
@@ -55,6 +59,9 @@ class TrainSettings:
     weight_decay: NotNegative
     warmup_epochs: Count
     run_name: str | None
+    tune: bool
+    tuning_trials: PositiveCount
+    tuning_minutes: Positive
     warm_start: _Checkpoint
     resume: _Checkpoint
 
@@ -83,6 +90,10 @@ def train(
     graph_builder = build(config.product_graph)
     build_evidences(config.evidence)  # what is wrong with them is told before the training
     match_fit, combiner_fit = build(config.match), build(config.combiner)
+    simple_models = OmegaConf.to_container(config.baselines)
+    for entry in simple_models.values():
+        combinations(entry)
+    space = search_space(config) if settings.tune else {}
     source = build(config.data)
     for folder in ("checkpoint_dir", "cache_dir"):
         require_writable(config.paths[folder], f"paths.{folder}")
@@ -99,6 +110,7 @@ def train(
     from rec_sys.graph.review_graph import prepare_reviews
     from rec_sys.graph.task import check_usable
     from rec_sys.modules.checkpoint import fit_evidences, load_trained, save_evidences
+    from rec_sys.modules.combiner import MANY
     from rec_sys.modules.evidences import Known
     from rec_sys.modules.full_catalogue import FullCatalogue
     from rec_sys.modules.model_export import export_onnx
@@ -106,14 +118,18 @@ def train(
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train.datamodule import ReviewDataModule
     from rec_sys.train.report import (
+        RankingTask,
+        rank_baselines,
+        rank_model,
         score_baselines,
-        score_rankings,
         score_wishes,
         show_rankings,
         show_summary,
+        verdict,
     )
-    from rec_sys.train.tracking import Tracking, record_of
+    from rec_sys.train.tracking import Tracking, plain_config, record_of
     from rec_sys.train.trainer import best_epoch, build_trainer, checkpoint_files, fit
+    from rec_sys.train.tuning import EvidenceTrial, tune, with_values
 
     # Texts become vectors and reviews a graph, whose edges are split.
     objective = build(config.objective)
@@ -192,26 +208,47 @@ def train(
             features = fit_evidences(config.evidence, known)
             reviews, model = datamodule.product_reviews.summary(), load_trained(files["best"]).model
             catalogue = FullCatalogue.of(model, graph, vectors, prepared.words, reviews, features)
-            catalogue = catalogue.fitted(
-                combiner_fit, graph, split.validation, settings.liked_above
-            )
-            save_evidences(catalogue.combiner, towers, files["best"])
+        validation = graph, split.validation, settings.liked_above
+        journal = files["best"].with_suffix(".tuning")
+        if space:
+            if not start.state:
+                journal.unlink(missing_ok=True)
+            with stages("tuning"):
+                trial = EvidenceTrial(
+                    config, combiner_fit, known, catalogue.questions(*validation)[MANY]
+                )
+                budget = settings.tuning_trials, settings.tuning_minutes
+                tuned = tune(trial, space, *budget, settings.seed, journal)
+                catalogue = replace(catalogue, features=trial.features(tuned.values))
+            objects["tuned"] = tuned
+            record["config"] = plain_config(with_values(config, tuned.values))
+            record["tuned"] = tuned.values
+        with stages("evidences"):
+            catalogue = catalogue.fitted(combiner_fit, *validation)
+            save_evidences(catalogue.combiner, towers, files["best"], record)
+            journal.unlink(missing_ok=True)
             trained = load_trained(files["best"])
             export_onnx(trained, trained.exported)
             users = combiner_fit.drawn(split.validation.users(graph), graph.num_products)
-            rankings = score_rankings(
-                catalogue, graph, split.validation, users, settings.liked_above
-            )
+            asked = RankingTask(graph, split.validation, users, settings.liked_above)
+            ranked = rank_model(catalogue, asked)
             wishes = score_wishes(catalogue, graph, split.validation, users)
 
         # What has come out.
-        baselines = score_baselines(graph, split, objective.distance, settings.liked_above)
-        measured = rankings["model"] | wishes.get("model", {})
+        with stages("baselines"):
+            cache = Path(config.paths.cache_dir) / "baselines"
+            simple = rank_baselines(simple_models, prepared, split, asked, cache)
+            baselines = score_baselines(graph, split, objective.distance, settings.liked_above)
+        measured = ranked.means | wishes.get("model", {})
         best |= {f"val/{name}": value for name, value in measured.items()}
-        show_rankings(rankings, wishes, catalogue.combiner)
-        show_summary(best, baselines, trained.path, tracking)
+        if space:
+            tuned.show()
+        show_rankings({"model": ranked} | simple, wishes, catalogue.combiner)
+        told = verdict(ranked, simple, best, baselines)
+        show_summary(best, baselines, told, trained.path, tracking)
         with stages("tracking"):
-            tracking.log_results(trained, module.history, best, baselines)
+            rows = baselines | {name: each.means for name, each in simple.items()}
+            tracking.log_results(trained, module.history, best, rows)
             tracking.log_model(trained)
         tracking.log_stages(stages)
         stages.show()

@@ -11,7 +11,13 @@ from omegaconf import OmegaConf
 
 from rec_sys.evaluation import graph_model_job
 from rec_sys.evaluation.audit import AuditSettings
-from rec_sys.evaluation.graph_model_job import audit_combiner, audit_graph_model, load_ablations
+from rec_sys.evaluation.graph_model_job import (
+    audit_combiner,
+    audit_graph_model,
+    audit_tuning,
+    evidence_trial,
+    load_ablations,
+)
 from rec_sys.evaluation.protocol import build_stage
 from rec_sys.foundation.cli import CONFIG_DIR, with_overrides
 from rec_sys.foundation.settings import build
@@ -23,6 +29,7 @@ from rec_sys.modules.features import Situation
 from rec_sys.modules.full_catalogue import FullCatalogue
 from rec_sys.modules.match import Towers
 from rec_sys.text.words import count_words
+from rec_sys.train.tuning import tune
 
 SPLITS = sorted(path.stem for path in (CONFIG_DIR / "split").glob("*.yaml"))
 USERS, PRODUCTS, DIMENSION, DAY = 60, 15, 4, 86_400
@@ -195,6 +202,18 @@ def test_weights_that_are_fitted_to_the_test_are_seen(stage, catalogue, settings
     assert failed(audit_combiner(stage, leaking, settings)) == [
         "weights are learned without the test (rec_sys, combiner)"
     ]
+
+
+def test_settings_that_are_tuned_on_the_test_are_seen(stage, catalogue, settings, tmp_path):
+    towers, leak = Towers.untrained(DIMENSION, 10.0), next(iter(stage.tests.values()))
+    space = {"order": {"evidence.order.smoothing": [1.0, 100.0]}}
+    caught = []
+    for task in (stage.split.validation, leak):
+        trial = evidence_trial(stage, catalogue, towers, stage.graph, task)
+        tuned = tune(trial, space, 2, 10.0, 0, tmp_path / f"{len(caught)}.tuning")
+        assert tuned.rows[0][:2] == ("order", 2)
+        caught.append(failed(audit_tuning(stage, catalogue, towers, tuned, settings)))
+    assert caught == [[], ["weights are learned without the test (rec_sys, tuning)"]]
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,30 @@ def fit(features, target, liked=None, seen=None, **changes) -> Combiner:
     return settings(**changes).fit(features, groups, PRODUCTS)
 
 
+def test_users_are_measured_with_weights_learned_without_them():
+    features, target = choices(np.array([1.0, 2.0, -0.5, 0.0]), users=400)
+    combiner = fit(features, target, strengths=[0.001])
+    held_out, group = combiner.held_out, GROUPS.index("one review")
+    assert np.bincount(held_out.fold[group, :-1]).tolist() == [100] * 4
+    for part in range(4):
+        others = target[:, held_out.fold[group, target[0]] != part]
+        again = fit(features, others, strengths=[0.001]).weights[group]
+        found = held_out.weights[part, group]
+        np.testing.assert_allclose(found, again, atol=0.02)
+        assert abs(found - combiner.weights[group]).max() > abs(found - again).max()
+    users = np.array([0, 7])
+    scores = combiner.score(features, situation(users), users)
+    tables = np.stack([each.table for each in features])
+    own = [held_out.weights[held_out.fold[group, u], group] for u in users]
+    expected = [weights @ tables[:, u] for weights, u in zip(own, users, strict=True)]
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
+    # Whom nobody looked at is no reason for other weights.
+    np.testing.assert_array_equal(
+        combiner.score(features, situation(users), users + 400),
+        combiner.score(features, situation(users)),
+    )
+
+
 def test_the_weights_of_a_logit_are_found_again():
     true = np.array([1.0, 2.0, -0.5, 0.0])
     features, target = choices(true)

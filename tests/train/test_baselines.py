@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,15 @@ import torch.nn.functional as F
 
 from rec_sys.graph.task import Split, Task
 from rec_sys.modules.rating_bias import RatingBias
-from rec_sys.train.report import BIAS, MAJORITY, score_baselines
+from rec_sys.train.report import (
+    BIAS,
+    MAJORITY,
+    Ranked,
+    RankingTask,
+    rank_baselines,
+    score_baselines,
+    verdict,
+)
 
 
 def test_bias_by_hand(small_graph):
@@ -61,3 +71,73 @@ def test_rows_of_known_values(small_graph):
     assert rows[MAJORITY]["loss"] == pytest.approx(3.0)
     assert rows[MAJORITY]["accuracy"] == 0
     assert torch.isnan(torch.tensor(rows[BIAS]["auc"]))  # a single target has no order
+
+
+def test_rankings_by_hand(small_graph):
+    """ann has p2, p1 and p3 to find, of which she likes p1 alone; cyd has p1 and finds p2, p4."""
+    graph, _ = small_graph
+    target, history = (graph.edge_mask(np.array(edges)) for edges in ([0, 2, 5, 6], [1, 4]))
+    asked = RankingTask(graph, Task(target, history), np.array([0, 2]), liked_above=3.0)
+    names = [graph.product_ids[each] for each in graph.edge_product]
+    assert names[:3] == ["p3", "p2", "p1"] and names[4:7] == ["p1", "p2", "p4"]
+    found = asked.measure(np.array([[1, 9, 2, 0], [0, 1, 0, 2]], dtype=np.float32))
+    both = 1 + 1 / np.log2(3)
+    np.testing.assert_allclose(found["ndcg10"], [both / both, both / both])
+    # p1 comes after p3; of cyd's only p2, which has no rating, counts as liked.
+    np.testing.assert_allclose(found["ndcg10_liked"], [1 / np.log2(3), 1 / np.log2(3)])
+    assert found["disliked_at_10"] == [1, 1]
+
+
+@dataclass
+class CountsItself:
+    """Scores all alike, and notes that it was fitted."""
+
+    weight: float = 1.0
+    name: str = "counts itself"
+
+    def fit(self, train, vectors):
+        FITTED.append(self.weight)
+
+    def score(self, histories, asked):
+        return np.ones((histories.num_users, histories.num_products), dtype=np.float32)
+
+
+FITTED = []
+
+
+def test_baselines_are_computed_once_for_the_same_data(trained_once, tmp_path):
+    _, _, objects = trained_once
+    prepared, split = objects["prepared"], objects["split"]
+    users = split.validation.users(prepared.graph)
+
+    def rows(grid, users=users, **more):
+        asked = RankingTask(prepared.graph, split.validation, users, 3.0)
+        entries = {"it": {"model": f"{__name__}.CountsItself", "grid": grid, **more}}
+        return rank_baselines(entries, prepared, split, asked, tmp_path / "cache")
+
+    FITTED.clear()
+    first = rows({"weight": [1.0, 2.0]})
+    again = rows({"weight": [1.0, 2.0]})
+    assert again["counts itself"].means == first["counts itself"].means
+    assert FITTED == [1.0, 2.0]
+    assert first["counts itself"].settings == {"weight": 1.0}  # of equals the first
+    rows({"weight": [3.0]})
+    rows({"weight": [3.0]}, users=users[1:])
+    assert FITTED == [1.0, 2.0, 3.0, 3.0]
+    assert rows({}, max_products=1) == {}
+
+
+@pytest.mark.parametrize(
+    "ours, theirs, mse, told",
+    [
+        ([0.6, 0.5, 0.7], [0.3, 0.25, 0.35], 0.9, ["beats", "Markov", "+100% ±", "10.0% below"]),
+        ([0.3, 0.0, 0.6], [0.0, 0.6, 0.3], 1.005, ["as good as", "+0% ±", "0.5% above"]),
+        ([0.1, 0.2, 0.1], [0.5, 0.6, 0.5], 1.2, ["behind", "tuning_trials", "objective=rating"]),
+    ],
+)
+def test_the_verdict_tells_better_equal_and_worse(ours, theirs, mse, told):
+    rows = [Ranked({"ndcg10": each, "disliked_at_10": [0]}) for each in (ours, theirs, [0.0] * 3)]
+    simple = {"popularity": rows[2], "Markov": rows[1]}
+    line = verdict(rows[0], simple, {"val/mse": mse}, {BIAS: {"mse": 1.0}})
+    assert all(each in line for each in told)
+    assert ("try" in line) == (mse > 1.01)

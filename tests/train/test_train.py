@@ -125,6 +125,8 @@ def test_the_record_tells_what_later_commands_need(trained_once):
     assert told["validation_edges"] == split.validation.target.sum()
     assert record["data"]["fingerprint"] == objects["prepared"].data.fingerprint
     assert record["encoder"]["dimension"] == record["vector_dim"] == 384
+    assert record["tuned"] == objects["tuned"].values == {}  # too few targets
+    assert not list(objects["trained"].path.parent.glob("*.tuning*"))
 
 
 def test_mlflow_holds_everything(trained_once):
@@ -133,6 +135,8 @@ def test_mlflow_holds_everything(trained_once):
     client = mlflow.MlflowClient()
     run = client.get_run(objects["trained"].record["mlflow"]["run_id"])
     assert run.info.status == "FINISHED" and run.info.run_name == "once"
+    for name in ("popularity", "recent_popularity", "Markov_chain", "EASE"):
+        assert 0 < run.data.metrics[f"baseline/{name}/ndcg10"] < 1
     assert run.data.params["train/batch_size"] == str(config.train.batch_size)
     assert run.data.params["model/conv/heads"] == "8"
     for name in ("loss", "f1", "accuracy", "auc", "mae", "mse"):

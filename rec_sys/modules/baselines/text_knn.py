@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from rec_sys.evaluation.baselines.base import (
+from rec_sys.foundation.settings import Decay, settings_of
+from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.modules.baselines.base import (
     history_matrix,
     popular_for_strangers,
     popularity,
     product_text_vectors,
 )
-from rec_sys.foundation.settings import Decay, settings_of
-from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.match import unit
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 
-from rec_sys.evaluation.baselines.base import history_matrix, popular_for_strangers, popularity
 from rec_sys.foundation.settings import Decay, NotNegative, PositiveCount, settings_of
 from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.modules.baselines.base import history_matrix, popular_for_strangers, popularity
 from rec_sys.modules.ease import co_occurrence
 
 

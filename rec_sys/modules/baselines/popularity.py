@@ -4,9 +4,9 @@ from dataclasses import field
 
 import numpy as np
 
-from rec_sys.evaluation.baselines.base import popularity
 from rec_sys.foundation.settings import Positive, settings_of
 from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY, ReviewGraph
+from rec_sys.modules.baselines.base import popularity
 
 
 @settings_of("Popularity", frozen=False)

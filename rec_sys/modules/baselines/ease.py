@@ -5,14 +5,14 @@ from dataclasses import field
 import numpy as np
 import scipy.sparse
 
-from rec_sys.evaluation.baselines.base import (
+from rec_sys.foundation.settings import Decay, NotNegative, Positive, settings_of
+from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.modules.baselines.base import (
     history_matrix,
     popular_for_strangers,
     popularity,
     product_text_vectors,
 )
-from rec_sys.foundation.settings import Decay, NotNegative, Positive, settings_of
-from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.ease import co_occurrence, ease_weights
 
 

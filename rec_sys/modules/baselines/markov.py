@@ -3,9 +3,9 @@
 import numpy as np
 import scipy.sparse
 
-from rec_sys.evaluation.baselines.base import popularity
 from rec_sys.foundation.settings import Positive, settings_of
 from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.modules.baselines.base import popularity
 
 
 @settings_of("Markov", frozen=False)

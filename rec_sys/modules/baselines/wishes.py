@@ -5,11 +5,11 @@ from typing import Literal
 import numpy as np
 import scipy.sparse
 
-from rec_sys.evaluation.baselines.base import popularity
 from rec_sys.foundation.settings import Positive, Share, settings_of
 from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
+from rec_sys.modules.baselines.base import popularity
 from rec_sys.modules.evidences import product_words
 from rec_sys.modules.match import unit
 from rec_sys.modules.wishes import word_weights

@@ -1,0 +1,61 @@
+"""Grid search: each combination of a baseline's settings is fitted, the best on validation wins."""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from hydra.utils import get_class
+
+from rec_sys.foundation.errors import InputError
+from rec_sys.graph.review_graph import ReviewGraph
+
+
+def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], Any]]]:
+    """Each combination of the settings to try with its unfitted model.
+
+    `entry` has ``model``, the dotted name of the class, and ``grid``, setting to the values to try.
+    A class may name in `score_settings` those that only `score` reads: what `fit` computes is
+    shared by all their values (EASE inverts its matrix once per `l2`), which stand in one list.
+    InputError if class, setting or value does not exist or fit.
+    """
+    from sklearn.model_selection import ParameterGrid
+
+    try:
+        model_class = get_class(entry["model"])
+    except (ImportError, ValueError) as error:
+        raise InputError(f"{entry['model']}: not a model class; {error}") from None
+    grid = {name: list(values) for name, values in (entry.get("grid") or {}).items()}
+    empty = [name for name, values in grid.items() if not values]
+    if empty:
+        raise InputError(f"{entry['model']}: no value to try for {', '.join(empty)}")
+    of_score = getattr(model_class, "score_settings", ())
+    for_fit, for_score = (
+        ParameterGrid({name: grid[name] for name in grid if (name in of_score) == scores})
+        for scores in (False, True)
+    )
+    return [
+        [(each, model_class(**each)) for each in ({**fit, **score} for score in for_score)]
+        for fit in for_fit
+    ]
+
+
+def tune(
+    entry: Mapping[str, Any], train: ReviewGraph, texts: Any, score: Callable[[Any], float]
+) -> tuple[Any, dict[str, Any]]:
+    """Fits all `combinations`; the highest `score` on the validation wins, of equals the first one.
+    Returns the best model, fitted, and its settings."""
+    best, best_score = None, -np.inf
+    for choices in combinations(entry):
+        fitted = choices[0][1]
+        fitted.fit(train, texts)
+        for settings, model in choices:
+            candidate = copy.copy(fitted)
+            for name in getattr(candidate, "score_settings", ()):
+                setattr(candidate, name, getattr(model, name))
+            value = score(candidate)
+            if best is None or value > best_score:
+                chosen = {name: settings[name] for name in entry.get("grid") or {}}
+                best, best_score = (candidate, chosen), value
+    assert best is not None  # a grid without values was refused
+    return best

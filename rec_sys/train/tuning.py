@@ -1,0 +1,224 @@
+"""Settings inside the evidences, tuned on the validation within a budget, one part after another.
+
+Each trial fits the evidences anew, and the combiner with them. What counts is NDCG@k of the choices
+of users whom the weights were not fitted to. The best trial of a part, an entry of
+``config/tuning``, is kept only if it is better by more than luck: of n trials in all that change
+nothing, the best is expected up to sqrt(2 ln n) standard errors of the paired difference ahead.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from rec_sys.foundation.console import note, show_table
+from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import build
+from rec_sys.modules.combiner import CombinerFit, Questions
+from rec_sys.modules.evidences import Known
+from rec_sys.modules.features import Feature
+
+# A trial that is behind for these users, by a standard error, is not asked for the others.
+_FIRST_LOOK = 1 / 3
+_LEAST_FACTOR = 1.0  # standard errors, if there is one trial
+_SECONDS_PER_MINUTE = 60
+
+#: Dotted names of settings to values.
+Values = Mapping[str, float]
+
+
+def with_values(config: DictConfig, values: Values) -> DictConfig:
+    """A copy of a config with other values."""
+    config = copy.deepcopy(config)
+    for name, value in values.items():
+        OmegaConf.update(config, name, value)
+    return config
+
+
+def search_space(config: DictConfig) -> dict[str, dict[str, list[float]]]:
+    """For each part the settings with lowest and highest value; parts that training does without
+    are left out.
+
+    Raises:
+        InputError: There is no such setting, or its bounds are none.
+    """
+    space = {}
+    for part, settings in OmegaConf.to_container(config.tuning).items():
+        axis, _, entry = next(iter(settings)).partition(".")
+        if axis == "evidence" and entry.split(".")[0] not in config.evidence:
+            continue
+        for name, bounds in settings.items():
+            if OmegaConf.select(config, name) is None:
+                raise InputError(f"tuning.{part}: there is no setting {name}")
+            if len(bounds) != 2 or not 0 <= bounds[0] < bounds[1]:
+                raise InputError(
+                    f"tuning.{part}, {name}: give the lowest and the highest value, 0 or more"
+                )
+        space[part] = settings
+    return space
+
+
+@dataclass
+class EvidenceTrial:
+    """How evidences with other settings rank the validation.
+
+    `config`: what the values change; `known`: with the product graph of these settings;
+    `questions`: of users with several reviews.
+    """
+
+    config: DictConfig
+    fit: CombinerFit
+    known: Known
+    questions: Questions
+    _kept: dict[Any, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """The product graph of the given settings is there."""
+        self._once("graph", self.config.product_graph, lambda: self.known)
+
+    def features(self, values: Values) -> list[Feature]:
+        """The features of all evidences."""
+        config = with_values(self.config, values)
+        known = self._once("graph", config.product_graph, lambda: self._with_graph(config))
+        features = []
+        for name, settings in config.evidence.items():
+            both = {"own": settings, "graph": config.product_graph}
+            features += self._once(name, both, lambda each=settings: build(each).fit(known))
+        return features
+
+    def __call__(self, values: Values, share: float = 1.0) -> np.ndarray:
+        """NDCG@k of each choice by a share of the users, float64 [T], see `CombinerFit.gains`."""
+        asked = self.questions
+        some = asked.user < share * (asked.user.max(initial=0) + 1)
+        asked = Questions(
+            self._remembered("situation", asked.situation),
+            self._remembered("seen", asked.seen),
+            asked.user[some],
+            asked.product[some],
+            asked.liked[some],
+        )
+        return self.fit.gains(self.features(values), asked, self.known.graph.num_products)
+
+    def _with_graph(self, config: DictConfig) -> Known:
+        known = self.known
+        graph = build(config.product_graph).build(known.graph, known.vectors, known.edges)
+        return replace(known, product_graph=graph)
+
+    def _once(self, name: str, settings: Any, compute: Callable[[], Any]) -> Any:
+        """What was computed last time, if the settings are those of last time."""
+        key = OmegaConf.to_yaml(OmegaConf.create(settings))
+        if self._kept.get(name, ("",))[0] != key:
+            self._kept[name] = key, compute()
+        return self._kept[name][1]
+
+    def _remembered(self, name: str, of: Callable[[np.ndarray], Any]) -> Callable:
+        """The answers for the few sets of users that trials ask about, which do not change."""
+
+        def answer(users: np.ndarray) -> Any:
+            key = name, users.tobytes()
+            if key not in self._kept:
+                self._kept[key] = of(users)
+            return self._kept[key]
+
+        return answer
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What tuning has found.
+
+    `values`: what is kept; `gains`: float64 [2, T], see `EvidenceTrial`, with the settings as given
+    and as kept; `rows`: part, trials, lead and what the lead must exceed, what is kept.
+    """
+
+    values: dict[str, float]
+    gains: np.ndarray
+    rows: list[tuple[str, int, float | None, float | None, str]]
+
+    def show(self) -> None:
+        """Prints what was tried and kept."""
+        columns = ["part", "trials", "NDCG@10, best - given", "must exceed", "kept"]
+        show_table("tuning of the evidences, validation", columns, self.rows)
+
+
+def tune(
+    trial: EvidenceTrial,
+    space: Mapping[str, Mapping[str, list[float]]],
+    trials: int,
+    minutes: float,
+    seed: int,
+    journal: Path,
+) -> Tuned:
+    """Tries values, part by part, as Optuna's tree of Parzen estimators proposes them.
+
+    Args:
+        trials: In all, divided among the parts.
+        minutes: No trial begins that would end later, to judge by the one before.
+        journal: Optuna's file, which a killed training goes on from.
+    """
+    import optuna  # a second, for those who tune
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
+    start, end = time.monotonic(), time.monotonic() + minutes * _SECONDS_PER_MINUTE
+    given = trial({})
+    if not len(given):
+        note("tuning: too few targets in the validation, all settings stay as they are")
+        return Tuned({}, np.stack([given, given]), [])
+    by_chance = max(math.sqrt(2 * math.log(trials)), _LEAST_FACTOR)
+    values, gains, rows = {}, given, []
+    first = trial(values, _FIRST_LOOK)
+    longest = time.monotonic() - start
+    for number, (part, settings) in enumerate(space.items()):
+        study = optuna.create_study(
+            storage=storage,
+            study_name=part,
+            direction="maximize",
+            load_if_exists=True,
+        )
+        # Not the same again after a kill.
+        study.sampler = optuna.samplers.TPESampler(seed=seed + number + len(study.trials))
+        found = {}
+        while len(study.trials) < trials // len(space) and time.monotonic() + longest < end:
+            began, proposed = time.monotonic(), study.ask()
+            for name, (low, high) in settings.items():
+                proposed.suggest_float(name, low, high, log=low > 0)
+            mine = values | _rounded(proposed.params)
+            looked = trial(mine, _FIRST_LOOK)
+            behind = len(looked) and (first - looked).mean() > _error(first - looked)
+            if behind:
+                study.tell(proposed, state=optuna.trial.TrialState.PRUNED)
+            else:
+                found[proposed.number] = trial(mine)
+                study.tell(proposed, float(found[proposed.number].mean()))
+            longest = max(longest, time.monotonic() - began)
+        complete = [each for each in study.trials if each.value is not None]
+        if not complete:
+            rows.append((part, len(study.trials), None, None, "as given"))
+            continue
+        best = max(complete, key=lambda each: each.value)
+        mine = values | _rounded(best.params)
+        better = found[best.number] if best.number in found else trial(mine)
+        lead, enough = (better - gains).mean(), by_chance * _error(better - gains)
+        kept = "as given"
+        if lead > enough:
+            values, gains, first = mine, better, trial(mine, _FIRST_LOOK)
+            kept = ", ".join(f"{name} {values[name]:g}" for name in settings)
+        rows.append((part, len(study.trials), float(lead), float(enough), kept))
+    return Tuned(values, np.stack([given, gains]), rows)
+
+
+def _rounded(values: Values) -> dict[str, float]:
+    return {name: float(f"{value:.3g}") for name, value in values.items()}
+
+
+def _error(differences: np.ndarray) -> float:
+    """Standard error of the mean, float64 [T]."""
+    return float(differences.std() / math.sqrt(len(differences)))
