@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+#: The modules that people import from; what is in their rooms beside them comes after.
+API = ("rec_sys.inference.recommender", "rec_sys.inference.results")
 _KEY = re.compile(r"(?P<indent> *)(?P<name>[\w.]+):(?P<value>.*?)(?:\s+#\s+(?P<comment>.*))?")
 
 
@@ -29,26 +31,26 @@ def generated_pages() -> dict[str, str]:
 
 
 def python_page() -> str:
-    """What stands at the top of the package, beside its rooms."""
-    package = ROOT / "rec_sys"
-    modules = ["rec_sys"]
-    modules += [f"rec_sys.{p.stem}" for p in sorted(package.glob("*.py")) if p.stem[0] != "_"]
-    return "# Python\n\n" + "\n".join(f"::: {module}\n" for module in modules)
+    """What `from rec_sys import Recommender` gives, and what that returns."""
+    about = "# Python\n\n`from rec_sys import Recommender` is all that is needed; this is what it "
+    about += "does and returns. The [notebook](../notebook.md) shows it at work.\n\n"
+    return about + "\n".join(f"::: {module}\n" for module in API)
 
 
 def room_page(room: Path) -> str:
-    """All public names of a room, module by module."""
+    """All other public names of a room, module by module."""
     modules = [path for path in sorted(room.rglob("*.py")) if path.stem[0] != "_"]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules]
-    return f"# {room.name}\n\n::: rec_sys.{room.name}\n\n" + "\n".join(f"::: {n}\n" for n in names)
+    parts = [f"::: {name}\n" for name in names if name not in API]
+    return f"# {room.name}\n\n::: rec_sys.{room.name}\n\n" + "\n".join(parts)
 
 
 def settings_page(config: Path) -> str:
     """Every key of every YAML file with its value and the comment beside it."""
     parts = [
-        "# Settings\n\nEvery key can be given on the command line of the commands that have it, as "
-        "`train.max_epochs=20`; a heading's second word chooses the file, as `model=gat`. "
-        "`--help all` after a command lists what it has.\n"
+        "# Settings\n\nEvery key can be given on the command line of the commands that have it, "
+        "after the name of its folder: `train.max_epochs=20`. A heading such as `model=gat` "
+        "chooses that file. `--help all` after a command lists what it has.\n"
     ]
     for file in sorted(config.glob("*_config.yaml")):
         parts += [f"## {file.stem}\n", *_file(file)]
