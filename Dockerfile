@@ -1,5 +1,5 @@
 # All commands, with PyTorch: docker build --tag rec_sys .
-# docker run --rm --volume "$PWD/shop:/work" rec_sys train
+# mkdir -p shop; docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD/shop:/work" rec_sys train
 # The web service has a smaller image without PyTorch: triton_utils/Dockerfile.
 FROM python:3.11-slim
 
@@ -13,7 +13,8 @@ COPY config config
 COPY rec_sys rec_sys
 COPY triton_utils/*.py triton_utils/
 
-ENV PATH=/app/.venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1
+# Whoever runs it, what libraries want to keep goes to the mounted folder.
+ENV PATH=/app/.venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 HOME=/work
 RUN mkdir /work && chown trainer /work
 USER trainer
 WORKDIR /work

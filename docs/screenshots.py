@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.sync_api import expect, sync_playwright
 
 PICTURES = Path(__file__).parent / "pictures"
-WISH = "something quiet to practise at night"
+WISH = "easy for a beginner, and it stays in tune"
 SIZE = {"width": 1280, "height": 820}
 TOAST_MS = 30_000  # what was said last goes by itself
 

@@ -35,6 +35,7 @@ OTHERS = {
     "docker compose": lambda words: (ROOT / words[words.index("-f") + 1]).is_file(),
     "docker build": lambda words: (ROOT / "Dockerfile").is_file() and words[-1] == ".",
     "docker run": lambda words: words[-1] in COMMANDS and words[-2] == "rec_sys",
+    "mkdir": lambda words: words == ["-p", "shop"],
     "export": lambda words: words[0].startswith("REC_SYS_API_KEY="),
     "curl": lambda words: words[0].startswith("localhost:8000/"),  # asked in end_to_end
 }
