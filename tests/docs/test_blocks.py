@@ -5,6 +5,7 @@ import io
 import json
 import re
 import tomllib
+from functools import cache
 
 import pytest
 import yaml
@@ -48,8 +49,17 @@ def settings_exist(module: str, arguments: list[str]) -> bool:
     """Whether a command can be composed with these arguments, as far as no file is opened."""
     source = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text()
     (config,) = re.findall(r'command\("(\w+)"\)', source)
-    names = list(flat(compose_config(config, [])))
-    return bool(compose_config(config, for_hydra(arguments, [name for name, _ in names])))
+    return composes(config, tuple(arguments))
+
+
+@cache
+def composes(config: str, arguments: tuple[str, ...]) -> bool:
+    return bool(compose_config(config, for_hydra(arguments, settings_of(config))))
+
+
+@cache
+def settings_of(config: str) -> list[str]:
+    return [name for name, _ in flat(compose_config(config, []))]
 
 
 def check(words: list[str]) -> bool:
