@@ -10,6 +10,7 @@ from functools import cache
 import pytest
 import yaml
 
+from rec_sys import __version__
 from rec_sys.__main__ import COMMANDS
 from rec_sys.foundation.arguments import for_hydra
 from rec_sys.foundation.cli import compose_config
@@ -124,3 +125,20 @@ def test_links_lead_somewhere(page):
         made = page.parent.name == "docs" and target.startswith(("reference/", "notebook.md"))
         if "://" not in target and not made:  # these are made while MkDocs builds the site
             assert (page.parent / target).exists(), target
+
+
+def test_the_workflow_runs_what_everybody_runs():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    (job,) = workflow["jobs"].values()
+    assert job["steps"][-1]["run"] == "bash .ci/run"
+    assert set(job["strategy"]["matrix"]["python"]) <= {
+        each.rpartition(" ")[2] for each in PROJECT["project"]["classifiers"]
+    }
+    assert "mkdocs build --strict" in (ROOT / ".ci/run").read_text()
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert citation["version"] == __version__
+    assert citation["license"] == PROJECT["project"]["license"]
