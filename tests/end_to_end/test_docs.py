@@ -13,7 +13,7 @@ from nbconvert import HTMLExporter
 from nbconvert.preprocessors import ExecutePreprocessor
 
 from tests.helpers.commands import TIMEOUT, Running, Shell, environment
-from tests.helpers.pages import PAGES, ROOT, blocks
+from tests.helpers.pages import ROOT, blocks
 
 #: These train, or need what a test has not got; tests/docs/test_blocks.py looks at their settings,
 #: and other tests here run them: test_demo.py, test_later_file.py, test_triton_service.py, ...
@@ -72,11 +72,10 @@ def test_requests(shop):
         service.stop()
 
 
-@pytest.mark.parametrize(
-    "block",
-    [b for b in blocks(*PAGES) if b.language == "python" and not b.title],
-    ids=str,
-)
+PROGRAMS = {b.text: b for b in blocks() if b.language == "python" and not b.title}
+
+
+@pytest.mark.parametrize("block", PROGRAMS.values(), ids=str)
 def test_python(shop, block):
     done = subprocess.run(
         [sys.executable, "-c", block.text],
