@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def real_data() -> Path:
-    """The folder of real data sets, see the README's part on development."""
+    """The folder of real data sets, see benchmarks/README.md."""
     folder = os.environ.get("REC_SYS_DATA_DIR")
     if not folder:
         pytest.skip("REC_SYS_DATA_DIR does not name a folder of real data sets")

@@ -87,7 +87,7 @@ class Recommender:
     `encode` gives the vectors of distinct texts, float [n, D], by the encoder that the model was
     trained with. Raises InputError if the vectorbase was built from another model.
 
-    Example:
+    Examples:
         >>> from rec_sys import Recommender
         >>> recommender = Recommender.load("bundle")
         >>> found = recommender.recommend("something quiet to practise at night", k=5)

@@ -80,7 +80,7 @@ def test_help_tells_what_can_be_set_and_gives_examples(name):
     lines = told.stdout.splitlines()
     assert f"usage: rec-sys {name} [KEY=VALUE ...]" in lines and max(map(len, lines)) <= 100
     assert told.stdout.count(f"\n  rec-sys {name} ") == 2  # examples
-    assert "more: README.md" in told.stdout
+    assert "\nmore: docs/" in told.stdout
 
 
 def test_help_is_made_of_the_comments():

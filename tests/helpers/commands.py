@@ -1,4 +1,4 @@
-"""The README's commands, run as a person runs them, in a temporary folder."""
+"""Commands, run as a person runs them, in a temporary folder."""
 
 import json
 import os
