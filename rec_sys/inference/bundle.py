@@ -30,7 +30,7 @@ from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 CREATE_COMMAND = "uv run -m rec_sys.serving.create_bundle"
 
 MANIFEST = "manifest.json"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from unicodedata import combining, normalize
+from zlib import crc32
 
 import numpy as np
 import scipy.sparse
@@ -12,13 +13,11 @@ import scipy.sparse
 NUM_WORDS = 2**20
 
 _WORD = re.compile(r"\b\w\w+\b")
-_ALL = 0xFFFFFFFF
 _REMEMBERED = 1 << 18
 
 
 def count_words(texts: Sequence[str]) -> scipy.sparse.csr_array:
-    """How often each word is in each text, float32 [n, W]; case and accents do not count. The
-    columns are those of scikit-learn's ``HashingVectorizer``, which takes seconds to import."""
+    """How often each word is in each text, float32 [n, W]; case and accents do not count."""
     words = [_words(text) for text in texts]
     columns = np.fromiter((_column(each) for said in words for each in said), np.int32)
     kind = scipy.sparse.get_index_dtype(maxval=max(len(columns), NUM_WORDS))
@@ -43,20 +42,7 @@ def _words(text: str) -> list[str]:
 
 @lru_cache(_REMEMBERED)
 def _column(word: str) -> int:
-    """MurmurHash3 of 32 bits with the seed 0 (Austin Appleby, public domain), without its sign."""
-    content = word.encode("utf-8", "surrogatepass")
-    mixed = 0
-    for first in range(0, len(content), 4):
-        part = content[first : first + 4]
-        block = int.from_bytes(part, "little") * 0xCC9E2D51 & _ALL
-        mixed ^= (block << 15 | block >> 17) * 0x1B873593 & _ALL
-        if len(part) == 4:
-            mixed = ((mixed << 13 | mixed >> 19) * 5 + 0xE6546B64) & _ALL
-    mixed ^= len(content)
-    mixed = (mixed ^ mixed >> 16) * 0x85EBCA6B & _ALL
-    mixed = (mixed ^ mixed >> 13) * 0xC2B2AE35 & _ALL
-    mixed ^= mixed >> 16
-    return min(mixed, _ALL + 1 - mixed) % NUM_WORDS
+    return crc32(word.encode("utf-8", "surrogatepass")) % NUM_WORDS
 
 
 def words_by_row(texts: Sequence[str], rows: np.ndarray, num_rows: int) -> scipy.sparse.csr_array:

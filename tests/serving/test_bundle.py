@@ -43,7 +43,7 @@ def test_a_file_that_is_damaged_or_missing(bundle, name):
 def test_no_bundle_and_one_of_another_version(bundle, tmp_path):
     with pytest.raises(InputError, match="holds no bundle.*create_bundle"):
         read_bundle(tmp_path / "nowhere")
-    for content in ("[]", '{"format": 99}', '{"format": 1}'):
+    for content in ("[]", '{"format": 99}', '{"format": 2}'):
         (bundle / MANIFEST).write_text(content)
         with pytest.raises(InputError, match="another version"):
             read_bundle(bundle)
