@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import Stages
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import require_writable
+from rec_sys.foundation.files import replacing, require_writable
 from rec_sys.foundation.settings import (
     Count,
     InnerShare,
@@ -101,10 +101,11 @@ def train(
     from rec_sys.modules.checkpoint import fit_evidences, load_trained, save_evidences
     from rec_sys.modules.evidences import Known
     from rec_sys.modules.full_catalogue import FullCatalogue
-    from rec_sys.modules.model_export import export_onnx
+    from rec_sys.modules.model_export import export_checked
     from rec_sys.modules.rating_bias import fit_text_ratings
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train.datamodule import ReviewDataModule
+    from rec_sys.train.model_card import model_card
     from rec_sys.train.report import (
         score_baselines,
         score_rankings,
@@ -196,8 +197,6 @@ def train(
                 combiner_fit, graph, split.validation, settings.liked_above
             )
             save_evidences(catalogue.combiner, towers, files["best"])
-            trained = load_trained(files["best"])
-            export_onnx(trained, trained.exported)
             users = combiner_fit.drawn(split.validation.users(graph), graph.num_products)
             rankings = score_rankings(
                 catalogue, graph, split.validation, users, settings.liked_above
@@ -205,11 +204,18 @@ def train(
             wishes = score_wishes(catalogue, graph, split.validation, users)
 
         # What has come out.
+        with stages("export"):
+            trained = load_trained(files["best"])
+            export_checked(trained, trained.exported)
         baselines = score_baselines(graph, split, objective.distance, settings.liked_above)
         measured = rankings["model"] | wishes.get("model", {})
         best |= {f"val/{name}": value for name, value in measured.items()}
         show_rankings(rankings, wishes, catalogue.combiner)
         show_summary(best, baselines, trained.path, tracking)
+        model = {name: best.get(f"val/{name}", np.nan) for name in next(iter(baselines.values()))}
+        card = model_card(record, data.report, {"model": model} | baselines, rankings, wishes)
+        with replacing(trained.card) as draft:
+            draft.write_text(card, encoding="utf-8")
         with stages("tracking"):
             tracking.log_results(trained, module.history, best, baselines)
             tracking.log_model(trained)

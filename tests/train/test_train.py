@@ -107,7 +107,7 @@ def test_the_checkpoint_holds_the_weights_that_rank(trained_once):
     mlflow.set_tracking_uri(config.logger.tracking_uri)
     run = mlflow.MlflowClient().get_run(objects["trained"].record["mlflow"]["run_id"])
     decides = combiner.decides(2)
-    told = {name: run.data.metrics[f"decides/{name}"] for name in decides}
+    told = {name: run.data.metrics[f"weight/{name}"] for name in decides}
     assert told == pytest.approx(decides) and sum(told.values()) == pytest.approx(1, abs=1e-3)
 
 
@@ -143,7 +143,7 @@ def test_mlflow_holds_everything(trained_once):
         assert value == pytest.approx(best[f"val/{name}"]) or math.isnan(value)
     for name in ("ndcg10", "ndcg10_liked", "disliked_at_10", "network_ndcg10"):
         assert run.data.metrics[f"best/val/{name}"] == pytest.approx(best[f"val/{name}"])
-    assert "baseline/majority/accuracy" in run.data.metrics
+    assert "versus/majority/accuracy" in run.data.metrics
     names = {each.path for each in client.list_artifacts(run.info.run_id)}
     expected = {"config.yaml", "split.json", "cleaning_report.json", "learning_curves.png"}
     assert expected | {"checkpoint"} <= names
