@@ -147,6 +147,15 @@ def test_mlflow_holds_everything(trained_once):
     names = {each.path for each in client.list_artifacts(run.info.run_id)}
     expected = {"config.yaml", "split.json", "cleaning_report.json", "learning_curves.png"}
     assert expected | {"checkpoint"} <= names
+    assert run.data.metrics["best/epoch"] == best["epoch"] + 1
+    (given,) = run.inputs.dataset_inputs
+    assert given.dataset.name == "demo"
+    assert objects["prepared"].data.fingerprint.startswith(given.dataset.digest)
+    card = objects["trained"].card.read_text()
+    assert run.data.tags["mlflow.note.content"] == card
+    mse = run.data.metrics["versus/majority/mse"]
+    assert f"| majority | {run.data.metrics['versus/majority/loss']:.4g} |" in card
+    assert f"{mse:.4g}" in card and "Apache-2.0" in card
     split = json.loads(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/split.json"))
     assert split == objects["trained"].record["split"]
 
