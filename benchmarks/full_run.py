@@ -75,9 +75,9 @@ def training_stages(folder: Path) -> dict[str, float]:
     experiment = client.get_experiment_by_name("rec_sys")
     newest, *_ = client.search_runs([experiment.experiment_id], max_results=1)
     return {
-        name.removeprefix("seconds/"): value
+        name.removeprefix("wall_seconds/"): value
         for name, value in newest.data.metrics.items()
-        if name.startswith("seconds/")
+        if name.startswith("wall_seconds/")
     }
 
 

@@ -11,6 +11,8 @@
     The products, as create_vectorbase writes them.
 ``people.json``
     A few people with their reviews, for visitors of the page who do not want to write any.
+``model_card.md``
+    What the model was trained on, how well it does, what it is for and what not.
 
 The service that opens it needs neither PyTorch nor the training's files.
 """
@@ -38,6 +40,7 @@ GRAPH_MODEL = "graph_model/model.onnx"
 TEXT_ENCODER = "text_encoder"
 VECTORBASE = "vectorbase"
 PEOPLE = "people.json"
+MODEL_CARD = "model_card.md"
 
 _SHOWN_FINGERPRINT = 12
 _FINGERPRINTS = ("model_fingerprint", "encoder_fingerprint", "data_fingerprint")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 BEST_SUFFIX = ".ckpt"
 EXPORT_SUFFIX = ".onnx"
+CARD_SUFFIX = ".md"
 #: The state after the newest epoch, from which training can go on.
 LAST_SUFFIX = ".last.ckpt"
 
@@ -165,6 +166,11 @@ class TrainedModel:
     def exported(self) -> Path:
         """Where training puts the network for ONNX Runtime."""
         return self.path.with_suffix(EXPORT_SUFFIX)
+
+    @property
+    def card(self) -> Path:
+        """Where training puts the model card."""
+        return self.path.with_suffix(CARD_SUFFIX)
 
     @cached_property
     def combiner(self) -> Combiner:

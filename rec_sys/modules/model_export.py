@@ -135,6 +135,15 @@ def export_onnx(trained: TrainedModel, path: str | Path) -> Path:
     return Path(path)
 
 
+def export_checked(trained: TrainedModel, path: Path) -> None:
+    """Writes a model as `export_onnx` does, if it computes the same on `parity_batches`; otherwise
+    a RuntimeError."""
+    with replacing(path) as draft:
+        export_onnx(trained, draft)
+        rows = check_parity(trained.model, draft, parity_batches(trained.model.vector_dim))
+        require_agreement(max(row.difference for row in rows), "model")
+
+
 def check_parity(
     model: GraphModel, path: str | Path, batches: Mapping[str, Mapping[str, np.ndarray]]
 ) -> list[Parity]:

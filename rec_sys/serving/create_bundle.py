@@ -1,5 +1,5 @@
-"""Makes the bundle of a checkpoint: ``uv run -m rec_sys.serving.create_bundle``. It is the only
-part of the serving room that needs PyTorch."""
+"""Makes the bundle of a checkpoint: ``uv run -m rec_sys.serving.create_bundle``. It needs PyTorch
+only for what training has not exported."""
 
 import re
 import shutil
@@ -15,11 +15,12 @@ from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, replacing, require_replaceable, write_json
-from rec_sys.foundation.onnx import MODEL_FILE, require_agreement
+from rec_sys.foundation.onnx import MODEL_FILE
 from rec_sys.foundation.settings import Count, build, read_settings, settings_of
 from rec_sys.inference.bundle import (
     GRAPH_MODEL,
     MANIFEST,
+    MODEL_CARD,
     PEOPLE,
     TEXT_ENCODER,
     VECTORBASE,
@@ -27,6 +28,7 @@ from rec_sys.inference.bundle import (
     read_bundle,
     write_manifest,
 )
+from rec_sys.modules.backends import OnnxBackend, exported_or_torch
 from rec_sys.modules.checkpoint import (
     TrainedModel,
     find_checkpoint,
@@ -35,6 +37,8 @@ from rec_sys.modules.checkpoint import (
     load_trained,
 )
 from rec_sys.reviews.schema import ReviewData
+from rec_sys.text.embedded import write_embedded
+from rec_sys.text.encoder import TextEncoder
 from rec_sys.text.encoder_export import export_encoder
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.index import IndexSettings
@@ -62,6 +66,7 @@ class BundleSettings:
 
     demo_people: Count
     triton_repository: str | None
+    registered_model: str | None
     publish: dict[str, Any]
 
 
@@ -83,13 +88,16 @@ def create_bundle(config: DictConfig) -> Bundle:
     # A training that still runs may have written the checkpoint anew.
     vectorbase.require_model(trained.fingerprint, path.name)
     with replacing(folder) as draft:
-        note("exporting the graph model and the text encoder")
-        _export_graph_model(trained, draft / GRAPH_MODEL)
-        export_encoder(load_encoder(trained, config), draft / TEXT_ENCODER)
+        note("putting the graph model and the text encoder into the bundle")
+        _write_models(trained, load_encoder(trained, config), draft)
         shutil.copytree(vectorbase.folder, draft / VECTORBASE)
         number = settings.demo_people
         people = demo_people(load_data(trained, config), number) if number else []
         write_json(draft / PEOPLE, people)
+        if trained.card.is_file():
+            shutil.copyfile(trained.card, draft / MODEL_CARD)
+        else:
+            note(f"{trained.card}: no model card, so the bundle has none")
         write_manifest(draft, vectorbase)
         read_bundle(draft)  # what cannot be read must not replace what can
     bundle = read_bundle(folder)
@@ -99,6 +107,12 @@ def create_bundle(config: DictConfig) -> Bundle:
             graph_model=bundle.graph_model,
             text_encoder=bundle.text_encoder / MODEL_FILE,
         )
+    if settings.registered_model is not None:
+        from rec_sys.inference.registered_model import register  # imports MLflow
+
+        run = trained.record["mlflow"]
+        version = register(folder, settings.registered_model, **run)
+        note(f"MLflow: models:/{settings.registered_model}/{version} in {run['tracking_uri']}")
     note(f"bundle: {bundle.description}")
     return bundle
 
@@ -126,12 +140,20 @@ def _vectorbase_of(trained: TrainedModel, config: DictConfig) -> Vectorbase:
     return create_vectorbase(config)
 
 
-def _export_graph_model(trained: TrainedModel, path: Path) -> None:
-    from rec_sys.modules.model_export import check_parity, export_onnx, parity_batches
+def _write_models(trained: TrainedModel, encoder: TextEncoder, folder: Path) -> None:
+    """What training has exported is taken, and what is installed; all else is exported now."""
+    graph_model, text_encoder = folder / GRAPH_MODEL, folder / TEXT_ENCODER
+    if isinstance(exported_or_torch(trained), OnnxBackend):
+        graph_model.parent.mkdir(parents=True)
+        shutil.copyfile(trained.exported, graph_model)
+    else:
+        from rec_sys.modules.model_export import export_checked
 
-    export_onnx(trained, path)
-    rows = check_parity(trained.model, path, parity_batches(trained.model.vector_dim))
-    require_agreement(max(row.difference for row in rows), "model")
+        export_checked(trained, graph_model)
+    if encoder.is_embedded:
+        write_embedded(encoder, text_encoder)
+    else:
+        export_encoder(encoder, text_encoder)
 
 
 def demo_people(data: ReviewData, number: int) -> list[dict[str, Any]]:

@@ -1,6 +1,9 @@
 """all-MiniLM-L6-v2 in ONNX Runtime right from its weights: no export and no PyTorch."""
 
+import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,14 +11,16 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file
 
-from rec_sys.foundation.files import read_json
-from rec_sys.foundation.onnx import OPSET
+from rec_sys.foundation.files import read_json, write_json
+from rec_sys.foundation.onnx import MODEL_FILE, OPSET
 from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY, WEIGHTS_FILE, TextEncoder
 from rec_sys.text.onnx import (
     ATTENTION_MASK,
     ENCODER_INPUTS,
     ENCODER_OUTPUT,
     INPUT_IDS,
+    SETTINGS_FILE,
+    TOKENIZER_FILE,
     OnnxTextEncoder,
     exported_settings,
 )
@@ -38,6 +43,14 @@ def run_embedded(encoder: TextEncoder, threads: int = 0) -> OnnxTextEncoder:
         model=embedded_model(encoder).SerializeToString(),
         settings=exported_settings(encoder),
     )
+
+
+def write_embedded(encoder: TextEncoder, folder: Path) -> None:
+    """Writes it as `rec_sys.text.encoder_export.export_encoder` does, in a second."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(encoder.model_folder / TOKENIZER_FILE, folder / TOKENIZER_FILE)
+    write_json(folder / SETTINGS_FILE, asdict(exported_settings(encoder)))
+    onnx.save(embedded_model(encoder), folder / MODEL_FILE)
 
 
 def embedded_model(encoder: TextEncoder) -> onnx.ModelProto:

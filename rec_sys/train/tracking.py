@@ -1,5 +1,6 @@
 """What is written down of a training, in its checkpoints and in MLflow."""
 
+import json
 import logging
 import math
 import os
@@ -16,6 +17,7 @@ import numpy as np
 from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
+from rec_sys import __version__
 from rec_sys.foundation.console import Stages, peak_memory
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import require_writable, versions_of
@@ -60,6 +62,8 @@ _PANELS = (
     ("ranking_loss", "ranking loss (cross entropy)"),
     ("network_ndcg10", "NDCG@10 of the network alone (all products)"),
 )
+# MLflow takes no more.
+_DIGEST_CHARACTERS = 36
 _STAGES = (("train", "training", "tab:gray"), ("val", "validation", "tab:blue"))
 _BASELINE_STYLES = ("--", ":")
 
@@ -185,6 +189,28 @@ class Tracking:
         client.log_dict(self.run_id, {"steps": cleaning_report}, "cleaning_report.json")
         if changes:
             client.log_dict(self.run_id, changes, "changes.json")
+        self._log_dataset(record)
+
+    def _log_dataset(self, record: dict[str, Any]) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        data, config = record["data"], record["config"]["data"]
+        told = {key: value for key, value in config.items() if key.endswith(("_path", "_url"))}
+        told = {key: value for key, value in told.items() if value}
+        kind = "http" if any(key.endswith("_url") for key in told) else "local"
+        dataset = Dataset(
+            name=data["name"],
+            digest=data["fingerprint"][:_DIGEST_CHARACTERS],
+            source_type=kind if told else "code",
+            source=json.dumps(told or {"code": config.get("_target_")}),
+            profile=json.dumps({each: data[each] for each in ("reviews", "users", "products")}),
+        )
+        tags = [InputTag("mlflow.data.context", "training")]
+        client = self.logger.experiment
+        client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, tags)])
+        named = {"data": data["name"], "split": record["split"]["name"], "rec_sys": __version__}
+        for name, value in named.items():
+            client.set_tag(self.run_id, name, value)
 
     def log_results(
         self,
@@ -193,20 +219,23 @@ class Tracking:
         best: dict[str, float],
         baselines: dict[str, dict[str, float]],
     ) -> None:
-        """Logs the best epoch, the baselines, the learning curves and the checkpoint."""
+        """Logs the best epoch, the baselines, the learning curves, the checkpoint and its card."""
         client = self.logger.experiment
         metrics = {f"best/{name}": value for name, value in best.items()}
+        metrics["best/epoch"] = epoch = int(best["epoch"]) + 1  # as the terminal counts
         for baseline, values in baselines.items():
             label = baseline.replace(" + ", "_").replace(" ", "_")
-            metrics |= {f"baseline/{label}/{name}": value for name, value in values.items()}
+            metrics |= {f"versus/{label}/{name}": value for name, value in values.items()}
         shares = trained.combiner.decides(GROUPS.index("several reviews"))
-        metrics |= {f"decides/{evidence}": share for evidence, share in shares.items()}
-        self.logger.log_metrics(metrics, step=int(best["epoch"]))
+        metrics |= {f"weight/{evidence}": share for evidence, share in shares.items()}
+        self.logger.log_metrics(metrics, step=epoch)
         figure = draw_learning_curves(history, baselines)
         client.log_figure(self.run_id, figure, "learning_curves.png")
         client.log_artifact(self.run_id, str(trained.path), "checkpoint")
         if tuned := trained.record.get("tuned"):
             client.log_dict(self.run_id, tuned, "tuned.json")
+        client.log_artifact(self.run_id, str(trained.card), "checkpoint")
+        client.set_tag(self.run_id, "mlflow.note.content", trained.card.read_text("utf-8"))
 
     def log_model(self, trained: "TrainedModel") -> None:
         """Logs the network as ONNX: no pickle, a signature, loadable by MLflow anywhere."""
@@ -240,7 +269,8 @@ class Tracking:
     def log_stages(self, stages: Stages) -> None:
         """Logs the seconds of each stage and the memory."""
         seconds = {
-            f"seconds/{name.replace(' ', '_')}": value for name, value in stages.seconds.items()
+            f"wall_seconds/{name.replace(' ', '_')}": value
+            for name, value in stages.seconds.items()
         }
         self.logger.log_metrics(seconds | {"peak_memory_gib": peak_memory()})
 

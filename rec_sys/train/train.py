@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import Stages
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import require_writable
+from rec_sys.foundation.files import replacing, require_writable
 from rec_sys.foundation.settings import (
     Count,
     InnerShare,
@@ -113,10 +113,11 @@ def train(
     from rec_sys.modules.combiner import MANY
     from rec_sys.modules.evidences import Known
     from rec_sys.modules.full_catalogue import FullCatalogue
-    from rec_sys.modules.model_export import export_onnx
+    from rec_sys.modules.model_export import export_checked
     from rec_sys.modules.rating_bias import fit_text_ratings
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train.datamodule import ReviewDataModule
+    from rec_sys.train.model_card import model_card
     from rec_sys.train.report import (
         RankingTask,
         rank_baselines,
@@ -227,14 +228,15 @@ def train(
             catalogue = catalogue.fitted(combiner_fit, *validation)
             save_evidences(catalogue.combiner, towers, files["best"], record)
             journal.unlink(missing_ok=True)
-            trained = load_trained(files["best"])
-            export_onnx(trained, trained.exported)
             users = combiner_fit.drawn(split.validation.users(graph), graph.num_products)
             asked = RankingTask(graph, split.validation, users, settings.liked_above)
             ranked = rank_model(catalogue, asked)
             wishes = score_wishes(catalogue, graph, split.validation, users)
 
         # What has come out.
+        with stages("export"):
+            trained = load_trained(files["best"])
+            export_checked(trained, trained.exported)
         with stages("baselines"):
             cache = Path(config.paths.cache_dir) / "baselines"
             simple = rank_baselines(simple_models, prepared, split, asked, cache)
@@ -243,9 +245,15 @@ def train(
         best |= {f"val/{name}": value for name, value in measured.items()}
         if space:
             tuned.show()
-        show_rankings({"model": ranked} | simple, wishes, catalogue.combiner)
+        rankings = {"model": ranked} | simple
+        show_rankings(rankings, wishes, catalogue.combiner)
         told = verdict(ranked, simple, best, baselines)
         show_summary(best, baselines, told, trained.path, tracking)
+        model = {name: best.get(f"val/{name}", np.nan) for name in next(iter(baselines.values()))}
+        means = {name: each.means for name, each in rankings.items()}
+        card = model_card(record, data.report, {"model": model} | baselines, means, wishes)
+        with replacing(trained.card) as draft:
+            draft.write_text(card, encoding="utf-8")
         with stages("tracking"):
             rows = baselines | {name: each.means for name, each in simple.items()}
             tracking.log_results(trained, module.history, best, rows)

@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import subprocess
+import sys
 
 import pyarrow.parquet as pq
 import pytest
@@ -27,7 +29,9 @@ def printed(shop) -> dict[str, str]:
     printed = {"train": shop.ok("train.train")}
     printed["index"] = shop.ok("vector_database.create_vectorbase")
     printed["infer"] = shop.ok("inference.infer")
-    (checkpoint,) = (p for p in (shop.folder / "checkpoints").iterdir() if ".last" not in p.name)
+    (checkpoint,) = (
+        p for p in (shop.folder / "checkpoints").glob("*.ckpt") if ".last" not in p.name
+    )
     printed["checkpoint"] = str(checkpoint)
     printed["export"] = shop.ok(
         "modules.model_export", str(checkpoint), MODEL_CONFIG, f"--output_path=./{ONNX}"
@@ -101,6 +105,24 @@ def test_the_export_agrees_and_is_the_indexed_model(printed, shop):
     manifest = read_json(shop.folder / "vectorbase" / "manifest.json")
     assert backend.model_fingerprint == manifest["model_fingerprint"]
     assert (shop.folder / "triton_utils/model_repository/graph_model/config.pbtxt").is_file()
+
+
+def test_ten_lines_of_python_recommend_without_pytorch(printed, shop):
+    program = """
+import sys
+for name in ("torch", "pytorch_lightning", "sentence_transformers", "mlflow"):
+    sys.modules[name] = None  # whoever imports it fails
+from rec_sys import Recommender
+found = Recommender.load("vectorbase").recommend("something quiet to practise at night", k=5)
+print(found.to_pandas()[["rank", "name"]])
+print(found[0].recommendations[0].match.words)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=shop.folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    shown, words = done.stdout.rsplit("\n", 2)[:2]
+    assert len(shown.splitlines()) == 6 and "quiet" in words
 
 
 def test_tastes_of_strangers_decide(printed, shop):

@@ -42,7 +42,8 @@ def test_two_processes_train_what_one_trains(shell):
     # The first process alone speaks and saves.
     assert said.count("best epoch") == said.count("checkpoint:") == 1
     assert sorted(path.name for path in (shell.folder / "checkpoints").iterdir()) == [
-        *("one.ckpt", "one.last.ckpt", "two.ckpt", "two.last.ckpt")
+        *("one.ckpt", "one.last.ckpt", "one.md", "one.onnx"),
+        *("two.ckpt", "two.last.ckpt", "two.md", "two.onnx"),
     ]
 
 

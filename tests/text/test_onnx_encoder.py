@@ -10,6 +10,7 @@ import pytest
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.text import encoder_export
+from rec_sys.text.embedded import run_embedded, write_embedded
 from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY
 from rec_sys.text.encoder_export import export_encoder, main
 from rec_sys.text.onnx import LENGTH_STEP, OnnxTextEncoder, TextTokenizer
@@ -29,6 +30,14 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def onnx_encoder(exported_encoder):
     return OnnxTextEncoder(exported_encoder, threads=1)
+
+
+def test_the_embedded_encoder_needs_no_export(encoder, tmp_path):
+    write_embedded(encoder, tmp_path)
+    expected = encoder.encode(TEXTS)
+    for each in (run_embedded(encoder, threads=1), OnnxTextEncoder(tmp_path, threads=1)):
+        assert each.encoder_fingerprint == encoder.model_fingerprint
+        np.testing.assert_allclose(each.encode(TEXTS), expected, atol=1e-5)
 
 
 def test_it_computes_what_the_encoder_computes(onnx_encoder, encoder):

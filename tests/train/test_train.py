@@ -107,7 +107,7 @@ def test_the_checkpoint_holds_the_weights_that_rank(trained_once):
     mlflow.set_tracking_uri(config.logger.tracking_uri)
     run = mlflow.MlflowClient().get_run(objects["trained"].record["mlflow"]["run_id"])
     decides = combiner.decides(2)
-    told = {name: run.data.metrics[f"decides/{name}"] for name in decides}
+    told = {name: run.data.metrics[f"weight/{name}"] for name in decides}
     assert told == pytest.approx(decides) and sum(told.values()) == pytest.approx(1, abs=1e-3)
 
 
@@ -147,10 +147,19 @@ def test_mlflow_holds_everything(trained_once):
         assert value == pytest.approx(best[f"val/{name}"]) or math.isnan(value)
     for name in ("ndcg10", "ndcg10_liked", "disliked_at_10", "network_ndcg10"):
         assert run.data.metrics[f"best/val/{name}"] == pytest.approx(best[f"val/{name}"])
-    assert "baseline/majority/accuracy" in run.data.metrics
+    assert "versus/majority/accuracy" in run.data.metrics
     names = {each.path for each in client.list_artifacts(run.info.run_id)}
     expected = {"config.yaml", "split.json", "cleaning_report.json", "learning_curves.png"}
     assert expected | {"checkpoint"} <= names
+    assert run.data.metrics["best/epoch"] == best["epoch"] + 1
+    (given,) = run.inputs.dataset_inputs
+    assert given.dataset.name == "demo"
+    assert objects["prepared"].data.fingerprint.startswith(given.dataset.digest)
+    card = objects["trained"].card.read_text()
+    assert run.data.tags["mlflow.note.content"] == card
+    mse = run.data.metrics["versus/majority/mse"]
+    assert f"| majority | {run.data.metrics['versus/majority/loss']:.4g} |" in card
+    assert f"{mse:.4g}" in card and "Apache-2.0" in card
     split = json.loads(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/split.json"))
     assert split == objects["trained"].record["split"]
 

@@ -1,0 +1,93 @@
+"""What a model is, in words that travel with it: a model card (Mitchell et al., FAT* 2019)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rec_sys.foundation.settings import flat
+from rec_sys.text.encoder import EMBEDDED
+
+_CARD = """\
+# {run_name}
+
+A recommender that works from what people write: review texts on a bipartite user-product graph.
+
+## Data
+{name}: {reviews} reviews by {users} people of {products} products (fingerprint `{fingerprint}`).
+
+{cleaning}
+
+## Split
+{split}
+
+## Measured on the validation
+Ratings in stars; the share of evidences was fitted to this validation, so that the rankings flatter
+a little. Intervals and a test part: `python -m rec_sys.evaluation.evaluate`.
+
+{ratings}
+
+{rankings}
+
+## Use
+Made for recommending these products to people by what they wrote, also to people and about products
+that it has never seen. Not made for decisions about people, and not for telling who wrote a text.
+
+## Limits
+It knows the language and the tastes of its reviews alone. What few people review, few are offered.
+A predicted rating is a mean over people who chose to write. Reviews can be invented: whoever writes
+many decides more.
+
+## Text encoder
+{encoder} ({dimension} dimensions, `{encoder_fingerprint}`). {licence}
+
+## Versions
+{versions}
+"""
+
+
+def model_card(
+    record: Mapping[str, Any],
+    cleaning_report: Sequence[Mapping[str, Any]],
+    ratings: Mapping[str, Mapping[str, float]],
+    *rankings: Mapping[str, Mapping[str, float]],
+) -> str:
+    """A model's card in Markdown, from the record of its training (`TrainedModel.record`) and what
+    was measured, model or baseline -> metric -> value."""
+    data, encoder = record["data"], record["encoder"]
+    named = record["config"]["encoder"].get("model")
+    steps = (f"{each['rows']} {each['step']}: {each['note']}" for each in cleaning_report)
+    return _CARD.format(
+        run_name=record["run_name"],
+        **{name: data[name] for name in ("name", "users", "products", "reviews", "fingerprint")},
+        cleaning=_items(steps),
+        split=_items(f"{key}: {_short(value)}" for key, value in flat(record["split"])),
+        ratings=_table(ratings),
+        rankings="\n\n".join(_table(rows) for rows in rankings if rows),
+        encoder="all-MiniLM-L6-v2" if named == EMBEDDED else named,
+        dimension=encoder["dimension"],
+        encoder_fingerprint=encoder["model_fingerprint"],
+        licence="Apache-2.0." if named == EMBEDDED else "Its licence is its publisher's.",
+        versions=_items(f"{name} {value}" for name, value in record["versions"].items()),
+    )
+
+
+def _items(lines: Any) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+# A list of people is in the checkpoint; here their number will do.
+_SHOWN = 3
+
+
+def _short(value: Any) -> Any:
+    is_long = isinstance(value, list) and len(value) > _SHOWN
+    return f"{len(value)} of them" if is_long else value
+
+
+def _table(rows: Mapping[str, Mapping[str, float]]) -> str:
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    lines = [["", *names], ["---"] * (len(names) + 1)]
+    lines += [
+        [label, *(f"{row[name]:.4g}" if name in row else "" for name in names)]
+        for label, row in rows.items()
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
