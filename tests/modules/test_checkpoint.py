@@ -78,6 +78,18 @@ def test_what_the_evidences_have_learned_is_added_at_the_end(checkpoint):
     assert [each.name for each in checkpoint.parent.iterdir()] == ["tiny.ckpt"]
 
 
+def test_what_tuning_has_changed_is_what_later_commands_take(checkpoint):
+    record = read_checkpoint(checkpoint)[RECORD_KEY]
+    graph = {"_target_": "rec_sys.modules.product_graph.ProductGraphBuilder", "l2": 12.5}
+    config = record["config"] | {"product_graph": graph}
+    changed = record | {"config": config, "tuned": {"product_graph.l2": 12.5}}
+    combiner = combiner_of("co-reviewing", "popularity")
+    save_evidences(combiner, tiny_towers(VECTOR_DIM), checkpoint, changed)
+    trained = load_trained(checkpoint)
+    assert trained.record == changed
+    assert trained.settings(OmegaConf.create({}), "product_graph").l2 == 12.5
+
+
 @pytest.mark.parametrize(
     "damage",
     [{"weights": [[1.0]]}, {"evidences": ["network"]}, {"weights": "x"}, {"shares": None}],

@@ -125,6 +125,8 @@ def test_the_record_tells_what_later_commands_need(trained_once):
     assert told["validation_edges"] == split.validation.target.sum()
     assert record["data"]["fingerprint"] == objects["prepared"].data.fingerprint
     assert record["encoder"]["dimension"] == record["vector_dim"] == 384
+    assert record["tuned"] == objects["tuned"].values == {}  # too few targets
+    assert not list(objects["trained"].path.parent.glob("*.tuning*"))
 
 
 def test_mlflow_holds_everything(trained_once):
