@@ -2,7 +2,9 @@
 
 import logging
 import os
+import secrets
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -47,7 +49,15 @@ class ClusterSettings:
 def connected(cluster: ClusterSettings) -> Iterator[None]:
     """Connects with a Ray cluster, or starts one on this machine that ends with the block. Raises
     InputError if Ray is not installed, or no cluster answers at the address."""
-    for name, value in ENVIRONMENT.items():
+    alone = {
+        # Whoever reaches Ray's ports may run anything: with this token alone,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # and on the loopback alone, on any system
+    }
+    # Whoever has imported Ray before has its own defaults, which want a token as well.
+    own_cluster = cluster.address is None and "ray" not in sys.modules
+    for name, value in (ENVIRONMENT | (alone if own_cluster else {})).items():
         os.environ.setdefault(name, value)
     try:
         import ray

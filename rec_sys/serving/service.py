@@ -48,7 +48,11 @@ from rec_sys.text.onnx import OnnxTextEncoder
 
 log = logging.getLogger(__name__)
 
-_WARM_UP = Author("", [WrittenReview("warm-up", text="warm strings for a cold stage", rating=5.0)])
+_WARM_UP = Author(
+    "",
+    [WrittenReview("warm-up", text="warm strings for a cold stage", rating=5.0)],
+    wish="something small and warm for quiet evenings",
+)
 # In the picture a review counts by its rating; one without a rating like a good one.
 _USUAL_RATING = 4.0
 # So long a server that has other models is left alone.

@@ -290,6 +290,9 @@ def read_vectorbase(
             not np.isfinite(each).all() for each in arrays.values()
         ):
             raise ValueError("towers of other vectors, or no numbers")
+        for each in features:
+            if isinstance(each, WordsFeature):
+                each.weights.check_format()
     except (InputError, KeyError, TypeError, ValueError):
         raise _unusable(folder / _MANIFEST, "its evidences do not fit together") from None
     vectorbase = Vectorbase(

@@ -148,6 +148,10 @@ def values_of_nothing(arrays):
             arrays[name] = np.full_like(arrays[name], np.inf)
 
 
+def words_of_less_than_nothing(arrays):
+    arrays["words.length"] = -arrays["words.length"]
+
+
 SPOILED = {
     "NaN in the keys": change_vectors("keys", with_nan),
     "NaN in the embeddings": change_vectors("embeddings", with_nan),
@@ -162,6 +166,7 @@ SPOILED = {
     "a column is missing": change_products(lambda table: table.drop_columns("style")),
     "edges to nowhere": change_arrays("evidences.safetensors", edges_to_nowhere),
     "infinite evidence": change_arrays("evidences.safetensors", values_of_nothing),
+    "negative lengths": change_arrays("evidences.safetensors", words_of_less_than_nothing),
     "more removed rows": change_arrays(
         "index_rows.safetensors", lambda a: a.update(removed=np.zeros(99, bool))
     ),
