@@ -39,7 +39,13 @@ def python_page() -> str:
 
 def room_page(room: Path) -> str:
     """All other public names of a room, module by module."""
-    modules = [path for path in sorted(room.rglob("*.py")) if path.stem[0] != "_"]
+    packages = {room, *(path.parent for path in room.rglob("__init__.py"))}
+    modules = [
+        path
+        for path in sorted(room.rglob("*.py"))
+        # Alembic finds its scripts by their folder: they are no part of the package.
+        if path.stem[0] != "_" and path.parent in packages
+    ]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules]
     parts = [f"::: {name}\n" for name in names if name not in API]
     return f"# {room.name}\n\n::: rec_sys.{room.name}\n\n" + "\n".join(parts)
