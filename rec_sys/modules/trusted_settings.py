@@ -5,8 +5,10 @@ value, and only the classes listed here pass, each in its own place.
 """
 
 import re
+from collections.abc import Iterator
 from importlib import import_module
 from inspect import isclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,7 @@ CONVOLUTION = "model.conv"
 _ADDRESSES = ("reviews_url", "metadata_url", "reviews_drive_id", "metadata_drive_id")
 _CONVOLUTION_NAME = re.compile(r"torch_geometric\.nn\.([A-Za-z]\w*)", re.ASCII)
 _DEEPEST = 8
+_MOST_VALUES = 10_000
 
 
 def trusted_settings(config: Any, axis: str, path: str | Path) -> DictConfig:
@@ -63,7 +66,7 @@ def trusted_settings(config: Any, axis: str, path: str | Path) -> DictConfig:
     axes = {place.partition(".")[0] for place in TARGETS}
     if not isinstance(settings, dict) or axis not in axes:
         raise InputError(f"{path}: holds no settings of {axis}; train again")
-    copied = OmegaConf.create(_copied(settings, [axis], path))
+    copied = OmegaConf.create(_copied(settings, [axis], path, count()))
     if axis == "data":
         _check_addresses(copied, path)
     if axis == "encoder" and not is_here(str(copied.get("model", EMBEDDED))):
@@ -74,8 +77,11 @@ def trusted_settings(config: Any, axis: str, path: str | Path) -> DictConfig:
     return copied
 
 
-def _copied(value: Any, keys: list[str], path: str | Path) -> Any:
+def _copied(value: Any, keys: list[str], path: str | Path, number: Iterator[int]) -> Any:
     place = ".".join(keys)
+    # One list may stand in another one many times, and that in a third.
+    if next(number) > _MOST_VALUES:
+        raise _refused(path, place, "too many values")
     if isinstance(value, dict):
         if "_target_" in value or place in TARGETS or place == CONVOLUTION:
             _check_target(value.get("_target_"), place, path)
@@ -90,8 +96,8 @@ def _copied(value: Any, keys: list[str], path: str | Path) -> Any:
         if len(keys) >= _DEEPEST:
             raise _refused(path, place, "too many levels")
         if isinstance(value, dict):
-            return {key: _copied(each, [*keys, key], path) for key, each in value.items()}
-        return [_copied(each, [*keys, str(row)], path) for row, each in enumerate(value)]
+            return {key: _copied(each, [*keys, key], path, number) for key, each in value.items()}
+        return [_copied(each, [*keys, str(row)], path, number) for row, each in enumerate(value)]
     # OmegaConf would fill in an interpolation, which may call a resolver.
     if isinstance(value, str) and ("${" in value or value == "???"):
         raise _refused(path, place, f"the text {value!r}")

@@ -342,6 +342,15 @@ def test_an_evidence_stands_in_its_own_place(checkpoint, markers, hostile, answe
     assert not CALLED
 
 
+def test_settings_do_not_grow_without_end(checkpoint):
+    lists = ["x"]
+    for _ in range(4):
+        lists = [lists] * 100
+    trained = load_trained(with_settings(checkpoint, "data", SOURCE | {"x": lists}))
+    with pytest.raises(InputError, match="too many values"):
+        trained.settings(OmegaConf.create(), "data")
+
+
 def test_settings_that_contain_themselves_are_refused(checkpoint):
     endless = []
     endless.append(endless)
