@@ -71,8 +71,8 @@ def embed_products(
 @dataclass(frozen=True)
 class FullCatalogue:
     """Everything that is needed to rank all products for users given by their reviews. `vectors`:
-    float [N, D], the vector store's rows; `words`: float32 [N, W], of the same texts. The model is
-    in evaluation mode; reviews and features are of what may be known."""
+    float [N, D], the vector store's rows; `words`: float32 [N, W], of the same texts. Reviews and
+    features are of what may be known."""
 
     model: "GraphBackend | GraphModel"
     vectors: np.ndarray

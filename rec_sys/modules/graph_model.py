@@ -232,7 +232,9 @@ class GraphModel(nn.Module):
 
     @torch.inference_mode()
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
-        """Runs the model on arrays, where it is: a `GraphBackend` in evaluation mode."""
+        """Runs the model on arrays, where it is, and leaves it in evaluation mode: a
+        `GraphBackend`."""
+        self.eval()
         device = self.residual_length.device
         tensors = (torch.from_numpy(inputs[name]).to(device) for name in MODEL_INPUTS)
         return GraphOutputs(*(output.cpu().numpy() for output in self(*tensors)))
