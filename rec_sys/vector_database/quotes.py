@@ -109,6 +109,9 @@ class Quotes:
         ends = np.cumsum(arrays["text_length"])
         whole = arrays["text"].tobytes()
         starts = ends - arrays["text_length"]
+        lengths = [np.diff(arrays["pointers"]), arrays["text_length"], arrays["word_count"]]
+        if any((each < 0).any() for each in lengths) or int(ends[-1:].sum()) != len(whole):
+            raise ValueError("sentences of other lengths")
         texts = np.empty(len(ends), dtype=object)
         texts[:] = [
             whole[a:b].decode() for a, b in zip(starts.tolist(), ends.tolist(), strict=True)
@@ -118,7 +121,8 @@ class Quotes:
         words = scipy.sparse.csr_array(
             (ones, arrays["word"], pointers), (len(arrays["word_count"]), NUM_WORDS)
         )
+        words.check_format()
         sizes = {len(texts), words.shape[0], len(arrays["rating"]), int(arrays["pointers"][-1])}
-        if len(sizes) != 1:
+        if len(sizes) != 1 or arrays["pointers"][0] or arrays["rating"].dtype != np.float32:
             raise ValueError("sentences and their words do not fit together")
         return cls(arrays["pointers"], texts, arrays["rating"], words)

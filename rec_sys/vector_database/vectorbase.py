@@ -295,10 +295,13 @@ def read_vectorbase(
                 each.weights.check_format()
     except (InputError, KeyError, TypeError, ValueError):
         raise _unusable(folder / _MANIFEST, "its evidences do not fit together") from None
+    products = pq.read_table(folder / _PRODUCTS)
+    if not products.schema.equals(VECTORBASE_SCHEMA):
+        raise _unusable(folder / _PRODUCTS, "its columns are not those of a product index")
     vectorbase = Vectorbase(
         folder=folder,
         manifest=manifest,
-        products=pq.read_table(folder / _PRODUCTS).to_pandas(types_mapper=pd.ArrowDtype),
+        products=products.to_pandas(types_mapper=pd.ArrowDtype),
         name_vectors=vectors["name"],
         info_vectors=vectors["info"],
         reviews=ReviewSummary(vectors["review_texts"], vectors["review_ratings"]),
@@ -375,7 +378,7 @@ def _check_contents(vectorbase: Vectorbase) -> None:
         or not np.isfinite(array).all()
     ]
     table, index = vectorbase.products, vectorbase.index
-    if list(table.columns) != VECTORBASE_SCHEMA.names or len(table) != rows:
+    if len(table) != rows:
         wrong.append("products")
     else:
         ids = table["product_id"][there]

@@ -142,9 +142,13 @@ def test_arrays_that_do_not_fit_together_are_refused():
             Quotes.of_arrays({key: each for key, each in arrays.items() if key != name})
     damaged = {name: arrays[name][:-1] for name in ("text_length", "rating", "word", "word_count")}
     damaged["pointers"] = arrays["pointers"] - 1
+    for name, value in {"text_length": -1, "word": -1, "word_count": -1, "pointers": 9}.items():
+        damaged[f"{name} {value}"] = np.concatenate(
+            [arrays[name][:1] * 0 + value, arrays[name][1:]]
+        )
     for name, array in damaged.items():
         with pytest.raises(ValueError):
-            Quotes.of_arrays(arrays | {name: array})
+            Quotes.of_arrays(arrays | {name.split()[0]: array})
 
 
 LIKED_ABOVE = 3.0

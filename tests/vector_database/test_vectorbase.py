@@ -3,6 +3,7 @@ import json
 import math
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
@@ -267,6 +268,18 @@ def test_evidences_of_other_products_are_refused(built, file, name):
     sha256 = built.manifest["sha256"] | {path.name: sha256_of(path)}
     (built.folder / "manifest.json").write_text(json.dumps(built.manifest | {"sha256": sha256}))
     with pytest.raises(InputError, match="its evidences do not fit together"):
+        read_vectorbase(built.folder)
+
+
+@pytest.mark.parametrize("column", ["style", "brand", "num_reviews", "mean_rating"])
+def test_products_of_other_types_are_refused(built, column):
+    path = built.folder / "products.parquet"
+    table = pq.read_table(path)
+    place = table.schema.names.index(column)
+    pq.write_table(table.set_column(place, column, pa.array([[1]] * len(table))), path)
+    sha256 = built.manifest["sha256"] | {path.name: sha256_of(path)}
+    (built.folder / "manifest.json").write_text(json.dumps(built.manifest | {"sha256": sha256}))
+    with pytest.raises(InputError, match="products.parquet: its columns"):
         read_vectorbase(built.folder)
 
 
