@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import product
 
+import hypothesis
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
@@ -284,6 +285,7 @@ def settings():
         return compose("train_config").evidence
 
 
+@hypothesis.settings(max_examples=25)  # each fits all evidences
 @given(given_=some_known())
 def test_as_configured_there_are_as_many_features_for_all_data(settings, given_):
     names = [each.name for each in fit_evidences(settings, known())]

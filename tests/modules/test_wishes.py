@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rec_sys.graph.task import NOW
@@ -243,6 +243,7 @@ def sources_of(known):
     return vectors, product_words(graph, known.words, known.edges)
 
 
+@settings(max_examples=25)
 @given(seed=SEEDS)
 def test_products_that_went_and_came_again_are_as_if_fitted_from_scratch(seed):
     rng = np.random.default_rng(seed)
