@@ -247,7 +247,7 @@ class GraphModelJob:
         config = with_overrides(stage.config, self.ablation.overrides if self.ablation else [])
         parts = (self.run_name, stage.split.name, f"seed{stage.seed}", self.label)
         config.train.run_name = "-".join(parts)
-        config.train.resume = False
+        config.train.resume = config.train.export = False
         config.train.warm_start = None  # it would have learned from more than it is said to have
         return config
 

@@ -42,7 +42,7 @@ AXES = (
 #: Keys of these axes that may differ without changing the result.
 FREE_KEYS = {
     # What it started from is in its weights already.
-    *("train.resume", "train.warm_start", "train.run_name"),
+    *("train.resume", "train.warm_start", "train.run_name", "train.export"),
     *("data.folder", "data.cache_dir", "encoder.cache_dir"),
     *("data.retries", "data.backoff_seconds", "data.timeout_seconds"),
     *("encoder.batch_tokens", "encoder.device"),

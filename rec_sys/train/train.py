@@ -58,6 +58,7 @@ class TrainSettings:
     lr: Positive
     weight_decay: NotNegative
     warmup_epochs: Count
+    export: bool
     run_name: str | None
     tune: bool
     tuning_trials: PositiveCount
@@ -234,9 +235,10 @@ def train(
             wishes = score_wishes(catalogue, graph, split.validation, users)
 
         # What has come out.
-        with stages("export"):
-            trained = load_trained(files["best"])
-            export_checked(trained, trained.exported)
+        trained = load_trained(files["best"])
+        if settings.export:
+            with stages("export"):
+                export_checked(trained, trained.exported)
         with stages("baselines"):
             cache = Path(config.paths.cache_dir) / "baselines"
             simple = rank_baselines(simple_models, prepared, split, asked, cache)
@@ -257,7 +259,8 @@ def train(
         with stages("tracking"):
             rows = baselines | {name: each.means for name, each in simple.items()}
             tracking.log_results(trained, module.history, best, rows)
-            tracking.log_model(trained)
+            if settings.export:
+                tracking.log_model(trained)
         tracking.log_stages(stages)
         stages.show()
     return best, objects | {"trained": trained, "catalogue": catalogue}

@@ -18,5 +18,5 @@ def trained_once(folder):
     """A finished training: (config, metrics, objects)."""
     from rec_sys.train.train import train
 
-    config = small_config(folder, "train.run_name=once")
+    config = small_config(folder, "train.run_name=once", "train.export=true")
     return config, *train(config)

@@ -136,7 +136,7 @@ def test_mlflow_holds_everything(trained_once):
     run = client.get_run(objects["trained"].record["mlflow"]["run_id"])
     assert run.info.status == "FINISHED" and run.info.run_name == "once"
     for name in ("popularity", "recent_popularity", "Markov_chain", "EASE"):
-        assert 0 < run.data.metrics[f"baseline/{name}/ndcg10"] < 1
+        assert 0 < run.data.metrics[f"versus/{name}/ndcg10"] < 1
     assert run.data.params["train/batch_size"] == str(config.train.batch_size)
     assert run.data.params["model/conv/heads"] == "8"
     for name in ("loss", "f1", "accuracy", "auc", "mae", "mse"):
