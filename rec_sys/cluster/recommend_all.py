@@ -1,8 +1,6 @@
-"""Recommends to all people of a data set: ``uv run -m rec_sys.cluster.recommend_all``.
-
-Checkpoint and vectorbase are read on every machine. What else a worker needs comes to it, and its
-results go back to this machine, which alone writes.
-"""
+"""Recommends to all people of a data set: ``uv run -m rec_sys.cluster.recommend_all``. Checkpoint
+and vectorbase are read on every machine. What else a worker needs comes to it, and its results go
+back to this machine, which alone writes."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -48,7 +46,6 @@ class Part(NamedTuple):
     vectors: np.ndarray
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """The vectors of some of the texts."""
         row_of = {text: row for row, text in enumerate(self.texts)}
         return self.vectors[[row_of[text] for text in texts]]
 
