@@ -38,18 +38,7 @@ _FEW_TEXTS = 300
 
 @settings_of("infer")
 class InferSettings:
-    """The values of ``config/infer``.
-
-    Attributes:
-        reviews: File of one person or many; None for people of the training's data.
-        wish: What they want, in words; without `reviews` the wish of somebody unknown.
-        k: Products per user.
-        show_users: Users in the printed table.
-        max_broken_share: Bear this share of broken lines in `reviews`.
-        backend: Runs the checkpoint, or an export of it.
-        onnx_path: The export; None for that of the training.
-        threads: Of ONNX Runtime; 0 for as many as there are cores.
-    """
+    """``config/infer``, which says what each of them means."""
 
     reviews: str | Path | None
     wish: str | None

@@ -354,10 +354,8 @@ def best_rows(
     k: int,
 ) -> np.ndarray:
     """The best products of one user, int64 [at most k]; of equals the lowest row comes first.
-
     `scores`: float32 [P]; `removed`: bool [P], not recommended to anybody; `reviewed`: int64, rows
-    that the user knows.
-    """
+    that the user knows."""
     open_to = ~removed
     if candidates.among is not None:
         open_to &= np.isin(np.arange(len(scores)), candidates.among)
