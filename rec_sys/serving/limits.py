@@ -57,7 +57,6 @@ class Limits:
     person_requests_per_minute: PositiveCount
 
     def __post_init__(self) -> None:
-        """Checks what belongs together."""
         # What is kept of a person must be recommended by: a text, a name and a category a review.
         if self.texts < 3 * self.reviews:
             raise InputError(
@@ -201,7 +200,6 @@ class LimitsMiddleware:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -87,20 +87,14 @@ class StoreUnavailable(Exception):
 
 
 class UserStore:
-    """Keeps reviews. May be used by several threads and several processes at once.
+    """Keeps reviews. May be used by several threads and several processes at once. What `add` has
+    returned from is on disk: it survives the end of the process.
 
-    What `add` has returned from is on disk: it survives the end of the process.
-
-    Args:
-        url: An SQLAlchemy URL, such as ``sqlite:///users.db`` or ``postgresql+psycopg://...``.
-        seconds: So long a statement, a lock or a connection is waited for; after that the database
-            is left alone for as long, so that not everybody waits for it.
-        connections: To the database at once.
-        most_reviews: So many are kept of a person.
-
-    Raises:
-        InputError: No database can be opened there, it cannot be written to, or its tables are
-            another program's, or a newer version's.
+    `url`: SQLAlchemy's, such as ``sqlite:///users.db`` or ``postgresql+psycopg://...``; `seconds`:
+    so long a statement, a lock or a connection is waited for; after that the database is left alone
+    for as long, so that not everybody waits for it; `connections`: at once; `most_reviews`: of a
+    person. Raises InputError if no database can be opened there, it cannot be written to, or its
+    tables are another program's, or a newer version's.
     """
 
     def __init__(
@@ -223,9 +217,8 @@ class UserStore:
 
     def forget_older(self, days: float) -> int:
         """Deletes reviews kept longer ago, how many it returns, and people of whom nothing is left.
-
-        Reviews from before there was a time of keeping count by the time that they tell, or stay.
-        """
+        Reviews from before there was a time of keeping count by the time that they tell, or
+        stay."""
         kept_at = sa.func.coalesce(_reviews.c.kept_at, _reviews.c.time)
         none_left = ~sa.exists().where(_reviews.c.user_id == _users.c.id)
         with self._transaction() as connection:
@@ -254,7 +247,6 @@ class UserStore:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """Ends all connections."""
         self._engine.dispose()
 
     def _add(self, user_id: str, rows: list[dict[str, Any]], nickname: str | None) -> int:
