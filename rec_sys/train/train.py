@@ -1,7 +1,5 @@
-"""Trains the recommender: ``uv run -m rec_sys.train.train``.
-
-The whole story is `train`: data, where to start from, model, fit, results.
-"""
+"""Trains the recommender: ``uv run -m rec_sys.train.train``. The whole story is `train`: data,
+where to start from, model, fit, results."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -69,20 +67,13 @@ class TrainSettings:
 def train(
     config: DictConfig, prepared: "PreparedReviews | None" = None
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Trains, tracks and saves a model.
+    """Trains, tracks and saves a model by ``config/train_config.yaml``; `prepared` are the reviews,
+    if they are at hand. Raises InputError if something in the settings or the data cannot be used.
 
-    Args:
-        config: Composed from ``config/train_config.yaml``.
-        prepared: The reviews, if they are at hand; otherwise they are loaded and encoded.
-
-    Returns:
-        The metrics of the best epoch and the objects that took part: ``trained`` (the best
-        checkpoint, loaded), ``catalogue`` (its products, ready to rank and rate), ``module``,
-        ``datamodule``, ``split``, ``prepared``, ``trainer``. Of several processes only the first
-        has ``trained`` and ``catalogue``.
-
-    Raises:
-        InputError: Something in the settings or the data cannot be used.
+    Returns the metrics of the best epoch and the objects that took part: ``trained`` (the best
+    checkpoint, loaded), ``catalogue`` (its products, ready to rank and rate), ``module``,
+    ``datamodule``, ``split``, ``prepared``, ``trainer``. Of several processes only the first has
+    ``trained`` and ``catalogue``.
     """
     # Data, and where to start from.
     settings = read_settings(TrainSettings, config.train)
