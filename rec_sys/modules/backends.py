@@ -23,11 +23,8 @@ _PRODUCT_INPUTS = (
 
 
 class BackendUnavailable(Exception):
-    """A server that runs a model does not answer, or not now. Nobody's input is to blame.
-
-    The message is one line: which server, and what is the matter; another try makes sense after
-    `retry_after` seconds.
-    """
+    """A server that runs a model does not answer, or not now; another try makes sense after
+    `retry_after` seconds. The message is one line: which server, and what is the matter."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
@@ -61,11 +58,9 @@ def run_exported(
     inputs: Mapping[str, np.ndarray],
     run: Callable[[dict[str, np.ndarray]], Sequence[np.ndarray]],
 ) -> GraphOutputs:
-    """Runs an exported graph model, which wants at least one product, on any batch.
-
-    `inputs` are those of `GraphBackend.embed`, further ones are left out; `run` takes contiguous
-    arrays by name and returns the arrays of `GraphOutputs` in their order.
-    """
+    """Runs an exported graph model, which wants at least one product, on any batch. `inputs` are
+    those of `GraphBackend.embed`; `run` takes contiguous arrays by name and returns the arrays of
+    `GraphOutputs` in their order."""
     arrays = {name: np.ascontiguousarray(inputs[name]) for name in MODEL_INPUTS}
     num_products = len(arrays[_PRODUCT_INPUTS[0]])
     if not num_products:
@@ -108,7 +103,6 @@ class OnnxBackend:
         self.embedding_dim: int = outputs["user_embeddings"][1]
 
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
-        """Embeds a batch."""
         return run_exported(
             inputs, lambda arrays: self._session.run(list(GraphOutputs._fields), arrays)
         )
@@ -124,7 +118,6 @@ class TorchBackend:
         self.embedding_dim = trained.model.embedding_dim
 
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
-        """Embeds a batch."""
         return self._model.embed(inputs)
 
 

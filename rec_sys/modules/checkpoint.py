@@ -114,15 +114,11 @@ def _age(path: Path) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A checkpoint's model, in evaluation mode and on the CPU, with its origin.
-
-    `record` is what training wrote about itself: ``run_name``, ``config``, ``split``, ``data``,
-    ``encoder``, ``mlflow``, ``versions``, ``vector_dim``, and the ``warm_start`` if there was one.
-    `weights` are the network's by name, `model_config` its settings if not those of the training.
-    `seen` are the reviews that it has seen, if the checkpoint tells; `plain_combiner` is what
-    `Combiner.plain` gave, `plain_towers` the arrays of `Towers`, None before the training has
-    ended.
-    """
+    """A checkpoint's model, in evaluation mode and on the CPU, with its origin. `record` is what
+    training wrote about itself, see `record_of`. `weights` are the network's by name,
+    `model_config` its settings if not those of the training. `seen` are the reviews that it has
+    seen, if the checkpoint tells; `plain_combiner` is what `Combiner.plain` gave, `plain_towers`
+    the arrays of `Towers`, None before the training has ended."""
 
     path: Path
     record: dict[str, Any]

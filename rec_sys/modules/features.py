@@ -106,12 +106,10 @@ class WalkFeature:
         return scores
 
     def contributions(self, situation: Situation, targets: np.ndarray) -> np.ndarray:
-        """The feature of one user, divided among the reviews that speak for the product.
-
-        On a log scale no review has a part of its own, so each gets its share in the sum of what
-        speaks for the product. `targets`: int64 [m], rows of products. Returns float32 [n, m];
-        where the feature is positive, a column adds up to it.
-        """
+        """The feature of one user, divided among the reviews that speak for the product: on a log
+        scale no review has a part of its own, so each gets its share in the sum. `targets`:
+        int64 [m], rows of products. Returns float32 [n, m]; where the feature is positive, a column
+        adds up to it."""
         parts = self.graph.contributions(
             situation.product, situation.rating, targets, situation.links
         )
