@@ -14,12 +14,7 @@ from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS, GraphOu
 if TYPE_CHECKING:
     from rec_sys.modules.checkpoint import TrainedModel
 
-_PRODUCT_INPUTS = (
-    "product_name_features",
-    "product_info_features",
-    "product_review_features",
-    "product_rating_features",
-)
+_PRODUCT_INPUTS = [name for name in MODEL_INPUTS if name.startswith("product_")]
 
 
 class BackendUnavailable(Exception):
@@ -55,8 +50,7 @@ class TextBackend(Protocol):
 
 
 def run_exported(
-    inputs: Mapping[str, np.ndarray],
-    run: Callable[[dict[str, np.ndarray]], Sequence[np.ndarray]],
+    inputs: Mapping[str, np.ndarray], run: Callable[[dict[str, np.ndarray]], Sequence[np.ndarray]]
 ) -> GraphOutputs:
     """Runs an exported graph model, which wants at least one product, on any batch. `inputs` are
     those of `GraphBackend.embed`; `run` takes contiguous arrays by name and returns the arrays of

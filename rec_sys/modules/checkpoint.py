@@ -195,13 +195,14 @@ class TrainedModel:
             raise InputError(f"{self.path}: its match of texts and products is missing or damaged")
         return towers
 
-    def check_encoder(self, encoder: TextEncoder) -> None:
+    def check_encoder(
+        self, encoder: TextEncoder, advice: str = "use encoder=from_checkpoint or train again"
+    ) -> None:
         """Raises InputError if texts mean something else than in training; precision may differ."""
         if encoder.model_fingerprint != self.record["encoder"]["model_fingerprint"]:
             raise InputError(
                 f"{self.path}: was trained with another text encoder"
-                f" (encoder.model={self.record['config']['encoder'].get('model')}); use"
-                " encoder=from_checkpoint or train again"
+                f" (encoder.model={self.record['config']['encoder'].get('model')}); {advice}"
             )
 
     def settings(self, config: DictConfig, axis: str) -> DictConfig:

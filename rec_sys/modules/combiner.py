@@ -14,13 +14,7 @@ import numpy as np
 import scipy.sparse
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import (
-    Count,
-    NotNegative,
-    Positive,
-    PositiveCount,
-    settings_of,
-)
+from rec_sys.foundation.settings import Count, NotNegative, Positive, PositiveCount, settings_of
 from rec_sys.modules.features import Feature, Situation, liked_above
 
 #: Kinds of users that have weights of their own: by the number of their reviews, dislikes left out,
@@ -100,10 +94,7 @@ class Combiner:
         }
 
     def weights_of(
-        self,
-        features: Sequence[Feature],
-        situation: Situation,
-        validated: np.ndarray | None = None,
+        self, features: Sequence[Feature], situation: Situation, validated: np.ndarray | None = None
     ) -> np.ndarray:
         """float32 [U, K], the weights for each of the users, see `score`."""
         groups = groups_of(situation, liked_above(features))
@@ -113,10 +104,7 @@ class Combiner:
         return self.held_out.weights[fold, groups].astype(np.float32)
 
     def score(
-        self,
-        features: Sequence[Feature],
-        situation: Situation,
-        validated: np.ndarray | None = None,
+        self, features: Sequence[Feature], situation: Situation, validated: np.ndarray | None = None
     ) -> np.ndarray:
         """What products are ordered by, float32 [U, P]; the history is not left out. `validated`:
         int64 [U], places among the users of the validation; they are ranked with weights that were

@@ -58,14 +58,8 @@ class ProductGraph:
 
     @classmethod
     def without_edges(cls, num_products: int) -> "ProductGraph":
-        return cls(
-            np.zeros(num_products + 1, np.int64),
-            np.empty(0, np.int32),
-            np.empty(0, np.float32),
-            history_decay=1.0,
-            disliked_weight=1.0,
-            liked_above=0.0,
-        )
+        nothing = scipy.sparse.csr_array((num_products, num_products))
+        return cls.of(nothing, history_decay=1.0, disliked_weight=1.0, liked_above=0.0)
 
     @classmethod
     def of(

@@ -63,13 +63,8 @@ class WarmStart(Start):
         }
 
     def check_encoder(self, encoder: TextEncoder) -> None:
-        record = self.trained.record
-        if encoder.model_fingerprint != record["encoder"]["model_fingerprint"]:
-            raise InputError(
-                f"{self.trained.path}: was trained with another text encoder"
-                f" (encoder.model={record['config']['encoder'].get('model')}); use the same one,"
-                " or train without train.warm_start"
-            )
+        advice = "use the same one, or train without train.warm_start"
+        self.trained.check_encoder(encoder, advice)
 
     def split(self, splitter: Any, graph: ReviewGraph) -> tuple[Split, Provenance]:
         seen = self.trained.seen
