@@ -291,14 +291,8 @@ def build_history_batch(
     known = products < num_rows
     rows = products[known]
 
-    distinct, text_row = distinct_texts(
-        [
-            *histories.texts,
-            *histories.product_names[first],
-            *histories.product_infos[first],
-            *histories.wishes,
-        ]
-    )
+    names, infos = histories.product_names[first], histories.product_infos[first]
+    distinct, text_row = distinct_texts([*histories.texts, *names, *infos, *histories.wishes])
     ends = np.cumsum([len(row), len(products), len(products)])
     edge_text, name_text, info_text, wish_text = np.split(text_row, ends)
     own_vectors = np.zeros((1 + len(distinct), vectorbase.name_vectors.shape[1]), VECTOR_DTYPE)

@@ -48,10 +48,6 @@ log = logging.getLogger(__name__)
 
 #: Of a user of whom nothing is known: what has many reviews stands in.
 POPULAR = "popular"
-_EXPLANATIONS = {
-    POPULAR: "no review has a text or is of a product of the catalogue, so the order is the same"
-    " for everybody: by {evidences}"
-}
 _EXCERPT_CHARACTERS = 160
 # Words that add so much less than the best one are "for" and "the".
 _TELLING = 0.3
@@ -95,11 +91,7 @@ class Recommender:
     """
 
     def __init__(
-        self,
-        backend: GraphBackend,
-        vectorbase: Vectorbase,
-        encode: Encode,
-        max_reasons: int = 3,
+        self, backend: GraphBackend, vectorbase: Vectorbase, encode: Encode, max_reasons: int = 3
     ) -> None:
         vectorbase.require_model(backend.model_fingerprint)
         self.backend = backend
@@ -318,7 +310,10 @@ class Recommender:
         shares = self.vectorbase.combiner.decides(0)
         *others, last = [name for name, share in shares.items() if share > 0]
         evidences = f"{', '.join(others)} and {last}" if others else last
-        return _EXPLANATIONS[POPULAR].format(evidences=evidences)
+        return (
+            "no review has a text or is of a product of the catalogue, so the order is the same"
+            f" for everybody: by {evidences}"
+        )
 
     def _reasons(
         self, histories: Histories, reviews: np.ndarray, weights: np.ndarray
