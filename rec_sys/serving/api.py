@@ -196,13 +196,7 @@ def _recommendation_routes(components: Components) -> APIRouter:
         """Recommends to one person or many by their reviews; nothing is kept."""
         people, ids = body.people, [None]
         if people is None:
-            person = {
-                "reviews": body.reviews or [],
-                "wish": body.wish,
-                "nickname": None,
-                "id": None,
-            }
-            people = [schemas.PersonIn.model_construct(**person)]
+            people = [schemas.PersonIn.model_construct(reviews=body.reviews or [], wish=body.wish)]
         else:
             ids = [person.id for person in people]
         return components.recommend(

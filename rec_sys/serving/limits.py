@@ -372,13 +372,12 @@ def _audit(scope: Scope, method: str, route: str, status: int) -> None:
     if scope["path"].startswith(_AUDITED):
         caller: Caller | None = scope["state"].get("caller")
         person = scope.get("path_params", {}).get("user_id")
+        who = "nobody known"
+        if caller is not None:
+            name = pseudonym(caller.name) if caller.role == PERSON else caller.name
+            who = f"{caller.role} {name}"
         audit.info(
             "%s %s %d by %s%s",
-            *(method, route, status),
-            "nobody known" if caller is None else _said_of(caller),
+            *(method, route, status, who),
             f" about {pseudonym(unquote(person))}" if person else "",
         )
-
-
-def _said_of(caller: Caller) -> str:
-    return f"{caller.role} {pseudonym(caller.name) if caller.role == PERSON else caller.name}"

@@ -107,7 +107,11 @@ class TextSpace:
     def centre_of(self, vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """The place, float32 [2], of somebody who stands for n texts, perhaps none. `vectors`:
         float [n, D]; `weights`: float [n], not negative."""
-        return self.place(_unit(weights @ vectors) if len(vectors) else np.zeros_like(self.centre))
+        if not len(vectors):
+            return self.place(np.zeros_like(self.centre))
+        middle = weights @ vectors
+        length = np.linalg.norm(middle, axis=-1)
+        return self.place((middle / (length or 1)).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -201,8 +205,3 @@ def _phrases(name: str) -> set[str]:
     return {word for part in parts for word in part} | {
         " ".join(pair) for part in parts for pair in pairwise(part)
     }
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)

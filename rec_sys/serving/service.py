@@ -19,18 +19,8 @@ from pydantic import Field
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
 from rec_sys.inference.bundle import Bundle, read_bundle, told_as_unfit
-from rec_sys.inference.histories import (
-    UNKNOWN,
-    Author,
-    Histories,
-    WrittenReview,
-    read_histories,
-)
-from rec_sys.inference.recommender import (
-    EVERYTHING,
-    CandidateFilter,
-    Recommender,
-)
+from rec_sys.inference.histories import UNKNOWN, Author, Histories, WrittenReview, read_histories
+from rec_sys.inference.recommender import EVERYTHING, CandidateFilter, Recommender
 from rec_sys.inference.results import UserRecommendations
 from rec_sys.modules.backends import (
     BackendUnavailable,
@@ -380,22 +370,17 @@ class Service:
             self._loading.release()
 
     def _run(self, bundle: Bundle) -> ServedBundle:
+        settings, own = self._settings, None
         with told_as_unfit(bundle.folder, BackendUnavailable):
-            return self._run_fit(bundle)
-
-    def _run_fit(self, bundle: Bundle) -> ServedBundle:
-        settings = self._settings
-        own = None
-        if settings.backend == "onnx" or settings.fallback:
-            own = in_process(bundle, settings)
-        if settings.backend == "onnx":
-            connect, spare = (lambda: own), None
-        else:
+            if settings.backend == "onnx" or settings.fallback:
+                own = in_process(bundle, settings)
             connect, spare = (lambda: self._triton(bundle)), own
-        texts = settings.limits.texts
-        served = ServedBundle(bundle, connect, spare, settings.cached_texts, texts)
-        served.warm_up()
-        return served
+            if settings.backend == "onnx":
+                connect, spare = (lambda: own), None
+            texts = settings.limits.texts
+            served = ServedBundle(bundle, connect, spare, settings.cached_texts, texts)
+            served.warm_up()
+            return served
 
     def _triton(self, bundle: Bundle) -> Backends:
         settings = dict(self._settings.triton)

@@ -35,10 +35,7 @@ _FAULTS = (SQLAlchemyError, sqlite3.Error)
 
 _metadata = sa.MetaData()
 _users = sa.Table(
-    "users",
-    _metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("nickname", sa.Text),
+    "users", _metadata, sa.Column("id", sa.Text, primary_key=True), sa.Column("nickname", sa.Text)
 )
 _reviews = sa.Table(
     "reviews",
@@ -55,9 +52,7 @@ _reviews = sa.Table(
     sa.Column("time", sa.BigInteger),
     sa.Column("vector", sa.LargeBinary),  # of the text
     sa.Column("encoder", sa.String(64)),  # the fingerprint of the encoder that the vector is from
-    sa.Column(
-        "kept_at", sa.BigInteger
-    ),  # seconds since 1970; missing if before there was retention
+    sa.Column("kept_at", sa.BigInteger),  # seconds since 1970; missing in the oldest stores
     sa.UniqueConstraint("user_id", "review_id"),
     sa.Index("reviews_of_user", "user_id", "time"),
 )
