@@ -55,7 +55,8 @@ def encode_files(config: DictConfig) -> EncodedFiles:
         with progress(len(new), f"encoding texts ({found:.0%} found in the store)", "text") as bar:
             tasks, gpus = _tasks(_TEXT, new, cluster.texts_per_task), cluster.gpus_per_actor
             for table in work_on(tasks, EncodingWorker, arguments, cluster, gpus=gpus):
-                store.append(table[_TEXT].to_pylist(), _matrix(table[_VECTOR]))
+                flat = table[_VECTOR].combine_chunks().flatten().to_numpy()
+                store.append(table[_TEXT].to_pylist(), flat.reshape(len(table), -1))
                 bar.advance(len(table))
     rows = [
         ["files", len(files)],
@@ -150,11 +151,6 @@ def _tasks(column: str, values: list[str], size: int) -> list[pa.Table]:
         pa.table({column: pa.array(values[first : first + size], pa.string())})
         for first in range(0, len(values), size)
     ]
-
-
-def _matrix(column: pa.ChunkedArray) -> np.ndarray:
-    flat = column.combine_chunks().flatten().to_numpy()
-    return flat.reshape(len(column), -1)
 
 
 def _plain(settings: DictConfig) -> dict:

@@ -83,13 +83,8 @@ def recommend_all(config: DictConfig) -> Path:
         # A worker's working directory may be another.
         own = settings.onnx_path
         there = replace(settings, onnx_path=None if own is None else Path(own).absolute())
-        arguments = (
-            vectorbase.folder.absolute(),
-            path.absolute(),
-            there,
-            trained.fingerprint,
-            parts,
-        )
+        folders = vectorbase.folder.absolute(), path.absolute()
+        arguments = (*folders, there, trained.fingerprint, parts)
         tasks = [pa.table({_PART: [number]}) for number in range(len(parts))]
         results = work_on(tasks, RecommendingWorker, arguments, cluster, in_order=True)
         about = {

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from rec_sys.foundation.distributed import threads_of
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder, ProductReviews
+from rec_sys.graph.ego_batch import EgoBatchBuilder, ProductReviews
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.task import Split, drawn_targets
 from rec_sys.modules.graph_model import TensorBatch
@@ -157,8 +157,8 @@ class ReviewDataModule(pl.LightningDataModule):
             others = self.sample.draw(rng)
             batch = self.builder.build(np.asarray(chosen), target, hidden, others)
             shown = batch.edge_index.shape[1] + len(batch.target_user)
-            log_q = self.sample.log_q(batch.products, shown)
-            return as_tensors(batch) | {"log_q": torch.from_numpy(log_q)}
+            arrays = vars(batch) | {"log_q": self.sample.log_q(batch.products, shown)}
+            return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
         size = max(self.batch_size, _USERS_MEASURED_AT_ONCE) if measured else self.batch_size
         rank, processes, on_gpu = 0, 1, False
@@ -170,8 +170,3 @@ class ReviewDataModule(pl.LightningDataModule):
             users = np.concatenate([users, users[: -len(users) % processes]])
         kind = LoaderAhead if on_gpu else DataLoader
         return kind(users[rank::processes], batch_size=-(-size // processes), collate_fn=collate)
-
-
-def as_tensors(batch: EgoBatch) -> TensorBatch:
-    """The arrays of a batch as tensors, by name; nothing is copied."""
-    return {name: torch.from_numpy(array) for name, array in vars(batch).items()}

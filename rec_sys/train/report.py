@@ -238,20 +238,13 @@ def score_wishes(
 
 
 def show_rankings(
-    rows: Mapping[str, Ranked],
-    wishes: Mapping[str, Mapping[str, float]],
-    combiner: Combiner,
+    rows: Mapping[str, Ranked], wishes: Mapping[str, Mapping[str, float]], combiner: Combiner
 ) -> None:
     """Prints how well the validation is ranked and found, and which evidence decides."""
+    measured = [f"NDCG@{K}", f"NDCG@{K}, liked targets", f"disliked targets in the top {K}"]
     show_table(
         "ranking, validation (the model with weights that were learned without the person at hand)",
-        [
-            "",
-            f"NDCG@{K}",
-            f"NDCG@{K}, liked targets",
-            f"disliked targets in the top {K}",
-            "settings",
-        ],
+        ["", *measured, "settings"],
         [
             [name, *row.means.values(), ", ".join(f"{k} {v}" for k, v in row.settings.items())]
             for name, row in rows.items()

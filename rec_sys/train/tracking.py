@@ -62,8 +62,7 @@ _PANELS = (
     ("ranking_loss", "ranking loss (cross entropy)"),
     ("network_ndcg10", "NDCG@10 of the network alone (all products)"),
 )
-# MLflow takes no more.
-_DIGEST_CHARACTERS = 36
+_DIGEST_CHARACTERS = 36  # MLflow takes no more
 _STAGES = (("train", "training", "tab:gray"), ("val", "validation", "tab:blue"))
 _BASELINE_STYLES = ("--", ":")
 
@@ -101,10 +100,6 @@ def _database_to_itself(uri: str) -> AbstractContextManager[Any]:
     return FileLock(file.with_name(f".{file.name}.lock"))
 
 
-# A server that is not there should be reported within seconds, not minutes.
-_HTTP_RETRIES = "2"
-
-
 @dataclass(frozen=True)
 class Tracking:
     """A run in MLflow; `run_name` names its checkpoints, too."""
@@ -121,7 +116,8 @@ class Tracking:
         """Starts a run of ``config/logger``, or goes on with that of MLflow's `run_id`; it is named
         by data set and time if `run_name` is None. Raises InputError if the tracking server does
         not answer, or does not know the run."""
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _HTTP_RETRIES)
+        # A server that is not there should be reported within seconds, not minutes.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 

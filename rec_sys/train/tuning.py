@@ -163,10 +163,7 @@ def tune(
     longest = time.monotonic() - start
     for number, (part, settings) in enumerate(space.items()):
         study = optuna.create_study(
-            storage=storage,
-            study_name=part,
-            direction="maximize",
-            load_if_exists=True,
+            storage=storage, study_name=part, direction="maximize", load_if_exists=True
         )
         # Not the same again after a kill.
         study.sampler = optuna.samplers.TPESampler(seed=seed + number + len(study.trials))
