@@ -51,13 +51,10 @@ class Part(NamedTuple):
 
 
 def recommend_all(config: DictConfig) -> Path:
-    """Recommends to everybody, as `infer` does, and writes Parquet files in the users' order.
-
-    All that is known of a person is used: this is for the next choice, not for measuring. Who has
-    reviewed every product is in no row. Returns the folder: ``part-*.parquet``, columns
-    `RECOMMENDATION_SCHEMA`, and ``_about.json``. Raises InputError if settings, data or cluster
-    cannot be used.
-    """
+    """Recommends to everybody, as `infer` does, and writes Parquet files in the users' order; who
+    has reviewed every product is in no row. Returns the folder: ``part-*.parquet``, columns
+    `RECOMMENDATION_SCHEMA`, and ``_about.json``. Raises InputError if a setting, the reviews, the
+    checkpoint, the vectorbase or the cluster cannot be used."""
     settings = read_settings(InferSettings, config.infer)
     cluster = read_settings(ClusterSettings, config.cluster)
     folder = Path(config.folder)

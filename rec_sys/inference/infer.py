@@ -52,13 +52,10 @@ class InferSettings:
 
 
 def infer(config: DictConfig) -> list[UserRecommendations]:
-    """Recommends to the people of a file, or to those whom training did not see.
-
-    Where the split held out no users (``split=time`` and others), and for other data than the
-    training's, everybody is recommended to. Either way all that is known of a person is used: this
-    is for the next choice, not for measuring. Returns what ``recommendations.jsonl`` holds. Raises
-    InputError if settings, reviews, checkpoint or vectorbase cannot be used.
-    """
+    """Recommends to the people of a file, or to those whom training did not see, or to everybody
+    where the split held out no users, and for other data than the training's; by all that is known
+    of a person. Returns what ``recommendations.jsonl`` holds. Raises InputError if settings,
+    reviews, checkpoint or vectorbase cannot be used."""
     settings = read_settings(InferSettings, config.infer)
     reviews = read_people(settings) if settings.reviews is not None else None
     folder = config.paths.vectorbase_dir

@@ -366,14 +366,11 @@ def best_rows(
 def reason_weights(
     vectorbase: Vectorbase, situation: Situation, contributions: np.ndarray, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How much each review of one user, and their wish, speak for each recommended product.
-
-    A review speaks by what its product brings to the evidences that walk from product to product. A
-    weight is a share in all that speaks for the product, what is popular included. A review of
-    something that was not liked is no reason, whatever follows from it. `contributions`:
-    float32 [K, m], of the features to the scores; `rows`: int64 [m]. Returns float32 [n, m] of the
-    reviews and [m] of the wish, not negative; a product's sum to at most 1.
-    """
+    """How much each review of one user, and their wish, speak for each recommended product:
+    float32 [n, m] and [m], shares in all that speaks for the product, what is popular included; a
+    product's sum to at most 1. A review speaks by what its product brings to the evidences that
+    walk; one of something that was not liked is no reason. `contributions`: float32 [K, m], of the
+    features to the scores; `rows`: int64 [m]."""
     (weights,) = vectorbase.combiner.weights_of(vectorbase.features, situation)
     walks = np.array([isinstance(each, WalkFeature) for each in vectorbase.features])
     match = np.array([e.evidence == vectorbase.match.evidence for e in vectorbase.features])

@@ -1,10 +1,6 @@
-"""Evidences: how much speaks for each product for a user, one answer per question.
-
-What was reviewed together with the products of the history, what followed them, what is popular
-and what has become so, what the network makes of the words, and how the user would like it. Each
-evidence has one or more features; `rec_sys.modules.combiner.Combiner` adds them up. A new evidence
-is one class here and one file in ``config/evidence``. Needs no PyTorch.
-"""
+"""Evidences: how much speaks for each product for a user, one answer per question. Each has one or
+more features, which `rec_sys.modules.combiner.Combiner` adds up. A new evidence is one class here
+and one file in ``config/evidence``. Needs no PyTorch."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -1,7 +1,5 @@
-"""Features: one number for each user and product, and how they are stored. Needs no PyTorch.
-
-`rec_sys.modules.evidences` fits them, `rec_sys.modules.combiner` adds them up.
-"""
+"""Features: one number for each user and product, and how they are stored.
+`rec_sys.modules.evidences` fits them, `rec_sys.modules.combiner` adds them up. Needs no PyTorch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -135,14 +133,11 @@ class ProductFeature:
 
 @dataclass(frozen=True)
 class TrendFeature:
-    """Logarithm of the reviews of late, each counting half after every half-life, in seconds.
-
-    Of each user only reviews before the moment of asking count. They age until the newest of them,
-    and one imagined review is spread over the products by their shares in them.
-
-    `time` and `product`: int64 [n > 0], of the known reviews, ascending in time; `untimed`:
-    float64 [P], known reviews without a time, which are old.
-    """
+    """Logarithm of the reviews of late, each counting half after every half-life, in seconds. Of
+    each user only reviews before the moment of asking count. They age until the newest of them, and
+    one imagined review is spread over the products by their shares in them. `time` and `product`:
+    int64 [n > 0], of the known reviews, ascending in time; `untimed`: float64 [P], known reviews
+    without a time, which are old."""
 
     name: str
     evidence: str

@@ -168,13 +168,11 @@ class UserStore:
         encoder: str,
         nickname: str | None = None,
     ) -> int:
-        """Keeps reviews of a person, who is made if new; returns how many of theirs are kept now.
-
-        A review whose id the person has used already replaces the older one; so does the nickname,
-        unless it is None. `vectors`: from texts, some may be missing, to float [D], made by the
-        text encoder of this fingerprint. Raises Refused if they would be too many (nothing is kept
-        then), StoreUnavailable if the database does not work; so do all methods.
-        """
+        """Keeps reviews of a person, who is made if new; returns how many of theirs are kept now. A
+        review whose id the person has used already replaces the older one; so does the nickname,
+        unless it is None. `vectors`: from texts, some may be missing, to float [D], made by this
+        text encoder. Raises Refused if they would be too many (nothing is kept then),
+        StoreUnavailable if the database does not work; so do all methods."""
         rows = {review.review_id: _row(user_id, review, vectors, encoder) for review in reviews}
         for _ in range(_RETRIES):
             with suppress(IntegrityError):
