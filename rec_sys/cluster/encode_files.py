@@ -1,8 +1,6 @@
 """Encodes the texts of many files on many machines: ``uv run -m rec_sys.cluster.encode_files``.
-
 Other machines read and encode. This one alone keeps the store, so that they need not share a disk
-with it, and appends whatever arrives: an interruption loses only what is under way.
-"""
+with it, and appends whatever arrives: an interruption loses only what is under way."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +32,9 @@ class EncodedFiles:
 
 
 def encode_files(config: DictConfig) -> EncodedFiles:
-    """Makes sure that the vector store holds all texts of all files of a folder.
-
-    Each file is read as ``data=local data.reviews_path=FILE`` reads it, so that training on it
-    finds every review, product name and product description in the store. Raises InputError if a
-    setting, a file or the cluster cannot be used.
-    """
+    """Makes sure that the vector store holds all texts of all files of a folder, each read as
+    ``data=local data.reviews_path=FILE`` reads it: training on it finds them all in the store.
+    Raises InputError if a setting, a file or the cluster cannot be used."""
     cluster = read_settings(ClusterSettings, config.cluster)
     files = review_files(config.data)
     encoder = build(config.encoder)
@@ -60,7 +55,8 @@ def encode_files(config: DictConfig) -> EncodedFiles:
         with progress(len(new), f"encoding texts ({found:.0%} found in the store)", "text") as bar:
             tasks, gpus = _tasks(_TEXT, new, cluster.texts_per_task), cluster.gpus_per_actor
             for table in work_on(tasks, EncodingWorker, arguments, cluster, gpus=gpus):
-                store.append(table[_TEXT].to_pylist(), _matrix(table[_VECTOR]))
+                flat = table[_VECTOR].combine_chunks().flatten().to_numpy()
+                store.append(table[_TEXT].to_pylist(), flat.reshape(len(table), -1))
                 bar.advance(len(table))
     rows = [
         ["files", len(files)],
@@ -155,11 +151,6 @@ def _tasks(column: str, values: list[str], size: int) -> list[pa.Table]:
         pa.table({column: pa.array(values[first : first + size], pa.string())})
         for first in range(0, len(values), size)
     ]
-
-
-def _matrix(column: pa.ChunkedArray) -> np.ndarray:
-    flat = column.combine_chunks().flatten().to_numpy()
-    return flat.reshape(len(column), -1)
 
 
 def _plain(settings: DictConfig) -> dict:

@@ -1,8 +1,6 @@
-"""Recommends to all people of a data set: ``uv run -m rec_sys.cluster.recommend_all``.
-
-Checkpoint and vectorbase are read on every machine. What else a worker needs comes to it, and its
-results go back to this machine, which alone writes.
-"""
+"""Recommends to all people of a data set: ``uv run -m rec_sys.cluster.recommend_all``. Checkpoint
+and vectorbase are read on every machine. What else a worker needs comes to it, and its results go
+back to this machine, which alone writes."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -48,19 +46,15 @@ class Part(NamedTuple):
     vectors: np.ndarray
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """The vectors of some of the texts."""
         row_of = {text: row for row, text in enumerate(self.texts)}
         return self.vectors[[row_of[text] for text in texts]]
 
 
 def recommend_all(config: DictConfig) -> Path:
-    """Recommends to everybody, as `infer` does, and writes Parquet files in the users' order.
-
-    All that is known of a person is used: this is for the next choice, not for measuring. Who has
-    reviewed every product is in no row. Returns the folder: ``part-*.parquet``, columns
-    `RECOMMENDATION_SCHEMA`, and ``_about.json``. Raises InputError if settings, data or cluster
-    cannot be used.
-    """
+    """Recommends to everybody, as `infer` does, and writes Parquet files in the users' order; who
+    has reviewed every product is in no row. Returns the folder: ``part-*.parquet``, columns
+    `RECOMMENDATION_SCHEMA`, and ``_about.json``. Raises InputError if a setting, the reviews, the
+    checkpoint, the vectorbase or the cluster cannot be used."""
     settings = read_settings(InferSettings, config.infer)
     cluster = read_settings(ClusterSettings, config.cluster)
     folder = Path(config.folder)
@@ -86,13 +80,8 @@ def recommend_all(config: DictConfig) -> Path:
         # A worker's working directory may be another.
         own = settings.onnx_path
         there = replace(settings, onnx_path=None if own is None else Path(own).absolute())
-        arguments = (
-            vectorbase.folder.absolute(),
-            path.absolute(),
-            there,
-            trained.fingerprint,
-            parts,
-        )
+        folders = vectorbase.folder.absolute(), path.absolute()
+        arguments = (*folders, there, trained.fingerprint, parts)
         tasks = [pa.table({_PART: [number]}) for number in range(len(parts))]
         results = work_on(tasks, RecommendingWorker, arguments, cluster, in_order=True)
         about = {

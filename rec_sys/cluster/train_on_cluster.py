@@ -1,7 +1,5 @@
-"""Trains on the machines of a cluster: ``uv run -m rec_sys.train.train launcher=ray``.
-
-Each process calls `train` as it is. What they share is the working directory.
-"""
+"""Trains on the machines of a cluster: ``uv run -m rec_sys.train.train launcher=ray``. Each process
+calls `train` as it is. What they share is the working directory."""
 
 import os
 from pathlib import Path
@@ -23,10 +21,8 @@ _CHECKPOINT = "checkpoint"
 @settings_of("launcher")
 class RayLauncher:
     """Trains with several processes on several machines, by default as many as there is room for.
-
     If a process dies, all are started again, at most `max_failures` times, and go on from the
-    newest epoch that was saved.
-    """
+    newest epoch that was saved."""
 
     workers: PositiveCount | None
     max_failures: Count

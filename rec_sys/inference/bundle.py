@@ -1,18 +1,12 @@
 """The bundle: a folder with everything that the service needs, and nothing else.
 
-``manifest.json``
-    What belongs together: fingerprints of model, text encoder and data, sizes, versions, and the
-    SHA-256 of each other file.
-``graph_model/model.onnx``
-    The graph model.
-``text_encoder/``
-    ``model.onnx``, ``tokenizer.json`` and ``encoder.json``: the text encoder.
-``vectorbase/``
-    The products, as create_vectorbase writes them.
-``people.json``
-    A few people with their reviews, for visitors of the page who do not want to write any.
-``model_card.md``
-    What the model was trained on, how well it does, what it is for and what not.
+- ``manifest.json``: what belongs together: fingerprints of model, text encoder and data, sizes,
+  versions, and the SHA-256 of each other file.
+- ``graph_model/model.onnx``: the graph model.
+- ``text_encoder/``: ``model.onnx``, ``tokenizer.json`` and ``encoder.json``.
+- ``vectorbase/``: the products, as create_vectorbase writes them.
+- ``people.json``: a few people with their reviews, to try the page with.
+- ``model_card.md``: what the model was trained on, how well it does, what it is for and what not.
 
 The service that opens it needs neither PyTorch nor the training's files.
 """
@@ -61,7 +55,6 @@ class Bundle:
 
     @property
     def model_fingerprint(self) -> str:
-        """Which graph model it is."""
         return self.manifest["model_fingerprint"]
 
     @property
@@ -77,7 +70,6 @@ class Bundle:
 
     @property
     def encoder_fingerprint(self) -> str:
-        """Which text encoder it is."""
         return self.manifest["encoder_fingerprint"]
 
     @property

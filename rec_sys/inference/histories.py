@@ -26,14 +26,8 @@ UNKNOWN = -1
 @dataclass(frozen=True, slots=True)
 class WrittenReview:
     """One review as it came in; markup is taken out later. What is not known is empty or None.
-
-    Attributes:
-        product_info: What else is known of the product.
-        style: Its category or variant.
-        rating: 1...5.
-        time: Seconds since 1970 (UTC). Reviews without a time are older than all others and follow
-            each other as they are given.
-    """
+    `style`: category or variant; `rating`: 1...5; `time`: seconds since 1970 (UTC). Reviews without
+    a time are older than all others and follow each other as they are given."""
 
     review_id: str
     product_id: str = ""
@@ -56,7 +50,6 @@ class WrittenReview:
 
     @property
     def seconds(self) -> int:
-        """The time, or `NO_TIME`."""
         return NO_TIME if self.time is None else self.time
 
 
@@ -172,14 +165,11 @@ class Histories:
 
 
 def read_histories(reviews: pd.DataFrame | Sequence[Author], vectorbase: Vectorbase) -> Histories:
-    """Cleans reviews as those of the training were, and finds their products in the vectorbase.
-
-    A product is found by its id. A review without an id (or whose id is just the name, as the
-    readers make it) is matched by the name, in any case and spacing, if one product alone has it. A
-    text that names neither a product nor stars is a wish, see `WrittenReview.is_wish`. An author
-    without any review is a user of whom nothing is known. `reviews` are a table, see `authors_in`,
-    or the authors. Raises InputError if there is nobody.
-    """
+    """Cleans reviews as those of the training were, and finds their products in the vectorbase: by
+    id, or, without one (or whose id is just the name, as the readers make it), by the name, in any
+    case and spacing, if one product alone has it. An author without any review is a user of whom
+    nothing is known. `reviews` are a table, see `authors_in`, or the authors. Raises InputError if
+    there is nobody."""
     authors = authors_in(reviews) if isinstance(reviews, pd.DataFrame) else reviews
     if not authors:
         raise InputError("there is nobody to recommend to: no reviews were given")
@@ -238,11 +228,9 @@ def _find_products(reviews: Sequence[WrittenReview], vectorbase: Vectorbase) -> 
 
 
 def _newest_in_order(reviews: Sequence[WrittenReview], rows: Sequence[int]) -> list[int]:
-    """Positions of the newest review of each product, the oldest first.
-
-    An unknown time is the oldest; of equally old reviews the later one counts, but one that is
-    told twice does not become later by that.
-    """
+    """Positions of the newest review of each product, the oldest first. An unknown time is the
+    oldest; of equally old reviews the later one counts, but one that is told twice does not become
+    later by that."""
     newest: dict[int | str, int] = {}
     told = set()
     for position, (review, row) in enumerate(zip(reviews, rows, strict=True)):
@@ -280,12 +268,9 @@ VECTOR_DTYPE = np.float16
 
 @dataclass(frozen=True)
 class HistoryBatch:
-    """The users of some histories as a graph.
-
-    `inputs` are what a `GraphBackend` takes. `review`: int64 [E], the review of each history edge,
-    counted as in `Histories`; `user`: int64 [E], its user, ascending; `wishes`: None if nobody says
-    anything; `links`: what reviews of unknown products lead to, see `Situation`; None without any.
-    """
+    """The users of some histories as a graph. `inputs` are what a `GraphBackend` takes. `review`:
+    int64 [E], the review of each history edge, counted as in `Histories`; `user`: int64 [E],
+    ascending; `wishes`: None if nobody says anything; `links`: see `Situation`."""
 
     inputs: dict[str, np.ndarray]
     review: np.ndarray
@@ -306,14 +291,8 @@ def build_history_batch(
     known = products < num_rows
     rows = products[known]
 
-    distinct, text_row = distinct_texts(
-        [
-            *histories.texts,
-            *histories.product_names[first],
-            *histories.product_infos[first],
-            *histories.wishes,
-        ]
-    )
+    names, infos = histories.product_names[first], histories.product_infos[first]
+    distinct, text_row = distinct_texts([*histories.texts, *names, *infos, *histories.wishes])
     ends = np.cumsum([len(row), len(products), len(products)])
     edge_text, name_text, info_text, wish_text = np.split(text_row, ends)
     own_vectors = np.zeros((1 + len(distinct), vectorbase.name_vectors.shape[1]), VECTOR_DTYPE)

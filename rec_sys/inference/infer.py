@@ -38,18 +38,7 @@ _FEW_TEXTS = 300
 
 @settings_of("infer")
 class InferSettings:
-    """The values of ``config/infer``.
-
-    Attributes:
-        reviews: File of one person or many; None for people of the training's data.
-        wish: What they want, in words; without `reviews` the wish of somebody unknown.
-        k: Products per user.
-        show_users: Users in the printed table.
-        max_broken_share: Bear this share of broken lines in `reviews`.
-        backend: Runs the checkpoint, or an export of it.
-        onnx_path: The export; None for that of the training.
-        threads: Of ONNX Runtime; 0 for as many as there are cores.
-    """
+    """``config/infer``, which says what each of them means."""
 
     reviews: str | Path | None
     wish: str | None
@@ -63,13 +52,10 @@ class InferSettings:
 
 
 def infer(config: DictConfig) -> list[UserRecommendations]:
-    """Recommends to the people of a file, or to those whom training did not see.
-
-    Where the split held out no users (``split=time`` and others), and for other data than the
-    training's, everybody is recommended to. Either way all that is known of a person is used: this
-    is for the next choice, not for measuring. Returns what ``recommendations.jsonl`` holds. Raises
-    InputError if settings, reviews, checkpoint or vectorbase cannot be used.
-    """
+    """Recommends to the people of a file, or to those whom training did not see, or to everybody
+    where the split held out no users, and for other data than the training's; by all that is known
+    of a person. Returns what ``recommendations.jsonl`` holds. Raises InputError if settings,
+    reviews, checkpoint or vectorbase cannot be used."""
     settings = read_settings(InferSettings, config.infer)
     reviews = read_people(settings) if settings.reviews is not None else None
     folder = config.paths.vectorbase_dir

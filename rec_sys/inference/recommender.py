@@ -48,10 +48,6 @@ log = logging.getLogger(__name__)
 
 #: Of a user of whom nothing is known: what has many reviews stands in.
 POPULAR = "popular"
-_EXPLANATIONS = {
-    POPULAR: "no review has a text or is of a product of the catalogue, so the order is the same"
-    " for everybody: by {evidences}"
-}
 _EXCERPT_CHARACTERS = 160
 # Words that add so much less than the best one are "for" and "the".
 _TELLING = 0.3
@@ -95,11 +91,7 @@ class Recommender:
     """
 
     def __init__(
-        self,
-        backend: GraphBackend,
-        vectorbase: Vectorbase,
-        encode: Encode,
-        max_reasons: int = 3,
+        self, backend: GraphBackend, vectorbase: Vectorbase, encode: Encode, max_reasons: int = 3
     ) -> None:
         vectorbase.require_model(backend.model_fingerprint)
         self.backend = backend
@@ -318,7 +310,10 @@ class Recommender:
         shares = self.vectorbase.combiner.decides(0)
         *others, last = [name for name, share in shares.items() if share > 0]
         evidences = f"{', '.join(others)} and {last}" if others else last
-        return _EXPLANATIONS[POPULAR].format(evidences=evidences)
+        return (
+            "no review has a text or is of a product of the catalogue, so the order is the same"
+            f" for everybody: by {evidences}"
+        )
 
     def _reasons(
         self, histories: Histories, reviews: np.ndarray, weights: np.ndarray
@@ -354,10 +349,8 @@ def best_rows(
     k: int,
 ) -> np.ndarray:
     """The best products of one user, int64 [at most k]; of equals the lowest row comes first.
-
     `scores`: float32 [P]; `removed`: bool [P], not recommended to anybody; `reviewed`: int64, rows
-    that the user knows.
-    """
+    that the user knows."""
     open_to = ~removed
     if candidates.among is not None:
         open_to &= np.isin(np.arange(len(scores)), candidates.among)
@@ -373,14 +366,11 @@ def best_rows(
 def reason_weights(
     vectorbase: Vectorbase, situation: Situation, contributions: np.ndarray, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How much each review of one user, and their wish, speak for each recommended product.
-
-    A review speaks by what its product brings to the evidences that walk from product to product. A
-    weight is a share in all that speaks for the product, what is popular included. A review of
-    something that was not liked is no reason, whatever follows from it. `contributions`:
-    float32 [K, m], of the features to the scores; `rows`: int64 [m]. Returns float32 [n, m] of the
-    reviews and [m] of the wish, not negative; a product's sum to at most 1.
-    """
+    """How much each review of one user, and their wish, speak for each recommended product:
+    float32 [n, m] and [m], shares in all that speaks for the product, what is popular included; a
+    product's sum to at most 1. A review speaks by what its product brings to the evidences that
+    walk; one of something that was not liked is no reason. `contributions`: float32 [K, m], of the
+    features to the scores; `rows`: int64 [m]."""
     (weights,) = vectorbase.combiner.weights_of(vectorbase.features, situation)
     walks = np.array([isinstance(each, WalkFeature) for each in vectorbase.features])
     match = np.array([e.evidence == vectorbase.match.evidence for e in vectorbase.features])

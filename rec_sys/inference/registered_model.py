@@ -1,7 +1,5 @@
 """The recommender as a model of MLflow's registry: a table of reviews in, a table of products out.
-
-MLflow runs this file where the model is loaded (a "model from code", no pickle).
-"""
+MLflow runs this file where the model is loaded (a "model from code", no pickle)."""
 
 import json
 import logging
@@ -28,11 +26,9 @@ class RegisteredRecommender(mlflow.pyfunc.PythonModel):
     per person and product. ``because`` holds the reasons as JSON."""
 
     def load_context(self, context: Any) -> None:
-        """Opens the bundle."""
         self.recommender = Recommender.load(context.artifacts[_BUNDLE])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any]) -> Any:
-        """Recommends to the people of a table."""
         given = model_input.dropna(axis="columns", how="all")
         found = self.recommender.recommend(given, params["wish"], params["k"]).to_pandas()
         reasons = [json.dumps([dict(each) for each in row]) for row in found["because"]]

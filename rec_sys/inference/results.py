@@ -105,6 +105,18 @@ class Recommendations(list[UserRecommendations]):
         return pd.DataFrame(_shown_rows(self), columns=_SHOWN_COLUMNS).to_html(index=False)
 
 
+_QUOTE = pa.struct([("text", pa.string()), ("rating", pa.float32())])
+_MATCH = pa.struct([("weight", pa.float32()), ("words", pa.list_(pa.string())), ("quote", _QUOTE)])
+_REASON = pa.struct(
+    [
+        ("review_id", pa.string()),
+        ("product_name", pa.string()),
+        ("text", pa.string()),
+        ("weight", pa.float32()),
+        ("rating", pa.float32()),  # missing without stars
+        ("product_id", pa.string()),
+    ]
+)
 #: One row per person and product: what `infer` writes into the lines of its file.
 RECOMMENDATION_SCHEMA = pa.schema(
     [
@@ -116,32 +128,9 @@ RECOMMENDATION_SCHEMA = pa.schema(
         ("score", pa.float32()),
         ("predicted_rating", pa.float32()),
         ("fallback", pa.string()),  # missing where the recommendations are personal
-        (
-            "because",
-            pa.list_(
-                pa.struct(
-                    [
-                        ("review_id", pa.string()),
-                        ("product_name", pa.string()),
-                        ("text", pa.string()),
-                        ("weight", pa.float32()),
-                        ("rating", pa.float32()),  # missing without stars
-                        ("product_id", pa.string()),
-                    ]
-                )
-            ),
-        ),
+        ("because", pa.list_(_REASON)),
         ("contributions", pa.map_(pa.string(), pa.float32())),  # of the evidences, to the score
-        (
-            "match",  # missing where nothing was wished for
-            pa.struct(
-                [
-                    ("weight", pa.float32()),
-                    ("words", pa.list_(pa.string())),
-                    ("quote", pa.struct([("text", pa.string()), ("rating", pa.float32())])),
-                ]
-            ),
-        ),
+        ("match", _MATCH),  # missing where nothing was wished for
     ]
 )
 

@@ -14,20 +14,12 @@ from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS, GraphOu
 if TYPE_CHECKING:
     from rec_sys.modules.checkpoint import TrainedModel
 
-_PRODUCT_INPUTS = (
-    "product_name_features",
-    "product_info_features",
-    "product_review_features",
-    "product_rating_features",
-)
+_PRODUCT_INPUTS = [name for name in MODEL_INPUTS if name.startswith("product_")]
 
 
 class BackendUnavailable(Exception):
-    """A server that runs a model does not answer, or not now. Nobody's input is to blame.
-
-    The message is one line: which server, and what is the matter; another try makes sense after
-    `retry_after` seconds.
-    """
+    """A server that runs a model does not answer, or not now; another try makes sense after
+    `retry_after` seconds. The message is one line: which server, and what is the matter."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
@@ -58,14 +50,11 @@ class TextBackend(Protocol):
 
 
 def run_exported(
-    inputs: Mapping[str, np.ndarray],
-    run: Callable[[dict[str, np.ndarray]], Sequence[np.ndarray]],
+    inputs: Mapping[str, np.ndarray], run: Callable[[dict[str, np.ndarray]], Sequence[np.ndarray]]
 ) -> GraphOutputs:
-    """Runs an exported graph model, which wants at least one product, on any batch.
-
-    `inputs` are those of `GraphBackend.embed`, further ones are left out; `run` takes contiguous
-    arrays by name and returns the arrays of `GraphOutputs` in their order.
-    """
+    """Runs an exported graph model, which wants at least one product, on any batch. `inputs` are
+    those of `GraphBackend.embed`; `run` takes contiguous arrays by name and returns the arrays of
+    `GraphOutputs` in their order."""
     arrays = {name: np.ascontiguousarray(inputs[name]) for name in MODEL_INPUTS}
     num_products = len(arrays[_PRODUCT_INPUTS[0]])
     if not num_products:
@@ -108,7 +97,6 @@ class OnnxBackend:
         self.embedding_dim: int = outputs["user_embeddings"][1]
 
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
-        """Embeds a batch."""
         return run_exported(
             inputs, lambda arrays: self._session.run(list(GraphOutputs._fields), arrays)
         )
@@ -124,7 +112,6 @@ class TorchBackend:
         self.embedding_dim = trained.model.embedding_dim
 
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
-        """Embeds a batch."""
         return self._model.embed(inputs)
 
 

@@ -114,15 +114,11 @@ def _age(path: Path) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A checkpoint's model, in evaluation mode and on the CPU, with its origin.
-
-    `record` is what training wrote about itself: ``run_name``, ``config``, ``split``, ``data``,
-    ``encoder``, ``mlflow``, ``versions``, ``vector_dim``, and the ``warm_start`` if there was one.
-    `weights` are the network's by name, `model_config` its settings if not those of the training.
-    `seen` are the reviews that it has seen, if the checkpoint tells; `plain_combiner` is what
-    `Combiner.plain` gave, `plain_towers` the arrays of `Towers`, None before the training has
-    ended.
-    """
+    """A checkpoint's model, in evaluation mode and on the CPU, with its origin. `record` is what
+    training wrote about itself, see `record_of`. `weights` are the network's by name,
+    `model_config` its settings if not those of the training. `seen` are the reviews that it has
+    seen, if the checkpoint tells; `plain_combiner` is what `Combiner.plain` gave, `plain_towers`
+    the arrays of `Towers`, None before the training has ended."""
 
     path: Path
     record: dict[str, Any]
@@ -199,13 +195,14 @@ class TrainedModel:
             raise InputError(f"{self.path}: its match of texts and products is missing or damaged")
         return towers
 
-    def check_encoder(self, encoder: TextEncoder) -> None:
+    def check_encoder(
+        self, encoder: TextEncoder, advice: str = "use encoder=from_checkpoint or train again"
+    ) -> None:
         """Raises InputError if texts mean something else than in training; precision may differ."""
         if encoder.model_fingerprint != self.record["encoder"]["model_fingerprint"]:
             raise InputError(
                 f"{self.path}: was trained with another text encoder"
-                f" (encoder.model={self.record['config']['encoder'].get('model')}); use"
-                " encoder=from_checkpoint or train again"
+                f" (encoder.model={self.record['config']['encoder'].get('model')}); {advice}"
             )
 
     def settings(self, config: DictConfig, axis: str) -> DictConfig:

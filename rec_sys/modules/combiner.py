@@ -14,13 +14,7 @@ import numpy as np
 import scipy.sparse
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import (
-    Count,
-    NotNegative,
-    Positive,
-    PositiveCount,
-    settings_of,
-)
+from rec_sys.foundation.settings import Count, NotNegative, Positive, PositiveCount, settings_of
 from rec_sys.modules.features import Feature, Situation, liked_above
 
 #: Kinds of users that have weights of their own: by the number of their reviews, dislikes left out,
@@ -33,12 +27,10 @@ _WISHING = GROUPS.index("wish")
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Weights for users of the validation that were learned without them.
-
-    `fold`: int64 [5, U + 1], the part that each user belongs to, -1 if weights were not fitted to
-    them, as to all that come after U; `weights`: float64 [folds + 1, 5, K], learned without a part;
-    the last ones from everybody.
-    """
+    """Weights for users of the validation that were learned without them. `fold`: int64 [5, U + 1],
+    the part that each user belongs to, -1 if weights were not fitted to them, as to all that come
+    after U; `weights`: float64 [folds + 1, 5, K], learned without a part; the last ones from
+    everybody."""
 
     fold: np.ndarray
     weights: np.ndarray
@@ -46,16 +38,11 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Combiner:
-    """Weights of K features.
-
-    Attributes:
-        evidences: The evidence that each feature belongs to.
-        weights: float64 [5, K], a row for each of `GROUPS`.
-        shrinkage: float64 [5], the strength that was chosen for each group.
-        shares: float64 [5, K], how far each feature moves scores: the standard deviation of its
-            contributions over the products of a user, as a share of the sum of all.
-        held_out: What measures the weights on those that they are fitted to; it is not stored.
-    """
+    """Weights of K features, which belong to `evidences`. `weights`: float64 [5, K], a row for each
+    of `GROUPS`; `shrinkage`: float64 [5], the strength that was chosen for each; `shares`:
+    float64 [5, K], how far each feature moves scores: the standard deviation of its contributions
+    over the products of a user, as a share of the sum of all; `held_out`: what measures the weights
+    on those that they are fitted to; it is not stored."""
 
     features: tuple[str, ...]
     evidences: tuple[str, ...]
@@ -107,10 +94,7 @@ class Combiner:
         }
 
     def weights_of(
-        self,
-        features: Sequence[Feature],
-        situation: Situation,
-        validated: np.ndarray | None = None,
+        self, features: Sequence[Feature], situation: Situation, validated: np.ndarray | None = None
     ) -> np.ndarray:
         """float32 [U, K], the weights for each of the users, see `score`."""
         groups = groups_of(situation, liked_above(features))
@@ -120,16 +104,11 @@ class Combiner:
         return self.held_out.weights[fold, groups].astype(np.float32)
 
     def score(
-        self,
-        features: Sequence[Feature],
-        situation: Situation,
-        validated: np.ndarray | None = None,
+        self, features: Sequence[Feature], situation: Situation, validated: np.ndarray | None = None
     ) -> np.ndarray:
-        """What products are ordered by, float32 [U, P]; the history is not left out.
-
-        `validated`: int64 [U], places among the users of the validation; they are ranked with
-        weights that were learned without them.
-        """
+        """What products are ordered by, float32 [U, P]; the history is not left out. `validated`:
+        int64 [U], places among the users of the validation; they are ranked with weights that were
+        learned without them."""
         weights = self.weights_of(features, situation, validated)
         scores = np.zeros(situation.network.shape, dtype=np.float32)
         for column, feature in enumerate(features):
@@ -182,11 +161,9 @@ class Combiner:
 
 
 def groups_of(situation: Situation, liked_above: float) -> np.ndarray:
-    """int64 [U], the place of each user in `GROUPS`.
-
-    Reviews of what was not liked, with `liked_above` stars or fewer, do not count: what others
-    reviewed beside it is no answer to somebody who has told of nothing that they like.
-    """
+    """int64 [U], the place of each user in `GROUPS`. Reviews of what was not liked, with
+    `liked_above` stars or fewer, do not count: what others reviewed beside it is no answer to
+    somebody who has told of nothing that they like."""
     disliked = (situation.rating > 0) & (situation.rating <= liked_above)
     liked = np.append(0, np.cumsum(~disliked))
     lengths = np.diff(liked[situation.user_ptr])
@@ -194,14 +171,10 @@ def groups_of(situation: Situation, liked_above: float) -> np.ndarray:
 
 
 class Questions(NamedTuple):
-    """T choices of products by users of one group.
-
-    Attributes:
-        situation: Gives the situation of some of them, int64 [n], ascending.
-        seen: Gives what is not recommended to some of them, bool [n, P].
-        user: int64 [T], as is `product`.
-        liked: bool [T], whether the product was liked, or has no rating.
-    """
+    """T choices of products by users of one group. `situation` and `seen` give, for some of the
+    users, int64 [n] ascending, their situation and what is not recommended to them, bool [n, P];
+    `user`, `product`: int64 [T]; `liked`: bool [T], whether the product was liked, or has no
+    rating."""
 
     situation: Callable[[np.ndarray], Situation]
     seen: Callable[[np.ndarray], np.ndarray]
@@ -212,22 +185,13 @@ class Questions(NamedTuple):
 
 @settings_of("combiner")
 class CombinerFit:
-    """Fits the weights to the targets of the validation.
+    """Fits the weights to the targets of the validation; ``config/combiner`` explains the settings.
 
-    How strongly the weights are shrunk is chosen by cross-validation over the users of the
-    validation: the strongest shrinkage whose mean NDCG is within `standard_errors` of the best
-    (Breiman et al., "Classification and Regression Trees", 1984, who allow one).
-
-    Attributes:
-        liked_only: Fits to the targets that were liked, or have no rating, alone.
-        strengths: Of the ridge on the weights of features with a standard deviation of 1; beside
-            them the leading feature alone is tried.
-        standard_errors: Of the paired difference to the best, over the targets. 2 leave the leading
-            feature alone unless the validation contradicts at the 5 % level.
-        k: Length of the lists that are compared.
-        max_cells: Products times users that are looked at, of which some users are drawn.
-        min_targets: With fewer targets the leading feature decides alone.
-        seed: Draws folds and users.
+    How strongly the weights of features, scaled to a standard deviation of 1, are shrunk is chosen
+    by cross-validation over the users of the validation: the strongest shrinkage, up to the leading
+    feature alone, whose mean NDCG@k is within `standard_errors` of the paired difference to the
+    best (Breiman et al., "Classification and Regression Trees", 1984, who allow one). 2 leave the
+    leading feature alone unless the validation contradicts at the 5 % level.
     """
 
     liked_only: bool
@@ -384,11 +348,9 @@ class _Choice:
         return path
 
     def refits(self, path: Sequence[_Fitted], shown: np.ndarray) -> Iterator[np.ndarray]:
-        """The weights of a path if only some choices, bool [T], are known: float64 [K] each.
-
-        From where all choices lead one step of Newton's method is enough (Cook & Weisberg,
-        "Residuals and Influence in Regression", 1982).
-        """
+        """The weights of a path if only some choices, bool [T], are known: float64 [K] each. From
+        where all choices lead one step of Newton's method is enough (Cook & Weisberg, "Residuals
+        and Influence in Regression", 1982)."""
         for fitted in path:
             yield self._newton(self._torch.from_numpy(shown), fitted, _STEPS_OF_REFIT).numpy()
 

@@ -18,11 +18,9 @@ _COLUMNS_AT_ONCE = 2048
 def co_occurrence(
     user: np.ndarray, product: np.ndarray, num_users: int, num_products: int
 ) -> scipy.sparse.csr_array:
-    """How many users reviewed both of two products: the Gram matrix X^T X, float32 [P, P].
-
-    `user` and `product`: int64 [n], in any order; a pair that occurs twice counts once. The
-    diagonal holds the number of reviewers of each product.
-    """
+    """How many users reviewed both of two products: the Gram matrix X^T X, float32 [P, P], the
+    number of reviewers of each on its diagonal. `user` and `product`: int64 [n], in any order; a
+    pair that occurs twice counts once."""
     ones = np.ones(len(user), dtype=np.float32)
     reviewed = scipy.sparse.csr_array((ones, (user, product)), shape=(num_users, num_products))
     reviewed.sum_duplicates()
@@ -33,19 +31,11 @@ def co_occurrence(
 def ease_weights(gram: np.ndarray | scipy.sparse.sparray, l2: float) -> np.ndarray:
     """The weights of EASE: each product predicted from all others by one ridge regression.
 
-    Minimises |X - X B|^2 + l2 |B|^2 over all B with a zero diagonal, where gram = X^T X (Steck,
-    "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019, eq. 8): with
-    K = (gram + l2 I)^-1, B_ij = -K_ij / K_jj. Users are scored by their rows of X times B.
-
-    Args:
-        gram: float [P, P], symmetric, positive semidefinite, dense or sparse; not changed.
-        l2: Strength of the ridge, in reviewers.
-
-    Returns:
-        float32 [P, P]; row i says what product i speaks for.
-
-    Raises:
-        InputError: `l2` is not positive, or so small that the matrix cannot be inverted.
+    Minimises |X - X B|^2 + l2 |B|^2 over all B with a zero diagonal, where gram = X^T X,
+    float [P, P], dense or sparse (Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW
+    2019, eq. 8): with K = (gram + l2 I)^-1, B_ij = -K_ij / K_jj, float32 [P, P]. Users are scored
+    by their rows of X times B. Raises InputError if `l2`, in reviewers, is not positive, or so
+    small that the matrix cannot be inverted.
     """
     weights = ridge_inverse(gram, l2)
     inverse_to_ease(weights)
@@ -109,17 +99,9 @@ def partial_histories(
     future_decay: float,
     longest: int,
 ) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]:
-    """Cuts each user's reviews between any two neighbours.
-
-    Args:
-        user: int64 [n], ascending; inside a user from the oldest to the newest review.
-        past_decay: Weight of the review before the last one ahead of the cut, and so on.
-        future_decay: Weight of the second review behind the cut, and so on.
-        longest: Only so many newest reviews of a user are cut: entries grow with the square.
-
-    Returns:
-        Two float32 [cuts, P]: the weighted past and the weighted future of each cut.
-    """
+    """Cuts the `longest` newest reviews of each user between any two neighbours: the weighted past
+    and the weighted future of each cut, float32 [cuts, P]. `user`, `product`: int64 [n], by user,
+    inside a user from the oldest to the newest. The decays are for each step away from the cut."""
     pointers = rows_to_pointers(user, int(user[-1]) + 1 if len(user) else 0)
     stops, lengths = pointers[1:], np.minimum(np.diff(pointers), longest)
     past, future, cuts = [], [], 0

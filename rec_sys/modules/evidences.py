@@ -1,10 +1,6 @@
-"""Evidences: how much speaks for each product for a user, one answer per question.
-
-What was reviewed together with the products of the history, what followed them, what is popular
-and what has become so, what the network makes of the words, and how the user would like it. Each
-evidence has one or more features; `rec_sys.modules.combiner.Combiner` adds them up. A new evidence
-is one class here and one file in ``config/evidence``. Needs no PyTorch.
-"""
+"""Evidences: how much speaks for each product for a user, one answer per question. Each has one or
+more features, which `rec_sys.modules.combiner.Combiner` adds up. A new evidence is one class here
+and one file in ``config/evidence``. Needs no PyTorch."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -35,10 +31,8 @@ from rec_sys.reviews.schema import NO_TIME
 @dataclass(frozen=True)
 class Known:
     """What evidences are fitted to: reviews that may be known, and what was solved already.
-
-    `edges`: int64 [n], ascending, may be known; `vectors`: float [N, D], the vector store's rows;
-    `words`: float32 [N, W], of the same texts. Product graph and towers are of these edges.
-    """
+    `edges`: int64 [n], ascending; `vectors`: float [N, D], the vector store's rows; `words`:
+    float32 [N, W], of the same texts. Product graph and towers are of these edges."""
 
     graph: ReviewGraph
     edges: np.ndarray
@@ -97,17 +91,14 @@ class Evidence(Protocol):
 @settings_of("evidence.co_reviewing")
 class CoReviewing:
     """The product graph: what the reviewers of the history's products reviewed and what is like it.
-
     Its first feature is the product graph as it is, which the combiner starts from. Each of
-    `history_decays` gives another, with `scale`, see `compress`.
-    """
+    `history_decays` gives another, with `scale`, see `compress`."""
 
     history_decays: list[Share]
     scale: Positive
     name: str = "co-reviewing"
 
     def fit(self, known: Known) -> list[Feature]:
-        """See `Evidence`."""
         whole = WalkFeature(self.name, self.name, known.product_graph, 0.0, "product_graph")
         return [whole] + [
             replace(
@@ -122,14 +113,7 @@ class CoReviewing:
 
 @settings_of("evidence.neighbours")
 class Neighbours:
-    """Products with the same reviewers, by cosine (Sarwar et al., WWW 2001).
-
-    Attributes:
-        shrink: So many imagined reviewers make small coincidences count little.
-        neighbours: The most similar products that each keeps.
-        history_decay: A review counts so much less for each one written later.
-        scale: See `compress`.
-    """
+    """Products with the same reviewers, by cosine (Sarwar et al., WWW 2001)."""
 
     shrink: NotNegative
     neighbours: PositiveCount
@@ -138,7 +122,6 @@ class Neighbours:
     name: str = "same reviewers"
 
     def fit(self, known: Known) -> list[Feature]:
-        """See `Evidence`."""
         graph, edges = known.graph, known.edges
         together = co_occurrence(
             graph.edge_user[edges], graph.edge_product[edges], graph.num_users, graph.num_products
@@ -157,17 +140,10 @@ class Neighbours:
 
 @settings_of("evidence.order")
 class Order:
-    """What others reviewed right after the products that the user reviewed last.
-
+    """What others reviewed right after the products that the user reviewed last:
     ``log(1 + n_ij / (smoothing q_j))`` for n_ij users who went from product i straight to j, whose
     share in all reviews is q_j: how much more often than by chance, so that with the logarithm of
-    popularity it makes a smoothed Markov chain.
-
-    Attributes:
-        smoothing: So many imagined users went on to products by their popularity.
-        history_decays: One feature each; 0 looks at the last review alone.
-        neighbours: The most frequent next products that each keeps.
-    """
+    popularity it makes a smoothed Markov chain."""
 
     smoothing: Positive
     history_decays: list[Share]
@@ -175,7 +151,6 @@ class Order:
     name: str = "order"
 
     def fit(self, known: Known) -> list[Feature]:
-        """See `Evidence`."""
         graph, edges = known.graph, known.edges
         user, product = graph.edge_user[edges], graph.edge_product[edges]
         follows = user[1:] == user[:-1]
@@ -205,7 +180,6 @@ class Popularity:
     name: str = "popularity"
 
     def fit(self, known: Known) -> list[Feature]:
-        """See `Evidence`."""
         values = np.log1p(known.counts).astype(np.float32)
         return [ProductFeature(self.name, self.name, values)]
 
@@ -218,7 +192,6 @@ class Trend:
     name: str = "trend"
 
     def fit(self, known: Known) -> list[Feature]:
-        """See `Evidence`."""
         graph, size = known.graph, known.graph.num_products
         timed = graph.edge_time[known.edges] != NO_TIME
         edges = known.edges[timed]
@@ -248,7 +221,6 @@ class Network:
     name: str = "network"
 
     def fit(self, known: Known) -> list[Feature]:
-        """See `Evidence`."""
         return [NetworkFeature(self.name, self.name)]
 
 
@@ -261,17 +233,14 @@ class Liking:
     name: str = "liking"
 
     def fit(self, known: Known) -> list[Feature]:
-        """See `Evidence`."""
         return [LikingFeature(self.name, self.name, self.middle, self.steepness)]
 
 
 @settings_of("evidence.match")
 class Match:
-    """How well the product fits what the user says that they want; nothing without a wish.
-
-    A product's text is its name, which counts `name_weight` times, its description and all its
-    reviews; for `k1` and `b` see `bm25`.
-    """
+    """How well the product fits what the user says that they want; nothing without a wish. A
+    product's text is its name, which counts `name_weight` times, its description and all its
+    reviews; for `k1` and `b` see `bm25`."""
 
     k1: Positive
     b: Share
@@ -279,7 +248,6 @@ class Match:
     name: str = "match"
 
     def fit(self, known: Known) -> list[Feature]:
-        """See `Evidence`."""
         names, others = product_words(known.graph, known.words, known.edges)
         counts = (self.name_weight * names + others).tocsr()
         weights = word_weights(counts, self.k1, self.b)
@@ -292,8 +260,7 @@ class Match:
 
 @settings_of("evidence.texts")
 class Texts:
-    """Products whose texts are like those of the history, by the cosine of the match's towers. The
-    settings are those of `Neighbours`."""
+    """Products whose texts are like those of the history, by the cosine of the match's towers."""
 
     history_decay: Share
     neighbours: PositiveCount
@@ -301,7 +268,6 @@ class Texts:
     name: str = "texts"
 
     def fit(self, known: Known) -> list[Feature]:
-        """See `Evidence`."""
         walk = known.text_graph(self.neighbours, self.history_decay)
         liked = replace(walk, disliked_weight=0.0)
         return [WalkFeature(self.name, self.name, liked, self.scale, "texts")]
@@ -316,7 +282,6 @@ class Dislikes:
     name: str = "dislikes"
 
     def fit(self, known: Known) -> list[Feature]:
-        """See `Evidence`."""
         alone = {"liked_weight": 0.0, "disliked_weight": 1.0, "history_decay": 1.0}
         reviewers = replace(known.product_graph, **alone)
         texts = replace(known.text_graph(self.neighbours, 1.0), **alone)

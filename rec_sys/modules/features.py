@@ -1,7 +1,5 @@
-"""Features: one number for each user and product, and how they are stored. Needs no PyTorch.
-
-`rec_sys.modules.evidences` fits them, `rec_sys.modules.combiner` adds them up.
-"""
+"""Features: one number for each user and product, and how they are stored.
+`rec_sys.modules.evidences` fits them, `rec_sys.modules.combiner` adds them up. Needs no PyTorch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -106,12 +104,10 @@ class WalkFeature:
         return scores
 
     def contributions(self, situation: Situation, targets: np.ndarray) -> np.ndarray:
-        """The feature of one user, divided among the reviews that speak for the product.
-
-        On a log scale no review has a part of its own, so each gets its share in the sum of what
-        speaks for the product. `targets`: int64 [m], rows of products. Returns float32 [n, m];
-        where the feature is positive, a column adds up to it.
-        """
+        """The feature of one user, divided among the reviews that speak for the product: on a log
+        scale no review has a part of its own, so each gets its share in the sum. `targets`:
+        int64 [m], rows of products. Returns float32 [n, m]; where the feature is positive, a column
+        adds up to it."""
         parts = self.graph.contributions(
             situation.product, situation.rating, targets, situation.links
         )
@@ -137,14 +133,11 @@ class ProductFeature:
 
 @dataclass(frozen=True)
 class TrendFeature:
-    """Logarithm of the reviews of late, each counting half after every half-life, in seconds.
-
-    Of each user only reviews before the moment of asking count. They age until the newest of them,
-    and one imagined review is spread over the products by their shares in them.
-
-    `time` and `product`: int64 [n > 0], of the known reviews, ascending in time; `untimed`:
-    float64 [P], known reviews without a time, which are old.
-    """
+    """Logarithm of the reviews of late, each counting half after every half-life, in seconds. Of
+    each user only reviews before the moment of asking count. They age until the newest of them, and
+    one imagined review is spread over the products by their shares in them. `time` and `product`:
+    int64 [n > 0], of the known reviews, ascending in time; `untimed`: float64 [P], known reviews
+    without a time, which are old."""
 
     name: str
     evidence: str

@@ -64,17 +64,11 @@ def export_model(
 ) -> list[Parity]:
     """Exports a checkpoint, compares it with PyTorch and completes the Triton repository.
 
-    The file only appears at `output_path` if both agree. If that is
-    ``<repository>/<model>/<version>/model.onnx``, Triton's settings are written too.
-
-    Args:
-        model_config: The YAML file of the model's settings.
-        overrides: Hydra overrides of ``config/export_config.yaml``: the data to compare on, by
-            default the training's.
-
-    Raises:
-        InputError: The checkpoint or the settings cannot be used, or do not fit each other.
-        RuntimeError: The exported model computes something else.
+    The file only appears at `output_path` if both agree; Triton's settings beside it, if that is
+    ``<repository>/<model>/<version>/model.onnx``. `model_config` is the YAML file of the model's
+    settings; `overrides` are of ``config/export_config.yaml``: the data to compare on, by default
+    the training's. Raises InputError if checkpoint or settings cannot be used, or do not fit each
+    other, RuntimeError if the exported model computes something else.
     """
     settings = _read_model_config(Path(model_config))
     path = find_checkpoint(checkpoint, Path(checkpoint).parent)

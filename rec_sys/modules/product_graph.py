@@ -54,20 +54,12 @@ class ProductGraph:
 
     @property
     def num_products(self) -> int:
-        """P."""
         return len(self.pointers) - 1
 
     @classmethod
     def without_edges(cls, num_products: int) -> "ProductGraph":
-        """A graph that says nothing."""
-        return cls(
-            np.zeros(num_products + 1, np.int64),
-            np.empty(0, np.int32),
-            np.empty(0, np.float32),
-            history_decay=1.0,
-            disliked_weight=1.0,
-            liked_above=0.0,
-        )
+        nothing = scipy.sparse.csr_array((num_products, num_products))
+        return cls.of(nothing, history_decay=1.0, disliked_weight=1.0, liked_above=0.0)
 
     @classmethod
     def of(
@@ -95,20 +87,10 @@ class ProductGraph:
         rating: np.ndarray,
         links: scipy.sparse.csr_array | None = None,
     ) -> scipy.sparse.csr_array:
-        """Walks one step from each review.
-
-        Args:
-            user_ptr: int64 [U + 1], the reviews of user ``u`` are ``user_ptr[u]:user_ptr[u + 1]``,
-                oldest first.
-            product: int64 [n], below 0 where the graph does not know the product: it counts as a
-                step but leads nowhere.
-            rating: float32 [n], 1...5, NaN or 0 if missing.
-            links: float32 [n, P], shares of the products from which a review of an unknown product
-                walks instead; None if from nowhere.
-
-        Returns:
-            float32 [U, P], the propagated scores where something leads, in order of the products.
-        """
+        """Walks one step from each review: float32 [U, P], the propagated scores where something
+        leads, in order of the products. For the arguments see `Situation`: an unknown product
+        counts as a step but leads nowhere, unless `links` tell the shares of products from which
+        its review walks instead."""
         user = np.repeat(np.arange(len(user_ptr) - 1), np.diff(user_ptr))
         weight = self._review_weights(user_ptr, rating)
         known = product >= 0
@@ -175,13 +157,14 @@ def heaviest(weights: np.ndarray, most: int) -> scipy.sparse.csr_array:
 
 @settings_of("product_graph")
 class ProductGraphBuilder:
-    """Solves for the weights between products.
+    """Solves for the weights between products; ``config/product_graph`` explains the settings.
 
     Text-regularised EASE: minimises |X - X B|^2 + |T - T B|^2 + l2 |B|^2 over all B with a zero
     diagonal, where a row of X is a user (reviewed or not) and a row of T one dimension of the
     products' texts, or a brand: what a product is bought with and what it says must both be
     explained by other products (Steck, "Embarrassingly Shallow Autoencoders", WWW 2019, with side
     information as in Ning & Karypis, "Sparse Linear Methods with Side Information", RecSys 2012).
+    The cost grows with the third power of the products that enter.
 
     To these weights, `order_share` of a second ridge regression is added: from every beginning of a
     history to what came after, so that the order counts.
@@ -189,24 +172,6 @@ class ProductGraphBuilder:
     A product that nobody reviewed has no column in X. As the solution without the zeros that it
     would have there, its weights follow from its text alone, with the inverse that is known
     already; they come out small, for nothing in X agrees with them, and are scaled up.
-
-    Args:
-        l2: Strength of the ridge, in reviewers.
-        name_weight: How much the products' names count against the reviewers; the other such
-            weights likewise for descriptions, the mean of what was written, and brands.
-        half_life_days: A review that is so much older than the newest counts half; 0: all the same,
-            as do reviews without a time.
-        past_decay: In the second, the weight of each earlier review before the cut, 0...1.
-        future_decay: The weight of each later one behind the cut, 0...1.
-        longest_history: In it, only so many of a user's newest reviews are cut.
-        neighbours: Edges that leave each product, the heaviest; 0 leaves the graph empty.
-        new_product_boost: How long the weights of unreviewed products are made, as a multiple of
-            those of the others: more of them are recommended, at the cost of the others.
-        max_products: So many products, the most reviewed, enter the equations, whose cost grows
-            with the third power; others count as if nobody had reviewed them.
-
-    Raises:
-        InputError: A setting is out of its range.
     """
 
     l2: Positive

@@ -1,8 +1,6 @@
 """Who asks, and what they may do: keys of programs, tokens of people, and how often each may ask.
-
 ``uv run -m rec_sys.serving.access ROLE NAME`` makes a key and the line of ``serving.keys_file``
-that admits it; the file holds no key, only its SHA-256.
-"""
+that admits it; the file holds no key, only its SHA-256."""
 
 import hashlib
 import logging
@@ -52,24 +50,19 @@ class Caller:
     name: str
 
     def require_person(self, user_id: str) -> None:
-        """Refuses a person who reaches for another one's data."""
         if self.role == PERSON and self.name != user_id:
             raise Refused(403, "this token is another person's", "user_id")
 
     def require_admin(self) -> None:
-        """Refuses everybody who has no admin key."""
         if self.role != ADMIN:
             raise Refused(403, f"needs an admin key in the header {KEY_HEADER}")
 
 
 class Access:
-    """Tells callers by their keys and tokens; without any configured everybody is a client.
-
-    Lines of `keys_file` are role, name and SHA-256 of a key, read again when it changes.
-    `person_secret` signs people's tokens (JWT, HS256, ``sub`` the id, ``exp``). All of them may be
-    empty. The rates are of one key, and of one person's token. Raises InputError if one cannot be
-    used.
-    """
+    """Tells callers by their keys and tokens; without any configured everybody is a client. Lines
+    of `keys_file` are role, name and SHA-256 of a key, read again when it changes. `person_secret`
+    signs people's tokens (JWT, HS256, ``sub`` the id, ``exp``). Each may be empty. The rates are of
+    one key, and of one person's token. Raises InputError if one cannot be used."""
 
     def __init__(
         self,

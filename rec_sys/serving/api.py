@@ -62,14 +62,12 @@ class Components:
     access: Access
 
     def start(self) -> bool:
-        """Runs the models, see `Service.start`."""
         has_started = self.service.start()
         if has_started:
             self.metrics.model(self.service.bundle.model_label)
         return has_started
 
     def reload(self) -> Bundle:
-        """Takes up the bundle that is in the folder now, see `Service.reload`."""
         bundle = self.service.reload()
         self.metrics.model(bundle.model_label)
         return bundle
@@ -92,19 +90,10 @@ class Components:
         exclude: Sequence[str],
         known: dict[str, np.ndarray] | None = None,
     ) -> Response:
-        """Recommends and counts; returns `RecommendationsOut` as JSON.
-
-        Args:
-            ids: What the authors are called in the answer.
-            style: The category of what may be recommended, or None for all.
-            exclude: Ids; those that are not in the catalogue cannot be recommended anyway.
-            known: Vectors of texts that need not be encoded.
-
-        Raises:
-            Refused: There is no such category, or there are too many texts.
-            BackendUnavailable: Nothing computes.
-            Busy: There is too much to do.
-        """
+        """Recommends and counts; returns `RecommendationsOut` as JSON. `ids`: what the authors are
+        called in the answer; `style`: the category of what may be recommended, None for all;
+        `exclude`: ids, perhaps unknown ones; `known`: see `ServedBundle.recommend`. Raises as that
+        does, and Refused if there is no such category."""
         require_style(served, style)
         base = served.vectorbase
         among = None if style is None else np.flatnonzero(base.styles == style)
@@ -207,13 +196,7 @@ def _recommendation_routes(components: Components) -> APIRouter:
         """Recommends to one person or many by their reviews; nothing is kept."""
         people, ids = body.people, [None]
         if people is None:
-            person = {
-                "reviews": body.reviews or [],
-                "wish": body.wish,
-                "nickname": None,
-                "id": None,
-            }
-            people = [schemas.PersonIn.model_construct(**person)]
+            people = [schemas.PersonIn.model_construct(reviews=body.reviews or [], wish=body.wish)]
         else:
             ids = [person.id for person in people]
         return components.recommend(

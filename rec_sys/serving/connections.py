@@ -17,11 +17,9 @@ _WHY = {
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol, which waits for no headers for ever and keeps none of any size.
-
-    Refuses headers that are too large (431) or too slow (408), also those that follow a body in
-    chunks, and ends a connection whose other end takes no answer, or was answered and goes on.
-    """
+    """Uvicorn's protocol, which waits for no headers for ever and keeps none of any size. Refuses
+    headers that are too large (431) or too slow (408), also those that follow a body in chunks, and
+    ends a connection whose other end takes no answer, or was answered and goes on."""
 
     limits: Limits
 
@@ -31,19 +29,16 @@ class LimitedProtocol(HttpToolsProtocol):
         return type(cls.__name__, (cls,), {"limits": limits})
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Begins to wait for the headers of the first request."""
         super().connection_made(transport)
         self._bytes, self._is_before_request = 0, True
         self._status = HTTPStatus.BAD_REQUEST
         self._came, self._taken = self._later(self._too_slow), None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Waits for nothing more."""
         super().connection_lost(exc)
         self._came, self._taken = _cancelled(self._came), _cancelled(self._taken)
 
     def data_received(self, data: bytes) -> None:
-        """Takes a part of a request."""
         if self._is_before_request:
             self._came = self._came or self._later(self._too_slow)
         self._bytes += len(data)
@@ -63,7 +58,6 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
-        """Leaves the request to the application."""
         self._is_before_request, self._bytes, self._came = False, 0, _cancelled(self._came)
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > self.limits.header_bytes:
@@ -92,7 +86,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self._taken = self._later(self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Goes on."""
         super().resume_writing()
         self._taken = _cancelled(self._taken)
 

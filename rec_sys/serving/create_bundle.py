@@ -71,12 +71,10 @@ class BundleSettings:
 
 
 def create_bundle(config: DictConfig) -> Bundle:
-    """Exports a checkpoint with everything that serving it needs.
-
-    The vectorbase in ``paths.vectorbase_dir`` is taken if it is of this checkpoint and these
-    settings, and built otherwise. Raises InputError if settings, checkpoint or data cannot be used,
-    RuntimeError if an exported model computes something else than PyTorch.
-    """
+    """Exports a checkpoint with everything that serving it needs. The vectorbase in
+    ``paths.vectorbase_dir`` is taken if it is of this checkpoint and these settings, and built
+    otherwise. Raises InputError if settings, checkpoint or data cannot be used, RuntimeError if an
+    exported model computes something else than PyTorch."""
     settings = read_settings(BundleSettings, config.bundle)
     folder = Path(config.paths.bundle_dir)
     require_replaceable(folder, MANIFEST, "paths.bundle_dir")

@@ -30,7 +30,6 @@ class Deadline:
         self._has_gone = False
 
     def give_up(self) -> None:
-        """Nobody waits any more."""
         self._has_gone = True
 
     def seconds_left(self) -> float:
@@ -46,11 +45,9 @@ DEADLINE: ContextVar[Deadline | None] = ContextVar("DEADLINE", default=None)
 
 
 class TextTurns:
-    """A text encoder that requests use in turns: who has many texts lets others in between.
-
-    So many `characters` are encoded before it is another one's turn, one text at least. A request
-    that needs more turns than `bulk` is a large one; further ones than `bulk_at_once` are `Busy`.
-    """
+    """A text encoder that requests use in turns: who has many texts lets others in between. So many
+    `characters` are encoded before it is another one's turn, one text at least. A request that
+    needs more turns than `bulk` is a large one; further ones than `bulk_at_once` are `Busy`."""
 
     def __init__(
         self, encoder: TextBackend, at_once: int, characters: int, bulk: int, bulk_at_once: int

@@ -57,7 +57,6 @@ class Limits:
     person_requests_per_minute: PositiveCount
 
     def __post_init__(self) -> None:
-        """Checks what belongs together."""
         # What is kept of a person must be recommended by: a text, a name and a category a review.
         if self.texts < 3 * self.reviews:
             raise InputError(
@@ -201,7 +200,6 @@ class LimitsMiddleware:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -374,13 +372,12 @@ def _audit(scope: Scope, method: str, route: str, status: int) -> None:
     if scope["path"].startswith(_AUDITED):
         caller: Caller | None = scope["state"].get("caller")
         person = scope.get("path_params", {}).get("user_id")
+        who = "nobody known"
+        if caller is not None:
+            name = pseudonym(caller.name) if caller.role == PERSON else caller.name
+            who = f"{caller.role} {name}"
         audit.info(
             "%s %s %d by %s%s",
-            *(method, route, status),
-            "nobody known" if caller is None else _said_of(caller),
+            *(method, route, status, who),
             f" about {pseudonym(unquote(person))}" if person else "",
         )
-
-
-def _said_of(caller: Caller) -> str:
-    return f"{caller.role} {pseudonym(caller.name) if caller.role == PERSON else caller.name}"

@@ -42,7 +42,6 @@ class Metrics:
         self._requests.labels(method, route, str(status)).observe(seconds)
 
     def stage(self, stage: str, seconds: float) -> None:
-        """Notes the time of a stage."""
         self._stages.labels(stage).observe(seconds)
 
     def answer(self, fallbacks: Iterable[str | None], degraded: bool) -> None:
@@ -52,11 +51,9 @@ class Metrics:
         self._degraded.inc(degraded)
 
     def working(self, requests: int) -> None:
-        """Notes how many requests are being answered."""
         self._working.set(requests)
 
     def model(self, model: str) -> None:
-        """Notes which model is in use."""
         self._model.clear()
         self._model.labels(model).set(1)
 

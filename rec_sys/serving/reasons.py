@@ -19,12 +19,9 @@ _OTHERWISE = "You may turn to it next."
 def reason_in_words(
     recommended: Recommendation, is_known: bool = True, turned: Collection[str] = ()
 ) -> str:
-    """Why a product is recommended, in one sentence for the person.
-
-    What the network says tells people nothing about themselves if nothing `is_known` of them. That
-    an evidence of `turned`, see `Combiner.reversed_evidences`, adds to the score does not mean that
-    there is much of it.
-    """
+    """Why a product is recommended, in one sentence for the person. What the network says tells
+    people nothing about themselves if nothing `is_known` of them. That an evidence of `turned`, see
+    `Combiner.reversed_evidences`, adds to the score does not mean that there is much of it."""
     match = recommended.match
     if match and match.weight > sum(reason.weight for reason in recommended.because):
         told = f": {', '.join(map(_quoted, match.words))}" if match.words else ""

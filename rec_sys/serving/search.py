@@ -75,14 +75,10 @@ class ProductSearch:
 
 @dataclass(frozen=True)
 class TextSpace:
-    """Where products are in the space of the text encoder.
-
-    Attributes:
-        vectors: float32 [P, D], unit length, zero for a product of which nothing is said.
-        centre: float32 [D].
-        directions: float32 [D, 2], scaled so that the map is as large as its products.
-        places: float32 [P, 2], each within -1...1.
-    """
+    """Where products are in the space of the text encoder. `vectors`: float32 [P, D], unit length,
+    zero for a product of which nothing is said; `centre`: float32 [D]; `directions`:
+    float32 [D, 2], scaled so that the map is as large as its products; `places`: float32 [P, 2],
+    within -1...1."""
 
     vectors: np.ndarray
     centre: np.ndarray
@@ -111,7 +107,11 @@ class TextSpace:
     def centre_of(self, vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """The place, float32 [2], of somebody who stands for n texts, perhaps none. `vectors`:
         float [n, D]; `weights`: float [n], not negative."""
-        return self.place(_unit(weights @ vectors) if len(vectors) else np.zeros_like(self.centre))
+        if not len(vectors):
+            return self.place(np.zeros_like(self.centre))
+        middle = weights @ vectors
+        length = np.linalg.norm(middle, axis=-1)
+        return self.place((middle / (length or 1)).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -205,8 +205,3 @@ def _phrases(name: str) -> set[str]:
     return {word for part in parts for word in part} | {
         " ".join(pair) for part in parts for pair in pairwise(part)
     }
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)

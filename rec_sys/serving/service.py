@@ -19,18 +19,8 @@ from pydantic import Field
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
 from rec_sys.inference.bundle import Bundle, read_bundle, told_as_unfit
-from rec_sys.inference.histories import (
-    UNKNOWN,
-    Author,
-    Histories,
-    WrittenReview,
-    read_histories,
-)
-from rec_sys.inference.recommender import (
-    EVERYTHING,
-    CandidateFilter,
-    Recommender,
-)
+from rec_sys.inference.histories import UNKNOWN, Author, Histories, WrittenReview, read_histories
+from rec_sys.inference.recommender import EVERYTHING, CandidateFilter, Recommender
 from rec_sys.inference.results import UserRecommendations
 from rec_sys.modules.backends import (
     BackendUnavailable,
@@ -150,12 +140,10 @@ class Answer:
 
 class ServedBundle:
     """Answers questions about people and products. May be used by several threads at once.
-
     `connect` makes what computes; called until it succeeds, and raises `BackendUnavailable` while a
-    server does not answer. `spare` computes meanwhile, and whenever the server is down. So many
-    vectors, `cached_texts`, are remembered; so many distinct texts, `max_texts`, may be asked about
-    at once. Raises InputError if the spare runs other models than the bundle's.
-    """
+    server does not answer. `spare` computes meanwhile, and whenever the server is down.
+    `cached_texts` vectors are remembered; `max_texts` distinct texts may be asked about at once.
+    Raises InputError if the spare runs other models than the bundle's."""
 
     def __init__(
         self,
@@ -206,11 +194,9 @@ class ServedBundle:
         return self._backends is not None and self._backends.is_ready()
 
     def warm_up(self) -> None:
-        """Answers once, so that the first person does not wait for what happens only once.
-
-        Raises BackendUnavailable if nothing computes, InputError if the backends run other models
-        than the bundle's.
-        """
+        """Answers once, so that the first person does not wait for what happens only once. Raises
+        BackendUnavailable if nothing computes, InputError if the backends run other models than the
+        bundle's."""
         self.recommend([_WARM_UP], 1)
 
     def recommend(
@@ -222,17 +208,10 @@ class ServedBundle:
         known: Mapping[str, np.ndarray] | None = None,
         observe: Observe = lambda stage, seconds: None,
     ) -> Answer:
-        """Recommends to people, at least one.
-
-        Args:
-            known: Vectors of texts that need not be encoded, float16 [D].
-            observe: Is told how long each stage took: encode, graph, search.
-
-        Raises:
-            BackendUnavailable: Nothing computes.
-            Busy: There is too much to do, or nobody waits for it any more.
-            Refused: There are too many texts.
-        """
+        """Recommends to people, at least one. `known`: vectors of texts that need not be encoded,
+        float16 [D]; `observe` is told how long each stage took: encode, graph, search. Raises
+        BackendUnavailable if nothing computes, Busy if there is too much to do, or nobody waits for
+        it any more, Refused if there are too many texts."""
         histories = read_histories(authors, self.vectorbase)
         texts = len({*histories.all_texts} - {""})
         if texts > self._max_texts:
@@ -351,7 +330,6 @@ class Service:
 
     @property
     def is_ready(self) -> bool:
-        """Whether questions can be answered now."""
         return self._served is not None and self._served.can_answer
 
     @property
@@ -375,15 +353,12 @@ class Service:
         return self._served is not None
 
     def stop(self) -> None:
-        """Gives up on starting."""
         self._stopped.set()
 
     def reload(self) -> Bundle:
-        """Takes up the bundle that is in the folder now; nobody's question is lost.
-
-        Raises InputError if it cannot be used, BackendUnavailable if the server of its models does
-        not answer (the one in use goes on), or Busy if one is being taken up already.
-        """
+        """Takes up the bundle that is in the folder now; nobody's question is lost. Raises
+        InputError if it cannot be used, BackendUnavailable if the server of its models does not
+        answer (the one in use goes on), or Busy if one is being taken up already."""
         if not self._loading.acquire(blocking=False):
             raise Busy("a bundle is being loaded already; try again")
         try:
@@ -395,22 +370,17 @@ class Service:
             self._loading.release()
 
     def _run(self, bundle: Bundle) -> ServedBundle:
+        settings, own = self._settings, None
         with told_as_unfit(bundle.folder, BackendUnavailable):
-            return self._run_fit(bundle)
-
-    def _run_fit(self, bundle: Bundle) -> ServedBundle:
-        settings = self._settings
-        own = None
-        if settings.backend == "onnx" or settings.fallback:
-            own = in_process(bundle, settings)
-        if settings.backend == "onnx":
-            connect, spare = (lambda: own), None
-        else:
+            if settings.backend == "onnx" or settings.fallback:
+                own = in_process(bundle, settings)
             connect, spare = (lambda: self._triton(bundle)), own
-        texts = settings.limits.texts
-        served = ServedBundle(bundle, connect, spare, settings.cached_texts, texts)
-        served.warm_up()
-        return served
+            if settings.backend == "onnx":
+                connect, spare = (lambda: own), None
+            texts = settings.limits.texts
+            served = ServedBundle(bundle, connect, spare, settings.cached_texts, texts)
+            served.warm_up()
+            return served
 
     def _triton(self, bundle: Bundle) -> Backends:
         settings = dict(self._settings.triton)

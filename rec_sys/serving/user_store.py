@@ -35,10 +35,7 @@ _FAULTS = (SQLAlchemyError, sqlite3.Error)
 
 _metadata = sa.MetaData()
 _users = sa.Table(
-    "users",
-    _metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("nickname", sa.Text),
+    "users", _metadata, sa.Column("id", sa.Text, primary_key=True), sa.Column("nickname", sa.Text)
 )
 _reviews = sa.Table(
     "reviews",
@@ -55,9 +52,7 @@ _reviews = sa.Table(
     sa.Column("time", sa.BigInteger),
     sa.Column("vector", sa.LargeBinary),  # of the text
     sa.Column("encoder", sa.String(64)),  # the fingerprint of the encoder that the vector is from
-    sa.Column(
-        "kept_at", sa.BigInteger
-    ),  # seconds since 1970; missing if before there was retention
+    sa.Column("kept_at", sa.BigInteger),  # seconds since 1970; missing in the oldest stores
     sa.UniqueConstraint("user_id", "review_id"),
     sa.Index("reviews_of_user", "user_id", "time"),
 )
@@ -87,20 +82,14 @@ class StoreUnavailable(Exception):
 
 
 class UserStore:
-    """Keeps reviews. May be used by several threads and several processes at once.
+    """Keeps reviews. May be used by several threads and several processes at once. What `add` has
+    returned from is on disk: it survives the end of the process.
 
-    What `add` has returned from is on disk: it survives the end of the process.
-
-    Args:
-        url: An SQLAlchemy URL, such as ``sqlite:///users.db`` or ``postgresql+psycopg://...``.
-        seconds: So long a statement, a lock or a connection is waited for; after that the database
-            is left alone for as long, so that not everybody waits for it.
-        connections: To the database at once.
-        most_reviews: So many are kept of a person.
-
-    Raises:
-        InputError: No database can be opened there, it cannot be written to, or its tables are
-            another program's, or a newer version's.
+    `url`: SQLAlchemy's, such as ``sqlite:///users.db`` or ``postgresql+psycopg://...``; `seconds`:
+    so long a statement, a lock or a connection is waited for; after that the database is left alone
+    for as long, so that not everybody waits for it; `connections`: at once; `most_reviews`: of a
+    person. Raises InputError if no database can be opened there, it cannot be written to, or its
+    tables are another program's, or a newer version's.
     """
 
     def __init__(
@@ -179,13 +168,11 @@ class UserStore:
         encoder: str,
         nickname: str | None = None,
     ) -> int:
-        """Keeps reviews of a person, who is made if new; returns how many of theirs are kept now.
-
-        A review whose id the person has used already replaces the older one; so does the nickname,
-        unless it is None. `vectors`: from texts, some may be missing, to float [D], made by the
-        text encoder of this fingerprint. Raises Refused if they would be too many (nothing is kept
-        then), StoreUnavailable if the database does not work; so do all methods.
-        """
+        """Keeps reviews of a person, who is made if new; returns how many of theirs are kept now. A
+        review whose id the person has used already replaces the older one; so does the nickname,
+        unless it is None. `vectors`: from texts, some may be missing, to float [D], made by this
+        text encoder. Raises Refused if they would be too many (nothing is kept then),
+        StoreUnavailable if the database does not work; so do all methods."""
         rows = {review.review_id: _row(user_id, review, vectors, encoder) for review in reviews}
         for _ in range(_RETRIES):
             with suppress(IntegrityError):
@@ -223,9 +210,8 @@ class UserStore:
 
     def forget_older(self, days: float) -> int:
         """Deletes reviews kept longer ago, how many it returns, and people of whom nothing is left.
-
-        Reviews from before there was a time of keeping count by the time that they tell, or stay.
-        """
+        Reviews from before there was a time of keeping count by the time that they tell, or
+        stay."""
         kept_at = sa.func.coalesce(_reviews.c.kept_at, _reviews.c.time)
         none_left = ~sa.exists().where(_reviews.c.user_id == _users.c.id)
         with self._transaction() as connection:
@@ -254,7 +240,6 @@ class UserStore:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """Ends all connections."""
         self._engine.dispose()
 
     def _add(self, user_id: str, rows: list[dict[str, Any]], nickname: str | None) -> int:

@@ -22,13 +22,9 @@ if TYPE_CHECKING:  # not PyTorch itself: that there is no such checkpoint is tol
 
 
 class Start:
-    """Random weights.
-
-    Attributes:
-        origin: What the record tells about the checkpoint that the weights come from.
-        state: Checkpoint of an interrupted training that goes on, under its `run_name` and MLflow's
-            `run_id`.
-    """
+    """Random weights. `origin`: what the record tells about the checkpoint that the weights come
+    from; `state`: checkpoint of an interrupted training that goes on, under its `run_name` and
+    MLflow's `run_id`."""
 
     origin: dict[str, Any] | None = None
     state: Path | None = None
@@ -47,14 +43,10 @@ class Start:
         """Gives a network, built from the same settings, the weights to start from."""
 
     def changes(self, seen: Provenance, newly_encoded: int) -> dict[str, Any] | None:
-        """Counts and shows what came and what is gone since the earlier training, if there is one.
-
-        A review is the same if its user and product are; whether its words changed is not known.
-
-        Returns:
-            ``newly_encoded_texts`` and, for ``reviews``, ``users`` and ``products``, the numbers
-            ``then``, ``now``, ``new`` and ``gone``.
-        """
+        """Counts and shows what came and what is gone since the earlier training, if there is one:
+        ``newly_encoded_texts`` and, for ``reviews``, ``users`` and ``products``, the numbers
+        ``then``, ``now``, ``new`` and ``gone``. A review is the same if its user and product are;
+        whether its words changed is not known."""
         return None
 
 
@@ -71,28 +63,19 @@ class WarmStart(Start):
         }
 
     def check_encoder(self, encoder: TextEncoder) -> None:
-        """See `Start`."""
-        record = self.trained.record
-        if encoder.model_fingerprint != record["encoder"]["model_fingerprint"]:
-            raise InputError(
-                f"{self.trained.path}: was trained with another text encoder"
-                f" (encoder.model={record['config']['encoder'].get('model')}); use the same one,"
-                " or train without train.warm_start"
-            )
+        advice = "use the same one, or train without train.warm_start"
+        self.trained.check_encoder(encoder, advice)
 
     def split(self, splitter: Any, graph: ReviewGraph) -> tuple[Split, Provenance]:
-        """See `Start`."""
         seen = self.trained.seen
         split = splitter.split(graph, seen)
         require_unlearned(split, graph, seen)
         return split, Provenance.of(split, graph, seen)
 
     def put_weights(self, model: "nn.Module") -> None:
-        """See `Start`."""
         model.load_state_dict(self.trained.model.state_dict())
 
     def changes(self, seen: Provenance, newly_encoded: int) -> dict[str, Any]:
-        """See `Start`."""
         counts = {}
         for kind in ("reviews", "users", "products"):
             then, now = getattr(self.trained.seen, kind), getattr(seen, kind)
@@ -126,21 +109,16 @@ class Resumption(Start):
 
 
 def find_start(config: DictConfig, data: ReviewData) -> Start:
-    """The start that ``train.resume`` or ``train.warm_start`` asks for.
-
-    Raises:
-        InputError: There is no such checkpoint, or the training cannot start from it.
-    """
+    """The start that ``train.resume`` or ``train.warm_start`` asks for; InputError if there is no
+    such checkpoint, or the training cannot start from it."""
     if config.train.resume:
         return _interrupted(config, data)
     return _earlier(config) if config.train.warm_start else Start()
 
 
 def _interrupted(config: DictConfig, data: ReviewData) -> Resumption:
-    """The newest state of a training that is not complete.
-
-    With other settings or data the result would be neither its own nor that of this run.
-    """
+    """The newest state of a training that is not complete. With other settings or data the result
+    would be neither its own nor that of this run."""
     asked, folder = config.train.resume, config.paths.checkpoint_dir
     paths = checkpoint.last_checkpoints(folder) if asked is True else [Path(asked)]
     for path in paths:

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from rec_sys.foundation.distributed import threads_of
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder, ProductReviews
+from rec_sys.graph.ego_batch import EgoBatchBuilder, ProductReviews
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.task import Split, drawn_targets
 from rec_sys.modules.graph_model import TensorBatch
@@ -23,9 +23,7 @@ _POPULARITY_POWER = 0.75
 @dataclass(frozen=True)
 class ProductSample:
     """All products if there are few, otherwise a sample, of `size`, that prefers the popular ones.
-
-    `counts`: int64 [P], training reviews of each product.
-    """
+    `counts`: int64 [P], training reviews of each product."""
 
     counts: np.ndarray
     size: int
@@ -39,11 +37,9 @@ class ProductSample:
         return np.flatnonzero(np.bincount(drawn, minlength=len(self.counts)))
 
     def log_q(self, products: np.ndarray, shown: int) -> np.ndarray:
-        """Logarithm of the probability that a batch holds each of its products, float32 [n].
-
-        Each edge that the batch shows brings a product in by its popularity. Zeros if every batch
-        holds all products.
-        """
+        """Logarithm of the probability that a batch holds each of its products, float32 [n]. Each
+        edge that the batch shows brings a product in by its popularity. Zeros if every batch holds
+        all products."""
         if len(self.counts) <= self.size:
             return np.zeros(len(products), dtype=np.float32)
         popularity = (self.counts[products] + 1) / (self.counts.sum() + len(self.counts))
@@ -66,12 +62,10 @@ _USERS_MEASURED_AT_ONCE = 256
 
 
 class LoaderAhead(DataLoader):
-    """A `DataLoader` that cuts the next batch while this one is computed with.
-
-    In a thread: other processes would have to be sent what lies here in memory. For a GPU; where
-    the cores compute, the thread takes from them what it saves (18,900 reviews/s of training on
-    two cores without it, 17,800 with it).
-    """
+    """A `DataLoader` that cuts the next batch while this one is computed with. In a thread: other
+    processes would have to be sent what lies here in memory. For a GPU; where the cores compute,
+    the thread takes from them what it saves (18,900 reviews/s of training on two cores without it,
+    17,800 with it)."""
 
     def __iter__(self) -> Iterator[TensorBatch]:
         """The batches, in the order of `DataLoader`."""
@@ -89,25 +83,15 @@ class ReviewDataModule(pl.LightningDataModule):
     What the model may know about a product are the training reviews, without the targets of the
     batch at hand. Everything random follows from (seed, epoch), so that a resumed training sees
     what an uninterrupted one would have seen. Needs a `Trainer` with
-    ``reload_dataloaders_every_n_epochs=1``.
+    ``reload_dataloaders_every_n_epochs=1``. A target without a rating has the rating NaN: that it
+    exists can still be learned. Of several processes each takes its share of the `batch_size` users
+    of a batch. All draw the same sample of products; beside it, each sees the products of its own
+    users.
 
-    A target without a rating has the rating NaN: that it exists can still be learned.
-
-    Of several processes each takes its share of the `batch_size` users of a batch. All draw the
-    same sample of products; beside it, each sees the products of its own users.
-
-    Beside the arrays of an `EgoBatch`, a batch holds ``log_q`` float32 [P], see
-    `ProductSample.log_q`.
-
-    Args:
-        vectors: The vector store's rows, float [N, D].
-        split: What trains and what is measured.
-        train_target_share: Share of the training reviews of a user that are predicted in an
-            epoch, drawn anew each time.
-        negatives: Products that each batch ranks beside those it shows; all if there are not more.
-
-    Attributes:
-        train_users: int64, index of the users that have a training edge, ascending.
+    `vectors`: the vector store's rows, float [N, D]; `train_target_share`: share of a user's
+    training reviews that are predicted in an epoch, drawn anew each time; `negatives`: products
+    that each batch ranks beside those it shows; all if there are not more. A batch holds the arrays
+    of an `EgoBatch` and ``log_q`` float32 [P], see `ProductSample.log_q`.
     """
 
     def __init__(
@@ -173,8 +157,8 @@ class ReviewDataModule(pl.LightningDataModule):
             others = self.sample.draw(rng)
             batch = self.builder.build(np.asarray(chosen), target, hidden, others)
             shown = batch.edge_index.shape[1] + len(batch.target_user)
-            log_q = self.sample.log_q(batch.products, shown)
-            return as_tensors(batch) | {"log_q": torch.from_numpy(log_q)}
+            arrays = vars(batch) | {"log_q": self.sample.log_q(batch.products, shown)}
+            return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
         size = max(self.batch_size, _USERS_MEASURED_AT_ONCE) if measured else self.batch_size
         rank, processes, on_gpu = 0, 1, False
@@ -186,8 +170,3 @@ class ReviewDataModule(pl.LightningDataModule):
             users = np.concatenate([users, users[: -len(users) % processes]])
         kind = LoaderAhead if on_gpu else DataLoader
         return kind(users[rank::processes], batch_size=-(-size // processes), collate_fn=collate)
-
-
-def as_tensors(batch: EgoBatch) -> TensorBatch:
-    """The arrays of a batch as tensors, by name; nothing is copied."""
-    return {name: torch.from_numpy(array) for name, array in vars(batch).items()}

@@ -36,15 +36,10 @@ BIAS = "user + product bias"
 def score_baselines(
     graph: ReviewGraph, split: Split, distance: Distance, liked_above: float
 ) -> dict[str, dict[str, float]]:
-    """Predicts the validation targets without reading a word.
-
-    Statistics come from the training edges' ratings only, and the bias of a user from the history
-    that the model sees too.
-
-    Returns:
-        For each baseline the loss, by `distance`, and the metrics of `RatingMetrics`; NaN if
-        nothing is rated.
-    """
+    """Predicts the validation targets without reading a word: for each baseline the loss, by
+    `distance`, and the metrics of `RatingMetrics`; NaN if nothing is rated. Statistics come from
+    the training edges' ratings only, and the bias of a user from the history that the model sees
+    too."""
     rated = ~np.isnan(graph.edge_rating)
     target = split.validation.target & rated
     if (split.train & rated).any():
@@ -87,22 +82,17 @@ class RankingTask:
 
     @cached_property
     def history(self) -> ReviewGraph:
-        """What models are shown."""
         return self.graph.histories(self.users, self.task.history)
 
     @cached_property
     def asked(self) -> np.ndarray:
-        """See `Task.asked`."""
         return self.task.asked(self.graph, self.users)
 
     def measure(self, scores: np.ndarray) -> dict[str, list[float]]:
         """Ranks all products but those of the history; `scores`: float32 [n, P], which it changes.
-
-        Returns:
-            For each user ``ndcg10``, ``ndcg10_liked``, of the targets that were liked, or have no
-            rating, alone, and ``disliked_at_10``, how many others are among the first ten. NaN
-            where there is none.
-        """
+        Returns for each user ``ndcg10``, ``ndcg10_liked``, of the targets that were liked, or have
+        no rating, alone, and ``disliked_at_10``, how many others are among the first ten. NaN where
+        there is none."""
         target = self.graph.edges_of(self.users)
         target = target[self.task.target[target]]
         owner = np.searchsorted(self.users, self.graph.edge_user[target])
@@ -155,13 +145,9 @@ def rank_baselines(
     asked: RankingTask,
     cache: Path,
 ) -> dict[str, Ranked]:
-    """Baselines, each tuned to NDCG@10 of these users; by name.
-
-    Args:
-        entries: ``config/baselines``.
-        cache: Folder of what was found before; a result belongs to the reviews, the split, the
-            users, the settings and the source code.
-    """
+    """Baselines, each tuned to NDCG@10 of these users; by name. `entries`: ``config/baselines``;
+    `cache`: folder of what was found before; a result belongs to the reviews, the split, the users,
+    the settings and the source code."""
     graph = asked.graph
     known = (graph.fingerprint, split_fingerprint(split), asked.users.tolist(), asked.liked_above)
     vectors = prepared.encoder.model_fingerprint
@@ -197,11 +183,9 @@ def verdict(
     best: Mapping[str, float],
     baselines: Mapping[str, Mapping[str, float]],
 ) -> str:
-    """One line: how the model compares with the best baselines, and what to do where it loses.
-
-    What is less than two standard errors of the paired difference away from a baseline counts as
-    equal to it. `best`, `baselines`: see `show_summary`.
-    """
+    """One line: how the model compares with the best baselines, and what to do where it loses. What
+    is less than two standard errors of the paired difference away from a baseline counts as equal
+    to it. `best`, `baselines`: see `show_summary`."""
     metric, parts = f"ndcg{K}", []
     if simple:
         name, rival = max(simple.items(), key=lambda each: each[1].means[metric])
@@ -230,12 +214,9 @@ _SAME_MSE = 0.01  # more of it is nothing to do something about
 def score_wishes(
     catalogue: FullCatalogue, graph: ReviewGraph, task: Task, users: np.ndarray
 ) -> dict[str, dict[str, float]]:
-    """Finds the products of a task's reviews by their words, for some of its users, int64.
-
-    Returns:
-        For the model and for the nearest product names: ``wishes_recall10``; nothing if nobody
-        says anything.
-    """
+    """Finds the products of a task's reviews by their words, for some of its users, int64. Returns
+    ``wishes_recall10`` for the model and for the nearest product names; nothing if nobody says
+    anything."""
     told = task.told(graph)
     told = told[np.isin(graph.edge_user[told], users)]
     if not len(told):
@@ -257,20 +238,13 @@ def score_wishes(
 
 
 def show_rankings(
-    rows: Mapping[str, Ranked],
-    wishes: Mapping[str, Mapping[str, float]],
-    combiner: Combiner,
+    rows: Mapping[str, Ranked], wishes: Mapping[str, Mapping[str, float]], combiner: Combiner
 ) -> None:
     """Prints how well the validation is ranked and found, and which evidence decides."""
+    measured = [f"NDCG@{K}", f"NDCG@{K}, liked targets", f"disliked targets in the top {K}"]
     show_table(
         "ranking, validation (the model with weights that were learned without the person at hand)",
-        [
-            "",
-            f"NDCG@{K}",
-            f"NDCG@{K}, liked targets",
-            f"disliked targets in the top {K}",
-            "settings",
-        ],
+        ["", *measured, "settings"],
         [
             [name, *row.means.values(), ", ".join(f"{k} {v}" for k, v in row.settings.items())]
             for name, row in rows.items()

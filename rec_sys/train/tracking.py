@@ -62,8 +62,7 @@ _PANELS = (
     ("ranking_loss", "ranking loss (cross entropy)"),
     ("network_ndcg10", "NDCG@10 of the network alone (all products)"),
 )
-# MLflow takes no more.
-_DIGEST_CHARACTERS = 36
+_DIGEST_CHARACTERS = 36  # MLflow takes no more
 _STAGES = (("train", "training", "tab:gray"), ("val", "validation", "tab:blue"))
 _BASELINE_STYLES = ("--", ":")
 
@@ -101,10 +100,6 @@ def _database_to_itself(uri: str) -> AbstractContextManager[Any]:
     return FileLock(file.with_name(f".{file.name}.lock"))
 
 
-# A server that is not there should be reported within seconds, not minutes.
-_HTTP_RETRIES = "2"
-
-
 @dataclass(frozen=True)
 class Tracking:
     """A run in MLflow; `run_name` names its checkpoints, too."""
@@ -118,16 +113,11 @@ class Tracking:
     def start(
         cls, config: DictConfig, data_name: str, run_name: str | None, run_id: str | None = None
     ) -> "Tracking":
-        """Starts a run, or goes on with that of MLflow's `run_id`.
-
-        Args:
-            config: ``config/logger``.
-            run_name: None for data set and time.
-
-        Raises:
-            InputError: The tracking server does not answer, or does not know the run.
-        """
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _HTTP_RETRIES)
+        """Starts a run of ``config/logger``, or goes on with that of MLflow's `run_id`; it is named
+        by data set and time if `run_name` is None. Raises InputError if the tracking server does
+        not answer, or does not know the run."""
+        # A server that is not there should be reported within seconds, not minutes.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -165,7 +155,6 @@ class Tracking:
 
     @property
     def run_id(self) -> str:
-        """MLflow's id of the run."""
         return self.logger.run_id
 
     def log_inputs(
@@ -267,7 +256,6 @@ class Tracking:
             )
 
     def log_stages(self, stages: Stages) -> None:
-        """Logs the seconds of each stage and the memory."""
         seconds = {
             f"wall_seconds/{name.replace(' ', '_')}": value
             for name, value in stages.seconds.items()
@@ -312,10 +300,8 @@ def record_of(
 
 
 def plain_config(config: DictConfig) -> dict[str, Any]:
-    """The resolved config as plain values, its files by their full path.
-
-    Later commands read the data again, perhaps from another working directory.
-    """
+    """The resolved config as plain values, its files by their full path: later commands read the
+    data again, perhaps from another working directory."""
     plain = OmegaConf.to_container(config, resolve=True)
     for key, value in plain["data"].items():
         if key.endswith("_path") and value is not None:

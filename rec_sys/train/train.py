@@ -1,7 +1,5 @@
-"""Trains the recommender: ``uv run -m rec_sys.train.train``.
-
-The whole story is `train`: data, where to start from, model, fit, results.
-"""
+"""Trains the recommender: ``uv run -m rec_sys.train.train``. The whole story is `train`: data,
+where to start from, model, fit, results."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -70,20 +68,13 @@ class TrainSettings:
 def train(
     config: DictConfig, prepared: "PreparedReviews | None" = None
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Trains, tracks and saves a model.
+    """Trains, tracks and saves a model by ``config/train_config.yaml``; `prepared` are the reviews,
+    if they are at hand. Raises InputError if something in the settings or the data cannot be used.
 
-    Args:
-        config: Composed from ``config/train_config.yaml``.
-        prepared: The reviews, if they are at hand; otherwise they are loaded and encoded.
-
-    Returns:
-        The metrics of the best epoch and the objects that took part: ``trained`` (the best
-        checkpoint, loaded), ``catalogue`` (its products, ready to rank and rate), ``module``,
-        ``datamodule``, ``split``, ``prepared``, ``trainer``. Of several processes only the first
-        has ``trained`` and ``catalogue``.
-
-    Raises:
-        InputError: Something in the settings or the data cannot be used.
+    Returns the metrics of the best epoch and the objects that took part: ``trained`` (the best
+    checkpoint, loaded), ``catalogue`` (its products, ready to rank and rate), ``module``,
+    ``datamodule``, ``split``, ``prepared``, ``trainer``. Of several processes only the first has
+    ``trained`` and ``catalogue``.
     """
     # Data, and where to start from.
     settings = read_settings(TrainSettings, config.train)
@@ -117,18 +108,9 @@ def train(
     from rec_sys.modules.model_export import export_checked
     from rec_sys.modules.rating_bias import fit_text_ratings
     from rec_sys.modules.recommender_module import RecommenderModule
+    from rec_sys.train import report
     from rec_sys.train.datamodule import ReviewDataModule
     from rec_sys.train.model_card import model_card
-    from rec_sys.train.report import (
-        RankingTask,
-        rank_baselines,
-        rank_model,
-        score_baselines,
-        score_wishes,
-        show_rankings,
-        show_summary,
-        verdict,
-    )
     from rec_sys.train.tracking import Tracking, plain_config, record_of
     from rec_sys.train.trainer import best_epoch, build_trainer, checkpoint_files, fit
     from rec_sys.train.tuning import EvidenceTrial, tune, with_values
@@ -230,9 +212,9 @@ def train(
             save_evidences(catalogue.combiner, towers, files["best"], record)
             journal.unlink(missing_ok=True)
             users = combiner_fit.drawn(split.validation.users(graph), graph.num_products)
-            asked = RankingTask(graph, split.validation, users, settings.liked_above)
-            ranked = rank_model(catalogue, asked)
-            wishes = score_wishes(catalogue, graph, split.validation, users)
+            asked = report.RankingTask(graph, split.validation, users, settings.liked_above)
+            ranked = report.rank_model(catalogue, asked)
+            wishes = report.score_wishes(catalogue, graph, split.validation, users)
 
         # What has come out.
         trained = load_trained(files["best"])
@@ -241,16 +223,18 @@ def train(
                 export_checked(trained, trained.exported)
         with stages("baselines"):
             cache = Path(config.paths.cache_dir) / "baselines"
-            simple = rank_baselines(simple_models, prepared, split, asked, cache)
-            baselines = score_baselines(graph, split, objective.distance, settings.liked_above)
+            simple = report.rank_baselines(simple_models, prepared, split, asked, cache)
+            baselines = report.score_baselines(
+                graph, split, objective.distance, settings.liked_above
+            )
         measured = ranked.means | wishes.get("model", {})
         best |= {f"val/{name}": value for name, value in measured.items()}
         if space:
             tuned.show()
         rankings = {"model": ranked} | simple
-        show_rankings(rankings, wishes, catalogue.combiner)
-        told = verdict(ranked, simple, best, baselines)
-        show_summary(best, baselines, told, trained.path, tracking)
+        report.show_rankings(rankings, wishes, catalogue.combiner)
+        told = report.verdict(ranked, simple, best, baselines)
+        report.show_summary(best, baselines, told, trained.path, tracking)
         model = {name: best.get(f"val/{name}", np.nan) for name in next(iter(baselines.values()))}
         means = {name: each.means for name, each in rankings.items()}
         card = model_card(record, data.report, {"model": model} | baselines, means, wishes)

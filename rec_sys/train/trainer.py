@@ -25,10 +25,8 @@ from rec_sys.train.datamodule import ReviewDataModule
 
 
 class EpochProgress(RichProgressBar):
-    """Lightning's bar with the epochs counted from 1, as in the summary, and results alone.
-
-    A log, where a bar would never show, gets a line for each epoch.
-    """
+    """Lightning's bar with the epochs counted from 1, as in the summary, and results alone. A log,
+    where a bar would never show, gets a line for each epoch."""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Draws in a terminal only."""
@@ -55,10 +53,8 @@ class EpochProgress(RichProgressBar):
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Saves a checkpoint whole or not at all, on the file system that it belongs to.
-
-    Lightning's own way over a temporary folder copies where that is another file system.
-    """
+    """Saves a checkpoint whole or not at all, on the file system that it belongs to. Lightning's
+    own way over a temporary folder copies where that is another file system."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -113,12 +109,9 @@ def build_trainer(config: DictConfig, logger: Logger, files: Mapping[str, Path])
 def fit(
     trainer: pl.Trainer, module: RecommenderModule, datamodule: ReviewDataModule, state: Path | None
 ) -> None:
-    """Trains to the end, from the beginning or from a checkpoint of an interrupted training.
-
-    Raises:
-        KeyboardInterrupt: Somebody pressed Ctrl-C; finished epochs are saved.
-        InputError: A callback monitors what is not measured.
-    """
+    """Trains to the end, from the beginning or from a checkpoint of an interrupted training. Raises
+    KeyboardInterrupt if somebody pressed Ctrl-C (finished epochs are saved), InputError if a
+    callback monitors what is not measured."""
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=state, weights_only=True)
     except SystemExit:

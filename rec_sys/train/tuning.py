@@ -43,11 +43,7 @@ def with_values(config: DictConfig, values: Values) -> DictConfig:
 
 def search_space(config: DictConfig) -> dict[str, dict[str, list[float]]]:
     """For each part the settings with lowest and highest value; parts that training does without
-    are left out.
-
-    Raises:
-        InputError: There is no such setting, or its bounds are none.
-    """
+    are left out. Raises InputError if there is no such setting, or its bounds are none."""
     space = {}
     for part, settings in OmegaConf.to_container(config.tuning).items():
         axis, _, entry = next(iter(settings)).partition(".")
@@ -66,11 +62,9 @@ def search_space(config: DictConfig) -> dict[str, dict[str, list[float]]]:
 
 @dataclass
 class EvidenceTrial:
-    """How evidences with other settings rank the validation.
-
-    `config`: what the values change; `known`: with the product graph of these settings;
-    `questions`: of users with several reviews.
-    """
+    """How evidences with other settings rank the validation. `config`: what the values change;
+    `known`: with the product graph of these settings; `questions`: of users with several
+    reviews."""
 
     config: DictConfig
     fit: CombinerFit
@@ -79,11 +73,9 @@ class EvidenceTrial:
     _kept: dict[Any, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """The product graph of the given settings is there."""
         self._once("graph", self.config.product_graph, lambda: self.known)
 
     def features(self, values: Values) -> list[Feature]:
-        """The features of all evidences."""
         config = with_values(self.config, values)
         known = self._once("graph", config.product_graph, lambda: self._with_graph(config))
         features = []
@@ -131,18 +123,15 @@ class EvidenceTrial:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What tuning has found.
-
-    `values`: what is kept; `gains`: float64 [2, T], see `EvidenceTrial`, with the settings as given
-    and as kept; `rows`: part, trials, lead and what the lead must exceed, what is kept.
-    """
+    """What tuning has found. `values`: what is kept; `gains`: float64 [2, T], see `EvidenceTrial`,
+    with the settings as given and as kept; `rows`: part, trials, lead and what the lead must
+    exceed, what is kept."""
 
     values: dict[str, float]
     gains: np.ndarray
     rows: list[tuple[str, int, float | None, float | None, str]]
 
     def show(self) -> None:
-        """Prints what was tried and kept."""
         columns = ["part", "trials", "NDCG@10, best - given", "must exceed", "kept"]
         show_table("tuning of the evidences, validation", columns, self.rows)
 
@@ -155,13 +144,9 @@ def tune(
     seed: int,
     journal: Path,
 ) -> Tuned:
-    """Tries values, part by part, as Optuna's tree of Parzen estimators proposes them.
-
-    Args:
-        trials: In all, divided among the parts.
-        minutes: No trial begins that would end later, to judge by the one before.
-        journal: Optuna's file, which a killed training goes on from.
-    """
+    """Tries values, part by part, as Optuna's tree of Parzen estimators proposes them. `trials`: in
+    all, divided among the parts; `minutes`: no trial begins that would end later, to judge by the
+    one before; `journal`: Optuna's file, which a killed training goes on from."""
     import optuna  # a second, for those who tune
     from optuna.storages.journal import JournalFileBackend
 
@@ -178,10 +163,7 @@ def tune(
     longest = time.monotonic() - start
     for number, (part, settings) in enumerate(space.items()):
         study = optuna.create_study(
-            storage=storage,
-            study_name=part,
-            direction="maximize",
-            load_if_exists=True,
+            storage=storage, study_name=part, direction="maximize", load_if_exists=True
         )
         # Not the same again after a kill.
         study.sampler = optuna.samplers.TPESampler(seed=seed + number + len(study.trials))

@@ -35,10 +35,9 @@ def product_text_vectors(products: ReviewGraph, vectors: np.ndarray) -> np.ndarr
     """The vectors of name and description, side by side, without their means: float32 [P, 2 D] of
     length one, zero for a product without any text.
 
-    All names of a shop resemble each other; without the mean, 0 means "as similar as any two". A
-    missing text stays zero, neither near to nor far from anything. The common length lets products
-    without a description, a quarter of them in the 2014 Musical Instruments, weigh as much as the
-    others (NDCG@10 of text EASE there .078 instead of .070).
+    All names of a shop resemble each other; without the mean, 0 means "as similar as any two". The
+    common length lets products without a description, a quarter of them in the 2014 Musical
+    Instruments, weigh as much as the others (NDCG@10 of text EASE there .078 instead of .070).
     """
     halves = []
     for rows in (products.product_name_text, products.product_info_text):

@@ -44,13 +44,10 @@ class Ease:
 
 @settings_of("TextEase", frozen=False)
 class TextEase(Ease):
-    """EASE with `text_weight` * V V^T added to its Gram matrix, V = `product_text_vectors`.
-
-    That is EASE on the reviews with 2 D rows sqrt(text_weight) * V^T below them: each dimension of
-    the texts is one more "user", who likes some products and dislikes others (the collective
-    form of side information, Jeunen, Van Balen & Goethals, "Closed-Form Models for Collaborative
-    Filtering with Side-Information", RecSys 2020). `text_weight` counts in reviewers.
-    """
+    """EASE with `text_weight` * V V^T added to its Gram matrix, V = `product_text_vectors`: each
+    dimension of the texts counts as so many "users", who like some products and dislike others (the
+    collective form of side information, Jeunen, Van Balen & Goethals, "Closed-Form Models for
+    Collaborative Filtering with Side-Information", RecSys 2020)."""
 
     text_weight: NotNegative = field(kw_only=True)
     name: str = "text EASE"

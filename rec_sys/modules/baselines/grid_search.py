@@ -12,13 +12,10 @@ from rec_sys.graph.review_graph import ReviewGraph
 
 
 def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], Any]]]:
-    """Each combination of the settings to try with its unfitted model.
-
-    `entry` has ``model``, the dotted name of the class, and ``grid``, setting to the values to try.
-    A class may name in `score_settings` those that only `score` reads: what `fit` computes is
-    shared by all their values (EASE inverts its matrix once per `l2`), which stand in one list.
-    InputError if class, setting or value does not exist or fit.
-    """
+    """Each combination of an entry's ``grid``, setting to the values to try, with its unfitted
+    ``model``, given by the dotted name of its class. Combinations that share what `fit` computes
+    stand in one list: they differ in the `score_settings` of the class alone, which only `score`
+    reads. InputError if class, setting or value does not exist or fit."""
     from sklearn.model_selection import ParameterGrid
 
     try:

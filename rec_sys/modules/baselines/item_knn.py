@@ -12,13 +12,10 @@ from rec_sys.modules.ease import co_occurrence
 
 @settings_of("ItemKNN", frozen=False)
 class ItemKNN:
-    """Scores by the sum of the similarities to the history (see `history_matrix`).
-
-    With c_ij common reviewers, the similarity is c_ij / (sqrt(c_ii c_jj) + shrink): the shrunk
-    cosine of the comparison by Ferrari Dacrema, Cremonesi & Jannach, RecSys 2019. `shrink`, in
-    reviewers, keeps a chance meeting of two rare products from looking certain; a product listens
-    to so many most similar `neighbours`, and to those tied with the last.
-    """
+    """Scores by the sum of the similarities to the history (see `history_matrix`): with c_ij common
+    reviewers, c_ij / (sqrt(c_ii c_jj) + shrink), the shrunk cosine of Ferrari Dacrema, Cremonesi &
+    Jannach, RecSys 2019. `shrink` is in reviewers; a product listens to so many most similar
+    `neighbours`, and to those tied with the last."""
 
     score_settings = ("history_decay",)
 

@@ -10,12 +10,10 @@ from rec_sys.modules.baselines.base import popularity
 
 @settings_of("Markov", frozen=False)
 class Markov:
-    """Scores by the probability of the next product given the last, a first-order Markov chain.
-
-    With n_ij users going from product i straight to j and the share q_j of all training reviews,
-    the score is (n_ij + smoothing * q_j) / (n_i. + smoothing): Dirichlet smoothing, which falls
-    back to popularity for a last product that nobody went on from. So does an empty history.
-    """
+    """Scores by the probability of the next product given the last, a first-order Markov chain:
+    with n_ij users going from product i straight to j, whose share in all training reviews is q_j,
+    (n_ij + smoothing * q_j) / (n_i. + smoothing). That falls back to popularity for a last product
+    that nobody went on from, and for an empty history."""
 
     score_settings = ("smoothing",)
 

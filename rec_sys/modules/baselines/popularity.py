@@ -24,12 +24,9 @@ class Popularity:
 
 @settings_of("RecentPopularity", frozen=False)
 class RecentPopularity(Popularity):
-    """Scores a product by its training reviews, newer ones counting more.
-
-    A review weighs 0.5 ** (age / half-life). Its age is counted in days from the newest training
-    review; a review without a time is taken to be as old as the oldest with one. If no review has a
-    time, the age is the number of later reviews by the same user, in steps.
-    """
+    """Scores a product by its training reviews, each weighing 0.5 ** (age / half-life): in days
+    from the newest one, where a review without a time is as old as the oldest with one; if none has
+    a time, in steps, the number of later reviews by the same user."""
 
     half_life_days: Positive = field(kw_only=True)
     half_life_steps: Positive = field(kw_only=True)

@@ -23,10 +23,8 @@ _LOCK_STATEMENTS = {
 
 
 def migrate(engine: sa.Engine) -> None:
-    """Brings the tables to the newest version, one process at a time; all of it or nothing.
-
-    Raises InputError if a newer version of rec_sys made them.
-    """
+    """Brings the tables to the newest version, one process at a time; all of it or nothing. Raises
+    InputError if a newer version of rec_sys made them."""
     name = engine.dialect.name
     with engine.connect() as connection:
         if name == "sqlite":  # whose driver would begin a transaction later, and end it earlier
