@@ -362,4 +362,5 @@ def _moved_graph(graph: ProductGraph, rows: np.ndarray, num_rows: int) -> Produc
     matrix = scipy.sparse.csr_array(
         (graph.weights[there], (source[there], target[there])), shape=(num_rows, num_rows)
     )
-    return ProductGraph.of(matrix, graph.history_decay, graph.disliked_weight, graph.liked_above)
+    moved = ProductGraph.of(matrix, graph.history_decay, graph.disliked_weight, graph.liked_above)
+    return replace(moved, liked_weight=graph.liked_weight)

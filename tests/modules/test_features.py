@@ -262,7 +262,7 @@ def features_of(rng, num_products):
     return [
         walk,
         replace(walk, name="co, 2", graph=replace(graph, history_decay=0.0), scale=0.5),
-        WalkFeature("order", "order", other, 0.01, "order"),
+        WalkFeature("order", "order", replace(other, liked_weight=0.25), 0.01, "order"),
         ProductFeature(
             "popularity", "popularity", rng.normal(size=num_products).astype(np.float32)
         ),
@@ -377,7 +377,7 @@ def test_features_move_with_their_products(seed):
         if isinstance(one, WalkFeature):
             assert not after[:, new].any()
             assert two.graph.num_products == num_rows
-            settings = ("history_decay", "disliked_weight", "liked_above")
+            settings = ("history_decay", "disliked_weight", "liked_above", "liked_weight")
             assert all(getattr(two.graph, s) == getattr(one.graph, s) for s in settings)
         elif isinstance(one, MatchFeature):
             assert not after[:, new].any()
