@@ -285,9 +285,10 @@ class GraphModelJob:
         if split_fingerprint(objects["split"]) != split_fingerprint(stage.split):
             raise ValueError(f"{self.label}: training has split the data in another way")
         if not self.ablation:
-            catalogue, towers = objects["catalogue"], objects["trained"].towers
+            catalogue = objects["catalogue"]
             findings += audit_combiner(stage, catalogue, context.audit)
             if tuned := objects.get("tuned"):
+                towers = objects["trained"].towers
                 findings += audit_tuning(stage, catalogue, towers, tuned, context.audit)
         model = GraphModelRanker(objects["catalogue"], self.label)
         # The true ratings come from the unchanged graph: without them nothing could be measured.

@@ -6,10 +6,13 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +93,26 @@ def draw_learning_curves(
     return figure
 
 
+def _uninterrupted(write: Callable[..., None]) -> Callable[..., None]:
+    """Ctrl-C waits until something is written: amid a transaction of SQLite it would leave the
+    database locked, so that the run could not even be marked as failed."""
+
+    @wraps(write)
+    def written(*arguments: Any, **named: Any) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return write(*arguments, **named)
+        pressed: list[int] = []
+        before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+        try:
+            return write(*arguments, **named)
+        finally:
+            signal.signal(signal.SIGINT, before)
+            if pressed:
+                signal.raise_signal(signal.SIGINT)
+
+    return written
+
+
 def _database_to_itself(uri: str) -> AbstractContextManager[Any]:
     """A turn at MLflow's SQLite file: two that make its tables at once would fail."""
     kind, _, path = uri.partition(":///")
@@ -136,6 +159,7 @@ class Tracking:
             with _database_to_itself(config.tracking_uri):
                 logger = build(config, run_name=run_name, run_id=run_id)
                 logger.experiment.update_run(logger.run_id, status="RUNNING")
+                logger.log_metrics = _uninterrupted(logger.log_metrics)
         except (MlflowException, SQLAlchemyError) as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(

@@ -27,6 +27,7 @@ EXPORT = (
 OTHERS = {
     "bash": lambda words: (ROOT / words[0]).is_file(),
     "uv build": lambda words: not words,
+    "uv export": lambda words: {"--locked", "--all-extras"} <= set(words),
     "uv sync": lambda words: words in ([], ["--extra", "ray"]),
     "uv run pytest": lambda words: all((ROOT / word).exists() for word in words),
     "uv run pre-commit": lambda words: words == ["run", "-a"],

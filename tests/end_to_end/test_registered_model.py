@@ -16,7 +16,7 @@ def test_the_registered_model_takes_reviews_and_gives_what_the_bundle_gives(serv
     reviews = pd.DataFrame(
         [
             {"nickname": "Ann", "TextReview": "So light! I take it everywhere.", "rating": 5.0},
-            {"nickname": "Bob", "TextReview": "something quiet", "ProductName": None},
+            {"nickname": "Bob", "TextReview": "something quiet", "Style": "Ukuleles"},
         ]
     )
     mlflow.set_tracking_uri(f"sqlite:///{served_shop.folder / 'mlflow.db'}")

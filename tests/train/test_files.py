@@ -1,5 +1,6 @@
 """What training writes: whole or not at all, and tried before hours are spent on it."""
 
+import signal
 import tempfile
 
 import pytest
@@ -11,6 +12,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import require_writable
 from rec_sys.train.tracking import Tracking
 from rec_sys.train.trainer import WholeCheckpoints
+from tests.helpers.configs import small_config
 from tests.helpers.threads import at_once
 
 
@@ -46,3 +48,20 @@ def test_two_first_trainings_share_one_database(tmp_path, monkeypatch):
     config = OmegaConf.merge(config, {"tracking_uri": "sqlite:///runs/mlflow.db"})
     runs = at_once(lambda _: Tracking.start(config, "demo", None).run_id, range(3))
     assert len(set(runs)) == 3
+
+
+def test_ctrl_c_waits_until_metrics_are_written(tmp_path, monkeypatch):
+    """Amid a transaction it would leave MLflow's database locked."""
+    tracking = Tracking.start(small_config(tmp_path).logger, "shop", "run")
+    client = tracking.logger.experiment
+    write = client.log_batch
+
+    def interrupted(*arguments, **named):
+        signal.raise_signal(signal.SIGINT)
+        write(*arguments, **named)
+
+    monkeypatch.setattr(client, "log_batch", interrupted)
+    with pytest.raises(KeyboardInterrupt), tracking.marks_run_failed():
+        tracking.logger.log_metrics({"loss": 1.5}, step=1)
+    run = client.get_run(tracking.run_id)
+    assert run.data.metrics == {"loss": 1.5} and run.info.status == "FAILED"
