@@ -11,6 +11,7 @@ from rec_sys.evaluation.jobs import Baseline
 from rec_sys.evaluation.leaderboard import as_plain
 from rec_sys.foundation.cli import CONFIG_DIR, EXIT_BAD_INPUT, graceful_exit
 from rec_sys.foundation.errors import InputError
+from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.product_graph import ProductGraphBuilder
 from tests.helpers.fake_training import FakeTraining
 
@@ -144,8 +145,11 @@ def test_an_ablation_that_the_split_forbids_is_told(folder, training):
     assert any(sentence.startswith("no_time (time)") for sentence in board.not_measured)
 
 
-def test_a_leak_stops_the_run_before_any_model(folder, training, tmp_path, capsys):
+def test_a_leak_stops_the_run_before_any_model(folder, training, tmp_path, capsys, monkeypatch):
     path = reviews_file(folder, "copied", copied=True)
+    # A split that does not know that reviews repeat one another.
+    unknown = property(lambda graph: np.arange(graph.num_edges))
+    monkeypatch.setattr(ReviewGraph, "first_copy", unknown)
     config = config_of(
         folder, "data=local", path, "evaluation.splits=[leave_one_out]",
         f"evaluation.folder={tmp_path}",

@@ -61,7 +61,12 @@ def test_ctrl_c_waits_until_metrics_are_written(tmp_path, monkeypatch):
         write(*arguments, **named)
 
     monkeypatch.setattr(client, "log_batch", interrupted)
-    with pytest.raises(KeyboardInterrupt), tracking.marks_run_failed():
-        tracking.logger.log_metrics({"loss": 1.5}, step=1)
+    # Where tests run in the background, Ctrl-C is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), tracking.marks_run_failed():
+            tracking.logger.log_metrics({"loss": 1.5}, step=1)
+    finally:
+        signal.signal(signal.SIGINT, before)
     run = client.get_run(tracking.run_id)
     assert run.data.metrics == {"loss": 1.5} and run.info.status == "FAILED"
