@@ -238,13 +238,18 @@ def test_evidences_and_weights_that_do_not_fit_together_are_refused(built, chang
     assert "\n" not in str(error.value) and "rebuild it with" in str(error.value)
 
 
+def seal(built, path):
+    """Gives a changed file of the vectorbase the checksum that the manifest must tell."""
+    sha256 = built.manifest["sha256"] | {path.name: sha256_of(path)}
+    (built.folder / "manifest.json").write_text(json.dumps(built.manifest | {"sha256": sha256}))
+
+
 @pytest.mark.parametrize("name", ["towers.query", "towers.products", "words.idf", "words.weight"])
 def test_evidences_that_are_no_numbers_are_refused(built, name):
     path = built.folder / "evidences.safetensors"
     arrays = load_file(path)
     save_file(arrays | {name: np.full_like(arrays[name], np.nan)}, path)
-    sha256 = built.manifest["sha256"] | {path.name: sha256_of(path)}
-    (built.folder / "manifest.json").write_text(json.dumps(built.manifest | {"sha256": sha256}))
+    seal(built, path)
     with pytest.raises(InputError, match="its evidences do not fit together"):
         read_vectorbase(built.folder)
 
@@ -265,8 +270,7 @@ def test_evidences_of_other_products_are_refused(built, file, name):
     path = built.folder / f"{file}.safetensors"
     arrays = load_file(path)
     save_file(arrays | {name: arrays[name][:-1] if len(arrays[name]) else np.ones(3, int)}, path)
-    sha256 = built.manifest["sha256"] | {path.name: sha256_of(path)}
-    (built.folder / "manifest.json").write_text(json.dumps(built.manifest | {"sha256": sha256}))
+    seal(built, path)
     with pytest.raises(InputError, match="its evidences do not fit together"):
         read_vectorbase(built.folder)
 
@@ -277,8 +281,7 @@ def test_products_of_other_types_are_refused(built, column):
     table = pq.read_table(path)
     place = table.schema.names.index(column)
     pq.write_table(table.set_column(place, column, pa.array([[1]] * len(table))), path)
-    sha256 = built.manifest["sha256"] | {path.name: sha256_of(path)}
-    (built.folder / "manifest.json").write_text(json.dumps(built.manifest | {"sha256": sha256}))
+    seal(built, path)
     with pytest.raises(InputError, match="products.parquet: its columns"):
         read_vectorbase(built.folder)
 
