@@ -199,7 +199,8 @@ def verdict(
         elif gain >= -noise:
             parts.append(f"rec_sys is as good as {against}")
         else:
-            parts.append(f"rec_sys is behind {against}: try a higher train.tuning_trials")
+            advice = "try train.tune=true, with more train.tuning_trials"
+            parts.append(f"rec_sys is behind {against}: {advice}")
     more = best.get("val/mse", math.nan) / (baselines[BIAS].get("mse") or math.nan) - 1
     if not math.isnan(more):
         where = "above" if more > 0 else "below"
