@@ -33,9 +33,10 @@ from rec_sys.foundation.settings import (
     read_settings,
     settings_of,
 )
-from rec_sys.graph.review_graph import prepare_reviews
+from rec_sys.graph.review_graph import ReviewGraph, prepare_reviews
 from rec_sys.modules.baselines.grid_search import combinations
 from rec_sys.reviews.cleaning import require_learnable, show_report
+from rec_sys.reviews.schema import NO_TIME
 from rec_sys.train.tracking import plain_config
 
 _SOME = Field(min_length=1)
@@ -46,7 +47,7 @@ _BOOL_AS_LIST = BeforeValidator(lambda value: [value] if isinstance(value, bool)
 class EvaluationSettings:
     """What is measured and compared; ``config/evaluation/default.yaml`` tells what each means."""
 
-    splits: Annotated[list[str], _SOME]
+    splits: Annotated[list[str], _SOME] | None
     seeds: Annotated[list[Count], _SOME]
     split_settings: dict[str, dict[str, Any]]
     history_lengths: Annotated[list[PositiveCount], _SOME]
@@ -77,13 +78,13 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         for key in ("splits", "seeds", "history_lengths", "ks", "mask_history", "ablations"):
-            values = getattr(self, key)
+            values = getattr(self, key) or []
             if len(set(values)) != len(values):
                 raise InputError(f"evaluation.{key}={values}: something is there twice")
         starts = self.history_starts
         if starts != sorted({0, *starts}):
             raise InputError(f"evaluation.history_starts={starts}: must begin with 0 and ascend")
-        for name in self.splits:
+        for name in self.splits or []:
             load_choice("split", name)
         if self.ablations and not self.ours:
             raise InputError(
@@ -130,6 +131,13 @@ def _entries(name: str | None) -> Sequence[Mapping[str, Any]]:
     return entries
 
 
+def _default_splits(graph: ReviewGraph) -> list[str]:
+    if (graph.edge_time != NO_TIME).any():
+        return ["time"]
+    note("no review has a time, so the newest reviews of each user are predicted (leave_one_out)")
+    return ["leave_one_out"]
+
+
 def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     """Audits, fits, measures, compares, draws and logs what ``config/evaluate_config.yaml`` says.
     Returns everything that was found and its folder. Raises LeakageError, before any table is
@@ -148,9 +156,10 @@ def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     show_report(data)
     require_learnable(data)
     prepared = prepare_reviews(data, build(config.encoder), config.paths.cache_dir)
+    splits = settings.splits or _default_splits(prepared.graph)
     stages = [
         build_stage(config, prepared.graph, name, seed)
-        for name in settings.splits
+        for name in splits
         for seed in settings.seeds
     ]
 

@@ -111,14 +111,16 @@ def test_everything_is_written_and_nothing_is_computed_twice(folder, training, m
     assert again.findings == board.findings
 
 
-def test_seeds_with_one_split_share_the_baselines(folder, training, monkeypatch):
-    """Nobody knows the times, so no order is drawn, and leave-one-out needs no seed."""
+def test_seeds_with_one_split_share_the_baselines(folder, training, monkeypatch, capsys):
+    """Nobody knows the times, so no order is drawn, and leave-one-out, which the data then get,
+    needs no seed."""
     path = reviews_file(folder, "untimed")
     runs = []
     run = Baseline.run
     monkeypatch.setattr(Baseline, "run", lambda *given: runs.append(given[0].kind) or run(*given))
-    options = ("data=local", path, "evaluation.splits=[leave_one_out]", "evaluation.seeds=[0,1]")
-    evaluate(config_of(folder, *options))
+    board, _ = evaluate(config_of(folder, "data=local", path, "evaluation.seeds=[0,1]"))
+    assert "no review has a time" in capsys.readouterr().out
+    assert "Ranking, leave one out" in {table.title for table in board.tables}
     assert runs.count("ranking") == 8 and len(training.configs) == 2
 
 
