@@ -1,6 +1,7 @@
 """The trained recommender as one more model of the evaluation, whole or ablated."""
 
 import contextlib
+import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,10 @@ from rec_sys.modules.wishes import Wishes
 from rec_sys.text.store import EMPTY_TEXT_ROW
 
 if TYPE_CHECKING:
+    from rec_sys.modules.calibration import Calibrated
     from rec_sys.modules.full_catalogue import FullCatalogue
+    from rec_sys.modules.graph_model import GraphModel
+    from rec_sys.modules.objectives import Distance
     from rec_sys.train.tuning import EvidenceTrial, Tuned
 
 Change = Literal[
@@ -195,6 +199,34 @@ def audit_combiner(
     return [found.about(f"{GRAPH_MODEL_NAME}, combiner")]
 
 
+def audit_calibration(
+    stage: Stage,
+    catalogue: "FullCatalogue",
+    stars: "Calibrated",
+    distance: "Distance",
+    settings: audit.AuditSettings,
+) -> list[audit.Finding]:
+    """Calibrates the stars of a trained model again, on the validation alone."""
+    train = np.flatnonzero(stage.split.train)
+
+    def numbers(model: "GraphModel") -> np.ndarray:
+        state = model.state_dict()
+        return np.concatenate([state[name].numpy().ravel() for name in stars.before])
+
+    def refit(graph: ReviewGraph) -> np.ndarray:
+        model = copy.deepcopy(catalogue.model)
+        model.load_state_dict(stars.before, strict=False)
+        reviews = ProductReviews.of(graph, catalogue.vectors, train)
+        builder = EgoBatchBuilder(graph, catalogue.vectors, reviews)
+        build(stage.config.calibration).fit(model, builder, stage.split.validation, distance)
+        return numbers(model)
+
+    target = np.any([test.target for test in stage.tests.values()], axis=0)
+    fitted, tolerance = numbers(catalogue.model), settings.metric_tolerance
+    found = audit.check_refit(fitted, refit, stage.graph, target, tolerance)
+    return [found.about(f"{GRAPH_MODEL_NAME}, stars")]
+
+
 def evidence_trial(
     stage: Stage, catalogue: "FullCatalogue", towers: Towers, graph: ReviewGraph, task: Task
 ) -> "EvidenceTrial":
@@ -287,6 +319,9 @@ class GraphModelJob:
         if not self.ablation:
             catalogue = objects["catalogue"]
             findings += audit_combiner(stage, catalogue, context.audit)
+            if stars := objects.get("stars"):
+                distance = build(stage.config.objective).distance
+                findings += audit_calibration(stage, catalogue, stars, distance, context.audit)
             if tuned := objects.get("tuned"):
                 towers = objects["trained"].towers
                 findings += audit_tuning(stage, catalogue, towers, tuned, context.audit)

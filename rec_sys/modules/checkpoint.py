@@ -278,13 +278,19 @@ def _no_model(path: str | Path, error: Exception) -> InputError:
 
 
 def save_evidences(
-    combiner: Combiner, towers: Towers, path: Path, record: dict[str, Any] | None = None
+    combiner: Combiner,
+    towers: Towers,
+    path: Path,
+    record: dict[str, Any] | None = None,
+    weights: "Mapping[str, Tensor] | None" = None,
 ) -> None:
     """Adds what the evidences have learned to the checkpoint of a training that has ended; with the
-    settings that tuning has changed, as a new record."""
+    settings that tuning has changed, as a new record, and the model's calibrated weights."""
     import torch
 
     content = torch.load(path, map_location="cpu", weights_only=True)
+    for name, each in (weights or {}).items():
+        content["state_dict"][_WEIGHTS_PREFIX + name] = each
     content[RECORD_KEY] = record or content[RECORD_KEY]
     content[COMBINER_KEY] = combiner.plain()
     content[TOWERS_KEY] = {name: torch.from_numpy(each) for name, each in vars(towers).items()}

@@ -14,10 +14,11 @@ from rec_sys.graph.ego_batch import (
     MIDDLE_RATING,
     MODEL_INPUTS,
     NUM_RATING_FEATURES,
+    PRODUCT_SHRINKAGE,
     USER_SHRINKAGE,
     GraphOutputs,
 )
-from rec_sys.modules.rating_bias import TextRatings
+from rec_sys.modules.rating_bias import RatingStart
 from rec_sys.reviews.schema import MAX_RATING
 
 #: The arrays of an `EgoBatch` by name.
@@ -27,16 +28,13 @@ TensorBatch = dict[str, torch.Tensor]
 _LOG_LONGEST_AGE = 8.2
 # log(1 + reviews) of a long history.
 _LOG_LONGEST_HISTORY = 4.0
-# Where the training starts: reviews in shops average about 4.4 stars.
-_AVERAGE_RATING = 4.4
 _HALF_SCALE = MAX_RATING / 2
-_AVERAGE_ANGLE = math.acos(_AVERAGE_RATING / _HALF_SCALE - 1)
-# Stars that are lost per radian there: d/dx 5/2 (cos x + 1).
-_STARS_PER_RADIAN = _HALF_SCALE * math.sin(_AVERAGE_ANGLE)
+# Above it the circle is too curved for stars to be added up as angles; the mean of most shops.
+_HIGHEST_CENTRE = 4.4
 # Length of the part of an embedding that holds the residual, beside 1 for the angle; it is learned
 # as an exponent, so many times faster than other weights, for it has to grow by factors.
 _INITIAL_RESIDUAL = 0.3
-_RESIDUAL_SPEED = 20.0
+RESIDUAL_SPEED = 20.0
 
 
 def full_precision(device: torch.device) -> AbstractContextManager:
@@ -167,14 +165,18 @@ class GraphModel(nn.Module):
         self.product_head = nn.Linear(hidden_dim, hidden_dim)
         self.user_angle = nn.Linear(1 + NUM_RATING_FEATURES, 1)
         self.product_angle = nn.Linear(NUM_RATING_FEATURES, 1)
-        # What mean texts add to the angles; not learned here, see `start_from_text_ratings`.
+        # What mean texts add to the angles; not learned here, see `start_from_ratings`.
         self.register_buffer("user_text_angle", torch.zeros(vector_dim))
         self.register_buffer("product_text_angle", torch.zeros(vector_dim))
         self.residual_length = nn.Parameter(torch.zeros(()))
         self.query_head = _head(user_dim, hidden_dim, dropout)
         self.key_head = nn.Linear(hidden_dim, hidden_dim + 1)
+        self.register_buffer("mean_rating", torch.tensor(_HIGHEST_CENTRE))
+        self.register_buffer("user_shrinkage", torch.tensor(USER_SHRINKAGE))
+        self.register_buffer("product_shrinkage", torch.tensor(PRODUCT_SHRINKAGE))
+        self.register_buffer("centre_angle", torch.tensor(_angle_of(_HIGHEST_CENTRE)))
         self._start_from_text_similarity()
-        self._start_from_mean_ratings()
+        self._start_from_biases(_HIGHEST_CENTRE)
 
     def forward(
         self,
@@ -211,15 +213,15 @@ class GraphModel(nn.Module):
         with full_precision(user_features.device):
             x_user, x_product, messages = x_user.float(), x_product.float(), messages.float()
             known = torch.cat([messages, x_user, user_rating_features], dim=1)
-            product_angle = self.product_angle(product_rating_features)
-            # Not len(), which would make the example's number of users a constant of the export.
-            num_users = user_features.shape[0]
-            user_bias = self._user_bias(product_angle, edge_index, edge_rating, num_users)
-            user_angle = self.user_angle(torch.cat([user_bias, user_rating_features], dim=1))
-            user_angle = user_angle + (user_features.float() @ self.user_text_angle)[:, None]
-            reviews_angle = product_review_features.float() @ self.product_text_angle
-            product_angle = product_angle + reviews_angle[:, None]
-            user = self._on_sphere(_AVERAGE_ANGLE + user_angle, x_user + self.user_head(known))
+            user_angle, product_angle = self.angles(
+                user_rating_features,
+                product_rating_features,
+                user_features.float() @ self.user_text_angle,
+                product_review_features.float() @ self.product_text_angle,
+                edge_index,
+                edge_rating,
+            )
+            user = self._on_sphere(self.centre_angle + user_angle, x_user + self.user_head(known))
             product = self._on_sphere(-product_angle, x_product + self.product_head(x_product))
             query = self.query_head(known) / self.embedding_dim**0.5
             return GraphOutputs(
@@ -239,39 +241,61 @@ class GraphModel(nn.Module):
         tensors = (torch.from_numpy(inputs[name]).to(device) for name in MODEL_INPUTS)
         return GraphOutputs(*(output.cpu().numpy() for output in self(*tensors)))
 
-    def start_from_text_ratings(self, texts: TextRatings) -> None:
-        """Takes up what mean texts of users and products say about ratings, in a linear part that
-        is solved for in closed form; the network learns what it leaves open."""
-        radians = -1 / _STARS_PER_RADIAN
-        self.user_text_angle.copy_(radians * torch.from_numpy(texts.user))
-        self.product_text_angle.copy_(radians * torch.from_numpy(texts.product))
-        # The biases are told as distances from the average.
-        shift = texts.intercept - (1 - texts.bias_weight) * _AVERAGE_RATING
+    def start_from_ratings(self, start: RatingStart) -> None:
+        """Takes up what biases and mean texts say about ratings, in a linear part that is solved
+        for in closed form; the network learns what it leaves open."""
+        self.user_shrinkage.fill_(start.user_shrinkage)
+        self.product_shrinkage.fill_(start.product_shrinkage)
+        self._start_from_biases(start.mean)
+        radians = -1 / self._stars_per_radian().item()
+        self.user_text_angle.copy_(radians * torch.from_numpy(start.user))
+        self.product_text_angle.copy_(radians * torch.from_numpy(start.product))
+        # The biases are told as distances from the mean.
+        shift = start.intercept - (1 - start.bias_weight) * start.mean
         with torch.no_grad():
-            for angle in (self.user_angle, self.product_angle):
-                angle.weight *= texts.bias_weight
-                angle.bias *= texts.bias_weight
+            self.user_angle.weight *= start.bias_weight
+            self.product_angle.weight *= start.bias_weight
             self.user_angle.bias += radians * shift
 
-    def _user_bias(
-        self, product_angle: Tensor, edge_index: Tensor, edge_rating: Tensor, num_users: int
-    ) -> Tensor:
-        """By how many stars a user's ratings lie above those of the products, shrunk; [U, 1]."""
+    def angles(
+        self,
+        user_rating_features: Tensor,
+        product_rating_features: Tensor,
+        user_text: Tensor,
+        product_text: Tensor,
+        edge_index: Tensor,
+        edge_rating: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """The angles of users, [U, 1], beyond the centre, and of products, [P, 1], in radians.
+        `user_text`: [U], what their mean texts add; `product_text`: [P]; others as in `forward`."""
+        user_ratings = _reshrunk(user_rating_features, USER_SHRINKAGE, self.user_shrinkage)
+        product_angle = self.product_angle(
+            _reshrunk(product_rating_features, PRODUCT_SHRINKAGE, self.product_shrinkage)
+        )
+        # By how many stars a user's ratings lie above those of the products, shrunk.
         product, user = edge_index
         known = (edge_rating > 0).to(product_angle.dtype)
-        expected = _AVERAGE_RATING - _STARS_PER_RADIAN * product_angle[product, 0]
-        nothing = product_angle.new_zeros(num_users)
+        expected = self.mean_rating - self._stars_per_radian() * product_angle[product, 0]
+        # Not len(), which would make the example's number of users a constant of the export.
+        nothing = product_angle.new_zeros(user_rating_features.shape[0])
         sums = nothing.scatter_add(0, user, known * (edge_rating - expected))
         counts = nothing.scatter_add(0, user, known)
-        return (sums / (counts + USER_SHRINKAGE))[:, None]
+        user_bias = (sums / (counts + self.user_shrinkage))[:, None]
+        user_angle = self.user_angle(torch.cat([user_bias, user_ratings], dim=1))
+        return user_angle + user_text[:, None], product_angle + product_text[:, None]
+
+    def _stars_per_radian(self) -> Tensor:
+        """Stars that are lost per radian at the centre: the slope of ``5/2 (cos x + 1)``."""
+        return _HALF_SCALE * torch.sin(self.centre_angle)
+
+    def length_of_residual(self) -> Tensor:
+        """Of the part of an embedding beside the angle, whose length is 1."""
+        return _INITIAL_RESIDUAL * torch.exp(RESIDUAL_SPEED * self.residual_length)
 
     def _on_sphere(self, angle: Tensor, residual: Tensor) -> Tensor:
         """Unit vectors: two numbers from the angle, the others the direction of the residual."""
-        length = _INITIAL_RESIDUAL * torch.exp(_RESIDUAL_SPEED * self.residual_length)
-        direction = F.normalize(residual[:, 2:], dim=1)
-        return F.normalize(
-            torch.cat([torch.cos(angle), torch.sin(angle), length * direction], dim=1), dim=1
-        )
+        direction = self.length_of_residual() * F.normalize(residual[:, 2:], dim=1)
+        return F.normalize(torch.cat([torch.cos(angle), torch.sin(angle), direction], dim=1), dim=1)
 
     def _start_from_text_similarity(self) -> None:
         """Lets the embeddings start as projected texts, so that alike texts start alike.
@@ -289,21 +313,37 @@ class GraphModel(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def _start_from_mean_ratings(self) -> None:
-        """Lets the angles start as the model "user + product bias".
+    def _start_from_biases(self, mean: float) -> None:
+        """Lets the angles start as the model "user + product bias" around a mean rating, in stars.
 
         A mean of n ratings, shrunk towards m by k imaginary ones, lies s/(n+k) - m n/(n+k) above
         m: a linear function of the rating features. A user's mean is taken of what the products
-        leave open, as `rec_sys.modules.rating_bias` does.
+        leave open, as `rec_sys.modules.rating_bias` does. Where nothing is rated, m is foreseen.
         """
-        average = (_AVERAGE_RATING - MIDDLE_RATING) / HALF_RANGE
-        radians = -1 / _STARS_PER_RADIAN
-        product = [HALF_RANGE * radians, -HALF_RANGE * radians * average, 0.0]
+        self.mean_rating.fill_(mean)
+        self.centre_angle.fill_(_angle_of(min(mean, _HIGHEST_CENTRE)))
+        distance = (mean - MIDDLE_RATING) / HALF_RANGE
+        radians = -1 / self._stars_per_radian().item()
+        product = [HALF_RANGE * radians, -HALF_RANGE * radians * distance, 0.0]
         user = [radians, 0.0, 0.0, 0.0]
         for layer, weights in ((self.product_angle, product), (self.user_angle, user)):
             with torch.no_grad():
                 layer.weight.copy_(torch.tensor([weights]))
             nn.init.zeros_(layer.bias)
+        nn.init.constant_(self.user_angle.bias, _angle_of(mean) - self.centre_angle.item())
+
+
+def _reshrunk(features: Tensor, given: float, wanted: Tensor) -> Tensor:
+    """Rating features, see `rating_features`, as if `wanted` imaginary ratings stood against the
+    real ones instead of `given`: sum and number over n + k' are those over n + k times k / (k r +
+    k' (1 - r)), with r = n / (n + k)."""
+    share = features[:, 1:2]
+    factor = given / (given * share + wanted * (1 - share))
+    return torch.cat([factor * features[:, :2], features[:, 2:]], dim=1)
+
+
+def _angle_of(rating: float) -> float:
+    return math.acos(rating / _HALF_SCALE - 1)
 
 
 def _head(in_dim: int, out_dim: int, dropout: float) -> nn.Sequential:

@@ -1,5 +1,6 @@
 """Ratings explained by user and product bias, without a word of the texts: what must be beaten."""
 
+import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -107,29 +108,33 @@ def predict_each_from_the_others(
     return mean + product_bias + user_bias
 
 
-class TextRatings(NamedTuple):
+class RatingStart(NamedTuple):
     """Stars: ``bias_weight * r + user_mean @ user + product_mean @ product + intercept``. With r
-    what the biases predict; `user` and `product` are float32 [D]."""
+    what the biases predict, `RatingBias` around `mean`; `user` and `product` are float32 [D]."""
 
+    mean: float
+    user_shrinkage: float
+    product_shrinkage: float
     bias_weight: float
     user: np.ndarray
     product: np.ndarray
     intercept: float
 
 
+_SHRINKAGES = (2.0, 5.0, 10.0, 20.0)
 _PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 # Of float32 inputs of two vectors of 384 numbers: 600 MB.
 _MOST_EXAMPLES = 200_000
 
 
-def fit_text_ratings(
+def fit_rating_start(
     graph: ReviewGraph, vectors: np.ndarray, split: Split, seed: int
-) -> TextRatings | None:
+) -> RatingStart | None:
     """A ridge regression from biases and the mean texts of user and product to ratings.
 
-    A training rating is explained by the other reviews of its user and its product. The penalty is
-    chosen on the validation. `vectors`: float [N, D], the vector store's rows; `seed` draws
-    training ratings if there are very many. None without a rating to learn from or to choose by.
+    A training rating is explained by the other reviews of its user and its product. Shrinkages and
+    penalty are chosen on the validation. `vectors`: float [N, D], the vector store's rows; `seed`
+    draws training ratings if there are very many. None without ratings to learn from and choose by.
     """
     from sklearn.linear_model import Ridge  # takes a second
 
@@ -139,20 +144,28 @@ def fit_text_ratings(
     if not len(examples) or not len(target):
         return None
     user, product, rating = graph.edge_user, graph.edge_product, graph.edge_rating
-    bias = predict_each_from_the_others(user[examples], product[examples], rating[examples])
+    everybody, history = np.arange(graph.num_users), split.validation.history
+    tried = []
+    for shrinkages in itertools.product(_SHRINKAGES, _SHRINKAGES):
+        biases = RatingBias.fit(
+            product[examples], rating[examples], graph.num_products, *shrinkages
+        )
+        foreseen = biases.predict(graph, graph.edge_mask(target), hidden=~history)
+        error = float(np.square(foreseen - rating[target]).mean())
+        tried.append((error, shrinkages, biases.mean, foreseen))
+    _, shrinkages, mean, foreseen = min(tried, key=lambda each: each[0])
+    bias = predict_each_from_the_others(
+        user[examples], product[examples], rating[examples], *shrinkages
+    )
     if len(examples) > _MOST_EXAMPLES:
         drawn = np.random.default_rng(seed).choice(len(examples), _MOST_EXAMPLES, replace=False)
         examples, bias = examples[np.sort(drawn)], bias[np.sort(drawn)]
-    everybody, history = np.arange(graph.num_users), split.validation.history
     known, shown = graph.histories(everybody, train), graph.histories(everybody, history)
     of_users = MeanVectors.of_users(vectors, known)
     of_products = MeanVectors.of_products(vectors, known)
     own = read_vectors(vectors, graph.edge_text[examples])
     means = of_users.without(user[examples], own), of_products.without(product[examples], own)
     inputs = np.column_stack([bias, *means])
-    foreseen = RatingBias.of(graph, np.flatnonzero(train)).predict(
-        graph, graph.edge_mask(target), hidden=~history
-    )
     of_users = MeanVectors.of_users(vectors, shown)
     means = of_users.of_rows(user[target]), of_products.of_rows(product[target])
     asked = np.column_stack([foreseen, *means])
@@ -163,7 +176,8 @@ def fit_text_ratings(
         if error < least:
             best, least = ridge, error
     of_user, of_product = np.split(best.coef_[1:].astype(np.float32), 2)
-    return TextRatings(float(best.coef_[0]), of_user, of_product, float(best.intercept_))
+    bias_weight, intercept = float(best.coef_[0]), float(best.intercept_)
+    return RatingStart(mean, *shrinkages, bias_weight, of_user, of_product, intercept)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
+from torch import Tensor
 
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.files import code_fingerprint, read_json, write_json
@@ -52,12 +53,18 @@ def score_baselines(
         target = np.zeros_like(target)  # nothing to learn a rating from
         predictions = dict.fromkeys((MAJORITY, BIAS), np.zeros(0, dtype=np.float32))
     true = torch.from_numpy(graph.edge_rating[target])
-    rows = {}
-    for name, values in predictions.items():
-        predicted = torch.from_numpy(values)
-        loss = distance(predicted, true).item()
-        rows[name] = {"loss": loss, **rating_metrics(predicted, true, liked_above)}
-    return rows
+    return {
+        name: rating_row(torch.from_numpy(predicted), true, distance, liked_above)
+        for name, predicted in predictions.items()
+    }
+
+
+def rating_row(
+    predicted: Tensor, true: Tensor, distance: Distance, liked_above: float
+) -> dict[str, float]:
+    """The loss and the metrics of `RatingMetrics`, of ratings float32 [T]; NaN without any."""
+    loss = distance(predicted, true).item()
+    return {"loss": loss, **rating_metrics(predicted, true, liked_above)}
 
 
 _COLUMNS = {
@@ -283,7 +290,10 @@ def show_summary(
         [f"{name}, validation", *(values.get(metric) for metric in _COLUMNS)]
         for name, values in baselines.items()
     ]
-    show_table(f"best epoch: {int(best['epoch']) + 1}", ["", *_COLUMNS.values()], rows)
+    title = (
+        f"best epoch: {int(best['epoch']) + 1}; validation with stars calibrated on other people"
+    )
+    show_table(title, ["", *_COLUMNS.values()], rows)
     if any(row[-3] is not None and math.isnan(row[-3]) for row in rows):
         note("nan: AUC needs both liked and disliked targets, the others at least one rating")
     note(f"verdict:    {verdict}")

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 #: The axes of the config that decide the result.
 AXES = (
     *("data", "encoder", "split", "product_graph", "match", "evidence", "combiner"),
-    *("tuning", "model", "objective", "train"),
+    *("calibration", "tuning", "model", "objective", "train"),
 )
 #: Keys of these axes that may differ without changing the result.
 FREE_KEYS = {

@@ -82,6 +82,7 @@ def train(
     graph_builder = build(config.product_graph)
     build_evidences(config.evidence)  # what is wrong with them is told before the training
     match_fit, combiner_fit = build(config.match), build(config.combiner)
+    calibration = build(config.calibration)
     simple_models = OmegaConf.to_container(config.baselines)
     for entry in simple_models.values():
         combinations(entry)
@@ -106,7 +107,7 @@ def train(
     from rec_sys.modules.evidences import Known
     from rec_sys.modules.full_catalogue import FullCatalogue
     from rec_sys.modules.model_export import export_checked
-    from rec_sys.modules.rating_bias import fit_text_ratings
+    from rec_sys.modules.rating_bias import fit_rating_start
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train import report
     from rec_sys.train.datamodule import ReviewDataModule
@@ -142,8 +143,8 @@ def train(
         seed=settings.seed,
     )
     model = build(config.model, vector_dim=encoder.dimension)
-    if texts := fit_text_ratings(graph, vectors, split, settings.seed):
-        model.start_from_text_ratings(texts)
+    if rating_start := fit_rating_start(graph, vectors, split, settings.seed):
+        model.start_from_ratings(rating_start)
     start.put_weights(model)
     changes = start.changes(seen, prepared.newly_encoded)
     run_name = start.run_name or settings.run_name
@@ -182,6 +183,11 @@ def train(
         if not trainer.is_global_zero:
             return best, objects
 
+        # Stars are those of the validation; how the user would like a product is an evidence.
+        with stages("stars"):
+            model = load_trained(files["best"]).model
+            stars = calibration.fit(model, datamodule.builder, split.validation, objective.distance)
+            objects["stars"] = stars
         # The network is one evidence among others, and validation tells how much each counts.
         with stages("match"):
             towers = match_fit.fit(graph, vectors, split)
@@ -190,7 +196,7 @@ def train(
             product_graph = graph_builder.build(graph, vectors, edges)
             known = Known(graph, edges, product_graph, vectors, prepared.words, towers)
             features = fit_evidences(config.evidence, known)
-            reviews, model = datamodule.product_reviews.summary(), load_trained(files["best"]).model
+            reviews = datamodule.product_reviews.summary()
             catalogue = FullCatalogue.of(model, graph, vectors, prepared.words, reviews, features)
         validation = graph, split.validation, settings.liked_above
         journal = files["best"].with_suffix(".tuning")
@@ -209,7 +215,8 @@ def train(
             record["tuned"] = tuned.values
         with stages("evidences"):
             catalogue = catalogue.fitted(combiner_fit, *validation)
-            save_evidences(catalogue.combiner, towers, files["best"], record)
+            weights = model.state_dict()
+            save_evidences(catalogue.combiner, towers, files["best"], record, weights)
             journal.unlink(missing_ok=True)
             users = combiner_fit.drawn(split.validation.users(graph), graph.num_products)
             asked = report.RankingTask(graph, split.validation, users, settings.liked_above)
@@ -227,7 +234,8 @@ def train(
             baselines = report.score_baselines(
                 graph, split, objective.distance, settings.liked_above
             )
-        measured = ranked.means | wishes.get("model", {})
+        rated = report.rating_row(*stars[:2], objective.distance, settings.liked_above)
+        measured = rated | ranked.means | wishes.get("model", {})
         best |= {f"val/{name}": value for name, value in measured.items()}
         if space:
             tuned.show()

@@ -1,0 +1,189 @@
+"""Predicted ratings calibrated on the validation.
+
+The network foresees stars for reviews like those that it has learned from. The newest ones, which
+are asked for, are others: of new products, by users who have become stricter. The few numbers that
+the angles of the embeddings depend on, see `GraphModel`, are therefore fitted once more, to the
+validation: how much the biases of user and product count, their mean texts, and all that the
+network adds. The ridge towards what training has found is chosen by cross-validation, so that few
+ratings change little.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
+from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder, predicted_rating
+from rec_sys.graph.task import Task
+from rec_sys.modules.graph_model import RESIDUAL_SPEED, GraphModel
+from rec_sys.modules.objectives import Distance
+
+
+class Calibrated(NamedTuple):
+    """Ratings of T targets, float32 [T]: foreseen with numbers that were fitted to the targets of
+    other users, and true; `strength`: of the ridge that was chosen, infinite if nothing changed;
+    `before`: what of the model's state may have changed, as it was."""
+
+    predicted: Tensor
+    true: Tensor
+    strength: float
+    before: dict[str, Tensor]
+
+
+@settings_of("calibration")
+class CalibrationFit:
+    """``config/calibration``, which says what each of them means."""
+
+    strengths: list[Positive]
+    folds: PositiveCount
+    min_targets: PositiveCount
+    seed: Count
+
+    def fit(
+        self, model: GraphModel, builder: EgoBatchBuilder, task: Task, distance: Distance
+    ) -> Calibrated:
+        """Changes `model`, so that the `distance` of predicted and true ratings becomes small for
+        the rated targets of the validation, `task`."""
+        before = {name: model.state_dict()[name].clone() for name in _CALIBRATED}
+        users, hidden = task.users(builder.graph), ~(task.target | task.history)
+        blocks = np.split(users, np.arange(_USERS_AT_ONCE, len(users), _USERS_AT_ONCE))
+        foreseen = _Foreseen(model, [builder.build(each, task.target, hidden) for each in blocks])
+        true = foreseen.rating
+        with torch.no_grad():
+            best = Calibrated(foreseen.predict(), true, np.inf, before)
+        if len(true) < self.min_targets:
+            return best
+        user = foreseen.target_user.numpy()
+        fold = np.random.default_rng(self.seed).permutation(user.max() + 1) % self.folds
+        inside = [torch.from_numpy(fold[user] == number) for number in range(self.folds)]
+        for strength in sorted(self.strengths, reverse=True):
+            predicted = torch.empty_like(true)
+            for held_out in inside:
+                with foreseen.undone():
+                    foreseen.fit(~held_out, distance, strength)
+                    with torch.no_grad():
+                        predicted[held_out] = foreseen.predict()[held_out]
+            if distance(predicted, true) < distance(best.predicted, true):
+                best = Calibrated(predicted, true, strength, before)
+        if np.isfinite(best.strength):
+            foreseen.fit(torch.ones_like(inside[0]), distance, best.strength)
+            foreseen.keep()
+        return best
+
+
+_CALIBRATED = (
+    *("user_angle.weight", "user_angle.bias", "product_angle.weight", "residual_length"),
+    *("user_text_angle", "product_text_angle"),
+)
+_USERS_AT_ONCE = 256
+
+
+class _Foreseen:
+    """The rated targets of some batches, and what their stars depend on."""
+
+    def __init__(self, model: GraphModel, batches: Sequence[EgoBatch]) -> None:
+        self._model = model
+        # By how much what mean texts add to the angles of users and products is multiplied.
+        self._text = nn.Parameter(torch.ones(2))
+        self._numbers = [
+            self._text,
+            model.user_angle.weight,
+            model.user_angle.bias,
+            model.product_angle.weight,
+            model.residual_length,
+        ]
+        self._start = [each.detach().clone() for each in self._numbers]
+        self._batches, target_user, ratings, users = [], [], [], 0
+        for batch in batches:
+            rated = ~np.isnan(batch.target_rating)
+            outputs = model.embed(batch.model_inputs())
+            user, product = batch.target_user[rated], batch.target_product[rated]
+            residual = np.sum(
+                _directions(outputs.user_embeddings)[user]
+                * _directions(outputs.product_embeddings)[product],
+                axis=1,
+            )
+            inputs = (
+                batch.user_rating_features,
+                batch.product_rating_features,
+                batch.user_features @ model.user_text_angle.numpy(),
+                batch.product_review_features @ model.product_text_angle.numpy(),
+                batch.edge_index,
+                batch.edge_rating,
+                user,
+                product,
+                residual,
+            )
+            self._batches.append([torch.from_numpy(each) for each in inputs])
+            target_user.append(user + users)
+            ratings.append(batch.target_rating[rated])
+            users += len(batch.users)
+        self.target_user = torch.from_numpy(np.concatenate(target_user))
+        self.rating = torch.from_numpy(np.concatenate(ratings))
+
+    def predict(self) -> Tensor:
+        """Stars of all targets, [T]."""
+        square = self._model.length_of_residual() ** 2
+        parts = []
+        for (
+            of_users,
+            of_products,
+            user_text,
+            product_text,
+            *edges,
+            user,
+            product,
+            rest,
+        ) in self._batches:
+            texts = self._text[0] * user_text, self._text[1] * product_text
+            user_angle, product_angle = self._model.angles(of_users, of_products, *texts, *edges)
+            angle = self._model.centre_angle + user_angle[user, 0] + product_angle[product, 0]
+            parts.append((torch.cos(angle) + square * rest) / (1 + square))
+        return predicted_rating(torch.cat(parts))
+
+    def fit(self, shown: Tensor, distance: Distance, strength: float) -> None:
+        """Fits the numbers to some of the targets, bool [T]."""
+        optimizer = torch.optim.LBFGS(
+            self._numbers, max_iter=_MOST_STEPS, line_search_fn="strong_wolfe"
+        )
+        # The residual's number is learned as an exponent, see `GraphModel`.
+        scales = [1.0] * (len(self._numbers) - 1) + [RESIDUAL_SPEED]
+
+        def loss() -> Tensor:
+            optimizer.zero_grad()
+            moved = sum(
+                (scale * (number - start)).square().sum()
+                for scale, number, start in zip(scales, self._numbers, self._start, strict=True)
+            )
+            value = distance(self.predict()[shown], self.rating[shown]) + strength * moved
+            value.backward()
+            return value
+
+        optimizer.step(loss)
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Takes back what is fitted inside."""
+        yield
+        with torch.no_grad():
+            for number, start in zip(self._numbers, self._start, strict=True):
+                number.copy_(start)
+
+    def keep(self) -> None:
+        """Moves into the model what is not a part of it."""
+        with torch.no_grad():
+            self._model.user_text_angle *= self._text[0]
+            self._model.product_text_angle *= self._text[1]
+
+
+_MOST_STEPS = 100
+
+
+def _directions(embeddings: np.ndarray) -> np.ndarray:
+    """The residuals of embeddings, without angle and length."""
+    return F.normalize(torch.from_numpy(embeddings[:, 2:]), dim=1).numpy()
