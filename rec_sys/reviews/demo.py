@@ -1,44 +1,66 @@
-"""The demo set: a small invented shop for musical instruments, its customers and their reviews."""
+"""The demo set: a small invented shop for musical instruments, its customers and their reviews.
+
+Its words and numbers are in ``demo_words``. A review is one to five sentences: a verdict, what the
+product is used for, what the writer likes and dislikes about it, how well it is made, what the
+writer looks for in general, a conclusion.
+"""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from omegaconf import OmegaConf
 
 from rec_sys.foundation.files import replacing
-from rec_sys.reviews.demo_texts import WORDS, DemoProduct, DemoUser, pick, write_text
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 
 REVIEWS_FILE = "reviews.jsonl"
 PRODUCTS_FILE = "products.jsonl"
-
-# How far products and users differ, as standard deviations in stars.
-QUALITY_SPREAD = 0.3
-STRICTNESS_SPREAD = 0.25
-# How often an aspect comes with its ally, in products and in tastes.
-ALLY_SHARE = 0.8
-# The product at popularity rank r is chosen in proportion to 1 / (r + POPULARITY_HEAD).
-POPULARITY_HEAD = 40.0
+WORDS_DIR = Path(__file__).parent / "demo_words"
 
 # One stream of random numbers for each part: more users leave the products as they are, and a
 # new phrase leaves the ratings as they are.
 PRODUCTS, USERS, CHOICES, LUCK, TEXTS = range(5)
 
-# The rule behind a rating, in stars.
-BASE = 4.2
-LOVED = 0.9
-HATED = 2.4
-STRANGE = 0.4
-LUCK_SPREAD = 0.45  # standard deviation
 
-# How much likelier a product is chosen: powers of two, so that their products are exact.
-FAVOURITE_SHELF_PULL = 32.0
-LOVED_PULL = 2.0
+def _read(name: str) -> Any:
+    return OmegaConf.to_container(OmegaConf.load(WORDS_DIR / f"{name}.yaml"))
 
-MISSING_STYLE_SHARE = 0.03
-FIRST_DAY = 1_577_836_800  # 2020-01-01, unix seconds
-LAST_DAY = 1_703_980_800  # 2023-12-31
+
+SHOP, ODDS = SimpleNamespace(**_read("shop")), SimpleNamespace(**_read("odds"))
+CATEGORIES = [SimpleNamespace(**each) for each in SHOP.categories]
+ASPECTS = [SimpleNamespace(**each) for each in _read("aspects")]
+PHRASES = _read("phrases")
+
+
+@dataclass(frozen=True)
+class DemoProduct:
+    """A product with what nobody is told about it; aspects are positions in `ASPECTS`."""
+
+    asin: str
+    name: str
+    info: str
+    brand: str
+    shelf: int
+    aspects: tuple[int, ...]
+    quality: float
+    popularity: float
+
+
+@dataclass(frozen=True)
+class DemoUser:
+    """A user with tastes; aspects are positions in `ASPECTS`, shelves in `CATEGORIES`."""
+
+    user_id: str
+    nickname: str
+    shelves: tuple[int, ...]
+    loves: tuple[int, ...]
+    hates: tuple[int, ...]
+    strictness: float
 
 
 def write_demo(
@@ -59,7 +81,7 @@ def write_demo(
             "asin": product.asin,
             "ProductName": product.name,
             "ProductInfo": product.info,
-            "Style": WORDS.categories[product.shelf].style,
+            "Style": CATEGORIES[product.shelf].style,
             "Brand": product.brand,
         }
         for product in products
@@ -75,17 +97,17 @@ def write_demo(
 def invent_products(count: int, seed: int) -> list[DemoProduct]:
     """Invents products, evenly over the shelves."""
     rng = _stream(seed, PRODUCTS)
-    names = [(brand, model) for model in WORDS.models for brand in WORDS.brands]
-    names_by_shelf = [[names[at] for at in rng.permutation(len(names))] for _ in WORDS.categories]
+    names = [(brand, model) for model in SHOP.models for brand in SHOP.brands]
+    names_by_shelf = [[names[at] for at in rng.permutation(len(names))] for _ in CATEGORIES]
     ranks = rng.permutation(count)
     products = []
     for number in range(count):
-        shelf = number % len(WORDS.categories)
-        edition, at = divmod(number // len(WORDS.categories), len(names))
+        shelf = number % len(CATEGORIES)
+        edition, at = divmod(number // len(CATEGORIES), len(names))
         brand, model = names_by_shelf[shelf][at]
-        category = WORDS.categories[shelf]
+        category = CATEGORIES[shelf]
         aspects = _aspects(rng, int(rng.integers(2, 4)))
-        phrases = [pick(rng, WORDS.aspects[aspect].infos) for aspect in aspects]
+        phrases = [pick(rng, ASPECTS[aspect].infos) for aspect in aspects]
         listed = f"{', '.join(phrases[:-1])} and {phrases[-1]}"
         article = "An" if category.kind[0] in "aeio" else "A"
         products.append(
@@ -97,8 +119,8 @@ def invent_products(count: int, seed: int) -> list[DemoProduct]:
                 brand=brand,
                 shelf=shelf,
                 aspects=aspects,
-                quality=QUALITY_SPREAD * _bell(rng),
-                popularity=1.0 / (float(ranks[number]) + POPULARITY_HEAD),
+                quality=ODDS.quality_spread * _bell(rng),
+                popularity=1.0 / (float(ranks[number]) + ODDS.popularity_head),
             )
         )
     return products
@@ -109,10 +131,10 @@ def invent_users(count: int, seed: int) -> list[DemoUser]:
     rng = _stream(seed, USERS)
     users = []
     for number in range(count):
-        shelves = rng.permutation(len(WORDS.categories))[: int(rng.integers(2, 4))]
+        shelves = rng.permutation(len(CATEGORIES))[: int(rng.integers(2, 4))]
         loves = _aspects(rng, 2)
         hates = tuple(_opposite(aspect) for aspect in loves)[: int(rng.integers(1, 3))]
-        nickname = pick(rng, WORDS.nickname_starts) + pick(rng, WORDS.nickname_ends)
+        nickname = pick(rng, SHOP.nickname_starts) + pick(rng, SHOP.nickname_ends)
         users.append(
             DemoUser(
                 user_id=f"user-{number:05d}",
@@ -120,7 +142,7 @@ def invent_users(count: int, seed: int) -> list[DemoUser]:
                 shelves=tuple(int(shelf) for shelf in shelves),
                 loves=loves,
                 hates=hates,
-                strictness=STRICTNESS_SPREAD * _bell(rng),
+                strictness=ODDS.strictness_spread * _bell(rng),
             )
         )
     return users
@@ -128,10 +150,10 @@ def invent_users(count: int, seed: int) -> list[DemoUser]:
 
 def _aspects(rng: np.random.Generator, count: int) -> tuple[int, ...]:
     """Different aspects, no two of them opposites; the second is often the first one's ally."""
-    pairs = rng.permutation(len(WORDS.aspects) // 2)[:count]
+    pairs = rng.permutation(len(ASPECTS) // 2)[:count]
     aspects = [int(2 * pair + rng.integers(2)) for pair in pairs]
     ally = aspects[0] ^ 2
-    if rng.random() < ALLY_SHARE and not {ally, _opposite(ally)} & set(aspects[2:]):
+    if rng.random() < ODDS.ally_share and not {ally, _opposite(ally)} & set(aspects[2:]):
         aspects[1] = ally
     return tuple(aspects)
 
@@ -154,22 +176,23 @@ def invent_reviews(
 ) -> list[dict[str, Any]]:
     """Lets every user choose, rate and describe products; oldest review first."""
     choosing, luck, writing = (_stream(seed, part) for part in (CHOICES, LUCK, TEXTS))
-    traits = np.zeros((len(products), len(WORDS.aspects)), dtype=bool)
+    traits = np.zeros((len(products), len(ASPECTS)), dtype=bool)
     for row, product in enumerate(products):
         traits[row, list(product.aspects)] = True
     shelf_of = np.array([product.shelf for product in products])
     popularity = np.array([product.popularity for product in products])
     reviews = []
     for user in users:
-        pull = popularity * np.where(np.isin(shelf_of, user.shelves), FAVOURITE_SHELF_PULL, 1.0)
+        is_favourite = np.isin(shelf_of, user.shelves)
+        pull = popularity * np.where(is_favourite, ODDS.favourite_shelf_pull, 1.0)
         for aspect in user.loves:
-            pull[traits[:, aspect]] *= LOVED_PULL
-        joined = int(choosing.integers(FIRST_DAY, LAST_DAY))
+            pull[traits[:, aspect]] *= ODDS.loved_pull
+        joined = int(choosing.integers(ODDS.first_day, ODDS.last_day))
         for row in _choose(choosing, pull, reviews_per_user):
             product = products[row]
-            stars = expected_rating(user, product) + LUCK_SPREAD * _bell(luck)
+            stars = expected_rating(user, product) + ODDS.luck_spread * _bell(luck)
             rating = int(min(max(np.floor(stars + 0.5), MIN_RATING), MAX_RATING))
-            style = WORDS.categories[product.shelf].style
+            style = CATEGORIES[product.shelf].style
             reviews.append(
                 {
                     "userID": user.user_id,
@@ -177,9 +200,9 @@ def invent_reviews(
                     "asin": product.asin,
                     "ProductName": product.name,
                     "TextReview": write_text(writing, user, product, rating),
-                    "Style": None if choosing.random() < MISSING_STYLE_SHARE else style,
+                    "Style": None if choosing.random() < ODDS.missing_style_share else style,
                     "rating": rating,
-                    "timestamp": int(choosing.integers(joined, LAST_DAY)),
+                    "timestamp": int(choosing.integers(joined, ODDS.last_day)),
                 }
             )
     reviews.sort(key=lambda review: review["timestamp"])
@@ -188,10 +211,10 @@ def invent_reviews(
 
 def expected_rating(user: DemoUser, product: DemoProduct) -> float:
     """Stars before luck and rounding: the best guess of somebody who knows everything."""
-    match = LOVED * len(set(user.loves) & set(product.aspects))
-    match -= HATED * len(set(user.hates) & set(product.aspects))
-    match -= 0.0 if product.shelf in user.shelves else STRANGE
-    return BASE - user.strictness + product.quality + match
+    match = ODDS.loved * len(set(user.loves) & set(product.aspects))
+    match -= ODDS.hated * len(set(user.hates) & set(product.aspects))
+    match -= 0.0 if product.shelf in user.shelves else ODDS.strange
+    return ODDS.base - user.strictness + product.quality + match
 
 
 def _choose(rng: np.random.Generator, pull: np.ndarray, mean: int) -> list[int]:
@@ -205,3 +228,90 @@ def _choose(rng: np.random.Generator, pull: np.ndarray, mean: int) -> list[int]:
         chosen.append(row)
         left[row] = 0.0
     return chosen
+
+
+def pick(rng: np.random.Generator, options: Sequence[Any]) -> Any:
+    """One of the options, each as likely as the others."""
+    return options[int(rng.integers(len(options)))]
+
+
+def write_text(rng: np.random.Generator, user: DemoUser, product: DemoProduct, rating: int) -> str:
+    """Writes what the user thought of the product; now and then nothing or a word or two."""
+    kind = rng.random()
+    if kind < ODDS.empty_share:
+        return ""
+    if kind < ODDS.empty_share + ODDS.short_share:
+        sentences = [pick(rng, PHRASES["short"][rating])]
+    else:
+        sentences = _sentences(rng, user, product, rating)
+    category = CATEGORIES[product.shelf]
+    names = {"brand": product.brand, "noun": category.noun, "plural": category.plural}
+    text = " ".join(sentences).format(**names)
+    return text.lower() if rng.random() < ODDS.lower_case_share else text
+
+
+def _sentences(
+    rng: np.random.Generator, user: DemoUser, product: DemoProduct, rating: int
+) -> list[str]:
+    """At most as many sentences as drawn, the telling ones first in line, in reading order."""
+    length = pick(rng, ODDS.lengths)
+    mentions, outspoken = _mentions(rng, user, product, rating >= ODDS.lowest_liked)
+    mentions = mentions[: min(length, ODDS.max_aspects)]
+    # Without a fitting opinion on an aspect only the verdict tells how the rating came about.
+    verdict = []
+    if not outspoken or rng.random() < ODDS.chances["verdict"]:
+        verdict = [pick(rng, PHRASES["verdicts"][rating])]
+        mentions = mentions[: max(length - 1, 1 if outspoken else 0)]
+    # Every draw is made even if unused, so that a longer review only adds sentences.
+    shelf = pick(rng, PHRASES["fans" if product.shelf in user.shelves else "strangers"])
+    wants, shuns = ASPECTS[pick(rng, user.loves)].wants, ASPECTS[pick(rng, user.hates)].shuns
+    optional = {  # the most telling first: what does not fit is left out from the end
+        "wants": pick(rng, wants),
+        "shuns": pick(rng, shuns),
+        "craft": _craft(rng, product, rating),
+        "shelf": shelf,
+        "use": pick(rng, PHRASES["use_frames"]).format(
+            use=pick(rng, PHRASES["uses"] + CATEGORIES[product.shelf].uses)
+        ),
+        "conclusion": pick(rng, PHRASES["conclusions"][rating]),
+    }
+    chances = ODDS.chances
+    said = {name: text for name, text in optional.items() if rng.random() < chances[name] and text}
+    kept = dict(list(said.items())[: length - len(verdict) - len(mentions)])
+    before = [kept[name] for name in ("use", "wants", "shelf") if name in kept]
+    after = [kept[name] for name in ("craft", "shuns", "conclusion") if name in kept]
+    return [*verdict, *before, *mentions, *after]
+
+
+def _mentions(
+    rng: np.random.Generator, user: DemoUser, product: DemoProduct, satisfied: bool
+) -> tuple[list[str], bool]:
+    """Sentences on the product's aspects, and whether one of them explains the rating."""
+    loved = [aspect for aspect in product.aspects if aspect in user.loves]
+    hated = [aspect for aspect in product.aspects if aspect in user.hates]
+    praises = PHRASES["praise" if satisfied else "faint_praise"]
+    praise = [_about(rng, ASPECTS[aspect].liked, praises) for aspect in loved]
+    complaints = PHRASES["caveat" if satisfied else "complaint"]
+    blame = [_about(rng, ASPECTS[aspect].disliked, complaints) for aspect in hated]
+    plain = [ASPECTS[each].plain for each in product.aspects if each not in loved + hated]
+    telling = praise + blame if satisfied else blame + praise
+    return telling or plain[:1], bool(praise if satisfied else blame)
+
+
+def _about(rng: np.random.Generator, names: list[str], frames: list[str]) -> str:
+    name = pick(rng, names)
+    if name.startswith("how "):
+        frames = [frame for frame in frames if not frame.startswith("{it}")]
+    sentence = pick(rng, frames).format(it=name)
+    return sentence[0].upper() + sentence[1:]
+
+
+def _craft(rng: np.random.Generator, product: DemoProduct, rating: int) -> str:
+    """A remark on workmanship, where it is notable and does not contradict the rating."""
+    category = CATEGORIES[product.shelf]
+    good, bad = pick(rng, category.good), pick(rng, category.bad)
+    if product.quality > ODDS.notable_quality and rating >= ODDS.lowest_liked:
+        return good
+    if product.quality < -ODDS.notable_quality and rating < MAX_RATING:
+        return bad
+    return ""

@@ -23,7 +23,7 @@ from rec_sys.foundation.settings import (
     Share,
     settings_of,
 )
-from rec_sys.reviews import demo, demo_texts
+from rec_sys.reviews import demo
 from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
 from rec_sys.reviews.download import Patience, fetch_file
 from rec_sys.reviews.files import require_readable
@@ -176,8 +176,7 @@ class DemoReviews(ReviewSource):
         keys = ("num_users", "num_products", "reviews_per_user", "seed")
         sizes = {key: getattr(self, key) for key in keys}
         # Another program writes another shop, and an edited file is not the demo any more.
-        programs = [Path(demo.__file__), Path(demo_texts.__file__)]
-        programs += sorted(demo_texts.WORDS_DIR.glob("*.yaml"))
+        programs = [Path(demo.__file__), *sorted(demo.WORDS_DIR.glob("*.yaml"))]
         settings = {**sizes, "programs": {path.name: sha256_of(path) for path in programs}}
         if settings_path.exists() and all(path.exists() for path in paths):
             written = {**settings, "files": [sha256_of(path) for path in paths]}

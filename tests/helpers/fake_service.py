@@ -19,8 +19,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from rec_sys.reviews.demo import invent_products, invent_reviews, invent_users
-from rec_sys.reviews.demo_texts import WORDS
+from rec_sys.reviews.demo import CATEGORIES, invent_products, invent_reviews, invent_users
 
 PAGE = Path(__file__).parents[2] / "rec_sys" / "serving" / "page"
 NUM_PRODUCTS, NUM_USERS, SEED = 300, 40, 3
@@ -41,7 +40,7 @@ def catalogue() -> list[dict[str, Any]]:
     reviews = Counter(r["asin"] for r in invent_reviews(users, invented, 30, SEED))
     products = []
     for number, product in enumerate(invented):
-        angle = 2 * math.pi * product.shelf / len(WORDS.categories)
+        angle = 2 * math.pi * product.shelf / len(CATEGORIES)
         place = {
             "x": 0.62 * math.cos(angle) + 0.3 * noise(product.asin + "x"),
             "y": 0.62 * math.sin(angle) + 0.3 * noise("y" + product.asin),
@@ -50,7 +49,7 @@ def catalogue() -> list[dict[str, Any]]:
             {
                 "asin": product.asin,
                 "ProductName": {5: MARKUP_NAME, 17: LONG_NAME}.get(number, product.name),
-                "Style": WORDS.categories[product.shelf].style,
+                "Style": CATEGORIES[product.shelf].style,
                 "num_reviews": reviews[product.asin],
                 "mean_rating": 3.5 + noise(product.asin),
                 "place": place,
