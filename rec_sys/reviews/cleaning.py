@@ -76,15 +76,21 @@ class CleaningOptions:
     keep_unreviewed_products: bool = False
 
 
-class _Steps:
-    def __init__(self) -> None:
+class _Cleaning:
+    """Reviews on their way from step to step."""
+
+    def __init__(self, table: pa.Table, options: CleaningOptions) -> None:
+        self.table, self.options = table, options
         self.report: list[dict[str, Any]] = []
 
-    def add(self, step: str, rows: int, note: str, option: str) -> None:
-        """Notes a step; `option` is what to change if nothing is left after it."""
-        self.report.append({"step": step, "rows": int(rows), "note": note})
-        if not rows:
-            raise InputError(f"no reviews are left after the step {step!r} ({note}); {option}")
+    def step(self, name: str, note: str, keep: np.ndarray | None = None, advice: str = "") -> None:
+        """Keeps some rows, bool [N], or all, and reports it; `advice` is what to change if nothing
+        is left."""
+        if keep is not None:
+            self.table = kept_rows(self.table, keep)
+        self.report.append({"step": name, "rows": self.table.num_rows, "note": note})
+        if not self.table.num_rows:
+            raise InputError(f"no reviews are left after the step {name!r} ({note}); {advice}")
 
 
 def clean_reviews(
@@ -100,19 +106,25 @@ def clean_reviews(
     products by id. An unknown time is the oldest, and reviews without a time keep their order.
     """
     options = options or CleaningOptions()
-    table = to_table(reviews)
-    steps = _Steps()
-    table = _known_by_name(table, products, steps)
-    table = _one_per_pair(table, steps)
-    table = _plain(table, steps)
-    table = _told(table, "text", pc.not_equal(table["text"], ""), options.drop_without_text, steps)
-    table = _told(table, "rating", table["rating"].is_valid(), options.drop_without_rating, steps)
-    table, merged_ids = _without_twins(table, options, steps)
-    table = _without_copies(table, options, steps)
+    cleaning = _Cleaning(to_table(reviews), options)
+    _know_by_name(cleaning, products)
+    keep = one_of_equals(cleaning.table)
+    note = f"{(~keep).sum()} removed (same user, product, text, rating and time)"
+    cleaning.step("exact duplicates", note, keep, "give a file with reviews")
+    keep = newest_of_pairs(cleaning.table)
+    note = f"{(~keep).sum()} older ones removed, the newest kept"
+    cleaning.step("several reviews of a user on a product", note, keep)
+    _free_from_markup(cleaning)
+    has_text = pc.not_equal(cleaning.table["text"], "").to_numpy()
+    _require_told(cleaning, "text", has_text, options.drop_without_text)
+    has_rating = cleaning.table["rating"].is_valid().to_numpy()
+    _require_told(cleaning, "rating", has_rating, options.drop_without_rating)
+    merged_ids = _join_twins(cleaning)
+    _join_copies(cleaning)
     if products is not None and merged_ids:
         products = products[~products["product_id"].isin(merged_ids)]
-    table = _subset(table, options, steps)
-    table = _sorted(table)
+    _take_subset(cleaning)
+    table = _sorted(cleaning.table)
     product_table, product_steps = _build_products(
         table, products, options.keep_unreviewed_products
     )
@@ -122,7 +134,7 @@ def clean_reviews(
         reviews=to_frame(table, REVIEW_SCHEMA),
         products=to_frame(product_table, PRODUCT_SCHEMA),
         report=[
-            *steps.report,
+            *cleaning.report,
             *product_steps,
             {"step": "clean reviews", "rows": table.num_rows, "note": note},
         ],
@@ -161,8 +173,9 @@ def show_report(data: ReviewData) -> None:
         log.info("cleaning: %s: %d rows left; %s", *line)
 
 
-def _known_by_name(table: pa.Table, products: pd.DataFrame | None, steps: _Steps) -> pa.Table:
+def _know_by_name(cleaning: _Cleaning, products: pd.DataFrame | None) -> None:
     """One product, one id: what some reviews know by its name alone, others or metadata by id."""
+    table = cleaning.table
     known: dict[str, set[str]] = {}
     if (
         products is not None
@@ -171,131 +184,102 @@ def _known_by_name(table: pa.Table, products: pd.DataFrame | None, steps: _Steps
         for product, name in zip(products["product_id"], products["name"], strict=True):
             if name:
                 known.setdefault(name_key(name), set()).add(product)
-    table, changed, ambiguous = with_known_names(table, "product_id", "product_name", known)
+    found = with_known_names(table, "product_id", "product_name", known)
+    cleaning.table, changed, ambiguous = found
     if changed or ambiguous:
         note = f"{changed} reviews that name their product got its id"
         note += f"; {ambiguous} names are of several products and stay apart" * bool(ambiguous)
-        steps.add("products known by name", table.num_rows, note, "")
-    return table
+        cleaning.step("products known by name", note)
 
 
-def _one_per_pair(table: pa.Table, steps: _Steps) -> pa.Table:
-    given = table.num_rows
-    table = kept_rows(table, one_of_equals(table))
-    note = f"{given - table.num_rows} removed (same user, product, text, rating and time)"
-    steps.add("exact duplicates", table.num_rows, note, "give a file with reviews")
-    given = table.num_rows
-    table = kept_rows(table, newest_of_pairs(table))
-    note = f"{given - table.num_rows} older ones removed, the newest kept"
-    steps.add("several reviews of a user on a product", table.num_rows, note, "")
-    return table
-
-
-def _plain(table: pa.Table, steps: _Steps) -> pa.Table:
+def _free_from_markup(cleaning: _Cleaning) -> None:
     freed = dict.fromkeys(_TEXT_COLUMNS, 0)
     for name in _TEXT_COLUMNS:
-        column, freed[name] = without_markup(table[name], empty_is_missing=name != "text")
-        table = table.set_column(
-            table.schema.get_field_index(name), REVIEW_SCHEMA.field(name), column
-        )
+        old = cleaning.table[name]
+        column, freed[name] = without_markup(old, empty_is_missing=name != "text")
+        place = REVIEW_SCHEMA.get_field_index(name)
+        cleaning.table = cleaning.table.set_column(place, REVIEW_SCHEMA.field(name), column)
     others = sum(freed.values()) - freed["text"]
     note = f"{freed['text']} texts freed from tags and entities"
     note += f", {others} names, infos and styles" * bool(others)
-    steps.add("HTML in reviews", table.num_rows, note, "")
-    return table
+    cleaning.step("HTML in reviews", note)
 
 
-def _told(table: pa.Table, what: str, told: pa.ChunkedArray, drop: bool, steps: _Steps) -> pa.Table:
-    missing = table.num_rows - pc.sum(told).as_py()
-    if drop:
-        table = kept_rows(table, told.to_numpy())
-    note = f"{missing} {'removed' if drop else 'kept as history'}"
-    option = f"set {OPTIONS_AT}.drop_without_{what}=false"
-    steps.add(f"missing {what}", table.num_rows, note, option)
-    return table
+def _require_told(cleaning: _Cleaning, what: str, is_told: np.ndarray, drop: bool) -> None:
+    note = f"{(~is_told).sum()} {'removed' if drop else 'kept as history'}"
+    advice = f"set {OPTIONS_AT}.drop_without_{what}=false"
+    cleaning.step(f"missing {what}", note, is_told if drop else None, advice)
 
 
-def _without_twins(
-    table: pa.Table, options: CleaningOptions, steps: _Steps
-) -> tuple[pa.Table, list[str]]:
-    """The table, and the products that are twins of others and gone."""
-    threshold = options.collapse_twins
+def _join_twins(cleaning: _Cleaning) -> list[str]:
+    """Returns the products that are twins of others and gone."""
+    threshold = cleaning.options.collapse_twins
     if threshold is False:
-        steps.add("variant twins", table.num_rows, "off", "")
-        return table, []
-    collapsed = collapse_twins(table, threshold)
-    table = kept_rows(collapsed.table, newest_of_pairs(collapsed.table))
+        cleaning.step("variant twins", "off")
+        return []
+    cleaning.table, merged_ids, num_groups = collapse_twins(cleaning.table, threshold)
+    keep = newest_of_pairs(cleaning.table)
     note = (
-        f"{len(collapsed.merged_ids)} products merged into {collapsed.num_groups} others that "
-        f"share {threshold:g} of the users or more; "
-        f"{collapsed.table.num_rows - table.num_rows} older reviews by the same user removed"
+        f"{len(merged_ids)} products merged into {num_groups} others that share {threshold:g} of"
+        f" the users or more; {(~keep).sum()} older reviews by the same user removed"
     )
-    steps.add("variant twins", table.num_rows, note, "")
-    return table, collapsed.merged_ids
+    cleaning.step("variant twins", note, keep)
+    return merged_ids
 
 
-def _without_copies(table: pa.Table, options: CleaningOptions, steps: _Steps) -> pa.Table:
+def _join_copies(cleaning: _Cleaning) -> None:
     """Reports copies; of each keeps the oldest, of equally old ones that on the best known product.
     Which is the most reviewed one, so that other people's copies stay on the same variant."""
-    copies = copies_of(table)
-    groups = np.unique(copies, return_inverse=True)[1]
+    table, is_wanted = cleaning.table, cleaning.options.join_copies
     products = codes_of(table["product_id"])
-    popularity = np.bincount(products)[products]
-    order = np.lexsort(
-        (np.arange(len(groups)), -popularity, seconds_of(table["timestamp"]), groups)
-    )
-    first = np.zeros(len(groups), dtype=bool)
-    first[order[np.unique(groups[order], return_index=True)[1]]] = True
+    order = np.lexsort((-np.bincount(products)[products], seconds_of(table["timestamp"])))
+    first = np.empty(len(order), dtype=bool)
+    first[order] = ~pd.Series(copies_of(table)[order]).duplicated()
     share = 1 - first.mean()
     note = f"{(~first).sum()} ({share:.0%}) repeat another review of the same user word for word"
-    if options.join_copies:
+    if is_wanted:
         note += ": removed, the first kept"
     elif share > _MANY_COPIES:
         note += (
             f"; {OPTIONS_AT}.join_copies=true keeps the first of each, {OPTIONS_AT}.collapse_twins"
             "=0.8 makes variants one product"
         )
-    table = kept_rows(table, first) if options.join_copies else table
-    steps.add("copies of a review", table.num_rows, note, "")
-    return table
+    cleaning.step("copies of a review", note, first if is_wanted else None)
 
 
-def _subset(table: pa.Table, options: CleaningOptions, steps: _Steps) -> pa.Table:
+def _take_subset(cleaning: _Cleaning) -> None:
     """Removes sparse users and products and one-sided users until there are none. Every removal can
     make others sparse or one-sided, so both rules are applied in turn; what is left obeys both."""
+    table, options = cleaning.table, cleaning.options
     users, products = codes_of(table["user_id"]), codes_of(table["product_id"])
     ratings = table["rating"].fill_null(float("nan")).to_numpy()
     liked, disliked = ratings > options.liked_above, ratings <= options.liked_above  # NaN: neither
-    keep = np.ones(len(users), dtype=bool)
-    removed = {"sparse": 0, "one-sided": 0}
+    sparse, one_sided = np.zeros((2, len(users)), dtype=bool)
     while True:
+        keep = ~sparse & ~one_sided
         enough = _counts(users, keep) >= options.min_reviews_per_user
         enough &= _counts(products, keep) >= options.min_reviews_per_product
-        rule, still = "sparse", keep & enough
-        if options.only_two_sided_users and np.array_equal(still, keep):
+        fits, removed = enough, sparse
+        if options.only_two_sided_users and enough[keep].all():
             likes, dislikes = _counts(users, keep & liked), _counts(users, keep & disliked)
-            two_sided = (likes > 0) & (dislikes > 0)
-            two_sided &= abs(likes - dislikes) <= options.max_liked_difference
-            rule, still = "one-sided", keep & two_sided
-        if np.array_equal(still, keep):
+            fits, removed = (likes > 0) & (dislikes > 0), one_sided
+            fits &= abs(likes - dislikes) <= options.max_liked_difference
+        if fits[keep].all():
             break
-        removed[rule] += int(keep.sum() - still.sum())
-        keep = still
+        removed |= keep & ~fits
     least = (options.min_reviews_per_user, options.min_reviews_per_product)
-    note = f"{removed['sparse']} removed; at least {least[0]} per user, {least[1]} per product"
-    option = f"lower {OPTIONS_AT}.min_reviews_per_user or {OPTIONS_AT}.min_reviews_per_product"
-    rows = table.num_rows - removed["sparse"]
-    steps.add("k-core", rows, "off" if max(least) == 1 else note, option)
+    note = f"{sparse.sum()} removed; at least {least[0]} per user, {least[1]} per product"
+    advice = f"lower {OPTIONS_AT}.min_reviews_per_user or {OPTIONS_AT}.min_reviews_per_product"
+    cleaning.step("k-core", "off" if max(least) == 1 else note, ~sparse, advice)
     note = (
-        f"{removed['one-sided']} removed; liked is above {options.liked_above:g}, liked and "
+        f"{one_sided.sum()} removed; liked is above {options.liked_above:g}, liked and "
         f"disliked differ by {options.max_liked_difference} at most"
     )
-    option = (
+    note = note if options.only_two_sided_users else "off"
+    advice = (
         f"raise {OPTIONS_AT}.max_liked_difference or set {OPTIONS_AT}.only_two_sided_users=false"
     )
-    rows -= removed["one-sided"]
-    steps.add("two-sided users", rows, note if options.only_two_sided_users else "off", option)
-    return kept_rows(table, keep)
+    cleaning.step("two-sided users", note, ~one_sided[~sparse], advice)
 
 
 def _counts(codes: np.ndarray, chosen: np.ndarray) -> np.ndarray:

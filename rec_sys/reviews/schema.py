@@ -58,9 +58,9 @@ class ReviewData:
     fingerprint: str = ""
 
 
-def to_table(reviews: pd.DataFrame) -> pa.Table:
-    """The Arrow table behind a DataFrame with the columns of `REVIEW_SCHEMA`."""
-    return pa.Table.from_pandas(reviews, schema=REVIEW_SCHEMA, preserve_index=False)
+def to_table(frame: pd.DataFrame, schema: pa.Schema = REVIEW_SCHEMA) -> pa.Table:
+    """The Arrow table behind a DataFrame with the columns of this schema."""
+    return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
 
 
 def to_frame(columns: dict[str, Any] | pa.Table, schema: pa.Schema) -> pd.DataFrame:

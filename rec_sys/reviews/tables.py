@@ -15,7 +15,14 @@ import pyarrow.parquet as pq
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, replacing, write_json
 from rec_sys.reviews.markup import SUSPICIOUS, has_markup, name_key, plain_text
-from rec_sys.reviews.schema import NO_TIME, PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
+from rec_sys.reviews.schema import (
+    NO_TIME,
+    PRODUCT_SCHEMA,
+    REVIEW_SCHEMA,
+    ReviewData,
+    to_frame,
+    to_table,
+)
 
 #: Raise it with every change of readers or cleaning that changes a result.
 FORMAT_VERSION = 4
@@ -173,10 +180,9 @@ def copies_of(table: pa.Table, of_one_user: bool = True) -> np.ndarray:
     rows["alone"] = np.where(~is_long & (rows["second"] == NO_TIME), np.arange(len(rows)), -1)
     rows.loc[is_long, ["rating", "second"]] = -1
     numbers = np.arange(len(pairs))
-    if len(rows):
-        group = rows.groupby(list(rows.columns), sort=False).ngroup().to_numpy()
-        first = np.unique(group, return_index=True)[1]
-        numbers[suspects] = suspects[first[group]]
+    keys = list(rows.columns)
+    rows["number"] = suspects
+    numbers[suspects] = rows.groupby(keys, sort=False)["number"].transform("first")
     return numbers
 
 
@@ -187,10 +193,9 @@ def _is_long(texts: pa.ChunkedArray) -> np.ndarray:
 
 def last_of_groups(groups: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     """Marks the last row of every group, int64 [N], by time, then by position: bool [N]."""
-    last = np.zeros(len(groups), dtype=bool)
-    order = np.lexsort((seconds, groups))  # stable: equal times stay in the order of the rows
-    ordered = groups[order]
-    last[order[np.append(ordered[1:] != ordered[:-1], True)[: len(order)]]] = True
+    last = np.empty(len(groups), dtype=bool)
+    order = np.argsort(seconds, kind="stable")  # equal times stay in the order of the rows
+    last[order] = ~pd.Series(groups[order]).duplicated(keep="last")
     return last
 
 
@@ -223,8 +228,8 @@ def save_tables(folder: Path, data: ReviewData, num_records: int) -> None:
             (_REVIEWS_FILE, data.reviews, REVIEW_SCHEMA),
             (_PRODUCTS_FILE, data.products, PRODUCT_SCHEMA),
         ):
-            table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
-            pq.write_table(table.replace_schema_metadata(None), draft / name, compression="zstd")
+            table = to_table(frame, schema).replace_schema_metadata(None)
+            pq.write_table(table, draft / name, compression="zstd")
         about = {"fingerprint": data.fingerprint, "report": data.report}
         write_json(draft / _REPORT_FILE, {**about, "num_records": num_records})
 

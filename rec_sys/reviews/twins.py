@@ -1,7 +1,5 @@
 """Variants of one product that a shop lists apart: "twins", told by having the same users."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pyarrow as pa
 import scipy.sparse
@@ -15,21 +13,13 @@ MIN_SHARED_USERS = 3
 _BLOCK_PAIRS = 1 << 22
 
 
-@dataclass(frozen=True)
-class Collapsed:
-    """A table after its twins became one product, of which a user may have several rows now."""
-
-    table: pa.Table
-    merged_ids: list[str]  # products that are gone
-    num_groups: int  # products that took them in
-
-
-def collapse_twins(table: pa.Table, threshold: float) -> Collapsed:
+def collapse_twins(table: pa.Table, threshold: float) -> tuple[pa.Table, list[str], int]:
     """Replaces every product by the most reviewed one of its twins, of equals the lowest id.
 
     Two products are twins if a share of at least `threshold`, above 0 up to 1, of the users of
     either has both (the Jaccard index of their sets of users). Twins of twins are twins: the groups
-    are the connected components.
+    are the connected components. Returns the table, of which a user may have several rows of a
+    product now, the ids of the products that are gone, and how many others took them in.
     """
     column = table["product_id"].combine_chunks().dictionary_encode()
     products = column.indices.to_numpy()
@@ -46,10 +36,10 @@ def collapse_twins(table: pa.Table, threshold: float) -> Collapsed:
     merged_ids = sorted(ids[is_merged])
     num_groups = len(np.unique(represented_by[is_merged]))
     if not merged_ids:
-        return Collapsed(table, [], 0)
+        return table, [], 0
     new = column.dictionary.take(pa.array(represented_by[products]))
     table = table.set_column(table.schema.get_field_index("product_id"), "product_id", new)
-    return Collapsed(table, merged_ids, num_groups)
+    return table, merged_ids, num_groups
 
 
 def twin_groups(users: np.ndarray, products: np.ndarray, threshold: float) -> np.ndarray:
