@@ -22,31 +22,42 @@ PACKED_SUFFIXES = (GZIP_SUFFIX, ".bz2", ".xz", ".zst", ".zip")
 PARQUET_MAGIC, ARROW_MAGIC = b"PAR1", b"ARROW1"
 AUTO_ENCODING = "auto"
 
-_UNPACK = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-_ZSTD, _ZIP = b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
+_UNPACK = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+    b"\x28\xb5\x2f\xfd": lambda file: io.BytesIO(pa.input_stream(file, "zstd").read()),
+}
+_ZIP = b"PK\x03\x04"
 _BLOCK_BYTES = 1 << 18
 _HEAD_BYTES = 1 << 10
 # Someone packed what was packed already; more than twice is a bomb.
 _MAX_LAYERS = 4
 _EXPORT = "export the table as CSV"
-_OTHERS = (
-    (b"%PDF", f"a PDF document; {_EXPORT}"),
-    (b"\xd0\xcf\x11\xe0", f"an old Excel or Word document; {_EXPORT}"),
-    (b"7z\xbc\xaf", "a 7z archive; unpack it and name a file in it"),
-    (b"Rar!", "a RAR archive; unpack it and name a file in it"),
-    (b"SQLite format 3", f"an SQLite database; {_EXPORT}"),
-    (b"\x89HDF", f"an HDF5 file; {_EXPORT}"),
-    (b"\x93NUMPY", f"a NumPy array; {_EXPORT}"),
-    (b"\x80", f"a Python pickle, which may run any program; {_EXPORT}"),
-    (b"ORC", f"an ORC file; {_EXPORT} or Parquet"),
-    (b"Obj\x01", f"an Avro file; {_EXPORT} or Parquet"),
-    (b"version https://git-lfs", "a Git LFS pointer, not the data; fetch them with `git lfs pull`"),
+_NOT_THE_DATA = "not the data; fetch the file again from the address of the file itself"
+_E_MAIL = (
+    rb"(?i:(return-path|received|delivered-to|mime-version|message-id|from|to|date|subject|x-[\w-]+):"
+    rb" [^\n]*\r?\n([\w-]+: |[ \t]))"
 )
-_WEB_PAGE = re.compile(rb"\s*<(!doctype|html|head|body|\?xml|rss|error)\b", re.IGNORECASE)
-_E_MAIL = re.compile(
-    rb"(return-path|received|delivered-to|mime-version|message-id|from|to|date|subject|x-[\w-]+):"
-    rb" [^\n]*\r?\n([\w-]+: |[ \t])",
-    re.IGNORECASE,
+# Patterns of first bytes.
+_OTHERS = (
+    (rb"\s*(?i:<(!doctype|html|head|body|\?xml|rss|error)\b)", f"a web page, {_NOT_THE_DATA}"),
+    (_E_MAIL, "an e-mail, not the data; save its attachment"),
+    (rb"%PDF", f"a PDF document; {_EXPORT}"),
+    (rb"\xd0\xcf\x11\xe0", f"an old Excel or Word document; {_EXPORT}"),
+    (rb"7z\xbc\xaf", "a 7z archive; unpack it and name a file in it"),
+    (rb"Rar!", "a RAR archive; unpack it and name a file in it"),
+    (rb"(?s:.{257})ustar", "a tar archive; unpack it and name a file in it"),
+    (rb"SQLite format 3", f"an SQLite database; {_EXPORT}"),
+    (rb"\x89HDF", f"an HDF5 file; {_EXPORT}"),
+    (rb"\x93NUMPY", f"a NumPy array; {_EXPORT}"),
+    (rb"\x80", f"a Python pickle, which may run any program; {_EXPORT}"),
+    (rb"ORC", f"an ORC file; {_EXPORT} or Parquet"),
+    (rb"Obj\x01", f"an Avro file; {_EXPORT} or Parquet"),
+    (
+        rb"version https://git-lfs",
+        "a Git LFS pointer, not the data; fetch them with `git lfs pull`",
+    ),
 )
 
 
@@ -79,13 +90,11 @@ def open_unpacked(path: Path) -> IO[bytes]:
         if unpack:
             # Their own ways from line to line take twice as long.
             file = io.BufferedReader(unpack(file), _BLOCK_BYTES)
-        elif head.startswith(_ZSTD):
-            source = pa.CompressedInputStream(pa.BufferReader(file.read()), "zstd")
-            file = io.BytesIO(source.read())
         elif head.startswith(_ZIP):
             file = _only_member(file, path)
         else:
-            _require_table(head, path)
+            if what := next((what for start, what in _OTHERS if re.match(start, head)), None):
+                raise InputError(f"{path}: this is {what}")
             return file
     raise InputError(f"{path}: packed more than {_MAX_LAYERS - 1} times; unpack it")
 
@@ -106,18 +115,6 @@ def _only_member(file: IO[bytes], path: Path) -> IO[bytes]:
         return archive.open(names[0])
     except RuntimeError:  # its own word for a password
         raise InputError(f"{path}: locked with a password; unpack it") from None
-
-
-def _require_table(head: bytes, path: Path) -> None:
-    what = next((words for magic, words in _OTHERS if head.startswith(magic)), None)
-    if _WEB_PAGE.match(head):
-        what = "a web page, not the data; fetch the file again from the address of the file itself"
-    elif _E_MAIL.match(head):
-        what = "an e-mail, not the data; save its attachment"
-    elif head[257:262] == b"ustar":
-        what = "a tar archive; unpack it and name a file in it"
-    if what:
-        raise InputError(f"{path}: this is {what}")
 
 
 def require_file(path: Path) -> None:

@@ -70,8 +70,9 @@ def read_records(
         bad: dict[int, str] = {}
         lines = decoded_lines(file, path, bad, encoding)
         head = _first_lines(lines)
-        first = next(filter(None, map(str.strip, head)), "")
-        is_json = first.startswith(("{", "[")) or path.suffix.lower() in JSON_SUFFIXES
+        first = next(filter(str.strip, head), "")
+        is_json = first.lstrip().startswith(("{", "["))
+        is_json = is_json or path.suffix.lower() in JSON_SUFFIXES
         if first and (header or not is_json):
             yield from _csv_records(chain(head, lines), first, header, bad, path)
         elif _is_one_record_a_line(head):
@@ -156,14 +157,15 @@ def _csv_records(
 ) -> Iterator[Numbered]:
     """Records under a heading line, `first`, which a line such as "sep=;" may precede."""
     csv.field_size_limit(_CSV_CELL_CHARACTERS)
-    delimiter = None
     numbered = enumerate(lines, start=1)
-    if first.lower().startswith("sep="):
-        delimiter = first[len("sep=") :] or "\t"
+    if first.strip().lower().startswith("sep="):
+        delimiter = first.strip()[len("sep=") :] or "\t"
         next(numbered)
-    if _MOVIELENS_DELIMITER in first:
+    elif _MOVIELENS_DELIMITER in first:
         numbered = ((n, line.replace(_MOVIELENS_DELIMITER, "\t")) for n, line in numbered)
         delimiter = "\t"
+    else:
+        delimiter = max(_CSV_DELIMITERS, key=_QUOTED.sub("", first).count)
     names = [name.strip() for name in header] if header else None
     for number, cells in _csv_rows(numbered, delimiter, len(names or ()), bad):
         if isinstance(cells, BrokenRecord):
@@ -178,7 +180,7 @@ def _csv_records(
 
 
 def _csv_rows(
-    numbered: Iterator[tuple[int, str]], delimiter: str | None, width: int, bad: dict[int, str]
+    numbered: Iterator[tuple[int, str]], delimiter: str, width: int, bad: dict[int, str]
 ) -> Iterator[tuple[int, list[str] | BrokenRecord]]:
     """Rows that are not blank, with the number of their first line.
 
@@ -189,7 +191,7 @@ def _csv_rows(
     again: deque[tuple[int, str]] = deque()
     used: list[tuple[int, str]] = []
 
-    def feed(clean: bool = False) -> Iterator[str]:
+    def feed(clean: bool) -> Iterator[str]:
         while (line := again.popleft() if again else next(numbered, None)) is not None:
             used.append(line)
             if len(used) > _MOST_LINES_OF_A_ROW:
@@ -197,18 +199,11 @@ def _csv_rows(
             text = line[1]
             yield text.rstrip("\r\n").replace("\r", " ") + "\n" if clean else text
 
-    def back() -> None:
-        again.extendleft(reversed(used))
-        used.clear()
+    def rows_of(clean: bool, escape: str | None) -> Iterator[list[str]]:
+        # Strict: a forgotten quotation mark must not swallow the rest of the file unnoticed.
+        return csv.reader(feed(clean), delimiter=delimiter, strict=True, escapechar=escape)
 
-    if delimiter is None:
-        back()
-        heading = next((line for line in feed() if line.strip()), "")
-        back()
-        heading = _QUOTED.sub("", heading)
-        delimiter = max(_CSV_DELIMITERS, key=heading.count)
-    # Strict: a forgotten quotation mark must not swallow the rest of the file unnoticed.
-    rows = csv.reader(feed(), delimiter=delimiter, strict=True)
+    rows = rows_of(False, None)
     while True:
         used.clear()
         reason, cells = "", None
@@ -221,26 +216,20 @@ def _csv_rows(
         if cells == []:
             continue
         if cells is None or (width and len(cells) != width):
-            taken = list(used)
-            for options in (
-                {"escapechar": "\\"},
-                {"clean": True},
-                {"escapechar": "\\", "clean": True},
-            ):
-                back()
-                clean = options.pop("clean", False)
+            lost = len(used) if cells is not None else 1
+            for clean, escape in ((False, "\\"), (True, None), (True, "\\")):
+                again.extendleft(reversed(used))
+                used.clear()
                 with suppress(csv.Error, StopIteration):
-                    retry = csv.reader(feed(clean), delimiter=delimiter, strict=True, **options)
-                    mended = next(retry)
+                    mended = next(rows_of(clean, escape))
                     if len(mended) == width:
                         cells = mended
                         break
             else:
-                back()
+                again.extendleft(reversed(used))
                 # All but what is lost is read again.
-                lost = len(taken) if cells is not None else 1
-                used.extend(again.popleft() for _ in range(lost))
-            rows = csv.reader(feed(), delimiter=delimiter, strict=True)
+                used[:] = [again.popleft() for _ in range(lost)]
+            rows = rows_of(False, None)
         number = used[0][0]
         if cells is None:
             reason = f"a cell is not quoted properly ({reason})"
@@ -297,8 +286,8 @@ def _python_literal(line: str, otherwise: str) -> dict[str, Any] | BrokenRecord:
 
 def _json_values(lines: Iterable[str], bad: dict[int, str], path: Path) -> Iterator[Numbered]:
     """Values of arrays, or one after the other, over any number of lines."""
-    decoder, blocks = json.JSONDecoder(), _blocks(lines)
-    text, at, line = next(blocks), 0, 1
+    decoder, lines = json.JSONDecoder(), iter(lines)
+    text, at, line = _take(lines, _BLOCK_CHARACTERS), 0, 1
     depth, wanted = 0, _BLOCK_CHARACTERS
     while True:
         start = _BETWEEN_VALUES.match(text, at).end()  # type: ignore[union-attr]
@@ -312,7 +301,7 @@ def _json_values(lines: Iterable[str], bad: dict[int, str], path: Path) -> Itera
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
             # Perhaps the value only goes on: fetch more, each time twice as much.
-            more = _take(blocks, wanted)
+            more = _take(lines, wanted)
             if more:
                 text, at, wanted = text[at:] + more, 0, 2 * wanted
                 continue
@@ -378,25 +367,13 @@ def _inner_records(whole: dict[str, Any]) -> list[dict[str, Any]]:
     return inner
 
 
-def _blocks(lines: Iterable[str]) -> Iterator[str]:
-    """Pieces of the text of moderate size, however long or short the lines are."""
-    piece: list[str] = []
-    size = 0
-    for line in lines:
-        piece.append(line)
-        size += len(line)
-        if size >= _BLOCK_CHARACTERS:
-            yield "".join(piece)
-            piece, size = [], 0
-    yield "".join(piece)
-
-
-def _take(blocks: Iterator[str], characters: int) -> str:
-    pieces: list[str] = []
-    while characters > 0 and (block := next(blocks, "")):
-        pieces.append(block)
-        characters -= len(block)
-    return "".join(pieces)
+def _take(lines: Iterator[str], characters: int) -> str:
+    """The next lines, so many that they have at least so many characters, if there are."""
+    taken: list[str] = []
+    while characters > 0 and (line := next(lines, "")):
+        taken.append(line)
+        characters -= len(line)
+    return "".join(taken)
 
 
 def _as_record(value: Any) -> dict[str, Any] | BrokenRecord:
