@@ -16,7 +16,6 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build, read_settings
 from rec_sys.graph.review_graph import product_texts
 from rec_sys.reviews.files import require_readable
-from rec_sys.reviews.sources import as_path
 from rec_sys.text.store import open_store
 
 _FILE, _TEXT, _VECTOR = "file", "text", "vector"
@@ -76,11 +75,11 @@ def review_files(data: DictConfig) -> list[Path]:
         raise InputError(
             "encode_files reads files of your own: data=local data.reviews_path=FOLDER"
         )
-    if data.reviews_path is None:
+    source = build(data)
+    if source.reviews_path is None:
         raise InputError("data.reviews_path is missing: name a folder with files of reviews")
-    path = as_path(data.reviews_path, "reviews_path").absolute()
-    products = data.metadata_path
-    products = None if products is None else as_path(products, "metadata_path").absolute()
+    path = source.reviews_path.absolute()
+    products = source.metadata_path and source.metadata_path.absolute()
     files = [path]
     if path.is_dir():
         files = sorted(
@@ -135,8 +134,8 @@ def _distinct_texts(files: list[Path], data: DictConfig, cluster: ClusterSetting
     settings = _plain(data)
     for key in ("metadata_path", "cache_dir"):
         # A worker's working directory may be another.
-        if settings[key] is not None:
-            settings[key] = str(as_path(settings[key], key).absolute())
+        if settings[key]:
+            settings[key] = str(Path(settings[key]).expanduser().absolute())
     texts: dict[str, None] = {}
     with progress(len(files), "reading files", "file") as bar:
         names = _tasks(_FILE, [str(path) for path in files], 1)

@@ -13,10 +13,10 @@ import scipy.sparse
 from rec_sys.foundation.console import note
 from rec_sys.foundation.distributed import one_at_a_time
 from rec_sys.graph.csr import members_of, rows_to_pointers
-from rec_sys.reviews.schema import NO_TIME, ReviewData, to_table
-from rec_sys.reviews.tables import copies_of
+from rec_sys.reviews.schema import ReviewData, to_table
+from rec_sys.reviews.tables import copies_of, seconds_of
 from rec_sys.text.encoder import TextEncoder
-from rec_sys.text.store import VectorStore, encode_texts, open_store
+from rec_sys.text.store import EncodedTexts, VectorStore, encode_texts, open_store
 from rec_sys.text.words import words_by_row
 
 #: Times and ages are stored in seconds and thought of in days.
@@ -140,14 +140,17 @@ class ReviewGraph:
 def build_review_graph(
     data: ReviewData, encode: Callable[[Sequence[str]], np.ndarray]
 ) -> ReviewGraph:
-    """Builds the graph of a clean data set, every product of a review in its product table;
-    `encode` gives texts their rows in the vector store, int64. ValueError if it was not cleaned."""
-    (user_of_row, user_ids), order = _by_user_and_time(data)
+    """Builds the graph of a clean data set, every product of a review in its product table.
+    `encode` gives all texts, those of the edges first, their rows in the vector store, int64.
+    ValueError if it was not cleaned."""
+    table = to_table(data.reviews)
+    user_of_row, user_ids = pd.factorize(data.reviews["user_id"], sort=True)
+    time = seconds_of(table["timestamp"])
+    order = np.lexsort((time, user_of_row))  # stable: ties keep the order of the table
     product_ids = data.products["product_id"].to_numpy(dtype=object)
     product_of_row = pd.Index(product_ids).get_indexer(data.reviews["product_id"])
     if (product_of_row < 0).any():
         raise ValueError("a review's product is missing from the product table")
-    time = _seconds(data.reviews["timestamp"])
     user, product = user_of_row[order], product_of_row[order].astype(np.int64)
     pairs = user.astype(np.int64) * len(product_ids) + product
     if len(np.unique(pairs)) != len(pairs):
@@ -168,15 +171,8 @@ def build_review_graph(
         product_name_text=name_text,
         product_info_text=info_text,
         product_brand=brand_codes(data.products["brand"]),
-        edge_copy=copies_of(to_table(data.reviews), of_one_user=False)[order],
+        edge_copy=copies_of(table, of_one_user=False)[order],
     )
-
-
-def _by_user_and_time(data: ReviewData) -> tuple[tuple[np.ndarray, pd.Index], np.ndarray]:
-    """The user of each review, the users' ids, and the order of the edges."""
-    users = pd.factorize(data.reviews["user_id"], sort=True)
-    # Stable: ties keep the order of the table.
-    return users, np.lexsort((_seconds(data.reviews["timestamp"]), users[0]))
 
 
 def brand_codes(brands: pd.Series) -> np.ndarray:
@@ -206,13 +202,6 @@ def product_texts(products: pd.DataFrame) -> tuple[list[str], list[str]]:
 def product_info_text(style: str, info: str) -> str:
     """What is encoded of a product beside its name."""
     return ". ".join(part for part in (style, info) if part)
-
-
-def _seconds(timestamps: pd.Series) -> np.ndarray:
-    known = timestamps.notna().to_numpy()
-    seconds = np.full(len(timestamps), NO_TIME)
-    seconds[known] = timestamps[known].astype("int64[pyarrow]").to_numpy(dtype=np.int64)
-    return seconds
 
 
 @dataclass(frozen=True)
@@ -245,24 +234,23 @@ def prepare_reviews(
     """Encodes the texts that are new to the store below `cache_dir` and builds the graph."""
     columns = (data.reviews["text"], *(data.products[name] for name in ("name", "info", "style")))
     has_texts = any((column != "").any() for column in columns)
-    newly_encoded = 0
     with one_at_a_time(cache_dir):
         store = open_store(cache_dir, encoder, has_texts)
+        said: Sequence[str]
+        encoded: EncodedTexts
 
         def encode(texts: Sequence[str]) -> np.ndarray:
-            nonlocal newly_encoded
-            encoded = encode_texts(texts, encoder, store)
-            newly_encoded += encoded.newly_encoded
+            nonlocal said, encoded
+            said, encoded = texts, encode_texts(texts, encoder, store)
             return encoded.rows
 
         graph = build_review_graph(data, encode)
-    encoded = f"{newly_encoded} texts newly encoded, the others were stored"
+    newly_encoded = encoded.newly_encoded
+    how_many = f"{newly_encoded} texts newly encoded, the others were stored"
     note(
         f"graph: {graph.num_users} users, {graph.num_products} products, {graph.num_edges} reviews;"
-        f" {encoded if has_texts else 'nobody says anything: no text to encode'}"
+        f" {how_many if has_texts else 'nobody says anything: no text to encode'}"
     )
-    texts = data.reviews["text"].to_numpy(dtype=object)[_by_user_and_time(data)[1]]
-    names, infos = product_texts(data.products)
-    rows = [graph.edge_text, graph.product_name_text, graph.product_info_text]
-    words = words_by_row([*texts, *names, *infos], np.concatenate(rows), len(store.vectors))
+    texts = np.array(said[: graph.num_edges], dtype=object)
+    words = words_by_row(said, encoded.rows, len(store.vectors))
     return PreparedReviews(data, graph, encoder, store, texts, words, newly_encoded, has_texts)

@@ -47,7 +47,10 @@ class LeaveOneOut:
         ends = distinct.user_ptr[1:][distinct.degrees >= _LEAST_REVIEWS]
         validation, test = graph.edge_mask(edges[ends - 2]), graph.edge_mask(edges[ends - 1])
         if seen is not None:
-            newer = _newer_than_learned(graph, seen.learned_edges(graph))
+            learned = np.flatnonzero(seen.learned_edges(graph))
+            newest = np.full(graph.num_users, -1)
+            np.maximum.at(newest, graph.edge_user[learned], learned)
+            newer = np.arange(graph.num_edges) > newest[graph.edge_user]
             validation, test = validation & newer, test & newer
         train: np.ndarray = ~validation & ~test
         train &= ~_elsewhere(graph, validation, test)
@@ -59,24 +62,20 @@ class LeaveOneOut:
         )
 
 
-def _newer_than_learned(graph: ReviewGraph, learned: np.ndarray) -> np.ndarray:
-    """Which reviews are newer than all of the same user's that were learned from, bool [E]."""
-    last = np.full(graph.num_users, -1)
-    edges = np.flatnonzero(learned)
-    np.maximum.at(last, graph.edge_user[edges], edges)
-    return np.arange(graph.num_edges) > last[graph.edge_user]
-
-
 @dataclass(frozen=True)
 class _WithShares:
     validation_share: InnerShare
     test_share: Share
 
+    @property
+    def shares(self) -> tuple[float, float]:
+        return self.validation_share, self.test_share
+
     def __post_init__(self) -> None:
-        shares = self.validation_share, self.test_share
-        if sum(shares) >= 1:
+        if sum(self.shares) >= 1:
             raise InputError(
-                f"split.validation_share={shares[0]} and split.test_share={shares[1]}: leave"
+                f"split.validation_share={self.validation_share} and"
+                f" split.test_share={self.test_share}: leave"
                 " nothing to train with; their sum must be below 1"
             )
 
@@ -180,17 +179,7 @@ def _seconds(key: str, day: str | None) -> int | None:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
-class _DrawnSplit(_WithShares):
-    """Holds out users, or products, that the `seed` of the class below draws."""
-
-    def _groups(self, number: int, what: str, known: Groups | None) -> list[np.ndarray]:
-        shares = [self.validation_share, self.test_share]
-        if known is None:
-            return draw_groups(number, shares, self.seed, what)
-        return continue_groups(known, shares, self.seed, what)
-
-
-class _UserSplit(_DrawnSplit):
+class _UserSplit(_WithShares):
     """Some users train; of the others nothing is known but the history they show."""
 
     name: ClassVar[str]
@@ -203,7 +192,7 @@ class _UserSplit(_DrawnSplit):
                 "the reviews come from a single user; training needs at least two users"
             )
         known = seen and seen.user_groups(graph)
-        users, *others = self._groups(graph.num_users, "users", known)
+        users, *others = draw_groups(graph.num_users, self.shares, self.seed, "users", known)
         validation, test = (self._task(graph, some) for some in others)
         train = graph.edge_mask(graph.edges_of(users))
         train &= ~_elsewhere(graph, validation.target, test.target)
@@ -251,7 +240,7 @@ class NewUsers(_UserSplit):
 
 
 @settings_of("split")
-class NewProducts(_DrawnSplit):
+class NewProducts(_WithShares):
     """Holds out whole products, by shares of those that have reviews; who reviewed them is
     predicted from reviews of the others.
 
@@ -269,7 +258,7 @@ class NewProducts(_DrawnSplit):
         # A product without any review would be no target, only make the groups smaller.
         reviewed = np.unique(graph.edge_product)
         known = seen and Groups(*(mask[reviewed] for mask in seen.product_groups(graph)))
-        groups = self._groups(len(reviewed), "products", known)
+        groups = draw_groups(len(reviewed), self.shares, self.seed, "products", known)
         train, validation, test = (np.isin(graph.edge_product, reviewed[group]) for group in groups)
         stray = _elsewhere(graph, validation, test)
         train, validation, test = train & ~stray, validation & ~stray, test & ~stray
@@ -302,13 +291,18 @@ def _task(
     return Task(target, known & has_target, begin)
 
 
-def draw_groups(number: int, shares: Sequence[float], seed: int, what: str) -> list[np.ndarray]:
-    """Draws disjoint groups by shares, rounded, with ``torch.utils.data.random_split`` and a seed.
+def draw_groups(
+    number: int, shares: Sequence[float], seed: int, what: str, known: Groups | None = None
+) -> list[np.ndarray]:
+    """Draws disjoint groups by shares, rounded, as ``torch.utils.data.random_split`` with a seed;
+    after an earlier split, whose groups are `known`, see `continue_groups`.
 
     A group is empty if its share is 0, otherwise it has at least one member. Returns the rest, of
     one member at least, and the groups; int64, ascending. InputError, which names `what` is drawn,
     if there are too few.
     """
+    if known is not None:
+        return continue_groups(known, shares, seed, what)
     sizes: list[int] = []
     for share in shares:
         left = number - 1 - sum(sizes)  # one stays to train with
@@ -350,17 +344,10 @@ def _drawn(number: int, sizes: Sequence[int], seed: int) -> list[np.ndarray]:
     """The rest and a group of each size, int64, ascending."""
     # PyTorch takes a second to import; settings are checked before that.
     import torch
-    from torch.utils.data import random_split
 
-    all_sizes = [number - sum(sizes), *sizes]
-    drawn = random_split(
-        range(number),
-        # An empty part would draw the same groups, but with a warning.
-        [size for size in all_sizes if size],
-        generator=torch.Generator().manual_seed(seed),
-    )
-    groups = iter([np.sort(np.asarray(part.indices, dtype=np.int64)) for part in drawn])
-    return [next(groups) if size else np.zeros(0, np.int64) for size in all_sizes]
+    drawn = torch.randperm(number, generator=torch.Generator().manual_seed(seed)).numpy()
+    ends = np.cumsum([number - sum(sizes), *sizes[:-1]])
+    return [np.sort(part) for part in np.split(drawn, ends)]
 
 
 def describe_split(split: Split, graph: ReviewGraph, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -95,7 +95,12 @@ def choose_format(
             fields. The message names no file; the caller puts it in front.
     """
     named = _checked(given or {}, found, what)
-    formats = [replace(each, columns=each.columns | named) for each in _requested(requested, what)]
+    formats = [replace(each, columns=each.columns | named) for each in known_formats(what)]
+    if requested != AUTO:
+        known = [AUTO, *(each.name for each in formats)]
+        formats = [each for each in formats if each.name == requested]
+        if not formats:
+            raise InputError(f"no format {requested!r}; known: {', '.join(known)}")
     usable = [
         each
         for each in formats
@@ -118,14 +123,6 @@ def choose_format(
         f" instance {say}; a table without a heading line needs its names, for instance"
         " data.header=[user_id,product_id,rating,timestamp]"
     )
-
-
-def _requested(name: str, what: What) -> Sequence[Format]:
-    formats = known_formats(what)
-    names = [each.name for each in formats]
-    if name != AUTO and name not in names:
-        raise InputError(f"no format {name!r}; known: {', '.join([AUTO, *names])}")
-    return [each for each in formats if name in (AUTO, each.name)]
 
 
 def _checked(

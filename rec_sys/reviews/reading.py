@@ -43,7 +43,6 @@ from rec_sys.reviews.values import (
     as_text,
     first_given,
     first_text,
-    is_ambiguous,
     time_notation,
     unpacked,
 )
@@ -195,24 +194,21 @@ class _ReviewRows:
         self._notation = notation
         self._require = require_user, require_product
 
-    def start(self, layout: Format, head: list[dict[str, Any]]) -> None:
+    def start(self, layout: Format, whole: list[dict[str, Any]], time: str | None) -> None:
         """Takes the names of the fields, and from the first records what their values mean."""
         self._columns = {name: layout.columns.get(name, ()) for name in REVIEW_SCHEMA.names}
         others = ("nickname", "product_name", "product_info")
         self._others = [self._columns[name] for name in others]
         # A text that only the second field tells is a headline where others have the first.
-        self._body = next((raw for raw in self._columns["text"] if any(raw in r for r in head)), "")
+        self._body = next(
+            (raw for raw in self._columns["text"] if any(raw in r for r in whole)), ""
+        )
         told = self._notation
         steps = layout.rating_scale if told.rating_scale is None else told.rating_scale
         missing = layout.missing_rating if told.missing_rating is None else told.missing_rating
         plain = steps is None and missing is None
         self._as_rating = as_rating if plain else RatingScale(steps, missing)
-        self._time = told.time_format or time_notation(self.times(layout, head))
-
-    def times(self, layout: Format, records: Iterable[dict[str, Any]]) -> list[Any]:
-        """What the records say about their time; nothing if a setting says how to read it."""
-        names = layout.columns.get("timestamp", ())
-        return [] if self._notation.time_format else [first_given(each, names) for each in records]
+        self._time = time
 
     def __call__(self, record: dict[str, Any]) -> tuple:
         columns = self._columns
@@ -299,11 +295,8 @@ class _ProductRows:
         self.titles: Counter[str] = Counter()
         self._max_info_characters = max_info_characters
 
-    def start(self, layout: Format, head: list[dict[str, Any]]) -> None:
+    def start(self, layout: Format, whole: list[dict[str, Any]], time: str | None) -> None:
         self._columns = {name: layout.columns.get(name, ()) for name in COLUMNS["products"]}
-
-    def times(self, layout: Format, records: Iterable[dict[str, Any]]) -> list[Any]:
-        return []
 
     def __call__(self, record: dict[str, Any]) -> tuple[str, str, str, str, str]:
         columns = self._columns
@@ -375,7 +368,7 @@ def _build_table(
         else enumerate(map(_as_record, source), 1)
     )
     head, found = _first_records(records)
-    whole = [record for _, record in head if isinstance(record, dict)]
+    whole = _dicts(head)
     nested: list[str] = []
     try:
         if whole:
@@ -390,11 +383,8 @@ def _build_table(
                 if own
             ]
             nested = [raw for raw in layout.fields if "." in raw and raw not in whole[0]]
-            times = rows.times(layout, whole)
-            while is_ambiguous(times) and (more := list(islice(records, len(head)))):
-                head += more
-                times += rows.times(layout, (each for _, each in more if isinstance(each, dict)))
-            rows.start(layout, [record for _, record in head if isinstance(record, dict)])
+            time = notation.time_format or _time_notation(layout, head, records)
+            rows.start(layout, _dicts(head), time)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
 
@@ -453,6 +443,22 @@ def _first_records(records: Iterator[Numbered]) -> tuple[list[Numbered], dict[st
                 if isinstance(value, dict):
                     found |= {f"{name}.{inner}": None for inner in value}
     return head, found
+
+
+def _dicts(numbered: Iterable[Numbered]) -> list[dict[str, Any]]:
+    return [record for _, record in numbered if isinstance(record, dict)]
+
+
+def _time_notation(layout: Format, head: list[Numbered], records: Iterator[Numbered]) -> str | None:
+    """As `time_notation`; where days and months look alike, more records are added to the first."""
+    names = layout.columns.get("timestamp", ())
+    while True:
+        try:
+            return time_notation(first_given(each, names) for each in _dicts(head))
+        except InputError:
+            if not (more := list(islice(records, len(head)))):
+                raise
+            head += more
 
 
 def _dig(record: dict[str, Any], path: str) -> Any:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import KW_ONLY, asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field, fields
 from os import PathLike
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -41,26 +41,19 @@ from rec_sys.reviews.schema import ReviewData
 from rec_sys.reviews.tables import cache_folder, load_tables, save_tables
 
 
-def as_path(value: Any, key: str) -> Path:
-    """A path of the config, with "~" put in full; InputError that names ``data.KEY`` for none."""
-    if not isinstance(value, str | PathLike) or not str(value):
-        raise InputError(f"data.{key}: must be a path, got {value!r}")
-    return Path(value).expanduser()
-
-
 def _checked_path(value: Any, info: ValidationInfo) -> Path:
-    return as_path(value, str(info.field_name))
+    """A path of the config, with "~" put in full."""
+    if not isinstance(value, str | PathLike) or not str(value):
+        raise InputError(f"data.{info.field_name}: must be a path, got {value!r}")
+    return Path(value).expanduser()
 
 
 def _path_if_any(value: Any, info: ValidationInfo) -> Path | None:
     return None if value is None or value == "" else _checked_path(value, info)
 
 
-# What of a source's settings decides what reading makes of a file.
-_READING = (
-    *("reviews_format", "metadata_format", "columns", "metadata_columns", "header", "encoding"),
-    *("rating_scale", "missing_rating", "time_format", "max_broken_share", "max_info_characters"),
-)
+# All other settings of a source decide what reading makes of a file.
+_NOT_OF_READING = ("name", "cache_dir", "cleaning")
 FolderPath = Annotated[Path, BeforeValidator(_checked_path)]
 FilePath = Annotated[Path | None, BeforeValidator(_path_if_any)]
 
@@ -108,9 +101,11 @@ class ReviewSource(Notation, ABC):
         further = self.further_files()
         folder, cached = None, None
         if self.cache_dir:
+            names = (each.name for each in fields(ReviewSource))
+            reading = [name for name in names if name not in _NOT_OF_READING]
             settings = {
                 "has_metadata": metadata_path is not None,
-                "reading": {name: getattr(self, name) for name in _READING},
+                "reading": {name: getattr(self, name) for name in reading},
                 "cleaning": asdict(self.cleaning or CleaningOptions()),
                 # What another reader made of the same file is not taken.
                 "reader": [type(self).__name__, *further],

@@ -270,15 +270,6 @@ def time_notation(values: Iterable[Any]) -> str | None:
     return DAY_FIRST if day_first and not month_first else MONTH_FIRST
 
 
-def is_ambiguous(values: Sequence[Any]) -> bool:
-    """Whether `time_notation` needs more values to tell days from months."""
-    try:
-        time_notation(values)
-    except InputError:
-        return True
-    return False
-
-
 def _is_plausible(text: str, notation: str) -> bool:
     with suppress(ValueError):
         year = datetime.strptime(text, notation).year
