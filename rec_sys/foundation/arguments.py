@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
 from rec_sys.foundation.errors import InputError
 
@@ -97,10 +98,8 @@ def _files(file: Path) -> Iterator[Path]:
 
 def choices_with(folder: Path, name: str) -> list[str]:
     """The choices in a folder of ``config/`` that have a setting."""
-    files = sorted(folder.glob("[!_]*.yaml")) if name else []
-    return [
-        f.stem for f in files if re.search(rf"^{re.escape(name)}:", f.read_text(), re.MULTILINE)
-    ]
+    files = sorted(folder.glob("[!_]*.yaml"))
+    return [each.stem for each in files if name in OmegaConf.load(each).keys()]  # noqa: SIM118
 
 
 def _comments(file: Path) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,11 +53,9 @@ def note(message: str) -> None:
 
 
 def _as_text(value: Any) -> str:
-    if value is None:
-        return "–"
     if isinstance(value, float):
         return f"{value:.4f}"
-    return str(value)
+    return "–" if value is None else str(value)
 
 
 class ProgressBar:
@@ -68,23 +66,17 @@ class ProgressBar:
         self.description = description
         self._unit = unit
         self._initial = self.done = initial
-        self._start = time.perf_counter()
-        self._line_at, self._tenth = self._start, 0
-        self._prints_lines = False
-        self._display: Progress | None = None
-        self._row: Any = None
+        self._start = self._line_at = time.perf_counter()
+        self._tenth = 0
+        self._show: Callable[[], None] = lambda: None
 
     def advance(self, number: int = 1) -> None:
         self.done += number
-        if self._display:
-            self._display.update(self._row, completed=self.done)
-        elif self._prints_lines and self._is_line_due():
-            self._print_line()
+        self._show()
 
     def describe(self, description: str) -> None:
         self.description = description
-        if self._display:
-            self._display.update(self._row, description=description)
+        self._show()
 
     def state(self) -> str:
         """How much is done, how fast (on average, since work is uneven) and the time left."""
@@ -102,16 +94,17 @@ class ProgressBar:
         left = f"{_clock((self.total - self.done) / rate)} left" if is_under_way else None
         return ", ".join([*parts, left or _clock(seconds)])
 
-    def _is_line_due(self) -> bool:
+    def _print_line_if_due(self) -> None:
         since = time.perf_counter() - self._line_at
+        tenth = 10 * self.done // self.total if self.total else 0
+        is_due = since >= _SECONDS_BETWEEN_LINES and self._tenth < tenth < 10
         if not self.total:
-            return since >= _SECONDS_BETWEEN_LINES_OF_UNKNOWN_WORK
-        tenth = 10 * self.done // self.total
-        return since >= _SECONDS_BETWEEN_LINES and self._tenth < tenth < 10
+            is_due = since >= _SECONDS_BETWEEN_LINES_OF_UNKNOWN_WORK
+        if is_due:
+            self._line_at, self._tenth = time.perf_counter(), tenth
+            self._print_line()
 
     def _print_line(self) -> None:
-        self._line_at = time.perf_counter()
-        self._tenth = 10 * self.done // self.total if self.total else 0
         print(f"{self.description}: {self.state()}", file=sys.stderr, flush=True)
 
 
@@ -130,15 +123,15 @@ def progress(
         yield bar
     elif Console(stderr=True).is_terminal:
         with _display() as display:
-            bar._display = display
-            bar._row = display.add_task(description, total=total, completed=initial, bar=bar)
+            row = display.add_task(description, total=total, completed=initial, bar=bar)
+            bar._show = lambda: display.update(row, completed=bar.done, description=bar.description)
             try:
                 yield bar
             finally:
                 if len(display.tasks) > 1:  # one within another leaves nothing behind
-                    display.remove_task(bar._row)
+                    display.remove_task(row)
     else:
-        bar._prints_lines = True
+        bar._show = bar._print_line_if_due
         yield bar
         bar._print_line()
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -102,16 +102,6 @@ class ReviewSummary(NamedTuple):
     ratings: np.ndarray
 
 
-class KnownReviews(Protocol):
-    """Tells what may be known about products."""
-
-    def summary_without(
-        self, products: np.ndarray, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray
-    ) -> ReviewSummary:
-        """Summary of some products, int64 [n] ascending and distinct, as if some edges of theirs,
-        int64 [m], did not exist; `vectors`: the vector store's rows, float [N, D]."""
-
-
 @dataclass(frozen=True)
 class FixedReviews:
     """A summary of all products, made elsewhere: no edge of the graph at hand is a part of it."""
@@ -121,6 +111,7 @@ class FixedReviews:
     def summary_without(
         self, products: np.ndarray, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray
     ) -> ReviewSummary:
+        """Of some products, int64 [n], as `ProductReviews.summary_without`."""
         return ReviewSummary(*(each[products] for each in self.summary))
 
 
@@ -156,9 +147,10 @@ class ProductReviews:
     def summary_without(
         self, products: np.ndarray, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray
     ) -> ReviewSummary:
-        """Edges that are not in the sums need not be left out."""
+        """Summary of some products, int64 [n] ascending and distinct, as if some edges of theirs,
+        int64 [m], did not exist; `vectors`: the vector store's rows, float [N, D]."""
         texts, ratings = (each[products] for each in self._whole)
-        edges = edges[self.member[edges]]
+        edges = edges[self.member[edges]]  # others are not in the sums
         # A batch leaves out reviews of a few of its products: only those are summed up anew.
         changed, local = np.unique(graph.edge_product[edges], return_inverse=True)
         left_out = (
@@ -245,7 +237,7 @@ class EgoBatchBuilder:
 
     graph: ReviewGraph
     vectors: np.ndarray
-    product_reviews: KnownReviews
+    product_reviews: ProductReviews | FixedReviews
 
     def build(
         self,

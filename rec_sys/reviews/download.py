@@ -1,11 +1,11 @@
 """Fetches a file once, goes on where an earlier try was interrupted, and checks what came."""
 
 import gzip
-import json
 import os
 import re
 import time
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import write_json
+from rec_sys.foundation.files import read_json, write_json
 from rec_sys.reviews.containers import GZIP_SUFFIX
 
 _BLOCK_BYTES = 1 << 18
@@ -103,16 +103,28 @@ def _fetch_rest(url: str, part: Path, about: Path, timeout: float) -> None:
             headers["If-Range"] = known["validator"]
     try:
         with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
-            if response.status_code == requests.codes.partial_content:
+            status = response.status_code
+            if status == requests.codes.partial_content:
                 size = _checked_size(response, start, known, part)
-            elif response.status_code == requests.codes.ok:
+            elif status == requests.codes.ok:
                 start, size = 0, _number(response.headers.get("Content-Length"))
                 part.unlink(missing_ok=True)
                 validator = _validator(response)
                 write_json(about, {"url": url, "size": size, "validator": validator})
+            elif status == requests.codes.requested_range_not_satisfiable:
+                part.unlink(missing_ok=True)
+                raise _Failed("the file changed on the server")
             else:
-                raise _refusal(response, part)
-            _append(response, part, start, size)
+                again = status >= requests.codes.server_error or status in _REFUSED_FOR_NOW
+                raise _Failed(_one_line(f"HTTP {status} {response.reason}"), again)
+            with part.open("ab") as file, progress(size, part.stem, "B", initial=start) as bar:
+                # The raw bytes: some servers call a .gz file a packed .json, and requests would
+                # unpack it.
+                for block in response.raw.stream(_BLOCK_BYTES, decode_content=False):
+                    file.write(block)
+                    bar.advance(len(block))
+            if size is not None and (got := part.stat().st_size) < size:
+                raise _Failed(f"the connection broke off after {got} bytes")
     except (requests.Timeout, urllib3.exceptions.TimeoutError):
         raise _Failed(f"no answer within {timeout:g} s") from None
     except (requests.ConnectionError, urllib3.exceptions.HTTPError):
@@ -121,17 +133,6 @@ def _fetch_rest(url: str, part: Path, about: Path, timeout: float) -> None:
         raise _Failed(reason) from None
     except requests.RequestException as error:
         raise _Failed(f"not a usable address ({_one_line(error)})", again=False) from None
-
-
-def _append(response: requests.Response, part: Path, start: int, size: int | None) -> None:
-    with part.open("ab") as file, progress(size, part.stem, "B", initial=start) as bar:
-        # The raw bytes: some servers call a .gz file a packed .json, and requests would unpack it.
-        for block in response.raw.stream(_BLOCK_BYTES, decode_content=False):
-            file.write(block)
-            bar.advance(len(block))
-    got = part.stat().st_size
-    if size is not None and got < size:
-        raise _Failed(f"the connection broke off after {got} bytes")
 
 
 def _checked_size(
@@ -149,23 +150,13 @@ def _checked_size(
     return size
 
 
-def _refusal(response: requests.Response, part: Path) -> _Failed:
-    status = response.status_code
-    if status == requests.codes.requested_range_not_satisfiable:
-        part.unlink(missing_ok=True)
-        return _Failed("the file changed on the server")
-    again = status >= requests.codes.server_error or status in _REFUSED_FOR_NOW
-    return _Failed(_one_line(f"HTTP {status} {response.reason}"), again=again)
-
-
 def _known(about: Path, url: str) -> dict[str, Any]:
     """What is known of a part; empty if it is of another address or can't be told apart."""
-    try:
-        known = json.loads(about.read_text(encoding="utf-8"))
-        usable = known["url"] == url and (known["validator"] or known["size"])
-        return known if usable else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    with suppress(InputError, OSError, KeyError, TypeError):
+        known = read_json(about)
+        if known["url"] == url and (known["validator"] or known["size"]):
+            return known
+    return {}
 
 
 def _validator(response: requests.Response) -> str | None:

@@ -40,11 +40,8 @@ def read_sequences(
     and the place in the list, if a file cannot be read or is laid out otherwise.
     """
     path = Path(path).expanduser()
-    id_of_user = _Ids(user_ids_path)
-    id_of_product = _Ids(product_ids_path)
-    users: list[str] = []
-    products: list[str] = []
-    named: set[str] = set()
+    id_of_user, id_of_product = _Ids(user_ids_path), _Ids(product_ids_path)
+    users, products, named = [], [], set()
     num_empty = 0
     for user, sequence in _sequences(path):
         where = f"{path}, user {reprlib.repr(user)}"

@@ -210,7 +210,7 @@ def as_seconds(value: Any, notation: str | None = None) -> int | None:
         return value  # as nearly all files tell it
     if isinstance(value, Decimal):
         value = float(value) if value % 1 else int(value)
-    if value is not None and notation and (notation == _EXCEL or "%" in notation):
+    if notation and (notation == _EXCEL or "%" in notation):
         value = _by_notation(value, notation)
     if isinstance(value, str):
         value = _parsed_time(value.strip(), notation)

@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import os
 import platform
-import time
+import timeit
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from importlib.metadata import version
@@ -257,13 +257,9 @@ def _fastest_faithful(encoder: TextEncoder, cache_dir: Path) -> str:
 
 def _measure(encoder: TextEncoder, precision: str, texts: list[str]) -> tuple[np.ndarray, float]:
     model = encoder.load(precision)
-    encoder.encode(texts[:2], model)  # the first pass pays for set-up
-    best = float("inf")
-    for _ in range(_TIMED_ROUNDS):
-        start = time.perf_counter()
-        vectors = encoder.encode(texts, model)
-        best = min(best, time.perf_counter() - start)
-    return vectors, best
+    vectors = encoder.encode(texts, model)  # the first pass pays for set-up
+    seconds = timeit.repeat(lambda: encoder.encode(texts, model), number=1, repeat=_TIMED_ROUNDS)
+    return vectors, min(seconds)
 
 
 def _probe_texts() -> list[str]:
