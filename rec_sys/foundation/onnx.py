@@ -2,8 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,9 @@ def write_onnx(
     import onnx
     import torch
 
-    with _quiet_export():
+    # What the exporter says about itself is for its authors.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(action="ignore"):
         torch.onnx.export(
             model,
             tuple(inputs.values()),
@@ -83,17 +84,3 @@ def open_session(
     except (Fail, InvalidGraph, InvalidProtobuf) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{path}: not a readable ONNX model ({reason})") from None
-
-
-@contextmanager
-def _quiet_export() -> Iterator[None]:
-    """Keeps what PyTorch's exporter says about itself from the terminal."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)

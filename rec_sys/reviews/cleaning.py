@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import Count, PositiveCount, settings_of
+from rec_sys.foundation.settings import Count, PositiveCount, is_number, settings_of
 from rec_sys.reviews.markup import name_key
 from rec_sys.reviews.schema import (
     MAX_RATING,
@@ -49,8 +49,7 @@ log = logging.getLogger(__name__)
 
 
 def _share_or_false(value: Any) -> Any:
-    is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
-    if is_share or value is False:
+    if value is False or (is_number(value) and 0 < value <= 1):
         return value
     raise ValueError("must be false or a share above 0 up to 1, for instance 0.8")
 
@@ -307,10 +306,8 @@ def _build_products(
     review's style is that of the variant its writer bought ("Color: Black"): less than a category,
     but more than nothing.
     """
-    if metadata is None:
-        known = pd.DataFrame(columns=PRODUCT_SCHEMA.names, dtype=object)
-    else:
-        known = metadata[PRODUCT_SCHEMA.names].astype(object)
+    known = pd.DataFrame(columns=PRODUCT_SCHEMA.names) if metadata is None else metadata
+    known = known[PRODUCT_SCHEMA.names].astype(object)
     known = known.where(known.notna(), "").drop_duplicates("product_id").set_index("product_id")
     reviewed = pd.Index(reviews["product_id"].unique().to_pylist(), dtype=object)
     unreviewed = known.index.difference(reviewed, sort=False)
@@ -327,22 +324,19 @@ def _build_products(
     nameless = (table["name"] == "").to_numpy()
     notes = {}
     if metadata is None:
-        notes["products of the reviews"] = (
-            "no metadata: products are made from the reviews' own fields"
-        )
+        note = "no metadata: products are made from the reviews' own fields"
+        notes["products of the reviews"] = note
     else:
-        note = f"{is_new.sum()} not in the metadata, made from the reviews' own fields"
         counts = [f"{rows.sum()} {column}s" for column, rows in filled.items() if rows.any()]
-        if counts:
-            note += f"; {', '.join(counts)} missing there and told by reviews"
+        note = f"{is_new.sum()} not in the metadata, made from the reviews' own fields"
+        note += f"; {', '.join(counts)} missing there and told by reviews" * bool(counts)
         notes["unknown products"] = note
     if nameless.any():
         note = f"{nameless.sum()} described by their style and their training reviews only"
         notes["products without a name"] = note
     if metadata is not None:
         bare = {_bare_id(product): product for product in unreviewed}
-        alike = [(product, bare.get(_bare_id(product))) for product in ids[is_new]]
-        alike = [(product, other) for product, other in alike if other]
+        alike = [(new, bare[_bare_id(new)]) for new in ids[is_new] if _bare_id(new) in bare]
         note = f"{is_new.sum()} of {len(ids)} reviewed products are not in the metadata"
         if alike:
             one, other = alike[0]

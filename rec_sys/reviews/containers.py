@@ -81,7 +81,10 @@ def telling_file(path: Path) -> Iterator[None]:
 
 def open_unpacked(path: Path) -> IO[bytes]:
     """The bytes of a file, out of whatever it is packed in; InputError for none, or no table."""
-    require_file(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give a file in it")
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
     file: IO[bytes] = path.open("rb")
     for _ in range(_MAX_LAYERS):
         head = file.read(_HEAD_BYTES)
@@ -115,14 +118,6 @@ def _only_member(file: IO[bytes], path: Path) -> IO[bytes]:
         return archive.open(names[0])
     except RuntimeError:  # its own word for a password
         raise InputError(f"{path}: locked with a password; unpack it") from None
-
-
-def require_file(path: Path) -> None:
-    """Raises InputError if there is no file."""
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give a file in it")
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
 
 
 def decoded_lines(

@@ -73,25 +73,16 @@ def fingerprint_of(*tables: pa.Table) -> str:
             digest.update(f"{name}:{column.type}".encode())
             digest.update(column.is_valid().to_numpy().astype(np.uint8))
             if pa.types.is_string(column.type):
-                _digest_texts(digest, column)
+                lengths = pc.binary_length(column).fill_null(0).to_numpy()
+                digest.update(lengths.astype("<i8"))
+                for chunk in column.fill_null("").chunks:
+                    whole = pa.ListArray.from_arrays([0, len(chunk)], chunk)
+                    digest.update(pc.binary_join(whole, "")[0].as_buffer())
             else:
                 number = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
                 values = number.fill_null(0).to_numpy()
-                digest.update(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"))))
+                digest.update(values.astype(values.dtype.newbyteorder("<")))
     return digest.hexdigest()
-
-
-def _digest_texts(digest: "hashlib._Hash", column: pa.ChunkedArray) -> None:
-    lengths = pc.binary_length(column).fill_null(0).to_numpy()
-    digest.update(np.ascontiguousarray(lengths.astype("<i8")))
-    for chunk in column.chunks:
-        # Without nulls the bytes between the first and the last offset are the texts, in order.
-        chunk = chunk.fill_null("") if chunk.null_count else chunk
-        if len(chunk):
-            _, offsets, data = chunk.buffers()
-            ends = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
-            if data is not None:
-                digest.update(memoryview(data)[ends[0] : ends[-1]])
 
 
 def with_known_names(

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import is_number
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 
 # What programs write for "nothing": pandas, SQL, Python, R, JavaScript, spreadsheets. As they spell
@@ -126,9 +127,7 @@ class RatingScale:
     def __init__(self, steps: Sequence[Any] | None, missing: Any) -> None:
         self._missing = set(map(_word, missing if isinstance(missing, list) else [missing]))
         self._words = list(map(_word, steps or ()))
-        is_range = all(
-            isinstance(step, int | float) and not isinstance(step, bool) for step in steps or ()
-        )
+        is_range = all(map(is_number, steps or ()))
         self._ends = tuple(map(float, steps)) if steps and is_range else ()
         if steps and not (
             (len(steps) == 2 and self._ends[0] < self._ends[1])
