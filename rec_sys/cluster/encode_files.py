@@ -18,7 +18,7 @@ from rec_sys.graph.review_graph import product_texts
 from rec_sys.reviews.files import require_readable
 from rec_sys.text.store import open_store
 
-_FILE, _TEXT, _VECTOR = "file", "text", "vector"
+_TEXT, _VECTOR = "text", "vector"
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def encode_files(config: DictConfig) -> EncodedFiles:
         arguments = (settings, encoder.fingerprint)
         found = 1 - len(new) / len(texts)
         with progress(len(new), f"encoding texts ({found:.0%} found in the store)", "text") as bar:
-            tasks, gpus = _tasks(_TEXT, new, cluster.texts_per_task), cluster.gpus_per_actor
-            for table in work_on(tasks, EncodingWorker, arguments, cluster, gpus=gpus):
+            size, gpus = cluster.texts_per_task, cluster.gpus_per_actor
+            for table in work_on(new, size, EncodingWorker, arguments, cluster, gpus=gpus):
                 flat = table[_VECTOR].combine_chunks().flatten().to_numpy()
                 store.append(table[_TEXT].to_pylist(), flat.reshape(len(table), -1))
                 bar.advance(len(table))
@@ -100,10 +100,10 @@ class ReadingWorker:
     def __init__(self, settings: dict) -> None:
         self._settings = OmegaConf.create(settings)
 
-    def __call__(self, files: pa.Table) -> pa.Table:
+    def __call__(self, files: list[str]) -> pa.Table:
         """From file names to the distinct texts of the files, empty ones aside."""
         texts: dict[str, None] = {}
-        for path in files[_FILE].to_pylist():
+        for path in files:
             data = build(self._settings, reviews_path=path).load()
             names, infos = product_texts(data.products)
             texts |= dict.fromkeys([*data.reviews["text"], *names, *infos])
@@ -122,12 +122,12 @@ class EncodingWorker:
                 " cluster; install the same version of rec_sys and its packages everywhere"
             )
 
-    def __call__(self, texts: pa.Table) -> pa.Table:
+    def __call__(self, texts: list[str]) -> pa.Table:
         """From texts to texts and float16 vectors."""
-        vectors = self._encoder.encode(texts[_TEXT].to_pylist()).astype(np.float16)
+        vectors = self._encoder.encode(texts).astype(np.float16)
         flat = pa.array(vectors.reshape(-1))
         column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-        return pa.table({_TEXT: texts[_TEXT], _VECTOR: column})
+        return pa.table({_TEXT: texts, _VECTOR: column})
 
 
 def _distinct_texts(files: list[Path], data: DictConfig, cluster: ClusterSettings) -> list[str]:
@@ -138,18 +138,11 @@ def _distinct_texts(files: list[Path], data: DictConfig, cluster: ClusterSetting
             settings[key] = str(Path(settings[key]).expanduser().absolute())
     texts: dict[str, None] = {}
     with progress(len(files), "reading files", "file") as bar:
-        names = _tasks(_FILE, [str(path) for path in files], 1)
-        for table in work_on(names, ReadingWorker, (settings,), cluster):
+        names = [str(path) for path in files]
+        for table in work_on(names, 1, ReadingWorker, (settings,), cluster):
             texts |= dict.fromkeys(table[_TEXT].to_pylist())
             bar.advance()
     return list(texts)
-
-
-def _tasks(column: str, values: list[str], size: int) -> list[pa.Table]:
-    return [
-        pa.table({column: pa.array(values[first : first + size], pa.string())})
-        for first in range(0, len(values), size)
-    ]
 
 
 def _plain(settings: DictConfig) -> dict:

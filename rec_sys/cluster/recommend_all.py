@@ -33,7 +33,6 @@ from rec_sys.vector_database.vectorbase import read_vectorbase
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-_PART = "part"
 ABOUT_FILE = "_about.json"  # readers of a folder of Parquet files skip names like this
 
 
@@ -82,8 +81,8 @@ def recommend_all(config: DictConfig) -> Path:
         there = replace(settings, onnx_path=None if own is None else Path(own).absolute())
         folders = vectorbase.folder.absolute(), path.absolute()
         arguments = (*folders, there, trained.fingerprint, parts)
-        tasks = [pa.table({_PART: [number]}) for number in range(len(parts))]
-        results = work_on(tasks, RecommendingWorker, arguments, cluster, in_order=True)
+        numbers = range(len(parts))
+        results = work_on(numbers, 1, RecommendingWorker, arguments, cluster, in_order=True)
         about = {
             "checkpoint": path.name,
             "model_fingerprint": trained.fingerprint,
@@ -111,12 +110,12 @@ class RecommendingWorker:
         self._vectorbase = read_vectorbase(vectorbase, fingerprint)
         self._backend = choose_backend(self._settings, load_trained(checkpoint), self._vectorbase)
 
-    def __call__(self, numbers: pa.Table) -> pa.Table:
+    def __call__(self, numbers: list[int]) -> pa.Table:
         """From numbers of parts to the recommendations for the people in them."""
         import ray
 
         tables = []
-        for number in numbers[_PART].to_pylist():
+        for number in numbers:
             part = ray.get(self._parts[number])
             recommender = Recommender(self._backend, self._vectorbase, part.encode)
             results = recommender.recommend(

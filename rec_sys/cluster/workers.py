@@ -18,8 +18,8 @@ from rec_sys.foundation.settings import NotNegative, PositiveCount, settings_of
 INSTALL_COMMAND = "uv sync --extra ray"
 
 _PATIENCE_SECONDS = 5.0
-# The column of a table that tells, instead of a result, why there is none.
-_PROBLEM = "problem"
+# The column of a task; and that of a table that tells, instead of a result, why there is none.
+_VALUE, _PROBLEM = "value", "problem"
 #: Has to be set before Ray is imported.
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no call home
@@ -93,26 +93,30 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
 
 
 def work_on(
-    tasks: Sequence[pa.Table],
-    make_worker: Callable[..., Callable[[pa.Table], pa.Table]],
+    values: Sequence[Any],
+    size: int,
+    make_worker: Callable[..., Callable[[list[Any]], pa.Table]],
     arguments: Sequence[Any],
     cluster: ClusterSettings,
     *,
     gpus: float = 0,
     in_order: bool = False,
 ) -> Iterator[pa.Table]:
-    """Has each task worked on by one of several processes; yields the tables of the results.
+    """Has values, one at least, worked on by several processes, so many at a time as `size` says;
+    yields the tables of the results.
 
-    A process that dies is started again, and the tasks whose results it had not handed over are
-    worked on again, as Ray Data does by default and without end: what comes out is the same. Tasks,
-    at least one, have the same columns. `make_worker` is called with `arguments` once in each
-    process; what it returns makes of the table of a task that of its results. `gpus` are those of
-    each process. Raises InputError if a worker raised one, or the cluster has no room for a worker.
+    A process that dies is started again, and the values whose results it had not handed over are
+    worked on again, as Ray Data does by default and without end: what comes out is the same.
+    `make_worker` is called with `arguments` once in each process; what it returns makes a table of
+    values. `gpus` are those of each process. Raises InputError if a worker raised one, or the
+    cluster has no room for a worker.
     """
     import ray
 
+    parts = (values[first : first + size] for first in range(0, len(values), size))
+    tasks = [pa.table({_VALUE: pa.array(part)}) for part in parts]
     actors = min(cluster.actors or room_for(cluster.cpus_per_actor, gpus), len(tasks))
-    results = ray.data.from_arrow(list(tasks)).map_batches(
+    results = ray.data.from_arrow(tasks).map_batches(
         Worker,
         fn_constructor_args=(make_worker, tuple(arguments)),
         batch_format="pyarrow",
@@ -138,11 +142,11 @@ class Worker:
         self._make, self._arguments = make, arguments
         self._work: Callable | None = None
 
-    def __call__(self, table: pa.Table) -> pa.Table:
+    def __call__(self, task: pa.Table) -> pa.Table:
         """The results of a task, or one row that tells the problem with it."""
         try:
             self._work = self._work or self._make(*self._arguments)
-            return self._work(table)
+            return self._work(task[_VALUE].to_pylist())
         except InputError as error:
             return pa.table({_PROBLEM: [str(error)]})
 

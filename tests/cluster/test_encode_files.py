@@ -101,13 +101,13 @@ def test_bad_input_comes_back_as_a_value(folder):
     (folder / "d.json").write_text('{"nickname": "eve"')
     settings = OmegaConf.to_container(config_of(folder).data, resolve=True)
     worker = Worker(ReadingWorker, (settings,))
-    (problem,) = worker(pa.table({"file": [str(folder / "d.json")]}))["problem"].to_pylist()
+    (problem,) = worker(pa.table({"value": [str(folder / "d.json")]}))["problem"].to_pylist()
     assert "d.json, line 1: not JSON" in problem
 
 
 def test_an_encoder_of_another_version(folder):
     worker = Worker(EncodingWorker, (ENCODER, "fingerprint of another one"))
-    (problem,) = worker(pa.table({"text": ["fine"]}))["problem"].to_pylist()
+    (problem,) = worker(pa.table({"value": ["fine"]}))["problem"].to_pylist()
     assert "is another one on a machine of the cluster" in problem
 
 
