@@ -54,7 +54,7 @@ def help_text(
     lines = [*textwrap.wrap(" ".join(about), _WIDTH), "", f"usage: {program} [KEY=VALUE ...]", ""]
     lines.append("settings, with their defaults:" if full else "most used settings:")
     for name in names:
-        lines += _explained(name, entry, settings, choices)
+        lines.append(_explained(name, entry, settings, choices))
     lines += ["", "for example:", *examples, "", f"more: {more}"]
     if not full:
         lines.append(f"all settings: {program} --help all")
@@ -63,7 +63,7 @@ def help_text(
 
 def _explained(
     name: str, entry: Path, settings: Mapping[str, Any], choices: Mapping[str, Any]
-) -> Iterator[str]:
+) -> str:
     group, _, rest = name.partition(".")
     folder = entry.parent / group
     if not rest and folder.is_dir():
@@ -78,13 +78,11 @@ def _explained(
         comment = next(filter(None, comments), "")
     shown = f"  {name}={'null' if value is None else value}".replace("True", "true")
     shown = shown.replace("False", "false")
-    wrapped = textwrap.wrap(comment, _WIDTH - _KEY_WIDTH) or [""]
-    if len(shown) >= _KEY_WIDTH:
-        yield shown
-        shown = ""
-    for line in wrapped:
-        yield f"{shown:{_KEY_WIDTH}}{line}".rstrip()
-        shown = ""
+    indent = " " * _KEY_WIDTH
+    text = textwrap.fill(comment, _WIDTH, initial_indent=indent, subsequent_indent=indent)
+    if len(shown) < _KEY_WIDTH:
+        return shown + text[len(shown) :]
+    return f"{shown}\n{text}".rstrip()
 
 
 def _files(file: Path) -> Iterator[Path]:

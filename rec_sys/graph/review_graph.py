@@ -13,6 +13,7 @@ import scipy.sparse
 from rec_sys.foundation.console import note
 from rec_sys.foundation.distributed import one_at_a_time
 from rec_sys.graph.csr import members_of, rows_to_pointers
+from rec_sys.reviews.schema import NO_TIME as NO_TIME
 from rec_sys.reviews.schema import ReviewData, to_table
 from rec_sys.reviews.tables import copies_of, seconds_of
 from rec_sys.text.encoder import TextEncoder

@@ -56,12 +56,7 @@ def _share_or_false(value: Any) -> Any:
 
 @settings_of(OPTIONS_AT)
 class CleaningOptions:
-    """What to leave out; ``config/data/_cleaning.yaml`` tells what each means.
-
-    `collapse_twins` is a Jaccard index, see `rec_sys.reviews.twins`, False for none; the least
-    reviews per user and product make a k-core; "liked" are ratings above `liked_above`, and a
-    two-sided user's liked and disliked products differ in number by `max_liked_difference` at most.
-    """
+    """What to leave out; ``config/data/_cleaning.yaml`` tells what each means."""
 
     drop_without_text: bool = False
     drop_without_rating: bool = False

@@ -99,14 +99,8 @@ Columns = Annotated[dict[str, str | list[str] | None], BeforeValidator(dict)]
 
 @dataclass(frozen=True, kw_only=True)
 class Notation:
-    """How a file writes things, where it does not say so itself.
-
-    `columns` lead from ours (`rec_sys.reviews.formats.COLUMNS`) to fields, nested ones with dots,
-    and go before what the format says, as do `rating_scale`, see `RatingScale`, and
-    `missing_rating`, whatever says "not rated". `header` names the columns of a table without a
-    heading line; for `encoding` see `decoded_lines`; `time_format`: of all times, for
-    `datetime.strptime`.
-    """
+    """How a file writes things, where it does not say so itself; see ``config/data/_reading.yaml``.
+    What is told here goes before what the format says."""
 
     columns: Columns = field(default_factory=dict)
     header: list[str] | None = None

@@ -1,7 +1,4 @@
-"""The two tables that leave this room, and nothing else about file formats.
-
-Both are pandas DataFrames backed by Arrow types. Every other room relies on these columns.
-"""
+"""The two tables that leave this room, backed by Arrow types; every other room relies on them."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -150,13 +150,8 @@ def _sequences(path: Path) -> tuple[tuple[str, Any], ...]:
 
 @settings_of("data")
 class LocalSequences(ReviewSource):
-    """Files of sequences, as papers on generative recommendation publish them.
-
-    Of a product that a user has several times the last place stays, as of several reviews the
-    newest does. `max_broken_share` is for the metadata: sequences must be whole. Without other
-    paths for `read_sequences`, NAME.user2id and NAME.item2id beside NAME.inter.json, packed or not,
-    are taken if they are there.
-    """
+    """Files of sequences, as papers on generative recommendation publish them. Of a product that a
+    user has several times the last place stays, as of several reviews the newest does."""
 
     sequences_path: FilePath
     user_ids_path: FilePath = None

@@ -60,12 +60,7 @@ FilePath = Annotated[Path | None, BeforeValidator(_path_if_any)]
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewSource(Notation, ABC):
-    """A source of reviews, and how they are read and cleaned.
-
-    `name` is a label for tables and logs, by default that of the file of reviews; formats are names
-    of files in ``config/data/columns``, or "auto"; `max_broken_share` is of either file;
-    descriptions are cut to `max_info_characters`; `cache_dir` keeps the cleaned tables.
-    """
+    """A source of reviews, and how they are read and cleaned; see ``config/data``."""
 
     name: str | None = None
     reviews_format: str = AUTO

@@ -157,7 +157,7 @@ class TextEncoder:
         return self.load(self.precision)
 
 
-def locate_model(model: str) -> Path:
+def locate_model(model: str, local_only: bool = False) -> Path:
     """Finds the folder that holds a sentence-transformers model: ``"embedded"`` (all-MiniLM-L6-v2
     from the installed package, checksum verified), a folder, or a name on the Hugging Face hub
     (downloaded once to its cache). InputError if it is nowhere, or damaged."""
@@ -169,7 +169,7 @@ def locate_model(model: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(model))
+        return Path(snapshot_download(model, local_files_only=local_only))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
@@ -181,14 +181,9 @@ def locate_model(model: str) -> Path:
 
 def is_here(model: str) -> bool:
     """Whether `locate_model` finds it without a download."""
-    if model == EMBEDDED or Path(model).is_dir():
-        return True
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
     try:
-        return bool(snapshot_download(model, local_files_only=True))
-    except (HFValidationError, LocalEntryNotFoundError, OSError):
+        return model == EMBEDDED or bool(locate_model(model, local_only=True))
+    except InputError:
         return False
 
 
