@@ -4,6 +4,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,8 @@ def help_text(
     command by dotted names, told of if `full`; `choices` the file that is chosen in each folder.
     """
     about, often, examples, more = [], [], [], ""
-    for line in entry.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            break
+    lines = entry.read_text(encoding="utf-8").splitlines()
+    for line in takewhile(lambda line: line.startswith("#"), lines):
         kind, _, rest = line[1:].strip().partition(" ")
         if kind == "often:":
             often += rest.split()

@@ -24,12 +24,9 @@ _STORAGES = {
 
 
 def read_torch_file(path: str | Path) -> Any:
-    """Reads a file; no code in it is run, as with ``torch.load(weights_only=True)``.
-
-    Raises OSError, `zipfile.BadZipFile`, or what unpickling raises (`pickle.UnpicklingError`,
-    EOFError, KeyError, ValueError and others) if it is damaged or holds anything else, such as
-    numbers of a type that NumPy does not have (bfloat16).
-    """
+    """Reads a file; no code in it is run, as with ``torch.load(weights_only=True)``. If damaged or
+    holding anything else, such as bfloat16, it raises OSError, `zipfile.BadZipFile` or what
+    unpickling raises (`pickle.UnpicklingError`, EOFError, KeyError, ValueError and others)."""
     with zipfile.ZipFile(path) as archive:
         # PyTorch stores: what unpacks to more than the file holds is of somebody else.
         if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):

@@ -194,12 +194,11 @@ class _ReviewRows:
         others = ("nickname", "product_name", "product_info")
         self._others = [self._columns[name] for name in others]
         # A text that only the second field tells is a headline where others have the first.
-        self._body = next(
-            (raw for raw in self._columns["text"] if any(raw in r for r in whole)), ""
-        )
-        told = self._notation
-        steps = layout.rating_scale if told.rating_scale is None else told.rating_scale
-        missing = layout.missing_rating if told.missing_rating is None else told.missing_rating
+        told = (raw for raw in self._columns["text"] if any(raw in each for each in whole))
+        self._body = next(told, "")
+        steps, missing = self._notation.rating_scale, self._notation.missing_rating
+        steps = layout.rating_scale if steps is None else steps
+        missing = layout.missing_rating if missing is None else missing
         plain = steps is None and missing is None
         self._as_rating = as_rating if plain else RatingScale(steps, missing)
         self._time = time
@@ -342,12 +341,8 @@ def _build_table(
     max_broken_share: float,
     notation: Notation,
 ) -> tuple[pa.Table, ReadReport]:
-    """Collects records in a table; memory holds the table and one chunk of records.
-
-    `rows` makes one row, in the order of the schema, from a record; raises `BrokenRecord` for one
-    bad record, `InputError` for a file that is bad altogether. For `required` and `format` see
-    `choose_format`.
-    """
+    """Collects records in a table; memory holds it and one chunk of records. `rows` makes one row
+    of a record, in the order of the schema; for `required` and `format` see `choose_format`."""
     if not 0.0 <= max_broken_share <= 1.0:
         raise InputError(f"max_broken_share must be from 0 to 1, got {max_broken_share}")
     is_file = isinstance(source, str | Path)

@@ -33,10 +33,8 @@ _MASKED = -1e9
 
 def run_embedded(encoder: TextEncoder, threads: int = 0) -> OnnxTextEncoder:
     """The encoder that is installed with the project, in single precision; see `OnnxTextEncoder`.
-
-    Its weights are the published ones to the bit (`locate_model` makes sure), so that what a test
-    shows of them holds wherever it runs: within 1e-5 of PyTorch.
-    """
+    Its weights are the published ones to the bit, so that what a test shows of them holds wherever
+    it runs: within 1e-5 of PyTorch."""
     return OnnxTextEncoder(
         encoder.model_folder,
         threads,

@@ -1,8 +1,4 @@
-"""Exports the text encoder for Triton and ONNX Runtime.
-
-``uv run -m rec_sys.text.encoder_export
---output_path=./triton_utils/model_repository/text_encoder/1/model.onnx``
-"""
+"""Exports the text encoder for Triton and ONNX: ``uv run -m rec_sys.text.encoder_export``."""
 
 import argparse
 import os
