@@ -130,11 +130,6 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def is_whole(value: Any, least: int) -> bool:
-    """Whether it is a whole number from `least` up; true and false are none."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
 def _in_words(error: ValidationError, axis: str, cls: type) -> str:
     first = error.errors()[0]
     loc = list(first["loc"])

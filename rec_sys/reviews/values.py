@@ -36,7 +36,7 @@ _FIRST_SECOND = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
 _LAST_SECOND = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 # Reviews were hardly written before the web.
 FIRST_PLAUSIBLE_YEAR = 1990
-_LAST_PLAUSIBLE_YEAR = 2100
+_LAST_PLAUSIBLE_YEAR = 2099
 # Excel counts days from here, as it takes 1900 for a leap year; 1954 to 2119 are no other numbers.
 _EXCEL_START, _EXCEL_DAYS = datetime(1899, 12, 30, tzinfo=UTC), (20_000, 80_000)
 # Digits that are a date, by how many there are.
@@ -245,11 +245,13 @@ def time_notation(values: Iterable[Any]) -> str | None:
     given = [text for text in given if text]
     if not given:
         return None
+    told = pd.Series(given)
     for digits, notation in _COMPACT.items():
-        if all(len(text) == digits and _is_plausible(text, notation) for text in given):
-            return notation
-    low, high = _EXCEL_DAYS
-    if all(_is_between(text, low, high) for text in given):
+        if (told.str.isdecimal() & (told.str.len() == digits)).all():
+            years = pd.to_datetime(told, format=notation, errors="coerce").dt.year
+            if years.between(FIRST_PLAUSIBLE_YEAR, _LAST_PLAUSIBLE_YEAR).all():
+                return notation
+    if pd.to_numeric(told, errors="coerce").between(*_EXCEL_DAYS).all():
         return _EXCEL
     dates = [match for text in given if (match := _DAY_AND_MONTH.match(text))]
     if not dates:
@@ -267,19 +269,6 @@ def time_notation(values: Iterable[Any]) -> str | None:
             f" data.time_format=%d{mark}%m{mark}%Y"
         )
     return DAY_FIRST if day_first and not month_first else MONTH_FIRST
-
-
-def _is_plausible(text: str, notation: str) -> bool:
-    with suppress(ValueError):
-        year = datetime.strptime(text, notation).year
-        return text.isdecimal() and FIRST_PLAUSIBLE_YEAR <= year < _LAST_PLAUSIBLE_YEAR
-    return False
-
-
-def _is_between(text: str, low: float, high: float) -> bool:
-    with suppress(ValueError):
-        return low <= float(text) < high
-    return False
 
 
 def _by_notation(value: Any, notation: str) -> datetime | None:
