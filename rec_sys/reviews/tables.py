@@ -104,19 +104,17 @@ def with_known_names(
     ids_of = {key: set(ids) for key, ids in (known or {}).items()}
     for row in [] if known is None else pairs:
         ids_of.setdefault(name_key(row[name_column]), set()).add(row[id_column])
-    names = table[id_column].filter(by_name).unique().to_pylist()  # as they first occur
-    spelled: dict[str, str] = {}
-    new = {}
-    for name in names:
-        key = name_key(name)
-        ids = ids_of.get(key, set())
-        plain = spelled.setdefault(key, " ".join(name.split()))
-        new[name] = next(iter(ids)) if len(ids) == 1 else plain
-    ambiguous = sum(len(ids_of.get(key, ())) > 1 for key in set(map(name_key, names)))
     rows = table[id_column].filter(by_name).to_pylist()
-    changed = [new[name] for name in rows]
-    # A row that is still known by its name alone goes on to have its name for an id.
-    names = [spelled[name_key(name)] for name in rows]
+    spelled: dict[str, str] = {}
+    new: dict[str, tuple[str, str]] = {}
+    for name in dict.fromkeys(rows):
+        key = name_key(name)
+        ids = ids_of.get(key, ())
+        # A row that is still known by its name alone goes on to have its name for an id.
+        plain = spelled.setdefault(key, " ".join(name.split()))
+        new[name] = (next(iter(ids)) if len(ids) == 1 else plain, plain)
+    ambiguous = sum(len(ids_of.get(key, ())) > 1 for key in spelled)
+    changed, names = ([new[name][place] for name in rows] for place in (0, 1))
     for column, values in ((id_column, changed), (name_column, names)):
         told = pc.replace_with_mask(
             table[column].combine_chunks(), by_name.combine_chunks(), pa.array(values, pa.string())

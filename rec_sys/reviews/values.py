@@ -127,13 +127,13 @@ class RatingScale:
     def __init__(self, steps: Sequence[Any] | None, missing: Any) -> None:
         self._missing = set(map(_word, missing if isinstance(missing, list) else [missing]))
         self._words = list(map(_word, steps or ()))
-        is_range = all(map(is_number, steps or ()))
-        self._ends = tuple(map(float, steps)) if steps and is_range else ()
-        if steps and not (
-            (len(steps) == 2 and self._ends[0] < self._ends[1])
-            if is_range
-            else 1 < len(set(self._words)) == len(steps)
-        ):
+        is_range = steps and all(map(is_number, steps))
+        self._ends = tuple(map(float, steps)) if is_range else ()
+        if self._ends:
+            is_scale = len(steps) == 2 and self._ends[0] < self._ends[1]
+        else:
+            is_scale = not steps or 1 < len(set(self._words)) == len(steps)
+        if not is_scale:
             raise InputError(
                 f"data.rating_scale={list(steps)}: must be the lowest and the highest rating,"
                 " [1,10], or words from worst to best, [dislike,like]"
