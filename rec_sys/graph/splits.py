@@ -14,9 +14,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import BeforeValidator
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, InnerShare, PositiveCount, Share, settings_of
@@ -80,6 +81,20 @@ class _WithShares:
             )
 
 
+def _seconds(day: str | None) -> int | None:
+    if day is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(day)
+    except (TypeError, ValueError):
+        raise ValueError("must be a date like 2014-01-31, or null") from None
+    # Without a zone of its own it is UTC, as the reviews' times are.
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+_FirstDay = Annotated[int | None, BeforeValidator(_seconds)]
+
+
 @settings_of("split")
 class GlobalTime(_WithShares):
     """Cuts all reviews at two moments, the same for everybody.
@@ -93,13 +108,8 @@ class GlobalTime(_WithShares):
 
     name: ClassVar[str] = "time"
 
-    validation_from: str | None
-    test_from: str | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _seconds("validation_from", self.validation_from)
-        _seconds("test_from", self.test_from)
+    validation_from: _FirstDay
+    test_from: _FirstDay
 
     def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
         """Splits a graph; InputError if no time is known, or one of the parts would be empty. After
@@ -141,8 +151,7 @@ class GlobalTime(_WithShares):
         """First second of the validation and of the test, by the known times, int64 [n],
         ascending."""
         values, older = np.unique(times, return_index=True)  # older: how many reviews come before
-        validation_from = _seconds("validation_from", self.validation_from)
-        test_from = _seconds("test_from", self.test_from)
+        validation_from, test_from = self.validation_from, self.test_from
         if test_from is None and self.test_share:
             if validation_from is None:
                 open_to = np.arange(len(values)) >= 2  # a moment each for training and validation
@@ -166,17 +175,6 @@ def _nearest(values: np.ndarray, older: np.ndarray, wanted: float, open_to: np.n
         )
     values, older = values[open_to], older[open_to]
     return int(values[np.abs(older - wanted).argmin()])
-
-
-def _seconds(key: str, day: str | None) -> int | None:
-    if day is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(day)
-    except ValueError:
-        raise InputError(f"split.{key}={day}: must be a date like 2014-01-31, or null") from None
-    # Without a zone of its own it is UTC, as the reviews' times are.
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
 class _UserSplit(_WithShares):
