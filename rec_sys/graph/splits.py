@@ -292,7 +292,7 @@ def _task(
 def draw_groups(
     number: int, shares: Sequence[float], seed: int, what: str, known: Groups | None = None
 ) -> list[np.ndarray]:
-    """Draws disjoint groups by shares, rounded, as ``torch.utils.data.random_split`` with a seed;
+    """Draws disjoint groups by shares, rounded, by ``torch.utils.data.random_split`` with a seed;
     after an earlier split, whose groups are `known`, see `continue_groups`.
 
     A group is empty if its share is 0, otherwise it has at least one member. Returns the rest, of
@@ -342,10 +342,11 @@ def _drawn(number: int, sizes: Sequence[int], seed: int) -> list[np.ndarray]:
     """The rest and a group of each size, int64, ascending."""
     # PyTorch takes a second to import; settings are checked before that.
     import torch
+    from torch.utils.data import random_split
 
-    drawn = torch.randperm(number, generator=torch.Generator().manual_seed(seed)).numpy()
-    ends = np.cumsum([number - sum(sizes), *sizes[:-1]])
-    return [np.sort(part) for part in np.split(drawn, ends)]
+    lengths = [number - sum(sizes), *sizes]
+    parts = random_split(range(number), lengths, torch.Generator().manual_seed(seed))
+    return [np.sort(np.array(part.indices, dtype=np.int64)) for part in parts]
 
 
 def describe_split(split: Split, graph: ReviewGraph, settings: Mapping[str, Any]) -> dict[str, Any]:
