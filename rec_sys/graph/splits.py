@@ -11,6 +11,7 @@ elsewhere than its oldest is in no part.
 """
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -345,7 +346,8 @@ def _drawn(number: int, sizes: Sequence[int], seed: int) -> list[np.ndarray]:
     from torch.utils.data import random_split
 
     lengths = [number - sum(sizes), *sizes]
-    parts = random_split(range(number), lengths, torch.Generator().manual_seed(seed))
+    with warnings.catch_warnings(action="ignore"):  # an empty part is meant
+        parts = random_split(range(number), lengths, torch.Generator().manual_seed(seed))
     return [np.sort(np.array(part.indices, dtype=np.int64)) for part in parts]
 
 
