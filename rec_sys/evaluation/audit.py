@@ -73,6 +73,7 @@ def audit_stage(
     """All checks that need no fitted model, of each test; for `words` see `word_counts`. The
     baselines see nothing but their training reviews and histories, so that what they could learn
     from targets would have to come in there: these arrays must not move with the targets."""
+    names = ("edge_user", "edge_product", "edge_text", "edge_rating", "edge_time")
     findings = []
     for title, test in stage.tests.items():
         split = replace(stage.split, test=test)
@@ -80,15 +81,12 @@ def audit_stage(
         def given(graph: ReviewGraph, title: str = title) -> np.ndarray:
             shown = replace(stage, graph=graph)
             queries = shown.test(title)
-            names = ("edge_user", "edge_product", "edge_text", "edge_rating", "edge_time")
             parts = [getattr(of, name) for of in (shown.train, queries.histories) for name in names]
             return np.concatenate([*parts, queries.asked]).astype(np.float64)
 
-        found = [
-            *audit_split(stage.graph, split, words, settings),
-            check_statistics(given, stage.graph, split).about("what baselines are given"),
-            report_twins(slicing.twins(stage, title)),
-        ]
+        found = audit_split(stage.graph, split, words, settings)
+        found.append(check_statistics(given, stage.graph, split).about("what baselines are given"))
+        found.append(report_twins(slicing.twins(stage, title)))
         findings += [finding.about(title) for finding in found]
     return findings
 
@@ -107,9 +105,8 @@ def _tasks(split: Split) -> dict[str, Task]:
 
 
 def check_edges(split: Split) -> Finding:
-    """No target is shown: neither in training, nor in its own history, nor before its time. `Task`
-    and `Split` refuse most of this themselves; here it is counted on what is really used. Nor may a
-    test target be shown in validation, on which settings are chosen."""
+    """No target is in training, in its history or, of the test, in the validation. `Task` and
+    `Split` refuse most of this; here it is counted on what is really used."""
     leaks = []
     for name, task in _tasks(split).items():
         leaks.append((f"{name} targets in training", task.target & split.train))
@@ -125,8 +122,7 @@ def check_edges(split: Split) -> Finding:
 
 def check_times(graph: ReviewGraph, split: Split) -> Finding:
     """In a time split all that is known is older than all that is predicted. A known review without
-    a time counts as old, as everywhere in the graph, and is reported; a target without a time
-    fails: nobody can say that it is not from the past."""
+    a time counts as old, as everywhere in the graph; a target without one fails."""
     time, found = graph.edge_time, []
     before, before_name = split.train, "training"
     for name, task in _tasks(split).items():
@@ -179,40 +175,29 @@ def word_counts(prepared: PreparedReviews) -> np.ndarray:
 
 
 def report_twins(has_twin: np.ndarray) -> Finding:
-    """How many targets have a twin in their history, bool [T]. Never fails. Twins are variants of
-    one product (colours, sizes) that share their reviews. To recommend the twin of what a user has
-    is easy; the tables are to be read with this in mind."""
+    """How many targets, bool [T], have a twin in their history: a variant of a product that shares
+    its reviews and is easily recommended, which the tables do not tell. Never fails."""
     number, targets = int(has_twin.sum()), len(has_twin)
-    detail = f"{number} of {targets} targets ({number / max(targets, 1):.2%}) have a twin in"
-    check = "twins of the history among the targets (for information)"
-    return Finding(check, True, f"{detail} the history")
+    share = number / max(targets, 1)
+    detail = f"{number} of {targets} targets ({share:.2%}) have a twin in the history"
+    return Finding("twins of the history among the targets (for information)", True, detail)
 
 
-#: Builds some batches as they are fed to the network, from a graph and its text vectors. All that
-#: is derived from the graph, such as `ProductReviews`, must be derived inside.
-BatchBuilder: TypeAlias = Callable[[ReviewGraph, np.ndarray], Sequence[EgoBatch]]
 #: Fits to a graph and scores the pairs or users of the true one, which it remembers.
 FitAndScore: TypeAlias = Callable[[ReviewGraph], np.ndarray]
-#: Fits to some of the training reviews, bool [n], and asks some of the users, int64.
-FitAndAsk: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
-#: Takes new numbers of the products and a batch size, returns the metric.
-Evaluate: TypeAlias = Callable[[np.ndarray, int], float]
 
 
 def check_batches(
-    build: BatchBuilder,
+    build: Callable[[ReviewGraph, np.ndarray], Sequence[EgoBatch]],
     graph: ReviewGraph,
     vectors: np.ndarray,
     target: np.ndarray,
     tolerance: float,
 ) -> Finding:
-    """The network is not shown what it predicts: `target`, bool [E], of the batches.
-
-    No history edge of a batch is a target, and other stars and another text of all targets change
-    no input. They must change the labels, or the builder does not read the graph that it is given
-    and the check would pass for nothing. `vectors`: float [N, D], at least two rows.
-    """
-    check = "batches do not show their targets"
+    """The network is not shown what it predicts, `target`, bool [E]: no history edge is a target,
+    and other stars and another text of all targets change no input. They must change the labels, or
+    the given graph is not read and the check would pass for nothing. `build` derives the batches,
+    and all that they need, from the graph and the `vectors`, float [N, D], at least two rows."""
     batches = build(graph, vectors)
     forbidden = (graph.edge_user * graph.num_products + graph.edge_product)[target]
     shown = 0
@@ -236,30 +221,27 @@ def check_batches(
     elif _close(*labels, tolerance):
         found.append("changed ratings change no label: the given graph is not what is read")
     passed = f"{len(batches)} batches, {len(labels[0])} targets: no input changes with them"
-    return Finding(check, not found, "; ".join(found) or passed)
+    return Finding("batches do not show their targets", not found, "; ".join(found) or passed)
 
 
 def check_statistics(fit_and_score: FitAndScore, graph: ReviewGraph, split: Split) -> Finding:
-    """Nothing is learned from the targets: no mean, no popularity, no bias, no weight.
-
-    Fits once to the graph and once to one whose targets (of the test, or else the validation) hold
-    garbage: the opposite stars, other texts, and one and the same product. Scores must be
-    identical, so the fit must be repeatable; one that is not is told apart by a third fit.
-    """
-    check = "nothing is learned from targets"
+    """Nothing is learned from the targets: no mean, no popularity, no bias, no weight. Scores must
+    be identical if the targets (of the test, or else the validation) hold garbage, so the fit must
+    be repeatable; one that is not is told apart by a third fit."""
     target = (split.test or split.validation).target
     true = fit_and_score(graph)
     garbage = fit_and_score(with_garbage(graph, target))
-    if _close(true, garbage, 0):
-        return Finding(check, True, f"garbage in {int(target.sum())} targets changes no score")
-    if not _close(true, fit_and_score(graph), 0):
+    passed = _close(true, garbage, 0)
+    if passed:
+        detail = f"garbage in {int(target.sum())} targets changes no score"
+    elif not _close(true, fit_and_score(graph), 0):
         detail = "two fits to the same graph differ: seed the model, then audit again"
-        return Finding(check, False, detail)
-    if true.shape != garbage.shape:
-        return Finding(check, False, "garbage in the targets changes the number of scores")
-    changed = int((true != garbage).sum())
-    detail = f"garbage in the targets changes {changed} of {true.size} scores"
-    return Finding(check, False, detail)
+    elif true.shape != garbage.shape:
+        detail = "garbage in the targets changes the number of scores"
+    else:
+        changed = int((true != garbage).sum())
+        detail = f"garbage in the targets changes {changed} of {true.size} scores"
+    return Finding("nothing is learned from targets", passed, detail)
 
 
 def check_own_review(
@@ -268,8 +250,7 @@ def check_own_review(
     asked: np.ndarray,
     tolerance: float,
 ) -> Finding:
-    """A review that is asked for its product is no part of what tells the product: of `sources`
-    while the reviews `asked`, int64, are asked for theirs."""
+    """What tells the products of reviews, `sources`, does not move with those `asked`, int64."""
     num_texts = int(graph.edge_text.max(initial=0)) + 1
     changed = _with_other_words(graph, graph.edge_mask(asked), num_texts)
     passed = _close(sources(graph), sources(changed), tolerance)
@@ -279,11 +260,15 @@ def check_own_review(
 
 
 def check_moments(
-    fit_and_ask: FitAndAsk, time: np.ndarray, asked: np.ndarray, tolerance: float
+    fit_and_ask: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    time: np.ndarray,
+    asked: np.ndarray,
+    tolerance: float,
 ) -> Finding:
-    """What goes with the time knows nothing that others wrote since a user asked. Fits once to all
-    training reviews, int64 [n] `time`, and for each moment of asking to those before it: whoever
-    asks then, int64 [U] `asked`, must be told the same. `NO_TIME` counts as old."""
+    """What goes with the time knows nothing that others wrote since a user asked. Fits to some of
+    the training reviews, bool [n], and asks some of the users, int64: once with all reviews, int64
+    [n] `time`, and for each moment of asking with those before it. Whoever asks then, int64 [U]
+    `asked`, must be told the same. `NO_TIME` counts as old."""
     told = fit_and_ask(np.ones(len(time), dtype=bool), np.arange(len(asked)))
     moments, left_out, misled = np.unique(asked), 0, 0
     for moment in moments:
@@ -293,35 +278,31 @@ def check_moments(
         left_out = max(left_out, int((~before).sum()))
         if not _close(told[users], fit_and_ask(before, users), tolerance):
             misled += len(users)
-    return Finding(
-        "nothing is known from after the moment of asking",
-        not misled,
-        f"later reviews change what {misled} of {len(asked)} users are told"
-        if misled
-        else f"{len(asked)} users, {len(moments)} moments: up to {left_out} later reviews change"
-        " nothing",
-    )
+    detail = f"up to {left_out} later reviews change nothing"
+    if misled:
+        detail = f"later reviews change what {misled} of them are told"
+    check = "nothing is known from after the moment of asking"
+    return Finding(check, not misled, f"{len(asked)} users, {len(moments)} moments: {detail}")
 
 
 def check_refit(
-    learned: np.ndarray,
-    refit: FitAndScore,
-    graph: ReviewGraph,
-    target: np.ndarray,
-    tolerance: float,
+    learned: np.ndarray, refit: FitAndScore, stage: Stage, settings: AuditSettings
 ) -> Finding:
-    """Training's weights come out again where the targets of all tests, bool [E], are garbage."""
-    again = refit(with_garbage(graph, target))
-    passed = _close(learned, again, tolerance)
+    """Training's weights come out again where the targets of all tests are garbage."""
+    target = np.any([test.target for test in stage.tests.values()], axis=0)
+    again = refit(with_garbage(stage.graph, target))
+    passed = _close(learned, again, settings.metric_tolerance)
     found = "are learned" if passed else "are not learned"
     detail = f"the same weights {found} again with garbage in {int(target.sum())} test targets"
     return Finding("weights are learned without the test", passed, detail)
 
 
-def check_invariance(evaluate: Evaluate, num_products: int, settings: AuditSettings) -> Finding:
-    """A metric depends neither on how products are numbered nor on the batch size. It does if ties
-    are broken by the product's number, as by ``argsort``: a model that says nothing then scores by
-    how the file was sorted. To `evaluate`, product ``p`` becomes ``numbers[p]``."""
+def check_invariance(
+    evaluate: Callable[[np.ndarray, int], float], num_products: int, settings: AuditSettings
+) -> Finding:
+    """A metric depends neither on how products are numbered nor on the batch size, which `evaluate`
+    is given: product ``p`` becomes ``numbers[p]``. It does if ties are broken by the product's
+    number, as by ``argsort``: a model that says nothing then scores by how the file was sorted."""
     numbers, (first, *others) = np.arange(num_products), settings.block_sizes
     shuffled = np.random.default_rng(settings.seed).permutation(num_products)
     changes = {f"batches of {size}": (numbers, size) for size in others}
@@ -338,9 +319,8 @@ def check_invariance(evaluate: Evaluate, num_products: int, settings: AuditSetti
 
 
 def with_garbage(graph: ReviewGraph, edges: np.ndarray) -> ReviewGraph:
-    """The graph with other stars, texts and products on some edges, bool [E]; times stay, they
-    sort. All these edges go to the product that they name least often, so that popularity changes
-    for certain, which a shuffle among them would not do."""
+    """Other stars, texts and products on some edges, bool [E]; times stay, they sort. All get the
+    product that they name least often, so that popularity changes for certain."""
     product = graph.edge_product.copy()
     product[edges] = np.bincount(product[edges], minlength=graph.num_products).argmin()
     num_texts = int(graph.edge_text.max()) + 1
@@ -358,6 +338,5 @@ def _with_other_words(graph: ReviewGraph, edges: np.ndarray, num_texts: int) -> 
 
 
 def _close(before: np.ndarray | float, after: np.ndarray | float, tolerance: float) -> bool:
-    if np.shape(before) != np.shape(after):
-        return False
-    return bool(np.allclose(before, after, rtol=0, atol=tolerance, equal_nan=True))
+    same_shape = np.shape(before) == np.shape(after)
+    return same_shape and np.allclose(before, after, rtol=0, atol=tolerance, equal_nan=True)

@@ -15,8 +15,7 @@ from pydantic import BeforeValidator, Field
 
 from rec_sys.evaluation import audit, leaderboard
 from rec_sys.evaluation.graph_model_job import GraphModelJob, load_ablations
-from rec_sys.evaluation.jobs import Baseline, Job, JobContext, Kind, run_all
-from rec_sys.evaluation.measured import Measuring
+from rec_sys.evaluation.jobs import Baseline, Job, JobContext, Kind, Measuring, run_all
 from rec_sys.evaluation.protocol import build_stage
 from rec_sys.evaluation.ranking import Slicing
 from rec_sys.evaluation.report import Report, about_ties, not_measured
@@ -92,7 +91,6 @@ class EvaluationSettings:
             )
 
     def measuring(self, liked_above: float) -> Measuring:
-        """How models are measured; true ratings above `liked_above` count as liked."""
         ks = sorted({*self.ks, self.k})
         return Measuring(ks, self.k, self.mask_history, self.block_size, liked_above)
 
@@ -140,8 +138,7 @@ def _default_splits(graph: ReviewGraph) -> list[str]:
 
 def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     """Audits, fits, measures, compares, draws and logs what ``config/evaluate_config.yaml`` says.
-    Returns everything that was found and its folder. Raises LeakageError, before any table is
-    written, if the audit failed; InputError if settings or data cannot be used."""
+    Returns what was found and its folder. LeakageError, before any table, if the audit failed."""
     from rec_sys.train.train import TrainSettings  # with PyTorch, which takes seconds
 
     read_settings(TrainSettings, config.train)
@@ -182,11 +179,7 @@ def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     findings += report.findings()
     main = list(report.main_tables(about_ties(prepared.graph)))
     facts = leaderboard.RunFacts(
-        data_name=source.name,
-        data_checksum=data.fingerprint,
-        seeds=settings.seeds,
-        config=plain_config(config),
-        durations=report.seconds(),
+        source.name, data.fingerprint, settings.seeds, plain_config(config), report.seconds()
     )
     board = leaderboard.Leaderboard(
         facts,

@@ -11,9 +11,8 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.evaluation import audit
-from rec_sys.evaluation.jobs import JobContext, Kind
+from rec_sys.evaluation.jobs import JobContext, Kind, Measured
 from rec_sys.evaluation.leaderboard import GRAPH_MODEL_NAME
-from rec_sys.evaluation.measured import Measured
 from rec_sys.evaluation.protocol import Stage
 from rec_sys.foundation.cli import CONFIG_DIR, with_overrides
 from rec_sys.foundation.errors import InputError
@@ -60,8 +59,7 @@ _MASKS: Mapping[Change | None, Mapping[str, Any]] = {
 
 @settings_of("ablation")
 class Ablation:
-    """The model without something: `change` says what becomes of the reviews, None leaves them
-    alone, `overrides` what becomes of the config, see `with_overrides`."""
+    """The model without something: `change` of the reviews, `overrides` of the config."""
 
     name: str
     change: Change | None = None
@@ -90,7 +88,7 @@ def load_ablations(names: Sequence[str]) -> list[Ablation]:
 
 
 class GraphModelRanker:
-    """A `RankingModel` and a `RatingModel` around what `rec_sys.train.train` gives back."""
+    """A model of the evaluation around what `rec_sys.train.train` gives back."""
 
     def __init__(self, catalogue: "FullCatalogue", name: str = GRAPH_MODEL_NAME) -> None:
         self.name, self._catalogue = name, catalogue
@@ -113,8 +111,7 @@ class GraphModelRanker:
 def audit_graph_model(
     stage: Stage, prepared: PreparedReviews, settings: audit.AuditSettings
 ) -> list[audit.Finding]:
-    """Builds weights and batches as training does, with true and with false targets of the first
-    test; `prepared` has the texts."""
+    """Builds weights and batches as training does, with true and with false targets of a test."""
     vectors, words = prepared.vectors, prepared.words
     towers = Towers.untrained(vectors.shape[1], scale=1.0)
     test = next(iter(stage.tests.values()))
@@ -129,8 +126,7 @@ def audit_graph_model(
         return [builder.build(block, test.target, hidden) for block in blocks]
 
     some = users[:: max(1, len(users) // settings.people)]
-    asked = test.asked(stage.graph, some)
-    num_products = stage.graph.num_products
+    asked, num_products = test.asked(stage.graph, some), stage.graph.num_products
     wish = stage.graph.edge_text[stage.graph.user_ptr[some]]  # any text will do
 
     def ask(features: Sequence[Feature], rows: np.ndarray) -> np.ndarray:
@@ -167,36 +163,31 @@ def audit_graph_model(
         products = np.unique(stage.graph.edge_product[asked_for])
         return np.stack(match_sources(graph, vectors, known, products, asked_for))
 
-    found = audit.check_statistics(evidences, stage.graph, split)
-    findings = [found.about(f"{GRAPH_MODEL_NAME}, evidences")]
-    asked_for = train[:: max(1, len(train) // settings.people)]
-    found = audit.check_own_review(sources, stage.graph, asked_for, settings.tolerance)
-    findings.append(found.about(f"{GRAPH_MODEL_NAME}, match"))
+    tolerance, asked_for = settings.tolerance, train[:: max(1, len(train) // settings.people)]
+    name, graph = GRAPH_MODEL_NAME, stage.graph
+    found = {
+        f"{name}, evidences": audit.check_statistics(evidences, graph, split),
+        f"{name}, match": audit.check_own_review(sources, graph, asked_for, tolerance),
+    }
     if of_time:
-        time = stage.graph.edge_time[train]
-        found = audit.check_moments(trends, time, asked, settings.tolerance)
-        findings.append(found.about(f"{GRAPH_MODEL_NAME}, {Trend.name}"))
-    if np.isfinite(stage.graph.edge_rating[test.target]).any() and len(vectors) > 1:
-        target, tolerance = test.target, settings.tolerance
-        found = audit.check_batches(batches, stage.graph, vectors, target, tolerance)
-        findings.append(found.about(GRAPH_MODEL_NAME))
-    return findings
+        moments = audit.check_moments(trends, graph.edge_time[train], asked, tolerance)
+        found[f"{name}, {Trend.name}"] = moments
+    if np.isfinite(graph.edge_rating[test.target]).any() and len(vectors) > 1:
+        found[name] = audit.check_batches(batches, graph, vectors, test.target, tolerance)
+    return [finding.about(which) for which, finding in found.items()]
 
 
 def audit_combiner(
     stage: Stage, catalogue: "FullCatalogue", settings: audit.AuditSettings
-) -> list[audit.Finding]:
+) -> audit.Finding:
     """Fits the combiner of a trained model again, to the validation alone."""
 
     def refit(graph: ReviewGraph) -> np.ndarray:
         fit, liked_above = build(stage.config.combiner), stage.config.train.liked_above
         return catalogue.fitted(fit, graph, stage.split.validation, liked_above).combiner.weights
 
-    target = np.any([test.target for test in stage.tests.values()], axis=0)
-    found = audit.check_refit(
-        catalogue.combiner.weights, refit, stage.graph, target, settings.metric_tolerance
-    )
-    return [found.about(f"{GRAPH_MODEL_NAME}, combiner")]
+    found = audit.check_refit(catalogue.combiner.weights, refit, stage, settings)
+    return found.about(f"{GRAPH_MODEL_NAME}, combiner")
 
 
 def audit_calibration(
@@ -205,7 +196,7 @@ def audit_calibration(
     stars: "Calibrated",
     distance: "Distance",
     settings: audit.AuditSettings,
-) -> list[audit.Finding]:
+) -> audit.Finding:
     """Calibrates the stars of a trained model again, on the validation alone."""
     train = np.flatnonzero(stage.split.train)
 
@@ -221,10 +212,8 @@ def audit_calibration(
         build(stage.config.calibration).fit(model, builder, stage.split.validation, distance)
         return numbers(model)
 
-    target = np.any([test.target for test in stage.tests.values()], axis=0)
-    fitted, tolerance = numbers(catalogue.model), settings.metric_tolerance
-    found = audit.check_refit(fitted, refit, stage.graph, target, tolerance)
-    return [found.about(f"{GRAPH_MODEL_NAME}, stars")]
+    found = audit.check_refit(numbers(catalogue.model), refit, stage, settings)
+    return found.about(f"{GRAPH_MODEL_NAME}, stars")
 
 
 def evidence_trial(
@@ -246,23 +235,20 @@ def audit_tuning(
     towers: Towers,
     tuned: "Tuned",
     settings: audit.AuditSettings,
-) -> list[audit.Finding]:
+) -> audit.Finding:
     """Judges the settings that tuning was given and those that it kept again."""
 
     def judged(graph: ReviewGraph) -> np.ndarray:
         trial = evidence_trial(stage, catalogue, towers, graph, stage.split.validation)
         return np.stack([trial({}), trial(tuned.values)])
 
-    target = np.any([test.target for test in stage.tests.values()], axis=0)
-    tolerance = settings.metric_tolerance
-    found = audit.check_refit(tuned.gains, judged, stage.graph, target, tolerance)
-    return [found.about(f"{GRAPH_MODEL_NAME}, tuning")]
+    found = audit.check_refit(tuned.gains, judged, stage, settings)
+    return found.about(f"{GRAPH_MODEL_NAME}, tuning")
 
 
 @dataclass(frozen=True)
 class GraphModelJob:
-    """The model of `rec_sys.train.train`, whole or ablated; `run_name` begins its names in
-    MLflow."""
+    """The model of `rec_sys.train.train`, or an ablation; `run_name` begins its names in MLflow."""
 
     run_name: str
     ablation: Ablation | None = None
@@ -318,13 +304,13 @@ class GraphModelJob:
             raise ValueError(f"{self.label}: training has split the data in another way")
         if not self.ablation:
             catalogue = objects["catalogue"]
-            findings += audit_combiner(stage, catalogue, context.audit)
+            findings.append(audit_combiner(stage, catalogue, context.audit))
             if stars := objects.get("stars"):
                 distance = build(stage.config.objective).distance
-                findings += audit_calibration(stage, catalogue, stars, distance, context.audit)
+                findings.append(audit_calibration(stage, catalogue, stars, distance, context.audit))
             if tuned := objects.get("tuned"):
                 towers = objects["trained"].towers
-                findings += audit_tuning(stage, catalogue, towers, tuned, context.audit)
+                findings.append(audit_tuning(stage, catalogue, towers, tuned, context.audit))
         model = GraphModelRanker(objects["catalogue"], self.label)
         # The true ratings come from the unchanged graph: without them nothing could be measured.
         return Measured(

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from numbers import Integral
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -17,8 +18,9 @@ from pydantic_core import to_jsonable_python
 
 from rec_sys.evaluation.audit import Finding
 from rec_sys.evaluation.statistics import Interval
-from rec_sys.foundation.console import note, show_table
+from rec_sys.foundation.console import console, note, show_table
 from rec_sys.foundation.files import replacing, versions_of, write_json
+from rec_sys.train.model_card import markdown_list, markdown_table
 from rec_sys.train.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -29,12 +31,14 @@ GRAPH_MODEL_NAME = "rec_sys"
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torch-geometric", "torchmetrics")
 # As many as MLflow takes in one request; one request each would take minutes.
 _METRICS_AT_ONCE = 1_000
+# On the console, characters of a model's name in one line, and of what frames a column.
+_LONGEST_NAME = 30
+_FRAME = 3
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What an evaluation was run on, with (resolved config) and for how long (seconds of each
-    step)."""
+    """What was evaluated, and where; `durations` are the seconds of each step."""
 
     data_name: str
     data_checksum: str
@@ -75,8 +79,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One question, answered by several models. The note tells what a reader must know: how many
-    targets, what the best baseline is, what must not be compared with it."""
+    """One question, answered by several models; the note tells what a reader must know."""
 
     title: str
     columns: Sequence[Column]
@@ -111,8 +114,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Everything that an evaluation found; `not_measured` says in sentences what it did not, and
-    why."""
+    """Everything that an evaluation found; `not_measured` says what it did not, and why."""
 
     facts: RunFacts
     tables: Sequence[Table]
@@ -138,13 +140,33 @@ def write_leaderboard(board: Leaderboard, folder: str | Path) -> tuple[Path, Pat
 
 
 def show_leaderboard(tables: Sequence[Table], not_measured: Sequence[str]) -> None:
-    """Prints tables and what is missing; the best value of a column has a star."""
+    """Prints tables and what is missing; the best value of a column has a star. The columns of a
+    table that is wider than the console come one part after the other, or numbers would break."""
     for table in tables:
-        show_table(table.title, table.headings, table.shown("{} *"))
+        names, *columns = zip(table.headings, *table.shown("{} *"), strict=True)
+        title, longest = table.title, min(max(map(len, names)), _LONGEST_NAME)
+        for part in _parts(columns, console().width - longest - 2 * _FRAME):
+            headings, *rows = zip(names, *part, strict=True)
+            show_table(title, headings, rows)
+            title = f"{table.title}, continued"
         if table.note:
             note(table.note)
     for sentence in not_measured:
         note(f"not measured: {sentence}")
+
+
+def _parts(columns: Sequence[Sequence[str]], width: int) -> Iterator[list[list[str]]]:
+    """Neighbouring columns, heading first, that fit into so many characters together; headings are
+    broken between words to the width of their column."""
+    part, used = [], 0
+    for heading, *cells in columns:
+        needed = max(map(len, [*heading.split(), *cells]))
+        if part and used + needed + _FRAME > width:
+            yield part
+            part, used = [], 0
+        part.append(["\n".join(wrap(heading, needed, break_long_words=False)), *cells])
+        used += needed + _FRAME
+    yield part
 
 
 def as_plain(board: Leaderboard) -> dict[str, Any]:
@@ -160,57 +182,39 @@ def as_plain(board: Leaderboard) -> dict[str, Any]:
 
 def as_markdown(board: Leaderboard) -> str:
     """The leaderboard as Markdown; the best value of a column is bold."""
-    return "\n".join(_markdown_lines(board)) + "\n"
-
-
-def _markdown_lines(board: Leaderboard) -> Iterator[str]:
     facts = board.facts
-    yield f"# Evaluation on {facts.data_name}"
-    yield ""
-    yield (
+    parts = [
+        f"# Evaluation on {facts.data_name}",
         f"Values in brackets are {percent(board.confidence)} intervals. The best value of a column"
-        " is **bold**."
-    )
+        " is **bold**.",
+    ]
     for table in board.tables:
-        yield from ("", f"## {table.title}", "")
-        yield from _markdown_table(table.headings, table.shown("**{}**"), len(table.columns))
-        if table.note:
-            yield from ("", table.note)
+        shown = markdown_table(table.headings, table.shown("**{}**"), len(table.columns))
+        parts += [f"## {table.title}", shown, table.note]
     if board.findings:
-        yield from ("", "## Leakage audit", "")
         rows = [[f.check, "passed" if f.passed else "**failed**", f.detail] for f in board.findings]
-        yield from _markdown_table(["check", "", "found"], rows, 0)
+        parts += ["## Leakage audit", markdown_table(["check", "", "found"], rows)]
     if board.not_measured:
-        yield from ("", "## What could not be measured", "")
-        yield from (f"- {sentence}" for sentence in board.not_measured)
-    yield from ("", "## Where the numbers come from", "")
-    yield f"- data: {facts.data_name}, SHA-256 `{facts.data_checksum}`"
-    yield f"- seeds: {', '.join(map(str, facts.seeds))}"
-    yield f"- date: {facts.date}"
-    yield f"- machine: {facts.machine}, {facts.cpu_count} processors"
-    yield "- versions: " + ", ".join(f"{name} {number}" for name, number in facts.versions.items())
+        parts += ["## What could not be measured", markdown_list(board.not_measured)]
+    known = {
+        "data": f"{facts.data_name}, SHA-256 `{facts.data_checksum}`",
+        "seeds": ", ".join(map(str, facts.seeds)),
+        "date": facts.date,
+        "machine": f"{facts.machine}, {facts.cpu_count} processors",
+        "versions": ", ".join(f"{name} {number}" for name, number in facts.versions.items()),
+    }
+    where = markdown_list(f"{name}: {value}" for name, value in known.items())
+    parts += ["## Where the numbers come from", where]
     if facts.durations:
-        yield from ("", "### Durations", "")
         rows = [[step, f"{seconds:.1f}"] for step, seconds in facts.durations.items()]
-        yield from _markdown_table(["step", "seconds"], rows, 1)
-    yield from ("", "### Config", "", "```yaml")
-    yield from OmegaConf.to_yaml(OmegaConf.create(dict(facts.config))).splitlines()
-    yield "```"
+        parts += ["### Durations", markdown_table(["step", "seconds"], rows, 1)]
+    parts += ["### Config", f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(facts.config))}```"]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def percent(confidence: float) -> str:
     """As ``95 %``."""
     return f"{confidence * 100:g} %"
-
-
-def _markdown_table(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], right_aligned: int
-) -> Iterator[str]:
-    """Lines of a table whose last `right_aligned` columns are of numbers."""
-    rule = ["---"] * (len(headings) - right_aligned) + ["---:"] * right_aligned
-    for cells in (headings, rule, *rows):
-        # A line break or a bar in a name would end the cell.
-        yield "| " + " | ".join(" ".join(c.split()).replace("|", "\\|") for c in cells) + " |"
 
 
 def log_evaluation(
@@ -220,23 +224,16 @@ def log_evaluation(
     pictures: Mapping[str, "Figure"],
     run_name: str,
 ) -> str:
-    """Logs an evaluation as a run of its own, of which it returns MLflow's id. `config` is
-    ``config/logger``, as of training; `pictures` lead from file names to figures; `run_name` must
-    be a file name. InputError if the tracking server does not answer."""
+    """Logs an evaluation as a run of its own, whose name must be a file's, by ``config/logger``;
+    returns MLflow's id. InputError if the tracking server does not answer."""
     facts = board.facts
     tracking = Tracking.start(config, facts.data_name, run_name, None)
     client, run_id = tracking.logger.experiment, tracking.run_id
     with tracking.marks_run_failed():
-        tracking.logger.log_hyperparams(
-            {
-                "config": facts.config,
-                "data": {"name": facts.data_name, "checksum": facts.data_checksum},
-                "seeds": list(facts.seeds),
-                "versions": facts.versions,
-                "machine": facts.machine,
-                "cpu_count": facts.cpu_count,
-            }
-        )
+        names = ("config", "seeds", "versions", "machine", "cpu_count")
+        data = {"name": facts.data_name, "checksum": facts.data_checksum}
+        given = {name: getattr(facts, name) for name in names}
+        tracking.logger.log_hyperparams(given | {"data": data})
         metrics = list(metrics_of(board).items())
         for start in range(0, len(metrics), _METRICS_AT_ONCE):
             tracking.logger.log_metrics(dict(metrics[start : start + _METRICS_AT_ONCE]), step=0)

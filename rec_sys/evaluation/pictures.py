@@ -1,6 +1,7 @@
 """Pictures of an evaluation: how good, how deep one has to look, and for whom."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -19,7 +20,6 @@ _OTHERS = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _QUIET = "#5A5A5A"
 # In print and for whoever sees no colour: another mark for each line. One mark more than there are
 # colours, so that the first 42 lines all look different.
-_OUR_MARKER = "o"
 _MARKERS = ("s", "^", "D", "v", "P", "X", "<")
 _DASHES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)), (0, (3, 3)))
 _WIDTH, _HEIGHT = 8.0, 4.8  # inches
@@ -78,25 +78,23 @@ def draw_metric(table: Table, column: Column, confidence: float) -> "Figure":
 
 def draw_over_k(title: str, metric: str, ks: Sequence[int], lines: Lines) -> "Figure":
     """A metric of lists over their length, such as recall@k; `ks` ascend, on a logarithmic axis."""
-    axes = _axes(_HEIGHT, _WIDTH + _LEGEND_WIDTH)
-    _draw_lines(axes, np.asarray(ks, dtype=float), lines, spread=0.0)
+    x = np.asarray(ks, dtype=float)
+    axes = _draw_lines(title, "k, products shown", metric, x, lines, spread=0.0)
     axes.set_xscale("log")
     axes.set_xticks(ks, [str(k) for k in ks])
     axes.minorticks_off()
-    return _finish(axes, title, "k, products shown", metric, lines)
+    return axes.figure
 
 
 def draw_over_groups(
     title: str, metric: str, groups: Mapping[str, int], xlabel: str, lines: Lines
 ) -> "Figure":
-    """A metric for groups of users, such as those with a short and with a long history. The number
-    of users of each stands below it: small groups are noisy."""
-    axes = _axes(_HEIGHT, _WIDTH + _LEGEND_WIDTH)
+    """A metric for groups of users, with their numbers below: small groups are noisy."""
+    x = np.arange(len(groups), dtype=float)
     # Side by side, or the whiskers of all models would lie on each other.
-    _draw_lines(axes, np.arange(len(groups), dtype=float), lines, spread=0.5)
-    labels = [f"{group}\nn = {size:,}" for group, size in groups.items()]
-    axes.set_xticks(range(len(groups)), labels)
-    return _finish(axes, title, xlabel, metric, lines)
+    axes = _draw_lines(title, xlabel, metric, x, lines, spread=0.5)
+    axes.set_xticks(x, [f"{group}\nn = {size:,}" for group, size in groups.items()])
+    return axes.figure
 
 
 def _axes(height: float, width: float = _WIDTH) -> "Axes":
@@ -108,44 +106,33 @@ def _axes(height: float, width: float = _WIDTH) -> "Axes":
     return axes
 
 
-def _draw_lines(axes: "Axes", x: np.ndarray, lines: Lines, spread: float) -> None:
+def _draw_lines(
+    title: str, xlabel: str, ylabel: str, x: np.ndarray, lines: Lines, spread: float
+) -> "Axes":
+    axes = _axes(_HEIGHT, _WIDTH + _LEGEND_WIDTH)
     shifts = spread * (np.arange(len(lines)) - (len(lines) - 1) / 2) / max(len(lines), 1)
-    number = 0
+    looks = zip(cycle(_OTHERS), cycle(_MARKERS), cycle(_DASHES), strict=False)
     for (model, values), shift in zip(lines.items(), shifts, strict=True):
         if model == GRAPH_MODEL_NAME:
-            style = dict(color=_OURS, marker=_OUR_MARKER, linewidth=2.8, markersize=7, zorder=5)
+            style = dict(color=_OURS, marker="o", linewidth=2.8, markersize=7, zorder=5)
         else:
-            style = dict(
-                color=_OTHERS[number % len(_OTHERS)],
-                marker=_MARKERS[number % len(_MARKERS)],
-                linestyle=_DASHES[number % len(_DASHES)],
-                linewidth=1.5,
-                markersize=5,
-            )
-            number += 1
+            color, marker, dashes = next(looks)
+            style = dict(color=color, marker=marker, linestyle=dashes, linewidth=1.5, markersize=5)
         value, low, high = np.array([_parts(v) for v in values], dtype=float).T
         errors = None if np.array_equal(low, high, equal_nan=True) else [value - low, high - value]
         axes.errorbar(x + shift, value, yerr=errors, label=model, capsize=3, **style)
 
-
-def _finish(axes: "Axes", title: str, xlabel: str, ylabel: str, lines: Lines) -> "Figure":
-    ends = [np.nan_to_num(_parts(values[-1])[0]) for values in lines.values()]
     axes.set_title(title, loc="left")
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     # Beside the picture: inside it would hide a line sooner or later. In the order of the lines'
     # right ends, so that the eye goes straight across.
-    handles, labels = axes.get_legend_handles_labels()
-    order = sorted(range(len(labels)), key=lambda i: -ends[i])
-    axes.figure.legend(
-        [handles[i] for i in order],
-        [labels[i] for i in order],
-        loc="outside right upper",
-        frameon=False,
-        handlelength=3.5,
-    )
-    return axes.figure
+    ends = {model: np.nan_to_num(_parts(values[-1])[0]) for model, values in lines.items()}
+    handles = sorted(axes.containers, key=lambda drawn: -ends[drawn.get_label()])
+    place = "outside right upper"
+    axes.figure.legend(handles=handles, loc=place, frameon=False, handlelength=3.5)
+    return axes
 
 
 def _parts(cell: Cell) -> tuple[float, float, float]:

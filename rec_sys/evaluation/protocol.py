@@ -26,20 +26,17 @@ class Model(Protocol):
 
     def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
         """Learns from the training reviews, of all products and users, many of them perhaps without
-        any.
-
-        `vectors`: float16 [N, D], those of the texts, unit length or zero; may be memory-mapped, so
-        gather rows before computing. InputError if ratings are needed and there are none.
-        """
+        any. `vectors`: float16 [N, D], those of the texts, unit length or zero; may be
+        memory-mapped, so gather rows before computing. InputError if ratings are needed and there
+        are none."""
 
 
 class RankingModel(Model, Protocol):
     """Ranks all products for users given by their histories."""
 
     def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
-        """float32 [histories.num_users, P], finite, higher is better; history not masked. The users
-        need not be among the training users, and a history may be empty. `asked`, int64
-        [histories.num_users]: the moment of asking, see `Task.asked`."""
+        """float32 [histories.num_users, P], finite, higher is better, history not masked; of any
+        users, also without a history. `asked`: int64 [histories.num_users], see `Task.asked`."""
 
 
 class WishModel(Model, Protocol):
@@ -53,8 +50,7 @@ class RatingModel(Model, Protocol):
     """Predicts ratings, the review of the target not seen."""
 
     def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """Ratings of T pairs, float32, 1...5 (0...5 for cosine models); `user`: index in
-        `histories`."""
+        """Of T pairs, float32, 1...5 (0...5 for cosine models); `user`: index in `histories`."""
 
 
 class ReviewKnownModel(Model, Protocol):
@@ -69,9 +65,8 @@ class ReviewKnownModel(Model, Protocol):
 
 @dataclass(frozen=True)
 class Queries:
-    """A task in the shape that models of the evaluation take. `users`: int64 [U], in the graph,
-    ascending: everyone who has a target; `asked`: int64 [U], see `Task.asked`; `wish`: int64 [U],
-    row of the text of what each of them wants, or None."""
+    """A task as models take it. `users`: int64 [U], in the graph, ascending: everyone with a
+    target; `asked`: int64 [U], see `Task.asked`; `wish`: int64 [U], row of a text, or None."""
 
     users: np.ndarray
     histories: ReviewGraph
@@ -95,7 +90,6 @@ class Queries:
         return cls(users, *parts, task.asked(graph, users), graph.edge_text[told])
 
     def of_users(self, rows: np.ndarray) -> "Queries":
-        """The queries of some of the users, int64."""
         parts = (part.histories(rows) for part in (self.histories, self.targets))
         wish = None if self.wish is None else self.wish[rows]
         return Queries(self.users[rows], *parts, self.asked[rows], wish)
@@ -104,8 +98,7 @@ class Queries:
 @dataclass(frozen=True)
 class Stage:
     """A split with one seed: of the split, the order of ties and the training. `config` makes
-    `rec_sys.train.train.train` split so; `tests` has titles, several where one training can answer
-    several questions."""
+    `train` split so; `tests` has titles, several where one training answers several questions."""
 
     config: DictConfig
     seed: int
@@ -115,12 +108,10 @@ class Stage:
 
     @property
     def train(self) -> ReviewGraph:
-        """What everyone learns from."""
         return self.graph.histories(np.arange(self.graph.num_users), self.split.train)
 
     @property
     def validation(self) -> Queries:
-        """What settings are chosen by."""
         return Queries.of(self.graph, self.split.validation)
 
     @functools.cached_property
@@ -137,12 +128,6 @@ class Stage:
         if title in self.wishes:
             return Queries.wishes(self.graph, *self.wishes[title])
         return Queries.of(self.graph, self.tests[title])
-
-    @property
-    def popularity(self) -> np.ndarray:
-        """Training reviews per product, float64 [P]."""
-        learned = self.graph.edge_product[self.split.train]
-        return np.bincount(learned, minlength=self.graph.num_products).astype(np.float64)
 
     @property
     def has_ratings(self) -> bool:

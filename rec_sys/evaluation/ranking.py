@@ -9,25 +9,17 @@ import numpy as np
 from rec_sys.evaluation.protocol import Queries, RankingModel, Stage, WishModel
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.modules.baselines.ranking import popularity
 from rec_sys.reviews.twins import twin_groups
 
 
 @dataclass(frozen=True)
 class RankingResult:
-    """One model's rankings of P products for the n users who have a target.
-
-    Metrics, see `rec_sys.modules.metrics`, are "recall@k", "hr@k", "ndcg@k" and "mrr";
-    "ndcg_liked@k" is the NDCG were the liked targets the only ones (the others stay in the
-    ranking), NaN for users without any. Those of a target are what they would be were it the only
-    one, where recall is HR.
-
-    Attributes:
-        users: int64 [n], ascending, as in the queries.
-        per_user: Metric to float64 [n].
-        per_target: Metric to float64 [T], in the order of the targets.
-        liked: bool [T], whether the target was liked, or has no rating.
-        exposure: k to float64 [P], see `exposure`.
-    """
+    """One model's rankings of P products for the n `users`, int64, ascending, who have a target.
+    `per_user`: "recall@k", "hr@k", "ndcg@k", "mrr" and "ndcg_liked@k" (were the liked targets the
+    only ones, NaN without any) to float64 [n], see `rec_sys.modules.metrics`. `per_target`: the
+    same to float64 [T], were each the only one, where recall is HR. `liked`: bool [T], whether the
+    target was liked, or has no rating. `exposure`: k to float64 [P], see `exposure`."""
 
     users: np.ndarray
     per_user: dict[str, np.ndarray]
@@ -36,7 +28,6 @@ class RankingResult:
     exposure: dict[int, np.ndarray]
 
     def means(self) -> dict[str, float]:
-        """Each metric's mean over the users who have it."""
         found = {name: values[~np.isnan(values)] for name, values in self.per_user.items()}
         return {name: float(values.mean()) for name, values in found.items() if len(values)}
 
@@ -53,14 +44,13 @@ def evaluate_ranking(
     block_size: int,
     liked: np.ndarray | None = None,
 ) -> RankingResult:
-    """Ranks all products for everyone who has a target, with a fitted model.
+    """Ranks all products for everyone who has a target, with a fitted model. `mask_history` leaves
+    the history out, except targets; `block_size` users are scored at once, about 20 * P bytes each,
+    which changes no result; `liked`: bool [T], by default all. InputError if nobody has a target;
+    ValueError if a target is there twice, or the model breaks its contract."""
+    import torch  # which takes seconds
 
-    `mask_history` leaves the products of the history out, except targets; `block_size` users are
-    scored at once, about 5 * 4 * P bytes each, which changes no result; `liked`: bool [T], by
-    default all. InputError if nobody has a target; ValueError if a target is there twice, or the
-    model breaks its contract.
-    """
-    from rec_sys.modules import metrics  # with PyTorch, which takes seconds
+    from rec_sys.modules import metrics
 
     users, ks = np.unique(queries.targets.edge_user), sorted(set(ks))
     if not len(users):
@@ -72,24 +62,27 @@ def evaluate_ranking(
     for start in range(0, len(users), block_size):
         block = queries.of_users(np.arange(start, min(start + block_size, len(users))))
         scores = _scores(model, block, mask_history)
-        counts = _counts(scores, block.targets, block_size)
-        above.append(counts[0])
-        tied.append(counts[1])
-        lists = top_lists(scores, ks[-1])
+        user, product = block.targets.edge_user, block.targets.edge_product
+        for first in range(0, len(user), block_size):
+            part = slice(first, first + block_size)
+            found = metrics.TargetPositions.of(scores, user[part], product[part])
+            above.append(found.above)
+            tied.append(found.tied)
+        longest = min(ks[-1], scores.shape[1])
+        # NumPy's partition needs 30 times as long (1 ms a user) where most of 10,000 scores are 0.
+        kept = torch.from_numpy(np.ascontiguousarray(scores))
+        best = torch.topk(kept, longest, dim=1).values.numpy()
         for k in ks:
-            shown[k] = shown[k] + exposure(scores, lists, k)
+            shown[k] = shown[k] + exposure(scores, best[:, min(k, longest) - 1], k)
     positions = metrics.TargetPositions(
         targets.edge_user, np.concatenate(above), np.concatenate(tied), len(users)
     )
-    fans, fan = np.unique(targets.edge_user[liked], return_inverse=True)
-    likes = metrics.TargetPositions(fan, positions.above[liked], positions.tied[liked], len(fans))
     per_user, per_target = {}, {}
     for k in ks:
         per_user[f"recall@{k}"] = metrics.recall(positions, k)
         per_user[f"hr@{k}"] = metrics.hit_rate(positions, k)
         per_user[f"ndcg@{k}"] = metrics.ndcg(positions, k)
-        per_user[f"ndcg_liked@{k}"] = np.full(len(users), np.nan)
-        per_user[f"ndcg_liked@{k}"][fans] = metrics.ndcg(likes, k)
+        per_user[f"ndcg_liked@{k}"] = metrics.ndcg_of(positions, liked, k)
         per_target[f"hr@{k}"] = metrics.hit_chance(positions, k)
         per_target[f"ndcg@{k}"] = metrics.discounted_gain(positions, k)
     per_user["mrr"] = metrics.reciprocal_rank(positions)
@@ -119,70 +112,21 @@ def _scores(model: Any, queries: Queries, mask_history: bool) -> np.ndarray:
     return scores
 
 
-def _counts(scores: np.ndarray, target: ReviewGraph, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Products above and products tied with each target, int64 [T], `size` targets at once."""
-    user = target.edge_user
-    value = scores[user, target.edge_product]
-    above, tied = np.empty((2, len(value)), dtype=np.int64)
-    for start in range(0, len(value), size):
-        part = slice(start, start + size)
-        others = scores[user[part]]
-        above[part] = (others > value[part, None]).sum(axis=1)
-        tied[part] = (others == value[part, None]).sum(axis=1)
-    return above, tied
-
-
-def top_lists(scores: np.ndarray, k: int) -> np.ndarray:
-    """The k best products of each user, int64 [n, k], best first; -1 where there are not so many.
-    Of equal scores, float32 [n, P], the lower index comes first: only for these lists does the
-    numbering of products matter. -inf is never shown."""
-    import torch
-
-    length = min(k, scores.shape[1])
-    # Only the value of the last place, because PyTorch takes any of equal scores. NumPy's partition
-    # needs 30 times as long (1 ms a user) where most of 10,000 scores are 0.
-    best = torch.topk(
-        torch.from_numpy(np.ascontiguousarray(scores)), length, dim=1, sorted=False
-    ).values
-    edge = best.amin(dim=1, keepdim=True).numpy()
-    shown = scores >= edge
-    # Where the edge cuts through equal scores, those with a higher index do not fit in.
-    crowded = np.flatnonzero(shown.sum(axis=1) > length)
-    tied = scores[crowded] == edge[crowded]
-    places = length - (shown[crowded].sum(axis=1) - tied.sum(axis=1))
-    shown[crowded] &= ~tied | (np.cumsum(tied, axis=1, dtype=np.int32) <= places[:, None])
-
-    candidates = np.nonzero(shown)[1].reshape(len(scores), length)
-    values = np.take_along_axis(scores, candidates, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    best = np.take_along_axis(candidates, order, axis=1)
-    best[np.isneginf(np.take_along_axis(values, order, axis=1))] = -1
-    return np.pad(best, ((0, 0), (0, k - length)), constant_values=-1)
-
-
-def exposure(scores: np.ndarray, lists: np.ndarray, k: int) -> np.ndarray:
-    """How many users are shown each product in `lists` of `top_lists`, float64 [P], on average over
-    the order of equal scores; -inf is never shown. Sums up to n * min(k, P) if nothing is
-    hidden."""
-    length = min(k, scores.shape[1])
-    last = lists[:, length - 1]
-    edge = scores[np.arange(len(scores)), last][:, None]
-    crowded = (last >= 0) & ((scores >= edge).sum(axis=1) > length)
-    listed = lists[~crowded, :length]
-    shown = np.bincount(listed[listed >= 0], minlength=scores.shape[1]).astype(np.float64)
-    rest, edge = scores[crowded], edge[crowded]
-    above, tied = rest > edge, rest == edge
-    chance = (length - above.sum(axis=1)) / tied.sum(axis=1)
-    return shown + above.sum(axis=0) + chance @ tied
+def exposure(scores: np.ndarray, last: np.ndarray, k: int) -> np.ndarray:
+    """How many users are shown each product among their first k, float64 [P], on average over the
+    order of equal scores, float32 [n, P]; -inf is never shown. `last`: float32 [n], at place k."""
+    edge = last[:, None]
+    shown = (scores >= edge) & (scores > -np.inf)
+    crowded = shown.sum(axis=1) > k
+    above, tied = scores[crowded] > edge[crowded], scores[crowded] == edge[crowded]
+    chance = (k - above.sum(axis=1)) / tied.sum(axis=1)
+    return shown[~crowded].sum(axis=0) + above.sum(axis=0) + chance @ tied
 
 
 def beyond_accuracy(exposure: np.ndarray, popularity: np.ndarray) -> dict[str, float]:
-    """How recommendations spread over the products.
-
-    "coverage": share of the products that are shown to anyone; "gini": inequality of the exposure,
-    0 (all alike) ... 1 - 1/P (always the same); "mean_popularity": training reviews (`popularity`)
-    of a recommended product, on average.
-    """
+    """How lists spread: "coverage", the share of the products that anyone is shown; "gini", how
+    unequal the exposure is, 0 (all alike) ... 1 - 1/P (always the same); "mean_popularity", the
+    training reviews of a shown product."""
     size, total = len(exposure), exposure.sum()
     # The Gini coefficient is the mean absolute difference over twice the mean.
     weights = 2 * np.arange(1, size + 1) - size - 1
@@ -201,14 +145,10 @@ class Slicing:
     head_share: float
     twin_jaccard: float
 
-    def users(self, stage: Stage, title: str) -> dict[str, np.ndarray]:
-        """Groups of the users of a test, bool [U] each."""
-        return by_history_length(stage.test(title).histories, self.history_starts)
-
     def targets(self, stage: Stage, title: str) -> dict[str, np.ndarray]:
         """Groups of the targets of a test, bool [T] each."""
         product = stage.test(title).targets.edge_product
-        is_head = head_products(stage.popularity, self.head_share)[product]
+        is_head = head_products(popularity(stage.train), self.head_share)[product]
         has_twin = self.twins(stage, title)
         return {
             "head": is_head,
@@ -245,9 +185,8 @@ def head_products(popularity: np.ndarray, share: float) -> np.ndarray:
 def twins_in_history(
     reviews: ReviewGraph, histories: ReviewGraph, targets: ReviewGraph, min_jaccard: float
 ) -> np.ndarray:
-    """Marks the targets of which the user's own history has a twin, bool [T]. Tell twins by all
-    `reviews`: they are often the last two of a user, which no training review shows. No model sees
-    the result. For `min_jaccard` see `rec_sys.reviews.twins`."""
+    """The targets with a twin in their user's own history, bool [T], told by all `reviews`: they
+    are often the last two of a user. No model sees it. See `rec_sys.reviews.twins`."""
     if not len(reviews.edge_product):
         return np.zeros(len(targets.edge_product), dtype=bool)
     known = twin_groups(reviews.edge_user, reviews.edge_product, min_jaccard)

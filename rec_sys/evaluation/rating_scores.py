@@ -10,13 +10,9 @@ from rec_sys.foundation.errors import InputError
 
 @dataclass(frozen=True)
 class RatingScores:
-    """What was measured of one model on one task: `rec_sys.modules.metrics`, and
-    ``macro_f1_tuned``.
-
-    `threshold`: predictions above it count as "liked" in the latter; `user` int64 [T] and
-    `squared_error` float64 [T] are of the rated targets, for a bootstrap that draws users and
-    compares two models on the same targets.
-    """
+    """`rec_sys.modules.metrics` and ``macro_f1_tuned``, where "liked" is above `threshold`; for a
+    bootstrap that draws users, of the rated targets: `user` int64 [T], `squared_error` float64
+    [T]."""
 
     metrics: dict[str, float]
     threshold: float
@@ -36,14 +32,10 @@ def predict(model: RatingModel | ReviewKnownModel, queries: Queries) -> np.ndarr
 def score_ratings(
     predicted: np.ndarray, true: np.ndarray, user: np.ndarray, liked_above: float, threshold: float
 ) -> RatingScores:
-    """Measures predictions of the test task, float32 [T], 0...5, by true ratings; NaN does not
-    count.
-
-    True ratings above `liked_above` count as liked, predictions above the `threshold` that
-    `best_threshold` found on the validation: a careful model that stays near the mean is not
-    punished for where the scale is cut. InputError if no target has a rating, ValueError if a
-    prediction is not finite.
-    """
+    """Measures predictions of the test, float32 [T], 0...5, by true ratings; NaN does not count.
+    Those above `liked_above` count as liked, predictions above the `threshold` of `best_threshold`,
+    so that a careful model near the mean is not punished for where the scale is cut. InputError if
+    no target has a rating, ValueError if a prediction is not finite."""
     import torch
 
     from rec_sys.modules.metrics import rating_metrics
@@ -61,8 +53,7 @@ def score_ratings(
 
 
 def macro_f1(answer: np.ndarray, liked: np.ndarray) -> float:
-    """Mean of the F1 of "liked" and "not liked"; one that occurs nowhere does not count. bool [T]:
-    what the model says, and the truth."""
+    """Mean F1 of "liked" and "not liked", bool [T], without one that occurs nowhere."""
     return float(_macro_f1(answer.sum(), (answer & liked).sum(), len(liked), liked.sum()))
 
 

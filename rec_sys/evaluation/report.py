@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from rec_sys.evaluation.audit import Finding
-from rec_sys.evaluation.jobs import Job, Kind, Record
+from rec_sys.evaluation.jobs import Job, Kind, Measuring, Record
 from rec_sys.evaluation.leaderboard import GRAPH_MODEL_NAME, Cell, Column, Table
-from rec_sys.evaluation.measured import Measuring
 from rec_sys.evaluation.pictures import draw_metric, draw_over_groups, draw_over_k
 from rec_sys.evaluation.protocol import Stage, tied_last_share
-from rec_sys.evaluation.ranking import RankingResult, Slicing, beyond_accuracy
-from rec_sys.evaluation.rating_baselines.bias import Bias
+from rec_sys.evaluation.ranking import RankingResult, Slicing, beyond_accuracy, by_history_length
+from rec_sys.evaluation.rating_baselines import Bias
 from rec_sys.evaluation.rating_scores import RatingScores
 from rec_sys.evaluation.statistics import Bootstrap, average_over_seeds
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
+from rec_sys.modules.baselines.ranking import popularity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,8 +43,7 @@ _RATING_COLUMNS = (
 
 @dataclass(frozen=True)
 class _Test:
-    """A test of rankings and the runs of each model: of the baselines, then of the graph model; or
-    of that one and its ablations."""
+    """A test of rankings and the runs of each model that is compared."""
 
     title: str
     masked: bool
@@ -169,7 +168,6 @@ class Report:
         return found
 
     def _ranking_table(self, test: _Test) -> Table:
-        """A list of one length, and how the lists spread over the shop."""
         k, main = self.measuring.k, self._metric
         main_liked, more = f"ndcg_liked@{k}", [f"recall@{k}", f"hr@{k}", "mrr"]
         rows = self._intervals(test, [main, *more])
@@ -180,7 +178,9 @@ class Report:
             if len(runs) > 1:
                 means = [result.per_user[main].mean() for _, result in runs]
                 rows[name][_SPREAD] = float(np.std(means, ddof=1))
-            shown = [beyond_accuracy(run.exposure[k], stage.popularity) for stage, run in runs]
+            shown = [
+                beyond_accuracy(run.exposure[k], popularity(stage.train)) for stage, run in runs
+            ]
             rows[name] |= {key: float(np.mean([each[key] for each in shown])) for key in shown[0]}
             if not liked.all():
                 rows[name]["disliked"] = float(np.mean([run.disliked(k) for _, run in runs]))
@@ -215,14 +215,10 @@ class Report:
         """Metrics that the same users have; empty rows if nobody has them."""
         pairs = [(name, metric) for name in test.models for metric in metrics]
         values = np.stack([test.per_user(name, metric) for name, metric in pairs], axis=1)
-        rows: dict[str, dict[str, Cell]] = {name: {} for name in test.models}
-        means = self.bootstrap.means(values) if len(values) else []
-        for (name, metric), mean in zip(pairs, means, strict=False):
-            rows[name][metric] = mean
-        return rows
+        means = iter(self.bootstrap.means(values)) if len(values) else iter(())
+        return {name: dict(zip(metrics, means, strict=False)) for name in test.models}
 
     def _comparison_table(self, test: _Test) -> Iterator[Table]:
-        """The graph model against the best baseline and against plain EASE."""
         baselines = {name: test.mean(name, self._metric) for name in test.models}
         if baselines.pop(GRAPH_MODEL_NAME, None) is None or not baselines:
             return
@@ -236,8 +232,7 @@ class Report:
             label = f"ours against {name}" + (", the best baseline" if name == best else "")
             rows[label] = {**found, "people": len(ours)}
         columns = [
-            Column("difference", f"{_heading(self._metric)}, difference", None),
-            Column("ratio", "ratio", None, 3),
+            *_versus(f"{_heading(self._metric)}, difference"),
             Column("people", "people", None),
         ]
         note = (
@@ -263,8 +258,7 @@ class Report:
                 cells |= self.bootstrap.compare(values, whole)
         columns = [
             Column(self._metric, _heading(self._metric)),
-            Column("difference", "against the whole model", None),
-            Column("ratio", "ratio", None, 3),
+            *_versus("against the whole model"),
             *([Column("mse", "MSE of the stars", "lower")] if rating else []),
         ]
         note = "Below 0: what was taken away was of use. Paired bootstrap over people."
@@ -279,7 +273,8 @@ class Report:
 
     def _by_history(self, test: _Test) -> tuple[dict[str, int], dict[str, list[float]]]:
         """Group to the number of users, without empty groups, and model to a value for each."""
-        groups = [self.slicing.users(stage, test.title) for stage in test.stages]
+        histories = [stage.test(test.title).histories for stage in test.stages]
+        groups = [by_history_length(each, self.slicing.history_starts) for each in histories]
         sizes: dict[str, int] = {}
         values: dict[str, list[float]] = {name: [] for name in test.models}
         for group in groups[0]:
@@ -291,7 +286,6 @@ class Report:
         return sizes, values
 
     def _target_table(self, test: _Test) -> Table:
-        """NDCG by what kind of product the target is."""
         of_seeds = [self.slicing.targets(stage, test.title) for stage in test.stages]
         groups = {name: np.concatenate([of[name] for of in of_seeds]) for name in of_seeds[0]}
         groups = {name: of for name, of in groups.items() if of.any()}
@@ -310,22 +304,16 @@ class Report:
         return Table(title, columns, rows, note)
 
     def _unseen_table(self, title: str) -> Iterator[Table]:
-        """Ratings foreseen: nobody has seen the review."""
         models = self._runs(_COMPARED, "rating", title)
         if not models:
             return
-        rows: dict[str, dict[str, Cell]] = {}
-        for name, runs in models.items():
-            rows[name] = _rating_means(runs)
-            if Bias.name in models and name != Bias.name:
-                pair = _squared_errors([run for _, run in runs], [b for _, b in models[Bias.name]])
-                if len(pair[0]) > 1:
-                    rows[name] |= self.bootstrap.compare(*pair)
-        columns = [
-            *_RATING_COLUMNS,
-            Column("difference", f"MSE against {Bias.name}", None),
-            Column("ratio", "ratio", None, 3),
-        ]
+        rows = _rating_rows(models)
+        others = rows.keys() - {Bias.name} if Bias.name in models else ()
+        for name in others:
+            pair = _squared_errors(models[name], models[Bias.name])
+            if len(pair[0]) > 1:
+                rows[name] |= self.bootstrap.compare(*pair)
+        columns = [*_RATING_COLUMNS, *_versus(f"MSE against {Bias.name}")]
         note = (
             "Means over the seeds. Differences and ratios of the MSE by paired bootstrap over"
             f" people (below 0 and below 1: better than {Bias.name})."
@@ -333,11 +321,10 @@ class Report:
         yield Table(f"Rating, review unseen, {title}", columns, rows, note)
 
     def _known_table(self, title: str) -> Iterator[Table]:
-        """Ratings read from the review itself: an easier question."""
         models = self._runs(["review known"], "rating", title)
         if not models:
             return
-        rows = {name: _rating_means(runs) for name, runs in models.items()}
+        rows = _rating_rows(models)
         note = (
             "These models read the review whose stars they tell, so nothing here can be compared"
             " with the table above. rec_sys is not among them: it tells what a person will think"
@@ -365,21 +352,25 @@ def _heading(metric: str) -> str:
     return (f"{kind}@{k}" if k else kind) + (f", {targets}" if targets else "")
 
 
-def _rating_means(runs: RatingRuns) -> dict[str, Cell]:
+def _versus(heading: str) -> list[Column]:
+    return [Column("difference", heading, None), Column("ratio", "ratio", None, 3)]
+
+
+def _rating_rows(models: Mapping[str, RatingRuns]) -> dict[str, dict[str, Cell]]:
     keys = [column.key for column in _RATING_COLUMNS]
-    return {key: float(np.mean([run.metrics[key] for _, run in runs])) for key in keys}
+    return {
+        name: {key: float(np.mean([run.metrics[key] for _, run in runs])) for key in keys}
+        for name, runs in models.items()
+    }
 
 
-def _squared_errors(
-    model: Sequence[RatingScores], baseline: Sequence[RatingScores]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Squared error of each user, summed and scaled so that the mean over users is the MSE. Sums
-    weigh the targets of a seed alike, as its MSE does, and seeds weigh alike, as in the table;
-    drawing users keeps the targets of one together."""
-    _, user = np.unique(np.concatenate([run.user for run in model]), return_inverse=True)
+def _squared_errors(model: RatingRuns, baseline: RatingRuns) -> tuple[np.ndarray, np.ndarray]:
+    """Squared error of each user, summed and scaled so that the mean over users is the MSE: the
+    targets of a seed weigh alike, and seeds weigh alike, as in the table."""
+    _, user = np.unique(np.concatenate([run.user for _, run in model]), return_inverse=True)
     users, seeds = user.max(initial=-1) + 1, len(model)
-    weight = np.concatenate([np.full(len(r.user), users / seeds / len(r.user)) for r in model])
-    errors = (np.concatenate([run.squared_error for run in runs]) for runs in (model, baseline))
+    weight = np.concatenate([np.full(len(r.user), users / seeds / len(r.user)) for _, r in model])
+    errors = (np.concatenate([run.squared_error for _, run in runs]) for runs in (model, baseline))
     of_model, of_baseline = (np.bincount(user, weights=weight * each) for each in errors)
     return of_model, of_baseline
 

@@ -24,9 +24,8 @@ class Interval:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Draws users with replacement (Efron, 1979), `resamples` times. The intervals are percentiles
-    of the resampled means: over more than a thousand users a correction for bias or skewness would
-    change nothing that is printed."""
+    """Draws users with replacement (Efron, 1979), `resamples` times. Intervals are percentiles:
+    over a thousand users a correction for bias or skewness would change nothing that is printed."""
 
     resamples: int
     confidence: float
@@ -80,9 +79,8 @@ def _difference_and_ratio(model: np.ndarray, baseline: np.ndarray, axis: int = -
 def average_over_seeds(
     users: Sequence[np.ndarray], values: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One value per user from several runs, so that a user measured thrice is drawn once. Each run
-    has distinct users, perhaps other ones, and a value for each. Returns all users, ascending, and
-    float64 means over the runs that a user was in."""
+    """The mean of each user over the runs that they were in, float64, after all users, ascending: a
+    user measured thrice is drawn once. Each run has distinct users."""
     everyone, index = np.unique(np.concatenate(users), return_inverse=True)
     sums = np.bincount(index, weights=np.concatenate(values), minlength=len(everyone))
     return everyone, sums / np.bincount(index, minlength=len(everyone))

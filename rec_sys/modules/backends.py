@@ -27,8 +27,7 @@ class BackendUnavailable(Exception):
 
 
 class GraphBackend(Protocol):
-    """Runs a graph model, which `TrainedModel.fingerprint` identifies; text vectors have length D,
-    embeddings d."""
+    """Runs the graph model of this `TrainedModel.fingerprint`; D: of texts, d: of embeddings."""
 
     model_fingerprint: str
     vector_dim: int
@@ -52,9 +51,8 @@ class TextBackend(Protocol):
 def run_exported(
     inputs: Mapping[str, np.ndarray], run: Callable[[dict[str, np.ndarray]], Sequence[np.ndarray]]
 ) -> GraphOutputs:
-    """Runs an exported graph model, which wants at least one product, on any batch. `inputs` are
-    those of `GraphBackend.embed`; `run` takes contiguous arrays by name and returns the arrays of
-    `GraphOutputs` in their order."""
+    """Runs an exported graph model, which wants at least one product, on any `GraphBackend.embed`;
+    `run` takes contiguous arrays by name and returns those of `GraphOutputs` in their order."""
     arrays = {name: np.ascontiguousarray(inputs[name]) for name in MODEL_INPUTS}
     num_products = len(arrays[_PRODUCT_INPUTS[0]])
     if not num_products:

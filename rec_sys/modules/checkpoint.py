@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,20 +36,16 @@ if TYPE_CHECKING:
     from rec_sys.modules.graph_model import GraphModel
 
 BEST_SUFFIX = ".ckpt"
-EXPORT_SUFFIX = ".onnx"
-CARD_SUFFIX = ".md"
 #: The state after the newest epoch, from which training can go on.
 LAST_SUFFIX = ".last.ckpt"
 
-#: Key of a checkpoint under which the run's record stands.
+# Under these keys a checkpoint keeps the run's record, which reviews it has seen, the weights of
+# the evidences, the last that a training finds, and the towers that find the product of a text.
 RECORD_KEY = "rec_sys"
-RECORD_FORMAT = 6
-#: Key under which stands which reviews the training has seen.
 SEEN_KEY = "rec_sys_seen"
-#: Key under which stand the weights of the evidences, the last that a training finds.
 COMBINER_KEY = "rec_sys_combiner"
-#: Key under which stand the towers that find the product of a text.
 TOWERS_KEY = "rec_sys_towers"
+RECORD_FORMAT = 6
 _WEIGHTS_PREFIX = "model."
 # What is read of any checkpoint, and of what kind it is.
 _SHAPE: dict[str, Any] = {
@@ -64,6 +61,7 @@ _SHAPE: dict[str, Any] = {
 }
 # What values that do not belong there lead to.
 _MISFITS = (InstantiationException, AttributeError, LookupError, TypeError, ValueError)
+_MISFIT_WIDTH = 300  # PyTorch names all weights that are missing
 _SEEN_ARRAYS = ("users", "products", "edge_user", "edge_product", "roles")
 
 
@@ -130,8 +128,7 @@ class TrainedModel:
 
     @cached_property
     def model(self) -> "GraphModel":
-        """The network; takes seconds, for it needs PyTorch. InputError if its settings name a class
-        that they may not name, or the weights do not fit them."""
+        """The network, which needs PyTorch. InputError if settings or weights do not fit."""
         import torch
 
         settings = (
@@ -141,32 +138,37 @@ class TrainedModel:
         )
         try:
             model = build(settings, vector_dim=self.record["vector_dim"])
-            misfit = _first_misfit(self.weights, model.state_dict())
-        except _MISFITS as error:
-            raise _no_model(self.path, error) from None
-        if misfit:
+            model.load_state_dict({n: torch.from_numpy(a) for n, a in self.weights.items()})
+        except RuntimeError as error:  # PyTorch's, a heading and a line for each weight
+            misfit = shorten(str(error).splitlines()[:2][-1], _MISFIT_WIDTH)
             raise InputError(
                 f"{self.path}: its weights do not fit the model's settings ({misfit}); use the"
                 " model config it was trained with"
-            )
-        weights = {name: torch.from_numpy(array) for name, array in self.weights.items()}
-        model.load_state_dict(weights)
+            ) from None
+        except _MISFITS as error:
+            raise _no_model(self.path, error) from None
         return model.eval()
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identity of the function that the model computes; equal weights, equal fingerprint."""
-        return _fingerprint(self.weights, self.record["config"]["model"])
+        """Identity of the function that the model computes: SHA-256 over all weights and the
+        settings that give them their meaning."""
+        settings = self.record["config"]["model"]
+        settings = sorted((name, repr(value)) for name, value in flat(settings))
+        digest = hashlib.sha256(repr(settings).encode())
+        for name, array in sorted(self.weights.items()):
+            digest.update(f"{name}:{array.shape}:torch.{array.dtype}".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
 
     @property
     def exported(self) -> Path:
         """Where training puts the network for ONNX Runtime."""
-        return self.path.with_suffix(EXPORT_SUFFIX)
+        return self.path.with_suffix(".onnx")
 
     @property
     def card(self) -> Path:
-        """Where training puts the model card."""
-        return self.path.with_suffix(CARD_SUFFIX)
+        return self.path.with_suffix(".md")
 
     @cached_property
     def combiner(self) -> Combiner:
@@ -206,9 +208,8 @@ class TrainedModel:
             )
 
     def settings(self, config: DictConfig, axis: str) -> DictConfig:
-        """The settings of one axis: those given now, otherwise (``{from_checkpoint: true}``, or no
-        such axis) those of the training. InputError if these name a class that they may not
-        name."""
+        """Those of one axis: given now, otherwise (``{from_checkpoint: true}``, or no such axis) of
+        the training. InputError if these name a class that they may not name."""
         if axis not in config or config[axis].get("from_checkpoint"):
             return trusted_settings(self.record["config"], axis, self.path)
         return config[axis]
@@ -243,8 +244,7 @@ def _has_shape(value: Any, shape: Any) -> bool:
 
 def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None) -> TrainedModel:
     """Loads the model of a checkpoint; `model_config` comes from somebody who is trusted.
-    InputError if it is none, its settings name a class that they may not name, or its weights do
-    not fit."""
+    InputError if it is none, or its weights are damaged or do not fit."""
     content = read_checkpoint(path)
     try:
         weights = {
@@ -258,15 +258,8 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
         raise _no_model(path, error) from None
     if not are_finite:
         raise InputError(f"{path}: its weights are not all finite numbers; train again")
-    trained = TrainedModel(
-        Path(path),
-        content[RECORD_KEY],
-        weights,
-        model_config,
-        seen,
-        content.get(COMBINER_KEY),
-        content.get(TOWERS_KEY),
-    )
+    learned = content.get(COMBINER_KEY), content.get(TOWERS_KEY)
+    trained = TrainedModel(Path(path), content[RECORD_KEY], weights, model_config, seen, *learned)
     if model_config:
         trained.model  # noqa: B018 (whether the weights fit is told at once)
     return trained
@@ -310,37 +303,17 @@ def fit_evidences(settings: DictConfig, known: Known) -> list[Feature]:
     return [feature for each in build_evidences(settings) for feature in each.fit(known)]
 
 
-def _first_misfit(given: Mapping[str, np.ndarray], wanted: "Mapping[str, Tensor]") -> str:
-    for name in sorted({*given, *wanted}):
-        if name not in given:
-            return f"{name} is missing"
-        if name not in wanted:
-            return f"{name} is not in the model"
-        if given[name].shape != tuple(wanted[name].shape):
-            return f"{name} is {list(given[name].shape)}, expected {list(wanted[name].shape)}"
-    return ""
-
-
-def _fingerprint(weights: Mapping[str, np.ndarray], model_config: Mapping[str, Any]) -> str:
-    """SHA-256 over all weights and the settings that give them their meaning."""
-    settings = sorted((name, repr(value)) for name, value in flat(model_config))
-    digest = hashlib.sha256(repr(settings).encode())
-    for name in sorted(weights):
-        array = weights[name]
-        digest.update(f"{name}:{array.shape}:torch.{array.dtype}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
 def provenance_in(content: Mapping[str, Any]) -> Provenance | None:
     """Which reviews the training of a checkpoint has seen; None if it does not tell."""
     kept = content.get(SEEN_KEY)
     if kept is None:
         return None
-    arrays = {name: kept[name] for name in _SEEN_ARRAYS}
-    earlier = LearnedReviews(*kept["earlier"])
-    begins = tuple(kept["begins"])
-    return Provenance(**arrays, has_test=kept["has_test"], begins=begins, earlier=earlier)
+    return Provenance(
+        **{name: kept[name] for name in _SEEN_ARRAYS},
+        has_test=kept["has_test"],
+        begins=tuple(kept["begins"]),
+        earlier=LearnedReviews(*kept["earlier"]),
+    )
 
 
 def plain_provenance(seen: Provenance) -> dict[str, Any]:
@@ -376,9 +349,8 @@ def is_training_data(trained: TrainedModel, data: ReviewData) -> bool:
 def held_out_user_ids(trained: TrainedModel, data: ReviewData) -> list[str] | None:
     """The users that training did not see and the best epoch was chosen by. None of them if the
     split held out no whole users; None if `data` is not the training's."""
-    if not is_training_data(trained, data):
-        return None
-    return trained.record["split"]["validation_user_ids"]
+    held_out = trained.record["split"]["validation_user_ids"]
+    return held_out if is_training_data(trained, data) else None
 
 
 def split_as_trained(trained: TrainedModel, graph: ReviewGraph, config: DictConfig) -> Split:

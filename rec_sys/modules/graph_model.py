@@ -38,8 +38,7 @@ RESIDUAL_SPEED = 20.0
 
 
 def full_precision(device: torch.device) -> AbstractContextManager:
-    """Switches mixed precision off, inputs have to be float32: bf16's three digits are too few for
-    angles and logits."""
+    """Switches mixed precision off: bf16's three digits are too few for angles and logits."""
     if not torch.is_autocast_enabled(device.type):
         return nullcontext()  # nothing that an export would have to write down
     return torch.autocast(device.type, enabled=False)
@@ -58,12 +57,10 @@ class FeatureEncoder(nn.Sequential):
 
 
 class ReviewEncoder(nn.Module):
-    """A review as an edge: what was written, how it was rated, how long ago, how many reviews ago.
-
-    `edge_attr`: float32 [E, vector_dim], zero for an empty text; `edge_rating`: float32 [E], 1...5,
-    0 if missing; `edge_age`: float32 [E], days; `edge_step`: float32 [E], newer reviews of the same
-    user. Output: float32 [E, hidden_dim].
-    """
+    """What was written, how it was rated, how long ago, how many reviews ago: float32 [E,
+    hidden_dim]. `edge_attr`: float32 [E, vector_dim], zero for an empty text; `edge_rating`:
+    float32 [E], 1...5, 0 if missing; `edge_age`: float32 [E], days; `edge_step`: float32 [E], newer
+    reviews by the same user."""
 
     def __init__(self, vector_dim: int, hidden_dim: int, dropout: float) -> None:
         super().__init__()
@@ -84,16 +81,12 @@ class ReviewEncoder(nn.Module):
 
 
 class ProductEncoder(nn.Module):
-    """Name, information and what others said, fused into one: their mean, and a correction.
-
-    A source without a text (the zero vector) is told to the fusion by a flag, so that "nothing is
-    known" differs from "something average is known". Whole sources are dropped in training with the
-    probability `modality_dropout`, so that a product without reviews or information is nothing
-    unusual.
-
-    `name`, `info`, `reviews`: float32 [P, vector_dim]; `ratings`: float32 [P, 3], hidden together
-    with the reviews. Output: float32 [P, hidden_dim].
-    """
+    """Name, information and what others said, fused into one, float32 [P, hidden_dim]: their mean,
+    and a correction. A source without a text (the zero vector) is told by a flag, so that "nothing
+    is known" differs from "something average is known". In training, whole sources are dropped with
+    the probability `modality_dropout`: a product without reviews is nothing unusual. `name`,
+    `info`, `reviews`: float32 [P, vector_dim]; `ratings`: float32 [P, 3], hidden with the
+    reviews."""
 
     def __init__(
         self, vector_dim: int, hidden_dim: int, dropout: float, modality_dropout: float
@@ -113,12 +106,8 @@ class ProductEncoder(nn.Module):
         if self.training and self.modality_dropout > 0:
             kept = (torch.rand_like(given) >= self.modality_dropout).to(given.dtype)
             given, ratings = given * kept, ratings * kept[:, 2:]
-        hidden = [
-            encoder(source) * given[:, position, None]
-            for position, (encoder, source) in enumerate(
-                [(self.name, name), (self.info, info), (self.reviews, reviews)]
-            )
-        ]
+        sources = [(self.name, name), (self.info, info), (self.reviews, reviews)]
+        hidden = [encode(texts) * given[:, i, None] for i, (encode, texts) in enumerate(sources)]
         mean = torch.stack(hidden).sum(dim=0) / given.sum(dim=1, keepdim=True).clamp(min=1)
         return mean + self.fusion(torch.cat([*hidden, given, ratings], dim=1))
 
@@ -126,21 +115,20 @@ class ProductEncoder(nn.Module):
 class GraphModel(nn.Module):
     """Attention over the reviews of each user, along the bipartite graph.
 
-    Messages go from products to users, ``conv((x_product, x_user), edge_index, edge_attr)``: a
-    product index never lands in a user's row. A product's embedding comes from its own features
-    only (its texts and the mean of its reviews), so that a new product needs no retraining, and a
-    user without any review gets the embedding of the average newcomer.
+    Messages go from products to users, ``conv((x_product, x_user), edge_index, edge_attr)``. A
+    product's embedding comes from its own features only, so that a new product needs no retraining;
+    a user without a review gets that of the average newcomer.
 
-    The first two numbers of an embedding are an angle on a circle that the ratings alone decide,
-    user by user and product by product: with a the user's and b the product's, their part of the
-    cosine is cos(c + a + b), the model "user + product bias" on a circle. What reviews and texts
-    say comes on top: what is linear in their means in the angles, the rest in the other dimensions.
+    The first two numbers of an embedding are an angle on a circle that the ratings decide: with a
+    the user's and b the product's, their part of the cosine is cos(c + a + b), the model "user +
+    product bias" on a circle. What reviews and texts say comes on top: what is linear in their
+    means in the angles, the rest in the other dimensions.
 
-    `vector_dim` is the size of a text vector (384 for all-MiniLM-L6-v2), `hidden_dim` that of all
-    hidden features and of the embeddings. `conv` makes the convolution from ``in_channels``, a pair
-    of sizes, and ``edge_dim``; a PyG layer that takes a pair of node features and
-    ``return_attention_weights`` (Shi et al., Masked Label Prediction, IJCAI 2021: TransformerConv;
-    Brody et al., How Attentive are Graph Attention Networks?, ICLR 2022: GATv2Conv).
+    `vector_dim` is the size of a text vector, `hidden_dim` of hidden features and embeddings.
+    `conv` makes the convolution from ``in_channels``, a pair of sizes, and ``edge_dim``: any PyG
+    layer that takes a pair of node features and ``return_attention_weights`` (Shi et al., Masked
+    Label Prediction, IJCAI 2021: TransformerConv; Brody et al., How Attentive are Graph Attention
+    Networks?, ICLR 2022: GATv2Conv).
     """
 
     def __init__(
@@ -234,8 +222,7 @@ class GraphModel(nn.Module):
 
     @torch.inference_mode()
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
-        """Runs the model on arrays, where it is, and leaves it in evaluation mode: a
-        `GraphBackend`."""
+        """A `GraphBackend` where the model is; leaves it in evaluation mode."""
         self.eval()
         device = self.residual_length.device
         tensors = (torch.from_numpy(inputs[name]).to(device) for name in MODEL_INPUTS)
@@ -298,12 +285,9 @@ class GraphModel(nn.Module):
         return F.normalize(torch.cat([torch.cos(angle), torch.sin(angle), direction], dim=1), dim=1)
 
     def _start_from_text_similarity(self) -> None:
-        """Lets the embeddings start as projected texts, so that alike texts start alike.
-
-        All encoders start from one projection and the heads from zero. From independent random
-        projections the cosine of a user and a product means nothing at first, and training
-        spends most of its steps on a plateau.
-        """
+        """Lets alike texts start alike: all encoders from one projection, the heads from zero. From
+        independent ones the cosine of a user and a product means nothing at first, and training
+        spends most of its steps on a plateau."""
         projection = self.user_encoder[0].state_dict()
         products = self.product_encoder
         for layer in (products.name[0], products.info[0], products.reviews[0]):
@@ -314,12 +298,10 @@ class GraphModel(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def _start_from_biases(self, mean: float) -> None:
-        """Lets the angles start as the model "user + product bias" around a mean rating, in stars.
-
-        A mean of n ratings, shrunk towards m by k imaginary ones, lies s/(n+k) - m n/(n+k) above
-        m: a linear function of the rating features. A user's mean is taken of what the products
-        leave open, as `rec_sys.modules.rating_bias` does. Where nothing is rated, m is foreseen.
-        """
+        """Lets the angles start as "user + product bias" around a mean rating, in stars. A mean of
+        n ratings, shrunk towards m by k imaginary ones, lies s/(n+k) - m n/(n+k) above m: linear in
+        the rating features. A user's mean is taken of what the products leave open, as in
+        `rec_sys.modules.rating_bias`. Where nothing is rated, m is foreseen."""
         self.mean_rating.fill_(mean)
         self.centre_angle.fill_(_angle_of(min(mean, _HIGHEST_CENTRE)))
         distance = (mean - MIDDLE_RATING) / HALF_RANGE

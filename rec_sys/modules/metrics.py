@@ -16,25 +16,25 @@ from rec_sys.reviews.schema import MAX_RATING
 
 @dataclass(frozen=True)
 class TargetPositions:
-    """Where T targets of n users stand; everyone has a target. `user`: int64 [T], in any order;
-    `above`: int64 [T], products with a higher score; `tied`: int64 [T], products with the same
-    score, the target included."""
+    """Where T targets of n users, each with one or more, stand. `user`: int64 [T], in any order;
+    products with a higher score, `above`, and with the same, itself included, `tied`: int64 [T]."""
 
     user: np.ndarray
     above: np.ndarray
     tied: np.ndarray
     num_users: int
 
+    @classmethod
+    def of(cls, scores: np.ndarray, user: np.ndarray, product: np.ndarray) -> "TargetPositions":
+        """Of targets by `scores`, float [n, P]; `product`: int64 [T]."""
+        own, others = scores[user, product][:, None], scores[user]
+        above, tied = (others > own).sum(axis=1), (others == own).sum(axis=1)
+        return cls(user, above, tied, len(scores))
+
     @property
     def count(self) -> np.ndarray:
         """Number of targets per user, int64 [n]."""
         return np.bincount(self.user, minlength=self.num_users)
-
-    @property
-    def order_in_tie(self) -> np.ndarray:
-        """Counts the targets of one user with one score from 0, int64 [T]."""
-        ties = pd.DataFrame({"user": self.user, "above": self.above}).groupby(["user", "above"])
-        return ties.cumcount().to_numpy()
 
     def per_user(self, values: np.ndarray) -> np.ndarray:
         """Sums over the targets of each user, float64 [n]."""
@@ -64,13 +64,12 @@ def recall(positions: TargetPositions, k: int) -> np.ndarray:
 
 
 def hit_rate(positions: TargetPositions, k: int) -> np.ndarray:
-    """Probability that at least one target of a user is among the first k, float64 [n].
-
-    Of a tie of E products, m of them targets, r = clip(k - G, 0, E) are among the first k. The
-    chance that none is a target is hypergeometric: the product over i = 0...m - 1 of
-    (E - r - i) / (E - i). Different scores do not touch each other, so all ties multiply.
-    """
-    order, tied = positions.order_in_tie, positions.tied
+    """Probability that at least one target of a user is among the first k, float64 [n]. Of a tie of
+    E products, m of them targets, r = clip(k - G, 0, E) are: that none is a target is
+    hypergeometric, the product over i = 0...m - 1 of (E - r - i) / (E - i), and the ties of a user
+    multiply."""
+    ties = pd.DataFrame({"user": positions.user, "above": positions.above})
+    order, tied = ties.groupby(["user", "above"]).cumcount().to_numpy(), positions.tied
     shown = np.clip(k - positions.above, 0, tied)
     missed = np.clip((tied - shown - order) / (tied - order), 0, 1)
     none = np.ones(positions.num_users)
@@ -83,6 +82,15 @@ def ndcg(positions: TargetPositions, k: int) -> np.ndarray:
     ideal = np.r_[0, np.cumsum(1 / np.log2(np.arange(2, k + 2)))]
     gains = positions.per_user(discounted_gain(positions, k))
     return gains / ideal[np.minimum(positions.count, k)]
+
+
+def ndcg_of(positions: TargetPositions, kept: np.ndarray, k: int) -> np.ndarray:
+    """`ndcg` were the targets `kept`, bool [T], the only ones; NaN for a user without any."""
+    users, user = np.unique(positions.user[kept], return_inverse=True)
+    some = TargetPositions(user, positions.above[kept], positions.tied[kept], len(users))
+    found = np.full(positions.num_users, np.nan)
+    found[users] = ndcg(some, k)
+    return found
 
 
 def reciprocal_rank(positions: TargetPositions) -> np.ndarray:
@@ -118,13 +126,11 @@ def _mean_over_tie(positions: TargetPositions, sums: np.ndarray) -> np.ndarray:
 
 
 def rating_metrics(predicted: Tensor, true: Tensor, liked_above: float) -> dict[str, float]:
-    """How good predicted ratings, float32 [T], 0...5, are; NaN where a metric is not defined.
-
-    A rating above `liked_above` stars means "liked". ``f1`` and ``accuracy`` judge this yes or no;
-    ``macro_f1`` is the mean of the F1 of both answers, so that always saying yes gains nothing;
-    ``auc`` judges the order of the predictions alone; ``mae`` and ``mse`` are in stars. `true` is
-    float32 [T], 1...5; NaN does not count.
-    """
+    """How good predicted ratings, float32 [T], 0...5, are by true ones, float32 [T], 1...5, NaN
+    does not count; NaN where a metric is not defined. More than `liked_above` stars mean "liked",
+    which ``f1`` and ``accuracy`` judge; ``macro_f1`` is the mean of the F1 of both answers, so that
+    always saying yes gains nothing; ``auc`` judges the order alone; ``mae`` and ``mse`` are in
+    stars."""
     rated = ~torch.isnan(true)
     predicted, true = predicted[rated], true[rated]
     if not len(true):

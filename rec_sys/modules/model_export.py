@@ -62,14 +62,12 @@ def export_model(
     output_path: str | Path = DEFAULT_OUTPUT,
     overrides: Sequence[str] = (),
 ) -> list[Parity]:
-    """Exports a checkpoint, compares it with PyTorch and completes the Triton repository.
-
-    The file only appears at `output_path` if both agree; Triton's settings beside it, if that is
+    """Exports a checkpoint and, if it computes the same as PyTorch, completes the Triton
+    repository: `output_path`, and settings beside it if that is
     ``<repository>/<model>/<version>/model.onnx``. `model_config` is the YAML file of the model's
     settings; `overrides` are of ``config/export_config.yaml``: the data to compare on, by default
-    the training's. Raises InputError if checkpoint or settings cannot be used, or do not fit each
-    other, RuntimeError if the exported model computes something else.
-    """
+    the training's. InputError if checkpoint and settings do not fit, RuntimeError if the exported
+    model computes something else."""
     settings = _read_model_config(Path(model_config))
     path = find_checkpoint(checkpoint, Path(checkpoint).parent)
     trained = load_trained(path, OmegaConf.to_container(settings, resolve=True))
@@ -130,8 +128,7 @@ def export_onnx(trained: TrainedModel, path: str | Path) -> Path:
 
 
 def export_checked(trained: TrainedModel, path: Path) -> None:
-    """Writes a model as `export_onnx` does, if it computes the same on `parity_batches`; otherwise
-    a RuntimeError."""
+    """`export_onnx`, if it computes the same on `parity_batches`; otherwise a RuntimeError."""
     with replacing(path) as draft:
         export_onnx(trained, draft)
         rows = check_parity(trained.model, draft, parity_batches(trained.model.vector_dim))

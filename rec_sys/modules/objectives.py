@@ -34,18 +34,15 @@ class ObjectiveOutput(NamedTuple):
 class JointObjective:
     """Rates and ranks: the distance of the ratings plus a softmax over products.
 
-    The rating term is the mean distance (`loss`: ``"l1"``, ``"mse"`` or ``"huber"``, squared up to
-    one star, absolute beyond) between the predicted and the true rating of the targets that have
-    one. The ranking term is the cross entropy of each liked target among all products of the batch
-    that the user has not in their history; the logit of a pair is the inner product of query and
-    key. If the batch holds a sample of the products, the logarithm of the probability with which
-    each is in the sample is taken off its logit, so that popular products, which are sampled more
-    often, are not punished for it (Bengio & Senecal, "Adaptive Importance Sampling to Accelerate
-    Training of a Neural Probabilistic Language Model", 2008; Yi et al., "Sampling-Bias-Corrected
-    Neural Modeling for Large Corpus Item Recommendations", RecSys 2019).
-
-    `disliked_weight` is how much a target with `liked_above` stars or fewer counts in the ranking
-    term, 0...1: users should be shown what they will like, not all that they would buy.
+    The rating term is the mean distance (`loss`; ``"huber"``: squared up to one star, absolute
+    beyond) between predicted and true rating. The ranking term is the cross entropy of each target
+    among all products of the batch that are not in the user's history, by the inner product of
+    query and key; one with `liked_above` stars or fewer counts `disliked_weight`, 0...1: users
+    should be shown what they will like. From the logit goes the logarithm of the probability that a
+    batch holds the product, so that popular ones, sampled more often, are not punished (Bengio &
+    Senecal, "Adaptive Importance Sampling to Accelerate Training of a Neural Probabilistic Language
+    Model", 2008; Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
+    Recommendations", RecSys 2019).
 
     Inputs:
         batch: ``target_user`` and ``target_product`` int64 [T], ``target_rating`` float32 [T],
@@ -67,7 +64,6 @@ class JointObjective:
 
     @property
     def ranks(self) -> bool:
-        """Whether targets are compared with other products."""
         return self.ranking_weight > 0
 
     @property

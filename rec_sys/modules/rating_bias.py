@@ -14,9 +14,8 @@ from rec_sys.graph.task import Split
 
 @dataclass(frozen=True)
 class RatingBias:
-    """Mean rating, plus how much better than that each product is rated. `product_bias`: float32
-    [P], stars, shrunk towards 0, and 0 without a rating; `majority_rating`: the most frequent known
-    rating; `user_shrinkage`: so many imaginary ratings say that a user is like all others."""
+    """How much better than the mean each product is rated, `product_bias`, float32 [P], stars,
+    shrunk; `majority_rating`: the most frequent; `user_shrinkage`: imaginary ratings of a user."""
 
     mean: float
     product_bias: np.ndarray
@@ -24,56 +23,41 @@ class RatingBias:
     user_shrinkage: float = USER_SHRINKAGE
 
     @classmethod
-    def of(cls, graph: ReviewGraph, edges: np.ndarray) -> "RatingBias":
-        """Fits to the ratings of some edges, int [n]; ValueError if none of them has a rating."""
-        return cls.fit(graph.edge_product[edges], graph.edge_rating[edges], graph.num_products)
-
-    @classmethod
-    def fit(
+    def of(
         cls,
-        product: np.ndarray,
-        rating: np.ndarray,
-        num_products: int,
+        graph: ReviewGraph,
+        edges: np.ndarray,
         user_shrinkage: float = USER_SHRINKAGE,
         product_shrinkage: float = PRODUCT_SHRINKAGE,
     ) -> "RatingBias":
-        """Fits to ratings that are given as flat arrays. `product`: int64 [n]; `rating`: float32
-        [n], stars, NaN does not count. The shrinkages are imaginary ratings of each user and each
-        product. Raises ValueError if there is no rating."""
-        known = ~np.isnan(rating)
-        if not known.any():
+        """Fits to the ratings of some edges, int64 [n]; the shrinkages are imaginary ratings of
+        each user and each product. ValueError if none of the edges has a rating."""
+        known = edges[~np.isnan(graph.edge_rating[edges])]
+        if not len(known):
             raise ValueError("no edge has a rating")
-        product, rating = product[known], rating[known].astype(np.float64)
+        product, rating = graph.edge_product[known], graph.edge_rating[known].astype(np.float64)
         values, counts = np.unique(rating, return_counts=True)
         mean = float(rating.mean())
-        sums = segment_sum(rating - mean, product, num_products)
-        numbers = np.bincount(product, minlength=num_products)
+        sums = segment_sum(rating - mean, product, graph.num_products)
+        numbers = np.bincount(product, minlength=graph.num_products)
         bias = (sums / (numbers + product_shrinkage)).astype(np.float32)
         return cls(mean, bias, float(values[counts.argmax()]), user_shrinkage)
 
-    def user_bias(
-        self, user: np.ndarray, product: np.ndarray, rating: np.ndarray, num_users: int
-    ) -> np.ndarray:
-        """How much better than others each user rates: float64 [U], stars, shrunk towards 0. `user`
-        and `product`: int64 [n]; `rating`: float32 [n], stars, NaN does not count. 0 for a user
+    def user_bias(self, reviews: ReviewGraph) -> np.ndarray:
+        """How much better than others each user rates: float64 [U], stars, shrunk towards 0, and 0
         without a rating."""
-        known = ~np.isnan(rating)
-        user, product = user[known], product[known]
-        rest = rating[known] - self.mean - self.product_bias[product]
-        sums = segment_sum(rest.astype(np.float64), user, num_users)
-        return sums / (np.bincount(user, minlength=num_users) + self.user_shrinkage)
+        known = ~np.isnan(reviews.edge_rating)
+        user, product = reviews.edge_user[known], reviews.edge_product[known]
+        rest = reviews.edge_rating[known] - self.mean - self.product_bias[product]
+        sums = segment_sum(rest.astype(np.float64), user, reviews.num_users)
+        return sums / (np.bincount(user, minlength=reviews.num_users) + self.user_shrinkage)
 
     def predict(self, graph: ReviewGraph, target: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-        """Mean + product bias + the bias of the target's user, from the user's other ratings.
-        `target`: bool [E], the edges to predict; `hidden`: bool [E], edges that must not be looked
-        at either. Returns float32 [number of targets], in the order of the edges."""
-        shown = ~target & ~hidden
-        user, product = graph.edge_user, graph.edge_product
-        user_bias = self.user_bias(
-            user[shown], product[shown], graph.edge_rating[shown], graph.num_users
-        )
-        predicted = self.mean + self.product_bias[product[target]] + user_bias[user[target]]
-        return predicted.astype(np.float32)
+        """Mean + product bias + user bias, from the user's other ratings: float32, one for each
+        edge of `target`, bool [E]; edges of `hidden`, bool [E], are not looked at either."""
+        user_bias = self.user_bias(graph.histories(np.arange(graph.num_users), ~target & ~hidden))
+        user, product = graph.edge_user[target], graph.edge_product[target]
+        return (self.mean + self.product_bias[product] + user_bias[user]).astype(np.float32)
 
 
 def predict_each_from_the_others(
@@ -83,15 +67,13 @@ def predict_each_from_the_others(
     user_shrinkage: float = USER_SHRINKAGE,
     product_shrinkage: float = PRODUCT_SHRINKAGE,
 ) -> np.ndarray:
-    """What `RatingBias` predicts of each rating when fitted to all ratings but this one.
+    """What `RatingBias` predicts of each rating when fitted to all ratings but this one, float64
+    [n], not clipped. `user`, `product`: int64 [n], each pair once; `rating`: float32 [n], no NaN.
 
-    Exact, and without a fit per rating: taking rating i out changes the mean m, the bias of its
+    Exact, without a fit per rating: taking rating i out changes the mean m, the bias of its
     product, and, through m alone, the biases of the user's other products. With S and n the sum and
     number of a product's ratings and k its shrinkage, such a bias is (S - m n) / (n + k), so that
     what is left of rating j is a_j - m b_j, a_j = r_j - S / (n + k), b_j = k / (n + k).
-
-    `user` and `product`: int64 [n], a user rates a product once; `rating`: float32 [n], stars, none
-    missing. Returns float64 [n], stars, not clipped.
     """
     rating = rating.astype(np.float64)
     others = len(rating) - 1
@@ -101,10 +83,8 @@ def predict_each_from_the_others(
     product_bias = (sums - rating - mean * (numbers - 1)) / (numbers - 1 + product_shrinkage)
     a = rating - sums / (numbers + product_shrinkage)
     b = product_shrinkage / (numbers + product_shrinkage)
-    rest = (np.bincount(user, weights=a)[user] - a) - mean * (
-        np.bincount(user, weights=b)[user] - b
-    )
-    user_bias = rest / (np.bincount(user)[user] - 1 + user_shrinkage)
+    others_a, others_b = (np.bincount(user, weights=each)[user] - each for each in (a, b))
+    user_bias = (others_a - mean * others_b) / (np.bincount(user)[user] - 1 + user_shrinkage)
     return mean + product_bias + user_bias
 
 
@@ -130,12 +110,10 @@ _MOST_EXAMPLES = 200_000
 def fit_rating_start(
     graph: ReviewGraph, vectors: np.ndarray, split: Split, seed: int
 ) -> RatingStart | None:
-    """A ridge regression from biases and the mean texts of user and product to ratings.
-
-    A training rating is explained by the other reviews of its user and its product. Shrinkages and
-    penalty are chosen on the validation. `vectors`: float [N, D], the vector store's rows; `seed`
-    draws training ratings if there are very many. None without ratings to learn from and choose by.
-    """
+    """A ridge regression from biases and the mean texts of user and product, without the review
+    itself, to training ratings. Shrinkages and penalty are chosen on the validation. `vectors`:
+    float [N, D]; `seed` draws ratings if there are very many. None without ratings to learn from
+    and choose by."""
     from sklearn.linear_model import Ridge  # takes a second
 
     rated = ~np.isnan(graph.edge_rating)
@@ -147,9 +125,7 @@ def fit_rating_start(
     everybody, history = np.arange(graph.num_users), split.validation.history
     tried = []
     for shrinkages in itertools.product(_SHRINKAGES, _SHRINKAGES):
-        biases = RatingBias.fit(
-            product[examples], rating[examples], graph.num_products, *shrinkages
-        )
+        biases = RatingBias.of(graph, examples, *shrinkages)
         foreseen = biases.predict(graph, graph.edge_mask(target), hidden=~history)
         error = float(np.square(foreseen - rating[target]).mean())
         tried.append((error, shrinkages, biases.mean, foreseen))
@@ -169,12 +145,8 @@ def fit_rating_start(
     of_users = MeanVectors.of_users(vectors, shown)
     means = of_users.of_rows(user[target]), of_products.of_rows(product[target])
     asked = np.column_stack([foreseen, *means])
-    best, least = None, np.inf
-    for penalty in _PENALTIES:
-        ridge = Ridge(alpha=penalty).fit(inputs, rating[examples])
-        error = float(np.square(ridge.predict(asked) - rating[target]).mean())
-        if error < least:
-            best, least = ridge, error
+    fits = [Ridge(alpha=penalty).fit(inputs, rating[examples]) for penalty in _PENALTIES]
+    best = min(fits, key=lambda ridge: np.square(ridge.predict(asked) - rating[target]).mean())
     of_user, of_product = np.split(best.coef_[1:].astype(np.float32), 2)
     bias_weight, intercept = float(best.coef_[0]), float(best.intercept_)
     return RatingStart(mean, *shrinkages, bias_weight, of_user, of_product, intercept)
@@ -195,7 +167,6 @@ class MeanVectors:
 
     @classmethod
     def of_products(cls, vectors: np.ndarray, reviews: ReviewGraph) -> "MeanVectors":
-        """Likewise of each product's."""
         product, size = reviews.edge_product, reviews.num_products
         sums = vector_sums(vectors, reviews.edge_text, product, size)
         return cls(sums, np.bincount(product, minlength=size))

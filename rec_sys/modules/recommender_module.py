@@ -7,6 +7,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torchmetrics import MeanMetric, MetricCollection
 
 from rec_sys.graph.ego_batch import MODEL_INPUTS, GraphOutputs, ProductReviews
@@ -27,13 +28,10 @@ NETWORK_NDCG = f"val/network_ndcg{K}"
 
 class RecommenderModule(pl.LightningModule):
     """Trains a `GraphModel`; `history` has a row per finished epoch, ``epoch`` and every metric.
-
-    Users are ranked in validation against all products of the `graph`. The learning rate of AdamW
-    grows linearly to `lr` in the epoch `warmup_epochs`, counted from 1, and falls along a cosine to
-    zero in `max_epochs`. With the epoch `seed` seeds dropout, so that a resumed training repeats
-    it. A checkpoint tells the `record`, plain values on its origin, and which reviews training has
-    `seen`.
-    """
+    Validation ranks all products of the `graph`. The learning rate of AdamW grows linearly to `lr`
+    in the epoch `warmup_epochs`, counted from 1, and falls along a cosine to zero in `max_epochs`.
+    Dropout follows from `seed` and epoch, so that a resumed training repeats it. A checkpoint tells
+    the `record`, plain values on its origin, and which reviews training has `seen`."""
 
     def __init__(
         self,
@@ -80,7 +78,6 @@ class RecommenderModule(pl.LightningModule):
         self.val_metrics = metrics.clone(prefix="val/")
 
     def forward(self, batch: TensorBatch) -> GraphOutputs:
-        """Embeddings of a batch, see `GraphModel`."""
         return self.model(*(batch[name] for name in MODEL_INPUTS))
 
     def on_train_batch_start(self, batch: TensorBatch, batch_index: int) -> None:
@@ -95,7 +92,6 @@ class RecommenderModule(pl.LightningModule):
             return self._evaluate(embeddings, batch, self.train_metrics).objective
 
     def on_validation_epoch_start(self) -> None:
-        """Embeds all products: users are ranked against the whole catalogue."""
         products = embed_products(
             self.model,
             self.vectors[self.graph.product_name_text],
@@ -136,7 +132,6 @@ class RecommenderModule(pl.LightningModule):
         )
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW; the learning rate warms up and then falls along a cosine."""
         optimizer = torch.optim.AdamW(
             self.parameters(),
             lr=self.lr,
@@ -145,26 +140,17 @@ class RecommenderModule(pl.LightningModule):
             fused=self.trainer.precision == "32-true",
         )
         warmup = max(1, self.warmup_epochs)
-        schedule = torch.optim.lr_scheduler.SequentialLR(
-            optimizer,
-            [
-                torch.optim.lr_scheduler.LinearLR(optimizer, 1 / warmup, total_iters=warmup - 1),
-                torch.optim.lr_scheduler.CosineAnnealingLR(
-                    optimizer, max(1, self.max_epochs - warmup)
-                ),
-            ],
-            milestones=[warmup],
-        )
+        rising = LinearLR(optimizer, 1 / warmup, total_iters=warmup - 1)
+        falling = CosineAnnealingLR(optimizer, max(1, self.max_epochs - warmup))
+        schedule = SequentialLR(optimizer, [rising, falling], milestones=[warmup])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the record, so that a checkpoint is all that the other commands need."""
         checkpoint[RECORD_KEY] = self.record
         checkpoint[SEEN_KEY] = plain_provenance(self.seen)
         checkpoint[_HISTORY_KEY] = self.history
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Goes on with the history of the interrupted training."""
         self.history = checkpoint[_HISTORY_KEY]
 
     def _evaluate(

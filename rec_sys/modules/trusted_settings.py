@@ -1,9 +1,10 @@
 """Which classes the settings in a checkpoint may name: a checkpoint can come from anybody.
 
 Hydra calls whatever a ``_target_`` names. What stands in a checkpoint is therefore copied value by
-value, and only the classes listed here pass, each in its own place.
+value, and only classes of rec_sys that a file of ``config`` names pass, each in its own place.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 from importlib import import_module
@@ -16,55 +17,40 @@ from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import flat
 from rec_sys.text.encoder import EMBEDDED, is_here
 
-#: Place in the config -> full names of the classes that may stand there.
-TARGETS: dict[str, set[str]] = {
-    "data": {
-        "rec_sys.reviews.sequences.LocalSequences",
-        "rec_sys.reviews.sources.DemoReviews",
-        "rec_sys.reviews.sources.DownloadedReviews",
-        "rec_sys.reviews.sources.LocalReviews",
-    },
-    "data.cleaning": {"rec_sys.reviews.cleaning.CleaningOptions"},
-    "encoder": {"rec_sys.text.encoder.TextEncoder"},
-    "split": {
-        "rec_sys.graph.splits.GlobalTime",
-        "rec_sys.graph.splits.HeldOutUsers",
-        "rec_sys.graph.splits.LeaveOneOut",
-        "rec_sys.graph.splits.NewProducts",
-        "rec_sys.graph.splits.NewUsers",
-    },
-    "product_graph": {"rec_sys.modules.product_graph.ProductGraphBuilder"},
-    "evidence.co_reviewing": {"rec_sys.modules.evidences.CoReviewing"},
-    "evidence.dislikes": {"rec_sys.modules.evidences.Dislikes"},
-    "evidence.liking": {"rec_sys.modules.evidences.Liking"},
-    "evidence.match": {"rec_sys.modules.evidences.Match"},
-    "evidence.neighbours": {"rec_sys.modules.evidences.Neighbours"},
-    "evidence.network": {"rec_sys.modules.evidences.Network"},
-    "evidence.order": {"rec_sys.modules.evidences.Order"},
-    "evidence.popularity": {"rec_sys.modules.evidences.Popularity"},
-    "evidence.texts": {"rec_sys.modules.evidences.Texts"},
-    "evidence.trend": {"rec_sys.modules.evidences.Trend"},
-    "model": {"rec_sys.modules.graph_model.GraphModel"},
-}
 #: Here any convolution of PyTorch Geometric may stand.
 CONVOLUTION = "model.conv"
 
 # What `DownloadedReviews` fetches.
 _ADDRESSES = ("reviews_url", "metadata_url", "reviews_drive_id", "metadata_drive_id")
 _CONVOLUTION_NAME = re.compile(r"torch_geometric\.nn\.([A-Za-z]\w*)", re.ASCII)
+_AXES = ("data", "encoder", "split", "product_graph", "evidence", "model")
 _DEEPEST = 8
 _MOST_VALUES = 10_000
 
 
+@functools.cache
+def trusted_classes() -> dict[str, set[str]]:
+    """Place in the config -> full names of the classes of rec_sys that a file puts there."""
+    found: dict[str, set[str]] = {}
+    for file in (file for axis in _AXES for file in (CONFIG_DIR / axis).glob("*.yaml")):
+        axis = file.parent.name
+        place = f"{axis}.{file.stem}" if axis == "evidence" else axis
+        for key, value in flat(OmegaConf.to_container(OmegaConf.load(file)), f"{place}."):
+            where, _, name = key.rpartition(".")
+            if name == "_target_" and value.startswith("rec_sys."):
+                found.setdefault(where, set()).add(value)
+    return found
+
+
 def trusted_settings(config: Any, axis: str, path: str | Path) -> DictConfig:
     """Copies the settings of one axis, the first part of a place, out of a checkpoint. Raises
-    InputError if they name a class that is not listed for its place, or hold anything beside plain
+    InputError if they name a class that is not trusted in its place, or hold anything beside plain
     values, lists and mappings."""
     settings = config.get(axis) if isinstance(config, dict) else None
-    axes = {place.partition(".")[0] for place in TARGETS}
-    if not isinstance(settings, dict) or axis not in axes:
+    if not isinstance(settings, dict) or axis not in _AXES:
         raise InputError(f"{path}: holds no settings of {axis}; train again")
     copied = OmegaConf.create(_copied(settings, [axis], path, count()))
     if axis == "data":
@@ -83,7 +69,7 @@ def _copied(value: Any, keys: list[str], path: str | Path, number: Iterator[int]
     if next(number) > _MOST_VALUES:
         raise _refused(path, place, "too many values")
     if isinstance(value, dict):
-        if "_target_" in value or place in TARGETS or place == CONVOLUTION:
+        if "_target_" in value or place in trusted_classes() or place == CONVOLUTION:
             _check_target(value.get("_target_"), place, path)
         for key, each in value.items():
             if not isinstance(key, str):
@@ -110,7 +96,7 @@ def _check_target(target: Any, place: str, path: str | Path) -> None:
     if isinstance(target, str):
         if place == CONVOLUTION and _is_convolution(target):
             return
-        if target in TARGETS.get(place, ()) and _is_defined_as(target):
+        if target in trusted_classes().get(place, ()) and _is_defined_as(target):
             return
     raise InputError(
         f"{path}: its settings name {target!r}, which is not a part of rec_sys that may stand at"

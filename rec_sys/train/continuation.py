@@ -22,9 +22,8 @@ if TYPE_CHECKING:  # not PyTorch itself: that there is no such checkpoint is tol
 
 
 class Start:
-    """Random weights. `origin`: what the record tells about the checkpoint that the weights come
-    from; `state`: checkpoint of an interrupted training that goes on, under its `run_name` and
-    MLflow's `run_id`."""
+    """Random weights. `origin`: what the record tells of the checkpoint they come from; `state`:
+    that of an interrupted training that goes on, under its `run_name` and MLflow's `run_id`."""
 
     origin: dict[str, Any] | None = None
     state: Path | None = None
@@ -43,10 +42,9 @@ class Start:
         """Gives a network, built from the same settings, the weights to start from."""
 
     def changes(self, seen: Provenance, newly_encoded: int) -> dict[str, Any] | None:
-        """Counts and shows what came and what is gone since the earlier training, if there is one:
-        ``newly_encoded_texts`` and, for ``reviews``, ``users`` and ``products``, the numbers
-        ``then``, ``now``, ``new`` and ``gone``. A review is the same if its user and product are;
-        whether its words changed is not known."""
+        """Counts and shows what is new and gone since the earlier training, if any: of ``reviews``
+        (pairs of user and product), ``users`` and ``products`` the numbers ``then``, ``now``,
+        ``new`` and ``gone``, and ``newly_encoded_texts``."""
         return None
 
 
@@ -109,16 +107,14 @@ class Resumption(Start):
 
 
 def find_start(config: DictConfig, data: ReviewData) -> Start:
-    """The start that ``train.resume`` or ``train.warm_start`` asks for; InputError if there is no
-    such checkpoint, or the training cannot start from it."""
+    """What ``train.resume`` or ``train.warm_start`` asks for; InputError if it cannot be."""
     if config.train.resume:
         return _interrupted(config, data)
     return _earlier(config) if config.train.warm_start else Start()
 
 
 def _interrupted(config: DictConfig, data: ReviewData) -> Resumption:
-    """The newest state of a training that is not complete. With other settings or data the result
-    would be neither its own nor that of this run."""
+    """The newest state of a training that is not complete, of the same settings and data."""
     asked, folder = config.train.resume, config.paths.checkpoint_dir
     paths = checkpoint.last_checkpoints(folder) if asked is True else [Path(asked)]
     for path in paths:

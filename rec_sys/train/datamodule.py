@@ -37,9 +37,8 @@ class ProductSample:
         return np.flatnonzero(np.bincount(drawn, minlength=len(self.counts)))
 
     def log_q(self, products: np.ndarray, shown: int) -> np.ndarray:
-        """Logarithm of the probability that a batch holds each of its products, float32 [n]. Each
-        edge that the batch shows brings a product in by its popularity. Zeros if every batch holds
-        all products."""
+        """Logarithm of the probability that a batch holds each of its products, float32 [n]: it is
+        drawn, or an edge shows it, by its popularity. Zeros if every batch holds all products."""
         if len(self.counts) <= self.size:
             return np.zeros(len(products), dtype=np.float32)
         popularity = (self.counts[products] + 1) / (self.counts.sum() + len(self.counts))
@@ -62,13 +61,11 @@ _USERS_MEASURED_AT_ONCE = 256
 
 
 class LoaderAhead(DataLoader):
-    """A `DataLoader` that cuts the next batch while this one is computed with. In a thread: other
-    processes would have to be sent what lies here in memory. For a GPU; where the cores compute,
-    the thread takes from them what it saves (18,900 reviews/s of training on two cores without it,
-    17,800 with it)."""
+    """A `DataLoader` that cuts the next batch while this one is computed with, in a thread: a
+    process would have to be sent what lies here in memory. For a GPU; where the cores compute, it
+    takes from them what it saves (18,900 reviews/s on two cores without it, 17,800 with it)."""
 
     def __iter__(self) -> Iterator[TensorBatch]:
-        """The batches, in the order of `DataLoader`."""
         batches = super().__iter__()
         with threads_of(1, 1) as thread:
             following = thread.submit(next, batches, None)
@@ -78,20 +75,18 @@ class LoaderAhead(DataLoader):
 
 
 class ReviewDataModule(pl.LightningDataModule):
-    """Ego batches of the users that train, and of those that are measured.
+    """Ego batches of the users that train, and of those that are measured: the arrays of an
+    `EgoBatch` and ``log_q`` float32 [P], see `ProductSample.log_q`.
 
     What the model may know about a product are the training reviews, without the targets of the
-    batch at hand. Everything random follows from (seed, epoch), so that a resumed training sees
-    what an uninterrupted one would have seen. Needs a `Trainer` with
-    ``reload_dataloaders_every_n_epochs=1``. A target without a rating has the rating NaN: that it
-    exists can still be learned. Of several processes each takes its share of the `batch_size` users
-    of a batch. All draw the same sample of products; beside it, each sees the products of its own
-    users.
+    batch. A target without a rating, NaN, can still be ranked. Everything random follows from
+    (seed, epoch), so that a resumed training sees what an uninterrupted one would have seen; needs
+    ``reload_dataloaders_every_n_epochs=1``. Of several processes each takes its share of the
+    `batch_size` users of a batch, with the same sample of products and those of its own users.
 
-    `vectors`: the vector store's rows, float [N, D]; `train_target_share`: share of a user's
-    training reviews that are predicted in an epoch, drawn anew each time; `negatives`: products
-    that each batch ranks beside those it shows; all if there are not more. A batch holds the arrays
-    of an `EgoBatch` and ``log_q`` float32 [P], see `ProductSample.log_q`.
+    `vectors`: the vector store's rows, float [N, D]; `train_target_share`: of a user's training
+    reviews, predicted in an epoch, drawn anew each time; `negatives`: products that each batch
+    ranks beside those it shows, all if there are not more.
     """
 
     def __init__(
@@ -117,7 +112,6 @@ class ReviewDataModule(pl.LightningDataModule):
         self.builder = EgoBatchBuilder(graph, vectors, self.product_reviews)
 
     def setup(self, stage: str) -> None:
-        """Makes sure that every process has somebody to measure; called by Lightning."""
         users = len(self.split.validation.users(self.graph))
         if users < self.trainer.world_size:
             raise InputError(
@@ -139,7 +133,6 @@ class ReviewDataModule(pl.LightningDataModule):
         return self._loader(users, drawn, hidden, rng, measured=False)
 
     def val_dataloader(self) -> DataLoader:
-        """Everybody with a validation target."""
         task = self.split.validation
         hidden = ~(task.target | task.history)
         rng = np.random.default_rng(self.seed)  # the same products in every epoch

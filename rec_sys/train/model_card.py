@@ -1,11 +1,12 @@
 """What a model is, in words that travel with it: a model card (Mitchell et al., FAT* 2019)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rec_sys.foundation.settings import flat
 from rec_sys.text.encoder import EMBEDDED
 
+_SHOWN = 3  # of a list
 _CARD = """\
 # {run_name}
 
@@ -50,44 +51,50 @@ def model_card(
     ratings: Mapping[str, Mapping[str, float]],
     *rankings: Mapping[str, Mapping[str, float]],
 ) -> str:
-    """A model's card in Markdown, from the record of its training (`TrainedModel.record`) and what
-    was measured, model or baseline -> metric -> value."""
+    """A model's card in Markdown, from `TrainedModel.record` and what was measured."""
     data, encoder = record["data"], record["encoder"]
     named = record["config"]["encoder"].get("model")
     steps = (f"{each['rows']} {each['step']}: {each['note']}" for each in cleaning_report)
     return _CARD.format(
         run_name=record["run_name"],
         **{name: data[name] for name in ("name", "users", "products", "reviews", "fingerprint")},
-        cleaning=_items(steps),
-        split=_items(f"{key}: {_short(value)}" for key, value in flat(record["split"])),
+        cleaning=markdown_list(steps),
+        split=markdown_list(f"{key}: {_short(value)}" for key, value in flat(record["split"])),
         ratings=_table(ratings),
         rankings="\n\n".join(_table(rows) for rows in rankings if rows),
         encoder="all-MiniLM-L6-v2" if named == EMBEDDED else named,
         dimension=encoder["dimension"],
         encoder_fingerprint=encoder["model_fingerprint"],
         licence="Apache-2.0." if named == EMBEDDED else "Its licence is its publisher's.",
-        versions=_items(f"{name} {value}" for name, value in record["versions"].items()),
+        versions=markdown_list(f"{name} {value}" for name, value in record["versions"].items()),
     )
 
 
-def _items(lines: Any) -> str:
+def markdown_list(lines: Iterable[str]) -> str:
+    """Lines with a dash each."""
     return "\n".join(f"- {line}" for line in lines)
 
 
-# A list of people is in the checkpoint; here their number will do.
-_SHOWN = 3
+def markdown_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], right_aligned: int = 0
+) -> str:
+    """A table whose last `right_aligned` columns are of numbers."""
+    rule = ["---"] * (len(headings) - right_aligned) + ["---:"] * right_aligned
+    # A line break or a bar in a name would end the cell.
+    cells = ([" ".join(c.split()).replace("|", "\\|") for c in row] for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (headings, rule, *cells))
 
 
 def _short(value: Any) -> Any:
+    """The number of a list of people, which is in the checkpoint, will do."""
     is_long = isinstance(value, list) and len(value) > _SHOWN
     return f"{len(value)} of them" if is_long else value
 
 
 def _table(rows: Mapping[str, Mapping[str, float]]) -> str:
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
-    lines = [["", *names], ["---"] * (len(names) + 1)]
-    lines += [
+    cells = (
         [label, *(f"{row[name]:.4g}" if name in row else "" for name in names)]
         for label, row in rows.items()
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    )
+    return markdown_table(["", *names], cells)

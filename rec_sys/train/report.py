@@ -23,7 +23,7 @@ from rec_sys.graph.task import Split, Task
 from rec_sys.modules.baselines.grid_search import tune
 from rec_sys.modules.combiner import GROUPS, Combiner
 from rec_sys.modules.full_catalogue import FullCatalogue
-from rec_sys.modules.metrics import TargetPositions, ndcg, rating_metrics, recall
+from rec_sys.modules.metrics import TargetPositions, ndcg_of, rating_metrics, recall
 from rec_sys.modules.objectives import Distance
 from rec_sys.modules.rating_bias import RatingBias
 from rec_sys.modules.recommender_module import K
@@ -38,9 +38,8 @@ def score_baselines(
     graph: ReviewGraph, split: Split, distance: Distance, liked_above: float
 ) -> dict[str, dict[str, float]]:
     """Predicts the validation targets without reading a word: for each baseline the loss, by
-    `distance`, and the metrics of `RatingMetrics`; NaN if nothing is rated. Statistics come from
-    the training edges' ratings only, and the bias of a user from the history that the model sees
-    too."""
+    `distance`, and the metrics of `RatingMetrics`; NaN if nothing is rated. Learns from the
+    training edges' ratings only, and a user's bias from the history that the model sees too."""
     rated = ~np.isnan(graph.edge_rating)
     target = split.validation.target & rated
     if (split.train & rated).any():
@@ -96,30 +95,21 @@ class RankingTask:
         return self.task.asked(self.graph, self.users)
 
     def measure(self, scores: np.ndarray) -> dict[str, list[float]]:
-        """Ranks all products but those of the history; `scores`: float32 [n, P], which it changes.
-        Returns for each user ``ndcg10``, ``ndcg10_liked``, of the targets that were liked, or have
-        no rating, alone, and ``disliked_at_10``, how many others are among the first ten. NaN where
-        there is none."""
+        """Ranks all products but the history by `scores`, float32 [n, P], which it changes:
+        ``ndcg10`` of each user, ``ndcg10_liked``, of targets that were liked or have no rating
+        alone, NaN for none, and ``disliked_at_10``, how many others are among the first ten."""
         target = self.graph.edges_of(self.users)
         target = target[self.task.target[target]]
         owner = np.searchsorted(self.users, self.graph.edge_user[target])
         product = self.graph.edge_product[target]
         liked = ~(self.graph.edge_rating[target] <= self.liked_above)
         scores[self.history.edge_user, self.history.edge_product] = -np.inf
-        own, others = scores[owner, product][:, None], scores[owner]
-        above, tied = (others > own).sum(axis=1), (others == own).sum(axis=1)
-
-        def gains(kept: np.ndarray) -> list[float]:
-            found = np.full(len(self.users), np.nan)
-            who, user = np.unique(owner[kept], return_inverse=True)
-            found[who] = ndcg(TargetPositions(user, above[kept], tied[kept], len(who)), K)
-            return found.tolist()
-
-        disliked = np.bincount(owner[~liked & (above < K)], minlength=len(self.users))
+        positions = TargetPositions.of(scores, owner, product)
+        disliked = owner[~liked & (positions.above < K)]
         return {
-            f"ndcg{K}": gains(np.ones_like(liked)),
-            f"ndcg{K}_liked": gains(liked),
-            f"disliked_at_{K}": disliked.tolist(),
+            f"ndcg{K}": ndcg_of(positions, np.ones_like(liked), K).tolist(),
+            f"ndcg{K}_liked": ndcg_of(positions, liked, K).tolist(),
+            f"disliked_at_{K}": np.bincount(disliked, minlength=len(self.users)).tolist(),
         }
 
 
@@ -152,9 +142,8 @@ def rank_baselines(
     asked: RankingTask,
     cache: Path,
 ) -> dict[str, Ranked]:
-    """Baselines, each tuned to NDCG@10 of these users; by name. `entries`: ``config/baselines``;
-    `cache`: folder of what was found before; a result belongs to the reviews, the split, the users,
-    the settings and the source code."""
+    """Baselines, ``config/baselines``, each tuned to NDCG@10 of these users; by name. What was
+    found in the folder `cache` belongs to reviews, split, users, settings and source code."""
     graph = asked.graph
     known = (graph.fingerprint, split_fingerprint(split), asked.users.tolist(), asked.liked_above)
     vectors = prepared.encoder.model_fingerprint
@@ -168,15 +157,23 @@ def rank_baselines(
         return asked.measure(model.score(asked.history, asked.asked))
 
     found = {}
-    for entry in entries.values():
-        if graph.num_products <= entry.get("max_products", math.inf):
-            model, settings = tune(
-                entry, train, prepared.vectors, lambda model: _mean(measured(model)[f"ndcg{K}"])
-            )
-            found[model.name] = Ranked(measured(model), settings)
+    missing = left_out(entries, graph.num_products)
+    for key, entry in entries.items():
+        if key in missing:
+            continue
+        model, settings = tune(
+            entry, train, prepared.vectors, lambda model: _mean(measured(model)[f"ndcg{K}"])
+        )
+        found[model.name] = Ranked(measured(model), settings)
     cache.mkdir(parents=True, exist_ok=True)
     write_json(path, found)
     return found
+
+
+def left_out(entries: Mapping[str, Mapping[str, Any]], num_products: int) -> dict[str, int]:
+    """Baselines that would take too long for so many products, and how many they are for."""
+    limits = {name: entry.get("max_products", num_products) for name, entry in entries.items()}
+    return {name: limit for name, limit in limits.items() if limit < num_products}
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -190,9 +187,8 @@ def verdict(
     best: Mapping[str, float],
     baselines: Mapping[str, Mapping[str, float]],
 ) -> str:
-    """One line: how the model compares with the best baselines, and what to do where it loses. What
-    is less than two standard errors of the paired difference away from a baseline counts as equal
-    to it. `best`, `baselines`: see `show_summary`."""
+    """How the model compares with the best baselines, equal within two standard errors of the
+    paired difference, and what to do where it loses. `best`, `baselines`: see `show_summary`."""
     metric, parts = f"ndcg{K}", []
     if simple:
         name, rival = max(simple.items(), key=lambda each: each[1].means[metric])
@@ -222,9 +218,8 @@ _SAME_MSE = 0.01  # more of it is nothing to do something about
 def score_wishes(
     catalogue: FullCatalogue, graph: ReviewGraph, task: Task, users: np.ndarray
 ) -> dict[str, dict[str, float]]:
-    """Finds the products of a task's reviews by their words, for some of its users, int64. Returns
-    ``wishes_recall10`` for the model and for the nearest product names; nothing if nobody says
-    anything."""
+    """``wishes_recall10`` of a task's products by the words of their reviews, for some of its
+    users, int64, by the model and by the nearest product names; nothing if nobody says anything."""
     told = task.told(graph)
     told = told[np.isin(graph.edge_user[told], users)]
     if not len(told):
@@ -238,17 +233,19 @@ def score_wishes(
     }
     rows = {}
     for name, values in scores.items():
-        own = np.take_along_axis(values, target[:, None], axis=1)
-        above, tied = (values > own).sum(axis=1), (values == own).sum(axis=1)
-        positions = TargetPositions(np.arange(len(told)), above, tied, len(told))
+        positions = TargetPositions.of(values, np.arange(len(told)), target)
         rows[name] = {f"wishes_recall{K}": float(recall(positions, K).mean())}
     return rows
 
 
 def show_rankings(
-    rows: Mapping[str, Ranked], wishes: Mapping[str, Mapping[str, float]], combiner: Combiner
+    rows: Mapping[str, Ranked],
+    missing: Mapping[str, int],
+    wishes: Mapping[str, Mapping[str, float]],
+    combiner: Combiner,
 ) -> None:
-    """Prints how well the validation is ranked and found, and which evidence decides."""
+    """Prints how well the validation is ranked and found, and which evidence decides; `missing` are
+    the baselines of `left_out`."""
     measured = [f"NDCG@{K}", f"NDCG@{K}, liked targets", f"disliked targets in the top {K}"]
     show_table(
         "ranking, validation (the model with weights that were learned without the person at hand)",
@@ -258,6 +255,8 @@ def show_rankings(
             for name, row in rows.items()
         ],
     )
+    for name, limit in missing.items():
+        note(f"without {name}: more than {limit:,} products (baselines.{name}.max_products)")
     if wishes:
         show_table(
             "products found by what their reviews say, validation",

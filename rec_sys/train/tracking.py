@@ -8,11 +8,10 @@ import re
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +65,6 @@ _PANELS = (
     ("network_ndcg10", "NDCG@10 of the network alone (all products)"),
 )
 _DIGEST_CHARACTERS = 36  # MLflow takes no more
-_STAGES = (("train", "training", "tab:gray"), ("val", "validation", "tab:blue"))
-_BASELINE_STYLES = ("--", ":")
 
 
 def draw_learning_curves(
@@ -80,12 +77,15 @@ def draw_learning_curves(
     figure = Figure(figsize=(11, 9), layout="constrained")
     epochs = [row["epoch"] + 1 for row in history]
     for axes, (metric, heading) in zip(figure.subplots(3, 2).flat, _PANELS, strict=True):
-        for stage, label, color in _STAGES:
+        for stage, label, color in (
+            ("train", "training", "tab:gray"),
+            ("val", "validation", "tab:blue"),
+        ):
             values = [row.get(f"{stage}/{metric}", math.nan) for row in history]
             # A single epoch is a point, not an invisible line.
             axes.plot(epochs, values, color=color, label=label, marker="." * (len(epochs) == 1))
         drawn = [(name, values) for name, values in baselines.items() if metric in values]
-        for style, (name, values) in zip(_BASELINE_STYLES, drawn, strict=False):
+        for style, (name, values) in zip(("--", ":"), drawn, strict=False):
             axes.axhline(values[metric], color="tab:orange", linestyle=style, label=name)
         axes.set(title=heading, xlabel="epoch")
         axes.grid(alpha=0.3)
@@ -93,24 +93,21 @@ def draw_learning_curves(
     return figure
 
 
-def _uninterrupted(write: Callable[..., None]) -> Callable[..., None]:
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
     """Ctrl-C waits until something is written: amid a transaction of SQLite it would leave the
     database locked, so that the run could not even be marked as failed."""
-
-    @wraps(write)
-    def written(*arguments: Any, **named: Any) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return write(*arguments, **named)
-        pressed: list[int] = []
-        before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
-        try:
-            return write(*arguments, **named)
-        finally:
-            signal.signal(signal.SIGINT, before)
-            if pressed:
-                signal.raise_signal(signal.SIGINT)
-
-    return written
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _database_to_itself(uri: str) -> AbstractContextManager[Any]:
@@ -159,7 +156,7 @@ class Tracking:
             with _database_to_itself(config.tracking_uri):
                 logger = build(config, run_name=run_name, run_id=run_id)
                 logger.experiment.update_run(logger.run_id, status="RUNNING")
-                logger.log_metrics = _uninterrupted(logger.log_metrics)
+                logger.log_metrics = _uninterrupted()(logger.log_metrics)
         except (MlflowException, SQLAlchemyError) as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(
@@ -170,7 +167,6 @@ class Tracking:
 
     @contextmanager
     def marks_run_failed(self) -> Iterator[None]:
-        """Marks the run as failed if the block does not come to its end."""
         try:
             yield
         except BaseException:
@@ -187,10 +183,9 @@ class Tracking:
         cleaning_report: list[dict[str, Any]],
         changes: dict[str, Any] | None,
     ) -> None:
-        """Logs parameters, the resolved config, the split, the cleaning report, what changed."""
         config = record["config"]
-        axes = (*AXES, "trainer")
-        given = {axis: config[axis] for axis in axes} | {"versions": record["versions"]}
+        given = {axis: config[axis] for axis in (*AXES, "trainer")}
+        given["versions"] = record["versions"]
         # A parameter of MLflow can be set once only; whether this is a resumed run is none.
         given["train"] = {k: v for k, v in given["train"].items() if k != "resume"}
         if record["warm_start"]:
@@ -218,8 +213,7 @@ class Tracking:
             source=json.dumps(told or {"code": config.get("_target_")}),
             profile=json.dumps({each: data[each] for each in ("reviews", "users", "products")}),
         )
-        tags = [InputTag("mlflow.data.context", "training")]
-        client = self.logger.experiment
+        client, tags = self.logger.experiment, [InputTag("mlflow.data.context", "training")]
         client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, tags)])
         named = {"data": data["name"], "split": record["split"]["name"], "rec_sys": __version__}
         for name, value in named.items():
@@ -232,7 +226,6 @@ class Tracking:
         best: dict[str, float],
         baselines: dict[str, dict[str, float]],
     ) -> None:
-        """Logs the best epoch, the baselines, the learning curves, the checkpoint and its card."""
         client = self.logger.experiment
         metrics = {f"best/{name}": value for name, value in best.items()}
         metrics["best/epoch"] = epoch = int(best["epoch"]) + 1  # as the terminal counts
@@ -251,7 +244,6 @@ class Tracking:
         client.set_tag(self.run_id, "mlflow.note.content", trained.card.read_text("utf-8"))
 
     def log_model(self, trained: "TrainedModel") -> None:
-        """Logs the network as ONNX: no pickle, a signature, loadable by MLflow anywhere."""
         import mlflow
         import onnx
         from mlflow.models import ModelSignature
@@ -280,11 +272,9 @@ class Tracking:
             )
 
     def log_stages(self, stages: Stages) -> None:
-        seconds = {
-            f"wall_seconds/{name.replace(' ', '_')}": value
-            for name, value in stages.seconds.items()
-        }
-        self.logger.log_metrics(seconds | {"peak_memory_gib": peak_memory()})
+        named = {name.replace(" ", "_"): seconds for name, seconds in stages.seconds.items()}
+        metrics = {f"wall_seconds/{name}": seconds for name, seconds in named.items()}
+        self.logger.log_metrics(metrics | {"peak_memory_gib": peak_memory()})
 
 
 def record_of(

@@ -1,5 +1,4 @@
-"""Trains the recommender: ``uv run -m rec_sys.train.train``. The whole story is `train`: data,
-where to start from, model, fit, results."""
+"""Trains the recommender: ``uv run -m rec_sys.train.train``. `train` is the whole story."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -69,13 +68,10 @@ def train(
     config: DictConfig, prepared: "PreparedReviews | None" = None
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Trains, tracks and saves a model by ``config/train_config.yaml``; `prepared` are the reviews,
-    if they are at hand. Raises InputError if something in the settings or the data cannot be used.
-
-    Returns the metrics of the best epoch and the objects that took part: ``trained`` (the best
-    checkpoint, loaded), ``catalogue`` (its products, ready to rank and rate), ``module``,
-    ``datamodule``, ``split``, ``prepared``, ``trainer``. Of several processes only the first has
-    ``trained`` and ``catalogue``.
-    """
+    if they are at hand. InputError if something in settings or data cannot be used. Returns the
+    metrics of the best epoch and what took part: ``module``, ``datamodule``, ``split``,
+    ``prepared``, ``trainer`` and, in the first process only, ``trained`` (the best checkpoint,
+    loaded) and ``catalogue`` (its products, ready to rank and rate)."""
     # Data, and where to start from.
     settings = read_settings(TrainSettings, config.train)
     splitter = build(config.split)
@@ -173,13 +169,9 @@ def train(
         with stages("training"):
             fit(trainer, module, datamodule, start.state)
         best = best_epoch(module.history, config.callbacks.best)
-        objects = {
-            "module": module,
-            "datamodule": datamodule,
-            "split": split,
-            "prepared": prepared,
-            "trainer": trainer,
-        }
+        objects = dict(
+            module=module, datamodule=datamodule, split=split, prepared=prepared, trainer=trainer
+        )
         if not trainer.is_global_zero:
             return best, objects
 
@@ -240,7 +232,8 @@ def train(
         if space:
             tuned.show()
         rankings = {"model": ranked} | simple
-        report.show_rankings(rankings, wishes, catalogue.combiner)
+        missing = report.left_out(simple_models, graph.num_products)
+        report.show_rankings(rankings, missing, wishes, catalogue.combiner)
         told = report.verdict(ranked, simple, best, baselines)
         report.show_summary(best, baselines, told, trained.path, tracking)
         model = {name: best.get(f"val/{name}", np.nan) for name in next(iter(baselines.values()))}

@@ -29,13 +29,11 @@ class EpochProgress(RichProgressBar):
     where a bar would never show, gets a line for each epoch."""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Draws in a terminal only."""
         super().setup(trainer, pl_module, stage)
         if not Console(**self._console_kwargs).is_terminal:
             self.disable()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Prints the results of the epoch where nothing is drawn."""
         super().on_train_epoch_end(trainer, pl_module)
         if self.is_disabled:
             results = self.get_metrics(trainer, pl_module).items()
@@ -59,7 +57,6 @@ class WholeCheckpoints(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Writes it beside its place, waits until it is on disk, renames it."""
         with replacing(path) as draft, draft.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
@@ -109,9 +106,8 @@ def build_trainer(config: DictConfig, logger: Logger, files: Mapping[str, Path])
 def fit(
     trainer: pl.Trainer, module: RecommenderModule, datamodule: ReviewDataModule, state: Path | None
 ) -> None:
-    """Trains to the end, from the beginning or from a checkpoint of an interrupted training. Raises
-    KeyboardInterrupt if somebody pressed Ctrl-C (finished epochs are saved), InputError if a
-    callback monitors what is not measured."""
+    """Trains to the end, from the beginning or the checkpoint `state`. KeyboardInterrupt for Ctrl-C
+    (finished epochs are saved), InputError if a callback monitors what is not measured."""
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=state, weights_only=True)
     except SystemExit:

@@ -1,9 +1,9 @@
 """Settings inside the evidences, tuned on the validation within a budget, one part after another.
 
-Each trial fits the evidences anew, and the combiner with them. What counts is NDCG@k of the choices
-of users whom the weights were not fitted to. The best trial of a part, an entry of
-``config/tuning``, is kept only if it is better by more than luck: of n trials in all that change
-nothing, the best is expected up to sqrt(2 ln n) standard errors of the paired difference ahead.
+Each trial fits evidences and combiner anew. What counts is NDCG@k of users whom the weights were
+not fitted to. The best trial of a part, an entry of ``config/tuning``, is kept only if it is better
+than luck: of n trials that change nothing, the best is expected up to sqrt(2 ln n) standard errors
+of the paired difference ahead.
 """
 
 import copy
@@ -62,9 +62,8 @@ def search_space(config: DictConfig) -> dict[str, dict[str, list[float]]]:
 
 @dataclass
 class EvidenceTrial:
-    """How evidences with other settings rank the validation. `config`: what the values change;
-    `known`: with the product graph of these settings; `questions`: of users with several
-    reviews."""
+    """How evidences with other settings, `config` with other values, rank the validation. `known`
+    has their product graph, `questions` are of users with several reviews."""
 
     config: DictConfig
     fit: CombinerFit
@@ -123,9 +122,8 @@ class EvidenceTrial:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What tuning has found. `values`: what is kept; `gains`: float64 [2, T], see `EvidenceTrial`,
-    with the settings as given and as kept; `rows`: part, trials, lead and what the lead must
-    exceed, what is kept."""
+    """`values`: what tuning keeps; `gains`: float64 [2, T], see `EvidenceTrial`, as given and as
+    kept; `rows`: part, trials, lead, what it must exceed, what is kept."""
 
     values: dict[str, float]
     gains: np.ndarray

@@ -79,7 +79,7 @@ def test_a_checkpoint_of_other_dimensions(small_shop, tmp_path):
     text = (CONFIG_DIR / "model" / "model_config.yaml").read_text()
     (tmp_path / "wide.yaml").write_text(text.replace("hidden_dim: 64", "hidden_dim: 32"))
     done = small_shop.run("modules.model_export", checkpoint, str(tmp_path / "wide.yaml"))
-    refused(done, "small.ckpt", "do not fit the model's settings", "expected")
+    refused(done, "small.ckpt", "do not fit the model's settings", "current model")
     other = changed_checkpoint(
         small_shop, tmp_path / "768.ckpt", lambda content: content["rec_sys"].update(vector_dim=768)
     )

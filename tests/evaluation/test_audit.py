@@ -19,8 +19,7 @@ from rec_sys.evaluation.audit import (
     require_clean,
     word_counts,
 )
-from rec_sys.evaluation.rating_baselines.bias import Bias
-from rec_sys.evaluation.rating_baselines.matrix_factorisation import MatrixFactorisation
+from rec_sys.evaluation.rating_baselines import Bias, MatrixFactorisation
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import NO_TIME
 from rec_sys.graph.task import Split, Task

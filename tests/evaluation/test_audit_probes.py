@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from rec_sys.evaluation.audit import check_batches, check_invariance, check_statistics
-from rec_sys.evaluation.rating_baselines.bias import Bias
+from rec_sys.evaluation.rating_baselines import Bias
 from rec_sys.graph.ego_batch import EgoBatchBuilder, ProductReviews
 from tests.helpers.planted import (
     EDGES,

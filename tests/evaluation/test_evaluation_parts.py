@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from rec_sys.evaluation.audit import Finding
 from rec_sys.evaluation.graph_model_job import Ablation, GraphModelRanker
-from rec_sys.evaluation.measured import Measured, Measuring, load_measured, save_measured
+from rec_sys.evaluation.jobs import Measured, Measuring, load_measured, save_measured
 from rec_sys.evaluation.protocol import Stage, shuffle_ties, tied_last_share
 from rec_sys.evaluation.ranking import evaluate_ranking
 from rec_sys.evaluation.rating_scores import score_ratings

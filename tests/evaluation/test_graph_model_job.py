@@ -197,9 +197,9 @@ def fitted(stage, catalogue, task):
 
 def test_weights_that_are_fitted_to_the_test_are_seen(stage, catalogue, settings):
     honest = fitted(stage, catalogue, stage.split.validation)
-    assert not failed(audit_combiner(stage, honest, settings))
+    assert not failed([audit_combiner(stage, honest, settings)])
     leaking = fitted(stage, catalogue, next(iter(stage.tests.values())))
-    assert failed(audit_combiner(stage, leaking, settings)) == [
+    assert failed([audit_combiner(stage, leaking, settings)]) == [
         "weights are learned without the test (rec_sys, combiner)"
     ]
 
@@ -212,7 +212,7 @@ def test_settings_that_are_tuned_on_the_test_are_seen(stage, catalogue, settings
         trial = evidence_trial(stage, catalogue, towers, stage.graph, task)
         tuned = tune(trial, space, 2, 10.0, 0, tmp_path / f"{len(caught)}.tuning")
         assert tuned.rows[0][:2] == ("order", 2)
-        caught.append(failed(audit_tuning(stage, catalogue, towers, tuned, settings)))
+        caught.append(failed([audit_tuning(stage, catalogue, towers, tuned, settings)]))
     assert caught == [[], ["weights are learned without the test (rec_sys, tuning)"]]
 
 

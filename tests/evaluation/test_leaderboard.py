@@ -96,6 +96,17 @@ def test_console_marks_the_best(board, capsys):
     assert "not measured: Recall" in printed and "1000 targets." in printed
 
 
+def test_a_wide_table_comes_in_parts_and_no_number_is_broken(capsys):
+    columns = [Column(f"m{i}", f"metric {i}, by a long heading", None) for i in range(9)]
+    cells = {c.key: Interval(-0.1 * i, -1.0, 1.0) for i, c in enumerate(columns)}
+    table = Table("Ranking", columns, {"matrix factorisation of all the ratings": cells})
+    show_leaderboard([table], [])
+    lines = capsys.readouterr().out.splitlines()
+    printed = "\n".join(lines)
+    assert all(column.text_of(cells[column.key]) in printed for column in columns)
+    assert max(map(len, lines)) <= 100 and printed.count("Ranking, continued") == 4
+
+
 def test_the_best_of_nothing_is_nothing():
     table = Table("", [NDCG], {"a": {}, "b": {"ndcg@10": math.nan}})
     assert table.best_rows(NDCG) == set()

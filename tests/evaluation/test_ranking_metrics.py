@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rec_sys.evaluation.ranking import evaluate_ranking, top_lists
+from rec_sys.evaluation.ranking import evaluate_ranking
 from rec_sys.foundation.errors import InputError
 from tests.helpers.reviews_of import queries_of, reviews_of
 
@@ -172,15 +172,20 @@ def test_only_people_with_a_target_count_and_all_of_their_lists(drawn):
     assert result.exposure[3].sum() == pytest.approx(3 * len(result.users))
 
 
-def test_lists_hold_the_best_and_never_what_is_hidden(drawn):
-    scores, histories, _ = drawn
-    for user, history in enumerate(histories):
-        scores[user, history] = -np.inf
-    for k in (3, 30):
-        for user, top in enumerate(top_lists(scores, k)):
-            free = [p for p in range(30) if p not in histories[user]]
-            best = sorted(free, key=lambda p: (-scores[user][p], p))[:k]
-            assert top.tolist() == best + [-1] * (k - len(best))
+def test_the_best_are_shown_equals_by_chance_and_never_what_is_hidden(drawn):
+    for scores, history in zip(*drawn[:2], strict=True):
+        free = [p for p in range(30) if p not in history]
+        target = free[0]
+        exposure = run([scores], [history], [[target]], (3, 40)).exposure
+        assert exposure[40].tolist() == [float(p in free) for p in range(30)]
+        last = sorted(scores[free], reverse=True)[2]
+        places = 3 - (scores[free] > last).sum()
+        chance = places / (scores[free] == last).sum()
+        expected = [
+            (p in free) * (float(scores[p] > last) + chance * (scores[p] == last))
+            for p in range(30)
+        ]
+        assert exposure[3] == pytest.approx(expected)
 
 
 def test_history_is_masked_only_on_request_and_never_a_target():

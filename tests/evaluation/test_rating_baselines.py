@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
 
-from rec_sys.evaluation.rating_baselines.bias import Bias, Constant
-from rec_sys.evaluation.rating_baselines.matrix_factorisation import MatrixFactorisation
-from rec_sys.evaluation.rating_baselines.ridge import ReviewText, TextRidge
+from rec_sys.evaluation.rating_baselines import (
+    Bias,
+    Constant,
+    MatrixFactorisation,
+    ReviewText,
+    TextRidge,
+)
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.csr import rows_to_pointers
 from rec_sys.graph.review_graph import ReviewGraph
@@ -161,9 +165,7 @@ def test_blocks_of_the_factorisation_change_nothing(shop, monkeypatch):
     pairs = np.repeat(np.arange(5), 5), np.tile(np.arange(5), 5)
     stars = []
     for size in (65_536, 4):
-        monkeypatch.setattr(
-            "rec_sys.evaluation.rating_baselines.matrix_factorisation._RATINGS_AT_ONCE", size
-        )
+        monkeypatch.setattr("rec_sys.evaluation.rating_baselines._RATINGS_AT_ONCE", size)
         model = MatrixFactorisation()
         model.fit(train, vectors)
         stars.append(model.rate(train, *pairs))

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from rec_sys.evaluation.measured import Measuring
+from rec_sys.evaluation.jobs import Measuring
 from rec_sys.evaluation.rating_scores import predict
 from rec_sys.foundation.errors import InputError
-from rec_sys.modules.baselines.ease import Ease
 from rec_sys.modules.baselines.grid_search import combinations, tune
+from rec_sys.modules.baselines.ranking import Ease
 from tests.helpers.reviews_of import queries_of, reviews_of, scores_of, vectors_of
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "evaluation"
@@ -51,7 +51,7 @@ class Likes:
 
 
 FITTED = []
-EASE = "rec_sys.modules.baselines.ease.Ease"
+EASE = "rec_sys.modules.baselines.ranking.Ease"
 
 
 def test_each_fit_serves_all_settings_of_scoring():
@@ -85,7 +85,7 @@ def test_the_best_constant_for_the_squared_error_is_the_mean():
     def negative_mse(model):
         return -np.square(predict(model, queries) - targets.edge_rating).mean()
 
-    name = "rec_sys.evaluation.rating_baselines.bias.Constant"
+    name = "rec_sys.evaluation.rating_baselines.Constant"
     entry = {"model": name, "grid": {"kind": ["majority", "mean"]}}
     best, chosen = tune(entry, train, vectors_of(5), negative_mse)
     assert chosen == {"kind": "mean"}

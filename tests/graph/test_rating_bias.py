@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from rec_sys.modules.rating_bias import RatingBias, predict_each_from_the_others
+from tests.helpers.reviews_of import reviews_of
 
 
 def random_ratings(seed=0, num_users=7, num_products=5):
@@ -13,11 +16,13 @@ def random_ratings(seed=0, num_users=7, num_products=5):
 
 def test_leaving_one_out_equals_a_fit_without_it():
     user, product, rating = random_ratings()
+    lists = [product[user == each].tolist() for each in range(7)]
+    graph = replace(reviews_of(lists, num_products=5), edge_rating=rating)
     by_hand = []
     for i in range(len(rating)):
         rest = np.arange(len(rating)) != i
-        bias = RatingBias.fit(product[rest], rating[rest], 5, 3.0, 2.0)
-        own = bias.user_bias(user[rest], product[rest], rating[rest], 7)
+        bias = RatingBias.of(graph, np.flatnonzero(rest), 3.0, 2.0)
+        own = bias.user_bias(graph.histories(np.arange(7), rest))
         by_hand.append(bias.mean + bias.product_bias[product[i]] + own[user[i]])
     quick = predict_each_from_the_others(user, product, rating, 3.0, 2.0)
     np.testing.assert_allclose(quick, by_hand, rtol=1e-5)

@@ -18,14 +18,14 @@ from rec_sys.modules.combiner import Combiner
 from rec_sys.modules.evidences import Known
 from rec_sys.modules.match import Towers
 from rec_sys.modules.product_graph import ProductGraph
-from rec_sys.modules.trusted_settings import TARGETS
+from rec_sys.modules.trusted_settings import trusted_classes
 from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
 from rec_sys.text.words import count_words
 
 # The classes below stand in the settings of the tests' checkpoints.
-TARGETS["data"] |= {f"{__name__}.Shop", f"{__name__}.LaterShop"}
-TARGETS["encoder"].add(f"{__name__}.FakeEncoder")
+trusted_classes()["data"] |= {f"{__name__}.Shop", f"{__name__}.LaterShop"}
+trusted_classes()["encoder"].add(f"{__name__}.FakeEncoder")
 
 VECTOR_DIM = 8
 SPLIT_CONFIG = {

@@ -6,11 +6,15 @@ import pytest
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import NO_TIME
-from rec_sys.modules.baselines.ease import Ease, TextEase
-from rec_sys.modules.baselines.item_knn import ItemKNN
-from rec_sys.modules.baselines.markov import Markov
-from rec_sys.modules.baselines.popularity import Popularity, RecentPopularity
-from rec_sys.modules.baselines.text_knn import TextKNN
+from rec_sys.modules.baselines.ranking import (
+    Ease,
+    ItemKNN,
+    Markov,
+    Popularity,
+    RecentPopularity,
+    TextEase,
+    TextKNN,
+)
 from tests.helpers.reviews_of import reviews_of, scores_of, vectors_of
 
 SIZE = 7

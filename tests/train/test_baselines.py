@@ -12,8 +12,10 @@ from rec_sys.train.report import (
     MAJORITY,
     Ranked,
     RankingTask,
+    left_out,
     rank_baselines,
     score_baselines,
+    show_rankings,
     verdict,
 )
 
@@ -125,6 +127,14 @@ def test_baselines_are_computed_once_for_the_same_data(trained_once, tmp_path):
     rows({"weight": [3.0]}, users=users[1:])
     assert FITTED == [1.0, 2.0, 3.0, 3.0]
     assert rows({}, max_products=1) == {}
+
+
+def test_a_baseline_that_is_left_out_is_named(trained_once, capsys):
+    missing = left_out({"ease": {"max_products": 12_000}, "markov": {}}, 12_001)
+    show_rankings({}, missing, {}, trained_once[2]["catalogue"].combiner)
+    printed = capsys.readouterr().out
+    assert "without ease: more than 12,000 products (baselines.ease.max_products)" in printed
+    assert "without markov" not in printed
 
 
 @pytest.mark.parametrize(

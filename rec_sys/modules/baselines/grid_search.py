@@ -13,9 +13,8 @@ from rec_sys.graph.review_graph import ReviewGraph
 
 def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], Any]]]:
     """Each combination of an entry's ``grid``, setting to the values to try, with its unfitted
-    ``model``, given by the dotted name of its class. Combinations that share what `fit` computes
-    stand in one list: they differ in the `score_settings` of the class alone, which only `score`
-    reads. InputError if class, setting or value does not exist or fit."""
+    ``model``, the dotted name of its class. Those that share what `fit` computes stand in one list:
+    they differ in `score_settings` alone. InputError if class, setting or value does not fit."""
     from sklearn.model_selection import ParameterGrid
 
     try:

@@ -9,7 +9,7 @@ from rec_sys.foundation.settings import Positive, Share, settings_of
 from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
-from rec_sys.modules.baselines.base import popularity
+from rec_sys.modules.baselines.ranking import Popularity
 from rec_sys.modules.evidences import product_words
 from rec_sys.modules.match import unit
 from rec_sys.modules.wishes import word_weights
@@ -19,16 +19,11 @@ _NAME_WEIGHT = 2.0
 
 
 @settings_of("PopularWish", frozen=False)
-class PopularWish:
+class PopularWish(Popularity):
     """What has the most reviews, whatever is wished for."""
 
-    name: str = "popularity"
-
-    def fit(self, train: ReviewGraph, texts: PreparedReviews) -> None:
-        self._popularity = popularity(train)
-
     def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
-        return np.tile(self._popularity, (len(wish), 1))
+        return self.score(histories, asked)
 
 
 @settings_of("NearestTexts", frozen=False)
@@ -80,8 +75,7 @@ class WordSearch:
 
 @settings_of("FusedSearch", frozen=False)
 class FusedSearch:
-    """MiniLM and BM25 by reciprocal rank (Cormack et al., SIGIR 2009); `damping` is added to each
-    rank."""
+    """MiniLM and BM25 by reciprocal rank + `damping` (Cormack et al., SIGIR 2009)."""
 
     source: Literal["names", "descriptions", "reviews", "all"]
     k1: Positive

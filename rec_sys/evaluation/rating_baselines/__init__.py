@@ -1,1 +1,0 @@
-"""Rating models that any other model has to beat, one a file."""
