@@ -193,9 +193,11 @@ def verdict(
     if simple:
         name, rival = max(simple.items(), key=lambda each: each[1].means[metric])
         ours, theirs = (np.array(each.per_user[metric]) for each in (model, rival))
-        difference = (ours - theirs) / max(theirs.mean(), np.finfo(float).tiny)
+        difference, best_known = ours - theirs, theirs.mean()
         gain, noise = difference.mean(), 2 * difference.std() / math.sqrt(len(difference))
-        how_much = f"({gain:+.0%} ± {noise:.0%})"
+        how_much = f"(NDCG@{K} {gain:.3f} ± {noise:.3f} where it has 0)"  # all products are new
+        if best_known:
+            how_much = f"({gain / best_known:+.0%} ± {noise / best_known:.0%})"
         against = f"the best simple baseline, {name}, on the next product {how_much}"
         if gain > noise:
             parts.append(f"rec_sys beats {against}")

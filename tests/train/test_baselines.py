@@ -142,6 +142,7 @@ def test_a_baseline_that_is_left_out_is_named(trained_once, capsys):
     [
         ([0.6, 0.5, 0.7], [0.3, 0.25, 0.35], 0.9, ["beats", "Markov", "+100% ±", "10.0% below"]),
         ([0.3, 0.0, 0.6], [0.0, 0.6, 0.3], 1.005, ["as good as", "+0% ±", "0.5% above"]),
+        ([0.1, 0.2, 0.3], [0.0] * 3, 1.0, ["beats", "NDCG@10 0.200 ±", "where it has 0"]),
         ([0.1, 0.2, 0.1], [0.5, 0.6, 0.5], 1.2, ["behind", "tuning_trials", "objective=rating"]),
     ],
 )
