@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.bundle import CREATE_COMMAND, MANIFEST, VECTORBASE, Bundle
+from rec_sys.foundation.files import MANIFEST
+from rec_sys.inference.bundle import CREATE_COMMAND, VECTORBASE, Bundle
 from rec_sys.modules.backends import BackendUnavailable
 from rec_sys.serving.access import Access
 from rec_sys.serving.api import LOOPBACK, Components, create_app

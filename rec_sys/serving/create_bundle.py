@@ -14,19 +14,18 @@ from omegaconf import DictConfig, OmegaConf
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import read_json, replacing, require_replaceable, write_json
+from rec_sys.foundation.files import MANIFEST, read_json, replacing, require_replaceable, write_json
 from rec_sys.foundation.onnx import MODEL_FILE
 from rec_sys.foundation.settings import Count, build, read_settings, settings_of
 from rec_sys.inference.bundle import (
     GRAPH_MODEL,
-    MANIFEST,
     MODEL_CARD,
     PEOPLE,
     TEXT_ENCODER,
     VECTORBASE,
     Bundle,
     read_bundle,
-    write_manifest,
+    seal_bundle,
 )
 from rec_sys.modules.backends import OnnxBackend, exported_or_torch
 from rec_sys.modules.checkpoint import (
@@ -96,7 +95,7 @@ def create_bundle(config: DictConfig) -> Bundle:
             shutil.copyfile(trained.card, draft / MODEL_CARD)
         else:
             note(f"{trained.card}: no model card, so the bundle has none")
-        write_manifest(draft, vectorbase)
+        seal_bundle(draft, vectorbase)
         read_bundle(draft)  # what cannot be read must not replace what can
     bundle = read_bundle(folder)
     if settings.triton_repository is not None:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import MANIFEST, require_replaceable
 from rec_sys.foundation.settings import build, read_settings
 from rec_sys.graph.csr import segment_sum
 from rec_sys.graph.ego_batch import ProductReviews
@@ -43,7 +44,6 @@ from rec_sys.vector_database.vectorbase import (
     VECTORBASE_SCHEMA,
     Vectorbase,
     built_from,
-    check_replaceable,
     write_vectorbase,
 )
 
@@ -56,7 +56,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     Raises InputError if settings, checkpoint or data cannot be used."""
     settings = read_settings(IndexSettings, config.vector_db)
     folder = Path(config.paths.vectorbase_dir)
-    check_replaceable(folder)
+    require_replaceable(folder, MANIFEST, "paths.vectorbase_dir")
     path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
     if (older := built_from(folder)) not in (None, path.name):
         note(f"{folder}: replaces the index of {older}")

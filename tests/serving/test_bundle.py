@@ -7,8 +7,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import sha256_of
-from rec_sys.inference.bundle import GRAPH_MODEL, MANIFEST, TEXT_ENCODER, VECTORBASE, read_bundle
+from rec_sys.foundation.files import MANIFEST, sha256_of
+from rec_sys.inference.bundle import GRAPH_MODEL, TEXT_ENCODER, VECTORBASE, read_bundle
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.serving import create_bundle
 from rec_sys.serving import service as service_module
