@@ -34,6 +34,7 @@ from rec_sys.inference.results import (
     Recommendation,
     Recommendations,
     UserRecommendations,
+    shortened,
 )
 from rec_sys.modules.backends import GraphBackend, OnnxBackend
 from rec_sys.modules.features import Situation, WalkFeature
@@ -324,15 +325,13 @@ class Recommender:
         for position in heaviest[weights[heaviest] > 0]:
             review = reviews[position]
             row = histories.catalogue_row[review]
-            rating, text = histories.rating[review], histories.texts[review]
+            rating = histories.rating[review]
             own_name = histories.product_names[review]
-            if len(text) > _EXCERPT_CHARACTERS:
-                text = text[: _EXCERPT_CHARACTERS - 1].rstrip() + "…"
             reasons.append(
                 Reason(
                     review_id=histories.review_ids[review],
                     product_name=own_name if row == UNKNOWN else self.vectorbase.labels[row],
-                    text=text,
+                    text=shortened(histories.texts[review], _EXCERPT_CHARACTERS),
                     weight=float(weights[position]),
                     rating=float(rating) if rating > 0 else None,  # neither 0 nor NaN
                     product_id="" if row == UNKNOWN else self.vectorbase.product_ids[row],

@@ -238,10 +238,13 @@ def _quoted(quote: Quote) -> str:
     return f"“{quote.text}”{stars}"
 
 
+def shortened(text: str, characters: int) -> str:
+    """The beginning of a text, with an ellipsis where something is left out."""
+    return text if len(text) <= characters else text[: characters - 1].rstrip() + "…"
+
+
 def _as_words(reason: Reason) -> str:
-    text = reason.text
-    if len(text) > _SHOWN_CHARACTERS:
-        text = text[: _SHOWN_CHARACTERS - 1].rstrip() + "…"
+    text = shortened(reason.text, _SHOWN_CHARACTERS)
     said = f"“{text}”" if text else "rated without a text"
     stars = f" ({reason.rating:g} of {MAX_RATING:g} stars)" if reason.rating is not None else ""
     return f"{reason.weight:.0%} {_name(reason.product_name)}{stars}: {said}"

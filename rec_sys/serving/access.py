@@ -13,6 +13,7 @@ from time import monotonic
 from typing import NoReturn
 
 import jwt
+from fastapi import HTTPException
 
 from rec_sys.foundation.errors import InputError
 
@@ -29,16 +30,18 @@ _MINUTE = 60.0
 _MOST_CALLERS = 10_000
 
 
-class Refused(Exception):
-    """A request is not answered; `status` is of HTTP, the message says what is wrong with it and
-    what to do, and `field` what it is about, empty for the request as a whole."""
+class Refused(HTTPException):
+    """A request is not answered; the message says what is wrong with it and what to do, and `field`
+    what it is about, empty for the request as a whole."""
 
     def __init__(
         self, status: int, message: str, field: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(message)
-        self.status, self.message, self.field = status, message, field
-        self.headers = dict(headers or {})
+        super().__init__(status, message, headers)
+        self.field = field
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 @dataclass(frozen=True)

@@ -27,15 +27,9 @@ from rec_sys.modules.backends import BackendUnavailable
 from rec_sys.serving import schemas
 from rec_sys.serving.access import KEY_HEADER, Access, Refused
 from rec_sys.serving.encoding import Busy
-from rec_sys.serving.limits import LimitsMiddleware, add_refusals, refusals
+from rec_sys.serving.limits import ExactRoute, LimitsMiddleware, add_refusals, refusals
 from rec_sys.serving.metrics import Metrics
-from rec_sys.serving.request_models import (
-    PathId,
-    author_of,
-    newest_nickname,
-    request_models,
-    written,
-)
+from rec_sys.serving.request_models import Id, Name, PathId, Text, author_of, request_models
 from rec_sys.serving.service import ServedBundle, Service, ServingSettings
 from rec_sys.serving.user_store import StoreUnavailable, UserStore
 
@@ -83,17 +77,15 @@ class Components:
         self,
         served: ServedBundle,
         authors: Sequence[Author],
-        ids: Sequence[str | None],
         *,
         k: int,
         style: str | None,
         exclude: Sequence[str],
         known: dict[str, np.ndarray] | None = None,
     ) -> Response:
-        """Recommends and counts; returns `RecommendationsOut` as JSON. `ids`: what the authors are
-        called in the answer; `style`: the category of what may be recommended, None for all;
-        `exclude`: ids, perhaps unknown ones; `known`: see `ServedBundle.recommend`. Raises as that
-        does, and Refused if there is no such category."""
+        """Recommends and counts; returns `RecommendationsOut` as JSON. `style`: the category of
+        what may be recommended, None for all; `exclude`: ids, perhaps unknown ones; `known`: see
+        `ServedBundle.recommend`. Raises as that does, and Refused if there is no such category."""
         require_style(served, style)
         base = served.vectorbase
         among = None if style is None else np.flatnonzero(base.styles == style)
@@ -106,7 +98,7 @@ class Components:
             observe=self.metrics.stage,
         )
         self.metrics.answer((person.fallback for person in answer.people), answer.degraded)
-        told = schemas.recommendations(answer, ids, served)
+        told = schemas.recommendations(answer, served)
         # Made to JSON here: FastAPI would check once more what has just been built.
         return Response(told.model_dump_json(by_alias=True), media_type="application/json")
 
@@ -184,7 +176,7 @@ async def _forget_in_time(store: UserStore, days: float, run: Callable[..., Any]
 
 
 def _recommendation_routes(components: Components) -> APIRouter:
-    routes = APIRouter(tags=["recommendations"])
+    routes = APIRouter(tags=["recommendations"], route_class=ExactRoute)
     service, models = components.service, request_models(components.settings.limits)
 
     @routes.post(
@@ -194,18 +186,8 @@ def _recommendation_routes(components: Components) -> APIRouter:
     )
     def recommend(body: models.recommend) -> Response:  # type: ignore[valid-type]
         """Recommends to one person or many by their reviews; nothing is kept."""
-        people, ids = body.people, [None]
-        if people is None:
-            people = [schemas.PersonIn.model_construct(reviews=body.reviews or [], wish=body.wish)]
-        else:
-            ids = [person.id for person in people]
         return components.recommend(
-            service.served,
-            list(map(author_of, people)),
-            ids,
-            k=body.k,
-            style=body.style,
-            exclude=body.exclude,
+            service.served, body.authors, k=body.k, style=body.style, exclude=body.exclude
         )
 
     @routes.get("/people")
@@ -217,7 +199,7 @@ def _recommendation_routes(components: Components) -> APIRouter:
 
 
 def _user_routes(components: Components) -> APIRouter:
-    routes = APIRouter(prefix="/users", tags=["people who are known"])
+    routes = APIRouter(prefix="/users", tags=["people who are known"], route_class=ExactRoute)
     service, store = components.service, components.store
     limits = components.settings.limits
     models = request_models(limits)
@@ -237,14 +219,14 @@ def _user_routes(components: Components) -> APIRouter:
         They count in the next recommendation. A review without a time was written now; one whose
         `reviewID` is known already replaces the older one.
         """
-        now = int(time())
+        now, author = int(time()), author_of(user_id, body.nickname, body.reviews)
         reviews = [
             replace(
                 review,
                 review_id=given.review_id or uuid.uuid4().hex,
                 time=now if review.time is None else review.time,
             )
-            for given, review in zip(body.reviews, written(body.reviews), strict=True)
+            for given, review in zip(body.reviews, author.reviews, strict=True)
         ]
         encoder = service.bundle.encoder_fingerprint
         try:
@@ -253,8 +235,7 @@ def _user_routes(components: Components) -> APIRouter:
             encoder = served.bundle.encoder_fingerprint
         except (BackendUnavailable, Busy):
             vectors = {}  # what people write is kept in any case, and encoded when it is needed
-        nickname = newest_nickname(body.reviews, body.nickname)
-        total = store.add(user_id, reviews, vectors, encoder, nickname)
+        total = store.add(user_id, reviews, vectors, encoder, author.nickname)
         stored = len({review.review_id for review in reviews})
         return schemas.StoredOut(user=user_id, stored=stored, reviews=total)
 
@@ -262,8 +243,7 @@ def _user_routes(components: Components) -> APIRouter:
         found = store.find(user_id, newest, "")
         if found is None:
             raise nobody
-        reviews = list(map(schemas.stored, found.reviews))
-        return schemas.StoredReviewsOut(user=user_id, nickname=found.nickname, reviews=reviews)
+        return schemas.StoredReviewsOut.model_validate(found)
 
     @routes.get("/{user_id}/reviews", responses=missing)
     def kept_reviews(user_id: user) -> schemas.StoredReviewsOut:  # type: ignore[valid-type]
@@ -279,9 +259,9 @@ def _user_routes(components: Components) -> APIRouter:
     def recommend_to_user(
         user_id: user,  # type: ignore[valid-type]
         k: Annotated[int, Query(ge=1, le=limits.k)] = 10,
-        wish: Annotated[schemas.Text, Query(max_length=limits.text_characters)] = "",
-        style: schemas.Name | None = None,
-        exclude: Annotated[list[schemas.Id], Query(max_length=limits.exclude)] = [],  # noqa: B006
+        wish: Annotated[Text, Query(max_length=limits.text_characters)] = "",
+        style: Name | None = None,
+        exclude: Annotated[list[Id], Query(max_length=limits.exclude)] = [],  # noqa: B006
     ) -> Response:
         """Recommends by what is kept of a person, and what they want now.
 
@@ -290,11 +270,9 @@ def _user_routes(components: Components) -> APIRouter:
         served = service.served
         found = store.find(user_id, limits.reviews, served.bundle.encoder_fingerprint)
         author = Author(user_id, found.reviews, found.nickname) if found else Author(user_id, [])
-        author = replace(author, wish=wish)
         known = found.vectors if found else {}
-        return components.recommend(
-            served, [author], [user_id], k=k, style=style, exclude=exclude, known=known
-        )
+        authors = [replace(author, wish=wish)]
+        return components.recommend(served, authors, k=k, style=style, exclude=exclude, known=known)
 
     @routes.delete("/{user_id}", status_code=204, responses=missing)
     def forget(user_id: user) -> None:  # type: ignore[valid-type]
@@ -306,15 +284,15 @@ def _user_routes(components: Components) -> APIRouter:
 
 
 def _product_routes(components: Components) -> APIRouter:
-    routes = APIRouter(tags=["products"])
+    routes = APIRouter(tags=["products"], route_class=ExactRoute)
     service, settings = components.service, components.settings
     number = Annotated[int, Query(ge=1, le=settings.limits.k)]
 
     @routes.get("/products/search")
     def search(
-        q: schemas.Name = "",
+        q: Name = "",
         k: number = 10,  # type: ignore[valid-type]
-        style: schemas.Name | None = None,
+        style: Name | None = None,
     ) -> schemas.SearchOut:
         """Finds products whose words begin with those of `q`; the most popular ones without any."""
         served = service.served
@@ -357,7 +335,7 @@ def _product_routes(components: Components) -> APIRouter:
 
 
 def _admin_routes(components: Components) -> APIRouter:
-    routes = APIRouter(prefix="/admin", tags=["administration"])
+    routes = APIRouter(prefix="/admin", tags=["administration"], route_class=ExactRoute)
 
     @routes.post("/reload", responses=refusals(409))
     def reload() -> schemas.ModelOut:
