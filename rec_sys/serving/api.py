@@ -320,7 +320,7 @@ def _product_routes(components: Components) -> APIRouter:
         shown = schemas.dots(served, settings.map_products)
         regions = [
             schemas.RegionOut(label=each.label, x=each.place[0], y=each.place[1])
-            for each in served.regions(settings.map_products, settings.map_regions)
+            for each in served.regions
         ]
         total = served.vectorbase.num_products
         return schemas.MapOut(products=shown, regions=regions, shown=len(shown), of=total)
@@ -328,8 +328,8 @@ def _product_routes(components: Components) -> APIRouter:
     @routes.get("/wishes")
     def example_wishes() -> dict[str, list[str]]:
         """What somebody may want here, to begin with: from the names of the most reviewed kinds."""
-        regions = service.served.regions(settings.map_products, settings.map_regions)
-        return {"wishes": [each.wish for each in regions[: settings.example_wishes]]}
+        regions = service.served.regions[: settings.example_wishes]
+        return {"wishes": [each.wish for each in regions]}
 
     return routes
 
