@@ -20,13 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import (
-    MANIFEST,
-    read_json,
-    read_manifest,
-    versions_of,
-    write_manifest,
-)
+from rec_sys.foundation.files import MANIFEST, read_json, read_manifest, versions_of, write_manifest
 from rec_sys.foundation.onnx import MODEL_FILE
 from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase
 
@@ -127,9 +121,9 @@ def read_bundle(folder: str | Path) -> Bundle:
             raise InputError(f"{folder}: holds no bundle; make one with `{CREATE_COMMAND}`")
         facts = dict.fromkeys(("created", *_FINGERPRINTS), str)
         manifest = read_manifest(folder, FORMAT, facts, _FILES, remedy)
-        vectorbase = read_vectorbase(
-            folder / VECTORBASE, manifest["model_fingerprint"], manifest["encoder_fingerprint"]
-        )
+        vectorbase = read_vectorbase(folder / VECTORBASE)
+        vectorbase.require_model(manifest["model_fingerprint"])
+        vectorbase.require_encoder(manifest["encoder_fingerprint"])
         people = read_json(folder / PEOPLE)
         if not isinstance(people, list) or not all(isinstance(each, dict) for each in people):
             raise InputError(f"{folder / PEOPLE}: must be a list of people; {remedy}")

@@ -20,9 +20,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.bundle import Bundle
 from rec_sys.inference.histories import UNKNOWN, Author
-from rec_sys.inference.recommender import CandidateFilter
 from rec_sys.modules.backends import BackendUnavailable
 from rec_sys.serving import schemas
 from rec_sys.serving.access import KEY_HEADER, Access, Refused
@@ -55,17 +53,6 @@ class Components:
     settings: ServingSettings
     access: Access
 
-    def start(self) -> bool:
-        has_started = self.service.start()
-        if has_started:
-            self.metrics.model(self.service.bundle.model_label)
-        return has_started
-
-    def reload(self) -> Bundle:
-        bundle = self.service.reload()
-        self.metrics.model(bundle.model_label)
-        return bundle
-
     def is_ready(self) -> bool:
         """Whether recommendations can be had and reviews be kept; may wait for a database."""
         with suppress(StoreUnavailable):
@@ -88,14 +75,11 @@ class Components:
         `ServedBundle.recommend`. Raises as that does, and Refused if there is no such category."""
         require_style(served, style)
         base = served.vectorbase
-        among = None if style is None else np.flatnonzero(base.styles == style)
-        without = base.rows_of(np.array(exclude, dtype=object))
+        without = base.rows_of(exclude)
+        candidates = np.full(len(base.keys), True) if style is None else base.styles == style
+        candidates[without[without != UNKNOWN]] = False
         answer = served.recommend(
-            authors,
-            k,
-            candidates=CandidateFilter(among, without[without != UNKNOWN]),
-            known=known,
-            observe=self.metrics.stage,
+            authors, k, candidates=candidates, known=known, observe=self.metrics.stage
         )
         self.metrics.answer((person.fallback for person in answer.people), answer.degraded)
         told = schemas.recommendations(answer, served)
@@ -177,14 +161,14 @@ async def _forget_in_time(store: UserStore, days: float, run: Callable[..., Any]
 
 def _recommendation_routes(components: Components) -> APIRouter:
     routes = APIRouter(tags=["recommendations"], route_class=ExactRoute)
-    service, models = components.service, request_models(components.settings.limits)
+    service, (taken, _) = components.service, request_models(components.settings.limits)
 
     @routes.post(
         "/recommendations",
         response_model=schemas.RecommendationsOut,
         responses=refusals(408, 413, 415),
     )
-    def recommend(body: models.recommend) -> Response:  # type: ignore[valid-type]
+    def recommend(body: taken) -> Response:  # type: ignore[valid-type]
         """Recommends to one person or many by their reviews; nothing is kept."""
         return components.recommend(
             service.served, body.authors, k=body.k, style=body.style, exclude=body.exclude
@@ -202,7 +186,7 @@ def _user_routes(components: Components) -> APIRouter:
     routes = APIRouter(prefix="/users", tags=["people who are known"], route_class=ExactRoute)
     service, store = components.service, components.store
     limits = components.settings.limits
-    models = request_models(limits)
+    _, taken = request_models(limits)
     missing = refusals(404)
 
     def own_data(user_id: PathId, request: Request) -> str:
@@ -213,7 +197,7 @@ def _user_routes(components: Components) -> APIRouter:
     nobody = Refused(404, "nobody with this id has written anything")
 
     @routes.post("/{user_id}/reviews", status_code=201, responses=refusals(408, 413, 415))
-    def keep_reviews(user_id: user, body: models.store) -> schemas.StoredOut:  # type: ignore
+    def keep_reviews(user_id: user, body: taken) -> schemas.StoredOut:  # type: ignore
         """Keeps reviews of a person, who is made if new.
 
         They count in the next recommendation. A review without a time was written now; one whose
@@ -303,7 +287,7 @@ def _product_routes(components: Components) -> APIRouter:
     def similar(product_id: PathId, k: number = 10) -> schemas.SimilarOut:  # type: ignore
         """The products that are described most like this one."""
         served = service.served
-        (row,) = served.vectorbase.rows_of(np.array([product_id], dtype=object)).tolist()
+        (row,) = served.vectorbase.rows_of([product_id]).tolist()
         if row == UNKNOWN:
             raise Refused(404, "no product has this id")
         return schemas.similar(served, row, k)
@@ -341,7 +325,7 @@ def _admin_routes(components: Components) -> APIRouter:
     def reload() -> schemas.ModelOut:
         """Takes up the bundle that is in the folder now; one that does not fit changes nothing."""
         try:
-            bundle = components.reload()
+            bundle = components.service.reload()
         except InputError as error:
             raise Refused(409, f"the old bundle stays in use: {error}") from None
         return schemas.ModelOut(model=bundle.model_label, created=bundle.manifest["created"])
@@ -377,6 +361,8 @@ def _health_routes(components: Components) -> APIRouter:
     @routes.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Numbers for Prometheus."""
+        with suppress(BackendUnavailable):
+            components.metrics.model(components.service.served.bundle.model_label)
         return Response(components.metrics.text(), media_type="text/plain; version=0.0.4")
 
     return routes

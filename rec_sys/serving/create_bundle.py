@@ -27,14 +27,8 @@ from rec_sys.inference.bundle import (
     read_bundle,
     seal_bundle,
 )
+from rec_sys.modules import checkpoint
 from rec_sys.modules.backends import OnnxBackend, exported_or_torch
-from rec_sys.modules.checkpoint import (
-    TrainedModel,
-    find_checkpoint,
-    load_data,
-    load_encoder,
-    load_trained,
-)
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.embedded import write_embedded
 from rec_sys.text.encoder import TextEncoder
@@ -78,18 +72,18 @@ def create_bundle(config: DictConfig) -> Bundle:
     folder = Path(config.paths.bundle_dir)
     require_replaceable(folder, MANIFEST, "paths.bundle_dir")
     index = built_from(config.paths.vectorbase_dir)
-    path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir, index)
+    path = checkpoint.find_checkpoint(config.checkpoint, config.paths.checkpoint_dir, index)
     config = OmegaConf.merge(config, {"checkpoint": str(path)})  # of an index, too
-    trained = load_trained(path)
+    trained = checkpoint.load_trained(path)
     vectorbase = _vectorbase_of(trained, config)
     # A training that still runs may have written the checkpoint anew.
     vectorbase.require_model(trained.fingerprint, path.name)
     with replacing(folder) as draft:
         note("putting the graph model and the text encoder into the bundle")
-        _write_models(trained, load_encoder(trained, config), draft)
+        _write_models(trained, checkpoint.load_encoder(trained, config), draft)
         shutil.copytree(vectorbase.folder, draft / VECTORBASE)
         number = settings.demo_people
-        people = demo_people(load_data(trained, config), number) if number else []
+        people = demo_people(checkpoint.load_data(trained, config), number) if number else []
         write_json(draft / PEOPLE, people)
         if trained.card.is_file():
             shutil.copyfile(trained.card, draft / MODEL_CARD)
@@ -114,7 +108,7 @@ def create_bundle(config: DictConfig) -> Bundle:
     return bundle
 
 
-def _vectorbase_of(trained: TrainedModel, config: DictConfig) -> Vectorbase:
+def _vectorbase_of(trained: checkpoint.TrainedModel, config: DictConfig) -> Vectorbase:
     folder = Path(config.paths.vectorbase_dir)
     as_trained = config.data.get("from_checkpoint") and config.encoder.get("from_checkpoint")
     if as_trained and (folder / MANIFEST).is_file():
@@ -123,7 +117,7 @@ def _vectorbase_of(trained: TrainedModel, config: DictConfig) -> Vectorbase:
         # What somebody has updated would be lost in a new one from the training's data.
         is_wanted = is_data or bool(manifest.get("updated"))
         if is_wanted and manifest.get("model_fingerprint") == trained.fingerprint:
-            vectorbase = read_vectorbase(folder, trained.fingerprint)
+            vectorbase = read_vectorbase(folder)
             index, settings = vectorbase.index, read_settings(IndexSettings, config.vector_db)
             if settings.fits(index):
                 return vectorbase
@@ -137,7 +131,7 @@ def _vectorbase_of(trained: TrainedModel, config: DictConfig) -> Vectorbase:
     return create_vectorbase(config)
 
 
-def _write_models(trained: TrainedModel, encoder: TextEncoder, folder: Path) -> None:
+def _write_models(trained: checkpoint.TrainedModel, encoder: TextEncoder, folder: Path) -> None:
     """What training has exported is taken, and what is installed; all else is exported now."""
     graph_model, text_encoder = folder / GRAPH_MODEL, folder / TEXT_ENCODER
     if isinstance(exported_or_torch(trained), OnnxBackend):

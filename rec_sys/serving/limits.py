@@ -388,7 +388,7 @@ class LimitsMiddleware:
 
     def _count(self, change: int) -> None:
         self._working += change
-        self._metrics.working(self._working)
+        self._metrics.working.set(self._working)
 
 
 def _exact_path(scope: Scope) -> str:

@@ -34,7 +34,7 @@ class Metrics:
             **own,
         )
         self._degraded = Counter("rec_sys_degraded", "Answers while the backend was down.", **own)
-        self._working = Gauge("rec_sys_requests_in_progress", "Requests being answered.", **own)
+        self.working = Gauge("rec_sys_requests_in_progress", "Requests being answered.", **own)
         self._model = Gauge("rec_sys_model_info", "The model in use.", ("model",), **own)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -49,9 +49,6 @@ class Metrics:
         for fallback in fallbacks:
             self._people.labels(fallback or "none").inc()
         self._degraded.inc(degraded)
-
-    def working(self, requests: int) -> None:
-        self._working.set(requests)
 
     def model(self, model: str) -> None:
         self._model.clear()

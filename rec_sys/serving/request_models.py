@@ -1,7 +1,7 @@
 """What the service takes, field by field and as far as its settings limit it."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 from urllib.parse import unquote
 
 from pydantic import (
@@ -81,15 +81,9 @@ class _Given(BaseModel):
         return value
 
 
-class RequestModels(NamedTuple):
-    """What the service takes."""
-
-    recommend: type[_Given]
-    store: type[_Given]
-
-
-def request_models(limits: Limits) -> RequestModels:
-    """The models of requests; the description of the API has the limits, too."""
+def request_models(limits: Limits) -> tuple[type[_Given], type[_Given]]:
+    """What ``/recommendations`` takes, and what is kept; the description of the API has the limits,
+    too."""
     Limited = Annotated[Text, Field(max_length=limits.text_characters)]
 
     class ReviewIn(_Given):
@@ -224,7 +218,7 @@ def request_models(limits: Limits) -> RequestModels:
 
         model_config = ConfigDict(json_schema_extra={"examples": [{"reviews": [_REVIEW]}]})
 
-    return RequestModels(RecommendationsIn, StoreIn)
+    return RecommendationsIn, StoreIn
 
 
 def author_of(user_id: str, nickname: str | None, reviews: Sequence[Any], wish: str = "") -> Author:

@@ -223,13 +223,8 @@ def _items(person: UserRecommendations, served: ServedBundle) -> list[Item]:
     rows = base.rows_of([each.product_id for each in person.recommendations]).tolist()
     return [
         Item(
-            **_named(served, row),
-            score=each.score,
-            contributions=each.contributions,
-            predicted_rating=each.predicted_rating,
+            **vars(each) | _named(served, row),
             reason=reason_in_words(each, is_known, turned),
-            because=each.because,
-            match=each.match,
             place=_point(served.space.places[row]),
         )
         for each, row in zip(person.recommendations, rows, strict=True)
@@ -277,9 +272,7 @@ def found(served: ServedBundle, rows: np.ndarray) -> list[FoundProduct]:
     means = table["mean_rating"].to_numpy(dtype=np.float64, na_value=np.nan)[rows].tolist()
     return [
         FoundProduct(
-            **_named(served, row),
-            num_reviews=number,
-            mean_rating=None if np.isnan(mean) else mean,
+            **_named(served, row), num_reviews=number, mean_rating=None if np.isnan(mean) else mean
         )
         for row, number, mean in zip(rows.tolist(), numbers, means, strict=True)
     ]

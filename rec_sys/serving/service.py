@@ -20,7 +20,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
 from rec_sys.inference.bundle import Bundle, read_bundle, told_as_unfit
 from rec_sys.inference.histories import UNKNOWN, Author, Histories, WrittenReview, read_histories
-from rec_sys.inference.recommender import EVERYTHING, CandidateFilter, Recommender
+from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.results import UserRecommendations
 from rec_sys.modules.backends import (
     BackendUnavailable,
@@ -204,14 +204,15 @@ class ServedBundle:
         authors: Sequence[Author],
         k: int,
         *,
-        candidates: CandidateFilter = EVERYTHING,
+        candidates: np.ndarray | None = None,
         known: Mapping[str, np.ndarray] | None = None,
         observe: Callable[[str, float], None] = lambda stage, seconds: None,
     ) -> Answer:
-        """Recommends to people, at least one. `known`: vectors of texts that need not be encoded,
-        float16 [D]; `observe` is told how long each stage took: encode, graph, search. Raises
-        BackendUnavailable if nothing computes, Busy if there is too much to do, or nobody waits for
-        it any more, Refused if there are too many texts."""
+        """Recommends to people, at least one. `candidates`: see `Recommender.recommend`; `known`:
+        vectors of texts that need not be encoded, float16 [D]; `observe` is told how long each
+        stage took: encode, graph, search. Raises BackendUnavailable if nothing computes, Busy if
+        there is too much to do, or nobody waits for it any more, Refused if there are too many
+        texts."""
         histories = read_histories(authors, self.vectorbase)
         texts, most = len({*histories.all_texts} - {""}), self._settings.limits.texts
         if texts > most:

@@ -17,17 +17,8 @@ from rec_sys.foundation.settings import build, read_settings
 from rec_sys.graph.csr import segment_sum
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, prepare_reviews
+from rec_sys.modules import checkpoint
 from rec_sys.modules.backends import OnnxBackend, exported_or_torch
-from rec_sys.modules.checkpoint import (
-    TrainedModel,
-    find_checkpoint,
-    fit_evidences,
-    is_training_data,
-    load_data,
-    load_encoder,
-    load_trained,
-    split_as_trained,
-)
 from rec_sys.modules.evidences import Known
 from rec_sys.modules.features import Feature, WalkFeature, liked_above
 from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
@@ -57,15 +48,15 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     settings = read_settings(IndexSettings, config.vector_db)
     folder = Path(config.paths.vectorbase_dir)
     require_replaceable(folder, MANIFEST, "paths.vectorbase_dir")
-    path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
+    path = checkpoint.find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
     if (older := built_from(folder)) not in (None, path.name):
         note(f"{folder}: replaces the index of {older}")
 
-    trained = load_trained(path)
+    trained = checkpoint.load_trained(path)
     network = exported_or_torch(trained)
     combiner = trained.combiner  # an unfinished training is told of before anything takes long
-    encoder = load_encoder(trained, config)
-    data = load_data(trained, config)
+    encoder = checkpoint.load_encoder(trained, config)
+    data = checkpoint.load_data(trained, config)
     prepared = prepare_reviews(data, encoder, config.paths.cache_dir)
     graph, vectors = prepared.graph, prepared.vectors
 
@@ -118,16 +109,21 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     return vectorbase
 
 
-def known_edges(trained: TrainedModel, prepared: PreparedReviews, config: DictConfig) -> np.ndarray:
+def known_edges(
+    trained: checkpoint.TrainedModel, prepared: PreparedReviews, config: DictConfig
+) -> np.ndarray:
     """The reviews that may tell what a product is, int64, ascending: those that trained the model,
     of other data than the training's all; see `split_as_trained`."""
-    if not is_training_data(trained, prepared.data):
+    if not checkpoint.is_training_data(trained, prepared.data):
         return np.arange(prepared.graph.num_edges)
-    return np.flatnonzero(split_as_trained(trained, prepared.graph, config).train)
+    return np.flatnonzero(checkpoint.split_as_trained(trained, prepared.graph, config).train)
 
 
 def build_evidences(
-    trained: TrainedModel, prepared: PreparedReviews, edges: np.ndarray, config: DictConfig
+    trained: checkpoint.TrainedModel,
+    prepared: PreparedReviews,
+    edges: np.ndarray,
+    config: DictConfig,
 ) -> list[Feature]:
     """The features of the evidences, fitted to the reviews that may be known, with the settings of
     the training, unless the config has an axis ``product_graph``. InputError if the training has no
@@ -140,7 +136,7 @@ def build_evidences(
     known = Known(
         prepared.graph, edges, product_graph, prepared.vectors, prepared.words, trained.towers
     )
-    features = fit_evidences(settings, known)
+    features = checkpoint.fit_evidences(settings, known)
     if trained.combiner.features != tuple(each.name for each in features):
         raise InputError(f"{trained.path}: has no weights for these evidences; train again")
     note(

@@ -206,13 +206,6 @@ _EVIDENCES = "evidences.safetensors"
 _QUOTES = "quotes.safetensors"
 _GRAPH_MODEL = "graph_model.onnx"
 _FILES = (INDEX_FILE, ROWS_FILE, _PRODUCTS, _VECTORS, _EVIDENCES, _QUOTES)
-# What `_VECTORS` holds.
-_ARRAYS = {
-    **dict.fromkeys(("name", "info"), np.float16),
-    **dict.fromkeys(
-        ("review_texts", "review_ratings", "embeddings", "keys", "queries"), np.float32
-    ),
-}
 # Where it comes from: which model and checkpoint, which text encoder, which data.
 _ORIGIN = ("model_fingerprint", "checkpoint", "encoder_model_fingerprint", "data_fingerprint")
 # What every manifest tells.
@@ -237,11 +230,8 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
         draft.mkdir()
         vectorbase.index.write(draft)
         pq.write_table(table, draft / _PRODUCTS)
-        arrays = {
-            name: np.ascontiguousarray(array, _ARRAYS[name])
-            for name, array in _arrays(vectorbase).items()
-        }
-        save_file(arrays, draft / _VECTORS)
+        arrays = _arrays(vectorbase).items()
+        save_file({name: np.ascontiguousarray(each) for name, each in arrays}, draft / _VECTORS)
         save_file(evidences, draft / _EVIDENCES)
         save_file(vectorbase.quotes.arrays(), draft / _QUOTES)
         for name in (ROWS_FILE, _VECTORS, _EVIDENCES, _QUOTES):
@@ -259,13 +249,8 @@ def built_from(folder: str | Path) -> str | None:
     return read_json(manifest).get("checkpoint") if manifest.is_file() else None
 
 
-def read_vectorbase(
-    folder: str | Path,
-    expected_model_fingerprint: str | None = None,
-    expected_encoder: str | None = None,
-) -> Vectorbase:
-    """Opens a vectorbase. InputError if there is none, a file does not fit the manifest, or model
-    or text encoder are not the expected ones."""
+def read_vectorbase(folder: str | Path) -> Vectorbase:
+    """Opens a vectorbase. InputError if there is none, or a file does not fit the manifest."""
     folder = Path(folder)
     if not (folder / MANIFEST).is_file():
         raise InputError(f"{folder}: holds no product index; build it with `{BUILD_COMMAND}`")
@@ -303,10 +288,6 @@ def read_vectorbase(
         graph_model=folder / _GRAPH_MODEL if _GRAPH_MODEL in manifest["sha256"] else None,
     )
     _check_contents(vectorbase)
-    if expected_model_fingerprint is not None:
-        vectorbase.require_model(expected_model_fingerprint)
-    if expected_encoder is not None:
-        vectorbase.require_encoder(expected_encoder)
     return vectorbase
 
 
@@ -378,7 +359,8 @@ def _check_contents(vectorbase: Vectorbase) -> None:
     wrong = [
         name
         for name, array in _arrays(vectorbase).items()
-        if (array.dtype, array.shape) != (_ARRAYS[name], shapes[name])
+        if array.shape != shapes[name]
+        or array.dtype != (np.float16 if name in ("name", "info") else np.float32)
         or not np.isfinite(array).all()
     ]
     table, index = vectorbase.products, vectorbase.index

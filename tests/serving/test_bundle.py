@@ -201,5 +201,5 @@ def test_a_bundle_that_does_not_fit_ends_the_start(bundle, text, monkeypatch):
     components = build_components(config_with(bundle))
     monkeypatch.setattr(service_module, "in_process", lambda *_: 1 / 0)
     with pytest.raises(InputError, match="cannot be used .ZeroDivisionError"):
-        components.start()
+        components.service.start()
     components.store.close()

@@ -52,7 +52,7 @@ def test_the_folder_is_what_the_checkpoint_says(built, tmp_path):
     assert sizes == [6, 8, 8]
     assert set(manifest["sha256"]) | {"manifest.json"} == {p.name for p in built.folder.iterdir()}
     assert len({path.stat().st_mode for path in built.folder.iterdir()}) == 1
-    read_vectorbase(built.folder, trained.fingerprint, FakeEncoder().model_fingerprint)
+    read_vectorbase(built.folder).require_encoder(FakeEncoder().model_fingerprint)
 
 
 def test_only_training_users_describe_the_products(built):
@@ -318,11 +318,11 @@ def test_a_manifest_of_something_else_is_refused(built, content):
 
 def test_another_model_or_encoder_is_refused(built):
     with pytest.raises(InputError, match="built from another model") as error:
-        read_vectorbase(built.folder, expected_model_fingerprint="f" * 64)
+        built.require_model("f" * 64)
     for part in ("tiny.ckpt", built.manifest["model_fingerprint"][:12], "f" * 12, "rebuild"):
         assert part in str(error.value)
     with pytest.raises(InputError, match="another text encoder"):
-        read_vectorbase(built.folder, expected_encoder="f" * 64)
+        built.require_encoder("f" * 64)
 
 
 def test_an_encoder_that_the_model_does_not_know_is_refused(tmp_path):
