@@ -17,16 +17,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import MANIFEST, read_json, replacing, require_replaceable, write_json
 from rec_sys.foundation.onnx import MODEL_FILE
 from rec_sys.foundation.settings import Count, build, read_settings, settings_of
-from rec_sys.inference.bundle import (
-    GRAPH_MODEL,
-    MODEL_CARD,
-    PEOPLE,
-    TEXT_ENCODER,
-    VECTORBASE,
-    Bundle,
-    read_bundle,
-    seal_bundle,
-)
+from rec_sys.inference import bundle as bundles
 from rec_sys.modules import checkpoint
 from rec_sys.modules.backends import OnnxBackend, exported_or_torch
 from rec_sys.reviews.schema import ReviewData
@@ -63,7 +54,7 @@ class BundleSettings:
     publish: dict[str, Any]
 
 
-def create_bundle(config: DictConfig) -> Bundle:
+def create_bundle(config: DictConfig) -> bundles.Bundle:
     """Exports a checkpoint with everything that serving it needs. The vectorbase in
     ``paths.vectorbase_dir`` is taken if it is of this checkpoint and these settings, and built
     otherwise. Raises InputError if settings, checkpoint or data cannot be used, RuntimeError if an
@@ -81,17 +72,17 @@ def create_bundle(config: DictConfig) -> Bundle:
     with replacing(folder) as draft:
         note("putting the graph model and the text encoder into the bundle")
         _write_models(trained, checkpoint.load_encoder(trained, config), draft)
-        shutil.copytree(vectorbase.folder, draft / VECTORBASE)
+        shutil.copytree(vectorbase.folder, draft / bundles.VECTORBASE)
         number = settings.demo_people
         people = demo_people(checkpoint.load_data(trained, config), number) if number else []
-        write_json(draft / PEOPLE, people)
+        write_json(draft / bundles.PEOPLE, people)
         if trained.card.is_file():
-            shutil.copyfile(trained.card, draft / MODEL_CARD)
+            shutil.copyfile(trained.card, draft / bundles.MODEL_CARD)
         else:
             note(f"{trained.card}: no model card, so the bundle has none")
-        seal_bundle(draft, vectorbase)
-        read_bundle(draft)  # what cannot be read must not replace what can
-    bundle = read_bundle(folder)
+        bundles.seal_bundle(draft, vectorbase)
+        bundles.read_bundle(draft)  # what cannot be read must not replace what can
+    bundle = bundles.read_bundle(folder)
     if settings.triton_repository is not None:
         build(
             config.bundle.publish,
@@ -133,7 +124,7 @@ def _vectorbase_of(trained: checkpoint.TrainedModel, config: DictConfig) -> Vect
 
 def _write_models(trained: checkpoint.TrainedModel, encoder: TextEncoder, folder: Path) -> None:
     """What training has exported is taken, and what is installed; all else is exported now."""
-    graph_model, text_encoder = folder / GRAPH_MODEL, folder / TEXT_ENCODER
+    graph_model, text_encoder = folder / bundles.GRAPH_MODEL, folder / bundles.TEXT_ENCODER
     if isinstance(exported_or_torch(trained), OnnxBackend):
         graph_model.parent.mkdir(parents=True)
         shutil.copyfile(trained.exported, graph_model)

@@ -235,9 +235,10 @@ class LimitsMiddleware:
     ) -> None:
         self._app, self._limits, self._access, self._metrics = app, limits, access, metrics
         self._retry_after = retry_after
-        self._working, self._unread_bytes = 0, 0
+        self._unread_bytes = 0
         self._store_turns = asyncio.Semaphore(max(1, limits.threads // 2))
         self._tasks: set[asyncio.Task[None]] = set()
+        metrics.working.set_function(lambda: len(self._tasks))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -295,7 +296,7 @@ class LimitsMiddleware:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and kind != "application/json":
             raise Refused(415, "the body has to be JSON; say so: Content-Type: application/json")
-        if self._working >= self._limits.requests_at_once:
+        if len(self._tasks) >= self._limits.requests_at_once:
             raise Busy("too many requests at once; try again")
         await self._within_deadline(scope, body, receive, send)
 
@@ -358,7 +359,6 @@ class LimitsMiddleware:
         DEADLINE.set(deadline)
         answering = asyncio.create_task(self._answer(scope, given, sending))
         gone = asyncio.create_task(has_gone())
-        self._count(+1)
         self._tasks.add(answering)
         answering.add_done_callback(self._done)
         try:
@@ -382,13 +382,8 @@ class LimitsMiddleware:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._count(-1)
         if not task.cancelled():
             task.exception()  # of one that was given up nobody else asks for it
-
-    def _count(self, change: int) -> None:
-        self._working += change
-        self._metrics.working.set(self._working)
 
 
 def _exact_path(scope: Scope) -> str:

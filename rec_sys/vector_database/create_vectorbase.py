@@ -14,7 +14,6 @@ from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import MANIFEST, require_replaceable
 from rec_sys.foundation.settings import build, read_settings
-from rec_sys.graph.csr import segment_sum
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, prepare_reviews
 from rec_sys.modules import checkpoint
@@ -167,18 +166,14 @@ def with_statistics(products: pd.DataFrame, graph: ReviewGraph, edges: np.ndarra
     """Adds to the P products of a graph, columns of `PRODUCT_SCHEMA`, what the reviews that may be
     known, `edges` int64 [n], say in numbers: `VECTORBASE_SCHEMA`. Equally popular products are
     ranked by mean rating, then by row."""
-    product = graph.edge_product[edges]
-    counts = np.bincount(product, minlength=graph.num_products)
-    rating = graph.edge_rating[edges].astype(np.float64)
-    rated = ~np.isnan(rating)
-    sums = segment_sum(rating[rated], product[rated], graph.num_products)
-    rated_counts = np.bincount(product[rated], minlength=graph.num_products)
-    means = sums / np.maximum(rated_counts, 1)
-    unrated = rated_counts == 0
+    ratings = pd.Series(graph.edge_rating[edges], dtype=np.float64)
+    told = ratings.groupby(graph.edge_product[edges]).agg(["size", "mean"])
+    told = told.reindex(range(graph.num_products))
+    counts, means = told["size"].fillna(0).to_numpy(np.int64), told["mean"].to_numpy()
     ranks = np.empty(graph.num_products, dtype=np.int64)
-    ranks[np.lexsort((-means, -counts))] = np.arange(1, graph.num_products + 1)
+    ranks[np.lexsort((-np.nan_to_num(means), -counts))] = np.arange(1, graph.num_products + 1)
     table = pa.Table.from_pandas(products, schema=PRODUCT_SCHEMA, preserve_index=False)
-    columns = (counts, pa.array(means.astype(np.float32), mask=unrated), ranks)
+    columns = (counts, pa.array(means.astype(np.float32), mask=np.isnan(means)), ranks)
     for field, column in zip(list(VECTORBASE_SCHEMA)[len(PRODUCT_SCHEMA) :], columns, strict=True):
         table = table.append_column(field, pa.array(column, field.type))
     return table.to_pandas(types_mapper=pd.ArrowDtype)

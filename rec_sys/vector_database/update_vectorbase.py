@@ -9,11 +9,9 @@ known now are embedded. What differs is how the rows lie:
 * An index that is not exact is the one that is there, filled further and measured again. The rows
   of removed and changed products stay behind in it, unused, until the next `create_vectorbase`.
 
-As for a new build, all reviews of data that is not exactly the training's may be known, also those
-that validation held back. The product graph is solved for anew: a new product changes the weights
-between the others. With ``solve_product_graph=false`` the edges are kept instead, which saves time
-that grows with the third power of the number of products; new products have none until they are
-solved for, and are ranked by their keys alone.
+The product graph is solved for anew: a new product changes the weights between the others. With
+``solve_product_graph=false`` the edges are kept instead, which saves time that grows with the third
+power of the number of products; new ones have none and are ranked by their keys alone.
 
 After a further training all embeddings are other ones: then use `create_vectorbase`.
 """

@@ -213,14 +213,11 @@ _FACTS = {
     **dict.fromkeys(("created", "factory", *_ORIGIN), str),
     **{"search": dict, "features": list, "combiner": dict, "max_quotes": int},
 }
-# What the index finds of the best products, and the least that will do.
-_KEPT = (*_ORIGIN, "encoder", "recall_at_10", "min_recall", "max_quotes", UPDATED)
 
 
 def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
-    """Writes a vectorbase to its folder, replacing that as a whole, and reads it back; of its
-    manifest the origin and what was measured are kept. InputError if the folder holds something
-    else."""
+    """Writes a vectorbase to its folder, replacing that as a whole, and reads it back; what
+    its manifest tells of other things is kept. InputError if the folder holds something else."""
     require_replaceable(vectorbase.folder, MANIFEST, "paths.vectorbase_dir")
     _, evidences = plain_features(vectorbase.features)
     table = pa.Table.from_pandas(
@@ -292,11 +289,11 @@ def read_vectorbase(folder: str | Path) -> Vectorbase:
 
 
 def _facts_of(vectorbase: Vectorbase) -> dict[str, Any]:
-    index, known = vectorbase.index, vectorbase.manifest
+    index = vectorbase.index
     return {
+        **vectorbase.manifest,
         "format": FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **{name: known[name] for name in _KEPT if name in known},
         "num_products": index.num_products,
         "num_removed": len(index) - index.num_products,
         "vector_dim": vectorbase.name_vectors.shape[1],
