@@ -271,7 +271,7 @@ class LimitsMiddleware:
             seconds = perf_counter() - started
             method = "HEAD" if is_head else scope["method"]
             method = method if method in _METHODS else _UNKNOWN
-            self._metrics.request(method, route, status, seconds)
+            self._metrics.requests.labels(method, route, str(status)).observe(seconds)
             log.info("%s %s %d %.1f ms", method, route, status, 1000 * seconds)
             _audit(scope, method, route, status)
 

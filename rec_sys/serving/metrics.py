@@ -13,7 +13,8 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         own = {"registry": self._registry}
-        self._requests = Histogram(
+        # The route is the template, not the path.
+        self.requests = Histogram(
             "rec_sys_request_seconds",
             "Time from a request to its answer.",
             ("method", "route", "status"),
@@ -36,10 +37,6 @@ class Metrics:
         self._degraded = Counter("rec_sys_degraded", "Answers while the backend was down.", **own)
         self.working = Gauge("rec_sys_requests_in_progress", "Requests being answered.", **own)
         self._model = Gauge("rec_sys_model_info", "The model in use.", ("model",), **own)
-
-    def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Notes an answered request; `route` is the template, not the path."""
-        self._requests.labels(method, route, str(status)).observe(seconds)
 
     def stage(self, stage: str, seconds: float) -> None:
         self._stages.labels(stage).observe(seconds)

@@ -193,12 +193,6 @@ class ServedBundle:
             return True
         return self._backends is not None and self._backends.is_ready()
 
-    def warm_up(self) -> None:
-        """Answers once, so that the first person does not wait for what happens only once. Raises
-        BackendUnavailable if nothing computes, InputError if the backends run other models than the
-        bundle's."""
-        self.recommend([_WARM_UP], 1)
-
     def recommend(
         self,
         authors: Sequence[Author],
@@ -363,5 +357,6 @@ class Service:
     def _run(self, bundle: Bundle) -> ServedBundle:
         with told_as_unfit(bundle.folder, BackendUnavailable):
             served = ServedBundle(bundle, self._settings)
-            served.warm_up()
+            # Nobody waits for what happens only once, and a server of other models is noticed.
+            served.recommend([_WARM_UP], 1)
             return served

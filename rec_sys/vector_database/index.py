@@ -23,12 +23,7 @@ DEFAULT_CHUNK_SIZE = 8192
 
 @settings_of("vector_db")
 class IndexSettings:
-    """How products are indexed; the values of ``config/vector_db``, which explains them.
-
-    `factory`: "Flat" is exact, "HNSW32" or "IVF1024,Flat" are faster and miss some (FAISS's guide
-    to the index factory), "auto" is "Flat" up to `exact_up_to` products and `large_factory` above;
-    for `search` see `set_parameters`.
-    """
+    """How products are indexed; the values of ``config/vector_db``, which explains them."""
 
     factory: str = FLAT
     exact_up_to: Count = 0
