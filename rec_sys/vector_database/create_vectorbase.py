@@ -76,7 +76,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
         )
         drawn = np.random.default_rng(_SEED).permutation(graph.num_users)[:MEASURED_QUERIES]
         queries = catalogue.queries(graph, np.sort(drawn))
-    recall = require_recall(index, keys, queries, settings.min_recall, settings.chunk_size)
+    recall = require_recall(index, keys, queries, settings.min_recall)
     vectorbase = write_vectorbase(
         Vectorbase(
             folder=folder,

@@ -307,7 +307,7 @@ _ROUNDING = 1e-5
 
 
 def require_recall(
-    index: ProductIndex, keys: np.ndarray, queries: np.ndarray, min_recall: float, chunk_size: int
+    index: ProductIndex, keys: np.ndarray, queries: np.ndarray, min_recall: float
 ) -> float:
     """Measures an index as `measure_recall` unless it is exact; returns that share. Raises
     InputError if it is below `min_recall`, or there is nothing to measure it by."""
@@ -318,7 +318,7 @@ def require_recall(
             f"vector_db.factory={index.factory}: nobody's queries are known by which to measure"
             " what it misses; use vector_db.factory=Flat"
         )
-    recall = measure_recall(index, keys, queries, chunk_size)
+    recall = measure_recall(index, keys, queries)
     if recall < min_recall:
         raise InputError(
             f"vector_db.factory={index.factory}: finds {recall:.3f} of the {RECALL_AT} best"
@@ -329,19 +329,13 @@ def require_recall(
     return recall
 
 
-def measure_recall(
-    index: ProductIndex, keys: np.ndarray, queries: np.ndarray, chunk_size: int
-) -> float:
+def measure_recall(index: ProductIndex, keys: np.ndarray, queries: np.ndarray) -> float:
     """The mean share of the `RECALL_AT` best products that an index finds by queries, float32 [n >
-    0, d]; of equals any counts. `keys`: float32 [P, d], perhaps memory-mapped."""
+    0, d]; of equals any counts. `keys`: float32 [P, d]."""
     k = min(RECALL_AT, index.num_products)
     if not k:
         return 1.0
-    best = np.full((len(queries), k), -np.inf, dtype=np.float32)
-    for start in range(0, len(keys), chunk_size):
-        chunk = slice(start, start + chunk_size)
-        scores = np.where(index.removed[chunk], -np.inf, queries @ keys[chunk].T)
-        best = -np.partition(-np.hstack([best, scores]), k - 1, axis=1)[:, :k]
+    best, _ = faiss.knn(queries, keys[~index.removed], k, metric=faiss.METRIC_INNER_PRODUCT)
     worst = best.min(axis=1, keepdims=True)
     rows, _ = index.search(queries, k)
     # Taken from the keys: an index may know its own scores only roughly.

@@ -145,11 +145,7 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
     facts = {
         "data_fingerprint": data.fingerprint,
         "recall_at_10": require_recall(
-            updated.index,
-            updated.keys,
-            updated.queries,
-            updated.manifest["min_recall"],
-            settings.chunk_size,
+            updated.index, updated.keys, updated.queries, updated.manifest["min_recall"]
         ),
         UPDATED: datetime.now(UTC).isoformat(timespec="seconds"),
     }
