@@ -89,7 +89,7 @@ def main(config: DictConfig) -> None:
             faiss.omp_set_num_threads(threads)
             exact = exact or (p50, p99)
             times = [f"{p50:.3f}", f"{p99:.3f}", f"{exact[0] / p50:.1f}", f"{exact[1] / p99:.1f}"]
-            recall = measure_recall(index, keys, queries, settings.chunk_size)
+            recall = measure_recall(index, keys, queries)
             if factory != FLAT:
                 what, base = f"{factory}, {number:,} products", "exact search, one thread"
                 figures += [

@@ -107,7 +107,8 @@ class RecommendingWorker:
     ) -> None:
         self._settings = settings
         self._parts = parts
-        self._vectorbase = read_vectorbase(vectorbase, fingerprint)
+        self._vectorbase = read_vectorbase(vectorbase)
+        self._vectorbase.require_model(fingerprint)
         self._backend = choose_backend(self._settings, load_trained(checkpoint), self._vectorbase)
 
     def __call__(self, numbers: list[int]) -> pa.Table:

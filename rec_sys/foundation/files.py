@@ -7,13 +7,16 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from rec_sys.foundation.errors import InputError
+
+#: Of a folder that is made as a whole: what is in it, and the checksums of its files.
+MANIFEST = "manifest.json"
 
 
 @contextmanager
@@ -80,6 +83,39 @@ def sha256_of(path: str | Path) -> str:
     """The SHA-256 of a file's content as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Writes `MANIFEST` into a folder whose other files are in place: some facts, and the SHA-256
+    of each file."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    sums = {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
+    write_json(folder / MANIFEST, {**facts, "sha256": sums})
+
+
+def read_manifest(
+    folder: Path, version: int, facts: Mapping[str, type], files: Sequence[str], remedy: str
+) -> dict[str, Any]:
+    """What `write_manifest` wrote. InputError, with the remedy, if the ``format`` is not that
+    version, one of the facts is no value of its type, or one of the files, or of those that the
+    manifest tells, is missing or has another checksum."""
+    path = folder / MANIFEST
+    manifest = read_json(path)
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("format") != version
+        or not all(isinstance(manifest.get(name), kind) for name, kind in facts.items())
+        or not isinstance(manifest.get("sha256"), dict)
+    ):
+        raise InputError(f"{path}: damaged, or of another version of rec_sys; {remedy}")
+    for name in sorted({*files, *manifest["sha256"]}):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name}: is missing; {remedy}")
+        if sha256_of(folder / name) != manifest["sha256"].get(name):
+            raise InputError(
+                f"{folder / name}: damaged, its checksum is not the manifest's; {remedy}"
+            )
+    return manifest
 
 
 def versions_of(packages: Sequence[str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import read_json, sha256_of, versions_of, write_json
+from rec_sys.foundation.files import MANIFEST, read_json, read_manifest, versions_of, write_manifest
 from rec_sys.foundation.onnx import MODEL_FILE
 from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase
 
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 FORMAT = 2
 CREATE_COMMAND = "uv run -m rec_sys.serving.create_bundle"
 
-MANIFEST = "manifest.json"
 GRAPH_MODEL = "graph_model/model.onnx"
 TEXT_ENCODER = "text_encoder"
 VECTORBASE = "vectorbase"
@@ -38,9 +37,8 @@ MODEL_CARD = "model_card.md"
 
 _SHOWN_FINGERPRINT = 12
 _FINGERPRINTS = ("model_fingerprint", "encoder_fingerprint", "data_fingerprint")
-_REQUIRED = {"sha256": dict, "created": str, **dict.fromkeys(_FINGERPRINTS, str)}
-# Those of the vectorbase are checked where it is read.
-_REQUIRED_FILES = (GRAPH_MODEL, PEOPLE, f"{TEXT_ENCODER}/{MODEL_FILE}")
+# Files of the vectorbase are asked for where it is read.
+_FILES = (GRAPH_MODEL, PEOPLE, f"{TEXT_ENCODER}/{MODEL_FILE}")
 _PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "tokenizers", "torch", "torch-geometric")
 
 
@@ -83,31 +81,18 @@ class Bundle:
         return self.folder / TEXT_ENCODER
 
 
-def write_manifest(folder: Path, vectorbase: Vectorbase) -> None:
-    """Writes the manifest, with checksums, of a bundle whose other files are in place."""
+def seal_bundle(folder: Path, vectorbase: Vectorbase) -> None:
+    """Writes the manifest of a bundle whose other files are in place."""
     own = vectorbase.manifest
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    manifest = {
+    told = ("model_fingerprint", "data_fingerprint", "checkpoint", "num_products")
+    facts = {
         "format": FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model_fingerprint": own["model_fingerprint"],
         "encoder_fingerprint": own["encoder_model_fingerprint"],
-        "data_fingerprint": own["data_fingerprint"],
-        "checkpoint": own["checkpoint"],
-        "num_products": own["num_products"],
-        "vector_dim": own["vector_dim"],
-        "embedding_dim": own["embedding_dim"],
+        **{name: own[name] for name in (*told, "vector_dim", "embedding_dim")},
         "versions": versions_of(_PACKAGES),
-        "sha256": {path.relative_to(folder).as_posix(): sha256_of(path) for path in files},
     }
-    write_json(folder / MANIFEST, manifest)
-
-
-def read_bundle(folder: str | Path) -> Bundle:
-    """Opens a bundle. Raises InputError if anything is missing or does not fit its checksum, or the
-    products are of another model."""
-    with told_as_unfit(folder):
-        return _read_fit_bundle(Path(folder))
+    write_manifest(folder, facts)
 
 
 @contextmanager
@@ -127,34 +112,19 @@ def told_as_unfit(folder: str | Path, *others: type[Exception]) -> Iterator[None
         ) from None
 
 
-def _read_fit_bundle(folder: Path) -> Bundle:
-    if not (folder / MANIFEST).is_file():
-        raise InputError(f"{folder}: holds no bundle; make one with `{CREATE_COMMAND}`")
-    manifest = read_json(folder / MANIFEST)
-    if (
-        not isinstance(manifest, dict)
-        or manifest.get("format") != FORMAT
-        or any(not isinstance(manifest.get(key), kind) for key, kind in _REQUIRED.items())
-    ):
-        raise InputError(
-            f"{folder / MANIFEST}: damaged, or of another version of rec_sys; make the bundle"
-            f" again with `{CREATE_COMMAND}`"
-        )
-    checksums = manifest["sha256"]
-    for name in (*_REQUIRED_FILES, *checksums):
-        if not (folder / name).is_file():
-            raise InputError(f"{folder / name}: is missing; run `{CREATE_COMMAND}` again")
-        if sha256_of(folder / name) != checksums.get(name):
-            raise InputError(
-                f"{folder / name}: damaged, its checksum is not the manifest's; run"
-                f" `{CREATE_COMMAND}` again"
-            )
-    vectorbase = read_vectorbase(
-        folder / VECTORBASE, manifest["model_fingerprint"], manifest["encoder_fingerprint"]
-    )
-    people = read_json(folder / PEOPLE)
-    if not isinstance(people, list) or not all(isinstance(each, dict) for each in people):
-        raise InputError(
-            f"{folder / PEOPLE}: must be a list of people; run `{CREATE_COMMAND}` again"
-        )
-    return Bundle(folder, manifest, vectorbase, people)
+def read_bundle(folder: str | Path) -> Bundle:
+    """Opens a bundle. Raises InputError if anything is missing or does not fit its checksum, or the
+    products are of another model."""
+    folder, remedy = Path(folder), f"run `{CREATE_COMMAND}` again"
+    with told_as_unfit(folder):
+        if not (folder / MANIFEST).is_file():
+            raise InputError(f"{folder}: holds no bundle; make one with `{CREATE_COMMAND}`")
+        facts = dict.fromkeys(("created", *_FINGERPRINTS), str)
+        manifest = read_manifest(folder, FORMAT, facts, _FILES, remedy)
+        vectorbase = read_vectorbase(folder / VECTORBASE)
+        vectorbase.require_model(manifest["model_fingerprint"])
+        vectorbase.require_encoder(manifest["encoder_fingerprint"])
+        people = read_json(folder / PEOPLE)
+        if not isinstance(people, list) or not all(isinstance(each, dict) for each in people):
+            raise InputError(f"{folder / PEOPLE}: must be a list of people; {remedy}")
+        return Bundle(folder, manifest, vectorbase, people)

@@ -1,8 +1,9 @@
 """What people wrote, as histories and as inputs of the graph model, which need not know them."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
+from operator import itemgetter
 
 import numpy as np
 import pandas as pd
@@ -125,20 +126,10 @@ class Histories:
     def part(self, first: int, last: int) -> "Histories":
         """The users ``first`` to ``last - 1`` alone."""
         start, stop = self.user_ptr[first], self.user_ptr[last]
-        own, users = slice(start, stop), slice(first, last)
-        return Histories(
-            review_ids=self.review_ids[own],
-            texts=self.texts[own],
-            rating=self.rating[own],
-            time=self.time[own],
-            catalogue_row=self.catalogue_row[own],
-            product_names=self.product_names[own],
-            product_infos=self.product_infos[own],
-            user_ids=self.user_ids[users],
-            user_ptr=self.user_ptr[first : last + 1] - start,
-            nicknames=self.nicknames[users],
-            wishes=self.wishes[users],
-        )
+        parts = {each.name: getattr(self, each.name)[start:stop] for each in fields(self)}
+        for name in ("user_ids", "nicknames", "wishes"):
+            parts[name] = getattr(self, name)[first:last]
+        return Histories(**parts | {"user_ptr": self.user_ptr[first : last + 1] - start})
 
     @property
     def all_texts(self) -> list[str]:
@@ -146,16 +137,10 @@ class Histories:
         return [*self.texts, *self.product_names, *self.product_infos, *self.wishes]
 
     @cached_property
-    def has_text(self) -> np.ndarray:
-        """bool [U], whether the user wrote anything at all."""
-        written = np.append(0, np.cumsum(self.texts != ""))
-        return np.diff(written[self.user_ptr]) > 0
-
-    @cached_property
     def is_known(self) -> np.ndarray:
         """bool [U], whether a text or a product of the vectorbase tells anything of the user."""
-        found = np.append(0, np.cumsum(self.catalogue_row != UNKNOWN))
-        return self.has_text | (np.diff(found[self.user_ptr]) > 0) | (self.wishes != "")
+        tells = np.append(0, np.cumsum((self.texts != "") | (self.catalogue_row != UNKNOWN)))
+        return (np.diff(tells[self.user_ptr]) > 0) | (self.wishes != "")
 
     @cached_property
     def says_nothing(self) -> np.ndarray:
@@ -177,24 +162,14 @@ def read_histories(reviews: pd.DataFrame | Sequence[Author], vectorbase: Vectorb
         "\n".join([author.wish, *(each.text for each in author.reviews if each.is_wish)]).strip()
         for author in authors
     ]
-    authors = [
-        replace(author, reviews=[each for each in author.reviews if not each.is_wish])
-        for author in authors
-    ]
-    given = [review for author in authors for review in author.reviews]
-    found = _find_products(given, vectorbase).tolist()
-    kept: list[int] = []
-    user_ptr, start = [0], 0
+    kept: list[tuple[WrittenReview, int]] = []
+    user_ptr = [0]
     for author in authors:
-        stop = start + len(author.reviews)
-        order = _newest_in_order(given[start:stop], found[start:stop])
-        kept += [start + position for position in order]
+        own = [review for review in author.reviews if not review.is_wish]
+        kept += _newest_in_order(own, vectorbase)
         user_ptr.append(len(kept))
-        start = stop
-    reviews, rows = [given[place] for place in kept], [found[place] for place in kept]
-    unknown = [
-        review if row == UNKNOWN else None for review, row in zip(reviews, rows, strict=True)
-    ]
+    reviews = [review for review, _ in kept]
+    unknown = [review if row == UNKNOWN else None for review, row in kept]
     return Histories(
         review_ids=_objects(review.review_id for review in reviews),
         texts=_objects(plain_text(review.text) for review in reviews),
@@ -202,7 +177,7 @@ def read_histories(reviews: pd.DataFrame | Sequence[Author], vectorbase: Vectorb
             [np.nan if review.rating is None else review.rating for review in reviews], np.float32
         ),
         time=np.array([review.seconds for review in reviews], np.int64),
-        catalogue_row=np.array(rows, np.int64),
+        catalogue_row=np.array([row for _, row in kept], np.int64),
         product_names=_objects(plain_text(each.product_name) if each else "" for each in unknown),
         product_infos=_objects(
             product_info_text(plain_text(each.style), plain_text(each.product_info)) if each else ""
@@ -215,41 +190,29 @@ def read_histories(reviews: pd.DataFrame | Sequence[Author], vectorbase: Vectorb
     )
 
 
-def _find_products(reviews: Sequence[WrittenReview], vectorbase: Vectorbase) -> np.ndarray:
-    """Rows of the vectorbase, int64 [n]: by id, or by name where there is no other id."""
-    rows = vectorbase.rows_of([review.product_id or None for review in reviews])
-    nameless = [
-        place
-        for place in np.flatnonzero(rows == UNKNOWN).tolist()
-        if reviews[place].product_id in ("", reviews[place].product_name)
-    ]
-    rows[nameless] = vectorbase.rows_of_names([reviews[place].product_name for place in nameless])
-    return rows
-
-
-def _newest_in_order(reviews: Sequence[WrittenReview], rows: Sequence[int]) -> list[int]:
-    """Positions of the newest review of each product, the oldest first. An unknown time is the
-    oldest; of equally old reviews the later one counts, but one that is told twice does not become
-    later by that."""
-    newest: dict[int | str, int] = {}
+def _newest_in_order(
+    reviews: Sequence[WrittenReview], vectorbase: Vectorbase
+) -> list[tuple[WrittenReview, int]]:
+    """The newest review of each product with the product's row, the oldest first. An unknown time
+    is the oldest; of equally old reviews the later one counts, but one that is told twice does not
+    become later by that."""
+    newest: dict[int | str, tuple[tuple[int, int, str, str], WrittenReview, int]] = {}
     told = set()
+    rows = vectorbase.rows_of([review.product_id or None for review in reviews]).tolist()
     for position, (review, row) in enumerate(zip(reviews, rows, strict=True)):
+        if row == UNKNOWN and review.product_id in ("", review.product_name):
+            (row,) = vectorbase.rows_of_names([review.product_name]).tolist()
         product = review.product_key if row == UNKNOWN else row
         same = (product, review.text, review.rating, review.time)
         if review.time is not None and same in told:
             continue
         told.add(same)
-        other = newest.get(product)
-        if other is None or review.seconds >= reviews[other].seconds:
-            newest[product] = position
-
-    def age(position: int) -> tuple[int, int, str, str]:
-        review = reviews[position]
-        # Without times the order in which they were given is the order in time.
-        place = position if review.time is None else 0
-        return review.seconds, place, review.review_id, review.product_key
-
-    return sorted(newest.values(), key=age)
+        if product not in newest or review.seconds >= newest[product][1].seconds:
+            # Without times the order in which they were given is the order in time.
+            place = position if review.time is None else 0
+            age = (review.seconds, place, review.review_id, review.product_key)
+            newest[product] = age, review, row
+    return [(review, row) for _, review, row in sorted(newest.values(), key=itemgetter(0))]
 
 
 def _objects(values: Iterable[str | None]) -> np.ndarray:

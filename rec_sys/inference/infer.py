@@ -16,20 +16,13 @@ from rec_sys.foundation.settings import Count, PositiveCount, Share, read_settin
 from rec_sys.inference.histories import Author, Encode, authors_in, read_histories
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.results import UserRecommendations, show_results, write_results
+from rec_sys.modules import checkpoint
 from rec_sys.modules.backends import GraphBackend, OnnxBackend, TorchBackend, exported_or_torch
-from rec_sys.modules.checkpoint import (
-    TrainedModel,
-    find_checkpoint,
-    held_out_user_ids,
-    load_data,
-    load_encoder,
-    load_trained,
-)
 from rec_sys.reviews.cleaning import OWN_COLUMNS
 from rec_sys.reviews.reading import read_reviews
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder
-from rec_sys.text.store import VectorStore, distinct_texts, encode_texts, open_store
+from rec_sys.text.store import distinct_texts, encode_texts, open_store
 from rec_sys.vector_database.vectorbase import Vectorbase, built_from, read_vectorbase
 
 # Encoded in ONNX Runtime while PyTorch would still be imported.
@@ -59,18 +52,20 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     settings = read_settings(InferSettings, config.infer)
     reviews = read_people(settings) if settings.reviews is not None else None
     folder = config.paths.vectorbase_dir
-    path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir, built_from(folder))
+    path = checkpoint.find_checkpoint(
+        config.checkpoint, config.paths.checkpoint_dir, built_from(folder)
+    )
     vectorbase = read_vectorbase(folder)
-    trained = load_trained(path)
+    trained = checkpoint.load_trained(path)
     vectorbase.require_model(trained.fingerprint, trained.path.name)
     backend = choose_backend(settings, trained, vectorbase)
-    encoder = load_encoder(trained, config)
+    encoder = checkpoint.load_encoder(trained, config)
     vectorbase.require_encoder(encoder.model_fingerprint)
     if reviews is None and settings.wish:
         reviews = [Author("you", [])]
     elif reviews is None:
-        data = load_data(trained, config)
-        reviews = _people_of(data, held_out_user_ids(trained, data))
+        data = checkpoint.load_data(trained, config)
+        reviews = _people_of(data, checkpoint.held_out_user_ids(trained, data))
 
     if settings.wish:
         people = authors_in(reviews) if isinstance(reviews, pd.DataFrame) else reviews
@@ -120,7 +115,7 @@ def with_products(reviews: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame
 
 
 def choose_backend(
-    settings: InferSettings, trained: TrainedModel, vectorbase: Vectorbase
+    settings: InferSettings, trained: checkpoint.TrainedModel, vectorbase: Vectorbase
 ) -> GraphBackend:
     """What runs the graph model, ``infer.backend``. Raises InputError if the exported model cannot
     be used, or is of another checkpoint."""
@@ -141,24 +136,13 @@ def encode_once(encoder: TextEncoder, cache_dir: str, texts: list[str]) -> Encod
     store = open_store(cache_dir, encoder)
     distinct = distinct_texts(texts)[0]
     new = [distinct[row] for row in np.flatnonzero(store.rows_of(distinct) < 0)]
-    if len(new) <= _FEW_TEXTS and encoder.is_embedded:
-        return _encode_in_place(encoder, store, new)
-    newly_encoded = encode_texts(texts, encoder, store).newly_encoded
-    note(f"{newly_encoded} texts newly encoded, the others were stored")
-
-    def encode(texts: list[str]) -> np.ndarray:
-        return store.vectors[encode_texts(texts, encoder, store, show_progress=False).rows]
-
-    return encode
-
-
-def _encode_in_place(encoder: TextEncoder, store: VectorStore, new: list[str]) -> Encode:
-    """The vectors of stored texts, and of a few new ones in single precision: these are not stored,
-    as the store may be of another precision."""
     found: dict[str, np.ndarray] = {}
-    if new:
+    if len(new) > _FEW_TEXTS or not encoder.is_embedded:
+        encode_texts(texts, encoder, store)
+    elif new:
         from rec_sys.text.embedded import run_embedded
 
+        # In single precision, and not stored: the store may be of another one.
         found = dict(zip(new, run_embedded(encoder).encode(new), strict=True))
     note(f"{len(new)} texts newly encoded, the others were stored")
 
@@ -170,11 +154,5 @@ def _encode_in_place(encoder: TextEncoder, store: VectorStore, new: list[str]) -
     return encode
 
 
-@command("infer_config")
-def main(config: DictConfig) -> None:
-    """The command line."""
-    infer(config)
-
-
 if __name__ == "__main__":
-    main()
+    command("infer_config")(infer)()

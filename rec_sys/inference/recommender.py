@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise, starmap
 from pathlib import Path
@@ -34,6 +34,7 @@ from rec_sys.inference.results import (
     Recommendation,
     Recommendations,
     UserRecommendations,
+    shortened,
 )
 from rec_sys.modules.backends import GraphBackend, OnnxBackend
 from rec_sys.modules.features import Situation, WalkFeature
@@ -57,24 +58,6 @@ DEFAULT_K = 10
 #: What somebody wrote: one text, which says what they want; reviews as dicts with the fields of a
 #: file (``TextReview``, ``ProductName``, ``rating``, ...) or texts alone; a table of these.
 Reviews = str | Sequence[str | Mapping[str, Any]] | pd.DataFrame
-
-
-@dataclass(frozen=True)
-class CandidateFilter:
-    """Rows of a vectorbase that may be recommended: only those `among`, int64, ascending and
-    distinct, or all if None; none of those `without`, int64."""
-
-    among: np.ndarray | None = None
-    without: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-
-    def of(self, rows: np.ndarray) -> np.ndarray:
-        """Those of some rows that may be recommended, in their order."""
-        if self.among is not None:
-            rows = rows[np.isin(rows, self.among)]
-        return rows[~np.isin(rows, self.without)]
-
-
-EVERYTHING = CandidateFilter()
 
 
 class Recommender:
@@ -142,7 +125,7 @@ class Recommender:
         *,
         batch_size: int = DEFAULT_BATCH_SIZE,
         show_progress: bool = False,
-        candidates: CandidateFilter = EVERYTHING,
+        candidates: np.ndarray | None = None,
     ) -> Recommendations:
         """Recommends to every author of the reviews, in the order in which they first occur.
 
@@ -156,6 +139,7 @@ class Recommender:
             wish: What they all want, in words.
             k: Products per user.
             batch_size: Users at a time; decides memory, not results.
+            candidates: bool [P], which products of the vectorbase may be recommended.
 
         Raises:
             InputError: There is nobody, a review cannot be read, or a number is too small.
@@ -177,8 +161,9 @@ class Recommender:
         """Why a product, named by its id or its name, gets its score with one person: see
         `Recommendation`. Raises InputError if there is no such product, they have reviewed it, or
         the reviews are those of several people."""
-        among = np.array([self._row_of(product)])
-        found = self.recommend(reviews, wish, 1, candidates=CandidateFilter(among))
+        only = np.zeros(len(self.vectorbase.keys), dtype=bool)
+        only[self._row_of(product)] = True
+        found = self.recommend(reviews, wish, 1, candidates=only)
         if len(found) > 1:
             raise InputError(f"reviews: {len(found)} people wrote them; give those of one person")
         if not found[0].recommendations:
@@ -231,7 +216,7 @@ class Recommender:
         return read_histories(authors, self.vectorbase)
 
     def _recommend_batch(
-        self, histories: Histories, k: int, candidates: CandidateFilter
+        self, histories: Histories, k: int, candidates: np.ndarray | None
     ) -> list[UserRecommendations]:
         base = self.vectorbase
         batch = build_history_batch(histories, base, self.encode)
@@ -252,10 +237,12 @@ class Recommender:
             links=batch.links,
         )
         scores = base.combiner.score(base.features, situation)
+        candidates = ~base.index.removed & (True if candidates is None else candidates)
         results = []
         for user, edges in enumerate(starmap(slice, pairwise(pointers))):
-            reviewed = product[edges][product[edges] != UNKNOWN]
-            rows = best_rows(scores[user], base.index.removed, reviewed, candidates, k)
+            open_to = candidates.copy()
+            open_to[product[edges][product[edges] != UNKNOWN]] = False
+            rows = best_rows(scores[user], open_to, k)
             known = bool(histories.is_known[user])
             one = situation.of_user(user)
             contributions = base.combiner.contributions(base.features, one, rows)
@@ -324,15 +311,13 @@ class Recommender:
         for position in heaviest[weights[heaviest] > 0]:
             review = reviews[position]
             row = histories.catalogue_row[review]
-            rating, text = histories.rating[review], histories.texts[review]
+            rating = histories.rating[review]
             own_name = histories.product_names[review]
-            if len(text) > _EXCERPT_CHARACTERS:
-                text = text[: _EXCERPT_CHARACTERS - 1].rstrip() + "…"
             reasons.append(
                 Reason(
                     review_id=histories.review_ids[review],
                     product_name=own_name if row == UNKNOWN else self.vectorbase.labels[row],
-                    text=text,
+                    text=shortened(histories.texts[review], _EXCERPT_CHARACTERS),
                     weight=float(weights[position]),
                     rating=float(rating) if rating > 0 else None,  # neither 0 nor NaN
                     product_id="" if row == UNKNOWN else self.vectorbase.product_ids[row],
@@ -341,21 +326,10 @@ class Recommender:
         return tuple(reasons)
 
 
-def best_rows(
-    scores: np.ndarray,
-    removed: np.ndarray,
-    reviewed: np.ndarray,
-    candidates: CandidateFilter,
-    k: int,
-) -> np.ndarray:
+def best_rows(scores: np.ndarray, candidates: np.ndarray, k: int) -> np.ndarray:
     """The best products of one user, int64 [at most k]; of equals the lowest row comes first.
-    `scores`: float32 [P]; `removed`: bool [P], not recommended to anybody; `reviewed`: int64, rows
-    that the user knows."""
-    open_to = ~removed
-    if candidates.among is not None:
-        open_to &= np.isin(np.arange(len(scores)), candidates.among)
-    open_to[reviewed] = open_to[candidates.without] = False
-    rows = np.flatnonzero(open_to)
+    `scores`: float32 [P]; `candidates`: bool [P]."""
+    rows = np.flatnonzero(candidates)
     if len(rows) > k:
         # Everything that is not below the k-th best; ties there are cut by the stable sort.
         least = np.partition(scores[rows], len(rows) - k)[len(rows) - k]

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -138,13 +137,7 @@ RECOMMENDATION_SCHEMA = pa.schema(
 def as_table(results: Iterable[UserRecommendations]) -> pa.Table:
     """Recommendations as rows, columns `RECOMMENDATION_SCHEMA`."""
     rows = [
-        _as_plain(each)
-        | {
-            "user_id": person.user_id,
-            "nickname": person.nickname,
-            "rank": rank,
-            "fallback": person.fallback,
-        }
+        {**vars(person), **asdict(each), "rank": rank}
         for person in results
         for rank, each in enumerate(person.recommendations, start=1)
     ]
@@ -180,7 +173,7 @@ def write_results(
                 "fallback": each.fallback,
                 "explanation": each.explanation,
                 "wish": each.wish,
-                "recommendations": [_as_plain(product) for product in each.recommendations],
+                "recommendations": [asdict(product) for product in each.recommendations],
             }
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     users = np.stack([each.embedding for each in results])
@@ -190,13 +183,6 @@ def write_results(
         paths[2], "product_id", vectorbase.product_ids[there], vectorbase.embeddings[there]
     )
     return paths
-
-
-def _as_plain(product: Recommendation) -> dict[str, Any]:
-    plain = asdict(product)
-    if product.match and product.match.quote:
-        plain["match"]["quote"] = product.match.quote._asdict()
-    return plain
 
 
 def show_results(results: Sequence[UserRecommendations], show_users: int) -> None:
@@ -209,8 +195,8 @@ def show_results(results: Sequence[UserRecommendations], show_users: int) -> Non
         if each.explanation:
             note(f"{person}: {each.explanation}")
         for product in each.recommendations if each.wish else ():
-            if product.match and product.match.quote:
-                note(f"{_name(product.name)}: {_quoted(product.match.quote)}")
+            if product.match and (quote := product.match.quote):
+                note(f"{_name(product.name)}: “{quote.text}”{_stars(quote.rating)}")
         if each.recommendations and each.recommendations[0].because:
             first = each.recommendations[0]
             note(f"{person}, {_name(first.name)} because of:")
@@ -233,18 +219,19 @@ def _shown_rows(results: Sequence[UserRecommendations]) -> list[tuple[str | None
     return rows
 
 
-def _quoted(quote: Quote) -> str:
-    stars = f" ({quote.rating:g} of {MAX_RATING:g} stars)" if quote.rating is not None else ""
-    return f"“{quote.text}”{stars}"
+def _stars(rating: float | None) -> str:
+    return "" if rating is None else f" ({rating:g} of {MAX_RATING:g} stars)"
+
+
+def shortened(text: str, characters: int) -> str:
+    """The beginning of a text, with an ellipsis where something is left out."""
+    return text if len(text) <= characters else text[: characters - 1].rstrip() + "…"
 
 
 def _as_words(reason: Reason) -> str:
-    text = reason.text
-    if len(text) > _SHOWN_CHARACTERS:
-        text = text[: _SHOWN_CHARACTERS - 1].rstrip() + "…"
+    text = shortened(reason.text, _SHOWN_CHARACTERS)
     said = f"“{text}”" if text else "rated without a text"
-    stars = f" ({reason.rating:g} of {MAX_RATING:g} stars)" if reason.rating is not None else ""
-    return f"{reason.weight:.0%} {_name(reason.product_name)}{stars}: {said}"
+    return f"{reason.weight:.0%} {_name(reason.product_name)}{_stars(reason.rating)}: {said}"
 
 
 def _in_short(product: Recommendation) -> str | None:

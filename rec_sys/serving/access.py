@@ -4,6 +4,7 @@ that admits it; the file holds no key, only its SHA-256."""
 
 import hashlib
 import logging
+import re
 import secrets
 import sys
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from time import monotonic
 from typing import NoReturn
 
 import jwt
+from fastapi import HTTPException
 
 from rec_sys.foundation.errors import InputError
 
@@ -23,22 +25,24 @@ KEY_HEADER = "X-API-Key"
 
 # RFC 7518, 3.2: a key of HS256 is at least as long as its hash.
 _SECRET_BYTES = 32
-_DIGEST_LETTERS = 64
+_KEY_LINE = re.compile(rf"({ADMIN}|{CLIENT})\s+(\S+)\s+([0-9a-fA-F]{{64}})")
 _MINUTE = 60.0
 # Callers whose last request is so long ago that it counts no more are forgotten beyond so many.
 _MOST_CALLERS = 10_000
 
 
-class Refused(Exception):
-    """A request is not answered; `status` is of HTTP, the message says what is wrong with it and
-    what to do, and `field` what it is about, empty for the request as a whole."""
+class Refused(HTTPException):
+    """A request is not answered; the message says what is wrong with it and what to do, and `field`
+    what it is about, empty for the request as a whole."""
 
     def __init__(
         self, status: int, message: str, field: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(message)
-        self.status, self.message, self.field = status, message, field
-        self.headers = dict(headers or {})
+        super().__init__(status, message, headers)
+        self.field = field
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 @dataclass(frozen=True)
@@ -143,15 +147,17 @@ class Access:
             raise InputError(f"serving.keys_file={path}: cannot be read ({error})") from None
         callers = {}
         for number, line in enumerate(lines, 1):
-            parts = line.split("#")[0].split()
-            if not parts:
+            line = line.partition("#")[0].strip()
+            if not line:
                 continue
-            if len(parts) != 3 or parts[0] not in (ADMIN, CLIENT) or not _is_digest(parts[2]):
+            found = _KEY_LINE.fullmatch(line)
+            if not found:
                 raise InputError(
                     f"{path}:{number}: must be `{CLIENT} NAME SHA256` or `{ADMIN} NAME SHA256`, as"
                     f" `uv run -m rec_sys.serving.access {CLIENT} NAME` prints it"
                 )
-            callers[parts[2].lower()] = Caller(parts[0], parts[1])
+            role, name, digest = found.groups()
+            callers[digest.lower()] = Caller(role, name)
         self._callers, self._file_state = self._fixed | callers, state
 
 
@@ -192,10 +198,6 @@ def _nobody(message: str) -> NoReturn:
 def _digest(key: str) -> str:
     # Keys are long and random: nothing is gained by a slow hash.
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _is_digest(text: str) -> bool:
-    return len(text) == _DIGEST_LETTERS and not set(text.lower()) - set("0123456789abcdef")
 
 
 def main() -> None:

@@ -20,22 +20,14 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.bundle import Bundle
 from rec_sys.inference.histories import UNKNOWN, Author
-from rec_sys.inference.recommender import CandidateFilter
 from rec_sys.modules.backends import BackendUnavailable
 from rec_sys.serving import schemas
 from rec_sys.serving.access import KEY_HEADER, Access, Refused
 from rec_sys.serving.encoding import Busy
-from rec_sys.serving.limits import LimitsMiddleware, add_refusals, refusals
+from rec_sys.serving.limits import ExactRoute, LimitsMiddleware, add_refusals, refusals
 from rec_sys.serving.metrics import Metrics
-from rec_sys.serving.request_models import (
-    PathId,
-    author_of,
-    newest_nickname,
-    request_models,
-    written,
-)
+from rec_sys.serving.request_models import Id, Name, PathId, Text, author_of, request_models
 from rec_sys.serving.service import ServedBundle, Service, ServingSettings
 from rec_sys.serving.user_store import StoreUnavailable, UserStore
 
@@ -61,17 +53,6 @@ class Components:
     settings: ServingSettings
     access: Access
 
-    def start(self) -> bool:
-        has_started = self.service.start()
-        if has_started:
-            self.metrics.model(self.service.bundle.model_label)
-        return has_started
-
-    def reload(self) -> Bundle:
-        bundle = self.service.reload()
-        self.metrics.model(bundle.model_label)
-        return bundle
-
     def is_ready(self) -> bool:
         """Whether recommendations can be had and reviews be kept; may wait for a database."""
         with suppress(StoreUnavailable):
@@ -83,30 +64,25 @@ class Components:
         self,
         served: ServedBundle,
         authors: Sequence[Author],
-        ids: Sequence[str | None],
         *,
         k: int,
         style: str | None,
         exclude: Sequence[str],
         known: dict[str, np.ndarray] | None = None,
     ) -> Response:
-        """Recommends and counts; returns `RecommendationsOut` as JSON. `ids`: what the authors are
-        called in the answer; `style`: the category of what may be recommended, None for all;
-        `exclude`: ids, perhaps unknown ones; `known`: see `ServedBundle.recommend`. Raises as that
-        does, and Refused if there is no such category."""
+        """Recommends and counts; returns `RecommendationsOut` as JSON. `style`: the category of
+        what may be recommended, None for all; `exclude`: ids, perhaps unknown ones; `known`: see
+        `ServedBundle.recommend`. Raises as that does, and Refused if there is no such category."""
         require_style(served, style)
         base = served.vectorbase
-        among = None if style is None else np.flatnonzero(base.styles == style)
-        without = base.rows_of(np.array(exclude, dtype=object))
+        without = base.rows_of(exclude)
+        candidates = np.full(len(base.keys), True) if style is None else base.styles == style
+        candidates[without[without != UNKNOWN]] = False
         answer = served.recommend(
-            authors,
-            k,
-            candidates=CandidateFilter(among, without[without != UNKNOWN]),
-            known=known,
-            observe=self.metrics.stage,
+            authors, k, candidates=candidates, known=known, observe=self.metrics.stage
         )
         self.metrics.answer((person.fallback for person in answer.people), answer.degraded)
-        told = schemas.recommendations(answer, ids, served)
+        told = schemas.recommendations(answer, served)
         # Made to JSON here: FastAPI would check once more what has just been built.
         return Response(told.model_dump_json(by_alias=True), media_type="application/json")
 
@@ -184,28 +160,18 @@ async def _forget_in_time(store: UserStore, days: float, run: Callable[..., Any]
 
 
 def _recommendation_routes(components: Components) -> APIRouter:
-    routes = APIRouter(tags=["recommendations"])
-    service, models = components.service, request_models(components.settings.limits)
+    routes = APIRouter(tags=["recommendations"], route_class=ExactRoute)
+    service, (taken, _) = components.service, request_models(components.settings.limits)
 
     @routes.post(
         "/recommendations",
         response_model=schemas.RecommendationsOut,
         responses=refusals(408, 413, 415),
     )
-    def recommend(body: models.recommend) -> Response:  # type: ignore[valid-type]
+    def recommend(body: taken) -> Response:  # type: ignore[valid-type]
         """Recommends to one person or many by their reviews; nothing is kept."""
-        people, ids = body.people, [None]
-        if people is None:
-            people = [schemas.PersonIn.model_construct(reviews=body.reviews or [], wish=body.wish)]
-        else:
-            ids = [person.id for person in people]
         return components.recommend(
-            service.served,
-            list(map(author_of, people)),
-            ids,
-            k=body.k,
-            style=body.style,
-            exclude=body.exclude,
+            service.served, body.authors, k=body.k, style=body.style, exclude=body.exclude
         )
 
     @routes.get("/people")
@@ -217,10 +183,10 @@ def _recommendation_routes(components: Components) -> APIRouter:
 
 
 def _user_routes(components: Components) -> APIRouter:
-    routes = APIRouter(prefix="/users", tags=["people who are known"])
+    routes = APIRouter(prefix="/users", tags=["people who are known"], route_class=ExactRoute)
     service, store = components.service, components.store
     limits = components.settings.limits
-    models = request_models(limits)
+    _, taken = request_models(limits)
     missing = refusals(404)
 
     def own_data(user_id: PathId, request: Request) -> str:
@@ -231,20 +197,20 @@ def _user_routes(components: Components) -> APIRouter:
     nobody = Refused(404, "nobody with this id has written anything")
 
     @routes.post("/{user_id}/reviews", status_code=201, responses=refusals(408, 413, 415))
-    def keep_reviews(user_id: user, body: models.store) -> schemas.StoredOut:  # type: ignore
+    def keep_reviews(user_id: user, body: taken) -> schemas.StoredOut:  # type: ignore
         """Keeps reviews of a person, who is made if new.
 
         They count in the next recommendation. A review without a time was written now; one whose
         `reviewID` is known already replaces the older one.
         """
-        now = int(time())
+        now, author = int(time()), author_of(user_id, body.nickname, body.reviews)
         reviews = [
             replace(
                 review,
                 review_id=given.review_id or uuid.uuid4().hex,
                 time=now if review.time is None else review.time,
             )
-            for given, review in zip(body.reviews, written(body.reviews), strict=True)
+            for given, review in zip(body.reviews, author.reviews, strict=True)
         ]
         encoder = service.bundle.encoder_fingerprint
         try:
@@ -253,8 +219,7 @@ def _user_routes(components: Components) -> APIRouter:
             encoder = served.bundle.encoder_fingerprint
         except (BackendUnavailable, Busy):
             vectors = {}  # what people write is kept in any case, and encoded when it is needed
-        nickname = newest_nickname(body.reviews, body.nickname)
-        total = store.add(user_id, reviews, vectors, encoder, nickname)
+        total = store.add(user_id, reviews, vectors, encoder, author.nickname)
         stored = len({review.review_id for review in reviews})
         return schemas.StoredOut(user=user_id, stored=stored, reviews=total)
 
@@ -262,8 +227,7 @@ def _user_routes(components: Components) -> APIRouter:
         found = store.find(user_id, newest, "")
         if found is None:
             raise nobody
-        reviews = list(map(schemas.stored, found.reviews))
-        return schemas.StoredReviewsOut(user=user_id, nickname=found.nickname, reviews=reviews)
+        return schemas.StoredReviewsOut.model_validate(found)
 
     @routes.get("/{user_id}/reviews", responses=missing)
     def kept_reviews(user_id: user) -> schemas.StoredReviewsOut:  # type: ignore[valid-type]
@@ -279,9 +243,9 @@ def _user_routes(components: Components) -> APIRouter:
     def recommend_to_user(
         user_id: user,  # type: ignore[valid-type]
         k: Annotated[int, Query(ge=1, le=limits.k)] = 10,
-        wish: Annotated[schemas.Text, Query(max_length=limits.text_characters)] = "",
-        style: schemas.Name | None = None,
-        exclude: Annotated[list[schemas.Id], Query(max_length=limits.exclude)] = [],  # noqa: B006
+        wish: Annotated[Text, Query(max_length=limits.text_characters)] = "",
+        style: Name | None = None,
+        exclude: Annotated[list[Id], Query(max_length=limits.exclude)] = [],  # noqa: B006
     ) -> Response:
         """Recommends by what is kept of a person, and what they want now.
 
@@ -290,11 +254,9 @@ def _user_routes(components: Components) -> APIRouter:
         served = service.served
         found = store.find(user_id, limits.reviews, served.bundle.encoder_fingerprint)
         author = Author(user_id, found.reviews, found.nickname) if found else Author(user_id, [])
-        author = replace(author, wish=wish)
         known = found.vectors if found else {}
-        return components.recommend(
-            served, [author], [user_id], k=k, style=style, exclude=exclude, known=known
-        )
+        authors = [replace(author, wish=wish)]
+        return components.recommend(served, authors, k=k, style=style, exclude=exclude, known=known)
 
     @routes.delete("/{user_id}", status_code=204, responses=missing)
     def forget(user_id: user) -> None:  # type: ignore[valid-type]
@@ -306,15 +268,15 @@ def _user_routes(components: Components) -> APIRouter:
 
 
 def _product_routes(components: Components) -> APIRouter:
-    routes = APIRouter(tags=["products"])
+    routes = APIRouter(tags=["products"], route_class=ExactRoute)
     service, settings = components.service, components.settings
     number = Annotated[int, Query(ge=1, le=settings.limits.k)]
 
     @routes.get("/products/search")
     def search(
-        q: schemas.Name = "",
+        q: Name = "",
         k: number = 10,  # type: ignore[valid-type]
-        style: schemas.Name | None = None,
+        style: Name | None = None,
     ) -> schemas.SearchOut:
         """Finds products whose words begin with those of `q`; the most popular ones without any."""
         served = service.served
@@ -325,7 +287,7 @@ def _product_routes(components: Components) -> APIRouter:
     def similar(product_id: PathId, k: number = 10) -> schemas.SimilarOut:  # type: ignore
         """The products that are described most like this one."""
         served = service.served
-        (row,) = served.vectorbase.rows_of(np.array([product_id], dtype=object)).tolist()
+        (row,) = served.vectorbase.rows_of([product_id]).tolist()
         if row == UNKNOWN:
             raise Refused(404, "no product has this id")
         return schemas.similar(served, row, k)
@@ -342,7 +304,7 @@ def _product_routes(components: Components) -> APIRouter:
         shown = schemas.dots(served, settings.map_products)
         regions = [
             schemas.RegionOut(label=each.label, x=each.place[0], y=each.place[1])
-            for each in served.regions(settings.map_products, settings.map_regions)
+            for each in served.regions
         ]
         total = served.vectorbase.num_products
         return schemas.MapOut(products=shown, regions=regions, shown=len(shown), of=total)
@@ -350,20 +312,20 @@ def _product_routes(components: Components) -> APIRouter:
     @routes.get("/wishes")
     def example_wishes() -> dict[str, list[str]]:
         """What somebody may want here, to begin with: from the names of the most reviewed kinds."""
-        regions = service.served.regions(settings.map_products, settings.map_regions)
-        return {"wishes": [each.wish for each in regions[: settings.example_wishes]]}
+        regions = service.served.regions[: settings.example_wishes]
+        return {"wishes": [each.wish for each in regions]}
 
     return routes
 
 
 def _admin_routes(components: Components) -> APIRouter:
-    routes = APIRouter(prefix="/admin", tags=["administration"])
+    routes = APIRouter(prefix="/admin", tags=["administration"], route_class=ExactRoute)
 
     @routes.post("/reload", responses=refusals(409))
     def reload() -> schemas.ModelOut:
         """Takes up the bundle that is in the folder now; one that does not fit changes nothing."""
         try:
-            bundle = components.reload()
+            bundle = components.service.reload()
         except InputError as error:
             raise Refused(409, f"the old bundle stays in use: {error}") from None
         return schemas.ModelOut(model=bundle.model_label, created=bundle.manifest["created"])
@@ -399,6 +361,8 @@ def _health_routes(components: Components) -> APIRouter:
     @routes.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Numbers for Prometheus."""
+        with suppress(BackendUnavailable):
+            components.metrics.model(components.service.served.bundle.model_label)
         return Response(components.metrics.text(), media_type="text/plain; version=0.0.4")
 
     return routes

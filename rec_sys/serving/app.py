@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.inference.bundle import CREATE_COMMAND, MANIFEST, VECTORBASE, Bundle
+from rec_sys.foundation.files import MANIFEST
+from rec_sys.inference.bundle import CREATE_COMMAND, VECTORBASE
 from rec_sys.modules.backends import BackendUnavailable
 from rec_sys.serving.access import Access
 from rec_sys.serving.api import LOOPBACK, Components, create_app
@@ -90,24 +91,20 @@ def build_components(config: DictConfig) -> Components:
 
         create_bundle(config)
     service = Service(folder, settings)
-    _tell_bundle(service.bundle, Path(config.paths.vectorbase_dir))
+    bundle, index = service.bundle, Path(config.paths.vectorbase_dir)
+    note(f"bundle: {bundle.description}")
+    built, served = index / MANIFEST, bundle.folder / VECTORBASE / MANIFEST
+    if built.is_file() and built.read_bytes() != served.read_bytes():
+        note(f"{index}: holds another index; to serve that one: {CREATE_COMMAND}")
     connections = max(1, limits.threads // 2) + 1  # and one to see whether it works
     store = UserStore(settings.store, settings.store_seconds, connections, limits.kept_reviews)
     return Components(service, store, Metrics(), settings, access)
 
 
-def _tell_bundle(bundle: Bundle, vectorbase_dir: Path) -> None:
-    """Says what is served, and whether there are other products by now."""
-    note(f"bundle: {bundle.description}")
-    built, served = vectorbase_dir / MANIFEST, bundle.folder / VECTORBASE / MANIFEST
-    if built.is_file() and built.read_bytes() != served.read_bytes():
-        note(f"{vectorbase_dir}: holds another index; to serve that one: {CREATE_COMMAND}")
-
-
 def start_service(components: Components, address: str) -> None:
     """Makes the service ready, however long its models' server takes to come up."""
     try:
-        if components.start():
+        if components.service.start():
             note(f"ready: {address}")
     except InputError as error:
         log.error("%s", error)
@@ -124,7 +121,7 @@ def _reload_when(wanted: threading.Event, components: Components) -> None:
 def reload_service(components: Components) -> None:
     """Takes up the bundle that is in the folder now, or says why the old one stays."""
     try:
-        bundle = components.reload()
+        bundle = components.service.reload()
     except (InputError, BackendUnavailable, Busy) as error:
         log.error("the old bundle stays in use: %s", error)
     else:
@@ -150,11 +147,5 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-@command("serve_config")
-def main(config: DictConfig) -> None:
-    """The command line."""
-    serve(config)
-
-
 if __name__ == "__main__":
-    main()
+    command("serve_config")(serve)()

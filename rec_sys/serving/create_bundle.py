@@ -14,28 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import read_json, replacing, require_replaceable, write_json
+from rec_sys.foundation.files import MANIFEST, read_json, replacing, require_replaceable, write_json
 from rec_sys.foundation.onnx import MODEL_FILE
 from rec_sys.foundation.settings import Count, build, read_settings, settings_of
-from rec_sys.inference.bundle import (
-    GRAPH_MODEL,
-    MANIFEST,
-    MODEL_CARD,
-    PEOPLE,
-    TEXT_ENCODER,
-    VECTORBASE,
-    Bundle,
-    read_bundle,
-    write_manifest,
-)
+from rec_sys.inference import bundle as bundles
+from rec_sys.modules import checkpoint
 from rec_sys.modules.backends import OnnxBackend, exported_or_torch
-from rec_sys.modules.checkpoint import (
-    TrainedModel,
-    find_checkpoint,
-    load_data,
-    load_encoder,
-    load_trained,
-)
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.embedded import write_embedded
 from rec_sys.text.encoder import TextEncoder
@@ -70,7 +54,7 @@ class BundleSettings:
     publish: dict[str, Any]
 
 
-def create_bundle(config: DictConfig) -> Bundle:
+def create_bundle(config: DictConfig) -> bundles.Bundle:
     """Exports a checkpoint with everything that serving it needs. The vectorbase in
     ``paths.vectorbase_dir`` is taken if it is of this checkpoint and these settings, and built
     otherwise. Raises InputError if settings, checkpoint or data cannot be used, RuntimeError if an
@@ -79,26 +63,26 @@ def create_bundle(config: DictConfig) -> Bundle:
     folder = Path(config.paths.bundle_dir)
     require_replaceable(folder, MANIFEST, "paths.bundle_dir")
     index = built_from(config.paths.vectorbase_dir)
-    path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir, index)
+    path = checkpoint.find_checkpoint(config.checkpoint, config.paths.checkpoint_dir, index)
     config = OmegaConf.merge(config, {"checkpoint": str(path)})  # of an index, too
-    trained = load_trained(path)
+    trained = checkpoint.load_trained(path)
     vectorbase = _vectorbase_of(trained, config)
     # A training that still runs may have written the checkpoint anew.
     vectorbase.require_model(trained.fingerprint, path.name)
     with replacing(folder) as draft:
         note("putting the graph model and the text encoder into the bundle")
-        _write_models(trained, load_encoder(trained, config), draft)
-        shutil.copytree(vectorbase.folder, draft / VECTORBASE)
+        _write_models(trained, checkpoint.load_encoder(trained, config), draft)
+        shutil.copytree(vectorbase.folder, draft / bundles.VECTORBASE)
         number = settings.demo_people
-        people = demo_people(load_data(trained, config), number) if number else []
-        write_json(draft / PEOPLE, people)
+        people = demo_people(checkpoint.load_data(trained, config), number) if number else []
+        write_json(draft / bundles.PEOPLE, people)
         if trained.card.is_file():
-            shutil.copyfile(trained.card, draft / MODEL_CARD)
+            shutil.copyfile(trained.card, draft / bundles.MODEL_CARD)
         else:
             note(f"{trained.card}: no model card, so the bundle has none")
-        write_manifest(draft, vectorbase)
-        read_bundle(draft)  # what cannot be read must not replace what can
-    bundle = read_bundle(folder)
+        bundles.seal_bundle(draft, vectorbase)
+        bundles.read_bundle(draft)  # what cannot be read must not replace what can
+    bundle = bundles.read_bundle(folder)
     if settings.triton_repository is not None:
         build(
             config.bundle.publish,
@@ -115,7 +99,7 @@ def create_bundle(config: DictConfig) -> Bundle:
     return bundle
 
 
-def _vectorbase_of(trained: TrainedModel, config: DictConfig) -> Vectorbase:
+def _vectorbase_of(trained: checkpoint.TrainedModel, config: DictConfig) -> Vectorbase:
     folder = Path(config.paths.vectorbase_dir)
     as_trained = config.data.get("from_checkpoint") and config.encoder.get("from_checkpoint")
     if as_trained and (folder / MANIFEST).is_file():
@@ -124,7 +108,7 @@ def _vectorbase_of(trained: TrainedModel, config: DictConfig) -> Vectorbase:
         # What somebody has updated would be lost in a new one from the training's data.
         is_wanted = is_data or bool(manifest.get("updated"))
         if is_wanted and manifest.get("model_fingerprint") == trained.fingerprint:
-            vectorbase = read_vectorbase(folder, trained.fingerprint)
+            vectorbase = read_vectorbase(folder)
             index, settings = vectorbase.index, read_settings(IndexSettings, config.vector_db)
             if settings.fits(index):
                 return vectorbase
@@ -138,9 +122,9 @@ def _vectorbase_of(trained: TrainedModel, config: DictConfig) -> Vectorbase:
     return create_vectorbase(config)
 
 
-def _write_models(trained: TrainedModel, encoder: TextEncoder, folder: Path) -> None:
+def _write_models(trained: checkpoint.TrainedModel, encoder: TextEncoder, folder: Path) -> None:
     """What training has exported is taken, and what is installed; all else is exported now."""
-    graph_model, text_encoder = folder / GRAPH_MODEL, folder / TEXT_ENCODER
+    graph_model, text_encoder = folder / bundles.GRAPH_MODEL, folder / bundles.TEXT_ENCODER
     if isinstance(exported_or_torch(trained), OnnxBackend):
         graph_model.parent.mkdir(parents=True)
         shutil.copyfile(trained.exported, graph_model)

@@ -1,16 +1,20 @@
 """What a request may ask for, how it is refused, and the middleware that all requests pass."""
 
 import asyncio
+import json
 import logging
 import re
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from time import perf_counter
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -108,10 +112,6 @@ def add_refusals(app: FastAPI, retry_after: int) -> None:
     """Lets an application answer errors in the form of `Refusal`; `retry_after`, in seconds, is
     told if there is too much to do."""
 
-    @app.exception_handler(Refused)
-    def refused(request: Request, error: Refused) -> JSONResponse:
-        return _answer(error, retry_after)
-
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         troubles = list(map(_trouble, error.errors()[:_MOST_TROUBLES]))
@@ -137,30 +137,70 @@ def add_refusals(app: FastAPI, retry_after: int) -> None:
         return _refused(500, "a fault of the service; please report it")
 
     @app.exception_handler(HTTPException)
-    def other(request: Request, error: HTTPException) -> JSONResponse:
-        return _refused(error.status_code, str(error.detail), headers=error.headers)
+    def refused(request: Request, error: HTTPException) -> JSONResponse:
+        return _answer(error, retry_after)
 
 
-def _answer(error: Refused, retry_after: int) -> JSONResponse:
-    if error.status == 503:
-        error.headers.setdefault("Retry-After", str(retry_after))
-    return _refused(error.status, error.message, error.field, error.headers)
+def _answer(error: HTTPException, retry_after: int) -> JSONResponse:
+    headers = dict(error.headers or {})
+    if error.status_code == 503:
+        headers.setdefault("Retry-After", str(retry_after))
+    return _refused(error.status_code, error.detail, getattr(error, "field", ""), headers)
 
 
 def _refused(status: int, message: str, field: str = "", headers: Any = None) -> JSONResponse:
-    return JSONResponse({"detail": [{"field": field, "message": message}]}, status, headers)
+    return JSONResponse({"detail": [_told(field, message)]}, status, headers)
+
+
+def _told(field: str, message: str) -> dict[str, str]:
+    # It may hold half of a surrogate pair, which cannot be sent.
+    return {"field": field[:_LONGEST_FIELD].encode(errors="replace").decode(), "message": message}
 
 
 def _trouble(error: dict[str, Any]) -> dict[str, str]:
     location = error["loc"]
     if error["type"] == "json_invalid":
-        message = f"not JSON: {error['ctx']['error']} at character {location[-1]}"
-        return {"field": "", "message": message}
+        return _told("", f"not JSON: {error['ctx']['error']} at character {location[-1]}")
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         message = "no such field; see /openapi.json for those that there are"
     names = location[1:] if location and location[0] in _SOURCES else location
-    return {"field": ".".join(map(str, names))[:_LONGEST_FIELD], "message": message}
+    return _told(".".join(map(str, names)), message)
+
+
+class ExactRoute(APIRoute):
+    """Passes over nothing in silence: no parameter that it does not have, and neither one nor a
+    field of the body that is given twice."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+        takes_many = {each.alias: each.default == [] for each in self.dependant.query_params}
+
+        async def answer_exactly(request: Request) -> Response:
+            given = [name for name, _ in request.query_params.multi_items()]
+            for name in given:
+                if name not in takes_many:
+                    what = "no such parameter; see /openapi.json for those that there are"
+                    raise Refused(422, what, name)
+            _require_once([name for name in given if not takes_many[name]])
+            return await answer(_ExactRequest(request.scope, request.receive))
+
+        return answer_exactly
+
+
+class _ExactRequest(Request):
+    async def json(self) -> Any:
+        def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+            _require_once([name for name, _ in pairs])
+            return dict(pairs)
+
+        return json.loads(await self.body(), object_pairs_hook=fields)
+
+
+def _require_once(names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        ((name, _),) = Counter(names).most_common(1)
+        raise Refused(422, "is given more than once; give it once", name)
 
 
 # The page is made of its own files alone; nothing may load it into a frame.
@@ -195,9 +235,10 @@ class LimitsMiddleware:
     ) -> None:
         self._app, self._limits, self._access, self._metrics = app, limits, access, metrics
         self._retry_after = retry_after
-        self._working, self._unread_bytes = 0, 0
+        self._unread_bytes = 0
         self._store_turns = asyncio.Semaphore(max(1, limits.threads // 2))
         self._tasks: set[asyncio.Task[None]] = set()
+        metrics.working.set_function(lambda: len(self._tasks))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -230,7 +271,7 @@ class LimitsMiddleware:
             seconds = perf_counter() - started
             method = "HEAD" if is_head else scope["method"]
             method = method if method in _METHODS else _UNKNOWN
-            self._metrics.request(method, route, status, seconds)
+            self._metrics.requests.labels(method, route, str(status)).observe(seconds)
             log.info("%s %s %d %.1f ms", method, route, status, 1000 * seconds)
             _audit(scope, method, route, status)
 
@@ -255,7 +296,7 @@ class LimitsMiddleware:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and kind != "application/json":
             raise Refused(415, "the body has to be JSON; say so: Content-Type: application/json")
-        if self._working >= self._limits.requests_at_once:
+        if len(self._tasks) >= self._limits.requests_at_once:
             raise Busy("too many requests at once; try again")
         await self._within_deadline(scope, body, receive, send)
 
@@ -318,7 +359,6 @@ class LimitsMiddleware:
         DEADLINE.set(deadline)
         answering = asyncio.create_task(self._answer(scope, given, sending))
         gone = asyncio.create_task(has_gone())
-        self._count(+1)
         self._tasks.add(answering)
         answering.add_done_callback(self._done)
         try:
@@ -342,13 +382,8 @@ class LimitsMiddleware:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._count(-1)
         if not task.cancelled():
             task.exception()  # of one that was given up nobody else asks for it
-
-    def _count(self, change: int) -> None:
-        self._working += change
-        self._metrics.working(self._working)
 
 
 def _exact_path(scope: Scope) -> str:

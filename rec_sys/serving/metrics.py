@@ -13,7 +13,8 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         own = {"registry": self._registry}
-        self._requests = Histogram(
+        # The route is the template, not the path.
+        self.requests = Histogram(
             "rec_sys_request_seconds",
             "Time from a request to its answer.",
             ("method", "route", "status"),
@@ -34,12 +35,8 @@ class Metrics:
             **own,
         )
         self._degraded = Counter("rec_sys_degraded", "Answers while the backend was down.", **own)
-        self._working = Gauge("rec_sys_requests_in_progress", "Requests being answered.", **own)
+        self.working = Gauge("rec_sys_requests_in_progress", "Requests being answered.", **own)
         self._model = Gauge("rec_sys_model_info", "The model in use.", ("model",), **own)
-
-    def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Notes an answered request; `route` is the template, not the path."""
-        self._requests.labels(method, route, str(status)).observe(seconds)
 
     def stage(self, stage: str, seconds: float) -> None:
         self._stages.labels(stage).observe(seconds)
@@ -49,9 +46,6 @@ class Metrics:
         for fallback in fallbacks:
             self._people.labels(fallback or "none").inc()
         self._degraded.inc(degraded)
-
-    def working(self, requests: int) -> None:
-        self._working.set(requests)
 
     def model(self, model: str) -> None:
         self._model.clear()

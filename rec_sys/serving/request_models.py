@@ -1,58 +1,176 @@
-"""What the service takes, as far as its settings limit it: the description of the API says so."""
+"""What the service takes, field by field and as far as its settings limit it."""
 
 from collections.abc import Sequence
-from copy import copy
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 from urllib.parse import unquote
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     StrictInt,
-    create_model,
+    field_validator,
     model_validator,
 )
 
+from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import is_whole_text
 from rec_sys.inference.histories import Author, WrittenReview
+from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+from rec_sys.reviews.values import BrokenRecord, as_seconds, as_text
 from rec_sys.serving.limits import Limits
-from rec_sys.serving.schemas import (
-    MAX_ID_LENGTH,
-    Id,
-    PersonIn,
-    RecommendationsIn,
-    ReviewIn,
-    StoreIn,
-    Text,
-    whole_characters,
-)
 
+# No name or category of a shop is longer; texts have a limit of their own in the settings.
+_MAX_NAME_LENGTH = 2000
+# Two ids of 4 bytes a character fit into a row of an index of PostgreSQL (2,704 bytes).
+_MAX_ID_LENGTH = 256
+# Whoever gives more fields than there are for anything has made a mistake, or means ill.
+_MOST_FIELDS = 20
+
+
+def _whole_characters(text: str) -> str:
+    # Half of a surrogate pair is no character and cannot be stored or encoded.
+    if not is_whole_text(text):
+        raise ValueError("holds half of a surrogate pair (a broken emoji?); take it out")
+    if "\0" in text:  # no database but SQLite takes it
+        raise ValueError("holds the character NUL; take it out")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole_characters)]
+# As in files: without space around, and "null" is nobody.
+Name = Annotated[Text, Field(max_length=_MAX_NAME_LENGTH), AfterValidator(as_text)]
+Id = Annotated[Text, Field(max_length=_MAX_ID_LENGTH), AfterValidator(as_text)]
 #: An id in an address, where a slash and % are encoded once more, see `LimitsMiddleware`.
 PathId = Annotated[
     str,
     BeforeValidator(lambda text: unquote(text) if isinstance(text, str) else text),
-    Field(min_length=1, max_length=MAX_ID_LENGTH),
-    AfterValidator(whole_characters),
+    Field(min_length=1, max_length=_MAX_ID_LENGTH),
+    AfterValidator(_whole_characters),
 ]
 
+_REVIEW = {
+    "reviewID": "r1",
+    "ProductName": "Nylon guitar strings",
+    "TextReview": "Warm tone, easy on the fingers, and they stay in tune.",
+    "rating": 5,
+    "time": "2024-05-17T10:30:00Z",
+}
+_WISH = "a small amplifier that sounds good when it is quiet"
+# A review without any of these says nothing.
+_SAYING = ("TextReview", "asin", "ProductName")
 
-class RequestModels(NamedTuple):
-    """What the service takes, within its limits."""
 
-    recommend: type[RecommendationsIn]
-    store: type[StoreIn]
+def _has(name: str, kind: str, **more: Any) -> dict[str, Any]:
+    """For the description of the API: that a field is there and not null."""
+    return {"required": [name], "properties": {name: {"type": kind, **more}}}
 
 
-def request_models(limits: Limits) -> RequestModels:
-    """The models of requests with the limits of the settings in them, so that all see them."""
-    text = Annotated[Text, Field(max_length=limits.text_characters)]
-    review = _with_types(ReviewIn, text=text | None)
-    reviews = Annotated[list[review], Field(fail_fast=True, max_length=limits.reviews)]
-    person = _with_types(PersonIn, reviews=reviews, wish=text)
-    people = Annotated[list[person], Field(fail_fast=True, max_length=limits.people)]
+class _Given(BaseModel):
+    """What comes in: an unknown field is a mistake, not something to pass over."""
 
-    class Whom(RecommendationsIn):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_few_fields(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > _MOST_FIELDS:
+            raise ValueError("too many fields; see /openapi.json for those that there are")
+        return value
+
+
+def request_models(limits: Limits) -> tuple[type[_Given], type[_Given]]:
+    """What ``/recommendations`` takes, and what is kept; the description of the API has the limits,
+    too."""
+    Limited = Annotated[Text, Field(max_length=limits.text_characters)]
+
+    class ReviewIn(_Given):
+        """One review. At least one of TextReview, asin and ProductName is needed.
+
+        A text that names neither a product nor stars is taken as a wish.
+        """
+
+        review_id: Id | None = Field(
+            None, alias="reviewID", description="Made up if it is missing."
+        )
+        nickname: Name | None = None
+        product_name: Name | None = Field(None, alias="ProductName")
+        text: Limited | None = Field(None, alias="TextReview")
+        style: Name | None = Field(None, alias="Style", description="Category or variant.")
+        product_id: Id | None = Field(None, alias="asin", description="The product's id.")
+        rating: float | None = Field(
+            None, ge=MIN_RATING, le=MAX_RATING, strict=True, description="Stars."
+        )
+        time: StrictInt | Text | None = Field(
+            None,
+            description="ISO 8601, or a unix time in seconds or finer.",
+            examples=["2024-05-17T10:30:00Z"],
+        )
+
+        model_config = ConfigDict(
+            json_schema_extra={
+                "examples": [_REVIEW],
+                "anyOf": [_has(name, "string", minLength=1) for name in _SAYING],
+            }
+        )
+
+        @field_validator("time")
+        @classmethod
+        def _a_time(cls, value: int | str | None) -> int | None:
+            try:
+                seconds = as_seconds(value)
+            except (BrokenRecord, InputError, OverflowError) as error:
+                raise ValueError(str(error)) from None
+            if seconds is None and value is not None:
+                raise ValueError("not a time; try 2024-05-17T10:30:00Z, or leave it out")
+            return seconds
+
+        @model_validator(mode="after")
+        def _says_something(self) -> "ReviewIn":
+            if not (self.text or self.product_id or self.product_name):
+                raise ValueError("needs a TextReview, an asin or a ProductName")
+            return self
+
+    # The first review that is wrong is told, not all of a million.
+    Reviews = Annotated[list[ReviewIn], Field(fail_fast=True, max_length=limits.reviews)]
+
+    class PersonIn(_Given):
+        """A person with their reviews, and what they want."""
+
+        id: Id | None = None
+        nickname: Name | None = None
+        reviews: Reviews = []
+        wish: Limited = Field("", description="What they want, in their own words.")
+
+    People = Annotated[list[PersonIn], Field(fail_fast=True, max_length=limits.people)]
+
+    class RecommendationsIn(_Given):
+        """Whom to recommend to: one person by `reviews` and a `wish`, or many `people`."""
+
+        reviews: Reviews | None = None
+        wish: Limited = Field("", description="What the person wants, in their own words.")
+        people: People | None = Field(None, min_length=1)
+        k: StrictInt = Field(10, ge=1, le=limits.k, description="Products per person.")
+        style: Name | None = Field(None, description="Only products of this category.")
+        exclude: Annotated[list[Id], Field(fail_fast=True)] = Field(
+            [], max_length=limits.exclude, description="Ids of products not to recommend."
+        )
+
+        model_config = ConfigDict(
+            json_schema_extra={
+                "examples": [
+                    {"wish": _WISH, "k": 5},
+                    {"people": [{"id": "ann", "reviews": [_REVIEW]}, {"wish": _WISH}]},
+                ],
+                "oneOf": [
+                    _has("people", "array"),
+                    {"anyOf": [_has("reviews", "array"), _has("wish", "string", minLength=1)]},
+                ],
+            }
+        )
+
         @model_validator(mode="before")
         @classmethod
         def _not_too_many(cls, value: Any) -> Any:
@@ -74,41 +192,40 @@ def request_models(limits: Limits) -> RequestModels:
                 )
             return value
 
-    Whom.__name__ = RecommendationsIn.__name__
-    recommend = _with_types(
-        Whom,
-        reviews=reviews | None,
-        wish=text,
-        people=people | None,
-        k=Annotated[StrictInt, Field(le=limits.k)],
-        exclude=Annotated[list[Id], Field(fail_fast=True, max_length=limits.exclude)],
-    )
-    return RequestModels(recommend, _with_types(StoreIn, reviews=reviews))
+        @model_validator(mode="after")
+        def _one_of_both(self) -> "RecommendationsIn":
+            if (self.reviews is None and not self.wish) == (self.people is None):
+                raise ValueError(
+                    "give either reviews and a wish (of one person) or people (with theirs)"
+                )
+            return self
+
+        @property
+        def authors(self) -> list[Author]:
+            """Whom to recommend to; whoever gave no id goes by the empty one."""
+            if self.people is None:
+                return [author_of("", None, self.reviews or [], self.wish)]
+            return [
+                author_of(each.id or "", each.nickname, each.reviews, each.wish)
+                for each in self.people
+            ]
+
+    class StoreIn(_Given):
+        """Reviews to keep for a person."""
+
+        nickname: Name | None = None
+        reviews: Reviews = Field(min_length=1)
+
+        model_config = ConfigDict(json_schema_extra={"examples": [{"reviews": [_REVIEW]}]})
+
+    return RecommendationsIn, StoreIn
 
 
-def _with_types(model: type[BaseModel], **types: Any) -> Any:
-    """A model of the same name some of whose fields are of narrower types."""
-    fields: dict[str, Any] = {
-        name: (kind, copy(model.model_fields[name])) for name, kind in types.items()
-    }
-    return create_model(model.__name__, __base__=model, __doc__=model.__doc__, **fields)
-
-
-def author_of(person: PersonIn) -> Author:
-    """A person who goes by the newest nickname that a review tells, if they give none."""
-    nickname = newest_nickname(person.reviews, person.nickname)
-    return Author(person.id or "", written(person.reviews), nickname, person.wish)
-
-
-def newest_nickname(reviews: Sequence[ReviewIn], given: str | None) -> str | None:
-    """The name that was given for the person, otherwise the last that a review tells."""
+def author_of(user_id: str, nickname: str | None, reviews: Sequence[Any], wish: str = "") -> Author:
+    """A person with reviews as the recommender takes them: one without an id goes by its number,
+    from 0, and the person by the newest nickname that a review tells, if they give none."""
     told = [review.nickname for review in reviews if review.nickname]
-    return given or (told[-1] if told else None)
-
-
-def written(reviews: Sequence[ReviewIn]) -> list[WrittenReview]:
-    """Reviews as the recommender takes them; one without an id goes by its number, from 0."""
-    return [
+    written = [
         WrittenReview(
             review_id=review.review_id or str(number),
             product_id=review.product_id or "",
@@ -120,3 +237,4 @@ def written(reviews: Sequence[ReviewIn]) -> list[WrittenReview]:
         )
         for number, review in enumerate(reviews)
     ]
+    return Author(user_id, written, nickname or (told[-1] if told else None), wish)

@@ -1,185 +1,31 @@
-"""What the service takes and answers, field by field, and the words of its answers."""
+"""What the service answers, field by field, and why a product is recommended, in words."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
+from collections.abc import Collection
+from datetime import datetime
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictInt,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import is_whole_text
-from rec_sys.inference.histories import WrittenReview
-from rec_sys.inference.results import Recommendation, UserRecommendations
-from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
-from rec_sys.reviews.values import BrokenRecord, as_seconds, as_text
-from rec_sys.serving.reasons import SHOWN_CHARACTERS, reason_in_words, shortened
+from rec_sys.inference.results import Reason, Recommendation, UserRecommendations, shortened
 from rec_sys.serving.service import Answer, ServedBundle
 
-# No name or category of a shop is longer; texts have a limit of their own in the settings.
-_MAX_NAME_LENGTH = 2000
-# Two ids of 4 bytes a character fit into a row of an index of PostgreSQL (2,704 bytes).
-MAX_ID_LENGTH = 256
-# Whoever gives more fields than there are for anything has made a mistake, or means ill.
-_MOST_FIELDS = 20
-
-
-def whole_characters(text: str) -> str:
-    """Refuses what is no text everywhere."""
-    # Half of a surrogate pair is no character and cannot be stored or encoded.
-    if not is_whole_text(text):
-        raise ValueError("holds half of a surrogate pair (a broken emoji?); take it out")
-    if "\0" in text:  # no database but SQLite takes it
-        raise ValueError("holds the character NUL; take it out")
-    return text
-
-
-Text = Annotated[str, AfterValidator(whole_characters)]
-# As in files: without space around, and "null" is nobody.
-Name = Annotated[Text, Field(max_length=_MAX_NAME_LENGTH), AfterValidator(as_text)]
-Id = Annotated[Text, Field(max_length=MAX_ID_LENGTH), AfterValidator(as_text)]
-
-_REVIEW = {
-    "reviewID": "r1",
-    "ProductName": "Nylon guitar strings",
-    "TextReview": "Warm tone, easy on the fingers, and they stay in tune.",
-    "rating": 5,
-    "time": "2024-05-17T10:30:00Z",
+# A review is a reason for each of the products: an answer must not be many times what was asked.
+_SHOWN_CHARACTERS = 500
+_QUOTED_CHARACTERS = 60
+# Where no review of the person's is a reason: by the evidence that adds most to the score.
+_WITHOUT_REVIEWS = {
+    "popularity": "Popular: many people have reviewed it.",
+    "trend": "Much reviewed of late.",
+    "network": "It goes with what you told us.",
 }
-_WISH = "a small amplifier that sounds good when it is quiet"
+_OTHERWISE = "You may turn to it next."
 
 
-# A review without any of these says nothing.
-_SAYING = ("TextReview", "asin", "ProductName")
+class _Told(BaseModel):
+    """What may be made of an object with such attributes."""
 
-
-def _has(name: str, kind: str, **more: Any) -> dict[str, Any]:
-    """For the description of the API: that a field is there and not null."""
-    return {"required": [name], "properties": {name: {"type": kind, **more}}}
-
-
-class _Given(BaseModel):
-    """What comes in: an unknown field is a mistake, not something to pass over."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_few_fields(cls, value: Any) -> Any:
-        if isinstance(value, dict) and len(value) > _MOST_FIELDS:
-            raise ValueError("too many fields; see /openapi.json for those that there are")
-        return value
-
-
-class ReviewIn(_Given):
-    """One review. At least one of TextReview, asin and ProductName is needed.
-
-    A text that names neither a product nor stars is taken as a wish.
-    """
-
-    review_id: Id | None = Field(None, alias="reviewID", description="Made up if it is missing.")
-    nickname: Name | None = None
-    product_name: Name | None = Field(None, alias="ProductName")
-    text: Text | None = Field(None, alias="TextReview")
-    style: Name | None = Field(None, alias="Style", description="Category or variant.")
-    product_id: Id | None = Field(None, alias="asin", description="The product's id.")
-    rating: float | None = Field(
-        None, ge=MIN_RATING, le=MAX_RATING, strict=True, description="Stars."
-    )
-    time: StrictInt | Text | None = Field(
-        None,
-        description="ISO 8601, or a unix time in seconds or finer.",
-        examples=["2024-05-17T10:30:00Z"],
-    )
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [_REVIEW],
-            "anyOf": [_has(name, "string", minLength=1) for name in _SAYING],
-        }
-    )
-
-    @field_validator("time")
-    @classmethod
-    def _a_time(cls, value: int | str | None) -> int | None:
-        try:
-            seconds = as_seconds(value)
-        except (BrokenRecord, InputError, OverflowError) as error:
-            raise ValueError(str(error)) from None
-        if seconds is None and value is not None:
-            raise ValueError("not a time; try 2024-05-17T10:30:00Z, or leave it out")
-        return seconds
-
-    @model_validator(mode="after")
-    def _says_something(self) -> "ReviewIn":
-        if not (self.text or self.product_id or self.product_name):
-            raise ValueError("needs a TextReview, an asin or a ProductName")
-        return self
-
-
-# The first review that is wrong is told, not all of a million.
-Reviews = Annotated[list[ReviewIn], Field(fail_fast=True)]
-
-
-class PersonIn(_Given):
-    """A person with their reviews, and what they want."""
-
-    id: Id | None = None
-    nickname: Name | None = None
-    reviews: Reviews = []
-    wish: Text = Field("", description="What they want, in their own words.")
-
-
-class RecommendationsIn(_Given):
-    """Whom to recommend to, and from what: one person's `reviews` and `wish`, or many `people`."""
-
-    reviews: Reviews | None = None
-    wish: Text = Field("", description="What the person wants, in their own words.")
-    people: Annotated[list[PersonIn], Field(fail_fast=True)] | None = Field(None, min_length=1)
-    k: StrictInt = Field(10, ge=1, description="Products per person.")
-    style: Name | None = Field(None, description="Only products of this category.")
-    exclude: Annotated[list[Id], Field(fail_fast=True)] = Field(
-        [], description="Ids of products not to recommend."
-    )
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"wish": _WISH, "k": 5},
-                {"people": [{"id": "ann", "reviews": [_REVIEW]}, {"wish": _WISH}]},
-            ],
-            "oneOf": [
-                _has("people", "array"),
-                {"anyOf": [_has("reviews", "array"), _has("wish", "string", minLength=1)]},
-            ],
-        }
-    )
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> "RecommendationsIn":
-        if (self.reviews is None and not self.wish) == (self.people is None):
-            raise ValueError(
-                "give either reviews and a wish (of one person) or people (with theirs)"
-            )
-        return self
-
-
-class StoreIn(_Given):
-    """Reviews to keep for a person."""
-
-    nickname: Name | None = None
-    reviews: Reviews = Field(min_length=1)
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"reviews": [_REVIEW]}]})
+    model_config = ConfigDict(from_attributes=True)
 
 
 class Place(BaseModel):
@@ -215,24 +61,28 @@ class PlacedProduct(Product, Place):
     """A dot of the map."""
 
 
-class ReasonOut(BaseModel):
+class ReasonOut(_Told):
     """One of the person's own reviews."""
 
     review_id: str = Field(serialization_alias="reviewID")
     product_name: str = Field(serialization_alias="ProductName")
-    text: str = Field(description="Its beginning, if it is long.")
-    weight: float = Field(description="Its share in what speaks for the product, 0...1.")
+    text: Annotated[str, BeforeValidator(lambda text: shortened(text, _SHOWN_CHARACTERS))] = Field(
+        description="Its beginning, if it is long."
+    )
+    weight: Annotated[float, BeforeValidator(lambda weight: min(weight, 1.0))] = Field(
+        description="Its share in what speaks for the product, 0...1."
+    )
     product_id: str = Field("", serialization_alias="asin")
 
 
-class QuoteOut(BaseModel):
+class QuoteOut(_Told):
     """A sentence of somebody else's review."""
 
     text: str
     rating: float | None
 
 
-class MatchOut(BaseModel):
+class MatchOut(_Told):
     """Why the product fits the wish."""
 
     weight: float = Field(description="Its share in what speaks for the product, 0...1.")
@@ -319,7 +169,7 @@ class StoredOut(BaseModel):
     reviews: int = Field(description="How many of the person's reviews are kept now.")
 
 
-class StoredReview(BaseModel):
+class StoredReview(_Told):
     """A review as it is kept."""
 
     review_id: str = Field(serialization_alias="reviewID")
@@ -331,10 +181,10 @@ class StoredReview(BaseModel):
     time: datetime | None
 
 
-class StoredReviewsOut(BaseModel):
+class StoredReviewsOut(_Told):
     """A person's reviews, the oldest first."""
 
-    user: str
+    user: str = Field(validation_alias="user_id")
     nickname: str | None
     reviews: list[StoredReview]
 
@@ -346,23 +196,15 @@ class ModelOut(BaseModel):
     created: str
 
 
-def stored(review: WrittenReview) -> StoredReview:
-    """A review that is kept, with its time as a date."""
-    time = None if review.time is None else datetime.fromtimestamp(review.time, UTC)
-    return StoredReview(**asdict(review) | {"time": time})
-
-
-def recommendations(
-    answer: Answer, ids: Sequence[str | None], served: ServedBundle
-) -> RecommendationsOut:
-    """An answer with everything that the page shows; `ids` are None for people who gave none."""
+def recommendations(answer: Answer, served: ServedBundle) -> RecommendationsOut:
+    """An answer with everything that the page shows."""
     return RecommendationsOut(
         backend=answer.backend,
         degraded=answer.degraded,
         model=served.bundle.model_label,
         people=[
             PersonOut(
-                id=user_id,
+                id=person.user_id or None,
                 nickname=person.nickname,
                 fallback=person.fallback,
                 explanation=person.explanation,
@@ -370,45 +212,57 @@ def recommendations(
                 place=_point(place),
                 recommendations=_items(person, served),
             )
-            for person, user_id, place in zip(answer.people, ids, answer.places, strict=True)
+            for person, place in zip(answer.people, answer.places, strict=True)
         ],
     )
 
 
 def _items(person: UserRecommendations, served: ServedBundle) -> list[Item]:
-    recommended, is_known = person.recommendations, person.fallback is None
-    turned = served.vectorbase.combiner.reversed_evidences
-    ids = np.array([each.product_id for each in recommended], dtype=object)
+    base, is_known = served.vectorbase, person.fallback is None
+    turned = base.combiner.reversed_evidences
+    rows = base.rows_of([each.product_id for each in person.recommendations]).tolist()
     return [
         Item(
-            **_named(served, row),
-            score=each.score,
-            contributions=each.contributions,
-            predicted_rating=each.predicted_rating,
+            **vars(each) | _named(served, row),
             reason=reason_in_words(each, is_known, turned),
-            because=[
-                ReasonOut(
-                    review_id=reason.review_id,
-                    product_name=reason.product_name,
-                    text=shortened(reason.text, SHOWN_CHARACTERS),
-                    weight=min(reason.weight, 1.0),
-                    product_id=reason.product_id,
-                )
-                for reason in each.because
-            ],
-            match=_match(each),
             place=_point(served.space.places[row]),
         )
-        for each, row in zip(recommended, served.vectorbase.rows_of(ids).tolist(), strict=True)
+        for each, row in zip(person.recommendations, rows, strict=True)
     ]
 
 
-def _match(recommended: Recommendation) -> MatchOut | None:
+def reason_in_words(
+    recommended: Recommendation, is_known: bool = True, turned: Collection[str] = ()
+) -> str:
+    """Why a product is recommended, in one sentence for the person. What the network says tells
+    people nothing about themselves if nothing `is_known` of them. That an evidence of `turned`, see
+    `Combiner.reversed_evidences`, adds to the score does not mean that there is much of it."""
     match = recommended.match
-    if match is None:
-        return None
-    quote = match.quote and QuoteOut(text=match.quote.text, rating=match.quote.rating)
-    return MatchOut(weight=match.weight, words=list(match.words), quote=quote)
+    if match and match.weight > sum(reason.weight for reason in recommended.because):
+        told = f": {', '.join(map(_quoted, match.words))}" if match.words else ""
+        return f"Matches what you want{told}."
+    if not recommended.because:
+        evidence, most = max(recommended.contributions.items(), key=lambda item: item[1])
+        if most <= 0 or evidence in turned or (evidence == "network" and not is_known):
+            return _OTHERWISE
+        return _WITHOUT_REVIEWS.get(evidence, _OTHERWISE)
+    first, *others = recommended.because
+    sentence = f"Because of {_subject(first)}"
+    if not others:
+        return f"{sentence}."
+    share = f"{first.weight:.0%}".replace("%", " %")
+    return f"{sentence} ({share}), then of {_subject(others[0])}."
+
+
+def _subject(reason: Reason) -> str:
+    if reason.product_name:
+        return f"what you wrote about {_quoted(reason.product_name)}"
+    return f"your words {_quoted(reason.text)}"
+
+
+def _quoted(text: str) -> str:
+    text = text.rstrip(" .")  # the sentence around it has its own end
+    return f"“{shortened(text, _QUOTED_CHARACTERS)}”"
 
 
 def found(served: ServedBundle, rows: np.ndarray) -> list[FoundProduct]:
@@ -418,9 +272,7 @@ def found(served: ServedBundle, rows: np.ndarray) -> list[FoundProduct]:
     means = table["mean_rating"].to_numpy(dtype=np.float64, na_value=np.nan)[rows].tolist()
     return [
         FoundProduct(
-            **_named(served, row),
-            num_reviews=number,
-            mean_rating=None if np.isnan(mean) else mean,
+            **_named(served, row), num_reviews=number, mean_rating=None if np.isnan(mean) else mean
         )
         for row, number, mean in zip(rows.tolist(), numbers, means, strict=True)
     ]
@@ -441,7 +293,7 @@ def similar(served: ServedBundle, row: int, k: int) -> SimilarOut:
 def dots(served: ServedBundle, most: int) -> list[PlacedProduct]:
     """The most popular products as dots of the map."""
     return [
-        PlacedProduct(**_named(served, row), **_point(served.space.places[row]).model_dump())
+        PlacedProduct(**_named(served, row), **_point(served.space.places[row]))
         for row in served.vectorbase.by_popularity[:most].tolist()
     ]
 
@@ -455,6 +307,5 @@ def _named(served: ServedBundle, row: int) -> dict[str, str]:
     }
 
 
-def _point(place: np.ndarray) -> Place:
-    x, y = place.tolist()
-    return Place(x=x, y=y)
+def _point(place: np.ndarray) -> dict[str, float]:
+    return dict(zip("xy", place.tolist(), strict=True))

@@ -39,16 +39,12 @@ class ProductSearch:
             "CREATE VIRTUAL TABLE products USING fts5(name, style, id, popularity UNINDEXED,"
             " tokenize='unicode61 remove_diacritics 2', prefix='1 2 3')"
         )
+        there = np.flatnonzero(~vectorbase.index.removed)
         ranks = vectorbase.products["popularity_rank"].to_numpy(dtype=np.int64)
-        removed = vectorbase.index.removed
-        columns = (vectorbase.names, vectorbase.styles, vectorbase.product_ids, ranks.tolist())
+        columns = (vectorbase.names, vectorbase.styles, vectorbase.product_ids, ranks)
         self._database.executemany(
             "INSERT INTO products (rowid, name, style, id, popularity) VALUES (?, ?, ?, ?, ?)",
-            (
-                (row, *values)
-                for row, values in enumerate(zip(*columns, strict=True))
-                if not removed[row]
-            ),
+            zip(there.tolist(), *(column[there].tolist() for column in columns), strict=True),
         )
         self._by_popularity = vectorbase.by_popularity
         self._styles = vectorbase.styles
@@ -61,14 +57,11 @@ class ProductSearch:
             rows = self._by_popularity
             return (rows if style is None else rows[self._styles[rows] == style])[:k]
         query = " ".join(f'"{word}"*' for word in found)
-        limited, values = "", [query]
-        if style is not None:
-            limited, values = "AND style = ?", [query, style]
         with self._lock:
             answer = self._database.execute(
-                f"SELECT rowid FROM products WHERE products MATCH ? {limited}"
-                f" ORDER BY {_RANK} LIMIT ?",
-                (*values, k),
+                "SELECT rowid FROM products WHERE products MATCH ?1 AND (?2 IS NULL OR style = ?2)"
+                f" ORDER BY {_RANK} LIMIT ?3",
+                (query, style, k),
             ).fetchall()
         return np.array([row for (row,) in answer], dtype=np.int64)
 

@@ -20,7 +20,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
 from rec_sys.inference.bundle import Bundle, read_bundle, told_as_unfit
 from rec_sys.inference.histories import UNKNOWN, Author, Histories, WrittenReview, read_histories
-from rec_sys.inference.recommender import EVERYTHING, CandidateFilter, Recommender
+from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.results import UserRecommendations
 from rec_sys.modules.backends import (
     BackendUnavailable,
@@ -48,8 +48,6 @@ _USUAL_RATING = 4.0
 # So long a server that has other models is left alone.
 _WRONG_MODELS_SECONDS = 10.0
 
-# Takes the name of a stage and the seconds that it took.
-Observe = Callable[[str, float], None]
 _Result = TypeVar("_Result")
 
 
@@ -110,13 +108,22 @@ def in_process(bundle: Bundle, settings: ServingSettings) -> Backends:
     return Backends("onnx", OnnxBackend(bundle.graph_model, settings.threads), text)
 
 
+def connect_triton(bundle: Bundle, settings: ServingSettings) -> Backends:
+    """The models of a server; `BackendUnavailable` while it does not answer."""
+    arguments = dict(settings.triton)
+    # Not Hydra's instantiate, which hides what the function raises.
+    models = get_method(arguments.pop("_target_"))(
+        encoder_folder=bundle.text_encoder, model_fingerprint=bundle.model_fingerprint, **arguments
+    )
+    return Backends("triton", models.graph, models.text, models.is_ready)
+
+
 class _TimedGraph:
     """A graph model; ``spent["graph"]`` grows by the seconds that each call takes."""
 
     def __init__(self, backend: GraphBackend, spent: dict[str, float]) -> None:
         self._backend, self._spent = backend, spent
         self.model_fingerprint = backend.model_fingerprint
-        self.vector_dim, self.embedding_dim = backend.vector_dim, backend.embedding_dim
 
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
         if deadline := DEADLINE.get():
@@ -139,46 +146,39 @@ class Answer:
 
 
 class ServedBundle:
-    """Answers questions about people and products. May be used by several threads at once.
-    `connect` makes what computes; called until it succeeds, and raises `BackendUnavailable` while a
-    server does not answer. `spare` computes meanwhile, and whenever the server is down.
-    `cached_texts` vectors are remembered; `max_texts` distinct texts may be asked about at once.
-    Raises InputError if the spare runs other models than the bundle's."""
+    """Answers questions about people and products, by several threads at once. Models in this
+    process stand in for those of a server until it answers, and whenever it is down, unless
+    `settings.fallback` is off. Raises InputError if models here are not the bundle's."""
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        connect: Callable[[], Backends],
-        spare: Backends | None,
-        cached_texts: int,
-        max_texts: int,
-    ) -> None:
-        self.bundle = bundle
-        self._max_texts = max_texts
+    def __init__(self, bundle: Bundle, settings: ServingSettings) -> None:
+        self.bundle, self._settings = bundle, settings
         self.vectorbase = bundle.vectorbase
         self.space = TextSpace.of(self.vectorbase)
         self.search = ProductSearch(self.vectorbase)
-        self._connect = connect
         self._connecting = threading.Lock()
         self._backends: Backends | None = None
-        self._spare = spare if spare is None else self._checked(spare)
+        self._spare: Backends | None = None
         self._spare_until = 0.0
-        self._cache = VectorCache(cached_texts)
-        self._regions: dict[tuple[int, int], list[Region]] = {}
+        if settings.backend == "onnx":
+            self._backends = self._checked(in_process(bundle, settings))
+        elif settings.fallback:
+            self._spare = self._checked(in_process(bundle, settings))
+        self._cache = VectorCache(settings.cached_texts)
 
-    def regions(self, most: int, number: int) -> list[Region]:
-        """The parts of the map, by the names of its `most` popular products, or categories where
-        none has a name; see `regions_of`."""
-        if (most, number) not in self._regions:
-            base = self.vectorbase
-            rows = base.by_popularity[:most]
-            told = base.names[rows] if base.names[rows].any() else base.styles[rows]
-            brands = base.products["brand"].fillna("").to_numpy()[rows]
-            names = [_without(name, brand) for name, brand in zip(told, brands, strict=True)]
-            reviews = base.products["num_reviews"].to_numpy(dtype=np.int64)[rows]
-            found = regions_of(names, self.space.places[rows], reviews, number)
-            self._regions[most, number] = found
-        return self._regions[most, number]
+    @cached_property
+    def regions(self) -> list[Region]:
+        """The parts of the map, by the names of its products, or categories where none has a name;
+        see `regions_of`."""
+        base = self.vectorbase
+        rows = base.by_popularity[: self._settings.map_products]
+        told = base.names[rows] if base.names[rows].any() else base.styles[rows]
+        brands = base.products["brand"].fillna("").to_numpy()[rows]
+        names = [
+            re.sub(re.escape(brand), " ", name, flags=re.IGNORECASE) if brand else name
+            for name, brand in zip(told, brands, strict=True)
+        ]
+        reviews = base.products["num_reviews"].to_numpy(dtype=np.int64)[rows]
+        return regions_of(names, self.space.places[rows], reviews, self._settings.map_regions)
 
     @cached_property
     def styles(self) -> list[str]:
@@ -193,31 +193,24 @@ class ServedBundle:
             return True
         return self._backends is not None and self._backends.is_ready()
 
-    def warm_up(self) -> None:
-        """Answers once, so that the first person does not wait for what happens only once. Raises
-        BackendUnavailable if nothing computes, InputError if the backends run other models than the
-        bundle's."""
-        self.recommend([_WARM_UP], 1)
-
     def recommend(
         self,
         authors: Sequence[Author],
         k: int,
         *,
-        candidates: CandidateFilter = EVERYTHING,
+        candidates: np.ndarray | None = None,
         known: Mapping[str, np.ndarray] | None = None,
-        observe: Observe = lambda stage, seconds: None,
+        observe: Callable[[str, float], None] = lambda stage, seconds: None,
     ) -> Answer:
-        """Recommends to people, at least one. `known`: vectors of texts that need not be encoded,
-        float16 [D]; `observe` is told how long each stage took: encode, graph, search. Raises
-        BackendUnavailable if nothing computes, Busy if there is too much to do, or nobody waits for
-        it any more, Refused if there are too many texts."""
+        """Recommends to people, at least one. `candidates`: see `Recommender.recommend`; `known`:
+        vectors of texts that need not be encoded, float16 [D]; `observe` is told how long each
+        stage took: encode, graph, search. Raises BackendUnavailable if nothing computes, Busy if
+        there is too much to do, or nobody waits for it any more, Refused if there are too many
+        texts."""
         histories = read_histories(authors, self.vectorbase)
-        texts = len({*histories.all_texts} - {""})
-        if texts > self._max_texts:
-            raise Refused(
-                422, f"{texts} distinct texts are too many; send {self._max_texts} at most"
-            )
+        texts, most = len({*histories.all_texts} - {""}), self._settings.limits.texts
+        if texts > most:
+            raise Refused(422, f"{texts} distinct texts are too many; send {most} at most")
 
         def recommend(backends: Backends) -> Answer:
             started = perf_counter()
@@ -263,21 +256,17 @@ class ServedBundle:
             return use(self._spare)
 
     def _connected(self) -> Backends:
-        if self._backends is None:
-            with self._connecting:
-                if self._backends is None:
-                    self._backends = self._first_connection()
-        return self._backends
-
-    def _first_connection(self) -> Backends:
-        try:
-            return self._checked(self._connect())
-        except InputError as error:
-            if self._spare is None:
-                raise
-            # A server of other models is of no more use than none.
-            log.error("%s", error)
-            raise BackendUnavailable(str(error), _WRONG_MODELS_SECONDS) from error
+        with self._connecting:
+            if self._backends is None:
+                try:
+                    self._backends = self._checked(connect_triton(self.bundle, self._settings))
+                except InputError as error:
+                    if self._spare is None:
+                        raise
+                    # A server of other models is of no more use than none.
+                    log.error("%s", error)
+                    raise BackendUnavailable(str(error), _WRONG_MODELS_SECONDS) from error
+            return self._backends
 
     def _checked(self, backends: Backends) -> Backends:
         self.vectorbase.require_encoder(backends.text.encoder_fingerprint)
@@ -307,10 +296,6 @@ class ServedBundle:
         dimension = len(self.space.centre)
         points = np.asarray(points, dtype=np.float32).reshape(-1, dimension)
         return self.space.centre_of(points, np.array(weights))
-
-
-def _without(name: str, brand: str) -> str:
-    return re.sub(re.escape(brand), " ", name, flags=re.IGNORECASE) if brand else name
 
 
 class Service:
@@ -370,25 +355,8 @@ class Service:
             self._loading.release()
 
     def _run(self, bundle: Bundle) -> ServedBundle:
-        settings, own = self._settings, None
         with told_as_unfit(bundle.folder, BackendUnavailable):
-            if settings.backend == "onnx" or settings.fallback:
-                own = in_process(bundle, settings)
-            connect, spare = (lambda: self._triton(bundle)), own
-            if settings.backend == "onnx":
-                connect, spare = (lambda: own), None
-            texts = settings.limits.texts
-            served = ServedBundle(bundle, connect, spare, settings.cached_texts, texts)
-            served.warm_up()
+            served = ServedBundle(bundle, self._settings)
+            # Nobody waits for what happens only once, and a server of other models is noticed.
+            served.recommend([_WARM_UP], 1)
             return served
-
-    def _triton(self, bundle: Bundle) -> Backends:
-        settings = dict(self._settings.triton)
-        # Not Hydra's instantiate, which hides what the function raises.
-        connect = get_method(settings.pop("_target_"))
-        models = connect(
-            encoder_folder=bundle.text_encoder,
-            model_fingerprint=bundle.model_fingerprint,
-            **settings,
-        )
-        return Backends("triton", models.graph, models.text, models.is_ready)

@@ -10,15 +10,7 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.exc import (
-    ArgumentError,
-    DBAPIError,
-    IntegrityError,
-    InterfaceError,
-    NoSuchModuleError,
-    OperationalError,
-    SQLAlchemyError,
-)
+from sqlalchemy import exc
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import VECTOR_DTYPE, WrittenReview
@@ -31,7 +23,7 @@ _RETRIES = 2
 _PASSING = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM"}
 _DAY_SECONDS = 86_400
 # What SQLite says while a connection is made does not come through SQLAlchemy.
-_FAULTS = (SQLAlchemyError, sqlite3.Error)
+_FAULTS = (exc.SQLAlchemyError, sqlite3.Error)
 
 _metadata = sa.MetaData()
 _users = sa.Table(
@@ -101,7 +93,7 @@ class UserStore:
         try:
             self._engine = _engine_of(url, seconds, connections)
             self._prepare()
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
             # Not the URL, which may hold a password.
             raise InputError(f"serving.store: no such kind of database ({error})") from None
         except _FAULTS as error:
@@ -150,7 +142,7 @@ class UserStore:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except IntegrityError:
+        except exc.IntegrityError:
             raise
         except _FAULTS as error:
             passing = _is_passing(error)
@@ -173,9 +165,18 @@ class UserStore:
         unless it is None. `vectors`: from texts, some may be missing, to float [D], made by this
         text encoder. Raises Refused if they would be too many (nothing is kept then),
         StoreUnavailable if the database does not work; so do all methods."""
-        rows = {review.review_id: _row(user_id, review, vectors, encoder) for review in reviews}
+        rows: dict[str, dict[str, Any]] = {}
+        for review in reviews:
+            vector = vectors.get(review.text)
+            rows[review.review_id] = {
+                "user_id": user_id,
+                **{name: getattr(review, name) for name in _WRITTEN},
+                "vector": None if vector is None else np.asarray(vector, VECTOR_DTYPE).tobytes(),
+                "encoder": None if vector is None else encoder,
+                "kept_at": int(time()),
+            }
         for _ in range(_RETRIES):
-            with suppress(IntegrityError):
+            with suppress(exc.IntegrityError):
                 return self._add(user_id, list(rows.values()), nickname)
         return self._add(user_id, list(rows.values()), nickname)
 
@@ -236,7 +237,7 @@ class UserStore:
     def _empty_log(self) -> None:
         # What is deleted stands in SQLite's write-ahead log as long as that is not overwritten.
         if self._engine.dialect.name == "sqlite":
-            with suppress(SQLAlchemyError), self._engine.connect() as connection:
+            with suppress(exc.SQLAlchemyError), self._engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
@@ -260,20 +261,6 @@ class UserStore:
                     422, f"{message}: replace older ones, or delete the person", "reviews"
                 )
             return count
-
-
-def _row(
-    user_id: str, review: WrittenReview, vectors: dict[str, np.ndarray], encoder: str
-) -> dict[str, Any]:
-    vector = vectors.get(review.text)
-    known = vector is not None
-    return {
-        "user_id": user_id,
-        **{name: getattr(review, name) for name in _WRITTEN},
-        "vector": np.asarray(vector, VECTOR_DTYPE).tobytes() if known else None,
-        "encoder": encoder if known else None,
-        "kept_at": int(time()),
-    }
 
 
 def _engine_of(url: str, seconds: float, connections: int) -> sa.Engine:
@@ -323,15 +310,15 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 def _is_passing(error: Exception) -> bool:
     """Whether it may go by itself."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
     if isinstance(cause, sqlite3.Error):
         # SQLITE_BUSY_SNAPSHOT is a kind of SQLITE_BUSY.
         name = getattr(cause, "sqlite_errorname", "")
         return "_".join(name.split("_")[:2]) in _PASSING
-    return isinstance(error, OperationalError | InterfaceError | sa.exc.TimeoutError)
+    return isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
 
 
 def _reason(error: Exception) -> str:
     """The first line of what a driver says; further ones may quote what people wrote."""
-    told = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+    told = str(error.orig if isinstance(error, exc.DBAPIError) else error).strip()
     return f"{type(error).__name__}: {told.splitlines()[0] if told else 'no reason given'}"

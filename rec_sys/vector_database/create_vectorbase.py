@@ -12,21 +12,12 @@ from omegaconf import DictConfig
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import MANIFEST, require_replaceable
 from rec_sys.foundation.settings import build, read_settings
-from rec_sys.graph.csr import segment_sum
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, prepare_reviews
+from rec_sys.modules import checkpoint
 from rec_sys.modules.backends import OnnxBackend, exported_or_torch
-from rec_sys.modules.checkpoint import (
-    TrainedModel,
-    find_checkpoint,
-    fit_evidences,
-    is_training_data,
-    load_data,
-    load_encoder,
-    load_trained,
-    split_as_trained,
-)
 from rec_sys.modules.evidences import Known
 from rec_sys.modules.features import Feature, WalkFeature, liked_above
 from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
@@ -43,7 +34,6 @@ from rec_sys.vector_database.vectorbase import (
     VECTORBASE_SCHEMA,
     Vectorbase,
     built_from,
-    check_replaceable,
     write_vectorbase,
 )
 
@@ -56,16 +46,16 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     Raises InputError if settings, checkpoint or data cannot be used."""
     settings = read_settings(IndexSettings, config.vector_db)
     folder = Path(config.paths.vectorbase_dir)
-    check_replaceable(folder)
-    path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
+    require_replaceable(folder, MANIFEST, "paths.vectorbase_dir")
+    path = checkpoint.find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
     if (older := built_from(folder)) not in (None, path.name):
         note(f"{folder}: replaces the index of {older}")
 
-    trained = load_trained(path)
+    trained = checkpoint.load_trained(path)
     network = exported_or_torch(trained)
     combiner = trained.combiner  # an unfinished training is told of before anything takes long
-    encoder = load_encoder(trained, config)
-    data = load_data(trained, config)
+    encoder = checkpoint.load_encoder(trained, config)
+    data = checkpoint.load_data(trained, config)
     prepared = prepare_reviews(data, encoder, config.paths.cache_dir)
     graph, vectors = prepared.graph, prepared.vectors
 
@@ -86,7 +76,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
         )
         drawn = np.random.default_rng(_SEED).permutation(graph.num_users)[:MEASURED_QUERIES]
         queries = catalogue.queries(graph, np.sort(drawn))
-    recall = require_recall(index, keys, queries, settings.min_recall, settings.chunk_size)
+    recall = require_recall(index, keys, queries, settings.min_recall)
     vectorbase = write_vectorbase(
         Vectorbase(
             folder=folder,
@@ -118,16 +108,21 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     return vectorbase
 
 
-def known_edges(trained: TrainedModel, prepared: PreparedReviews, config: DictConfig) -> np.ndarray:
+def known_edges(
+    trained: checkpoint.TrainedModel, prepared: PreparedReviews, config: DictConfig
+) -> np.ndarray:
     """The reviews that may tell what a product is, int64, ascending: those that trained the model,
     of other data than the training's all; see `split_as_trained`."""
-    if not is_training_data(trained, prepared.data):
+    if not checkpoint.is_training_data(trained, prepared.data):
         return np.arange(prepared.graph.num_edges)
-    return np.flatnonzero(split_as_trained(trained, prepared.graph, config).train)
+    return np.flatnonzero(checkpoint.split_as_trained(trained, prepared.graph, config).train)
 
 
 def build_evidences(
-    trained: TrainedModel, prepared: PreparedReviews, edges: np.ndarray, config: DictConfig
+    trained: checkpoint.TrainedModel,
+    prepared: PreparedReviews,
+    edges: np.ndarray,
+    config: DictConfig,
 ) -> list[Feature]:
     """The features of the evidences, fitted to the reviews that may be known, with the settings of
     the training, unless the config has an axis ``product_graph``. InputError if the training has no
@@ -140,7 +135,7 @@ def build_evidences(
     known = Known(
         prepared.graph, edges, product_graph, prepared.vectors, prepared.words, trained.towers
     )
-    features = fit_evidences(settings, known)
+    features = checkpoint.fit_evidences(settings, known)
     if trained.combiner.features != tuple(each.name for each in features):
         raise InputError(f"{trained.path}: has no weights for these evidences; train again")
     note(
@@ -171,18 +166,14 @@ def with_statistics(products: pd.DataFrame, graph: ReviewGraph, edges: np.ndarra
     """Adds to the P products of a graph, columns of `PRODUCT_SCHEMA`, what the reviews that may be
     known, `edges` int64 [n], say in numbers: `VECTORBASE_SCHEMA`. Equally popular products are
     ranked by mean rating, then by row."""
-    product = graph.edge_product[edges]
-    counts = np.bincount(product, minlength=graph.num_products)
-    rating = graph.edge_rating[edges].astype(np.float64)
-    rated = ~np.isnan(rating)
-    sums = segment_sum(rating[rated], product[rated], graph.num_products)
-    rated_counts = np.bincount(product[rated], minlength=graph.num_products)
-    means = sums / np.maximum(rated_counts, 1)
-    unrated = rated_counts == 0
+    ratings = pd.Series(graph.edge_rating[edges], dtype=np.float64)
+    told = ratings.groupby(graph.edge_product[edges]).agg(["size", "mean"])
+    told = told.reindex(range(graph.num_products))
+    counts, means = told["size"].fillna(0).to_numpy(np.int64), told["mean"].to_numpy()
     ranks = np.empty(graph.num_products, dtype=np.int64)
-    ranks[np.lexsort((-means, -counts))] = np.arange(1, graph.num_products + 1)
+    ranks[np.lexsort((-np.nan_to_num(means), -counts))] = np.arange(1, graph.num_products + 1)
     table = pa.Table.from_pandas(products, schema=PRODUCT_SCHEMA, preserve_index=False)
-    columns = (counts, pa.array(means.astype(np.float32), mask=unrated), ranks)
+    columns = (counts, pa.array(means.astype(np.float32), mask=np.isnan(means)), ranks)
     for field, column in zip(list(VECTORBASE_SCHEMA)[len(PRODUCT_SCHEMA) :], columns, strict=True):
         table = table.append_column(field, pa.array(column, field.type))
     return table.to_pandas(types_mapper=pd.ArrowDtype)

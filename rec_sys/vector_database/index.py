@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,12 +23,7 @@ DEFAULT_CHUNK_SIZE = 8192
 
 @settings_of("vector_db")
 class IndexSettings:
-    """How products are indexed; the values of ``config/vector_db``, which explains them.
-
-    `factory`: "Flat" is exact, "HNSW32" or "IVF1024,Flat" are faster and miss some (FAISS's guide
-    to the index factory), "auto" is "Flat" up to `exact_up_to` products and `large_factory` above;
-    for `search` see `set_parameters`.
-    """
+    """How products are indexed; the values of ``config/vector_db``, which explains them."""
 
     factory: str = FLAT
     exact_up_to: Count = 0
@@ -52,7 +47,7 @@ class IndexSettings:
         return index.factory == self.factory_for(index.num_products) and wanted == applied
 
 
-#: Row of "no product": what search returns where fewer products exist than were asked for.
+#: Row of "no product", FAISS's: where search finds fewer than were asked for.
 NO_PRODUCT = -1
 
 INDEX_FILE = "index.faiss"
@@ -140,47 +135,26 @@ class ProductIndex:
     def remove(self, rows: np.ndarray) -> None:
         """Sees to it that products are not found any more; all rows stay what they are. `rows`:
         int64 [n], also those removed before. Raises InputError if such an index cannot."""
-        if len(rows) and not (np.min(rows) >= 0 and np.max(rows) < len(self)):
-            raise IndexError(f"rows must be from 0 to {len(self) - 1}")
         removed = self.removed.copy()
         removed[rows] = True
         self._set_removed(removed)
 
-    def search(
-        self, queries: np.ndarray, k: int, exclude: Sequence[np.ndarray] | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Finds the k > 0 products with the highest inner products with queries, float32 [U, d].
 
         An index that is not exact may find fewer than there are; it never returns a removed
-        product, nor the rows that each user excludes, int64. Returns rows int64 [U, k], the highest
-        first and of equals the lowest row, `NO_PRODUCT` where none is left; and their inner
-        products float32 [U, k], NaN there.
+        product. Returns rows int64 [U, k], the highest first and of equals the lowest row,
+        `NO_PRODUCT` where none is left; and their inner products float32 [U, k], NaN there.
         """
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
-        num_users, num_rows = len(queries), len(self)
-        rows = np.full((num_users, k), NO_PRODUCT, dtype=np.int64)
-        scores = np.full((num_users, k), np.nan, dtype=np.float32)
-        exclude = [np.empty(0, dtype=np.int64)] * num_users if exclude is None else exclude
-        lengths = [len(each) for each in exclude]
-        # Even if all that a user excludes come first, k others are still among so many.
-        reach = min(k + max(lengths, default=0), self.num_products)
-        if not reach or not num_users:
-            return rows, scores
-
-        found_scores, found = self._find(queries, reach)
-        # One number for each pair of user and product, to compare all pairs at once.
-        first_pair = np.arange(num_users) * num_rows
-        excluded = np.repeat(first_pair, lengths) + np.concatenate(exclude)
-        missing = (found < 0) | np.isin(first_pair[:, None] + found, excluded)
-        # A stable order in which the missing come last; FAISS leaves the order of equals open.
-        order = np.lexsort((found, -found_scores, missing), axis=1)[:, :k]
-        found, found_scores, missing = (
-            np.take_along_axis(each, order, axis=1) for each in (found, found_scores, missing)
-        )
-        width = order.shape[1]
-        rows[:, :width] = np.where(missing, NO_PRODUCT, found)
-        scores[:, :width] = np.where(missing, np.nan, found_scores)
-        return rows, scores
+        queries, moved = np.ascontiguousarray(queries, dtype=np.float32), self._mips_to_l2
+        wanted = queries if moved is None else moved.filled_up(queries)
+        scores, rows = self._index.search(wanted, k, params=self._only)
+        if moved is not None:
+            scores += (queries @ moved.centre)[:, None]
+        # FAISS leaves the order of equals open.
+        order = np.lexsort((rows, -scores), axis=1)
+        rows, scores = (np.take_along_axis(each, order, axis=1) for each in (rows, scores))
+        return rows, np.where(rows == NO_PRODUCT, np.nan, scores)
 
     def write(self, folder: Path) -> None:
         """Writes `INDEX_FILE` and `ROWS_FILE` into a folder."""
@@ -204,13 +178,6 @@ class ProductIndex:
         if "centre" in arrays:
             mips_to_l2 = MipsToL2(arrays["centre"], float(arrays["radius"][0]), index.d)
         return cls(index, mips_to_l2, arrays["removed"], factory, search)
-
-    def _find(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        wanted = {} if self._only is None else {"params": self._only}
-        if self._mips_to_l2 is None:
-            return self._index.search(queries, k, **wanted)
-        scores, rows = self._index.search(self._mips_to_l2.filled_up(queries), k, **wanted)
-        return self._mips_to_l2.scores(scores, queries), rows
 
     def _set_removed(self, removed: np.ndarray) -> None:
         only = _only_rows(self._index, ~removed, self.factory) if removed.any() else None
@@ -253,10 +220,6 @@ class MipsToL2:
         moved = keys - self.centre
         missing = np.sqrt(np.maximum(self.radius**2 - _lengths(moved) ** 2, 0))
         return self.filled_up(np.column_stack([moved, missing]))
-
-    def scores(self, found: np.ndarray, queries: np.ndarray) -> np.ndarray:
-        """The inner products of queries, float32 [n, d], and keys out of the index's, [n, k]."""
-        return found + (queries @ self.centre)[:, None]
 
     def filled_up(self, vectors: np.ndarray) -> np.ndarray:
         """What is searched for, float32 [n, width], for queries, float32 [n, d]."""
@@ -344,7 +307,7 @@ _ROUNDING = 1e-5
 
 
 def require_recall(
-    index: ProductIndex, keys: np.ndarray, queries: np.ndarray, min_recall: float, chunk_size: int
+    index: ProductIndex, keys: np.ndarray, queries: np.ndarray, min_recall: float
 ) -> float:
     """Measures an index as `measure_recall` unless it is exact; returns that share. Raises
     InputError if it is below `min_recall`, or there is nothing to measure it by."""
@@ -355,7 +318,7 @@ def require_recall(
             f"vector_db.factory={index.factory}: nobody's queries are known by which to measure"
             " what it misses; use vector_db.factory=Flat"
         )
-    recall = measure_recall(index, keys, queries, chunk_size)
+    recall = measure_recall(index, keys, queries)
     if recall < min_recall:
         raise InputError(
             f"vector_db.factory={index.factory}: finds {recall:.3f} of the {RECALL_AT} best"
@@ -366,19 +329,13 @@ def require_recall(
     return recall
 
 
-def measure_recall(
-    index: ProductIndex, keys: np.ndarray, queries: np.ndarray, chunk_size: int
-) -> float:
+def measure_recall(index: ProductIndex, keys: np.ndarray, queries: np.ndarray) -> float:
     """The mean share of the `RECALL_AT` best products that an index finds by queries, float32 [n >
-    0, d]; of equals any counts. `keys`: float32 [P, d], perhaps memory-mapped."""
+    0, d]; of equals any counts. `keys`: float32 [P, d]."""
     k = min(RECALL_AT, index.num_products)
     if not k:
         return 1.0
-    best = np.full((len(queries), k), -np.inf, dtype=np.float32)
-    for start in range(0, len(keys), chunk_size):
-        chunk = slice(start, start + chunk_size)
-        scores = np.where(index.removed[chunk], -np.inf, queries @ keys[chunk].T)
-        best = -np.partition(-np.hstack([best, scores]), k - 1, axis=1)[:, :k]
+    best, _ = faiss.knn(queries, keys[~index.removed], k, metric=faiss.METRIC_INNER_PRODUCT)
     worst = best.min(axis=1, keepdims=True)
     rows, _ = index.search(queries, k)
     # Taken from the keys: an index may know its own scores only roughly.

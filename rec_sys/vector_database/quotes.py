@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -15,7 +14,8 @@ _SENTENCE = re.compile(r"(?<=[.!?…])\s+|\n+")
 _SHORTEST, _LONGEST = 20, 200
 
 
-class Quote(NamedTuple):
+@dataclass(frozen=True)
+class Quote:
     """A sentence of somebody's review, with their stars."""
 
     text: str

@@ -9,11 +9,9 @@ known now are embedded. What differs is how the rows lie:
 * An index that is not exact is the one that is there, filled further and measured again. The rows
   of removed and changed products stay behind in it, unused, until the next `create_vectorbase`.
 
-As for a new build, all reviews of data that is not exactly the training's may be known, also those
-that validation held back. The product graph is solved for anew: a new product changes the weights
-between the others. With ``solve_product_graph=false`` the edges are kept instead, which saves time
-that grows with the third power of the number of products; new products have none until they are
-solved for, and are ranked by their keys alone.
+The product graph is solved for anew: a new product changes the weights between the others. With
+``solve_product_graph=false`` the edges are kept instead, which saves time that grows with the third
+power of the number of products; new ones have none and are ranked by their keys alone.
 
 After a further training all embeddings are other ones: then use `create_vectorbase`.
 """
@@ -31,24 +29,13 @@ from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.settings import PositiveCount, settings_of
 from rec_sys.graph.ego_batch import ProductReviews, ReviewSummary
 from rec_sys.graph.review_graph import PreparedReviews, prepare_reviews
+from rec_sys.modules import checkpoint
 from rec_sys.modules.backends import exported_or_torch
-from rec_sys.modules.checkpoint import (
-    TrainedModel,
-    find_checkpoint,
-    load_data,
-    load_encoder,
-    load_trained,
-)
 from rec_sys.modules.evidences import product_words
 from rec_sys.modules.features import moved_features, told_features
 from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
-from rec_sys.vector_database.create_vectorbase import (
-    build_evidences,
-    build_quotes,
-    known_edges,
-    with_statistics,
-)
+from rec_sys.vector_database import create_vectorbase
 from rec_sys.vector_database.index import IndexSettings, ProductIndex, require_recall
 from rec_sys.vector_database.vectorbase import (
     UPDATED,
@@ -58,7 +45,7 @@ from rec_sys.vector_database.vectorbase import (
     write_vectorbase,
 )
 
-_TEXTS = tuple(name for name in PRODUCT_SCHEMA.names if name != "product_id")
+_TEXTS = [name for name in PRODUCT_SCHEMA.names if name != "product_id"]
 # Means of the same reviews, added up in another order, differ by no more.
 _ROUNDING = 1e-5
 
@@ -108,16 +95,14 @@ def find_changes(
     there = np.flatnonzero(rows >= 0)
     old_rows = rows[there]
 
-    def differs(name: str) -> np.ndarray:
-        then, now = (
-            table[name].to_numpy(dtype=object) for table in (vectorbase.products, products)
-        )
-        return then[old_rows] != now[there]
+    tables = vectorbase.products.iloc[old_rows], products.iloc[there]
+
+    def differ(names: list[str]) -> np.ndarray:
+        then, now = (table[names].to_numpy(dtype=object) for table in tables)
+        return (then != now).any(axis=1)
 
     retold, reviewed = (np.zeros(len(rows), dtype=bool) for _ in range(2))
-    for name in _TEXTS:
-        retold[there] |= differs(name)
-    reviewed[there] = differs("num_reviews")
+    retold[there], reviewed[there] = differ(_TEXTS), differ(["num_reviews"])
     for before, after in zip(vectorbase.reviews, reviews, strict=True):
         same = np.isclose(before[old_rows], after[there], rtol=0, atol=_ROUNDING)
         reviewed[there] |= ~same.all(axis=1)
@@ -134,18 +119,18 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
     )
     vectorbase = read_vectorbase(config.paths.vectorbase_dir)
     folder, built_from = config.paths.checkpoint_dir, vectorbase.manifest["checkpoint"]
-    path = find_checkpoint(config.checkpoint, folder, built_from)
+    path = checkpoint.find_checkpoint(config.checkpoint, folder, built_from)
 
-    trained = load_trained(path)
+    trained = checkpoint.load_trained(path)
     vectorbase.require_model(trained.fingerprint, path.name)
-    encoder = load_encoder(trained, config)
+    encoder = checkpoint.load_encoder(trained, config)
     vectorbase.require_encoder(encoder.model_fingerprint)
-    data = load_data(trained, config)
+    data = checkpoint.load_data(trained, config)
     prepared = prepare_reviews(data, encoder, config.paths.cache_dir)
 
-    edges = known_edges(trained, prepared, config)
+    edges = create_vectorbase.known_edges(trained, prepared, config)
     reviews = ProductReviews.of(prepared.graph, prepared.vectors, edges).summary()
-    products = with_statistics(data.products, prepared.graph, edges)
+    products = create_vectorbase.with_statistics(data.products, prepared.graph, edges)
     changes = find_changes(vectorbase, products, reviews)
     if not changes.any and vectorbase.manifest["data_fingerprint"] == data.fingerprint:
         note(f"nothing changed: {vectorbase.folder} says what the data says; left as it is")
@@ -154,17 +139,13 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
         vectorbase, changes, products, reviews, edges, trained, prepared, settings.chunk_size
     )
     if settings.solve_product_graph:
-        solved = build_evidences(trained, prepared, edges, config)
+        solved = create_vectorbase.build_evidences(trained, prepared, edges, config)
         solved = moved_features(solved, place, len(updated.keys))
         updated = replace(updated, features=solved)
     facts = {
         "data_fingerprint": data.fingerprint,
         "recall_at_10": require_recall(
-            updated.index,
-            updated.keys,
-            updated.queries,
-            updated.manifest["min_recall"],
-            settings.chunk_size,
+            updated.index, updated.keys, updated.queries, updated.manifest["min_recall"]
         ),
         UPDATED: datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -179,7 +160,7 @@ def _with_changes(
     products: pd.DataFrame,
     reviews: ReviewSummary,
     edges: np.ndarray,
-    trained: TrainedModel,
+    trained: checkpoint.TrainedModel,
     prepared: PreparedReviews,
     chunk_size: int,
 ) -> tuple[Vectorbase, np.ndarray]:
@@ -240,7 +221,7 @@ def _with_changes(
         keys=keys,
         index=index,
         features=features,
-        quotes=build_quotes(
+        quotes=create_vectorbase.build_quotes(
             prepared, edges, vectorbase.liked_above, vectorbase.manifest["max_quotes"]
         ).moved(place, len(keys)),
     )

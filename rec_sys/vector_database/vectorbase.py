@@ -12,15 +12,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import scipy.sparse
 from safetensors.numpy import load_file, save_file
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import (
+    MANIFEST,
     read_json,
+    read_manifest,
     replacing,
     require_replaceable,
-    sha256_of,
-    write_json,
+    write_manifest,
 )
 from rec_sys.graph.ego_batch import NUM_RATING_FEATURES, ReviewSummary
 from rec_sys.modules.combiner import Combiner
@@ -49,6 +51,7 @@ VECTORBASE_SCHEMA = pa.schema(
 )
 
 BUILD_COMMAND = "uv run -m rec_sys.vector_database.create_vectorbase"
+_REMEDY = f"rebuild it with `{BUILD_COMMAND}`"
 # As much of a fingerprint as tells two apart in a message.
 _SHOWN = 12
 
@@ -197,36 +200,25 @@ FORMAT = 7
 #: Of the manifest: when products were last added or removed; missing if that was never.
 UPDATED = "updated"
 
-_MANIFEST = "manifest.json"
 _PRODUCTS = "products.parquet"
 _VECTORS = "product_vectors.safetensors"
 _EVIDENCES = "evidences.safetensors"
 _QUOTES = "quotes.safetensors"
 _GRAPH_MODEL = "graph_model.onnx"
 _FILES = (INDEX_FILE, ROWS_FILE, _PRODUCTS, _VECTORS, _EVIDENCES, _QUOTES)
-# What `_VECTORS` holds.
-_ARRAYS = {
-    **dict.fromkeys(("name", "info"), np.float16),
-    **dict.fromkeys(
-        ("review_texts", "review_ratings", "embeddings", "keys", "queries"), np.float32
-    ),
-}
 # Where it comes from: which model and checkpoint, which text encoder, which data.
 _ORIGIN = ("model_fingerprint", "checkpoint", "encoder_model_fingerprint", "data_fingerprint")
-# What the index finds of the best products, and the least that will do.
-_KEPT = (*_ORIGIN, "encoder", "recall_at_10", "min_recall", "max_quotes", UPDATED)
-
-
-def check_replaceable(folder: str | Path) -> None:
-    """Raises InputError unless a folder is empty, not there, or a vectorbase."""
-    require_replaceable(folder, _MANIFEST, "paths.vectorbase_dir")
+# What every manifest tells.
+_FACTS = {
+    **dict.fromkeys(("created", "factory", *_ORIGIN), str),
+    **{"search": dict, "features": list, "combiner": dict, "max_quotes": int},
+}
 
 
 def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
-    """Writes a vectorbase to its folder, replacing that as a whole, and reads it back; of its
-    manifest the origin and what was measured are kept. InputError if the folder holds something
-    else."""
-    check_replaceable(vectorbase.folder)
+    """Writes a vectorbase to its folder, replacing that as a whole, and reads it back; what
+    its manifest tells of other things is kept. InputError if the folder holds something else."""
+    require_replaceable(vectorbase.folder, MANIFEST, "paths.vectorbase_dir")
     _, evidences = plain_features(vectorbase.features)
     table = pa.Table.from_pandas(
         vectorbase.products, schema=VECTORBASE_SCHEMA, preserve_index=False
@@ -235,11 +227,8 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
         draft.mkdir()
         vectorbase.index.write(draft)
         pq.write_table(table, draft / _PRODUCTS)
-        arrays = {
-            name: np.ascontiguousarray(array, _ARRAYS[name])
-            for name, array in _arrays(vectorbase).items()
-        }
-        save_file(arrays, draft / _VECTORS)
+        arrays = _arrays(vectorbase).items()
+        save_file({name: np.ascontiguousarray(each) for name, each in arrays}, draft / _VECTORS)
         save_file(evidences, draft / _EVIDENCES)
         save_file(vectorbase.quotes.arrays(), draft / _QUOTES)
         for name in (ROWS_FILE, _VECTORS, _EVIDENCES, _QUOTES):
@@ -247,54 +236,35 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
             (draft / name).chmod((draft / INDEX_FILE).stat().st_mode)
         if vectorbase.graph_model is not None:
             shutil.copyfile(vectorbase.graph_model, draft / _GRAPH_MODEL)
-        sha256 = {path.name: sha256_of(path) for path in sorted(draft.iterdir())}
-        write_json(draft / _MANIFEST, _manifest_of(vectorbase) | {"sha256": sha256})
+        write_manifest(draft, _facts_of(vectorbase))
     return read_vectorbase(vectorbase.folder)
 
 
 def built_from(folder: str | Path) -> str | None:
     """Name of the checkpoint that the index in a folder was built from; None without an index."""
-    manifest = Path(folder) / _MANIFEST
+    manifest = Path(folder) / MANIFEST
     return read_json(manifest).get("checkpoint") if manifest.is_file() else None
 
 
-def read_vectorbase(
-    folder: str | Path,
-    expected_model_fingerprint: str | None = None,
-    expected_encoder: str | None = None,
-) -> Vectorbase:
-    """Opens a vectorbase. InputError if there is none, a file does not fit the manifest, or model
-    or text encoder are not the expected ones."""
+def read_vectorbase(folder: str | Path) -> Vectorbase:
+    """Opens a vectorbase. InputError if there is none, or a file does not fit the manifest."""
     folder = Path(folder)
-    if not (folder / _MANIFEST).is_file():
+    if not (folder / MANIFEST).is_file():
         raise InputError(f"{folder}: holds no product index; build it with `{BUILD_COMMAND}`")
-    manifest = read_json(folder / _MANIFEST)
-    _check_manifest(folder / _MANIFEST, manifest)
-    for path in (folder / name for name in {*_FILES, *manifest["sha256"]}):
-        if not path.is_file():
-            raise _unusable(path, "the file is missing")
-        if sha256_of(path) != manifest["sha256"].get(path.name):
-            raise _unusable(path, "damaged, its checksum is not the manifest's")
+    manifest = read_manifest(folder, FORMAT, _FACTS, _FILES, _REMEDY)
     vectors = load_file(folder / _VECTORS)
     try:
         arrays = load_file(folder / _EVIDENCES)
         features = read_features(manifest["features"], arrays)
         combiner = Combiner.of_plain(manifest["combiner"])
         quotes = Quotes.of_arrays(load_file(folder / _QUOTES))
-        _check_evidences(features, combiner, len(vectors["keys"]))
+        if not all(np.isfinite(each).all() for each in arrays.values()):
+            raise ValueError("evidences that are no numbers")
         if len(quotes.pointers) != len(vectors["keys"]) + 1:
             raise ValueError("quotes of other products")
-        dim = manifest["vector_dim"]
-        towers = [vars(each.towers) for each in features if isinstance(each, MatchFeature)]
-        if any(each.shape != (dim, dim) for every in towers for each in every.values()) or any(
-            not np.isfinite(each).all() for each in arrays.values()
-        ):
-            raise ValueError("towers of other vectors, or no numbers")
-        for each in features:
-            if isinstance(each, WordsFeature):
-                each.weights.check_format()
+        _check_evidences(features, combiner, len(vectors["keys"]), manifest["vector_dim"])
     except (InputError, KeyError, TypeError, ValueError):
-        raise _unusable(folder / _MANIFEST, "its evidences do not fit together") from None
+        raise _unusable(folder / MANIFEST, "its evidences do not fit together") from None
     products = pq.read_table(folder / _PRODUCTS)
     if not products.schema.equals(VECTORBASE_SCHEMA):
         raise _unusable(folder / _PRODUCTS, "its columns are not those of a product index")
@@ -315,19 +285,15 @@ def read_vectorbase(
         graph_model=folder / _GRAPH_MODEL if _GRAPH_MODEL in manifest["sha256"] else None,
     )
     _check_contents(vectorbase)
-    if expected_model_fingerprint is not None:
-        vectorbase.require_model(expected_model_fingerprint)
-    if expected_encoder is not None:
-        vectorbase.require_encoder(expected_encoder)
     return vectorbase
 
 
-def _manifest_of(vectorbase: Vectorbase) -> dict[str, Any]:
-    index, known = vectorbase.index, vectorbase.manifest
+def _facts_of(vectorbase: Vectorbase) -> dict[str, Any]:
+    index = vectorbase.index
     return {
+        **vectorbase.manifest,
         "format": FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **{name: known[name] for name in _KEPT if name in known},
         "num_products": index.num_products,
         "num_removed": len(index) - index.num_products,
         "vector_dim": vectorbase.name_vectors.shape[1],
@@ -351,16 +317,32 @@ def _arrays(vectorbase: Vectorbase) -> dict[str, np.ndarray]:
     }
 
 
-def _check_evidences(features: Sequence[Feature], combiner: Combiner, num_products: int) -> None:
+def _check_evidences(
+    features: Sequence[Feature], combiner: Combiner, num_products: int, vector_dim: int
+) -> None:
     """ValueError unless each feature has a weight, and a value for each product."""
     names = zip(combiner.features, combiner.evidences, strict=True)
     if list(names) != [(each.name, each.evidence) for each in features]:
         raise ValueError("other features than weights")
-    sizes = {each.graph.num_products for each in features if isinstance(each, WalkFeature)}
-    sizes |= {len(each.product_values) for each in features if isinstance(each, ProductFeature)}
-    sizes |= {len(each.products) for each in features if isinstance(each, MatchFeature)}
-    sizes |= {each.weights.shape[1] for each in features if isinstance(each, WordsFeature)}
-    if sizes != {num_products}:
+    sizes = []
+    for each in features:
+        if isinstance(each, WalkFeature):
+            graph, square = each.graph, (num_products, num_products)
+            edges = (graph.weights, graph.neighbours, graph.pointers)
+            scipy.sparse.csr_array(edges, square).check_format()
+            sizes.append(graph.num_products)
+            if graph.pointers[-1] != len(graph.weights):
+                raise ValueError("edges of no product")
+        elif isinstance(each, ProductFeature):
+            sizes.append(len(each.product_values))
+        elif isinstance(each, MatchFeature):
+            sizes.append(len(each.products))
+            if {tower.shape for tower in vars(each.towers).values()} != {(vector_dim, vector_dim)}:
+                raise ValueError("towers of other vectors")
+        elif isinstance(each, WordsFeature):
+            each.weights.check_format()
+            sizes.append(each.weights.shape[1])
+    if set(sizes) != {num_products}:
         raise ValueError("features of other products")
 
 
@@ -374,7 +356,8 @@ def _check_contents(vectorbase: Vectorbase) -> None:
     wrong = [
         name
         for name, array in _arrays(vectorbase).items()
-        if (array.dtype, array.shape) != (_ARRAYS[name], shapes[name])
+        if array.shape != shapes[name]
+        or array.dtype != (np.float16 if name in ("name", "info") else np.float32)
         or not np.isfinite(array).all()
     ]
     table, index = vectorbase.products, vectorbase.index
@@ -387,37 +370,10 @@ def _check_contents(vectorbase: Vectorbase) -> None:
         wrong += [name for name in needed if table[name].isna().any()]
     if len(index) != rows or len(there) != rows or index.key_dim != width:
         wrong.append("index")
-    wrong += [each.name for each in vectorbase.features if not _is_whole(each, rows)]
     if wrong:
         what = f"damaged or of different products: {', '.join(wrong)}"
         raise _unusable(vectorbase.folder, what)
 
 
-def _is_whole(feature: Feature, num_products: int) -> bool:
-    if isinstance(feature, ProductFeature):
-        return bool(np.isfinite(feature.product_values).all())
-    if not isinstance(feature, WalkFeature):
-        return True
-    graph = feature.graph
-    ends, reached = graph.pointers, graph.neighbours
-    return bool(
-        ends[0] == 0
-        and ends[-1] == len(reached) == len(graph.weights)
-        and (np.diff(ends) >= 0).all()
-        and ((reached >= 0) & (reached < num_products)).all()
-        and np.isfinite(graph.weights).all()
-    )
-
-
-def _check_manifest(path: Path, manifest: Any) -> None:
-    parts = ("sha256", "created", "factory", "search", "features", "combiner", "max_quotes")
-    if (
-        not isinstance(manifest, dict)
-        or manifest.get("format") != FORMAT
-        or not {*parts, *_ORIGIN} <= set(manifest)
-    ):
-        raise _unusable(path, "damaged, or of another version of rec_sys")
-
-
 def _unusable(path: Path, why: str) -> InputError:
-    return InputError(f"{path}: {why}; rebuild it with `{BUILD_COMMAND}`")
+    return InputError(f"{path}: {why}; {_REMEDY}")

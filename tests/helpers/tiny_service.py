@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.files import write_json
-from rec_sys.inference.bundle import GRAPH_MODEL, PEOPLE, TEXT_ENCODER, VECTORBASE, write_manifest
+from rec_sys.inference.bundle import GRAPH_MODEL, PEOPLE, TEXT_ENCODER, VECTORBASE, seal_bundle
 from rec_sys.modules.backends import BackendUnavailable
 from tests.helpers.tiny_models import FakeEncoder, config_of, save_checkpoint
 
@@ -44,7 +44,7 @@ def make_bundle(folder: Path, seed: int = 0) -> Path:
     (bundle / TEXT_ENCODER / "model.onnx").write_bytes(b"the tests encode by a hash")
     shutil.copytree(vectorbase.folder, bundle / VECTORBASE)
     write_json(bundle / PEOPLE, PEOPLE_OF_THE_SHOP)
-    write_manifest(bundle, vectorbase)
+    seal_bundle(bundle, vectorbase)
     return bundle
 
 

@@ -61,7 +61,6 @@ def test_people_keep_their_order_and_their_newest_nickname(built):
     histories = read_histories(review_table(rows, nickname=nicknames), built)
     assert histories.user_ids.tolist() == ["zoë", "amy"]
     assert histories.nicknames.tolist() == ["new", None]
-    assert histories.has_text.tolist() == [True, False]
     assert histories.says_nothing.sum() == 1  # a bought product does say something
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import Author, authors_in
-from rec_sys.inference.recommender import POPULAR, CandidateFilter, Recommender
+from rec_sys.inference.recommender import POPULAR, Recommender
 from rec_sys.modules.backends import TorchBackend
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.combiner import Combiner
@@ -500,19 +500,14 @@ def test_only_what_is_wanted_and_the_best_of_it(recommender, built):
     table = review_table(REVIEWS[:2])  # reviews p1 and p2
     (everything,) = recommender.recommend(table, k=6)
     ranked = [int(built.rows_of(np.array([p], dtype=object))[0]) for p in recommended(everything)]
-    among, without = np.array([0, 2, 4, 5]), np.array([4])
-    for candidates in (
-        CandidateFilter(among),
-        CandidateFilter(without=without),
-        CandidateFilter(among, without),
-    ):
-        (result,) = recommender.recommend(table, k=6, candidates=candidates)
-        wanted = candidates.of(np.array(ranked))
-        assert recommended(result) == built.product_ids[wanted].tolist()
+    candidates = np.isin(np.arange(6), [0, 2, 5])
+    (result,) = recommender.recommend(table, k=6, candidates=candidates)
+    wanted = [row for row in ranked if candidates[row]]
+    assert recommended(result) == built.product_ids[wanted].tolist()
     stranger = review_table([("eve", None, "", None, None)])
-    (popular,) = recommender.recommend(stranger, k=6, candidates=CandidateFilter(among, without))
+    (popular,) = recommender.recommend(stranger, k=6, candidates=candidates)
     (all_popular,) = recommender.recommend(stranger, k=6)
-    wanted = CandidateFilter(among, without).of(built.rows_of(recommended(all_popular)))
+    wanted = [row for row in built.rows_of(recommended(all_popular)) if candidates[row]]
     assert recommended(popular) == built.product_ids[wanted].tolist() != []
-    (nothing,) = recommender.recommend(table, k=6, candidates=CandidateFilter(np.array([0])))
+    (nothing,) = recommender.recommend(table, k=6, candidates=np.arange(6) == 0)
     assert nothing.recommendations == ()

@@ -70,7 +70,7 @@ def test_the_same_as_through_tables(built, people):
     assert read.user_ids.tolist() == written.user_ids.tolist()
     for name in (
         *("review_ids", "texts", "rating", "time", "catalogue_row", "user_ptr"),
-        *("product_names", "product_infos", "has_text", "says_nothing", "wishes"),
+        *("product_names", "product_infos", "is_known", "says_nothing", "wishes"),
     ):
         np.testing.assert_array_equal(getattr(written, name), getattr(read, name))
 
@@ -109,7 +109,6 @@ def test_people_who_wrote_nothing_are_people(built):
     ]
     histories = read_histories(people, built)
     assert np.diff(histories.user_ptr).tolist() == [0, 1, 0]
-    assert histories.has_text.tolist() == [False, True, False]
     batch = build_history_batch(histories, built, FakeEncoder().encode)
     assert batch.user.tolist() == [1]
     alone = read_histories([Author("a", [])], built)
@@ -146,7 +145,6 @@ def test_a_text_without_product_and_stars_is_a_wish(built):
         "",
     ]
     assert histories.is_known.tolist() == [True] * 5 + [False]
-    assert histories.has_text.tolist() == [False, True, False, True, False, False]
     assert {"nylon strings", "a present"} <= set(histories.all_texts)
     part = histories.part(2, 5)
     assert part.wishes.tolist() == histories.wishes[2:5].tolist()

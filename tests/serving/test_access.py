@@ -252,9 +252,9 @@ def test_many_wishes_to_reload_are_one(service, monkeypatch):
     _, components = service()
     loads, go_on = [], threading.Event()
     monkeypatch.setattr(
-        type(components),
+        type(components.service),
         "reload",
-        lambda self: (loads.append(1), go_on.wait(10), self.service.bundle)[2],
+        lambda self: (loads.append(1), go_on.wait(10), self.bundle)[2],
     )
     wanted = threading.Event()
     threading.Thread(target=_reload_when, args=[wanted, components], daemon=True).start()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rec_sys.inference.recommender import Recommender
-from rec_sys.serving.reasons import reason_in_words
+from rec_sys.serving.schemas import reason_in_words
 from tests.helpers.tiny_models import review_table
 
 ANN = [
@@ -167,6 +167,49 @@ def test_what_is_refused_names_its_field(service, body, field, word):
     assert answer.status_code == 422
     (trouble,) = answer.json()["detail"]
     assert trouble["field"].startswith(field) and word in trouble["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ('{"wish": "a", "wish": "b"}', "wish"),
+        ('{"reviews": [{"asin": "p1", "rating": 1, "rating": 5}]}', "rating"),
+        ('{"people": [{"wish": "a"}], "k": 1, "k": 1}', "k"),
+        ('{"\\ud83d": 1, "\\ud83d": 2}', "?"),
+    ],
+)
+def test_a_field_that_is_given_twice_is_told(client, body, field):
+    headers = {"Content-Type": "application/json"}
+    refused = client.post("/recommendations", content=body, headers=headers)
+    assert refused.status_code == 422, refused.text
+    assert refused.json() == {
+        "detail": [{"field": field, "message": "is given more than once; give it once"}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/products/search?q=drum&stile=Drums", "stile"),
+        ("/products/search?q=drum&k=3&k=4", "k"),
+        ("/products/p1/similar?K=3", "K"),
+        ("/users/ann/recommendations?k=3&user_id=bob", "user_id"),
+        ("/users/ann/reviews?newest=3", "newest"),
+        ("/styles?%F0%9F%8E%B8", "🎸"),
+        ("/map?map=", "map"),
+    ],
+)
+def test_a_parameter_that_is_unknown_or_given_twice_is_told(client, path, field):
+    refused = client.get(path)
+    assert refused.status_code == 422, refused.text
+    (trouble,) = refused.json()["detail"]
+    assert trouble["field"] == field and ("no such" in trouble["message"]) == (field != "k")
+
+
+def test_a_list_may_be_given_by_several_parameters(client):
+    found = client.get("/users/ann/recommendations?k=6&exclude=p1&exclude=p2").json()
+    ids = {each["asin"] for each in found["people"][0]["recommendations"]}
+    assert len(ids) == 4 and not ids & {"p1", "p2"}
 
 
 def test_control_characters_and_markup_are_data(client):

@@ -7,8 +7,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import sha256_of
-from rec_sys.inference.bundle import GRAPH_MODEL, MANIFEST, TEXT_ENCODER, VECTORBASE, read_bundle
+from rec_sys.foundation.files import MANIFEST, sha256_of
+from rec_sys.inference.bundle import GRAPH_MODEL, TEXT_ENCODER, VECTORBASE, read_bundle
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.serving import create_bundle
 from rec_sys.serving import service as service_module
@@ -201,5 +201,5 @@ def test_a_bundle_that_does_not_fit_ends_the_start(bundle, text, monkeypatch):
     components = build_components(config_with(bundle))
     monkeypatch.setattr(service_module, "in_process", lambda *_: 1 / 0)
     with pytest.raises(InputError, match="cannot be used .ZeroDivisionError"):
-        components.start()
+        components.service.start()
     components.store.close()

@@ -6,7 +6,7 @@ import pytest
 from rec_sys.inference.bundle import read_bundle
 from rec_sys.inference.results import Reason, Recommendation
 from rec_sys.serving.create_bundle import demo_people
-from rec_sys.serving.reasons import reason_in_words
+from rec_sys.serving.schemas import reason_in_words
 from rec_sys.serving.search import ProductSearch, TextSpace, regions_of
 from rec_sys.serving.service import VectorCache
 from tests.helpers.tiny_models import shop

@@ -31,36 +31,35 @@ def test_recall_equals_counting():
     found, _ = index.search(queries, 10)
     shares = [len(set(one) & set(two)) / 10 for one, two in zip(best, found, strict=True)]
     assert 0.2 < np.mean(shares) < 1
-    for chunk_size in (3, 64, 1000):
-        assert measure_recall(index, keys, queries, chunk_size) == pytest.approx(np.mean(shares))
+    assert measure_recall(index, keys, queries) == pytest.approx(np.mean(shares))
 
 
 def test_of_equals_any_counts_and_few_products_are_enough():
     keys = np.ones((40, 3), dtype=np.float32)
     queries = np.eye(3, dtype=np.float32)
-    assert measure_recall(build(keys, "HNSW4"), keys, queries, 8) == 1
-    assert measure_recall(build(keys[:4], "Flat"), keys[:4], queries, 8) == 1
+    assert measure_recall(build(keys, "HNSW4"), keys, queries) == 1
+    assert measure_recall(build(keys[:4], "Flat"), keys[:4], queries) == 1
 
 
 def test_an_index_that_misses_too_much_is_refused():
     keys, queries = keys_and_queries()
     poor = build(keys, "IVF16,Flat", search={"nprobe": 1})
     with pytest.raises(InputError, match="min_recall=0.99") as error:
-        require_recall(poor, keys, queries, 0.99, 64)
+        require_recall(poor, keys, queries, 0.99)
     for way_out in ("search.nprobe", "search.efSearch", "factory=Flat", "lower vector_db.min_rec"):
         assert way_out in str(error.value)
-    assert 0.1 < require_recall(poor, keys, queries, 0.1, 64) < 0.99
+    assert 0.1 < require_recall(poor, keys, queries, 0.1) < 0.99
     better = build(keys, "IVF16,Flat", search={"nprobe": 16})
-    assert require_recall(better, keys, queries, 0.99, 64) == 1
+    assert require_recall(better, keys, queries, 0.99) == 1
     with pytest.raises(InputError, match="nobody's queries"):
-        require_recall(better, keys, queries[:0], 0.99, 64)
+        require_recall(better, keys, queries[:0], 0.99)
 
 
 def test_auto_is_exact_up_to_a_size():
     keys, queries = keys_and_queries()
     more = {"large_factory": "IVF16,Flat", "search": {"nprobe": 16}}
     exact = build(keys, "auto", exact_up_to=600, **more)
-    assert exact.is_exact and require_recall(exact, keys, queries[:0], 0.99, 64) == 1
+    assert exact.is_exact and require_recall(exact, keys, queries[:0], 0.99) == 1
     large = build(keys, "auto", exact_up_to=599, **more)
     assert large.factory == "IVF16,Flat"
 
