@@ -1,5 +1,6 @@
 """From what people wrote to what they may like, and why. Needs no PyTorch."""
 
+import hashlib
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rec_sys.foundation.cli import compose_config
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import replacing
 from rec_sys.graph.csr import rows_to_pointers
 from rec_sys.graph.ego_batch import predicted_rating
 from rec_sys.graph.task import NOW
@@ -58,6 +61,15 @@ DEFAULT_K = 10
 #: What somebody wrote: one text, which says what they want; reviews as dicts with the fields of a
 #: file (``TextReview``, ``ProductName``, ``rating``, ...) or texts alone; a table of these.
 Reviews = str | Sequence[str | Mapping[str, Any]] | pd.DataFrame
+
+
+def _kept(table: pd.DataFrame, folder: Path) -> Path:
+    """Writes a table to a file that its content names, for the commands that read it again."""
+    lines = table.to_json(orient="records", lines=True, date_format="iso", force_ascii=False)
+    path = folder / f"{hashlib.sha256(lines.encode()).hexdigest()}.jsonl"
+    with replacing(path) as draft:
+        draft.write_text(lines, encoding="utf-8")
+    return path
 
 
 class Recommender:
@@ -116,6 +128,38 @@ class Recommender:
 
         backend = OnnxBackend(vectorbase.graph_model, threads)
         return cls(backend, vectorbase, lambda texts: text_encoder().encode(texts))
+
+    @classmethod
+    def fit(
+        cls,
+        reviews: str | Path | pd.DataFrame | None = None,
+        products: str | Path | pd.DataFrame | None = None,
+        *settings: str,
+    ) -> "Recommender":
+        """Does what ``rec-sys train`` and ``rec-sys index`` do, in the folders that they use.
+
+        `reviews` and `products` are files, or tables with the fields of a file, which are kept in
+        ``paths.data_dir``; without reviews it is the demo. `settings` are those of a training, as
+        on the command line: ``"train.max_epochs=10"``. Raises InputError for what these commands
+        refuse.
+        """
+        from rec_sys.train.train import train  # with PyTorch, which takes seconds
+        from rec_sys.vector_database.create_vectorbase import create_vectorbase
+
+        if products is not None and reviews is None:
+            raise InputError("products: needs reviews beside it")
+        own = [] if reviews is None else ["data=local"]
+        config = compose_config("train_config", [*own, *settings])
+        kept = Path(config.paths.data_dir) / "tables"
+        for key, given in (("reviews_path", reviews), ("metadata_path", products)):
+            if given is not None:
+                path = _kept(given, kept) if isinstance(given, pd.DataFrame) else given
+                config.data[key] = str(path)
+        _, made = train(config)
+        paths = [each for each in settings if each.startswith("paths.")]
+        index = compose_config("vectorbase_config", paths)
+        index.checkpoint = str(made["trained"].path)
+        return cls.load(create_vectorbase(index).folder)
 
     def recommend(
         self,

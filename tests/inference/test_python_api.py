@@ -165,3 +165,31 @@ def test_importing_the_package_is_light():
     program = "import sys, rec_sys; print(sorted({'numpy', 'pandas', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_fit_trains_on_tables_and_indexes_them(tmp_path):
+    texts = ("warm and small", "very loud", "a gift for my son", "broke in a week")
+    reviews = pd.DataFrame(
+        {
+            "nickname": [f"user {user}" for user in range(12) for _ in range(4)],
+            "asin": [f"p{(user + place) % 6}" for user in range(12) for place in range(4)],
+            "TextReview": [texts[(user * place) % 4] for user in range(12) for place in range(4)],
+            "rating": [1 + (user + place) % 5 for user in range(12) for place in range(4)],
+        }
+    )
+    products = pd.DataFrame({"asin": ["p0", "p1"], "ProductName": ["Lamp, small", "Drum"]})
+    folders = [
+        f"paths.{name}={tmp_path / name}"
+        for name in ("cache_dir", "checkpoint_dir", "vectorbase_dir", "output_dir")
+    ]
+    fitted = Recommender.fit(
+        reviews,
+        products,
+        *("train.max_epochs=1", "baselines={}", "encoder.precision=fp32"),
+        *(f"logger.tracking_uri=sqlite:///{tmp_path}/mlflow.db", *folders),
+    )
+    (found,) = fitted.recommend(wish="Lamp, small", k=6)
+    assert {each.product_id for each in found.recommendations} == {f"p{n}" for n in range(6)}
+    assert "Lamp, small" in {each.name for each in found.recommendations}
+    with pytest.raises(InputError, match="products: needs reviews"):
+        Recommender.fit(None, products)
