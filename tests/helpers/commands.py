@@ -5,10 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -20,19 +18,6 @@ SMALL = ("data.num_users=60", "data.num_products=40", "train.max_epochs=2")
 
 #: Seconds after which something hangs.
 TIMEOUT = 120
-
-
-@cache
-def bytecode() -> tempfile.TemporaryDirectory:
-    return tempfile.TemporaryDirectory()
-
-
-def environment() -> dict[str, str]:
-    """Where Python may keep no bytecode, each command would compile PyTorch anew: half its time."""
-    environment = dict(os.environ)
-    if environment.pop("PYTHONDONTWRITEBYTECODE", None):
-        environment["PYTHONPYCACHEPREFIX"] = bytecode().name
-    return environment
 
 
 @dataclass(frozen=True)
@@ -48,7 +33,6 @@ class Shell:
         return subprocess.Popen(
             [*command, *arguments],
             cwd=self.folder,
-            env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
