@@ -1,5 +1,6 @@
 """Fixtures that several rooms use, and the order of the rooms."""
 
+import gc
 import os
 import shutil
 import sys
@@ -21,6 +22,9 @@ LAST = ("train", "triton_utils", "end_to_end", "cluster")
 # A busy machine is no reason to fail.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+# Of the libraries' objects hardly any is garbage.
+gc.set_threshold(100_000)
 
 # Where Python may keep no bytecode, each command would compile PyTorch anew: half its time.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):

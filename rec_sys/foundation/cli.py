@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import wraps
+from inspect import unwrap
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ def graceful_exit(main: Callable[..., Any]) -> Callable[..., None]:
         # Libraries make millions of objects that stay: among them garbage is looked for slowly.
         gc.set_threshold(_GC_THRESHOLD)
         reporting(*args, **kwargs)
-        if main.__module__ == "__main__":
+        # The program itself, not a command inside another one.
+        if unwrap(main).__globals__ is vars(sys.modules["__main__"]):
             _end_process()
 
     return wrapped
