@@ -1,7 +1,10 @@
 """Fixtures that several rooms use, and the order of the rooms."""
 
+import gc
 import os
 import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,15 @@ LAST = ("train", "triton_utils", "end_to_end", "cluster")
 # A busy machine is no reason to fail.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+# Of the libraries' objects hardly any is garbage.
+gc.set_threshold(100_000)
+
+# Where Python may keep no bytecode, each command would compile PyTorch anew: half its time.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    _bytecode = tempfile.TemporaryDirectory(prefix="bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = _bytecode.name
+    sys.dont_write_bytecode = False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,13 +1,17 @@
 """The frame of every command: Hydra for the settings, one line and exit code 2 for bad input."""
 
+import atexit
 import copy
+import gc
 import os
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import wraps
+from inspect import unwrap
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,9 @@ CONFIG_DIR = next(
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
+#: New objects after which Python looks for garbage.
+_GC_THRESHOLD = 100_000
+
 _NO_SUCH_KEY = re.compile(r"Could not override '(?P<key>[^']+)'")
 _ALL_SETTINGS = "`--help all` lists all that there are"
 
@@ -38,7 +45,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
         run = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(
-            graceful_exit(main)  # before Hydra, which would add a line about a failed job
+            _reporting(main)  # before Hydra, which would add a line about a failed job
         )
 
         @graceful_exit
@@ -79,7 +86,32 @@ def show_help(config_name: str, program: str, arguments: Sequence[str]) -> None:
 
 def graceful_exit(main: Callable[..., Any]) -> Callable[..., None]:
     """Wraps a command: an `InputError` becomes one line and exit code 2, Ctrl-C exit code 130."""
+    reporting = _reporting(main)
 
+    @wraps(main)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        # Libraries make millions of objects that stay: among them garbage is looked for slowly.
+        gc.set_threshold(_GC_THRESHOLD)
+        reporting(*args, **kwargs)
+        # The program itself, not a command inside another one.
+        if unwrap(main).__globals__ is vars(sys.modules["__main__"]):
+            _end_process()
+
+    return wrapped
+
+
+def _end_process() -> None:
+    """Without taking PyTorch's modules apart, which takes Python seconds."""
+    others = (each for each in threading.enumerate() if each is not threading.main_thread())
+    if not all(each.daemon for each in others):
+        return  # Python waits for them
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _reporting(main: Callable[..., Any]) -> Callable[..., None]:
     @wraps(main)
     def wrapped(*args: Any, **kwargs: Any) -> None:
         _be_quiet()

@@ -25,10 +25,6 @@ def cluster() -> Iterator:
         patch.setenv("PYTHONPATH", ROOT, prepend=os.pathsep)
         # Not as an argument: Ray would still want to write into its folder for everybody.
         patch.setenv("RAY_TMPDIR", temp_dir)
-        # Where Python may keep no bytecode, each worker would compile all that it imports.
-        if os.environ.get("PYTHONDONTWRITEBYTECODE"):
-            patch.delenv("PYTHONDONTWRITEBYTECODE")
-            patch.setenv("PYTHONPYCACHEPREFIX", f"{temp_dir}/bytecode")
         machines = Machines()
         try:
             yield machines

@@ -17,6 +17,7 @@ EQUAL = (
     *("model.dropout=0", "model.modality_dropout=0", "model.conv.dropout=0"),
     *("split.validation_share=0.3", "trainer.accelerator=cpu", "encoder.precision=fp32"),
     *("trainer.enable_progress_bar=false", f"train.max_epochs={EPOCHS}"),
+    "train.export=false",
 )
 
 

@@ -24,7 +24,6 @@ def refused(done, *fragments):
 @pytest.mark.parametrize(
     ("name", "content", "fragments"),
     [
-        ("missing.jsonl", None, ["missing.jsonl: no such file"]),
         ("empty.jsonl", "", ["empty.jsonl", "empty"]),
         ("names.csv", "who,what\na,b\n", ["names.csv", "found who, what", "data.columns.", "asin"]),
         ("stars.jsonl", json.dumps(GOOD | {"rating": 7}), ["stars.jsonl, line 1", "1…5"]),
@@ -35,9 +34,9 @@ def refused(done, *fragments):
 )
 def test_unusable_files(small_shop, name, content, fragments):
     path = small_shop.folder / name
-    if content is not None:
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    refused(small_shop.run("train.train", "data=local", f"data.reviews_path={path}"), *fragments)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    done = small_shop.run_here("train.train", "data=local", f"data.reviews_path={path}")
+    refused(done, *fragments)
 
 
 def test_an_array_is_accepted(small_shop):
@@ -48,12 +47,13 @@ def test_an_array_is_accepted(small_shop):
     ]
     (small_shop.folder / "array.json").write_text(json.dumps(reviews, indent=1))
     options = ["data.reviews_path=array.json", "paths.checkpoint_dir=array", "train.max_epochs=1"]
-    assert "clean reviews" in small_shop.train("data=local", *options)
+    told = small_shop.train("data=local", *options, "train.export=false", here=True)
+    assert "clean reviews" in told
     # Its index, from the data that the checkpoint names.
     options = ["paths.checkpoint_dir=array", "paths.vectorbase_dir=array_index"]
-    small_shop.ok("vector_database.create_vectorbase", *options)
+    small_shop.ok("vector_database.create_vectorbase", *options, here=True)
     assert read_json(small_shop.folder / "array_index" / "manifest.json")["num_products"] == 4
-    printed = small_shop.ok("inference.infer", *options, "paths.output_dir=array_out")
+    printed = small_shop.ok("inference.infer", *options, "paths.output_dir=array_out", here=True)
     assert "has reviewed every product" in printed
 
 
@@ -71,19 +71,20 @@ def test_an_index_of_another_model(small_shop, tmp_path):
         tmp_path / "other.ckpt",
         lambda content: content["state_dict"]["model.product_head.bias"].add_(1),
     )
-    refused(small_shop.run("inference.infer", other), "built from another model", "rebuild")
+    refused(small_shop.run_here("inference.infer", other), "built from another model", "rebuild")
 
 
 def test_a_checkpoint_of_other_dimensions(small_shop, tmp_path):
     checkpoint = str(small_shop.folder / "checkpoints" / "small.ckpt")
     text = (CONFIG_DIR / "model" / "model_config.yaml").read_text()
     (tmp_path / "wide.yaml").write_text(text.replace("hidden_dim: 64", "hidden_dim: 32"))
-    done = small_shop.run("modules.model_export", checkpoint, str(tmp_path / "wide.yaml"))
+    done = small_shop.run_here("modules.model_export", checkpoint, str(tmp_path / "wide.yaml"))
     refused(done, "small.ckpt", "do not fit the model's settings", "current model")
     other = changed_checkpoint(
         small_shop, tmp_path / "768.ckpt", lambda content: content["rec_sys"].update(vector_dim=768)
     )
-    refused(small_shop.run("vector_database.create_vectorbase", other), "768.ckpt", "do not fit")
+    done = small_shop.run_here("vector_database.create_vectorbase", other)
+    refused(done, "768.ckpt", "do not fit")
 
 
 def test_the_data_of_the_training_has_gone(small_shop, tmp_path):
@@ -94,20 +95,24 @@ def test_the_data_of_the_training_has_gone(small_shop, tmp_path):
         tmp_path / "moved.ckpt",
         lambda content: content["rec_sys"]["config"].update(data=data),
     )
-    done = small_shop.run("vector_database.create_vectorbase", moved)
+    done = small_shop.run_here("vector_database.create_vectorbase", moved)
     refused(done, "gone.jsonl: no such file")
 
 
-def test_what_is_not_there(small_shop, tmp_path):
-    refused(small_shop.run("inference.infer", "checkpoint=no.ckpt"), "no.ckpt: no such checkpoint")
-    done = small_shop.run("inference.infer", "paths.vectorbase_dir=nowhere")
-    refused(done, "nowhere", "create_vectorbase")
+def test_what_is_not_there(small_shop):
+    """Each command in a process of its own: nothing else is said there."""
+    done = small_shop.run("train.train", "data=local", "data.reviews_path=missing.jsonl")
+    refused(done, "missing.jsonl: no such file")
+    done = small_shop.run("inference.infer", "checkpoint=no.ckpt")
+    refused(done, "no.ckpt: no such checkpoint")
     done = small_shop.run("vector_database.create_vectorbase", "paths.checkpoint_dir=nowhere")
     refused(done, "nowhere: holds no checkpoint; train first")
-    done = small_shop.run("inference.infer", "infer.reviews=nobody.json")
-    refused(done, "nobody.json: no such file")
     done = small_shop.run("modules.model_export", "no.ckpt", MODEL_CONFIG)
     refused(done, "no.ckpt: no such checkpoint")
+    done = small_shop.run_here("inference.infer", "paths.vectorbase_dir=nowhere")
+    refused(done, "nowhere", "create_vectorbase")
+    done = small_shop.run_here("inference.infer", "infer.reviews=nobody.json")
+    refused(done, "nobody.json: no such file")
 
 
 @pytest.mark.parametrize(
@@ -123,13 +128,14 @@ def test_what_is_not_there(small_shop, tmp_path):
     ],
 )
 def test_settings_that_do_not_exist(small_shop, override, answer):
-    refused(small_shop.run("train.train", override), answer)
+    refused(small_shop.run_here("train.train", override), answer)
 
 
 def test_a_person_without_any_text_gets_the_popular_products(small_shop):
     path = small_shop.folder / "silent.json"
     path.write_text(json.dumps({"nickname": "eve", "TextReview": ""}))
-    printed = small_shop.ok("inference.infer", f"infer.reviews={path}", "paths.output_dir=silent")
+    options = (f"infer.reviews={path}", "paths.output_dir=silent")
+    printed = small_shop.ok("inference.infer", *options, here=True)
     assert "the order is the same for everybody: by popularity" in printed
     line = (small_shop.folder / "silent" / "recommendations.jsonl").read_text()
     assert json.loads(line)["fallback"] == "popular"

@@ -156,8 +156,3 @@ def test_tastes_of_strangers_decide(printed, shop):
         own = person["nickname"] or person["user_id"]
         other = "retro" if own == "quiet" else "quiet"
         assert offered[own] > offered[other]
-
-
-def test_a_second_run_encodes_nothing(printed, shop):
-    again = shop.train("train.max_epochs=1", "train.run_name=second")
-    assert " 0 texts newly encoded" in again

@@ -12,7 +12,7 @@ import pytest
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import ExecutePreprocessor
 
-from tests.helpers.commands import TIMEOUT, Running, Shell, environment
+from tests.helpers.commands import TIMEOUT, Running, Shell
 from tests.helpers.pages import ROOT, blocks
 
 #: These train, or need what a test has not got; tests/docs/test_blocks.py looks at their settings,
@@ -80,7 +80,6 @@ def test_python(shop, block):
     done = subprocess.run(
         [sys.executable, "-c", block.text],
         cwd=shop.folder,
-        env=environment(),
         capture_output=True,
         text=True,
         timeout=TIMEOUT,

@@ -9,7 +9,7 @@ from rec_sys.modules.checkpoint import load_trained
 from rec_sys.reviews.demo import write_demo
 from tests.helpers.commands import Shell
 
-QUICK = ("debug=quick", "data=local", "encoder.precision=fp32")
+QUICK = ("debug=quick", "data=local", "encoder.precision=fp32", "train.export=false")
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,8 @@ def recommended(shell):
 
 
 def test_a_later_file(shop):
-    shop.train(*QUICK, *files("first"), "train.run_name=first")
-    shop.ok("vector_database.create_vectorbase")
+    shop.train(*QUICK, *files("first"), "train.run_name=first", here=True)
+    shop.ok("vector_database.create_vectorbase", here=True)
     before = read_json(shop.folder / "vectorbase" / "manifest.json")
 
     # The index first: it stays with the model that it was built from.
@@ -48,12 +48,13 @@ def test_a_later_file(shop):
     assert now["num_products"] > before["num_products"]
     assert now["model_fingerprint"] == before["model_fingerprint"]
     new = (shop.folder / "new").read_text()
-    shop.ok("inference.infer", "data=local", *files("reviews"), "infer.k=39")
+    shop.ok("inference.infer", "data=local", *files("reviews"), "infer.k=39", here=True)
     assert any(new in products for products in recommended(shop))
 
     # Then the model, from the weights that it has.
     printed = shop.train(
-        *(*QUICK, *files("reviews"), "train.run_name=second", "train.warm_start=true")
+        *(*QUICK, *files("reviews"), "train.run_name=second", "train.warm_start=true"),
+        here=True,
     )
     assert "starting from the weights of checkpoints/first.ckpt" in printed
     assert "since first.ckpt" in printed and " 0 texts newly encoded" in printed
@@ -62,13 +63,9 @@ def test_a_later_file(shop):
 
 
 def test_bad_input_is_one_line(shop):
-    for module, arguments, message in [
-        ("train.train", ("train.warm_start=nowhere.ckpt",), "nowhere.ckpt: no such checkpoint"),
-        (
-            "vector_database.update_vectorbase",
-            ("paths.vectorbase_dir=nowhere",),
-            "nowhere: holds no product index",
-        ),
-    ]:
-        done = shop.run(module, *arguments)
-        assert done.returncode == 2 and done.stderr.startswith(f"error: {message}")
+    done = shop.run_here("train.train", "train.warm_start=nowhere.ckpt")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: nowhere.ckpt: no such checkpoint")
+    done = shop.run("vector_database.update_vectorbase", "paths.vectorbase_dir=nowhere")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: nowhere: holds no product index")

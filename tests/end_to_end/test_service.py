@@ -12,7 +12,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from tests.helpers.commands import TIMEOUT, Running, Shell, environment
+from tests.helpers.commands import TIMEOUT, Running, Shell
 
 HEAVY = ("torch", "torch_geometric", "pytorch_lightning", "sentence_transformers", "transformers")
 
@@ -144,7 +144,6 @@ assert answer.json()["people"][0]["recommendations"]
     subprocess.run(
         [sys.executable, "-c", script],
         cwd=served_shop.folder,
-        env=environment(),
         check=True,
         timeout=TIMEOUT,
     )

@@ -11,7 +11,7 @@ EQUAL = (
     *("data.num_users=80", "data.num_products=60", "train.max_epochs=3", "train.batch_size=16"),
     *("model.dropout=0", "model.modality_dropout=0", "model.conv.dropout=0"),
     *("split.validation_share=0.3", "trainer.accelerator=cpu"),
-    "train.export=false",
+    *("train.export=false", "encoder.precision=fp32"),
 )
 RATING = {"loss", "f1", "accuracy", "macro_f1", "auc", "mae", "mse"}
 METRICS = {*RATING, "ranking_loss"}
@@ -26,7 +26,7 @@ def history_of(folder, name):
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory) -> Shell:
     shell = Shell(tmp_path_factory.mktemp("processes"))
-    shell.train(*EQUAL, "train.run_name=one")
+    shell.train(*EQUAL, "train.run_name=one", here=True)
     return shell
 
 
@@ -51,7 +51,7 @@ def test_two_processes_train_what_one_trains(shell):
 def test_two_processes_measure_what_one_measures(shell):
     """The same weights, which a step of no length leaves as they are."""
     still = ("train.warm_start=checkpoints/one.ckpt", "train.lr=1e-12", "train.max_epochs=1")
-    shell.train(*EQUAL, *still, "train.run_name=alone")
+    shell.train(*EQUAL, *still, "train.run_name=alone", here=True)
     shell.train(*EQUAL, *still, "train.run_name=together", "trainer=ddp")
     (alone,), (together,) = (history_of(shell.folder, name) for name in ("alone", "together"))
     for name in {*RATING, "network_ndcg10"}:
@@ -61,7 +61,7 @@ def test_two_processes_measure_what_one_measures(shell):
 
 def test_what_they_trained_recommends(shell):
     checkpoint = "checkpoint=checkpoints/two.ckpt"
-    shell.ok("vector_database.create_vectorbase", checkpoint)
-    shell.ok("inference.infer", checkpoint, "infer.k=3")
+    shell.ok("vector_database.create_vectorbase", checkpoint, here=True)
+    shell.ok("inference.infer", checkpoint, "infer.k=3", here=True)
     files = list((shell.folder / "recommendations").rglob("*.json*"))
     assert files and all(json.loads(line) for line in files[0].read_text().splitlines()[:1])

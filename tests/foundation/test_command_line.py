@@ -1,4 +1,7 @@
-"""File names of any kind pass Hydra's grammar as they are."""
+"""File names of any kind pass Hydra's grammar as they are; a command ends at once, but in order."""
+
+import subprocess
+import sys
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -29,3 +32,21 @@ def test_names_of_odd_characters(name):
 def test_what_hydra_understands_stays_as_it_is():
     given = ["data=demo", "train.seed=3", "data.rating_scale=[1,10]", "+a.b={c: 1}", "~x"]
     assert for_hydra(given, []) == given
+
+
+@pytest.mark.parametrize("daemon", [True, False])
+def test_what_was_promised_for_the_end_is_kept(daemon):
+    program = f"""
+import atexit, threading
+from rec_sys.foundation.cli import graceful_exit
+@graceful_exit
+def main():
+    atexit.register(print, "registered", end="")
+    late = threading.Timer(0.2, print, ["waited "], dict(end=""))
+    late.daemon = {daemon}
+    late.start()
+    print("main ", end="")
+main()
+"""
+    said = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert said == f"main {'' if daemon else 'waited '}registered"

@@ -1,15 +1,19 @@
 """Commands, run as a person runs them, in a temporary folder."""
 
+import io
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 from urllib.request import Request, urlopen
 
 from rec_sys.foundation.cli import CONFIG_DIR
@@ -23,16 +27,10 @@ TIMEOUT = 120
 
 
 @cache
-def bytecode() -> tempfile.TemporaryDirectory:
+def tracked() -> tempfile.TemporaryDirectory:
+    """For all trainings in this process, in which MLflow keeps a database open by its name alone;
+    to make the tables of another one would take seconds."""
     return tempfile.TemporaryDirectory()
-
-
-def environment() -> dict[str, str]:
-    """Where Python may keep no bytecode, each command would compile PyTorch anew: half its time."""
-    environment = dict(os.environ)
-    if environment.pop("PYTHONDONTWRITEBYTECODE", None):
-        environment["PYTHONPYCACHEPREFIX"] = bytecode().name
-    return environment
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,6 @@ class Shell:
         return subprocess.Popen(
             [*command, *arguments],
             cwd=self.folder,
-            env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -61,14 +58,35 @@ class Shell:
         out, err = process.communicate(timeout=600)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
-    def ok(self, module: str, *arguments: str) -> str:
+    def run_here(self, module: str, *arguments: str) -> subprocess.CompletedProcess:
+        """The same in this process, which saves the seconds in which PyTorch is imported."""
+        command = [module, *arguments]
+        out, err, status = io.StringIO(), io.StringIO(), 0
+        with (
+            chdir(self.folder),
+            patch.object(sys, "argv", command),
+            patch.dict(os.environ),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            try:
+                runpy.run_module(f"rec_sys.{module}", run_name="__main__")
+            except SystemExit as end:
+                status = end.code
+        return subprocess.CompletedProcess(command, status, out.getvalue(), err.getvalue())
+
+    def ok(self, module: str, *arguments: str, here: bool = False) -> str:
         """Runs a command that must succeed; returns what it printed."""
-        done = self.run(module, *arguments)
+        done = (self.run_here if here else self.run)(module, *arguments)
         assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done.stdout
 
-    def train(self, *arguments: str) -> str:
-        return self.ok("train.train", "trainer.enable_progress_bar=false", *arguments)
+    def train(self, *arguments: str, here: bool = False) -> str:
+        options = ["trainer.enable_progress_bar=false"]
+        if here:
+            options += [f"logger.tracking_uri=sqlite:///{tracked().name}/mlflow.db"]
+            options += [f"logger.artifact_location={tracked().name}/mlruns"]
+        return self.ok("train.train", *options, *arguments, here=here)
 
 
 class Running:

@@ -24,6 +24,7 @@ def small_config(folder: Path, *overrides: str) -> DictConfig:
                 *([] if "data=local" in overrides else small_shop),
                 "train.max_epochs=3",
                 "train.export=false",
+                "encoder.precision=fp32",  # which one is fastest takes seconds to find out
                 "train.tune=true",  # of so few people none is tuned by
                 "match.max_epochs=2",
                 "match.batch_size=16",  # of few reviews few may be left out at once

@@ -50,9 +50,9 @@ def test_two_first_trainings_share_one_database(tmp_path, monkeypatch):
     assert len(set(runs)) == 3
 
 
-def test_ctrl_c_waits_until_metrics_are_written(tmp_path, monkeypatch):
+def test_ctrl_c_waits_until_metrics_are_written(folder, monkeypatch):
     """Amid a transaction it would leave MLflow's database locked."""
-    tracking = Tracking.start(small_config(tmp_path).logger, "shop", "run")
+    tracking = Tracking.start(small_config(folder).logger, "shop", "run")
     client = tracking.logger.experiment
     write = client.log_batch
 
