@@ -9,7 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import wraps
 from inspect import unwrap
 from pathlib import Path
@@ -106,8 +106,9 @@ def _end_process() -> None:
     if not all(each.daemon for each in others):
         return  # Python waits for them
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(BrokenPipeError):  # nobody reads any more
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(0)
 
 
