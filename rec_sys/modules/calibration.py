@@ -8,7 +8,7 @@ network adds. The ridge towards what training has found is chosen by cross-valid
 ratings change little.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rec_sys.foundation.console import progress
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
 from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder, predicted_rating
 from rec_sys.graph.task import Task
@@ -50,9 +51,7 @@ class CalibrationFit:
         """Changes `model`, so that the `distance` of predicted and true ratings becomes small for
         the rated targets of the validation, `task`."""
         before = {name: model.state_dict()[name].clone() for name in _CALIBRATED}
-        users, hidden = task.users(builder.graph), ~(task.target | task.history)
-        blocks = np.split(users, np.arange(_USERS_AT_ONCE, len(users), _USERS_AT_ONCE))
-        foreseen = _Foreseen(model, [builder.build(each, task.target, hidden) for each in blocks])
+        foreseen = _Foreseen(model, _batches(builder, task))
         true = foreseen.rating
         with torch.no_grad():
             best = Calibrated(foreseen.predict(), true, np.inf, before)
@@ -83,10 +82,19 @@ _CALIBRATED = (
 _USERS_AT_ONCE = 256
 
 
+def _batches(builder: EgoBatchBuilder, task: Task) -> Iterator[EgoBatch]:
+    users, hidden = task.users(builder.graph), ~(task.target | task.history)
+    with progress(len(users), "stars of the validation", "user") as bar:
+        for start in range(0, len(users), _USERS_AT_ONCE):
+            block = users[start : start + _USERS_AT_ONCE]
+            yield builder.build(block, task.target, hidden)
+            bar.advance(len(block))
+
+
 class _Foreseen:
     """The rated targets of some batches, and what their stars depend on."""
 
-    def __init__(self, model: GraphModel, batches: Sequence[EgoBatch]) -> None:
+    def __init__(self, model: GraphModel, batches: Iterable[EgoBatch]) -> None:
         self._model = model
         # By how much what mean texts add to the angles of users and products is multiplied.
         self._text = nn.Parameter(torch.ones(2))
@@ -115,11 +123,9 @@ class _Foreseen:
                 batch.product_review_features @ model.product_text_angle.numpy(),
                 batch.edge_index,
                 batch.edge_rating,
-                user,
-                product,
-                residual,
             )
-            self._batches.append([torch.from_numpy(each) for each in inputs])
+            tensors = [torch.from_numpy(each) for each in (*inputs, user, product, residual)]
+            self._batches.append((tensors[:6], tensors[6:]))
             target_user.append(user + users)
             ratings.append(batch.target_rating[rated])
             users += len(batch.users)
@@ -130,19 +136,10 @@ class _Foreseen:
         """Stars of all targets, [T]."""
         square = self._model.length_of_residual() ** 2
         parts = []
-        for (
-            of_users,
-            of_products,
-            user_text,
-            product_text,
-            *edges,
-            user,
-            product,
-            rest,
-        ) in self._batches:
-            texts = self._text[0] * user_text, self._text[1] * product_text
-            user_angle, product_angle = self._model.angles(of_users, of_products, *texts, *edges)
-            angle = self._model.centre_angle + user_angle[user, 0] + product_angle[product, 0]
+        for (of_users, of_products, *texts, edges, given), (user, product, rest) in self._batches:
+            texts = [self._text[place] * each for place, each in enumerate(texts)]
+            of_user, of_product = self._model.angles(of_users, of_products, *texts, edges, given)
+            angle = self._model.centre_angle + of_user[user, 0] + of_product[product, 0]
             parts.append((torch.cos(angle) + square * rest) / (1 + square))
         return predicted_rating(torch.cat(parts))
 
