@@ -154,14 +154,25 @@ def copies_of(table: pa.Table, of_one_user: bool = True) -> np.ndarray:
     `MIN_COPIED_WORDS` words may be equal by chance ("great"); there the user, the rating and the
     known time must be equal, too.
     """
+    numbers = np.arange(table.num_rows)
+    # Copies are of one length: most texts need not be compared at all.
+    lengths = pc.binary_length(table["text"]).to_numpy().astype(np.int64)
+    users = codes_of(table["user_id"]) if of_one_user else np.zeros_like(numbers)
+    repeated = pd.Series(users * (lengths.max(initial=0) + 1) + lengths).duplicated(keep=False)
+    alike = np.flatnonzero(repeated & (lengths > 0))
+    few = table.select(["user_id", "text", "rating", "timestamp"]).take(pa.array(alike))
+    numbers[alike] = alike[_copies_of_alike(few, of_one_user)]
+    return numbers
+
+
+def _copies_of_alike(table: pa.Table, of_one_user: bool) -> np.ndarray:
     users, texts = codes_of(table["user_id"]), codes_of(table["text"])
     if not of_one_user:
         repeated = (np.bincount(texts) > 1)[texts]
         repeated[repeated] = _is_long(table["text"].filter(pa.array(repeated)))
         users = np.where(repeated, 0, users)
     pairs = np.unique(users * (texts.max(initial=0) + 1) + texts, return_inverse=True)[1]
-    is_told = pc.not_equal(table["text"], "").to_numpy()
-    suspects = np.flatnonzero((np.bincount(pairs) > 1)[pairs] & is_told)
+    suspects = np.flatnonzero((np.bincount(pairs) > 1)[pairs])
     few = table.select(["text", "rating", "timestamp"]).take(pa.array(suspects))
     is_long = _is_long(few["text"])
     columns = {"pair": pairs[suspects], "rating": codes_of(few["rating"])}
