@@ -8,14 +8,16 @@ network adds. The ridge towards what training has found is chosen by cross-valid
 ratings change little.
 """
 
+import copy
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.optimize import minimize
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
@@ -53,8 +55,7 @@ class CalibrationFit:
         before = {name: model.state_dict()[name].clone() for name in _CALIBRATED}
         foreseen = _Foreseen(model, _batches(builder, task))
         true = foreseen.rating
-        with torch.no_grad():
-            best = Calibrated(foreseen.predict(), true, np.inf, before)
+        best = Calibrated(foreseen.predicted(), true, np.inf, before)
         if len(true) < self.min_targets:
             return best
         user = foreseen.target_user.numpy()
@@ -63,21 +64,20 @@ class CalibrationFit:
         for strength in sorted(self.strengths, reverse=True):
             predicted = torch.empty_like(true)
             for held_out in inside:
-                with foreseen.undone():
-                    foreseen.fit(~held_out, distance, strength)
-                    with torch.no_grad():
-                        predicted[held_out] = foreseen.predict()[held_out]
+                foreseen.fit(~held_out, distance, strength)
+                predicted[held_out] = foreseen.predicted()[held_out]
             if distance(predicted, true) < distance(best.predicted, true):
                 best = Calibrated(predicted, true, strength, before)
         if np.isfinite(best.strength):
             foreseen.fit(torch.ones_like(inside[0]), distance, best.strength)
-            foreseen.keep()
+            foreseen.put_into(model)
         return best
 
 
+_TEXT_ANGLES = ("user_text_angle", "product_text_angle")
 _CALIBRATED = (
     *("user_angle.weight", "user_angle.bias", "product_angle.weight", "residual_length"),
-    *("user_text_angle", "product_text_angle"),
+    *_TEXT_ANGLES,
 )
 _USERS_AT_ONCE = 256
 
@@ -95,17 +95,19 @@ class _Foreseen:
     """The rated targets of some batches, and what their stars depend on."""
 
     def __init__(self, model: GraphModel, batches: Iterable[EgoBatch]) -> None:
-        self._model = model
+        # Twice as precise, for the steps of the fit become small.
+        self._model = copy.deepcopy(model).double()
         # By how much what mean texts add to the angles of users and products is multiplied.
-        self._text = nn.Parameter(torch.ones(2))
+        self._text = nn.Parameter(torch.ones(2, dtype=torch.float64))
+        own = self._model
         self._numbers = [
-            self._text,
-            model.user_angle.weight,
-            model.user_angle.bias,
-            model.product_angle.weight,
-            model.residual_length,
+            *(self._text, own.residual_length),
+            *(own.user_angle.weight, own.user_angle.bias, own.product_angle.weight),
         ]
-        self._start = [each.detach().clone() for each in self._numbers]
+        self._start = parameters_to_vector(self._numbers).detach().numpy()
+        # The residual's number is learned as an exponent, see `GraphModel`.
+        self._scales = np.ones_like(self._start)
+        self._scales[len(self._text)] = RESIDUAL_SPEED
         self._batches, target_user, ratings, users = [], [], [], 0
         for batch in batches:
             rated = ~np.isnan(batch.target_rating)
@@ -124,7 +126,10 @@ class _Foreseen:
                 batch.edge_index,
                 batch.edge_rating,
             )
-            tensors = [torch.from_numpy(each) for each in (*inputs, user, product, residual)]
+            tensors = [
+                torch.from_numpy(each if each.dtype == np.int64 else each.astype(np.float64))
+                for each in (*inputs, user, product, residual)
+            ]
             self._batches.append((tensors[:6], tensors[6:]))
             target_user.append(user + users)
             ratings.append(batch.target_rating[rated])
@@ -132,8 +137,12 @@ class _Foreseen:
         self.target_user = torch.from_numpy(np.concatenate(target_user))
         self.rating = torch.from_numpy(np.concatenate(ratings))
 
-    def predict(self) -> Tensor:
-        """Stars of all targets, [T]."""
+    def predicted(self) -> Tensor:
+        """Stars of all targets, float32 [T]."""
+        with torch.no_grad():
+            return self._stars().float()
+
+    def _stars(self) -> Tensor:
         square = self._model.length_of_residual() ** 2
         parts = []
         for (of_users, of_products, *texts, edges, given), (user, product, rest) in self._batches:
@@ -144,41 +153,28 @@ class _Foreseen:
         return predicted_rating(torch.cat(parts))
 
     def fit(self, shown: Tensor, distance: Distance, strength: float) -> None:
-        """Fits the numbers to some of the targets, bool [T]."""
-        optimizer = torch.optim.LBFGS(
-            self._numbers, max_iter=_MOST_STEPS, line_search_fn="strong_wolfe"
-        )
-        # The residual's number is learned as an exponent, see `GraphModel`.
-        scales = [1.0] * (len(self._numbers) - 1) + [RESIDUAL_SPEED]
+        """Fits the numbers to some of the targets, bool [T], from where they were at first."""
 
-        def loss() -> Tensor:
-            optimizer.zero_grad()
-            moved = sum(
-                (scale * (number - start)).square().sum()
-                for scale, number, start in zip(scales, self._numbers, self._start, strict=True)
-            )
-            value = distance(self.predict()[shown], self.rating[shown]) + strength * moved
-            value.backward()
-            return value
+        def loss(moved: np.ndarray) -> tuple[float, np.ndarray]:
+            self._move(moved)
+            value = distance(self._stars()[shown], self.rating[shown].double())
+            gradient = parameters_to_vector(torch.autograd.grad(value, self._numbers)).numpy()
+            ridge = strength * (moved @ moved)
+            return value.item() + ridge, gradient / self._scales + 2 * strength * moved
 
-        optimizer.step(loss)
+        found = minimize(loss, np.zeros_like(self._start), jac=True, method="L-BFGS-B")
+        self._move(found.x)
 
-    @contextmanager
-    def undone(self) -> Iterator[None]:
-        """Takes back what is fitted inside."""
-        yield
-        with torch.no_grad():
-            for number, start in zip(self._numbers, self._start, strict=True):
-                number.copy_(start)
+    def _move(self, moved: np.ndarray) -> None:
+        values = torch.from_numpy(self._start + moved / self._scales)
+        vector_to_parameters(values, self._numbers)
 
-    def keep(self) -> None:
-        """Moves into the model what is not a part of it."""
-        with torch.no_grad():
-            self._model.user_text_angle *= self._text[0]
-            self._model.product_text_angle *= self._text[1]
-
-
-_MOST_STEPS = 100
+    def put_into(self, model: GraphModel) -> None:
+        state, own = model.state_dict(), self._model.state_dict()
+        for name in _CALIBRATED:
+            state[name].copy_(own[name])
+        for name, factor in zip(_TEXT_ANGLES, self._text.detach(), strict=True):
+            state[name] *= factor
 
 
 def _directions(embeddings: np.ndarray) -> np.ndarray:
