@@ -146,7 +146,9 @@ def require_learnable(data: ReviewData) -> None:
     elif products.nunique() < 2:
         why = "all reviews are of one product, so there is nothing to choose from; add others"
     elif not users.duplicated().any():
-        why = "nobody has reviewed two products, so there is no history to predict from"
+        why = (
+            "nobody has reviewed two products: there is no history; add reviews by the same people"
+        )
     elif not products.duplicated().any():
         why = "no two people have a product in common; add more reviews of the same products"
     if why:

@@ -143,7 +143,7 @@ def read_reviews(
     table, respelled, _ = with_known_names(table, "user_id", "nickname", None)
     found["nicknames spelled in another way, taken as one person"] = respelled
     table, renamed, _ = with_known_names(table, "product_id", "product_name", {})
-    found["products known by their name, taken as one with the same name"] = renamed
+    found["reviews tell a product by its name, taken as the one with that name"] = renamed
     times = pc.min_max(table["timestamp"]).as_py()
     if times["min"]:
         report.notes.append(f"times {times['min']:%Y-%m-%d} to {times['max']:%Y-%m-%d}")
@@ -406,8 +406,8 @@ def _build_table(
             f"{report.examples[0]}; {report.num_broken} of {report.num_records} records are "
             f"broken, more than the share of {max_broken_share:g} that is borne "
             "(max_broken_share); repair the file"
-            + f", or leave them out with max_broken_share={share:g}"
-            * others
+            + f", or leave them out with data.max_broken_share={share:g}" * others
+            + " (in infer, infer.max_broken_share)" * others
         )
     table = pa.Table.from_batches([*chunks, _batch(chunk, schema)], schema)
     # In one piece: cleaning takes and replaces rows several times as fast.

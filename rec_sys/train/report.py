@@ -198,7 +198,8 @@ def verdict(
         how_much = f"(NDCG@{K} {gain:.3f} ± {noise:.3f} where it has 0)"  # all products are new
         if best_known:
             how_much = f"({gain / best_known:+.0%} ± {noise / best_known:.0%})"
-        against = f"the best simple baseline, {name}, on the next product {how_much}"
+        people = f"{len(difference):,} people"
+        against = f"the best simple baseline, {name}, on the next product of {people} {how_much}"
         if gain > noise:
             parts.append(f"rec_sys beats {against}")
         elif gain >= -noise:

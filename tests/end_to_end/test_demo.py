@@ -145,6 +145,7 @@ def test_tastes_of_strangers_decide(printed, shop):
     products = (shop.folder / "cache/data/demo/products.jsonl").read_text().splitlines()
     info = {each["asin"]: each["ProductInfo"] for each in map(json.loads, products)}
     lines = (shop.folder / "strangers" / "recommendations.jsonl").read_text().splitlines()
+    leaning = {}
     for person in map(json.loads, lines):
         offered = {
             taste: sum(
@@ -153,6 +154,6 @@ def test_tastes_of_strangers_decide(printed, shop):
             )
             for taste in words
         }
-        own = person["nickname"] or person["user_id"]
-        other = "retro" if own == "quiet" else "quiet"
-        assert offered[own] > offered[other]
+        leaning[person["nickname"] or person["user_id"]] = offered["quiet"] - offered["retro"]
+    # How many of ten lean which way is chance; that the two lists lean apart is not.
+    assert leaning["quiet"] > leaning["retro"] + 4

@@ -83,7 +83,7 @@ def test_what_programs_write_for_nothing_is_nobody(tmp_path, marker):
     rows = [("Ann", "5", "warm"), (marker, "4", "cold"), ("Bob", marker, marker)]
     lines = [f"{name},P{n},{rating},{text}" for n, (name, rating, text) in enumerate(rows)]
     path = write(tmp_path, "r.csv", "\n".join(["nickname,asin,rating,TextReview", *lines]))
-    with pytest.raises(InputError, match="line 3: no user .* max_broken_share=0.34"):
+    with pytest.raises(InputError, match="line 3: no user .* data.max_broken_share=0.34"):
         read_reviews(path)
     table, report = read_reviews(path, max_broken_share=0.5)
     assert table.user_id.tolist() == ["Ann", "Bob"] and report.num_broken == 1
@@ -127,7 +127,7 @@ def test_a_product_known_by_id_here_and_by_name_there_is_one(tmp_path):
     ]
     table, report = read_reviews(json_lines(tmp_path, records))
     assert table.product_id.tolist() == ["B1", "B1", "B2", "B3", "Drum", "Kazoo", "Kazoo"]
-    assert report.notes == ["2 products known by their name, taken as one with the same name"]
+    assert report.notes == ["2 reviews tell a product by its name, taken as the one with that name"]
 
 
 def test_metadata_tell_the_id_of_a_name():
