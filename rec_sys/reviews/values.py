@@ -33,7 +33,7 @@ _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 #: Times are in the unit that puts them after 1973 and before 5138: (at least, divide by).
 _UNITS_BELOW_SECONDS = ((1e17, 10**9), (1e14, 10**6), (1e11, 10**3))
 _FIRST_SECOND = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
-_LAST_SECOND = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+_LAST_SECOND = int(datetime.max.replace(tzinfo=UTC).timestamp())
 # Reviews were hardly written before the web.
 FIRST_PLAUSIBLE_YEAR = 1990
 _LAST_PLAUSIBLE_YEAR = 2099
