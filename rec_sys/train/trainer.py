@@ -28,6 +28,8 @@ class EpochProgress(RichProgressBar):
     """Lightning's bar with the epochs counted from 1, as in the summary, and results alone. A log,
     where a bar would never show, gets a line for each epoch."""
 
+    _finished = 0
+
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         if not Console(**self._console_kwargs).is_terminal:
@@ -35,10 +37,22 @@ class EpochProgress(RichProgressBar):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
-        if self.is_disabled:
+        self._finished = trainer.current_epoch + 1
+
+    # Modules log what an epoch of training came to after the callbacks have heard of its end.
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_epoch_start(trainer, pl_module)
+        self._tell(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_end(trainer, pl_module)
+        self._tell(trainer, pl_module)
+
+    def _tell(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.is_disabled and self._finished:
             results = self.get_metrics(trainer, pl_module).items()
             told = "".join(f", {name} {value:.4f}" for name, value in results)
-            note(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}{told}")
+            note(f"epoch {self._finished} of {trainer.max_epochs}{told}")
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """What stands beside the bar; not the last letters of the MLflow run's id."""

@@ -18,6 +18,9 @@ class OneWeight(pl.LightningModule):
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
+    def on_train_epoch_end(self):
+        self.log("told", float(self.current_epoch), prog_bar=True)
+
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
@@ -59,4 +62,6 @@ def test_a_log_gets_a_line_for_each_epoch(tmp_path, capsys):
     epochs = [line for line in written.splitlines() if line.startswith("epoch ")]
     assert [line.partition(",")[0] for line in epochs] == ["epoch 1 of 2", "epoch 2 of 2"]
     assert all("train/loss " in line for line in epochs)
+    # What the module logs at the end of an epoch stands in that epoch's line.
+    assert [line.partition("told ")[2] for line in epochs] == ["0.0000", "1.0000"]
     assert "\r" not in written and "\x1b" not in written
