@@ -122,7 +122,7 @@ def audit_graph_model(
 
     def batches(graph: ReviewGraph, vectors: np.ndarray) -> Sequence[EgoBatch]:
         builder = EgoBatchBuilder(graph, vectors, ProductReviews.of(graph, vectors, train))
-        hidden = ~(test.target | test.history)
+        hidden = test.hidden
         return [builder.build(block, test.target, hidden) for block in blocks]
 
     some = users[:: max(1, len(users) // settings.people)]

@@ -32,6 +32,11 @@ class Task:
         """Everyone who has a target, int64 [n], ascending."""
         return np.unique(graph.edge_user[self.target])
 
+    @property
+    def hidden(self) -> np.ndarray:
+        """Edges that are neither predicted nor shown, bool [E]."""
+        return ~(self.target | self.history)
+
     def told(self, graph: ReviewGraph) -> np.ndarray:
         """One target with a text of each user who has any, the first, whose words stand for what
         the user wants; edges, int64, ascending."""

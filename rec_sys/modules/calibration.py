@@ -83,7 +83,7 @@ _USERS_AT_ONCE = 256
 
 
 def _batches(builder: EgoBatchBuilder, task: Task) -> Iterator[EgoBatch]:
-    users, hidden = task.users(builder.graph), ~(task.target | task.history)
+    users, hidden = task.users(builder.graph), task.hidden
     with progress(len(users), "stars of the validation", "user") as bar:
         for start in range(0, len(users), _USERS_AT_ONCE):
             block = users[start : start + _USERS_AT_ONCE]

@@ -134,9 +134,8 @@ class ReviewDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         task = self.split.validation
-        hidden = ~(task.target | task.history)
         rng = np.random.default_rng(self.seed)  # the same products in every epoch
-        return self._loader(task.users(self.graph), task.target, hidden, rng, measured=True)
+        return self._loader(task.users(self.graph), task.target, task.hidden, rng, measured=True)
 
     def _loader(
         self,
