@@ -58,7 +58,7 @@ def recommend_all(config: DictConfig) -> Path:
     cluster = read_settings(ClusterSettings, config.cluster)
     folder = Path(config.folder)
     require_replaceable(folder, ABOUT_FILE, "folder")
-    reviews = read_people(settings) if settings.reviews is not None else None
+    reviews = read_people(settings.reviews, config.data) if settings.reviews is not None else None
     vectorbase = read_vectorbase(config.paths.vectorbase_dir)
     own = vectorbase.manifest["checkpoint"]
     path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir, own)

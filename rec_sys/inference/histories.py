@@ -151,8 +151,8 @@ class Histories:
 
 def read_histories(reviews: pd.DataFrame | Sequence[Author], vectorbase: Vectorbase) -> Histories:
     """Cleans reviews as those of the training were, and finds their products in the vectorbase: by
-    id, or, without one (or whose id is just the name, as the readers make it), by the name, in any
-    case and spacing, if one product alone has it. An author without any review is a user of whom
+    id, or, where that is missing or unknown, by the name, in any case and spacing, if one product
+    alone has it. An author without any review is a user of whom
     nothing is known. `reviews` are a table, see `authors_in`, or the authors. Raises InputError if
     there is nobody."""
     authors = authors_in(reviews) if isinstance(reviews, pd.DataFrame) else reviews
@@ -200,7 +200,7 @@ def _newest_in_order(
     told = set()
     rows = vectorbase.rows_of([review.product_id or None for review in reviews]).tolist()
     for position, (review, row) in enumerate(zip(reviews, rows, strict=True)):
-        if row == UNKNOWN and review.product_id in ("", review.product_name):
+        if row == UNKNOWN:
             (row,) = vectorbase.rows_of_names([review.product_name]).tolist()
         product = review.product_key if row == UNKNOWN else row
         same = (product, review.text, review.rating, review.time)

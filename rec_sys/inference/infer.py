@@ -2,24 +2,24 @@
 after everything that can be checked without it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
-from rec_sys.foundation.settings import Count, PositiveCount, Share, read_settings, settings_of
+from rec_sys.foundation.settings import Count, PositiveCount, read_settings, settings_of
 from rec_sys.inference.histories import Author, Encode, authors_in, read_histories
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.results import UserRecommendations, show_results, write_results
 from rec_sys.modules import checkpoint
 from rec_sys.modules.backends import GraphBackend, OnnxBackend, TorchBackend, exported_or_torch
 from rec_sys.reviews.cleaning import OWN_COLUMNS
-from rec_sys.reviews.reading import read_reviews
+from rec_sys.reviews.reading import ReviewFile
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.text.store import distinct_texts, encode_texts, open_store
@@ -38,7 +38,6 @@ class InferSettings:
     k: PositiveCount
     batch_size: PositiveCount
     show_users: Count
-    max_broken_share: Share
     backend: Literal["torch", "onnx"]
     onnx_path: str | Path | None
     threads: Count
@@ -50,7 +49,7 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     of a person. Returns what ``recommendations.jsonl`` holds. Raises InputError if settings,
     reviews, checkpoint or vectorbase cannot be used."""
     settings = read_settings(InferSettings, config.infer)
-    reviews = read_people(settings) if settings.reviews is not None else None
+    reviews = read_people(settings.reviews, config.data) if settings.reviews is not None else None
     folder = config.paths.vectorbase_dir
     path = checkpoint.find_checkpoint(
         config.checkpoint, config.paths.checkpoint_dir, built_from(folder)
@@ -81,14 +80,17 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     return results
 
 
-def read_people(settings: InferSettings) -> pd.DataFrame:
-    """Reads ``infer.reviews``, without users or products, too; InputError if it cannot be read."""
-    reviews, report = read_reviews(
-        settings.reviews,
-        max_broken_share=settings.max_broken_share,
-        require_user=False,
-        require_product=False,
-    )
+@settings_of("data")
+class PeopleFile(ReviewFile):
+    """How ``infer.reviews`` is written."""
+
+
+def read_people(path: str | Path, data: DictConfig) -> pd.DataFrame:
+    """Reads ``infer.reviews``, without users or products, too; `data` are the settings of the axis,
+    of which those of `ReviewFile` count. InputError if it cannot be read."""
+    told = OmegaConf.to_container(data, resolve=True)
+    own = {each.name: told[each.name] for each in fields(PeopleFile) if each.name in told}
+    reviews, report = PeopleFile(**own).read(Path(path), require_user=False, require_product=False)
     for step in report.as_steps("reviews"):
         note(f"{step['rows']} {step['step']}: {step['note']}")
     return reviews

@@ -12,6 +12,7 @@ import numpy as np
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
+from rec_sys.foundation.cli import load_choice
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing
@@ -330,6 +331,16 @@ def plain_provenance(seen: Provenance) -> dict[str, Any]:
 
 def load_data(trained: TrainedModel, config: DictConfig) -> ReviewData:
     """Loads the training's data set, or the one that `config` names; InputError if unreadable."""
+    own = config.get("data") or {}
+    if own.get("from_checkpoint"):
+        as_it_is = load_choice("data", "from_checkpoint")
+        for name in as_it_is:
+            if name in own and own[name] != as_it_is[name]:
+                raise InputError(
+                    f"data.{name}: the checkpoint's data are read as for its training; name the"
+                    " file that is written so with infer.reviews=FILE, or with data=local"
+                    " data.reviews_path=FILE"
+                )
     return build(trained.settings(config, "data")).load()
 
 

@@ -237,8 +237,9 @@ def _join_copies(cleaning: _Cleaning) -> None:
         note += ": removed, the first kept"
     elif share > _MANY_COPIES:
         note += (
-            f"; {OPTIONS_AT}.join_copies=true keeps the first of each, {OPTIONS_AT}.collapse_twins"
-            "=0.8 makes variants one product"
+            f"; {OPTIONS_AT}.join_copies=true keeps the first of each"
+            + f", {OPTIONS_AT}.collapse_twins=0.8 makes variants one product"
+            * (cleaning.options.collapse_twins is False)
         )
     cleaning.step("copies of a review", note, first if is_wanted else None)
 

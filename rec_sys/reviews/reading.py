@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import re
 import reprlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 from pydantic import BeforeValidator
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import Share
 from rec_sys.reviews.containers import AUTO_ENCODING
 from rec_sys.reviews.files import read_records
 from rec_sys.reviews.formats import (
@@ -43,6 +43,7 @@ from rec_sys.reviews.values import (
     as_text,
     first_given,
     first_text,
+    style_of,
     time_notation,
     unpacked,
 )
@@ -63,11 +64,6 @@ _DETECT_FROM_RECORDS = 100
 _KEEP_EXAMPLES = 5
 _CHUNK_ROWS = 8192
 _REVIEW_ID_BYTES = 8
-_STYLE_LEVELS = 2
-_STYLE_SEPARATOR = " > "
-# In the files of 2018 a category list goes on with a stray tag and the selling points.
-_CATEGORY_CHARACTERS = 40
-_NO_CATEGORY = re.compile(r"<|[.!:]$")
 
 
 @dataclass
@@ -99,8 +95,8 @@ Columns = Annotated[dict[str, str | list[str] | None], BeforeValidator(dict)]
 
 @dataclass(frozen=True, kw_only=True)
 class Notation:
-    """How a file writes things, where it does not say so itself; see ``config/data/_reading.yaml``.
-    What is told here goes before what the format says."""
+    """How a file writes things, where it does not say so itself; see
+    ``config/data/_notation.yaml``. What is told here goes before what the format says."""
 
     columns: Columns = field(default_factory=dict)
     header: list[str] | None = None
@@ -108,6 +104,31 @@ class Notation:
     rating_scale: list[Any] | None = None
     missing_rating: Any = None
     time_format: str | None = None
+    missing_time: Any = None
+
+    @property
+    def no_times(self) -> frozenset[str]:
+        """What says "not known" for a time."""
+        missing = self.missing_time if isinstance(self.missing_time, list) else [self.missing_time]
+        return frozenset(as_text(each) for each in missing if each is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewFile(Notation):
+    """What is set of a file of reviews; see ``config/data/_notation.yaml``."""
+
+    reviews_format: str = AUTO
+    max_broken_share: Share = DEFAULT_MAX_BROKEN_SHARE
+
+    def read(self, path: Path, **required: bool) -> tuple[pd.DataFrame, ReadReport]:
+        """Reads the file into the raw table, see `read_reviews`."""
+        return read_reviews(
+            path,
+            format=self.reviews_format,
+            max_broken_share=self.max_broken_share,
+            notation=self,
+            **required,
+        )
 
 
 def read_reviews(
@@ -165,6 +186,7 @@ def _warnings(table: pa.Table, bad_time: str) -> list[str]:
     for what, odd in ((f"before {FIRST_PLAUSIBLE_YEAR}", early), ("in the future", late)):
         if count := pc.sum(odd).as_py():
             advice = "if they are written in another way, say how with data.time_format"
+            advice += ", if they say 'not known' with data.missing_time"
             warnings.append(f"{count} times are {what}: {advice}")
     by_name = pc.sum(pc.fill_null(pc.equal(table["user_id"], table["nickname"]), False)).as_py()
     users = table["user_id"].to_pandas().value_counts()
@@ -202,6 +224,7 @@ class _ReviewRows:
         plain = steps is None and missing is None
         self._as_rating = as_rating if plain else RatingScale(steps, missing)
         self._time = time
+        self._no_time = self._notation.no_times
 
     def __call__(self, record: dict[str, Any]) -> tuple:
         columns = self._columns
@@ -209,14 +232,18 @@ class _ReviewRows:
         user = first_text(record, columns["user_id"])
         if not user and require_user:
             raise BrokenRecord(f"no user ({' or '.join(columns['user_id'])})")
-        user = user or ANONYMOUS_USER
+        if not user:
+            self.found["reviews that name nobody, taken as those of one person"] += 1
+            user = ANONYMOUS_USER
         product = first_text(record, columns["product_id"])
         if not product and require_product:
             raise BrokenRecord(f"no product ({' or '.join(columns['product_id'])})")
         text = first_text(record, columns["text"])
         rating = self._as_rating(first_given(record, columns["rating"]))
         try:
-            seconds = as_seconds(first_given(record, columns["timestamp"]), self._time)
+            time = first_given(record, columns["timestamp"])
+            is_missing = self._no_time and as_text(time) in self._no_time
+            seconds = None if is_missing else as_seconds(time, self._time)
         except BrokenRecord as error:
             self.found["times that cannot be read, taken as missing"] += 1
             self.bad_time = self.bad_time or str(error)
@@ -308,23 +335,6 @@ class _ProductRows:
         return product, plain_text(name), _cut(info, self._max_info_characters), style, brand
 
 
-def style_of(category: Any) -> str:
-    """The last levels of a category path: "Guitars > Strings". The path is a list of levels, or a
-    list of such paths (the first counts); a text or a dict is taken as it is."""
-    if not isinstance(category, list) or not category:
-        return plain_text(as_text(category))
-    path = category[0] if isinstance(category[0], list) else category
-    levels: list[str] = []
-    for level in map(as_text, path):
-        if not level or len(level) > _CATEGORY_CHARACTERS or _NO_CATEGORY.search(level):
-            break
-        level = plain_text(level)
-        if level not in levels:
-            levels.append(level)
-    # The root is the same for the whole shop and says nothing.
-    return _STYLE_SEPARATOR.join(levels[1:][-_STYLE_LEVELS:] or levels)
-
-
 def _cut(text: str, characters: int) -> str:
     if len(text) <= characters:
         return text
@@ -372,7 +382,7 @@ def _build_table(
                 if own
             ]
             nested = [raw for raw in layout.fields if "." in raw and raw not in whole[0]]
-            time = notation.time_format or _time_notation(layout, head, records)
+            time = notation.time_format or _time_notation(layout, notation, head, records)
             rows.start(layout, _dicts(head), time)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
@@ -406,8 +416,8 @@ def _build_table(
             f"{report.examples[0]}; {report.num_broken} of {report.num_records} records are "
             f"broken, more than the share of {max_broken_share:g} that is borne "
             "(max_broken_share); repair the file"
-            + f", or leave them out with data.max_broken_share={share:g}" * others
-            + " (in infer, infer.max_broken_share)" * others
+            + f", or leave them out with data.max_broken_share={share:g}"
+            * others
         )
     table = pa.Table.from_batches([*chunks, _batch(chunk, schema)], schema)
     # In one piece: cleaning takes and replaces rows several times as fast.
@@ -438,12 +448,15 @@ def _dicts(numbered: Iterable[Numbered]) -> list[dict[str, Any]]:
     return [record for _, record in numbered if isinstance(record, dict)]
 
 
-def _time_notation(layout: Format, head: list[Numbered], records: Iterator[Numbered]) -> str | None:
+def _time_notation(
+    layout: Format, notation: Notation, head: list[Numbered], records: Iterator[Numbered]
+) -> str | None:
     """As `time_notation`; where days and months look alike, more records are added to the first."""
     names = layout.columns.get("timestamp", ())
     while True:
         try:
-            return time_notation(first_given(each, names) for each in _dicts(head))
+            times = (first_given(each, names) for each in _dicts(head))
+            return time_notation(each for each in times if as_text(each) not in notation.no_times)
         except InputError:
             if not (more := list(islice(records, len(head)))):
                 raise

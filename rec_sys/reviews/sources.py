@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-import pandas as pd
 from pydantic import BeforeValidator, ValidationInfo
 
 from rec_sys.foundation.console import note
@@ -29,13 +28,11 @@ from rec_sys.reviews.download import Patience, fetch_file
 from rec_sys.reviews.files import require_readable
 from rec_sys.reviews.formats import AUTO
 from rec_sys.reviews.reading import (
-    DEFAULT_MAX_BROKEN_SHARE,
     DEFAULT_MAX_INFO_CHARACTERS,
     Columns,
     Notation,
-    ReadReport,
+    ReviewFile,
     read_products,
-    read_reviews,
 )
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.reviews.tables import cache_folder, load_tables, save_tables
@@ -59,14 +56,12 @@ FilePath = Annotated[Path | None, BeforeValidator(_path_if_any)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReviewSource(Notation, ABC):
+class ReviewSource(ReviewFile, ABC):
     """A source of reviews, and how they are read and cleaned; see ``config/data``."""
 
     name: str | None = None
-    reviews_format: str = AUTO
     metadata_format: str = AUTO
     metadata_columns: Columns = field(default_factory=dict)
-    max_broken_share: Share = DEFAULT_MAX_BROKEN_SHARE
     max_info_characters: Count = DEFAULT_MAX_INFO_CHARACTERS
     cache_dir: FilePath = None
     cleaning: CleaningOptions | None = None
@@ -80,11 +75,6 @@ class ReviewSource(Notation, ABC):
     def further_files(self) -> Mapping[str, Path]:
         """What `read` needs beside the file of reviews, by setting."""
         return {}
-
-    def read(self, path: Path) -> tuple[pd.DataFrame, ReadReport]:
-        """Reads the file of reviews into the raw table, see `read_reviews`."""
-        share = self.max_broken_share
-        return read_reviews(path, format=self.reviews_format, max_broken_share=share, notation=self)
 
     def load(self) -> ReviewData:
         """Reads and cleans the reviews, or takes what an earlier run made of the same files. Raises

@@ -17,6 +17,7 @@ import pandas as pd
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_number
+from rec_sys.reviews.markup import plain_text
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 
 # What programs write for "nothing": pandas, SQL, Python, R, JavaScript, spreadsheets. As they spell
@@ -46,6 +47,13 @@ _TEXT_DATES = (_AMAZON_DATE, "%Y-%m", "%Y/%m", "%Y/%m/%d")
 _DAY_AND_MONTH = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
 MONTH_FIRST, DAY_FIRST, _EXCEL = "month first", "day first", "excel"
 _DISTINCT_DATES = 1 << 14
+
+
+_STYLE_LEVELS = 2
+_STYLE_SEPARATOR = " > "
+# In the files of 2018 a category list goes on with a stray tag and the selling points.
+_CATEGORY_CHARACTERS = 40
+_NO_CATEGORY = re.compile(r"<|[.!:]$")
 
 
 class BrokenRecord(ValueError):
@@ -117,6 +125,23 @@ def unpacked(value: Any) -> Any:
             with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
                 return parse(value)
     return value
+
+
+def style_of(category: Any) -> str:
+    """The last levels of a category path: "Guitars > Strings". The path is a list of levels, or a
+    list of such paths (the first counts); a text or a dict is taken as it is."""
+    if not isinstance(category, list) or not category:
+        return plain_text(as_text(category))
+    path = category[0] if isinstance(category[0], list) else category
+    levels: list[str] = []
+    for level in map(as_text, path):
+        if not level or len(level) > _CATEGORY_CHARACTERS or _NO_CATEGORY.search(level):
+            break
+        level = plain_text(level)
+        if level not in levels:
+            levels.append(level)
+    # The root is the same for the whole shop and says nothing.
+    return _STYLE_SEPARATOR.join(levels[1:][-_STYLE_LEVELS:] or levels)
 
 
 class RatingScale:

@@ -30,7 +30,7 @@ def test_products_are_found_by_id_or_by_a_name_of_their_own(built):
         "u1": 3,  # by name
         "u2": 3,  # by the name that the reader took for the id
         "u3": UNKNOWN,  # two products have this name
-        "u4": UNKNOWN,  # another id is another product
+        "u4": 3,  # by name, as nobody knows the id
         "u5": 3,  # the name in markup
         "u6": UNKNOWN,  # neither
     }

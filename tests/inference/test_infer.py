@@ -80,6 +80,22 @@ def test_a_person_with_nothing_to_say(built, tmp_path, content):
     assert [each["product_id"] for each in eve["recommendations"]][:3] == ["p1", "p2", "p5"]
 
 
+def test_a_file_that_is_written_in_another_way(built, tmp_path):
+    path = tmp_path / "fay.csv"
+    path.write_text("who,thing,said,points\nfay,p1,très doux,9\n", encoding="cp1252")
+    options = ["data.columns.user_id=who", "data.columns.product_id=thing", "data.encoding=cp1252"]
+    options += ["data.columns.text=said", "data.columns.rating=points", "data.rating_scale=[1,10]"]
+    (fay,) = infer(config_of("infer_config", tmp_path, f"infer.reviews={path}", *options))
+    assert fay.user_id == "fay" and "p1" not in [each.product_id for each in fay.recommendations]
+    (reason,) = fay.recommendations[0].because
+    assert (reason.text, reason.rating) == ("très doux", pytest.approx(1 + 8 / 9 * 4))
+
+
+def test_the_training_s_data_are_not_read_in_another_way(built, tmp_path):
+    with pytest.raises(InputError, match="data.columns: .* infer.reviews=FILE"):
+        infer(config_of("infer_config", tmp_path, "data.columns.text=said"))
+
+
 def test_without_a_text_the_encoder_is_left_alone(built, tmp_path, monkeypatch):
     """Opening its store would measure its precision, which takes half a minute."""
     monkeypatch.setattr("rec_sys.inference.infer.open_store", None)

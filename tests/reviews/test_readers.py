@@ -202,6 +202,18 @@ def test_times_that_can_hardly_be_are_a_warning(tmp_path):
     assert "1 times are in the future" in str(report.warnings)
 
 
+def test_what_says_that_a_time_is_not_known(tmp_path):
+    notation = Notation(missing_time=[0, "-1"])
+    reviews, report = read_reviews(with_times(tmp_path, [0, -1, 1393545600]), notation=notation)
+    assert reviews.timestamp.isna().tolist() == [True, True, False]
+    assert "times" not in str(report.warnings)
+    # It does not hide how the others are written.
+    notation = Notation(missing_time=0)
+    reviews, _ = read_reviews(with_times(tmp_path, [0, 20140228, 0]), notation=notation)
+    assert reviews.timestamp.isna().tolist() == [True, False, True]
+    assert str(reviews.timestamp[1].date()) == "2014-02-28"
+
+
 def test_days_and_months_are_told_apart_by_later_rows(tmp_path):
     same = ["01/02/2014"] * 250
     reviews, _ = read_reviews(with_times(tmp_path, [*same, "13/02/2014"]))

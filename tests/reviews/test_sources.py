@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews import sources as load_module
+from rec_sys.reviews import reading as load_module
 from rec_sys.reviews.cleaning import CleaningOptions
 from rec_sys.reviews.sources import DemoReviews, DownloadedReviews, LocalReviews
 from tests.helpers.review_samples import PRODUCT_RECORDS, REVIEWS, as_lines, write
