@@ -19,7 +19,7 @@ from rec_sys.foundation.errors import InputError
 
 GZIP_SUFFIX = ".gz"
 PACKED_SUFFIXES = (GZIP_SUFFIX, ".bz2", ".xz", ".zst", ".zip")
-PARQUET_MAGIC, ARROW_MAGIC = b"PAR1", b"ARROW1"
+PARQUET_MAGIC, ARROW_MAGIC, ARROW_STREAM_MAGIC = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 AUTO_ENCODING = "auto"
 
 _UNPACK = {
@@ -42,6 +42,7 @@ _E_MAIL = (
 # Patterns of first bytes.
 _OTHERS = (
     (rb"\s*(?i:<(!doctype|html|head|body|\?xml|rss|error)\b)", f"a web page, {_NOT_THE_DATA}"),
+    (rb"\s*<[?a-zA-Z]", f"XML, or a web page; {_EXPORT}"),
     (_E_MAIL, "an e-mail, not the data; save its attachment"),
     (rb"%PDF", f"a PDF document; {_EXPORT}"),
     (rb"\xd0\xcf\x11\xe0", f"an old Excel or Word document; {_EXPORT}"),
@@ -96,6 +97,7 @@ def open_unpacked(path: Path) -> IO[bytes]:
         elif head.startswith(_ZIP):
             file = _only_member(file, path)
         else:
+            head = head.removeprefix(codecs.BOM_UTF8)
             if what := next((what for start, what in _OTHERS if re.match(start, head)), None):
                 raise InputError(f"{path}: this is {what}")
             return file
@@ -105,14 +107,14 @@ def open_unpacked(path: Path) -> IO[bytes]:
 def _only_member(file: IO[bytes], path: Path) -> IO[bytes]:
     archive = zipfile.ZipFile(file)
     names = [member.filename for member in archive.infolist() if not member.is_dir()]
-    if any(name.startswith(("xl/", "word/")) for name in names):
-        raise InputError(f"{path}: an Excel or Word document; {_EXPORT}")
+    if any(name.startswith(("xl/", "word/", "content.xml", "Index/")) for name in names):
+        raise InputError(f"{path}: an office document (Excel, Word, ...); {_EXPORT}")
     # What macOS adds is no data.
     names = [name for name in names if not name.rpartition("/")[2].startswith((".", "__MACOSX"))]
     if len(names) != 1:
+        some = ", ".join([*names[:3], "..."])
         raise InputError(
-            f"{path}: an archive of {len(names)} files ({', '.join(names[:3])}, ...); unpack it and"
-            " name one of them"
+            f"{path}: an archive of {len(names)} files ({some}); unpack it and name one"
         )
     try:
         return archive.open(names[0])

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.containers import (
     ARROW_MAGIC,
+    ARROW_STREAM_MAGIC,
     AUTO_ENCODING,
     PARQUET_MAGIC,
     decoded_lines,
@@ -27,10 +28,9 @@ from rec_sys.reviews.containers import (
 from rec_sys.reviews.values import BrokenRecord, Numbered
 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
-PARQUET_SUFFIX = ".parquet"
 
 _BLOCK_CHARACTERS = 1 << 18
-_BETWEEN_VALUES = re.compile(r"[\s,]*")
+_BETWEEN_VALUES = re.compile(r"[\s,\ufeff]*")  # a byte order mark is where files were joined
 _NEXT_OBJECT = re.compile(r"\n\s*,?\s*(?=\{)")
 _BATCH_ROWS = 4096
 _CSV_DELIMITERS = ",;\t|"
@@ -61,9 +61,8 @@ def read_records(
     with telling_file(path), open_unpacked(path) as file:
         magic = file.read(len(ARROW_MAGIC))
         file.seek(0)
-        is_parquet = magic.startswith(PARQUET_MAGIC) or path.suffix.lower() == PARQUET_SUFFIX
-        if is_parquet or magic == ARROW_MAGIC:
-            yield from _table_records(file, is_parquet, path)
+        if magic.startswith((PARQUET_MAGIC, ARROW_MAGIC, ARROW_STREAM_MAGIC)):
+            yield from _table_records(file, magic, path)
             return
         if not magic:
             raise InputError(f"{path}: the file is empty")
@@ -71,8 +70,9 @@ def read_records(
         lines = decoded_lines(file, path, bad, encoding)
         head = _first_lines(lines)
         first = next(filter(str.strip, head), "")
-        is_json = first.lstrip().startswith(("{", "["))
-        is_json = is_json or path.suffix.lower() in JSON_SUFFIXES
+        is_json = first.lstrip().startswith(("{", "[", '"{'))
+        if path.suffix.lower() in JSON_SUFFIXES and not is_json:  # its first line may be broken
+            is_json = head[-1].lstrip().startswith("{") or not {*first} & {*_CSV_DELIMITERS}
         if first and (header or not is_json):
             yield from _csv_records(chain(head, lines), first, header, bad, path)
         elif _is_one_record_a_line(head):
@@ -108,16 +108,18 @@ def _first_lines(lines: Iterator[str]) -> list[str]:
     return head
 
 
-def _table_records(file: IO[bytes], is_parquet: bool, path: Path) -> Iterator[Numbered]:
+def _table_records(file: IO[bytes], magic: bytes, path: Path) -> Iterator[Numbered]:
     source = io.BytesIO(file.read()) if not isinstance(file, io.BufferedReader) else file
-    table = pq.ParquetFile(source) if is_parquet else pa.ipc.open_file(source)
-    names = table.schema_arrow.names if is_parquet else table.schema.names
+    if magic.startswith(PARQUET_MAGIC):
+        table = pq.ParquetFile(source)
+        names, batches = table.schema_arrow.names, table.iter_batches(_BATCH_ROWS)
+    elif magic == ARROW_MAGIC:
+        table = pa.ipc.open_file(source)
+        names, batches = table.schema.names, map(table.get_batch, range(table.num_record_batches))
+    else:
+        batches = pa.ipc.open_stream(source)
+        names = batches.schema.names
     _require_distinct(names, path)
-    batches = (
-        table.iter_batches(_BATCH_ROWS)
-        if is_parquet
-        else map(table.get_batch, range(table.num_record_batches))
-    )
     number = 0
     for batch in batches:
         columns = [_values(column) for column in batch.columns]
@@ -129,6 +131,8 @@ def _table_records(file: IO[bytes], is_parquet: bool, path: Path) -> Iterator[Nu
 
 def _values(column: pa.Array) -> list[Any]:
     """Python values; in place of one that is none, what is wrong with it."""
+    if pa.types.is_fixed_size_binary(column.type):  # ids such as UUIDs
+        return [value and value.hex() for value in column.to_pylist()]
     with suppress(ValueError, OverflowError, pa.ArrowException):
         return column.to_pylist()
     # A time that no calendar holds is a bad time, which the reader bears; a bad text is not.
@@ -158,8 +162,8 @@ def _csv_records(
     """Records under a heading line, `first`, which a line such as "sep=;" may precede."""
     csv.field_size_limit(_CSV_CELL_CHARACTERS)
     numbered = enumerate(lines, start=1)
-    if first.strip().lower().startswith("sep="):
-        delimiter = first.strip()[len("sep=") :] or "\t"
+    if first.strip().strip('"').lower().startswith("sep="):
+        delimiter = first.strip().strip('"')[len("sep=") :] or "\t"
         next(numbered)
     elif _MOVIELENS_DELIMITER in first:
         numbered = ((n, line.replace(_MOVIELENS_DELIMITER, "\t")) for n, line in numbered)
@@ -167,20 +171,23 @@ def _csv_records(
     else:
         delimiter = max(_CSV_DELIMITERS, key=_QUOTED.sub("", first).count)
     names = [name.strip() for name in header] if header else None
-    for number, cells in _csv_rows(numbered, delimiter, len(names or ()), bad):
+    # A heading shows whether a space after a delimiter belongs to it, and how cells are quoted.
+    is_spaced, quote = f"{delimiter} " in _QUOTED.sub("", first), "'" if first[0] == "'" else '"'
+    style = {"delimiter": delimiter, "skipinitialspace": is_spaced, "quotechar": quote}
+    for number, cells in _csv_rows(numbered, style, len(names or ()), bad):
         if isinstance(cells, BrokenRecord):
             yield number, cells
         elif names is None:
-            names = [name.strip() for name in cells]
+            names = [name.strip() or f"column {at}" for at, name in enumerate(cells, 1)]
             _require_distinct(names, path)
-        elif len(cells) == len(names):
-            yield number, dict(zip(names, cells, strict=True))
+        elif len(cells) >= len(names) and not any(cells[len(names) :]):
+            yield number, dict(zip(names, cells, strict=False))
         else:
             yield number, BrokenRecord(f"{len(cells)} cells under {len(names)} headings")
 
 
 def _csv_rows(
-    numbered: Iterator[tuple[int, str]], delimiter: str, width: int, bad: dict[int, str]
+    numbered: Iterator[tuple[int, str]], style: dict[str, Any], width: int, bad: dict[int, str]
 ) -> Iterator[tuple[int, list[str] | BrokenRecord]]:
     """Rows that are not blank, with the number of their first line.
 
@@ -201,7 +208,7 @@ def _csv_rows(
 
     def rows_of(clean: bool, escape: str | None) -> Iterator[list[str]]:
         # Strict: a forgotten quotation mark must not swallow the rest of the file unnoticed.
-        return csv.reader(feed(clean), delimiter=delimiter, strict=True, escapechar=escape)
+        return csv.reader(feed(clean), strict=True, escapechar=escape, **style)
 
     rows = rows_of(False, None)
     while True:
@@ -213,8 +220,8 @@ def _csv_rows(
             return
         except csv.Error as error:
             reason = str(error)
-        if cells == []:
-            continue
+        if cells is not None and not any(cells):
+            continue  # spreadsheets write delimiters in blank lines
         if cells is None or (width and len(cells) != width):
             lost = len(used) if cells is not None else 1
             for clean, escape in ((False, "\\"), (True, None), (True, "\\")):
@@ -286,7 +293,7 @@ def _python_literal(line: str, otherwise: str) -> dict[str, Any] | BrokenRecord:
 
 def _json_values(lines: Iterable[str], bad: dict[int, str], path: Path) -> Iterator[Numbered]:
     """Values of arrays, or one after the other, over any number of lines."""
-    decoder, lines = json.JSONDecoder(), iter(lines)
+    decoder, lines = json.JSONDecoder(strict=False), iter(lines)  # line breaks in texts are some
     text, at, line = _take(lines, _BLOCK_CHARACTERS), 0, 1
     depth, wanted = 0, _BLOCK_CHARACTERS
     while True:
@@ -357,6 +364,9 @@ def _inner_records(whole: dict[str, Any]) -> list[dict[str, Any]]:
     inner = list(whole.values())
     if len(inner) == 1 and isinstance(inner[0], dict) and (deeper := _inner_records(inner[0])):
         return deeper
+    sizes = {len(each) if type(each) is list else 0 for each in inner}
+    if len(sizes) == 1 and max(sizes) and dict not in map(type, inner[0]):
+        return [dict(zip(whole, row, strict=True)) for row in zip(*inner, strict=True)]
     if not inner or not all(isinstance(each, dict) and each for each in inner):
         return []
     if all(
@@ -377,6 +387,9 @@ def _take(lines: Iterator[str], characters: int) -> str:
 
 
 def _as_record(value: Any) -> dict[str, Any] | BrokenRecord:
+    if isinstance(value, str):  # JSON that was written into JSON
+        with suppress(ValueError, RecursionError):
+            value = json.loads(value)
     return value if isinstance(value, dict) else BrokenRecord("not an object with named fields")
 
 

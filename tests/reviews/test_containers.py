@@ -90,13 +90,17 @@ def test_a_cut_or_damaged_container_is_one_line(packer, tmp_path):
     [
         (b"\n<!DOCTYPE html>\n<html><body>x", "a web page"),
         (b'<?xml version="1.0"?><Error>', "a web page"),
+        (b"\xef\xbb\xbf<html><body>x", "a web page"),
+        (b"<reviews><review/></reviews>", "XML"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
         (b"From: a@b.example\nSubject: the data\n\nhere", "an e-mail"),
         (b"Received: from x\r\n by y\r\n", "an e-mail"),
         (b"%PDF-1.4", "a PDF document"),
         (b"SQLite format 3\0", "an SQLite database"),
         (b"\x80\x04\x95", "a Python pickle"),
-        (zipped("x", "xl/workbook.xml"), "an Excel or Word document"),
+        (zipped("x", "xl/workbook.xml"), "an office document"),
+        (zipped("x", "content.xml"), "an office document"),
+        (zipped("x", "Index/Document.iwa"), "an office document"),
         (bytes(257) + b"ustar\x0000", "a tar archive"),
         (b"\x89\0\xfe\xdc\xff\0\xe1" * 9, "a binary file"),
         (gzip.compress(gzip.compress(gzip.compress(gzip.compress(b"{}")))), "packed more than"),
@@ -168,6 +172,9 @@ def test_one_bad_byte_costs_one_record(at, layout, tmp_path):
         '{"r1": {"a": 1}, "r2": {"a": 2}, "r3": {"a": 3}}',
         '{"reviews": {"r1": {"a": 1}, "r2": {"a": 2}, "r3": {"a": 3}}}',
         "{u'a': 1}\n{'a': 2}\n{\"a\": 3}\n",
+        '"{\\"a\\": 1}"\n"{\\"a\\": 2}"\n"{\\"a\\": 3}"\n',
+        '{"a": 1}\n\ufeff{"a": 2}\n\ufeff{"a": 3}\n',
+        '\n\n{"a": 1},\n\n{"a": 2},\n{"a": 3},\n',
     ],
 )
 def test_every_layout_of_json_is_understood(text, tmp_path):
@@ -222,6 +229,39 @@ def test_an_open_quotation_mark_does_not_swallow_the_file(tmp_path):
     assert len(whole(path)) == 3000 and [number for number, _ in broken(path)] == [2]
 
 
+def test_lists_of_one_length_are_columns(tmp_path):
+    path = write(tmp_path, "a.json", '{"a": [1, 2], "b": ["x", "y"]}')
+    assert whole(path) == [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
+    by_user = '{"u": [{"a": 1}], "v": [{"a": 2}]}'
+    assert whole(write(tmp_path, "b.json", by_user)) == [{"u": [{"a": 1}], "v": [{"a": 2}]}]
+
+
+def test_a_line_break_in_a_text_is_one(tmp_path):
+    text = '{"a": "one\ntwo", "b": 1}\n{"a": "x", "b": 2}\n'
+    assert whole(write(tmp_path, "a.json", text))[0] == {"a": "one\ntwo", "b": 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'a, b\nx, 1\n"y, z", 2\n',
+        'a, b\n"x", "1"\n"y, z", "2"\n',
+        "'a','b'\n'x','1'\n'y, z','2'\n",
+        'a,b\nx,1,\n"y, z",2,\n',
+        'a,b\nx,1\n,\n"y, z",2\n,,\n',
+        '"sep=,"\na,b\nx,1\n"y, z",2\n',
+        "a\tb\nx\t1\ny, z\t2\n",
+    ],
+)
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.parquet"])
+def test_tables_as_programs_write_them(text, name, tmp_path):
+    assert whole(write(tmp_path, name, text)) == [{"a": "x", "b": "1"}, {"a": "y, z", "b": "2"}]
+
+
+def test_a_column_without_a_name_has_a_number(tmp_path):
+    assert whole(write(tmp_path, "a.csv", ",a\n0,x\n")) == [{"column 1": "0", "a": "x"}]
+
+
 def test_what_excel_writes(tmp_path):
     path = write(tmp_path, "a.csv", 'sep=;\na;b\n"1,5";x;\n1,5;x\n')
     assert read(path)[1] == (4, {"a": "1,5", "b": "x"})
@@ -254,11 +294,14 @@ def test_what_parquet_holds_and_python_cannot_say(tmp_path):
     assert whole(path)[1] == {"time": f"{1 << 60} timestamp[ms]"}
     path = write(tmp_path, "c.parquet", parquet(a=pa.array(["x", "y"]).dictionary_encode()))
     assert whole(path) == [{"a": "x"}, {"a": "y"}]
+    ids = pa.array([b"\xe8" * 16, None], pa.binary(16))
+    assert whole(write(tmp_path, "d.parquet", parquet(a=ids))) == [{"a": "e8" * 16}, {"a": None}]
 
 
-def test_arrow_files_are_read(tmp_path):
+@pytest.mark.parametrize("writer", [pa.ipc.new_file, pa.ipc.new_stream])
+def test_arrow_files_are_read(writer, tmp_path):
     table = pa.table({"a": ["x", "y"]})
-    with pa.ipc.new_file(tmp_path / "a.feather", table.schema) as file:
+    with writer(tmp_path / "a.feather", table.schema) as file:
         file.write_table(table)
     assert whole(tmp_path / "a.feather") == [{"a": "x"}, {"a": "y"}]
 

@@ -116,6 +116,7 @@ def test_bad_files(tmp_path):
 
 def test_bad_parquet(tmp_path):
     whole = LAYOUTS["table.parquet"](RECORDS)
-    for number, content in enumerate((b"", b"PAR1", whole[:-5], bytes(60) + whole[60:])):
+    for number, content in enumerate((b"PAR1", whole[:-5], whole[:4] + bytes(60) + whole[60:])):
         message = failure(write(tmp_path, f"{number}.parquet", content))
         assert "not readable, cut off or damaged" in message
+    assert "is empty" in failure(write(tmp_path, "empty.parquet", b""))
