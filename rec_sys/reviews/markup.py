@@ -43,7 +43,7 @@ def has_script(text: str) -> bool:
 
 def plain_text(text: str) -> str:
     """Without tags, entities, control characters and superfluous space."""
-    text = _visible(text)
+    text = visible(text)
     for _ in range(_MAX_ROUNDS):
         before = text
         if "<" in text:
@@ -51,7 +51,7 @@ def plain_text(text: str) -> str:
         if "&" in text:
             text = _ESCAPED_AMPERSAND.sub("&", text)
             # Whole entities only: html.unescape by itself takes "black&gtr" for "black>r".
-            text = _visible(_ENTITY.sub(lambda entity: html.unescape(entity[0]), text))
+            text = visible(_ENTITY.sub(lambda entity: html.unescape(entity[0]), text))
         if text == before:
             break
     return " ".join(text.split())
@@ -62,6 +62,6 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFC", plain_text(name).casefold())
 
 
-def _visible(text: str) -> str:
-    # None of the invisible characters is printable, and most texts are.
+def visible(text: str) -> str:
+    """Without what takes no place, of which nothing is printable, as most texts are."""
     return text if text.isprintable() else _INVISIBLE.sub("", text)

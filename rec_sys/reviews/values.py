@@ -5,6 +5,7 @@ import json
 import math
 import re
 import reprlib
+import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ import pandas as pd
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_number
-from rec_sys.reviews.markup import plain_text
+from rec_sys.reviews.markup import plain_text, visible
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 
 # What programs write for "nothing": pandas, SQL, Python, R, JavaScript, spreadsheets. As they spell
@@ -26,10 +27,17 @@ _MISSING = frozenset(
     [
         *("nan", "NaN", "NAN", "-nan", "NaT", "NULL", "null", "Null", "None", "none", "NONE"),
         *("\\N", "N/A", "n/a", "NA", "<NA>", "#N/A", "#NA", "undefined"),
+        *("#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!"),
     ]
 )
 _LONGEST_MISSING = max(map(len, _MISSING))
-_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+# "5", "4,0", "4 stars", "4/5", "4.0 out of 5 stars", "4,0 von 5 Sternen", "80%".
+_RATING = re.compile(
+    r"(-?\d+(?:[.,]\d+)?)\s*(?:stars?|(?:/|(?:stars? )?(?:out of|of|von|sur|su|de|из))\s*(\d+)"
+    r"(?:\s*\w+)?|(%))?",
+    re.IGNORECASE,
+)
+_STAR_MARKS = re.compile(r"[★⭐][★⭐\ufe0f]*☆*")
 
 #: Times are in the unit that puts them after 1973 and before 5138: (at least, divide by).
 _UNITS_BELOW_SECONDS = ((1e17, 10**9), (1e14, 10**6), (1e11, 10**3))
@@ -46,6 +54,7 @@ _AMAZON_DATE = "%m %d, %Y"
 _TEXT_DATES = (_AMAZON_DATE, "%Y-%m", "%Y/%m", "%Y/%m/%d")
 _DAY_AND_MONTH = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
 MONTH_FIRST, DAY_FIRST, _EXCEL = "month first", "day first", "excel"
+_BEFORE_A_DATE = re.compile(r"^(Posted|Reviewed in .{1,60}? on) ")
 _DISTINCT_DATES = 1 << 14
 
 
@@ -65,8 +74,8 @@ Numbered = tuple[int, dict[str, Any] | BrokenRecord]
 
 
 def _said(text: str) -> str:
-    """Without space around, in Unicode's NFC; empty if it is a program's word for nothing."""
-    text = text.strip()
+    """What is visible, in Unicode's NFC; empty if it is a program's word for nothing."""
+    text = text.strip() if text.isascii() else visible(text).strip()
     if len(text) <= _LONGEST_MISSING and text in _MISSING:
         return ""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
@@ -83,6 +92,8 @@ def as_text(value: Any) -> str:
     if isinstance(value, bytes):  # Parquet columns of authors that do not say "this is text"
         return _said(value.decode(errors="replace"))
     if isinstance(value, dict):
+        if {"$"} == {str(name)[:1] for name in value}:  # MongoDB's types: {"$numberInt": "5"}
+            return " ".join(map(as_text, value.values()))
         parts = ((as_text(name).rstrip(": "), as_text(part)) for name, part in value.items())
         return "; ".join(f"{name}: {part}" if name else part for name, part in parts if part)
     if isinstance(value, list | tuple):
@@ -111,8 +122,8 @@ def first_given(record: dict[str, Any], names: tuple[str, ...]) -> Any:
     come as `as_text` makes them, all else as it is."""
     for name in names:
         value = record.get(name)
-        if isinstance(value, str):
-            value = _said(value)
+        if isinstance(value, str) or (isinstance(value, dict) and "$" in str(list(value)[:1])):
+            value = as_text(value)
         if value is not None and value != "" and value != [] and value != {}:
             return value
     return None
@@ -177,7 +188,7 @@ class RatingScale:
                 raise BrokenRecord(f"rating {reprlib.repr(value)} {reason}")
             place = self._words.index(word) / (len(self._words) - 1)
             return MIN_RATING + place * (MAX_RATING - MIN_RATING)
-        (low, high), number = self._ends, _number(value)
+        (low, high), number = self._ends, _number(value, self._ends[1])
         if number is None:
             return None
         if not low <= number <= high:
@@ -192,21 +203,34 @@ def _word(value: Any) -> str:
     return as_text(value).casefold()
 
 
-def _number(value: Any) -> float | None:
+def _number(value: Any, highest: float = MAX_RATING) -> float | None:
     if value is None or value == "":
         return None
-    if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value):
-        value = value.replace(",", ".")
     try:
         if isinstance(value, bool):
             raise TypeError
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise BrokenRecord(
-            f"rating {reprlib.repr(value)} is not a number; words are named from worst to best,"
-            " for instance data.rating_scale=[false,true]"
-        ) from None
+        number = _written_rating(value, highest)
     return None if math.isnan(number) else number
+
+
+def _written_rating(value: Any, highest: float) -> float:
+    text = value if isinstance(value, str) else ""
+    if _STAR_MARKS.fullmatch(text):
+        return text.count("★") + text.count("⭐")
+    if match := _RATING.fullmatch(text):
+        out_of = 100 if match[3] else float(match[2] or highest)
+        if out_of == highest:
+            return float(match[1].replace(",", "."))
+        scale = f"data.rating_scale=[{0 if match[3] else 1},{out_of:g}]"
+        raise InputError(f"rating {value!r} is on another scale; name it: {scale}")
+    unrated = f"set {shlex.quote(f'data.missing_rating={text}')} if it says 'not rated', or "
+    is_word = text.isprintable() and 0 < len(text) <= _LONGEST_MISSING
+    raise BrokenRecord(
+        f"rating {reprlib.repr(value)} is not a number; {unrated * is_word}name words from worst to"
+        " best, for instance data.rating_scale=[false,true]"
+    )
 
 
 def as_rating(value: Any) -> float | None:
@@ -215,11 +239,13 @@ def as_rating(value: Any) -> float | None:
     rating = _number(value)
     if rating is None or MIN_RATING <= rating <= MAX_RATING:
         return rating
-    unrated = "set data.missing_rating=0 if 0 says 'not rated', or " * (rating == 0)
+    unrated = f"set data.missing_rating={rating:g} if {rating:g} says 'not rated', or "
+    ends = (MAX_RATING, 10, 100) if rating >= 0 else (-rating,)
+    high = next((end for end in ends if rating <= end), rating)
     raise InputError(
         f"rating {reprlib.repr(value)} is out of range: ratings must be {MIN_RATING:g}…"
-        f"{MAX_RATING:g}; {unrated}name their scale, for instance data.rating_scale="
-        f"[{min(rating, MIN_RATING):g},{MAX_RATING if rating < MIN_RATING else 10:g}]"
+        f"{MAX_RATING:g}; {unrated * (rating <= 0)}name their scale, for instance"
+        f" data.rating_scale=[{min(rating, MIN_RATING):g},{high:g}]"
     )
 
 
@@ -329,7 +355,7 @@ def _parsed_date(text: str, notation: str | None) -> datetime:
     may_be_turned = match and notation is None and match[1] != match[3]
     if may_be_turned and max(int(match[1]), int(match[3])) <= 12:
         raise _not_a_time(text)
-    text = text.removeprefix("Posted ").rstrip(".")
+    text = _BEFORE_A_DATE.sub("", text).rstrip(".")
     day_first = notation == DAY_FIRST or bool(match and int(match[1]) > 12)
     try:
         return pd.to_datetime(text, dayfirst=day_first, utc=True).to_pydatetime(warn=False)
@@ -339,5 +365,6 @@ def _parsed_date(text: str, notation: str | None) -> datetime:
 
 def _not_a_time(value: Any) -> BrokenRecord:
     return BrokenRecord(
-        f"time {reprlib.repr(value)} is neither a unix time nor a date like 2024-12-31"
+        f"time {reprlib.repr(value)} is neither a unix time nor a date like 2024-12-31; say how it"
+        " is written with data.time_format"
     )

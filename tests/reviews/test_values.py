@@ -151,6 +151,66 @@ def test_a_scale_keeps_order_and_ends(low, width, place):
     assert 1 <= scale(min(low + place * width, low + width)) <= 5
 
 
+@given(
+    st.integers(1, 5),
+    st.sampled_from(
+        ["{} stars", "{} Star", "{}/5", "{} / 5", "{}.0 out of 5 stars", "{},0 von 5 Sternen"]
+        + ["{} из 5", "{},0", "{} stars out of 5"]
+    ),
+)
+def test_stars_in_words_are_stars(stars, form):
+    assert as_rating(form.format(stars)) == as_rating("★" * stars + "☆" * (5 - stars)) == stars
+    assert as_rating("⭐\ufe0f" * stars) == stars
+
+
+def test_stars_of_another_scale_are_named_and_read_as_told():
+    with pytest.raises(InputError, match=r"name it: data.rating_scale=\[1,10\]"):
+        as_rating("4/10")
+    assert RatingScale([1, 10], None)("10/10") == 5
+    with pytest.raises(InputError, match=r"name it: data.rating_scale=\[0,100\]"):
+        as_rating("4%")
+    assert RatingScale([0, 100], None)("50%") == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        (-1, "data.missing_rating=-1 if -1 says 'not rated', or name .*=\\[-1,1\\]"),
+        (0.5, "=\\[0.5,5\\]"),
+        (7, "=\\[1,10\\]"),
+        (80, "=\\[1,100\\]"),
+    ],
+)
+def test_the_scale_that_is_advised_holds_the_rating(value, advice):
+    with pytest.raises(InputError, match=advice):
+        as_rating(value)
+
+
+def test_a_word_for_not_rated_can_be_named():
+    with pytest.raises(BrokenRecord, match="'data.missing_rating=not rated'"):
+        as_rating("not rated")
+    assert RatingScale(None, "not rated")("not rated") is None
+
+
+def test_types_of_mongodb_are_taken_off():
+    record = {"id": {"$oid": "5f"}, "n": {"$numberInt": "4"}, "kept": {"$a": 1, "b": 2}}
+    assert first_text(record, ("id",)) == "5f"
+    assert as_rating(first_given(record, ("n",))) == 4
+    time = {"t": {"$date": {"$numberLong": "1393545600000"}}}
+    assert as_seconds(first_given(time, ("t",))) == 1393545600
+    assert as_text(record["kept"]) == "$a: 1; b: 2"
+
+
+def test_the_dates_of_web_pages():
+    assert as_seconds("Reviewed in the United States on February 28, 2014") == 1393545600
+
+
+@given(st.lists(st.sampled_from(["\u200b", "\ufeff", "\u00a0", " ", "\u2060"]), max_size=4))
+def test_marks_that_nobody_sees_make_no_other_id(marks):
+    text = "".join(marks)
+    assert first_text({"a": f"{text}B01{text}"}, ("a",)) == as_text(f"{text}B01") == "B01"
+
+
 def test_what_does_not_fit_the_scale():
     with pytest.raises(InputError, match=r"rating 11 is outside of data.rating_scale=\[1,10\]"):
         RatingScale([1, 10], None)(11)
