@@ -1,5 +1,6 @@
 """Which raw field means what in every known format; the names are in ``config/data/columns``."""
 
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -74,7 +75,7 @@ def known_formats(what: What) -> tuple[Format, ...]:
 
 def as_names(names: str | Sequence[str]) -> tuple[str, ...]:
     """One name or several as a tuple."""
-    return (names,) if isinstance(names, str) else tuple(names)
+    return (str(names),) if isinstance(names, str | int) else tuple(names)
 
 
 def choose_format(
@@ -116,12 +117,13 @@ def choose_format(
         " or ".join(f"{name} ({', '.join(_vocabulary(what)[name][:6])}, ...)" for name in group)
         for group in missing
     )
-    say = " ".join(each[-1] for each in unused_fields(found, nearest, what).values() if each)
+    told = filter(None, unused_fields(found, nearest, what).values())
+    say = " ".join({each[-1].partition("=")[0]: each[-1] for each in told}.values())
     say = say or f"{SETTINGS[what]}.{missing[0][0]}=FIELD"
     raise InputError(
         f"no usable field names: found {shown(found)}; no field for {wanted}; say which it is, for"
-        f" instance {say}; a table without a heading line needs its names, for instance"
-        " data.header=[user_id,product_id,rating,timestamp]"
+        f" instance {say}; a table needs names in its first line, between them comma, semicolon,"
+        " tab or |, or else data.header=[user_id,product_id,rating,timestamp]"
     )
 
 
@@ -154,16 +156,24 @@ def unused_fields(found: Sequence[str], layout: Format, what: What) -> dict[str,
         if not layout.tells([column], found)
         for name in names
     }
+    # A column that only a stand-in tells, a product by its name, is open to its own names.
+    exact = {
+        _key(names[0]): "" if layout.columns.get(column, names)[0] in found else column
+        for each in known_formats(what)
+        for column, names in each.columns.items()
+    } | open_to
+    objects = {name.rpartition(".")[0] for name in found}
     unused: dict[str, tuple[str, ...]] = {}
     for name in found:
-        is_read = name in layout.fields or any(raw.startswith(f"{name}.") for raw in layout.fields)
-        near = get_close_matches(_key(name), open_to, n=1, cutoff=_ALIKE)
-        if not is_read and near and name not in layout.also:
-            column = open_to[near[0]]
+        if name in layout.fields or any(raw.startswith(f"{name}.") for raw in layout.fields):
+            continue
+        key, part = _key(name), _key(name.rpartition(".")[2])
+        near = get_close_matches(key, open_to, n=1, cutoff=_ALIKE) * (key not in exact)
+        column = exact.get(key) or (near and open_to[near[0]]) or exact.get(part)
+        if column and name not in {*objects, *layout.also}:
             own = layout.columns.get(column, (column,))[0]
-            setting = f"{SETTINGS[what]}.{column}={name}"
-            unused[name] = (own, f'"{setting}"' if " " in name else setting)
-        elif not is_read and "." not in name:
+            unused[name] = (own, shlex.quote(f"{SETTINGS[what]}.{column}={name}"))
+        elif name.rpartition(".")[0] not in found:
             unused[name] = ()
     return unused
 

@@ -60,7 +60,9 @@ _OUTLYING_SHARE = 0.02
 _OUTLYING_TIMES = 5
 # A title that so many products and most of all have is a shop's, not a product's.
 _LEAST_SHARED = 10
+_ROUNDED_ID = r"^\d[.,]\d+E\+\d+$"  # as spreadsheets show long numbers
 _DETECT_FROM_RECORDS = 100
+_DEEPEST_FIELD = 4
 _KEEP_EXAMPLES = 5
 _CHUNK_ROWS = 8192
 _REVIEW_ID_BYTES = 8
@@ -90,7 +92,8 @@ class ReadReport:
         return [{"step": step, "rows": rows, "note": text} for step, text in lines]
 
 
-Columns = Annotated[dict[str, str | list[str] | None], BeforeValidator(dict)]
+# Numbers are what pandas calls columns without a name.
+Columns = Annotated[dict[str, str | int | list[str] | None], BeforeValidator(dict)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +172,7 @@ def read_reviews(
     if times["min"]:
         report.notes.append(f"times {times['min']:%Y-%m-%d} to {times['max']:%Y-%m-%d}")
     report.notes += [f"{count} {what}" for what, count in found.items() if count]
+    report.notes += [rows.bad_time] * bool(times["min"] and rows.bad_time)
     report.warnings += _warnings(table, rows.bad_time) if require_user else []
     return to_frame(table, REVIEW_SCHEMA), report
 
@@ -189,6 +193,10 @@ def _warnings(table: pa.Table, bad_time: str) -> list[str]:
             advice += ", if they say 'not known' with data.missing_time"
             warnings.append(f"{count} times are {what}: {advice}")
     by_name = pc.sum(pc.fill_null(pc.equal(table["user_id"], table["nickname"]), False)).as_py()
+    for what in ("user_id", "product_id"):
+        if odd := table[what].filter(pc.match_substring_regex(table[what], _ROUNDED_ID)):
+            why = f"a spreadsheet rounded the {what} of {len(odd)} reviews, as in {odd[0]}"
+            warnings.append(f"{why}, so that several became one; export this column as text")
     users = table["user_id"].to_pandas().value_counts()
     name, most = users.index[0], users.iloc[0]
     outlying = most >= _MANY_REVIEWS and most >= _OUTLYING_TIMES * users.median()
@@ -437,11 +445,15 @@ def _first_records(records: Iterator[Numbered]) -> tuple[list[Numbered], dict[st
         head.append(numbered)
         if isinstance(numbered[1], dict):
             num_whole += 1
-            for name, value in numbered[1].items():
-                found[name] = None
-                if isinstance(value, dict):
-                    found |= {f"{name}.{inner}": None for inner in value}
+            found |= dict.fromkeys(_paths(numbered[1]))
     return head, found
+
+
+def _paths(record: dict[str, Any], start: str = "") -> Iterator[str]:
+    for name, value in record.items():
+        yield f"{start}{name}"
+        if isinstance(value, dict) and start.count(".") < _DEEPEST_FIELD:
+            yield from _paths(value, f"{start}{name}.")
 
 
 def _dicts(numbered: Iterable[Numbered]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.reviews.formats import COLUMNS, choose_format, known_formats, unused_fields
 from rec_sys.reviews.reading import Notation, read_products, read_reviews
 from rec_sys.reviews.schema import REVIEW_SCHEMA
+from rec_sys.reviews.sources import LocalReviews
 from tests.helpers.review_samples import PRODUCT_RECORDS, REVIEWS, json_lines, write
 
 REQUIRED = [("product_id",), ("user_id",)]
@@ -77,7 +78,9 @@ def test_a_format_of_common_names_needs_one_of_its_own():
         ("review_text", "data.columns.text=review_text"),
         ("textReview", "data.columns.text=textReview"),
         ("Rating", "data.columns.rating=Rating"),
-        ("review text", '"data.columns.text=review text"'),
+        ("review text", "'data.columns.text=review text'"),
+        ("$rating", "'data.columns.rating=$rating'"),
+        ("review.stars", "data.columns.rating=review.stars"),
         ("stars", "data.columns.rating=stars"),
         ("date_added", "data.columns.timestamp=date_added"),
         ("TimeStamp", "data.columns.timestamp=TimeStamp"),
@@ -89,6 +92,32 @@ def test_a_field_that_is_not_read_is_named_with_what_it_may_be(field, setting, t
     assert "not used: colour" in report.notes
     assert f"not used: {field} (did you mean " in report.warnings[0]
     assert setting in report.warnings[0]
+
+
+def test_an_id_in_capitals_is_the_id_and_nothing_like_it(tmp_path):
+    records = [{"user_id": "u", "PRODUCT_ID": "p", "product_name": "Flute"}]
+    _, report = read_reviews(json_lines(tmp_path, records))
+    assert "set data.columns.product_id=PRODUCT_ID" in report.warnings[0]
+
+
+def test_fields_at_any_depth_are_found_and_named(tmp_path):
+    path = json_lines(tmp_path, [{"by": {"user": {"id": "u"}}, "asin": "p", "extra": {"a": 1}}])
+    with pytest.raises(InputError, match=r"data.columns.user_id=by.user.id"):
+        read_reviews(path)
+    table, _ = read_reviews(path, notation=Notation(columns={"user_id": "by.user.id"}))
+    assert table["user_id"].tolist() == ["u"]
+
+
+def test_a_name_with_a_dot_is_no_nested_field(tmp_path):
+    _, report = read_reviews(json_lines(tmp_path, [{"user_id": "u", "asin": "p", "x.y": 1}]))
+    assert "not used: x.y" in report.notes
+
+
+def test_columns_that_pandas_numbered(tmp_path):
+    path = write(tmp_path, "a.csv", "0,1\nu,p\n")
+    source = LocalReviews(path, columns={"user_id": 0, "product_id": 1})
+    table, _ = source.read(path)
+    assert table[["user_id", "product_id"]].values.tolist() == [["u", "p"]]
 
 
 def test_what_the_format_knows_is_no_mistake():
