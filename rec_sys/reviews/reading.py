@@ -60,7 +60,7 @@ _OUTLYING_SHARE = 0.02
 _OUTLYING_TIMES = 5
 # A title that so many products and most of all have is a shop's, not a product's.
 _LEAST_SHARED = 10
-_ROUNDED_ID = r"^\d[.,]\d+E\+\d+$"  # as spreadsheets show long numbers
+_SPREADSHEET_ID = r"^\d[.,]\d+E\+\d+$|^=\".*\"$"  # 9.78E+12, ="0042"
 _DETECT_FROM_RECORDS = 100
 _DEEPEST_FIELD = 4
 _KEEP_EXAMPLES = 5
@@ -92,7 +92,6 @@ class ReadReport:
         return [{"step": step, "rows": rows, "note": text} for step, text in lines]
 
 
-# Numbers are what pandas calls columns without a name.
 Columns = Annotated[dict[str, str | int | list[str] | None], BeforeValidator(dict)]
 
 
@@ -194,9 +193,9 @@ def _warnings(table: pa.Table, bad_time: str) -> list[str]:
             warnings.append(f"{count} times are {what}: {advice}")
     by_name = pc.sum(pc.fill_null(pc.equal(table["user_id"], table["nickname"]), False)).as_py()
     for what in ("user_id", "product_id"):
-        if odd := table[what].filter(pc.match_substring_regex(table[what], _ROUNDED_ID)):
-            why = f"a spreadsheet rounded the {what} of {len(odd)} reviews, as in {odd[0]}"
-            warnings.append(f"{why}, so that several became one; export this column as text")
+        if odd := table[what].filter(pc.match_substring_regex(table[what], _SPREADSHEET_ID)):
+            why = f"a spreadsheet rewrote the {what} of {len(odd)} reviews, as in {odd[0]}"
+            warnings.append(f"{why}; rounded ones may stand for many: export this column as text")
     users = table["user_id"].to_pandas().value_counts()
     name, most = users.index[0], users.iloc[0]
     outlying = most >= _MANY_REVIEWS and most >= _OUTLYING_TIMES * users.median()

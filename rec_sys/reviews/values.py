@@ -33,9 +33,8 @@ _MISSING = frozenset(
 _LONGEST_MISSING = max(map(len, _MISSING))
 # "5", "4,0", "4 stars", "4/5", "4.0 out of 5 stars", "4,0 von 5 Sternen", "80%".
 _RATING = re.compile(
-    r"(-?\d+(?:[.,]\d+)?)\s*(?:stars?|(?:/|(?:stars? )?(?:out of|of|von|sur|su|de|из))\s*(\d+)"
-    r"(?:\s*\w+)?|(%))?",
-    re.IGNORECASE,
+    r"(?i)(-?\d+(?:[.,]\d+)?)\s*(?:stars?|(?:/|(?:stars? )?(?:out of|of|von|sur|su|de|из))\s*(\d+)"
+    r"(?:\s*\w+)?|(%))?"
 )
 _STAR_MARKS = re.compile(r"[★⭐][★⭐\ufe0f]*☆*")
 
