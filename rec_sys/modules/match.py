@@ -216,8 +216,7 @@ class _Learner:
 
 
 _TINY = 1e-6
-# Of an epoch.
-_LEAST_STEPS = 8
+_LEAST_STEPS = 8  # of an epoch
 
 
 def match_sources(
