@@ -98,13 +98,9 @@ class Backends:
 
 def in_process(bundle: Bundle, settings: ServingSettings) -> Backends:
     """The bundle's own models in ONNX Runtime."""
-    text = TextTurns(
-        OnnxTextEncoder(bundle.text_encoder, settings.threads),
-        settings.parallel_texts,
-        settings.limits.characters_per_turn,
-        settings.limits.bulk_turns,
-        settings.limits.bulk_at_once,
-    )
+    limits, encoder = settings.limits, OnnxTextEncoder(bundle.text_encoder, settings.threads)
+    turns = limits.characters_per_turn, limits.bulk_turns, limits.bulk_at_once
+    text = TextTurns(encoder, settings.parallel_texts, *turns)
     return Backends("onnx", OnnxBackend(bundle.graph_model, settings.threads), text)
 
 

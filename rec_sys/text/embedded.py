@@ -81,13 +81,10 @@ def embedded_model(encoder: TextEncoder) -> onnx.ModelProto:
     x = normed(graph("Add", graph("Add", words, kind), places), "embeddings.LayerNorm")
     for number in range(config["num_hidden_layers"]):
         layer = f"encoder.layer.{number}"
+        orders = {"query": (0, 2, 1, 3), "key": (0, 2, 3, 1), "value": (0, 2, 1, 3)}
         query, key, value = (
             in_heads(dense(x, f"{layer}.attention.self.{name}"), *order)
-            for name, order in (
-                ("query", (0, 2, 1, 3)),
-                ("key", (0, 2, 3, 1)),
-                ("value", (0, 2, 1, 3)),
-            )
+            for name, order in orders.items()
         )
         logits = graph("Mul", graph("MatMul", query, key), graph.number(size**-0.5))
         weights = graph("Softmax", graph("Add", logits, hidden), axis=-1)
