@@ -49,10 +49,7 @@ class FeatureEncoder(nn.Sequential):
 
     def __init__(self, in_dim: int, hidden_dim: int, dropout: float) -> None:
         super().__init__(
-            nn.Linear(in_dim, hidden_dim),
-            nn.LayerNorm(hidden_dim),
-            nn.GELU(),
-            nn.Dropout(dropout),
+            nn.Linear(in_dim, hidden_dim), nn.LayerNorm(hidden_dim), nn.GELU(), nn.Dropout(dropout)
         )
 
 
@@ -140,8 +137,7 @@ class GraphModel(nn.Module):
         conv: Callable[..., nn.Module],
     ) -> None:
         super().__init__()
-        self.vector_dim = vector_dim
-        self.embedding_dim = hidden_dim
+        self.vector_dim, self.embedding_dim = vector_dim, hidden_dim
         self.product_encoder = ProductEncoder(vector_dim, hidden_dim, dropout, modality_dropout)
         self.review_encoder = ReviewEncoder(vector_dim, hidden_dim, dropout)
         self.user_encoder = FeatureEncoder(vector_dim, hidden_dim, dropout)
