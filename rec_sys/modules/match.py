@@ -137,11 +137,8 @@ class _Learner:
         self._weights = torch.ones(len(SOURCES), requires_grad=True)
         self._popularity_weight = torch.zeros((), requires_grad=True)
         scalars = [self._scale, self._weights, self._popularity_weight]
-        self._optimizer = torch.optim.AdamW(
-            [{"params": self._maps}, {"params": scalars, "weight_decay": 0.0}],
-            lr=fit.lr,
-            weight_decay=fit.weight_decay,
-        )
+        parts = [{"params": self._maps}, {"params": scalars, "weight_decay": 0.0}]
+        self._optimizer = torch.optim.AdamW(parts, lr=fit.lr, weight_decay=fit.weight_decay)
 
     def epoch(self, edges: np.ndarray) -> None:
         """Goes once through the training reviews, int64 [n]."""

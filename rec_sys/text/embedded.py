@@ -35,12 +35,8 @@ def run_embedded(encoder: TextEncoder, threads: int = 0) -> OnnxTextEncoder:
     """The encoder that is installed with the project, in single precision; see `OnnxTextEncoder`.
     Its weights are the published ones to the bit, so that what a test shows of them holds wherever
     it runs: within 1e-5 of PyTorch."""
-    return OnnxTextEncoder(
-        encoder.model_folder,
-        threads,
-        model=embedded_model(encoder).SerializeToString(),
-        settings=exported_settings(encoder),
-    )
+    model, settings = embedded_model(encoder).SerializeToString(), exported_settings(encoder)
+    return OnnxTextEncoder(encoder.model_folder, threads, model=model, settings=settings)
 
 
 def write_embedded(encoder: TextEncoder, folder: Path) -> None:
