@@ -20,12 +20,8 @@ COMMANDS = {
     "evaluate": ("evaluation.evaluate", "evaluate", "measure the model beside its baselines"),
 }
 # Package -> the extra that brings it.
-_EXTRAS = {
-    **dict.fromkeys(
-        ("fastapi", "httptools", "prometheus_client", "sqlalchemy", "uvicorn"), "serve"
-    ),
-    "tritonclient": "triton",
-}
+_SERVING = ("fastapi", "httptools", "prometheus_client", "sqlalchemy", "uvicorn")
+_EXTRAS = dict.fromkeys(_SERVING, "serve") | {"tritonclient": "triton"}
 
 
 @cli.graceful_exit

@@ -82,11 +82,8 @@ def review_files(data: DictConfig) -> list[Path]:
     products = source.metadata_path and source.metadata_path.absolute()
     files = [path]
     if path.is_dir():
-        files = sorted(
-            each
-            for each in path.iterdir()
-            if each.is_file() and each != products and not each.name.startswith(".")
-        )
+        there = (each for each in path.iterdir() if each.is_file() and each != products)
+        files = sorted(each for each in there if not each.name.startswith("."))
     if not files:
         raise InputError(f"data.reviews_path={path}: there is no file in this folder")
     for each in files if products is None else [*files, products]:

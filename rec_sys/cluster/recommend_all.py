@@ -105,8 +105,7 @@ class RecommendingWorker:
         fingerprint: str,
         parts: "Sequence[ObjectRef[Part]]",
     ) -> None:
-        self._settings = settings
-        self._parts = parts
+        self._settings, self._parts = settings, parts
         self._vectorbase = read_vectorbase(vectorbase)
         self._vectorbase.require_model(fingerprint)
         self._backend = choose_backend(self._settings, load_trained(checkpoint), self._vectorbase)

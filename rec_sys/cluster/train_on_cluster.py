@@ -41,23 +41,17 @@ class RayLauncher:
                     f"launcher.workers={workers}: the cluster has room for {room}; ask for fewer,"
                     " or for less of a machine (cluster.cpus_per_actor, cluster.gpus_per_actor)"
                 )
+            given = OmegaConf.to_container(config, resolve=True)
+            there = {"CPU": cluster.cpus_per_actor, "GPU": cluster.gpus_per_actor}
+            notes = (Path(config.paths.cache_dir) / _NOTES).absolute()
             trainer = TorchTrainer(
                 _train_as_one_of_them,
-                train_loop_config={
-                    "config": OmegaConf.to_container(config, resolve=True),
-                    "folder": os.getcwd(),
-                    "older": _saved(config),
-                },
+                train_loop_config={"config": given, "folder": os.getcwd(), "older": _saved(config)},
                 scaling_config=ScalingConfig(
-                    num_workers=workers,
-                    use_gpu=cluster.gpus_per_actor > 0,
-                    resources_per_worker={
-                        "CPU": cluster.cpus_per_actor,
-                        "GPU": cluster.gpus_per_actor,
-                    },
+                    num_workers=workers, use_gpu=there["GPU"] > 0, resources_per_worker=there
                 ),
                 run_config=RunConfig(
-                    storage_path=str((Path(config.paths.cache_dir) / _NOTES).absolute()),
+                    storage_path=str(notes),
                     failure_config=FailureConfig(max_failures=self.max_failures),
                 ),
             )

@@ -181,13 +181,9 @@ def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     facts = leaderboard.RunFacts(
         source.name, data.fingerprint, settings.seeds, plain_config(config), report.seconds()
     )
-    board = leaderboard.Leaderboard(
-        facts,
-        [*main, *report.more_tables()],
-        settings.confidence,
-        list(audit.summarised(findings)),
-        not_measured(prepared, stages, graph_models),
-    )
+    tables, checks = [*main, *report.more_tables()], list(audit.summarised(findings))
+    missing = not_measured(prepared, stages, graph_models)
+    board = leaderboard.Leaderboard(facts, tables, settings.confidence, checks, missing)
     files = leaderboard.write_leaderboard(board, folder / run_name)
     drawn = report.pictures(main)
     for name, figure in drawn.items():

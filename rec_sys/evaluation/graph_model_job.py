@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from rec_sys.modules.calibration import Calibrated
     from rec_sys.modules.full_catalogue import FullCatalogue
     from rec_sys.modules.graph_model import GraphModel
-    from rec_sys.modules.objectives import Distance
     from rec_sys.train.tuning import EvidenceTrial, Tuned
 
 Change = Literal[
@@ -133,15 +132,9 @@ def audit_graph_model(
         """Asks with the true histories of some users, so that only what was learned can differ."""
         known = stage.graph.histories(some[rows], test.history)
         nothing = np.zeros((len(rows), num_products), dtype=np.float32)
-        situation = Situation(
-            user_ptr=known.user_ptr,
-            product=known.edge_product,
-            rating=known.edge_rating,
-            asked=asked[rows],
-            network=nothing,
-            predicted_rating=nothing,
-            wishes=Wishes.of(read_vectors(vectors, wish[rows]), words[wish[rows]]),
-        )
+        wishes = Wishes.of(read_vectors(vectors, wish[rows]), words[wish[rows]])
+        reviews = known.user_ptr, known.edge_product, known.edge_rating
+        situation = Situation(*reviews, asked[rows], nothing, nothing, wishes)
         return dense_features(features, situation, num_products)
 
     def evidences(graph: ReviewGraph) -> np.ndarray:
@@ -191,14 +184,10 @@ def audit_combiner(
 
 
 def audit_calibration(
-    stage: Stage,
-    catalogue: "FullCatalogue",
-    stars: "Calibrated",
-    distance: "Distance",
-    settings: audit.AuditSettings,
+    stage: Stage, catalogue: "FullCatalogue", stars: "Calibrated", settings: audit.AuditSettings
 ) -> audit.Finding:
     """Calibrates the stars of a trained model again, on the validation alone."""
-    train = np.flatnonzero(stage.split.train)
+    train, objective = np.flatnonzero(stage.split.train), build(stage.config.objective)
 
     def numbers(model: "GraphModel") -> np.ndarray:
         state = model.state_dict()
@@ -209,7 +198,8 @@ def audit_calibration(
         model.load_state_dict(stars.before, strict=False)
         reviews = ProductReviews.of(graph, catalogue.vectors, train)
         builder = EgoBatchBuilder(graph, catalogue.vectors, reviews)
-        build(stage.config.calibration).fit(model, builder, stage.split.validation, distance)
+        fit, validation = build(stage.config.calibration), stage.split.validation
+        fit.fit(model, builder, validation, objective.distance)
         return numbers(model)
 
     found = audit.check_refit(numbers(catalogue.model), refit, stage, settings)
@@ -306,8 +296,7 @@ class GraphModelJob:
             catalogue = objects["catalogue"]
             findings.append(audit_combiner(stage, catalogue, context.audit))
             if stars := objects.get("stars"):
-                distance = build(stage.config.objective).distance
-                findings.append(audit_calibration(stage, catalogue, stars, distance, context.audit))
+                findings.append(audit_calibration(stage, catalogue, stars, context.audit))
             if tuned := objects.get("tuned"):
                 towers = objects["trained"].towers
                 findings.append(audit_tuning(stage, catalogue, towers, tuned, context.audit))

@@ -120,19 +120,13 @@ class Measuring:
     ) -> dict[str, RatingScores]:
         """As `ranking`; the threshold of "liked" is chosen on the validation."""
         true, validation = true or stage, stage.validation
-        threshold = best_threshold(
-            predict(model, validation), true.validation.targets.edge_rating, self.liked_above
-        )
+        stars = true.validation.targets.edge_rating
+        threshold = best_threshold(predict(model, validation), stars, self.liked_above)
         results = {}
         for title in stage.tests:
-            queries = stage.test(title)
-            results[title] = score_ratings(
-                predict(model, queries),
-                true.test(title).targets.edge_rating,
-                queries.users[queries.targets.edge_user],
-                self.liked_above,
-                threshold,
-            )
+            queries, stars = stage.test(title), true.test(title).targets.edge_rating
+            predicted, user = predict(model, queries), queries.users[queries.targets.edge_user]
+            results[title] = score_ratings(predicted, stars, user, self.liked_above, threshold)
         return results
 
     def probe(

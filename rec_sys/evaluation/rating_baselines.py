@@ -109,30 +109,22 @@ class MatrixFactorisation:
         num_products = train.num_products
         rating = rated.edge_rating.astype(np.float64)
         self._mean = rating.mean()
-        by_product = np.argsort(rated.edge_product, kind="stable")
+        of_users = rated.edge_user, rated.edge_product, rating
+        order = np.argsort(rated.edge_product, kind="stable")
+        of_products = rated.edge_product[order], rated.edge_user[order], rating[order]
         rng = np.random.default_rng(self.seed)
         # Of length about 1, so that the first users' vectors are neither tiny nor huge.
         start = rng.normal(scale=self.rank**-0.5, size=(num_products, self.rank))
         self._products = np.hstack([start, np.zeros((num_products, 1))])
         for _ in range(self.sweeps):
-            users = self._solve(
-                rated.edge_user, rated.edge_product, rating, self._products, rated.num_users
-            )
+            users = self._solve(*of_users, self._products, rated.num_users)
             # The products last: one without a rating ends as zero instead of as a random start.
-            self._products = self._solve(
-                rated.edge_product[by_product],
-                rated.edge_user[by_product],
-                rating[by_product],
-                users,
-                num_products,
-            )
+            self._products = self._solve(*of_products, users, num_products)
 
     def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         rated = with_rating(histories)
-        rating = rated.edge_rating.astype(np.float64)
-        users = self._solve(
-            rated.edge_user, rated.edge_product, rating, self._products, rated.num_users
-        )
+        of_users = rated.edge_user, rated.edge_product, rated.edge_rating.astype(np.float64)
+        users = self._solve(*of_users, self._products, rated.num_users)
         left, right = users[user], self._products[product]
         products = np.einsum("td,td->t", left[:, :-1], right[:, :-1])
         return as_stars(self._mean + left[:, -1] + right[:, -1] + products)

@@ -42,11 +42,8 @@ def score_ratings(
 
     rated = _rated(predicted, true)
     predicted, true, user = predicted[rated], true[rated], user[rated]
-    metrics = rating_metrics(
-        torch.from_numpy(predicted.astype(np.float32)),
-        torch.from_numpy(true.astype(np.float32)),
-        liked_above,
-    )
+    both = (torch.from_numpy(each.astype(np.float32)) for each in (predicted, true))
+    metrics = rating_metrics(*both, liked_above)
     metrics["macro_f1_tuned"] = macro_f1(predicted > threshold, true > liked_above)
     squared_error = (predicted.astype(np.float64) - true) ** 2
     return RatingScores(metrics, threshold, user, squared_error)

@@ -152,11 +152,8 @@ class Report:
 
     @property
     def _titles(self) -> list[str]:
-        return list(
-            dict.fromkeys(
-                title for r in self.records for title in (*r.stage.tests, *r.stage.wishes)
-            )
-        )
+        titles = (title for r in self.records for title in (*r.stage.tests, *r.stage.wishes))
+        return list(dict.fromkeys(titles))
 
     def _runs(self, kinds: Sequence[Kind], what: str, key: Any) -> dict[str, Any]:
         """Model to its runs; `what` and `key` name a result of `Measured`."""

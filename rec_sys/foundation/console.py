@@ -62,9 +62,7 @@ class ProgressBar:
     """Work that is counted while it is done; made by `progress`."""
 
     def __init__(self, total: int | None, description: str, unit: str, initial: int) -> None:
-        self.total = total
-        self.description = description
-        self._unit = unit
+        self.total, self.description, self._unit = total, description, unit
         self._initial = self.done = initial
         self._start = self._line_at = time.perf_counter()
         self._tenth = 0

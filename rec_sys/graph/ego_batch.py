@@ -1,6 +1,6 @@
 """What the graph model takes and returns: a batch of users, what is known, what is predicted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -22,20 +22,6 @@ PRODUCT_SHRINKAGE = 10.0
 _LOG_MANY_REVIEWS = 7.0
 _NO_PRODUCTS = np.empty(0, dtype=np.int64)
 
-#: What the graph model takes, in this order; the exported ONNX model has the same inputs.
-MODEL_INPUTS = (
-    "user_features",
-    "user_rating_features",
-    "product_name_features",
-    "product_info_features",
-    "product_review_features",
-    "product_rating_features",
-    "edge_index",
-    "edge_attr",
-    "edge_rating",
-    "edge_age",
-    "edge_step",
-)
 #: Where the exported model tells which model it is.
 MODEL_FINGERPRINT_KEY = "rec_sys.model_fingerprint"
 
@@ -177,12 +163,8 @@ def _summary(
 ) -> ReviewSummary:
     means = sums / np.maximum(counts, 1).astype(np.float32)[:, None]
     means[counts == 0] = 0.0  # subtraction leaves rounding dust where nothing is left
-    return ReviewSummary(
-        means,
-        rating_features(
-            np.where(rating_counts > 0, rating_sums, 0.0), rating_counts, counts, PRODUCT_SHRINKAGE
-        ),
-    )
+    rated = np.where(rating_counts > 0, rating_sums, 0.0)
+    return ReviewSummary(means, rating_features(rated, rating_counts, counts, PRODUCT_SHRINKAGE))
 
 
 @dataclass(frozen=True)
@@ -230,6 +212,13 @@ class EgoBatch:
         return {name: getattr(self, name) for name in MODEL_INPUTS}
 
 
+#: What the graph model takes, in this order: all of a batch but the targets and who and what is in
+#: it. The exported ONNX model has the same inputs.
+MODEL_INPUTS = tuple(
+    each.name for each in fields(EgoBatch) if each.name.startswith(("user_", "product_", "edge_"))
+)
+
+
 @dataclass(frozen=True)
 class EgoBatchBuilder:
     """Cuts batches out of a graph with a few whole-array operations; for `vectors` see
@@ -269,6 +258,7 @@ class EgoBatchBuilder:
         edge_attr = read_vectors(self.vectors, graph.edge_text[history])
         lengths = np.bincount(history_user, minlength=len(users))
         sums = segment_sum(edge_attr, history_user, len(users))
+        newer = np.cumsum(lengths)[history_user] - 1 - np.arange(len(history))
         rating = graph.edge_rating[history]
         known = self.product_reviews.summary_without(products, graph, self.vectors, targets)
         return EgoBatch(
@@ -284,9 +274,7 @@ class EgoBatchBuilder:
             edge_attr=edge_attr,
             edge_rating=np.nan_to_num(rating, nan=0.0),
             edge_age=_age_in_days(graph.edge_time[history], history_user, len(users)),
-            edge_step=(np.cumsum(lengths)[history_user] - 1 - np.arange(len(history))).astype(
-                np.float32
-            ),
+            edge_step=newer.astype(np.float32),
             target_user=local_user[is_target].astype(np.int64),
             target_product=local_product[len(history) :].astype(np.int64),
             target_rating=graph.edge_rating[targets],

@@ -106,11 +106,8 @@ class Provenance:
     def learned(self) -> LearnedReviews:
         """What this training, and those that it started from, learned from."""
         train = self._has(_TRAIN)
-        own = (
-            self.users[self.edge_user[train]],
-            self.products[self.edge_product[train]],
-            self.reviews[train],
-        )
+        users, products = self.users[self.edge_user[train]], self.products[self.edge_product[train]]
+        own = users, products, self.reviews[train]
         return LearnedReviews(*map(np.union1d, own, self.earlier))
 
     def learned_edges(self, graph: ReviewGraph) -> np.ndarray:
@@ -159,12 +156,9 @@ def _groups(
 
 
 def _hashes(kind: str, ids: Iterable[str]) -> np.ndarray:
-    digests = [
-        hashlib.blake2b(
-            each.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES, person=kind.encode()
-        ).digest()
-        for each in ids
-    ]
+    kind_of_hash = {"digest_size": _HASH_BYTES, "person": kind.encode()}
+    encoded = (each.encode("utf-8", "surrogatepass") for each in ids)
+    digests = [hashlib.blake2b(each, **kind_of_hash).digest() for each in encoded]
     return np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64)
 
 

@@ -56,12 +56,8 @@ class LeaveOneOut:
             validation, test = validation & newer, test & newer
         train: np.ndarray = ~validation & ~test
         train &= ~_elsewhere(graph, validation, test)
-        return Split(
-            self.name,
-            train,
-            _task(graph, validation, known=train),
-            _task(graph, test, known=train | validation),
-        )
+        tasks = _task(graph, validation, train), _task(graph, test, train | validation)
+        return Split(self.name, train, *tasks)
 
 
 @dataclass(frozen=True)
@@ -77,8 +73,8 @@ class _WithShares:
         if sum(self.shares) >= 1:
             raise InputError(
                 f"split.validation_share={self.validation_share} and"
-                f" split.test_share={self.test_share}: leave"
-                " nothing to train with; their sum must be below 1"
+                f" split.test_share={self.test_share}: leave nothing to train with; their sum must"
+                " be below 1"
             )
 
 
@@ -139,14 +135,10 @@ class GlobalTime(_WithShares):
                     f"split=time: leaves no review {what}; change split.validation_from,"
                     " split.test_from or the shares, or use split=leave_one_out"
                 )
-        return Split(
-            self.name,
-            train,
-            _task(graph, validation, known=train, begin=validation_from),
-            None
-            if test_from is None
-            else _task(graph, test, known=train | validation, begin=test_from),
-        )
+        to_validate, to_test = _task(graph, validation, train, validation_from), None
+        if test_from is not None:
+            to_test = _task(graph, test, train | validation, test_from)
+        return Split(self.name, train, to_validate, to_test)
 
     def _cuts(self, times: np.ndarray) -> tuple[int, int | None]:
         """First second of the validation and of the test, by the known times, int64 [n],
@@ -262,12 +254,8 @@ class NewProducts(_WithShares):
         stray = _elsewhere(graph, validation, test)
         train, validation, test = train & ~stray, validation & ~stray, test & ~stray
         predictable = np.isin(graph.edge_user, graph.edge_user[train])
-        return Split(
-            self.name,
-            train,
-            _task(graph, validation & predictable, known=train),
-            _task(graph, test & predictable, known=train) if len(groups[-1]) else None,
-        )
+        tasks = [_task(graph, part & predictable, train) for part in (validation, test)]
+        return Split(self.name, train, tasks[0], tasks[1] if len(groups[-1]) else None)
 
 
 def _distinct(graph: ReviewGraph) -> tuple[np.ndarray, ReviewGraph]:

@@ -81,12 +81,11 @@ def check_usable(split: Split, graph: ReviewGraph) -> None:
     has_copies = (graph.first_copy != np.arange(graph.num_edges)).any()
     task = split.validation
     if not np.isin(user[task.target], user[task.history]).any():
+        copies = "; copies of one review count as one" if has_copies else ""
         raise InputError(
             f"split={split.name}: nobody has both an older review and a newer one to be predicted:"
             " there is nothing to validate with; use more reviews, raise split.validation_share"
-            " where there is one, or choose another split"
-            + "; copies of one review count as one"
-            * int(has_copies)
+            f" where there is one, or choose another split{copies}"
         )
 
 

@@ -89,10 +89,8 @@ class Recommender:
         self, backend: GraphBackend, vectorbase: Vectorbase, encode: Encode, max_reasons: int = 3
     ) -> None:
         vectorbase.require_model(backend.model_fingerprint)
-        self.backend = backend
-        self.vectorbase = vectorbase
-        self.encode = encode
-        self.max_reasons = max_reasons
+        self.backend, self.vectorbase = backend, vectorbase
+        self.encode, self.max_reasons = encode, max_reasons
 
     @classmethod
     def load(cls, folder: str | Path, threads: int = 0) -> "Recommender":
@@ -267,19 +265,10 @@ class Recommender:
         outputs = self.backend.embed(batch.inputs)
         pointers = rows_to_pointers(batch.user, len(histories))
         product, rating = histories.catalogue_row[batch.review], batch.inputs["edge_rating"]
-        situation = Situation(
-            user_ptr=pointers,
-            product=product,
-            rating=rating,
-            asked=np.full(len(histories), NOW),
-            network=outputs.user_queries @ base.keys.T,
-            # Rounding goes beyond 1.
-            predicted_rating=predicted_rating(
-                np.clip(outputs.user_embeddings @ base.embeddings.T, -1.0, 1.0)
-            ),
-            wishes=batch.wishes,
-            links=batch.links,
-        )
+        asked, network = np.full(len(histories), NOW), outputs.user_queries @ base.keys.T
+        cosine = np.clip(outputs.user_embeddings @ base.embeddings.T, -1.0, 1.0)  # for rounding
+        told = asked, network, predicted_rating(cosine), batch.wishes, batch.links
+        situation = Situation(pointers, product, rating, *told)
         scores = base.combiner.score(base.features, situation)
         candidates = ~base.index.removed & (True if candidates is None else candidates)
         results = []

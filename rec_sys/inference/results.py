@@ -165,16 +165,11 @@ def write_results(
     """
     folder = Path(folder)
     paths = [folder / name for name in (RECOMMENDATIONS_FILE, USERS_FILE, PRODUCTS_FILE)]
+    told = ("user_id", "nickname", "fallback", "explanation", "wish")
     with replacing(paths[0]) as draft, draft.open("w", encoding="utf-8") as file:
         for each in results:
-            line = {
-                "user_id": each.user_id,
-                "nickname": each.nickname,
-                "fallback": each.fallback,
-                "explanation": each.explanation,
-                "wish": each.wish,
-                "recommendations": [asdict(product) for product in each.recommendations],
-            }
+            line = {name: getattr(each, name) for name in told}
+            line["recommendations"] = [asdict(product) for product in each.recommendations]
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     users = np.stack([each.embedding for each in results])
     _write_embeddings(paths[1], "user_id", [each.user_id for each in results], users)

@@ -57,9 +57,8 @@ def run_exported(
     num_products = len(arrays[_PRODUCT_INPUTS[0]])
     if not num_products:
         # Nobody is connected with this one.
-        arrays |= {
-            name: np.zeros((1, arrays[name].shape[1]), np.float32) for name in _PRODUCT_INPUTS
-        }
+        for name in _PRODUCT_INPUTS:
+            arrays[name] = np.zeros((1, arrays[name].shape[1]), np.float32)
     outputs = GraphOutputs(*run(arrays))
     return outputs._replace(
         product_embeddings=outputs.product_embeddings[:num_products],
@@ -104,13 +103,9 @@ class TorchBackend:
     """PyTorch as a `GraphBackend`."""
 
     def __init__(self, trained: "TrainedModel") -> None:
-        self._model = trained.model
-        self.model_fingerprint = trained.fingerprint
-        self.vector_dim = trained.model.vector_dim
-        self.embedding_dim = trained.model.embedding_dim
-
-    def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
-        return self._model.embed(inputs)
+        model = trained.model
+        self.embed, self.model_fingerprint = model.embed, trained.fingerprint
+        self.vector_dim, self.embedding_dim = model.vector_dim, model.embedding_dim
 
 
 def exported_or_torch(trained: "TrainedModel", threads: int = 0) -> OnnxBackend | TorchBackend:

@@ -113,11 +113,9 @@ class _Foreseen:
             rated = ~np.isnan(batch.target_rating)
             outputs = model.embed(batch.model_inputs())
             user, product = batch.target_user[rated], batch.target_product[rated]
-            residual = np.sum(
-                _directions(outputs.user_embeddings)[user]
-                * _directions(outputs.product_embeddings)[product],
-                axis=1,
-            )
+            of_users = _directions(outputs.user_embeddings)[user]
+            of_products = _directions(outputs.product_embeddings)[product]
+            residual = np.sum(of_users * of_products, axis=1)
             inputs = (
                 batch.user_rating_features,
                 batch.product_rating_features,

@@ -71,12 +71,8 @@ def find_checkpoint(
 ) -> Path:
     """The checkpoint that was named, or else that of the index, `built_from`, or else the newest of
     a folder; InputError without any."""
-    newest = max(
-        (f for f in Path(folder).glob(f"*{BEST_SUFFIX}") if not f.name.endswith(LAST_SUFFIX)),
-        key=_age,
-        default=None,
-    )
-    path = newest
+    best = (f for f in Path(folder).glob(f"*{BEST_SUFFIX}") if not f.name.endswith(LAST_SUFFIX))
+    path = newest = max(best, key=_age, default=None)
     if checkpoint is not None:
         path = Path(checkpoint).expanduser()
     elif built_from is not None:
@@ -309,24 +305,18 @@ def provenance_in(content: Mapping[str, Any]) -> Provenance | None:
     kept = content.get(SEEN_KEY)
     if kept is None:
         return None
-    return Provenance(
-        **{name: kept[name] for name in _SEEN_ARRAYS},
-        has_test=kept["has_test"],
-        begins=tuple(kept["begins"]),
-        earlier=LearnedReviews(*kept["earlier"]),
-    )
+    arrays = {name: kept[name] for name in _SEEN_ARRAYS}
+    begins, earlier = tuple(kept["begins"]), LearnedReviews(*kept["earlier"])
+    return Provenance(**arrays, has_test=kept["has_test"], begins=begins, earlier=earlier)
 
 
 def plain_provenance(seen: Provenance) -> dict[str, Any]:
     """What `provenance_in` reads, as tensors and plain values."""
     import torch
 
-    return {
-        **{name: torch.from_numpy(getattr(seen, name)) for name in _SEEN_ARRAYS},
-        "has_test": seen.has_test,
-        "begins": list(seen.begins),
-        "earlier": [torch.from_numpy(each) for each in seen.earlier],
-    }
+    arrays = {name: torch.from_numpy(getattr(seen, name)) for name in _SEEN_ARRAYS}
+    earlier = [torch.from_numpy(each) for each in seen.earlier]
+    return arrays | {"has_test": seen.has_test, "begins": list(seen.begins), "earlier": earlier}
 
 
 def load_data(trained: TrainedModel, config: DictConfig) -> ReviewData:

@@ -58,13 +58,8 @@ class Combiner:
         weights[np.arange(len(GROUPS)), _leading(features)] = 1.0
         shares = weights.copy()
         _break_ties(weights, features)
-        return cls(
-            tuple(each.name for each in features),
-            tuple(each.evidence for each in features),
-            weights,
-            np.full(len(GROUPS), np.inf),
-            shares,
-        )
+        names, evidences = zip(*((each.name, each.evidence) for each in features), strict=True)
+        return cls(names, evidences, weights, np.full(len(GROUPS), np.inf), shares)
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> "Combiner":
@@ -140,7 +135,7 @@ class Combiner:
         return found
 
     def by_evidence(self, contributions: np.ndarray) -> dict[str, float]:
-        """The contributions of features to one product, float32 [K], added up by evidence."""
+        """The contributions of features to one product, float [K], added up by evidence."""
         sums = dict.fromkeys(self.evidences, 0.0)
         for evidence, value in zip(self.evidences, contributions.tolist(), strict=True):
             sums[evidence] += value
@@ -154,9 +149,7 @@ class Combiner:
 
     def decides(self, group: int) -> dict[str, float]:
         """How much each evidence decides for a group of users, the most first; adds up to 1."""
-        sums: dict[str, float] = {}
-        for evidence, share in zip(self.evidences, self.shares[group], strict=True):
-            sums[evidence] = sums.get(evidence, 0.0) + float(share)
+        sums = self.by_evidence(self.shares[group])
         return dict(sorted(sums.items(), key=lambda item: -item[1]))
 
 
@@ -283,15 +276,9 @@ class CombinerFit:
 
         weights = path[place].weights.numpy()
         moved = np.abs(weights) * values.std(axis=2).mean(axis=0)
-        return _Group(
-            users,
-            fold,
-            of_all(weights / scale),
-            of_all(held_out[place] / scale),
-            penalties[place],
-            of_all(moved / max(moved.sum(), np.finfo(np.float64).tiny)),
-            gains[place],
-        )
+        shares = of_all(moved / max(moved.sum(), np.finfo(np.float64).tiny))
+        learned = of_all(weights / scale), of_all(held_out[place] / scale)
+        return _Group(users, fold, *learned, penalties[place], shares, gains[place])
 
 
 class _Group(NamedTuple):

@@ -2,6 +2,7 @@
 more features, which `rec_sys.modules.combiner.Combiner` adds up. A new evidence is one class here
 and one file in ``config/evidence``. Needs no PyTorch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Protocol
@@ -17,14 +18,16 @@ from rec_sys.modules.ease import co_occurrence
 from rec_sys.modules.features import (
     Feature,
     LikingFeature,
+    MatchFeature,
     NetworkFeature,
     ProductFeature,
     TrendFeature,
     WalkFeature,
+    WordsFeature,
 )
 from rec_sys.modules.match import Towers
-from rec_sys.modules.product_graph import ProductGraph, heaviest
-from rec_sys.modules.wishes import MatchFeature, WordsFeature, word_weights
+from rec_sys.modules.product_graph import ROWS_AT_ONCE, ProductGraph, heaviest
+from rec_sys.modules.wishes import word_weights
 from rec_sys.reviews.schema import NO_TIME
 
 
@@ -50,12 +53,7 @@ class Known:
     def item_graph(self, matrix: scipy.sparse.csr_array, history_decay: float) -> ProductGraph:
         """A graph between products along which likes and dislikes walk alike."""
         matrix.eliminate_zeros()
-        return ProductGraph.of(
-            matrix,
-            history_decay=history_decay,
-            disliked_weight=1.0,
-            liked_above=self.product_graph.liked_above,
-        )
+        return ProductGraph.of(matrix, history_decay, 1.0, self.product_graph.liked_above)
 
     @cached_property
     def products(self) -> np.ndarray:
@@ -68,15 +66,12 @@ class Known:
     def text_graph(self, neighbours: int, history_decay: float) -> ProductGraph:
         """A graph between products whose texts are alike, by cosine; none below 0."""
         products, parts = self.products, []
-        for start in range(0, len(products), _ROWS_AT_ONCE):
-            cosine = products[start : start + _ROWS_AT_ONCE] @ products.T
+        for start in range(0, len(products), ROWS_AT_ONCE):
+            cosine = products[start : start + ROWS_AT_ONCE] @ products.T
             rows = np.arange(len(cosine))
             cosine[rows, start + rows] = 0
             parts.append(heaviest(np.maximum(cosine, 0), neighbours))
         return self.item_graph(scipy.sparse.vstack(parts, format="csr"), history_decay)
-
-
-_ROWS_AT_ONCE = 2048
 
 
 class Evidence(Protocol):
@@ -100,15 +95,7 @@ class CoReviewing:
 
     def fit(self, known: Known) -> list[Feature]:
         whole = WalkFeature(self.name, self.name, known.product_graph, 0.0, "product_graph")
-        return [whole] + [
-            replace(
-                whole,
-                name=f"{self.name}, decay {decay:g}",
-                graph=replace(known.product_graph, history_decay=decay),
-                scale=self.scale,
-            )
-            for decay in self.history_decays
-        ]
+        return [whole, *_by_decay(replace(whole, scale=self.scale), self.history_decays)]
 
 
 @settings_of("evidence.neighbours")
@@ -161,16 +148,8 @@ class Order:
         share = (known.counts + 1) / (known.counts.sum() + size)
         steps.data = np.log1p(steps.data / (self.smoothing * share[steps.indices]))
         matrix = _most_similar(steps.astype(np.float32), self.neighbours)
-        return [
-            WalkFeature(
-                f"{self.name}, decay {decay:g}",
-                self.name,
-                known.item_graph(matrix, decay),
-                0.0,
-                "order",
-            )
-            for decay in self.history_decays
-        ]
+        walk = WalkFeature(self.name, self.name, known.item_graph(matrix, 1.0), 0.0, "order")
+        return _by_decay(walk, self.history_decays)
 
 
 @settings_of("evidence.popularity")
@@ -201,15 +180,9 @@ class Trend:
             nothing = np.zeros(size, dtype=np.float32)
             return [ProductFeature(name, self.name, nothing) for name in names]
         untimed = np.bincount(graph.edge_product[known.edges[~timed]], minlength=size)
+        told = graph.edge_time[edges], graph.edge_product[edges], untimed.astype(np.float64)
         return [
-            TrendFeature(
-                name,
-                self.name,
-                graph.edge_time[edges],
-                graph.edge_product[edges],
-                untimed.astype(np.float64),
-                days * SECONDS_PER_DAY,
-            )
+            TrendFeature(name, self.name, *told, days * SECONDS_PER_DAY)
             for name, days in zip(names, self.half_lives_days, strict=True)
         ]
 
@@ -285,12 +258,17 @@ class Dislikes:
         alone = {"liked_weight": 0.0, "disliked_weight": 1.0, "history_decay": 1.0}
         reviewers = replace(known.product_graph, **alone)
         texts = replace(known.text_graph(self.neighbours, 1.0), **alone)
+        walks = ("reviewers", reviewers, "product_graph"), ("texts", texts, "disliked texts")
         return [
-            WalkFeature(
-                f"{self.name}, reviewers", self.name, reviewers, self.scale, "product_graph"
-            ),
-            WalkFeature(f"{self.name}, texts", self.name, texts, self.scale, "disliked texts"),
+            WalkFeature(f"{self.name}, {of}", self.name, walk, self.scale, graph_name)
+            for of, walk, graph_name in walks
         ]
+
+
+def _by_decay(walk: WalkFeature, decays: Sequence[float]) -> list[Feature]:
+    names = [f"{walk.name}, decay {decay:g}" for decay in decays]
+    graphs = [replace(walk.graph, history_decay=decay) for decay in decays]
+    return [replace(walk, name=n, graph=g) for n, g in zip(names, graphs, strict=True)]
 
 
 def product_words(

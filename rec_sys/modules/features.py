@@ -3,15 +3,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import scipy.sparse
 
 from rec_sys.graph.task import NOW
-from rec_sys.modules.match import Towers
-from rec_sys.modules.product_graph import ProductGraph
-from rec_sys.modules.wishes import MatchFeature, Wishes, WordsFeature, bm25
+from rec_sys.modules.match import Towers, unit
+from rec_sys.modules.product_graph import ProductGraph, heaviest
+from rec_sys.modules.wishes import Wishes, bm25
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,11 @@ class Situation:
     def of_user(self, user: int) -> "Situation":
         own = slice(self.user_ptr[user], self.user_ptr[user + 1])
         one = slice(user, user + 1)
-        return Situation(
-            user_ptr=np.array([0, own.stop - own.start]),
-            product=self.product[own],
-            rating=self.rating[own],
-            asked=self.asked[one],
-            network=self.network[one],
-            predicted_rating=self.predicted_rating[one],
-            wishes=self.wishes and self.wishes.of_user(user),
-            links=None if self.links is None else self.links[own],
-        )
+        reviews = np.array([0, own.stop - own.start]), self.product[own], self.rating[own]
+        told = self.asked[one], self.network[one], self.predicted_rating[one]
+        wishes = self.wishes and self.wishes.of_user(user)
+        links = None if self.links is None else self.links[own]
+        return Situation(*reviews, *told, wishes, links)
 
     @property
     def wished(self) -> np.ndarray:
@@ -68,7 +63,8 @@ class Situation:
         return np.zeros(self.num_users, dtype=bool) if self.wishes is None else self.wishes.said
 
 
-class Feature(Protocol):
+@dataclass(frozen=True)
+class Feature:
     """One number for each user and product; its name is unique, `evidence` says whose it is."""
 
     name: str
@@ -76,6 +72,7 @@ class Feature(Protocol):
 
     def values(self, situation: Situation) -> np.ndarray | scipy.sparse.csr_array:
         """float32 [U, P]; sparse where most of them are zero, [1, P] where users are alike."""
+        raise NotImplementedError
 
 
 def compress(scores: Any, scale: float) -> Any:
@@ -86,12 +83,10 @@ def compress(scores: Any, scale: float) -> Any:
 
 
 @dataclass(frozen=True)
-class WalkFeature:
+class WalkFeature(Feature):
     """A history walks one step along a graph between products; for `scale` see `compress`. Features
     of one `graph_name` share the edges of their graphs; they are stored once."""
 
-    name: str
-    evidence: str
     graph: ProductGraph
     scale: float
     graph_name: str
@@ -120,11 +115,9 @@ class WalkFeature:
 
 
 @dataclass(frozen=True)
-class ProductFeature:
+class ProductFeature(Feature):
     """The same for all users; `product_values`: float32 [P]."""
 
-    name: str
-    evidence: str
     product_values: np.ndarray
 
     def values(self, situation: Situation) -> np.ndarray:
@@ -132,15 +125,13 @@ class ProductFeature:
 
 
 @dataclass(frozen=True)
-class TrendFeature:
+class TrendFeature(Feature):
     """Logarithm of the reviews of late, each counting half after every half-life, in seconds. Of
     each user only reviews before the moment of asking count. They age until the newest of them, and
     one imagined review is spread over the products by their shares in them. `time` and `product`:
     int64 [n > 0], of the known reviews, ascending in time; `untimed`: float64 [P], known reviews
     without a time, which are old."""
 
-    name: str
-    evidence: str
     time: np.ndarray
     product: np.ndarray
     untimed: np.ndarray
@@ -177,23 +168,18 @@ _LEAST_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True)
-class NetworkFeature:
+class NetworkFeature(Feature):
     """What the network ranks by."""
-
-    name: str
-    evidence: str
 
     def values(self, situation: Situation) -> np.ndarray:
         return situation.network
 
 
 @dataclass(frozen=True)
-class LikingFeature:
+class LikingFeature(Feature):
     """Logarithm of the probability of being liked, ``log sigmoid(steepness (rating - middle))``. At
     `middle`, in stars, liking and disliking are equally likely; `steepness` is per star."""
 
-    name: str
-    evidence: str
     middle: float
     steepness: float
 
@@ -201,6 +187,85 @@ class LikingFeature:
         return -np.logaddexp(
             0, self.steepness * (self.middle - situation.predicted_rating), dtype=np.float32
         )
+
+
+@dataclass(frozen=True)
+class MatchFeature(Feature):
+    """How well a product fits what the user wants, by meaning: a logit of the towers. `products`:
+    float32 [P, D], what the towers make of the products."""
+
+    towers: Towers
+    products: np.ndarray
+
+    def values(self, situation: Situation) -> np.ndarray:
+        if situation.wishes is None:
+            return np.zeros((1, len(self.products)), dtype=np.float32)
+        return self.logits(situation.wishes.vectors)
+
+    def logits(self, vectors: np.ndarray) -> np.ndarray:
+        """How well each product fits some texts, float [n, D]: float32 [n, P]."""
+        return self.towers.queries(vectors) @ self.products.T
+
+    def links(self, vectors: np.ndarray, unknown: np.ndarray) -> scipy.sparse.csr_array | None:
+        """The products that texts are likely about, for reviews of unknown products.
+
+        `vectors`: float [n, D], of all reviews, zero vectors lead nowhere; `unknown`: bool [n],
+        those of which something is to be told. Returns float32 [n, P], the chances of the softmax
+        over all products, the likeliest of them; rows sum to at most 1. None if there is nothing to
+        be told.
+        """
+        rows = np.flatnonzero(unknown & vectors.any(axis=1))
+        if not len(rows):
+            return None
+        logits = self.logits(unit(vectors[rows]))
+        chances = np.exp(logits - logits.max(axis=1, keepdims=True))
+        chances /= chances.sum(axis=1, keepdims=True)
+        likely = heaviest(chances, _LINKED)
+        lengths = np.zeros(len(vectors), dtype=np.int64)
+        lengths[rows] = np.diff(likely.indptr)
+        cells = likely.data, likely.indices, np.append(0, np.cumsum(lengths))
+        return scipy.sparse.csr_array(cells, (len(vectors), likely.shape[1]))
+
+
+# So many products hold nearly all of the chances.
+_LINKED = 20
+
+
+@dataclass(frozen=True)
+class WordsFeature(Feature):
+    """How well a product's words fit what the user wants: BM25, in standard deviations.
+
+    A word that is said n times counts ``1 + log(n)`` times. BM25 grows with the length of a wish;
+    divided by its standard deviation over the products it does not.
+
+    `weights`: float32 [W, P], what each word of a wish adds to each product; `idf`: float32 [W];
+    `mean_length`: words of a product, on average; a product's name counts `name_weight` times.
+    """
+
+    weights: scipy.sparse.csr_array
+    idf: np.ndarray
+    mean_length: float
+    k1: float
+    b: float
+    name_weight: float
+
+    def values(self, situation: Situation) -> scipy.sparse.csr_array:
+        if situation.wishes is None:
+            empty = (situation.num_users, self.weights.shape[1])
+            return scipy.sparse.csr_array(empty, dtype=np.float32)
+        words = situation.wishes.words.copy()
+        words.data = 1 + np.log(words.data)
+        scores = words @ self.weights
+        size = scores.shape[1]
+        sums, squares = scores.sum(axis=1), scores.power(2).sum(axis=1)
+        deviation = np.sqrt(np.maximum(squares / size - (sums / size) ** 2, 0))
+        scale = np.repeat(np.where(deviation > 0, deviation, 1), np.diff(scores.indptr))
+        scores.data = (scores.data / scale).astype(np.float32)
+        return scores
+
+    def words_for(self, words: scipy.sparse.csr_array, product: int) -> np.ndarray:
+        """What each word of one wish, float32 [1, W], adds to a product: float32 [W']."""
+        return self.weights[words.indices][:, [product]].toarray()[:, 0]
 
 
 def liked_above(features: Sequence[Feature]) -> float:
@@ -298,33 +363,32 @@ def moved_features(features: Sequence[Feature], rows: np.ndarray, num_rows: int)
     each product stands, below 0 if nowhere any more. No review is known of products in the other
     rows of `num_rows`."""
     there = rows >= 0
+    ones = np.ones(there.sum(), dtype=np.float32)
+    cells = ones, (np.flatnonzero(there), rows[there])
+    # Multiplied by it from the right, columns move; by its transpose from the left, rows do.
+    move = scipy.sparse.csr_array(cells, (len(rows), num_rows))
     moved: list[Feature] = []
     for feature in features:
         if isinstance(feature, TrendFeature):
             feature = feature.as_of_now()
         if isinstance(feature, WalkFeature):
-            feature = replace(feature, graph=_moved_graph(feature.graph, rows, num_rows))
+            graph = feature.graph
+            matrix = (move.T @ graph.matrix @ move).tocsr()
+            decays = graph.history_decay, graph.disliked_weight, graph.liked_above
+            graph = replace(ProductGraph.of(matrix, *decays), liked_weight=graph.liked_weight)
+            feature = replace(feature, graph=graph)
         elif isinstance(feature, ProductFeature):
             values = np.full(num_rows, feature.product_values.min(), dtype=np.float32)
             values[rows[there]] = feature.product_values[there]
             feature = replace(feature, product_values=values)
         elif isinstance(feature, MatchFeature):
-            products = np.zeros((num_rows, feature.products.shape[1]), dtype=np.float32)
-            products[rows[there]] = feature.products[there]
-            feature = replace(feature, products=products)
+            feature = replace(feature, products=move.T @ feature.products)
         elif isinstance(feature, WordsFeature):
-            feature = replace(feature, weights=_moved_columns(feature.weights, rows, num_rows))
+            weights = feature.weights @ move
+            weights.sort_indices()
+            feature = replace(feature, weights=weights)
         moved.append(feature)
     return moved
-
-
-def _moved_columns(
-    weights: scipy.sparse.csr_array, rows: np.ndarray, num_rows: int
-) -> scipy.sparse.csr_array:
-    word, product = weights.tocoo().coords
-    there = rows[product] >= 0
-    cells = weights.data[there], (word[there], rows[product][there])
-    return scipy.sparse.csr_array(cells, (weights.shape[0], num_rows))
 
 
 def told_features(
@@ -354,13 +418,3 @@ def told_features(
             feature = replace(feature, weights=joined)
         told.append(feature)
     return told
-
-
-def _moved_graph(graph: ProductGraph, rows: np.ndarray, num_rows: int) -> ProductGraph:
-    source, target = np.repeat(rows, np.diff(graph.pointers)), rows[graph.neighbours]
-    there = (source >= 0) & (target >= 0)
-    matrix = scipy.sparse.csr_array(
-        (graph.weights[there], (source[there], target[there])), shape=(num_rows, num_rows)
-    )
-    moved = ProductGraph.of(matrix, graph.history_decay, graph.disliked_weight, graph.liked_above)
-    return replace(moved, liked_weight=graph.liked_weight)

@@ -94,12 +94,8 @@ class FullCatalogue:
         combiner: Combiner | None = None,
     ) -> "FullCatalogue":
         """Embeds the products of a graph; without a combiner the leading evidence ranks."""
-        products = embed_products(
-            model,
-            vectors[graph.product_name_text],
-            vectors[graph.product_info_text],
-            reviews,
-        )
+        names, infos = vectors[graph.product_name_text], vectors[graph.product_info_text]
+        products = embed_products(model, names, infos, reviews)
         combiner = combiner or Combiner.prior(features)
         return cls(model, vectors, words, reviews, products, features, combiner)
 
@@ -182,15 +178,8 @@ class FullCatalogue:
         wishes = None
         if wish is not None and (wish != EMPTY_TEXT_ROW).any():
             wishes = Wishes.of(read_vectors(self.vectors, wish), self.words[wish])
-        return Situation(
-            user_ptr=history.user_ptr,
-            product=history.edge_product,
-            rating=history.edge_rating,
-            asked=asked,
-            network=network,
-            predicted_rating=rating,
-            wishes=wishes,
-        )
+        known = history.user_ptr, history.edge_product, history.edge_rating
+        return Situation(*known, asked, network, rating, wishes)
 
     def _users(
         self, history: ReviewGraph, users: np.ndarray | None = None

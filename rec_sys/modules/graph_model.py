@@ -49,10 +49,7 @@ class FeatureEncoder(nn.Sequential):
 
     def __init__(self, in_dim: int, hidden_dim: int, dropout: float) -> None:
         super().__init__(
-            nn.Linear(in_dim, hidden_dim),
-            nn.LayerNorm(hidden_dim),
-            nn.GELU(),
-            nn.Dropout(dropout),
+            nn.Linear(in_dim, hidden_dim), nn.LayerNorm(hidden_dim), nn.GELU(), nn.Dropout(dropout)
         )
 
 
@@ -140,8 +137,7 @@ class GraphModel(nn.Module):
         conv: Callable[..., nn.Module],
     ) -> None:
         super().__init__()
-        self.vector_dim = vector_dim
-        self.embedding_dim = hidden_dim
+        self.vector_dim, self.embedding_dim = vector_dim, hidden_dim
         self.product_encoder = ProductEncoder(vector_dim, hidden_dim, dropout, modality_dropout)
         self.review_encoder = ReviewEncoder(vector_dim, hidden_dim, dropout)
         self.user_encoder = FeatureEncoder(vector_dim, hidden_dim, dropout)
@@ -181,44 +177,29 @@ class GraphModel(nn.Module):
         edge_step: Tensor,
     ) -> GraphOutputs:
         """Embeds the users and products of a batch, described at `EgoBatch`; E may be 0."""
-        x_product = self.product_encoder(
-            product_name_features,
-            product_info_features,
-            product_review_features,
-            product_rating_features,
-        )
+        sources = product_name_features, product_info_features, product_review_features
+        x_product = self.product_encoder(*sources, product_rating_features)
         x_user = self.user_encoder(user_features)
         reviews = self.review_encoder(edge_attr, edge_rating, edge_age, edge_step)
         # One copy of a product per review: the layer projects all that it is given, and most
         # products of a batch are ranked without sending a message.
         sender = torch.arange(edge_index.shape[1], device=edge_index.device)
-        messages, (_, attention) = self.conv(
-            (x_product.index_select(0, edge_index[0]), x_user),
-            torch.stack([sender, edge_index[1]]),
-            reviews,
-            return_attention_weights=True,
-        )
+        nodes = x_product.index_select(0, edge_index[0]), x_user
+        edges = torch.stack([sender, edge_index[1]])
+        messages, (_, attention) = self.conv(nodes, edges, reviews, return_attention_weights=True)
         with full_precision(user_features.device):
             x_user, x_product, messages = x_user.float(), x_product.float(), messages.float()
             known = torch.cat([messages, x_user, user_rating_features], dim=1)
-            user_angle, product_angle = self.angles(
-                user_rating_features,
-                product_rating_features,
-                user_features.float() @ self.user_text_angle,
-                product_review_features.float() @ self.product_text_angle,
-                edge_index,
-                edge_rating,
-            )
+            ratings = user_rating_features, product_rating_features
+            user_text = user_features.float() @ self.user_text_angle
+            product_text = product_review_features.float() @ self.product_text_angle
+            texts = user_text, product_text
+            user_angle, product_angle = self.angles(*ratings, *texts, edge_index, edge_rating)
             user = self._on_sphere(self.centre_angle + user_angle, x_user + self.user_head(known))
             product = self._on_sphere(-product_angle, x_product + self.product_head(x_product))
             query = self.query_head(known) / self.embedding_dim**0.5
-            return GraphOutputs(
-                user_embeddings=user,
-                product_embeddings=product,
-                user_queries=F.pad(query, (0, 1), value=1.0),
-                product_keys=self.key_head(x_product),
-                attention=attention.float(),
-            )
+            query, key = F.pad(query, (0, 1), value=1.0), self.key_head(x_product)
+            return GraphOutputs(user, product, query, key, attention.float())
 
     @torch.inference_mode()
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:

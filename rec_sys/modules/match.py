@@ -137,11 +137,8 @@ class _Learner:
         self._weights = torch.ones(len(SOURCES), requires_grad=True)
         self._popularity_weight = torch.zeros((), requires_grad=True)
         scalars = [self._scale, self._weights, self._popularity_weight]
-        self._optimizer = torch.optim.AdamW(
-            [{"params": self._maps}, {"params": scalars, "weight_decay": 0.0}],
-            lr=fit.lr,
-            weight_decay=fit.weight_decay,
-        )
+        parts = [{"params": self._maps}, {"params": scalars, "weight_decay": 0.0}]
+        self._optimizer = torch.optim.AdamW(parts, lr=fit.lr, weight_decay=fit.weight_decay)
 
     def epoch(self, edges: np.ndarray) -> None:
         """Goes once through the training reviews, int64 [n]."""
@@ -216,8 +213,7 @@ class _Learner:
 
 
 _TINY = 1e-6
-# Of an epoch.
-_LEAST_STEPS = 8
+_LEAST_STEPS = 8  # of an epoch
 
 
 def match_sources(

@@ -87,11 +87,9 @@ def export_model(
         export_onnx(trained, draft)
         rows = check_parity(trained.model, draft, batches)
         worst = max(row.difference for row in rows)
-        show_table(
-            "exported model against PyTorch",
-            ["batch", "users", "products", "edges", "largest difference"],
-            [[*row[:-1], f"{row.difference:.1e}"] for row in rows],
-        )
+        columns = ["batch", "users", "products", "edges", "largest difference"]
+        shown = [[*row[:-1], f"{row.difference:.1e}"] for row in rows]
+        show_table("exported model against PyTorch", columns, shown)
         require_agreement(worst, "model")
     note(f"maximum difference {worst:.1e} (at most {MAX_DIFFERENCE:.0e})")
     note(f"model: {output_path}")

@@ -71,14 +71,9 @@ class ProductGraph:
     ) -> "ProductGraph":
         """A graph of the weights, [P, P], from row to column; the entries are put in order."""
         matrix.sort_indices()
-        return cls(
-            matrix.indptr.astype(np.int64),
-            matrix.indices.astype(np.int32),
-            matrix.data.astype(np.float32),
-            history_decay,
-            disliked_weight,
-            liked_above,
-        )
+        pointers, neighbours = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32)
+        weights = matrix.data.astype(np.float32)
+        return cls(pointers, neighbours, weights, history_decay, disliked_weight, liked_above)
 
     def walk(
         self,
@@ -100,7 +95,7 @@ class ProductGraph:
             reviews = np.arange(len(product)), user_ptr
             of_user = (np.where(known, 0, weight), *reviews), (shape[0], len(product))
             history = history + scipy.sparse.csr_array(*of_user) @ links
-        scores = history @ self._matrix
+        scores = history @ self.matrix
         scores.sort_indices()
         return scores
 
@@ -113,21 +108,15 @@ class ProductGraph:
     ) -> np.ndarray:
         """What each review of one user propagates to some products, rows int64 [m], see `walk`.
         Returns float32 [n, m]; the sum of a column is the product's score."""
-        found = np.zeros((len(product), len(targets)), dtype=np.float32)
-        for row, source in enumerate(product):
-            if source >= 0:
-                edges = slice(self.pointers[source], self.pointers[source + 1])
-                neighbours = self.neighbours[edges]
-                place = np.searchsorted(neighbours, targets)
-                there = place < len(neighbours)
-                there[there] = neighbours[place[there]] == targets[there]
-                found[row, there] = self.weights[edges][place[there]]
-            elif links is not None:
-                found[row] = (links[[row]] @ self._matrix)[:, targets].toarray()[0]
+        known, found = product >= 0, np.zeros((len(product), len(targets)), dtype=np.float32)
+        found[known] = self.matrix[product[known]][:, targets].toarray()
+        if links is not None:
+            found[~known] = (links[~known] @ self.matrix)[:, targets].toarray()
         return found * self._review_weights(np.array([0, len(product)]), rating)[:, None]
 
     @cached_property
-    def _matrix(self) -> scipy.sparse.csr_array:
+    def matrix(self) -> scipy.sparse.csr_array:
+        """The weights, float32 [P, P], from row to column."""
         shape = (self.num_products, self.num_products)
         return scipy.sparse.csr_array((self.weights, self.neighbours, self.pointers), shape=shape)
 
@@ -135,13 +124,12 @@ class ProductGraph:
         """float32 [n]: how much each review counts, wherever it leads."""
         steps = np.repeat(user_ptr[1:], np.diff(user_ptr)) - 1 - np.arange(len(rating))
         disliked = (rating > 0) & (rating <= self.liked_above)
-        weight = self.history_decay**steps * np.where(
-            disliked, self.disliked_weight, self.liked_weight
-        )
-        return weight.astype(np.float32)
+        liking = np.where(disliked, self.disliked_weight, self.liked_weight)
+        return (self.history_decay**steps * liking).astype(np.float32)
 
 
-_ROWS_AT_ONCE = 2048
+#: So many rows of all pairs of products are in memory at once.
+ROWS_AT_ONCE = 2048
 
 
 def heaviest(weights: np.ndarray, most: int) -> scipy.sparse.csr_array:
@@ -196,10 +184,8 @@ class ProductGraphBuilder:
         if not self.neighbours or not len(edges):
             return ProductGraph.without_edges(graph.num_products)
         counts = np.bincount(graph.edge_product[edges], minlength=graph.num_products)
-        most_reviewed = np.argsort(-counts, kind="stable")[
-            : min(self.max_products, np.sum(counts > 0))
-        ]
-        solved = np.sort(most_reviewed)
+        most = min(self.max_products, np.sum(counts > 0))
+        solved = np.sort(np.argsort(-counts, kind="stable")[:most])  # the most reviewed ones
         others = np.setdiff1d(np.arange(graph.num_products), solved)
         features = self._features(graph, vectors, edges, solved)
         own, foreign = features[solved], features[others]
@@ -219,12 +205,12 @@ class ProductGraphBuilder:
         scale = self.new_product_boost * unreviewed.scale_to(weights, foreign)
 
         edges_of = []
-        for start in range(0, len(solved), _ROWS_AT_ONCE):
-            rows = slice(start, start + _ROWS_AT_ONCE)
+        for start in range(0, len(solved), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
             to_others = scale * unreviewed.columns(foreign, rows)
             edges_of.append(heaviest(np.hstack([weights[rows], to_others]), self.neighbours))
-        for start in range(0, len(others), _ROWS_AT_ONCE):
-            rows = slice(start, start + _ROWS_AT_ONCE)
+        for start in range(0, len(others), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
             to_solved = unreviewed.rows(foreign[rows])
             nowhere = np.zeros((len(to_solved), len(others)), np.float32)
             edges_of.append(heaviest(np.hstack([to_solved, nowhere]), self.neighbours))
@@ -276,8 +262,8 @@ class ProductGraphBuilder:
         # In place: LAPACK wants columns that lie one after the other.
         factor = scipy.linalg.cho_factor(system, overwrite_a=True, check_finite=False)
         future = future.tocsc()
-        for start in range(0, len(features), _ROWS_AT_ONCE):
-            columns = slice(start, start + _ROWS_AT_ONCE)
+        for start in range(0, len(features), ROWS_AT_ONCE):
+            columns = slice(start, start + ROWS_AT_ONCE)
             after = (past.T @ future[:, columns]).toarray(order="F")
             after = scipy.linalg.cho_solve(factor, after, overwrite_b=True, check_finite=False)
             weights[:, columns] += np.float32(self.order_share) * after

@@ -51,18 +51,11 @@ class RecommenderModule(pl.LightningModule):
         seen: Provenance,
     ) -> None:
         super().__init__()
-        self.model = model
-        self.objective = objective
-        self.graph = graph
-        self.vectors = vectors
-        self.product_reviews = product_reviews
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.warmup_epochs = warmup_epochs
-        self.max_epochs = max_epochs
-        self.seed = seed
-        self.record = record
-        self.seen = seen
+        self.model, self.objective = model, objective
+        self.graph, self.vectors, self.product_reviews = graph, vectors, product_reviews
+        self.lr, self.weight_decay, self.seed = lr, weight_decay, seed
+        self.warmup_epochs, self.max_epochs = warmup_epochs, max_epochs
+        self.record, self.seen = record, seen
         self.history: list[dict[str, float]] = []
         metrics = MetricCollection(
             {
@@ -83,8 +76,7 @@ class RecommenderModule(pl.LightningModule):
     def on_train_batch_start(self, batch: TensorBatch, batch_index: int) -> None:
         """Makes dropout a function of seed, epoch, batch and process, whatever ran before."""
         place = (self.seed, self.current_epoch, batch_index, self.global_rank)
-        state = np.random.SeedSequence(place)
-        torch.manual_seed(int(state.generate_state(1)[0]))
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
     def training_step(self, batch: TensorBatch, batch_index: int) -> Tensor:
         embeddings = self(batch)
@@ -92,12 +84,9 @@ class RecommenderModule(pl.LightningModule):
             return self._evaluate(embeddings, batch, self.train_metrics).objective
 
     def on_validation_epoch_start(self) -> None:
-        products = embed_products(
-            self.model,
-            self.vectors[self.graph.product_name_text],
-            self.vectors[self.graph.product_info_text],
-            self.product_reviews.summary(),
-        )
+        rows = self.graph.product_name_text, self.graph.product_info_text
+        texts = (self.vectors[each] for each in rows)
+        products = embed_products(self.model, *texts, self.product_reviews.summary())
         self.keys = torch.from_numpy(products.keys).to(self.device)
         self.val_ndcg.reset()
 
@@ -111,12 +100,8 @@ class RecommenderModule(pl.LightningModule):
         user, target = batch["target_user"], products[batch["target_product"]]
         own, scores = network[user, target][:, None], network[user]
         users, owner = np.unique(user.cpu().numpy(), return_inverse=True)
-        positions = TargetPositions(
-            owner,
-            above=(scores > own).sum(1).cpu().numpy(),
-            tied=(scores == own).sum(1).cpu().numpy(),
-            num_users=len(users),
-        )
+        above, tied = (each.sum(1).cpu().numpy() for each in (scores > own, scores == own))
+        positions = TargetPositions(owner, above, tied, len(users))
         self.val_ndcg.update(torch.from_numpy(ndcg(positions, K)).float())
 
     def on_validation_epoch_end(self) -> None:
@@ -127,9 +112,8 @@ class RecommenderModule(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Logs the epoch's training metrics; validation has run before."""
         training_values = self._log_metrics(self.train_metrics)
-        self.history.append(
-            {"epoch": self.current_epoch, **training_values, **self.validation_values}
-        )
+        values = training_values | self.validation_values
+        self.history.append({"epoch": self.current_epoch, **values})
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = torch.optim.AdamW(

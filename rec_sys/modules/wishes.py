@@ -1,16 +1,9 @@
 """What somebody says that they want, and how well products fit it. Needs no PyTorch."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse
-
-from rec_sys.modules.match import Towers, unit
-from rec_sys.modules.product_graph import heaviest
-
-if TYPE_CHECKING:
-    from rec_sys.modules.features import Situation
 
 
 @dataclass(frozen=True)
@@ -34,107 +27,18 @@ class Wishes:
         return Wishes(self.vectors[one], self.words[one], self.said[one])
 
 
-@dataclass(frozen=True)
-class MatchFeature:
-    """How well a product fits what the user wants, by meaning: a logit of the towers. `products`:
-    float32 [P, D], what the towers make of the products."""
-
-    name: str
-    evidence: str
-    towers: Towers
-    products: np.ndarray
-
-    def values(self, situation: "Situation") -> np.ndarray:
-        if situation.wishes is None:
-            return np.zeros((1, len(self.products)), dtype=np.float32)
-        return self.logits(situation.wishes.vectors)
-
-    def logits(self, vectors: np.ndarray) -> np.ndarray:
-        """How well each product fits some texts, float [n, D]: float32 [n, P]."""
-        return self.towers.queries(vectors) @ self.products.T
-
-    def links(self, vectors: np.ndarray, unknown: np.ndarray) -> scipy.sparse.csr_array | None:
-        """The products that texts are likely about, for reviews of unknown products.
-
-        `vectors`: float [n, D], of all reviews, zero vectors lead nowhere; `unknown`: bool [n],
-        those of which something is to be told. Returns float32 [n, P], the chances of the softmax
-        over all products, the likeliest of them; rows sum to at most 1. None if there is nothing to
-        be told.
-        """
-        rows = np.flatnonzero(unknown & vectors.any(axis=1))
-        if not len(rows):
-            return None
-        logits = self.logits(unit(vectors[rows]))
-        chances = np.exp(logits - logits.max(axis=1, keepdims=True))
-        chances /= chances.sum(axis=1, keepdims=True)
-        likely = heaviest(chances, _LINKED)
-        lengths = np.zeros(len(vectors), dtype=np.int64)
-        lengths[rows] = np.diff(likely.indptr)
-        cells = likely.data, likely.indices, np.append(0, np.cumsum(lengths))
-        return scipy.sparse.csr_array(cells, (len(vectors), likely.shape[1]))
-
-
-# So many products hold nearly all of the chances.
-_LINKED = 20
-
-
-@dataclass(frozen=True)
-class WordsFeature:
-    """How well a product's words fit what the user wants: BM25, in standard deviations.
-
-    A word that is said n times counts ``1 + log(n)`` times. BM25 grows with the length of a wish;
-    divided by its standard deviation over the products it does not.
-
-    `weights`: float32 [W, P], what each word of a wish adds to each product; `idf`: float32 [W];
-    `mean_length`: words of a product, on average; a product's name counts `name_weight` times.
-    """
-
-    name: str
-    evidence: str
-    weights: scipy.sparse.csr_array
-    idf: np.ndarray
-    mean_length: float
-    k1: float
-    b: float
-    name_weight: float
-
-    def values(self, situation: "Situation") -> scipy.sparse.csr_array:
-        if situation.wishes is None:
-            empty = (situation.num_users, self.weights.shape[1])
-            return scipy.sparse.csr_array(empty, dtype=np.float32)
-        words = situation.wishes.words.copy()
-        words.data = 1 + np.log(words.data)
-        scores = words @ self.weights
-        size = scores.shape[1]
-        sums, squares = scores.sum(axis=1), scores.power(2).sum(axis=1)
-        deviation = np.sqrt(np.maximum(squares / size - (sums / size) ** 2, 0))
-        scale = np.repeat(np.where(deviation > 0, deviation, 1), np.diff(scores.indptr))
-        scores.data = (scores.data / scale).astype(np.float32)
-        return scores
-
-    def words_for(self, words: scipy.sparse.csr_array, product: int) -> np.ndarray:
-        """What each word of one wish, float32 [1, W], adds to a product: float32 [W']."""
-        return self.weights[words.indices][:, [product]].toarray()[:, 0]
-
-
 def word_weights(
     counts: scipy.sparse.csr_array, k1: float, b: float
 ) -> tuple[scipy.sparse.csr_array, np.ndarray, float]:
     """BM25 of documents by their own statistics. `counts`: float32 [P, W], how often each word is
     in each document; for `k1` and `b` see `bm25`. Returns float32 [W, P], what each word of a query
     adds to each document, the inverse document frequencies and the mean length."""
-    idf = inverse_document_frequency(counts)
+    documents = np.bincount(counts.indices, minlength=counts.shape[1])
+    # The 1 of log1p keeps the most frequent words from counting against.
+    idf = np.log1p((counts.shape[0] - documents + 0.5) / (documents + 0.5))
+    idf = np.where(documents > 0, idf, 0).astype(np.float32)  # no document has it: 0
     mean_length = float(counts.sum() / max(counts.shape[0], 1))
     return bm25(counts, idf, mean_length, k1, b).T.tocsr(), idf, mean_length
-
-
-def inverse_document_frequency(counts: scipy.sparse.csr_array) -> np.ndarray:
-    """How telling each word is by the documents that have it, float32 [P, W] -> [W]. 0 for a word
-    of no document. The 1 keeps the most frequent words from counting against (Robertson & Zaragoza,
-    see `bm25`)."""
-    documents = np.bincount(counts.indices, minlength=counts.shape[1])
-    idf = np.log1p((counts.shape[0] - documents + 0.5) / (documents + 0.5))
-    return np.where(documents > 0, idf, 0).astype(np.float32)
 
 
 def bm25(

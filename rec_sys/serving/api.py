@@ -139,13 +139,8 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
     if names:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
     # The last one is the outermost: it counts what the other one refuses, too.
-    app.add_middleware(
-        LimitsMiddleware,
-        limits=settings.limits,
-        access=components.access,
-        metrics=components.metrics,
-        retry_after=settings.retry_after,
-    )
+    shared = settings.limits, components.access, components.metrics, settings.retry_after
+    app.add_middleware(LimitsMiddleware, *shared)
     return app
 
 

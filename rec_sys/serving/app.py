@@ -71,14 +71,9 @@ def build_components(config: DictConfig) -> Components:
     """Opens bundle and store; InputError if a setting or one of them cannot be used."""
     settings = ServingSettings.of(config.serving)
     limits = settings.limits
-    access = Access(
-        settings.api_key,
-        settings.admin_key,
-        settings.keys_file,
-        settings.person_secret,
-        limits.requests_per_minute,
-        limits.person_requests_per_minute,
-    )
+    keys = settings.api_key, settings.admin_key, settings.keys_file, settings.person_secret
+    often = limits.requests_per_minute, limits.person_requests_per_minute
+    access = Access(*keys, *often)
     if settings.host not in LOOPBACK and access.is_open:
         raise InputError(
             f"serving.host={settings.host}: other machines could read and delete what everybody"

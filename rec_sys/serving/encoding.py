@@ -1,6 +1,5 @@
 """How texts of requests become vectors: remembered, in fair turns, while somebody waits."""
 
-import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from rec_sys.inference.histories import VECTOR_DTYPE, Encode
 from rec_sys.modules.backends import TextBackend
 from rec_sys.serving.access import Refused
+from rec_sys.text.store import key_of
 
 
 class Busy(Refused):
@@ -105,7 +105,7 @@ class VectorCache:
     ) -> dict[str, np.ndarray]:
         """The vectors, float16 [D], of distinct texts that are not empty; has those encoded that
         neither it nor the caller, `known`, has."""
-        keys = {text: _key(text) for text in texts if text not in known}
+        keys = {text: key_of(text) for text in texts if text not in known}
         with self._lock:
             remembered = {text: self._vectors.get(key) for text, key in keys.items()}
             for text, vector in remembered.items():
@@ -121,7 +121,3 @@ class VectorCache:
                 while len(self._vectors) > self._size:
                     self._vectors.popitem(last=False)
         return {text: known[text] if text in known else remembered[text] for text in texts}
-
-
-def _key(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -13,27 +13,14 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         own = {"registry": self._registry}
+        timed = own | {"buckets": _SECONDS}
         # The route is the template, not the path.
-        self.requests = Histogram(
-            "rec_sys_request_seconds",
-            "Time from a request to its answer.",
-            ("method", "route", "status"),
-            buckets=_SECONDS,
-            **own,
-        )
-        self._stages = Histogram(
-            "rec_sys_stage_seconds",
-            "Time of one stage of a recommendation: encode, graph, search.",
-            ("stage",),
-            buckets=_SECONDS,
-            **own,
-        )
-        self._people = Counter(
-            "rec_sys_people",
-            "People recommended to, by the fallback they got.",
-            ("fallback",),
-            **own,
-        )
+        about, labels = "Time from a request to its answer.", ("method", "route", "status")
+        self.requests = Histogram("rec_sys_request_seconds", about, labels, **timed)
+        about = "Time of one stage of a recommendation: encode, graph, search."
+        self._stages = Histogram("rec_sys_stage_seconds", about, ("stage",), **timed)
+        about = "People recommended to, by the fallback they got."
+        self._people = Counter("rec_sys_people", about, ("fallback",), **own)
         self._degraded = Counter("rec_sys_degraded", "Answers while the backend was down.", **own)
         self.working = Gauge("rec_sys_requests_in_progress", "Requests being answered.", **own)
         self._model = Gauge("rec_sys_model_info", "The model in use.", ("model",), **own)

@@ -198,23 +198,16 @@ class ModelOut(BaseModel):
 
 def recommendations(answer: Answer, served: ServedBundle) -> RecommendationsOut:
     """An answer with everything that the page shows."""
-    return RecommendationsOut(
-        backend=answer.backend,
-        degraded=answer.degraded,
-        model=served.bundle.model_label,
-        people=[
-            PersonOut(
-                id=person.user_id or None,
-                nickname=person.nickname,
-                fallback=person.fallback,
-                explanation=person.explanation,
-                wish=person.wish,
-                place=_point(place),
-                recommendations=_items(person, served),
-            )
-            for person, place in zip(answer.people, answer.places, strict=True)
-        ],
-    )
+    people = [
+        PersonOut(
+            **vars(person) | {"recommendations": _items(person, served)},
+            id=person.user_id or None,
+            place=_point(place),
+        )
+        for person, place in zip(answer.people, answer.places, strict=True)
+    ]
+    how = {"backend": answer.backend, "degraded": answer.degraded}
+    return RecommendationsOut(**how, model=served.bundle.model_label, people=people)
 
 
 def _items(person: UserRecommendations, served: ServedBundle) -> list[Item]:

@@ -98,13 +98,9 @@ class Backends:
 
 def in_process(bundle: Bundle, settings: ServingSettings) -> Backends:
     """The bundle's own models in ONNX Runtime."""
-    text = TextTurns(
-        OnnxTextEncoder(bundle.text_encoder, settings.threads),
-        settings.parallel_texts,
-        settings.limits.characters_per_turn,
-        settings.limits.bulk_turns,
-        settings.limits.bulk_at_once,
-    )
+    limits, encoder = settings.limits, OnnxTextEncoder(bundle.text_encoder, settings.threads)
+    turns = limits.characters_per_turn, limits.bulk_turns, limits.bulk_at_once
+    text = TextTurns(encoder, settings.parallel_texts, *turns)
     return Backends("onnx", OnnxBackend(bundle.graph_model, settings.threads), text)
 
 
@@ -280,21 +276,15 @@ class ServedBundle:
         own = slice(*histories.user_ptr[user : user + 2])
         wish = histories.wishes[user]
         points, weights = ([vectors[wish]], [MAX_RATING - 1]) if wish else ([], [])
-        for text, rating, row, name in zip(
-            histories.texts[own],
-            histories.rating[own],
-            histories.catalogue_row[own],
-            histories.product_names[own],
-            strict=True,
-        ):
+        told = histories.texts, histories.rating, histories.catalogue_row, histories.product_names
+        for text, rating, row, name in zip(*(each[own] for each in told), strict=True):
             if row != UNKNOWN:
                 points.append(self.space.vectors[row])
             else:
                 said = [vectors[each] for each in (name, text) if each]
                 points.append(np.mean(said, axis=0) if said else np.zeros_like(self.space.centre))
             weights.append((_USUAL_RATING if np.isnan(rating) else float(rating)) - 1)
-        dimension = len(self.space.centre)
-        points = np.asarray(points, dtype=np.float32).reshape(-1, dimension)
+        points = np.asarray(points, dtype=np.float32).reshape(-1, len(self.space.centre))
         return self.space.centre_of(points, np.array(weights))
 
 

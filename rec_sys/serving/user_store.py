@@ -189,10 +189,8 @@ class UserStore:
             user = connection.execute(sa.select(_users).where(_users.c.id == user_id)).first()
             if user is None:
                 return None
-            found = connection.execute(
-                sa.select(_reviews).where(ours).order_by(*order).limit(newest)
-            )
-            rows = [row._mapping for row in found][::-1]
+            theirs = sa.select(_reviews).where(ours).order_by(*order).limit(newest)
+            rows = [row._mapping for row in connection.execute(theirs)][::-1]
         vectors = {
             row["text"]: np.frombuffer(row["vector"], VECTOR_DTYPE)
             for row in rows
@@ -257,9 +255,8 @@ class UserStore:
             count = connection.execute(sa.select(sa.func.count()).where(ours)).scalar_one()
             if count > self._most_reviews:
                 message = f"{count} would be kept of this person; {self._most_reviews} at most are"
-                raise Refused(
-                    422, f"{message}: replace older ones, or delete the person", "reviews"
-                )
+                message += ": replace older ones, or delete the person"
+                raise Refused(422, message, "reviews")
             return count
 
 

@@ -35,12 +35,8 @@ def run_embedded(encoder: TextEncoder, threads: int = 0) -> OnnxTextEncoder:
     """The encoder that is installed with the project, in single precision; see `OnnxTextEncoder`.
     Its weights are the published ones to the bit, so that what a test shows of them holds wherever
     it runs: within 1e-5 of PyTorch."""
-    return OnnxTextEncoder(
-        encoder.model_folder,
-        threads,
-        model=embedded_model(encoder).SerializeToString(),
-        settings=exported_settings(encoder),
-    )
+    model, settings = embedded_model(encoder).SerializeToString(), exported_settings(encoder)
+    return OnnxTextEncoder(encoder.model_folder, threads, model=model, settings=settings)
 
 
 def write_embedded(encoder: TextEncoder, folder: Path) -> None:
@@ -81,13 +77,10 @@ def embedded_model(encoder: TextEncoder) -> onnx.ModelProto:
     x = normed(graph("Add", graph("Add", words, kind), places), "embeddings.LayerNorm")
     for number in range(config["num_hidden_layers"]):
         layer = f"encoder.layer.{number}"
+        orders = {"query": (0, 2, 1, 3), "key": (0, 2, 3, 1), "value": (0, 2, 1, 3)}
         query, key, value = (
             in_heads(dense(x, f"{layer}.attention.self.{name}"), *order)
-            for name, order in (
-                ("query", (0, 2, 1, 3)),
-                ("key", (0, 2, 3, 1)),
-                ("value", (0, 2, 1, 3)),
-            )
+            for name, order in orders.items()
         )
         logits = graph("Mul", graph("MatMul", query, key), graph.number(size**-0.5))
         weights = graph("Softmax", graph("Add", logits, hidden), axis=-1)

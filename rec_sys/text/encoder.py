@@ -126,9 +126,8 @@ class TextEncoder:
             return
         from rec_sys.text.batching import encode_in_batches
 
-        yield from encode_in_batches(
-            self._own_model if model is None else model, texts, self.batch_tokens
-        )
+        model = self._own_model if model is None else model
+        yield from encode_in_batches(model, texts, self.batch_tokens)
 
     def load(self, precision: str) -> Any:
         """Loads the model's weights in a precision; takes seconds, mostly for the import."""

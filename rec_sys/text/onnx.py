@@ -62,8 +62,7 @@ class TextTokenizer:
             raise _unusable(path, f"is not the tokenizer that {SETTINGS_FILE} names")
         self.encoder_fingerprint = settings.encoder_fingerprint
         self.vector_dim = settings.vector_dim
-        self._max_length = settings.max_length
-        self._padding_id = settings.padding_id
+        self._max_length, self._padding_id = settings.max_length, settings.padding_id
         self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self._max_length)

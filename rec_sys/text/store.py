@@ -35,8 +35,7 @@ class VectorStore:
     """
 
     def __init__(self, folder: str | Path, fingerprint: str, dimension: int) -> None:
-        self.folder = Path(folder)
-        self.dimension = dimension
+        self.folder, self.dimension = Path(folder), dimension
         self.folder.mkdir(parents=True, exist_ok=True)
         self._vectors_path = self.folder / "vectors.f16"
         self._sums_path = self.folder / "sums.u32"
@@ -48,7 +47,7 @@ class VectorStore:
             self._check_identity(fingerprint)
             self._read_new_rows()
             if not self._rows:
-                self._write([_key_of("")], np.zeros((1, dimension), dtype=_DTYPE))
+                self._write([key_of("")], np.zeros((1, dimension), dtype=_DTYPE))
 
     def __len__(self) -> int:
         """Number of rows, the one for the empty text and damaged ones included."""
@@ -57,14 +56,13 @@ class VectorStore:
     @property
     def vectors(self) -> np.ndarray:
         """All vectors, float16 [N, dimension], memory-mapped and read-only."""
-        return np.memmap(
-            self._vectors_path, dtype=_DTYPE, mode="r", shape=(len(self), self.dimension)
-        )
+        shape = len(self), self.dimension
+        return np.memmap(self._vectors_path, dtype=_DTYPE, mode="r", shape=shape)
 
     def rows_of(self, texts: Sequence[str]) -> np.ndarray:
         """The row of each text, int64 [len(texts)], -1 where it is not stored yet."""
         find = self._row_of_key.get
-        return np.fromiter((find(_key_of(text), -1) for text in texts), np.int64, len(texts))
+        return np.fromiter((find(key_of(text), -1) for text in texts), np.int64, len(texts))
 
     def append(self, texts: Sequence[str], vectors: np.ndarray) -> None:
         """Stores texts that are new, with their vectors, float [n, dimension]."""
@@ -72,7 +70,7 @@ class VectorStore:
             raise ValueError(f"expected {(len(texts), self.dimension)}, got {vectors.shape}")
         with self._lock:
             self._read_new_rows()
-            keys = enumerate(map(_key_of, texts))
+            keys = enumerate(map(key_of, texts))
             new = {key: position for position, key in keys if key not in self._row_of_key}
             self._write(list(new), vectors[list(new.values())].astype(_DTYPE))
 
@@ -141,7 +139,8 @@ def _write_at(path: Path, offset: int, content: bytes, is_end: bool = True) -> N
         os.fsync(file.fileno())
 
 
-def _key_of(text: str) -> bytes:
+def key_of(text: str) -> bytes:
+    """A hash that stands for a text."""
     # A review may hold lone surrogates (broken emoji in JSON); they are part of the text.
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()
 

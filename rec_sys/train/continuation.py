@@ -93,11 +93,8 @@ class Resumption(Start):
     """The newest state of an interrupted training, with its record and what it has seen."""
 
     def __init__(self, state: Path, record: dict[str, Any], seen: Provenance | None) -> None:
-        self.state = state
-        self.seen = seen
-        self.origin = record["warm_start"]
-        self.run_name = record["run_name"]
-        self.run_id = record["mlflow"]["run_id"]
+        self.state, self.seen, self.origin = state, seen, record["warm_start"]
+        self.run_name, self.run_id = record["run_name"], record["mlflow"]["run_id"]
 
     def split(self, splitter: Any, graph: ReviewGraph) -> tuple[Split, Provenance]:
         """See `Start`; after a warm start as written down, for that checkpoint may be gone."""

@@ -101,11 +101,8 @@ class ReviewDataModule(pl.LightningDataModule):
         seed: int,
     ) -> None:
         super().__init__()
-        self.graph = graph
-        self.split = split
-        self.batch_size = batch_size
-        self.train_target_share = train_target_share
-        self.seed = seed
+        self.graph, self.split, self.seed = graph, split, seed
+        self.batch_size, self.train_target_share = batch_size, train_target_share
         self.train_users = np.unique(graph.edge_user[split.train])
         self.product_reviews = ProductReviews.of(graph, vectors, np.flatnonzero(split.train))
         self.sample = ProductSample(self.product_reviews.counts, negatives)

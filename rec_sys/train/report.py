@@ -21,7 +21,7 @@ from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
 from rec_sys.graph.task import Split, Task
 from rec_sys.modules.baselines.grid_search import tune
-from rec_sys.modules.combiner import GROUPS, Combiner
+from rec_sys.modules.combiner import GROUPS, MANY, Combiner
 from rec_sys.modules.full_catalogue import FullCatalogue
 from rec_sys.modules.metrics import TargetPositions, ndcg_of, rating_metrics, recall
 from rec_sys.modules.objectives import Distance
@@ -261,19 +261,13 @@ def show_rankings(
     for name, limit in missing.items():
         note(f"without {name}: more than {limit:,} products (baselines.{name}.max_products)")
     if wishes:
+        found = [[name, *row.values()] for name, row in wishes.items()]
         show_table(
-            "products found by what their reviews say, validation",
-            ["", f"recall@{K}"],
-            [[name, *row.values()] for name, row in wishes.items()],
+            "products found by what their reviews say, validation", ["", f"recall@{K}"], found
         )
-    groups = range(len(GROUPS))
-    decides = [combiner.decides(group) for group in groups]
-    names = list(decides[GROUPS.index("several reviews")])
-    show_table(
-        "what decides the order, for users with ...",
-        ["evidence", *GROUPS],
-        [[name, *(f"{100 * decides[group][name]:.0f} %" for group in groups)] for name in names],
-    )
+    decides = [combiner.decides(group) for group in range(len(GROUPS))]
+    shares = [[name, *(f"{100 * of[name]:.0f} %" for of in decides)] for name in decides[MANY]]
+    show_table("what decides the order, for users with ...", ["evidence", *GROUPS], shares)
 
 
 def show_summary(

@@ -79,10 +79,8 @@ def draw_learning_curves(
     figure.subplots_adjust(0.06, 0.12, 0.98, 0.96, wspace=0.15, hspace=0.45)
     epochs = [row["epoch"] + 1 for row in history]
     for axes, (metric, heading) in zip(figure.subplots(3, 2).flat, _PANELS, strict=True):
-        for stage, label, color in (
-            ("train", "training", "tab:gray"),
-            ("val", "validation", "tab:blue"),
-        ):
+        stages = ("train", "training", "tab:gray"), ("val", "validation", "tab:blue")
+        for stage, label, color in stages:
             values = [row.get(f"{stage}/{metric}", math.nan) for row in history]
             # A single epoch is a point, not an invisible line.
             axes.plot(epochs, values, color=color, label=label, marker="." * (len(epochs) == 1))

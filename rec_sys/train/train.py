@@ -196,9 +196,8 @@ def train(
             if not start.state:
                 journal.unlink(missing_ok=True)
             with stages("tuning"):
-                trial = EvidenceTrial(
-                    config, combiner_fit, known, catalogue.questions(*validation)[MANY]
-                )
+                questions = catalogue.questions(*validation)[MANY]
+                trial = EvidenceTrial(config, combiner_fit, known, questions)
                 budget = settings.tuning_trials, settings.tuning_minutes
                 tuned = tune(trial, space, *budget, settings.seed, journal)
                 catalogue = replace(catalogue, features=trial.features(tuned.values))
@@ -223,10 +222,9 @@ def train(
         with stages("baselines"):
             cache = Path(config.paths.cache_dir) / "baselines"
             simple = report.rank_baselines(simple_models, prepared, split, asked, cache)
-            baselines = report.score_baselines(
-                graph, split, objective.distance, settings.liked_above
-            )
-        rated = report.rating_row(*stars[:2], objective.distance, settings.liked_above)
+            judged = objective.distance, settings.liked_above
+            baselines = report.score_baselines(graph, split, *judged)
+        rated = report.rating_row(*stars[:2], *judged)
         measured = rated | ranked.means | wishes.get("model", {})
         best |= {f"val/{name}": value for name, value in measured.items()}
         if space:

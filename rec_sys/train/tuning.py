@@ -87,13 +87,8 @@ class EvidenceTrial:
         """NDCG@k of each choice by a share of the users, float64 [T], see `CombinerFit.gains`."""
         asked = self.questions
         some = asked.user < share * (asked.user.max(initial=0) + 1)
-        asked = Questions(
-            self._remembered("situation", asked.situation),
-            self._remembered("seen", asked.seen),
-            asked.user[some],
-            asked.product[some],
-            asked.liked[some],
-        )
+        known = (self._remembered(name, getattr(asked, name)) for name in ("situation", "seen"))
+        asked = Questions(*known, asked.user[some], asked.product[some], asked.liked[some])
         return self.fit.gains(self.features(values), asked, self.known.graph.num_products)
 
     def _with_graph(self, config: DictConfig) -> Known:

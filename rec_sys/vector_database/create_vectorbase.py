@@ -128,14 +128,10 @@ def build_evidences(
     the training, unless the config has an axis ``product_graph``. InputError if the training has no
     weights for them."""
     started = perf_counter()
-    product_graph = build(trained.settings(config, "product_graph")).build(
-        prepared.graph, prepared.vectors, edges
-    )
-    settings = trained.settings(config, "evidence")
-    known = Known(
-        prepared.graph, edges, product_graph, prepared.vectors, prepared.words, trained.towers
-    )
-    features = checkpoint.fit_evidences(settings, known)
+    graph, vectors = prepared.graph, prepared.vectors
+    product_graph = build(trained.settings(config, "product_graph")).build(graph, vectors, edges)
+    known = Known(graph, edges, product_graph, vectors, prepared.words, trained.towers)
+    features = checkpoint.fit_evidences(trained.settings(config, "evidence"), known)
     if trained.combiner.features != tuple(each.name for each in features):
         raise InputError(f"{trained.path}: has no weights for these evidences; train again")
     note(
@@ -153,13 +149,8 @@ def build_quotes(
     graph = prepared.graph
     edges = edges[~(graph.edge_rating[edges] <= liked_above)]
     edges = edges[np.argsort(-graph.edge_time[edges], kind="stable")]
-    return Quotes.of(
-        prepared.edge_texts[edges],
-        graph.edge_product[edges],
-        graph.edge_rating[edges],
-        graph.num_products,
-        most,
-    )
+    reviews = prepared.edge_texts[edges], graph.edge_product[edges], graph.edge_rating[edges]
+    return Quotes.of(*reviews, graph.num_products, most)
 
 
 def with_statistics(products: pd.DataFrame, graph: ReviewGraph, edges: np.ndarray) -> pd.DataFrame:

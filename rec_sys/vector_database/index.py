@@ -12,13 +12,12 @@ from safetensors.numpy import load_file, save_file
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, Share, settings_of
+from rec_sys.modules.full_catalogue import DEFAULT_CHUNK_SIZE
 
 #: Exact search; the one factory string that needs no measuring.
 FLAT = "Flat"
 #: The factory string that leaves the choice to the number of products.
 AUTO = "auto"
-
-DEFAULT_CHUNK_SIZE = 8192
 
 
 @settings_of("vector_db")
@@ -74,9 +73,7 @@ class ProductIndex:
         factory: str,
         search: Mapping[str, float],
     ) -> None:
-        self._index = index
-        self._mips_to_l2 = mips_to_l2
-        self.factory = factory
+        self._index, self._mips_to_l2, self.factory = index, mips_to_l2, factory
         self.search_parameters = set_parameters(index, search)
         self._set_removed(removed)
 
@@ -205,12 +202,10 @@ class MipsToL2:
     @classmethod
     def of(cls, keys: np.ndarray, chunk_size: int, width: int) -> "MipsToL2":
         """Measures keys, float32 [P, d], chunk by chunk: they may be memory-mapped."""
-        starts = range(0, len(keys), chunk_size)
-        total = sum(
-            keys[start : start + chunk_size].sum(axis=0, dtype=np.float64) for start in starts
-        )
+        chunks = [slice(start, start + chunk_size) for start in range(0, len(keys), chunk_size)]
+        total = sum(keys[chunk].sum(axis=0, dtype=np.float64) for chunk in chunks)
         centre = (total / len(keys)).astype(np.float32)
-        radius = max(_lengths(keys[start : start + chunk_size] - centre).max() for start in starts)
+        radius = max(_lengths(keys[chunk] - centre).max() for chunk in chunks)
         return cls(centre, float(radius), width)
 
     def of_keys(self, keys: np.ndarray) -> np.ndarray:

@@ -93,11 +93,10 @@ class Quotes:
     def arrays(self) -> dict[str, np.ndarray]:
         """What `of_arrays` reads."""
         encoded = [text.encode() for text in self.texts]
-        lengths = np.array([len(each) for each in encoded], dtype=np.int64)
         return {
             "pointers": self.pointers,
             "text": np.frombuffer(b"".join(encoded), dtype=np.uint8),
-            "text_length": lengths,
+            "text_length": np.array(list(map(len, encoded)), dtype=np.int64),
             "rating": self.rating,
             "word": self.words.indices.astype(np.int32),
             "word_count": np.diff(self.words.indptr).astype(np.int32),
@@ -106,21 +105,18 @@ class Quotes:
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Quotes":
         """From what `arrays` gave; KeyError if one is missing, ValueError if they do not fit."""
-        ends = np.cumsum(arrays["text_length"])
-        whole = arrays["text"].tobytes()
+        ends, whole = np.cumsum(arrays["text_length"]), arrays["text"].tobytes()
         starts = ends - arrays["text_length"]
         lengths = [np.diff(arrays["pointers"]), arrays["text_length"], arrays["word_count"]]
         if any((each < 0).any() for each in lengths) or int(ends[-1:].sum()) != len(whole):
             raise ValueError("sentences of other lengths")
         texts = np.empty(len(ends), dtype=object)
-        texts[:] = [
-            whole[a:b].decode() for a, b in zip(starts.tolist(), ends.tolist(), strict=True)
-        ]
+        places = zip(starts.tolist(), ends.tolist(), strict=True)
+        texts[:] = [whole[start:end].decode() for start, end in places]
         pointers = np.append(0, np.cumsum(arrays["word_count"], dtype=np.int64))
         ones = np.ones(len(arrays["word"]), dtype=np.float32)
-        words = scipy.sparse.csr_array(
-            (ones, arrays["word"], pointers), (len(arrays["word_count"]), NUM_WORDS)
-        )
+        shape = (len(arrays["word_count"]), NUM_WORDS)
+        words = scipy.sparse.csr_array((ones, arrays["word"], pointers), shape)
         words.check_format()
         sizes = {len(texts), words.shape[0], len(arrays["rating"]), int(arrays["pointers"][-1])}
         if len(sizes) != 1 or arrays["pointers"][0] or arrays["rating"].dtype != np.float32:

@@ -114,9 +114,7 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
     """Adds, removes and changes products until the vectorbase says what a data set says. Returns
     what stands in ``paths.vectorbase_dir``, untouched if nothing changed. InputError if anything
     cannot be used, or the index would miss too much."""
-    settings = UpdateSettings(
-        solve_product_graph=config.solve_product_graph, chunk_size=config.chunk_size
-    )
+    settings = UpdateSettings(config.solve_product_graph, config.chunk_size)
     vectorbase = read_vectorbase(config.paths.vectorbase_dir)
     folder, built_from = config.paths.checkpoint_dir, vectorbase.manifest["checkpoint"]
     path = checkpoint.find_checkpoint(config.checkpoint, folder, built_from)
@@ -142,11 +140,10 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
         solved = create_vectorbase.build_evidences(trained, prepared, edges, config)
         solved = moved_features(solved, place, len(updated.keys))
         updated = replace(updated, features=solved)
+    least = updated.manifest["min_recall"]
     facts = {
         "data_fingerprint": data.fingerprint,
-        "recall_at_10": require_recall(
-            updated.index, updated.keys, updated.queries, updated.manifest["min_recall"]
-        ),
+        "recall_at_10": require_recall(updated.index, updated.keys, updated.queries, least),
         UPDATED: datetime.now(UTC).isoformat(timespec="seconds"),
     }
     updated = write_vectorbase(replace(updated, manifest=updated.manifest | facts))
@@ -204,13 +201,11 @@ def _with_changes(
     line = np.append(kept, fresh)
     line[place] = first + np.arange(len(place))
     features = moved_features(vectorbase.features, moved, len(keys))
-    words = product_words(graph, prepared.words, edges)
-    features = told_features(
-        features,
-        place[fresh],
-        (name_vectors, info_vectors, fresh_reviews.texts),
-        [each[fresh] for each in words],
-    )
+    words = [each[fresh] for each in product_words(graph, prepared.words, edges)]
+    sources = name_vectors, info_vectors, fresh_reviews.texts
+    features = told_features(features, place[fresh], sources, words)
+    most = vectorbase.manifest["max_quotes"]
+    quotes = create_vectorbase.build_quotes(prepared, edges, vectorbase.liked_above, most)
     updated = replace(
         vectorbase,
         products=lines.take(pa.array(line)).to_pandas(types_mapper=pd.ArrowDtype),
@@ -221,9 +216,7 @@ def _with_changes(
         keys=keys,
         index=index,
         features=features,
-        quotes=create_vectorbase.build_quotes(
-            prepared, edges, vectorbase.liked_above, vectorbase.manifest["max_quotes"]
-        ).moved(place, len(keys)),
+        quotes=quotes.moved(place, len(keys)),
     )
     return updated, place
 

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import scipy.sparse
 from safetensors.numpy import load_file, save_file
 
 from rec_sys.foundation.errors import InputError
@@ -28,13 +27,15 @@ from rec_sys.graph.ego_batch import NUM_RATING_FEATURES, ReviewSummary
 from rec_sys.modules.combiner import Combiner
 from rec_sys.modules.features import (
     Feature,
+    MatchFeature,
     ProductFeature,
     WalkFeature,
+    WordsFeature,
     liked_above,
     plain_features,
     read_features,
 )
-from rec_sys.modules.wishes import MatchFeature, WordsFeature
+from rec_sys.modules.match import unit
 from rec_sys.reviews.markup import name_key
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database.index import INDEX_FILE, ROWS_FILE, ProductIndex
@@ -128,9 +129,7 @@ class Vectorbase:
     @cached_property
     def text_vectors(self) -> np.ndarray:
         """float32 [P, D], unit length: what is said about a product; zero where nothing is."""
-        vectors = self.name_vectors.astype(np.float32) + self.info_vectors.astype(np.float32)
-        length = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.where(length > 0, length, 1)
+        return unit(self.name_vectors.astype(np.float32) + self.info_vectors.astype(np.float32))
 
     def nearest(self, row: int, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The products that are described most alike: rows int64 [at most k], the nearest first and
@@ -327,11 +326,9 @@ def _check_evidences(
     sizes = []
     for each in features:
         if isinstance(each, WalkFeature):
-            graph, square = each.graph, (num_products, num_products)
-            edges = (graph.weights, graph.neighbours, graph.pointers)
-            scipy.sparse.csr_array(edges, square).check_format()
-            sizes.append(graph.num_products)
-            if graph.pointers[-1] != len(graph.weights):
+            each.graph.matrix.check_format()
+            sizes.append(each.graph.num_products)
+            if each.graph.pointers[-1] != len(each.graph.weights):
                 raise ValueError("edges of no product")
         elif isinstance(each, ProductFeature):
             sizes.append(len(each.product_values))

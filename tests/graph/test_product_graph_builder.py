@@ -62,7 +62,7 @@ def shop():
 
 
 def dense(product_graph):
-    return product_graph._matrix.toarray()
+    return product_graph.matrix.toarray()
 
 
 def all_of(graph):

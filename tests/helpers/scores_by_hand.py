@@ -8,8 +8,13 @@ from collections import Counter
 import numpy as np
 
 from rec_sys.inference.histories import UNKNOWN, build_history_batch, read_histories
-from rec_sys.modules.features import LikingFeature, NetworkFeature, ProductFeature
-from rec_sys.modules.wishes import MatchFeature, WordsFeature
+from rec_sys.modules.features import (
+    LikingFeature,
+    MatchFeature,
+    NetworkFeature,
+    ProductFeature,
+    WordsFeature,
+)
 from rec_sys.text.words import columns_of
 from tests.helpers.tiny_models import WEIGHTS
 

@@ -12,18 +12,20 @@ from hypothesis import strategies as st
 from rec_sys.graph.task import NOW
 from rec_sys.modules.features import (
     LikingFeature,
+    MatchFeature,
     NetworkFeature,
     ProductFeature,
     Situation,
     TrendFeature,
     WalkFeature,
+    WordsFeature,
     compress,
     moved_features,
     plain_features,
     read_features,
 )
 from rec_sys.modules.product_graph import ProductGraph
-from rec_sys.modules.wishes import MatchFeature, Wishes, WordsFeature, bm25
+from rec_sys.modules.wishes import Wishes, bm25
 from tests.helpers.tiny_models import tiny_towers
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -10,10 +10,16 @@ from hypothesis import strategies as st
 
 from rec_sys.graph.task import NOW
 from rec_sys.modules.evidences import Known, Match, product_words
-from rec_sys.modules.features import Situation, moved_features, told_features
+from rec_sys.modules.features import (
+    MatchFeature,
+    Situation,
+    WordsFeature,
+    moved_features,
+    told_features,
+)
 from rec_sys.modules.match import Towers
 from rec_sys.modules.product_graph import ProductGraph
-from rec_sys.modules.wishes import MatchFeature, Wishes, WordsFeature, bm25
+from rec_sys.modules.wishes import Wishes, bm25
 from rec_sys.text.words import count_words
 from tests.helpers.graphs_by_hand import graph_of
 from tests.helpers.tiny_models import tiny_towers

@@ -9,10 +9,10 @@ import torch
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import MODEL_INPUTS
 from rec_sys.modules.checkpoint import load_trained
+from rec_sys.modules.features import MatchFeature
 from rec_sys.modules.match import Towers
 from rec_sys.modules.metrics import rating_metrics
 from rec_sys.modules.model_export import random_inputs
-from rec_sys.modules.wishes import MatchFeature
 from rec_sys.train.train import train
 from tests.helpers.configs import small_config
 

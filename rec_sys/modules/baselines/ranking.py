@@ -6,13 +6,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 
-from rec_sys.foundation.settings import (
-    Decay,
-    NotNegative,
-    Positive,
-    PositiveCount,
-    settings_of,
-)
+from rec_sys.foundation.settings import Decay, NotNegative, Positive, PositiveCount, settings_of
 from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY, ReviewGraph
 from rec_sys.modules.ease import co_occurrence, ease_weights
 from rec_sys.modules.match import unit
