@@ -21,7 +21,7 @@ from rec_sys.modules.features import Feature, Situation, liked_above
 #: and whether they say what they want.
 GROUPS = ("no review", "one review", "several reviews", "wish", "wish and reviews")
 #: Place in `GROUPS` of those with several reviews.
-MANY = GROUPS.index("several reviews")
+_ONE, MANY = GROUPS.index("one review"), GROUPS.index("several reviews")
 _WISHING = GROUPS.index("wish")
 
 
@@ -182,9 +182,10 @@ class CombinerFit:
 
     How strongly the weights of features, scaled to a standard deviation of 1, are shrunk is chosen
     by cross-validation over the users of the validation: the strongest shrinkage, up to the leading
-    feature alone, whose mean NDCG@k is within `standard_errors` of the paired difference to the
-    best (Breiman et al., "Classification and Regression Trees", 1984, who allow one). 2 leave the
-    leading feature alone unless the validation contradicts at the 5 % level.
+    feature alone, then with the network's beside it, whose mean NDCG@k is within `standard_errors`
+    of the paired difference to the best (Breiman et al., "Classification and Regression Trees",
+    1984, who allow one). 2 leave the leading feature alone unless the validation contradicts at the
+    5 % level. The network, learned from all training reviews, is no guess of a few targets.
     """
 
     liked_only: bool
@@ -215,7 +216,7 @@ class CombinerFit:
         fold = np.full((len(GROUPS), num_users + 1), -1)
         held_out = np.tile(prior.weights, (self.folds + 1, 1, 1))
         for group, questions in enumerate(groups):
-            found = self._fit_group(features, questions, _leading(features)[group], num_products)
+            found = self._fit_group(features, questions, group, num_products)
             if found is None:
                 continue
             weights[group], shrinkage[group] = found.weights, found.shrinkage
@@ -234,11 +235,11 @@ class CombinerFit:
         """How well weights that are fitted to some users with several reviews rank the choices of
         the others: NDCG@k of each choice as the only one of its list, float64 [T]; nothing if there
         are too few."""
-        found = self._fit_group(features, questions, _leading(features)[MANY], num_products)
+        found = self._fit_group(features, questions, MANY, num_products)
         return np.empty(0) if found is None else found.gains
 
     def _fit_group(
-        self, features: Sequence[Feature], questions: Questions, leading: int, num_products: int
+        self, features: Sequence[Feature], questions: Questions, group: int, num_products: int
     ) -> "_Group | None":
         user, product = questions.user, questions.product
         if self.liked_only and questions.liked.any():
@@ -250,14 +251,19 @@ class CombinerFit:
         user, product = np.searchsorted(users, user[some]), product[some]
         values = dense_features(features, questions.situation(users), num_products)
         deviation = values.std(axis=(0, 2), dtype=np.float64)
+        leading = _leading(features)[group]
         told = np.flatnonzero((deviation > 0) | (np.arange(len(features)) == leading))
         scale = np.where(deviation > 0, deviation, 1.0)[told]
         values = values[:, told] / scale[:, None].astype(np.float32)
         choice = _Choice(values, questions.seen(users), user, product)
 
         fold = np.random.default_rng(self.seed).permutation(len(users)) % self.folds
-        penalties = [np.inf, *sorted(self.strengths, reverse=True)]
-        path = choice.path(int(np.searchsorted(told, leading)), penalties)
+        # To whoever has reviewed something the network has learned to answer, too.
+        network = [n for n in told if features[n].evidence == "network"]
+        simple = [[leading], [leading, *network]][: 1 + (bool(network) and group in (_ONE, MANY))]
+        bounds = [np.flatnonzero(np.isin(told, each)) for each in simple]
+        path = choice.path(bounds, sorted(self.strengths, reverse=True))
+        penalties = [np.inf] * len(bounds) + sorted(self.strengths, reverse=True)
         gains = np.zeros((len(penalties), len(user)))
         held_out = np.zeros((len(penalties), self.folds, len(told)))
         for number in range(self.folds):
@@ -319,17 +325,18 @@ class _Choice:
         self._user, self._product = torch.from_numpy(user), torch.from_numpy(product)
         self._chosen = torch.from_numpy(values[user, :, product]).double()  # [T, K]
 
-    def path(self, leading: int, penalties: Sequence[float]) -> list[_Fitted]:
-        """Fits to all choices at each strength of the ridge, descending; inf: `leading` alone."""
+    def path(self, bounds: Sequence[np.ndarray], strengths: Sequence[float]) -> list[_Fitted]:
+        """Fits to all choices, from few numbers to many: only to the features of each bound, int64
+        [n], the leading one first and alone, then to all at each strength of the ridge."""
         torch = self._torch
         weights = torch.zeros(self._values.shape[1], dtype=torch.float64)
-        weights[leading] = 1.0
-        alone = torch.arange(len(weights)) == leading
+        weights[bounds[0]] = 1.0
+        free = [torch.from_numpy(np.isin(np.arange(len(weights)), each)) for each in bounds]
+        alone, every = free[0], torch.ones_like(free[0])
+        steps = [*((each, 0.0) for each in free), *((every, each) for each in strengths)]
         everybody, path = torch.ones(len(self._user), dtype=torch.bool), []
-        for penalty in penalties:
-            bound = np.isinf(penalty)
-            free = alone if bound else torch.ones_like(alone)
-            ridge = torch.where(alone, _TINY, 0.0 if bound else penalty).double()
+        for free, strength in steps:
+            ridge = torch.where(alone, _TINY, strength).double()
             weights = self._newton(everybody, _Fitted(weights, free, ridge), _MOST_STEPS)
             path.append(_Fitted(weights, free, ridge))
         return path

@@ -158,6 +158,19 @@ def test_the_leading_evidence_stays_alone_unless_the_validation_contradicts():
     assert np.isfinite(fit(*choices(clear, users=100), standard_errors=4.0).shrinkage[2])
 
 
+def test_the_network_comes_before_all_others():
+    """Beside the leading evidence, where that alone is contradicted and the others add nothing."""
+    features, target = choices(np.array([1.0, 2.0, 0.0, 0.0]), users=300)
+    features[1].evidence = "network"
+    combiner = fit(features, target)
+    for name in ("one review", "several reviews"):
+        weights = combiner.weights[GROUPS.index(name)]
+        np.testing.assert_allclose(weights, [1, 2, 0, 0], atol=0.5)
+        assert (np.abs(weights[2:]) < 0.001).all()
+        assert np.isinf(combiner.shrinkage[GROUPS.index(name)])
+    assert np.isfinite(combiner.shrinkage[GROUPS.index("no review")])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_the_same_for_all_products_has_no_weight(name):
     """As the match where nobody wishes for anything; the others are found all the same."""
