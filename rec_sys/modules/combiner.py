@@ -3,7 +3,8 @@
 The order of products is that of ``sum_k w_k feature_k``, a conditional logit (McFadden, 1974) over
 all products. The weights are fitted to the targets of the validation, one vector for each of
 `GROUPS`, and shrunk towards one evidence alone: the product graph, for users without reviews
-popularity, for those who say what they want the match. Few targets then do no harm.
+popularity, for those who say what they want the match. Few targets then do no harm. Where the
+product graph alone is contradicted, the network joins it before all others do.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
