@@ -21,7 +21,7 @@ from rec_sys.modules.features import Feature, Situation, liked_above
 #: Kinds of users that have weights of their own: by the number of their reviews, dislikes left out,
 #: and whether they say what they want.
 GROUPS = ("no review", "one review", "several reviews", "wish", "wish and reviews")
-#: Place in `GROUPS` of those with several reviews.
+#: Places in `GROUPS` of those with one review and with several.
 _ONE, MANY = GROUPS.index("one review"), GROUPS.index("several reviews")
 _WISHING = GROUPS.index("wish")
 
