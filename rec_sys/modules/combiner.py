@@ -259,12 +259,13 @@ class CombinerFit:
         choice = _Choice(values, questions.seen(users), user, product)
 
         fold = np.random.default_rng(self.seed).permutation(len(users)) % self.folds
+        bounds, strengths = [told == leading], sorted(self.strengths, reverse=True)
+        network = np.array([features[number].evidence == "network" for number in told])
         # To whoever has reviewed something the network has learned to answer, too.
-        network = [n for n in told if features[n].evidence == "network"]
-        simple = [[leading], [leading, *network]][: 1 + (bool(network) and group in (_ONE, MANY))]
-        bounds = [np.flatnonzero(np.isin(told, each)) for each in simple]
-        path = choice.path(bounds, sorted(self.strengths, reverse=True))
-        penalties = [np.inf] * len(bounds) + sorted(self.strengths, reverse=True)
+        if group in (_ONE, MANY) and network.any():
+            bounds.append(bounds[0] | network)
+        path = choice.path(bounds, strengths)
+        penalties = [np.inf] * len(bounds) + strengths
         gains = np.zeros((len(penalties), len(user)))
         held_out = np.zeros((len(penalties), self.folds, len(told)))
         for number in range(self.folds):
@@ -327,14 +328,14 @@ class _Choice:
         self._chosen = torch.from_numpy(values[user, :, product]).double()  # [T, K]
 
     def path(self, bounds: Sequence[np.ndarray], strengths: Sequence[float]) -> list[_Fitted]:
-        """Fits to all choices, from few numbers to many: only to the features of each bound, int64
-        [n], the leading one first and alone, then to all at each strength of the ridge."""
+        """Fits to all choices, from few numbers to many: only to the features of each bound,
+        bool [K], the leading one first and alone, then to all at each strength of the ridge."""
         torch = self._torch
         weights = torch.zeros(self._values.shape[1], dtype=torch.float64)
-        weights[bounds[0]] = 1.0
-        free = [torch.from_numpy(np.isin(np.arange(len(weights)), each)) for each in bounds]
-        alone, every = free[0], torch.ones_like(free[0])
-        steps = [*((each, 0.0) for each in free), *((every, each) for each in strengths)]
+        alone, *others = map(torch.from_numpy, bounds)
+        weights[alone] = 1.0
+        every = torch.ones_like(alone)
+        steps = [(bound, 0.0) for bound in (alone, *others)] + [(every, each) for each in strengths]
         everybody, path = torch.ones(len(self._user), dtype=torch.bool), []
         for free, strength in steps:
             ridge = torch.where(alone, _TINY, strength).double()
