@@ -267,10 +267,10 @@ def _no_model(path: str | Path, error: Exception) -> InputError:
     return InputError(f"{path}: no model can be made of it ({reason}); train again")
 
 
-def save_evidences(
+def complete_checkpoint(
+    path: Path,
     combiner: Combiner,
     towers: Towers,
-    path: Path,
     record: dict[str, Any] | None = None,
     weights: "Mapping[str, Tensor] | None" = None,
 ) -> None:

@@ -222,7 +222,8 @@ def score_wishes(
     catalogue: FullCatalogue, graph: ReviewGraph, task: Task, users: np.ndarray
 ) -> dict[str, dict[str, float]]:
     """``wishes_recall10`` of a task's products by the words of their reviews, for some of its
-    users, int64, by the model and by the nearest product names; nothing if nobody says anything."""
+    users, int64, by the model, with weights of the evidences that were learned without the user at
+    hand, and by the nearest product names; nothing if nobody says anything."""
     told = task.told(graph)
     told = told[np.isin(graph.edge_user[told], users)]
     if not len(told):
@@ -230,8 +231,10 @@ def score_wishes(
     users, wish, target = graph.edge_user[told], graph.edge_text[told], graph.edge_product[told]
     nothing = graph.histories(users, np.zeros(graph.num_edges, dtype=bool))
     names = read_vectors(catalogue.vectors, graph.product_name_text)
+    situation = catalogue.situation(nothing, task.asked(graph, users), wish)
+    validated = np.searchsorted(task.users(graph), users)
     scores = {
-        "model": catalogue.score(nothing, task.asked(graph, users), wish),
+        "model": catalogue.combiner.score(catalogue.features, situation, validated),
         "nearest names": read_vectors(catalogue.vectors, wish) @ names.T,
     }
     rows = {}

@@ -69,14 +69,16 @@ def train(
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Trains, tracks and saves a model by ``config/train_config.yaml``; `prepared` are the reviews,
     if they are at hand. InputError if something in settings or data cannot be used. Returns the
-    metrics of the best epoch and what took part: ``module``, ``datamodule``, ``split``,
-    ``prepared``, ``trainer`` and, in the first process only, ``trained`` (the best checkpoint,
-    loaded) and ``catalogue`` (its products, ready to rank and rate)."""
+    metrics of the best epoch, in the first process those of all that was fitted after it, too, and
+    what took part: ``module``, ``datamodule``, ``split``, ``prepared``, ``trainer`` and, in the
+    first process only, ``stars`` (those of the validation), ``tuned`` (with ``train.tune``),
+    ``trained`` (the best checkpoint, loaded) and ``catalogue`` (its products, ready to rank and
+    rate)."""
     # Data, and where to start from.
     settings = read_settings(TrainSettings, config.train)
     splitter = build(config.split)
     graph_builder = build(config.product_graph)
-    build_evidences(config.evidence)  # what is wrong with them is told before the training
+    build_evidences(config.evidence)  # what is wrong with settings is told before the training
     match_fit, combiner_fit = build(config.match), build(config.combiner)
     calibration = build(config.calibration)
     simple_models = OmegaConf.to_container(config.baselines)
@@ -98,7 +100,7 @@ def train(
 
     from rec_sys.graph.review_graph import prepare_reviews
     from rec_sys.graph.task import check_usable
-    from rec_sys.modules.checkpoint import fit_evidences, load_trained, save_evidences
+    from rec_sys.modules.checkpoint import complete_checkpoint, fit_evidences, load_trained
     from rec_sys.modules.combiner import MANY
     from rec_sys.modules.evidences import Known
     from rec_sys.modules.full_catalogue import FullCatalogue
@@ -168,19 +170,22 @@ def train(
         trainer = build_trainer(config, tracking.logger, files)
         with stages("training"):
             fit(trainer, module, datamodule, start.state)
-        best = best_epoch(module.history, config.callbacks.best)
+        metrics = best_epoch(module.history, config.callbacks.best)
         objects = dict(
             module=module, datamodule=datamodule, split=split, prepared=prepared, trainer=trainer
         )
         if not trainer.is_global_zero:
-            return best, objects
+            return metrics, objects
 
-        # Stars are those of the validation; how the user would like a product is an evidence.
+        # The network has learned from the training reviews. Now the validation moves a few of its
+        # numbers, so that its stars are right: from here on it is this network, and how the user
+        # would like a product is an evidence.
         with stages("stars"):
             model = load_trained(files["best"]).model
             stars = calibration.fit(model, datamodule.builder, split.validation, objective.distance)
             objects["stars"] = stars
-        # The network is one evidence among others, and validation tells how much each counts.
+        # The match and the evidences learn from the training reviews, too; the network is one among
+        # others, and the validation tells how much each counts.
         with stages("match"):
             towers = match_fit.fit(graph, vectors, split)
         with stages("evidences"):
@@ -190,13 +195,12 @@ def train(
             features = fit_evidences(config.evidence, known)
             reviews = datamodule.product_reviews.summary()
             catalogue = FullCatalogue.of(model, graph, vectors, prepared.words, reviews, features)
-        validation = graph, split.validation, settings.liked_above
         journal = files["best"].with_suffix(".tuning")
         if space:
             if not start.state:
                 journal.unlink(missing_ok=True)
             with stages("tuning"):
-                questions = catalogue.questions(*validation)[MANY]
+                questions = catalogue.questions(graph, split.validation, settings.liked_above)[MANY]
                 trial = EvidenceTrial(config, combiner_fit, known, questions)
                 budget = settings.tuning_trials, settings.tuning_minutes
                 tuned = tune(trial, space, *budget, settings.seed, journal)
@@ -205,13 +209,16 @@ def train(
             record["config"] = plain_config(with_values(config, tuned.values))
             record["tuned"] = tuned.values
         with stages("evidences"):
-            catalogue = catalogue.fitted(combiner_fit, *validation)
+            catalogue = catalogue.fitted(
+                combiner_fit, graph, split.validation, settings.liked_above
+            )
             weights = model.state_dict()
-            save_evidences(catalogue.combiner, towers, files["best"], record, weights)
+            complete_checkpoint(files["best"], catalogue.combiner, towers, record, weights)
             journal.unlink(missing_ok=True)
             users = combiner_fit.drawn(split.validation.users(graph), graph.num_products)
-            asked = report.RankingTask(graph, split.validation, users, settings.liked_above)
-            ranked = report.rank_model(catalogue, asked)
+            ranking_task = report.RankingTask(graph, split.validation, users, settings.liked_above)
+            # Both with weights that were learned without the person at hand.
+            ranked = report.rank_model(catalogue, ranking_task)
             wishes = report.score_wishes(catalogue, graph, split.validation, users)
 
         # What has come out.
@@ -221,32 +228,34 @@ def train(
                 export_checked(trained, trained.exported)
         with stages("baselines"):
             cache = Path(config.paths.cache_dir) / "baselines"
-            simple = report.rank_baselines(simple_models, prepared, split, asked, cache)
+            simple = report.rank_baselines(simple_models, prepared, split, ranking_task, cache)
             judged = objective.distance, settings.liked_above
             baselines = report.score_baselines(graph, split, *judged)
-        rated = report.rating_row(*stars[:2], *judged)
+        rated = report.rating_row(stars.predicted, stars.true, *judged)
         measured = rated | ranked.means | wishes.get("model", {})
-        best |= {f"val/{name}": value for name, value in measured.items()}
+        metrics |= {f"val/{name}": value for name, value in measured.items()}
         if space:
             tuned.show()
         rankings = {"model": ranked} | simple
         missing = report.left_out(simple_models, graph.num_products)
         report.show_rankings(rankings, missing, wishes, catalogue.combiner)
-        told = report.verdict(ranked, simple, best, baselines)
-        report.show_summary(best, baselines, told, trained.path, tracking)
-        model = {name: best.get(f"val/{name}", np.nan) for name in next(iter(baselines.values()))}
+        verdict = report.verdict(ranked, simple, metrics, baselines)
+        report.show_summary(metrics, baselines, verdict, trained.path, tracking)
+        model_row = {
+            name: metrics.get(f"val/{name}", np.nan) for name in next(iter(baselines.values()))
+        }
         means = {name: each.means for name, each in rankings.items()}
-        card = model_card(record, data.report, {"model": model} | baselines, means, wishes)
+        card = model_card(record, data.report, {"model": model_row} | baselines, means, wishes)
         with replacing(trained.card) as draft:
             draft.write_text(card, encoding="utf-8")
         with stages("tracking"):
             rows = baselines | {name: each.means for name, each in simple.items()}
-            tracking.log_results(trained, module.history, best, rows)
+            tracking.log_results(trained, module.history, metrics, rows)
             if settings.export:
                 tracking.log_model(trained)
         tracking.log_stages(stages)
         stages.show()
-    return best, objects | {"trained": trained, "catalogue": catalogue}
+    return metrics, objects | {"trained": trained, "catalogue": catalogue}
 
 
 @command("train_config")

@@ -128,7 +128,7 @@ sys.meta_path.insert(0, Refuse())
 from hydra import compose, initialize_config_dir
 from fastapi.testclient import TestClient
 from rec_sys.foundation.cli import CONFIG_DIR
-from rec_sys.serving.app import build_components, start_service
+from rec_sys.serving.server import build_components, start_service
 from rec_sys.serving.api import create_app
 import triton_utils.backends
 with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):

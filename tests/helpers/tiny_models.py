@@ -274,7 +274,7 @@ def save_checkpoint(
     path = folder / f"{name}.ckpt"
     torch.save({"state_dict": weights, "rec_sys": record}, path)
     if has_ended:
-        checkpoints.save_evidences(tiny_combiner(graph), tiny_towers(), path)
+        checkpoints.complete_checkpoint(path, tiny_combiner(graph), tiny_towers())
     return path
 
 

@@ -18,12 +18,12 @@ from rec_sys.modules.checkpoint import (
     COMBINER_KEY,
     RECORD_KEY,
     TOWERS_KEY,
+    complete_checkpoint,
     find_checkpoint,
     last_checkpoints,
     load_data,
     load_trained,
     read_checkpoint,
-    save_evidences,
 )
 from rec_sys.modules.combiner import GROUPS, Combiner
 from rec_sys.modules.trusted_settings import trusted_classes, trusted_settings
@@ -59,7 +59,7 @@ def test_what_the_evidences_have_learned_is_added_at_the_end(checkpoint):
         _ = load_trained(checkpoint).combiner
     with pytest.raises(InputError, match=r"tiny.ckpt: its match of texts and products is missing"):
         _ = load_trained(checkpoint).towers
-    save_evidences(combiner, towers, checkpoint)
+    complete_checkpoint(checkpoint, combiner, towers)
     trained = load_trained(checkpoint)
     assert trained.fingerprint == fingerprint
     assert trained.combiner.features == trained.combiner.evidences == combiner.features
@@ -84,7 +84,7 @@ def test_what_tuning_has_changed_is_what_later_commands_take(checkpoint):
     config = record["config"] | {"product_graph": graph}
     changed = record | {"config": config, "tuned": {"product_graph.l2": 12.5}}
     combiner = combiner_of("co-reviewing", "popularity")
-    save_evidences(combiner, tiny_towers(VECTOR_DIM), checkpoint, changed)
+    complete_checkpoint(checkpoint, combiner, tiny_towers(VECTOR_DIM), changed)
     trained = load_trained(checkpoint)
     assert trained.record == changed
     assert trained.settings(OmegaConf.create({}), "product_graph").l2 == 12.5
@@ -148,7 +148,9 @@ def test_weights_that_are_no_numbers_are_told(checkpoint):
     ],
 )
 def test_damaged_towers_are_told(checkpoint, damage):
-    save_evidences(combiner_of("co-reviewing", "popularity"), tiny_towers(VECTOR_DIM), checkpoint)
+    complete_checkpoint(
+        checkpoint, combiner_of("co-reviewing", "popularity"), tiny_towers(VECTOR_DIM)
+    )
     content = saved(checkpoint)
     damage(content)
     torch.save(content, checkpoint)

@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 from rec_sys.modules.backends import OnnxBackend
 from rec_sys.serving import service as service_module
 from rec_sys.serving.api import create_app
-from rec_sys.serving.app import build_components, listen, server_of, start_service
 from rec_sys.serving.encoding import TextTurns
+from rec_sys.serving.server import build_components, listen, server_of, start_service
 from rec_sys.serving.service import Backends
 from tests.helpers.postgresql import PostgresMissing, postgresql
 from tests.helpers.tiny_service import FakeText, config_with, make_bundle

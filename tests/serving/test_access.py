@@ -13,7 +13,7 @@ import pytest
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.serving.access import RequestRate
-from rec_sys.serving.app import _reload_when, build_components
+from rec_sys.serving.server import _reload_when, build_components
 from tests.helpers.tiny_service import config_with
 
 SECRET = "s" * 32

@@ -12,7 +12,7 @@ from rec_sys.inference.bundle import GRAPH_MODEL, TEXT_ENCODER, VECTORBASE, read
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.serving import create_bundle
 from rec_sys.serving import service as service_module
-from rec_sys.serving.app import build_components
+from rec_sys.serving.server import build_components
 from rec_sys.serving.service import Service
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.update_vectorbase import update_vectorbase

@@ -1,0 +1,141 @@
+"""Starts the web service, takes up other bundles while it runs, and ends it."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from omegaconf import DictConfig
+
+from rec_sys.foundation.console import note
+from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import MANIFEST
+from rec_sys.inference.bundle import CREATE_COMMAND, VECTORBASE
+from rec_sys.modules.backends import BackendUnavailable
+from rec_sys.serving.access import Access
+from rec_sys.serving.api import LOOPBACK, Components, create_app
+from rec_sys.serving.connections import LimitedProtocol
+from rec_sys.serving.encoding import Busy
+from rec_sys.serving.limits import Limits
+from rec_sys.serving.metrics import Metrics
+from rec_sys.serving.service import Service, ServingSettings
+from rec_sys.serving.user_store import UserStore
+
+log = logging.getLogger(__name__)
+
+_GRACE_SECONDS = 10
+
+
+def serve(config: DictConfig) -> None:
+    """Serves until told to stop; InputError for a bad setting, bundle, store or address."""
+    components = build_components(config)
+    settings = components.settings
+    listener = listen(settings.host, settings.port)
+    host, port = listener.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    app = create_app(components, lambda: start_service(components, address))
+    wanted = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: wanted.set())
+    threading.Thread(target=_reload_when, args=[wanted, components], daemon=True).start()
+    note(f"serving on {address} (stop with Ctrl-C)")
+    try:
+        server_of(app, settings.limits).run(sockets=[listener])
+    except KeyboardInterrupt:  # raised again by uvicorn when all is closed
+        note("stopped")
+
+
+def server_of(app: FastAPI, limits: Limits) -> uvicorn.Server:
+    """The server of an application, which keeps connections within their limits."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            # Its own log of requests holds paths, and with them what people searched for.
+            access_log=False,
+            log_config=None,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            server_header=False,
+            http=LimitedProtocol.within(limits),
+            ws="none",
+            limit_concurrency=limits.connections,
+            proxy_headers=False,
+        )
+    )
+
+
+def build_components(config: DictConfig) -> Components:
+    """Opens bundle and store; InputError if a setting or one of them cannot be used."""
+    settings = ServingSettings.of(config.serving)
+    limits = settings.limits
+    keys = settings.api_key, settings.admin_key, settings.keys_file, settings.person_secret
+    often = limits.requests_per_minute, limits.person_requests_per_minute
+    access = Access(*keys, *often)
+    if settings.host not in LOOPBACK and access.is_open:
+        raise InputError(
+            f"serving.host={settings.host}: other machines could read and delete what everybody"
+            " wrote; set REC_SYS_API_KEY or serving.keys_file, or leave serving.host=127.0.0.1"
+        )
+    folder = Path(config.paths.bundle_dir)
+    if not (folder / MANIFEST).is_file():
+        note(f"{folder}: no bundle yet, making it")
+        from rec_sys.serving.create_bundle import create_bundle
+
+        create_bundle(config)
+    service = Service(folder, settings)
+    bundle, index = service.bundle, Path(config.paths.vectorbase_dir)
+    note(f"bundle: {bundle.description}")
+    built, served = index / MANIFEST, bundle.folder / VECTORBASE / MANIFEST
+    if built.is_file() and built.read_bytes() != served.read_bytes():
+        note(f"{index}: holds another index; to serve that one: {CREATE_COMMAND}")
+    connections = max(1, limits.threads // 2) + 1  # and one to see whether it works
+    store = UserStore(settings.store, settings.store_seconds, connections, limits.kept_reviews)
+    return Components(service, store, Metrics(), settings, access)
+
+
+def start_service(components: Components, address: str) -> None:
+    """Makes the service ready, however long its models' server takes to come up."""
+    try:
+        if components.service.start():
+            note(f"ready: {address}")
+    except InputError as error:
+        log.error("%s", error)
+        os.kill(os.getpid(), signal.SIGTERM)  # this will not pass by itself
+
+
+def _reload_when(wanted: threading.Event, components: Components) -> None:
+    """Takes up the bundle whenever it is wanted; all that want it meanwhile get one more."""
+    while wanted.wait():
+        wanted.clear()
+        reload_service(components)
+
+
+def reload_service(components: Components) -> None:
+    """Takes up the bundle that is in the folder now, or says why the old one stays."""
+    try:
+        bundle = components.service.reload()
+    except (InputError, BackendUnavailable, Busy) as error:
+        log.error("the old bundle stays in use: %s", error)
+    else:
+        note(f"reloaded: model {bundle.model_label}")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections, or an `InputError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Told that it is TCP, or asyncio would not switch off Nagle's algorithm: 40 ms per answer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"serving.host={host} serving.port={port}: cannot be listened on ({reason}); name"
+            " another port, or 0 for any free one"
+        ) from None
+    return listener
