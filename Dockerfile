@@ -8,7 +8,8 @@ WORKDIR /app
 
 # The packages first: they change less often than the code.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --locked --no-dev --group serving --no-install-project --no-cache
+# Compiled here: the user below may not write there, and each start would compile anew.
+RUN uv sync --locked --no-dev --group serving --no-install-project --no-cache --compile-bytecode
 COPY config config
 COPY rec_sys rec_sys
 COPY triton_utils/*.py triton_utils/
