@@ -1,1 +1,1 @@
-"""All products as one searchable folder, the vectorbase."""
+"""All products as one folder, the vectorbase: what answers are made of, and a FAISS index."""

@@ -1,4 +1,8 @@
-"""The FAISS index over the products' keys, the products that it leaves out, and what it misses."""
+"""The FAISS index over the products' keys, the products that it leaves out, and what it misses.
+
+The recommender scores every product by all evidences; of the index it uses which products are left
+out. The search is for programs that ask the vectorbase with a user's query of the network.
+"""
 
 import math
 import re
