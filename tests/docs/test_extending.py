@@ -10,10 +10,12 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, instantiate
 
+from rec_sys.foundation.settings import read_settings
 from rec_sys.graph.ego_batch import MODEL_INPUTS, GraphOutputs
 from rec_sys.modules.model_export import random_inputs
 from rec_sys.reviews import formats
 from rec_sys.reviews.reading import read_reviews
+from rec_sys.vector_database.index import IndexSettings, ProductIndex, measure_recall
 from tests.helpers.pages import ROOT, blocks, files
 from tests.helpers.reviews_of import reviews_of, scores_of, vectors_of
 
@@ -76,6 +78,15 @@ def test_the_convolution(extended):
     arrays = random_inputs(8, users=2, products=3, edges=4, seed=0)
     outputs = model(*(torch.from_numpy(arrays[name]) for name in MODEL_INPUTS))
     assert outputs.attention.shape == (4, 8) and outputs.user_embeddings.isfinite().all()
+
+
+def test_the_index(extended):
+    config = extended("vector_db=compressed", "vectorbase_config")
+    settings = read_settings(IndexSettings, config.vector_db)
+    keys = np.random.default_rng(0).normal(size=(500, 9)).astype(np.float32)
+    index = ProductIndex.build(keys, settings)
+    assert settings.factory == "SQ8" and settings.min_recall == 0.99
+    assert measure_recall(index, keys, keys[:50]) > 0.9
 
 
 def test_the_objective(extended):
