@@ -138,12 +138,10 @@ def _checked(
         if column not in COLUMNS[what]:
             raise InputError(f"{setting}: no such column; choose from {', '.join(COLUMNS[what])}")
         named[column] = as_names(names)
-        unknown = [name for name in named[column] if name not in found]
-        if unknown:
-            near = get_close_matches(unknown[0], found, n=1) or [shown(found)]
-            raise InputError(
-                f"{setting}={unknown[0]}: there is no such field; choose from {near[0]}"
-            )
+        for name in named[column]:
+            if name not in found:
+                near = (get_close_matches(name, found, n=1) or [shown(found)])[0]
+                raise InputError(f"{setting}={name}: there is no such field; choose from {near}")
     return named
 
 
