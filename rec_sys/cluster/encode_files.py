@@ -57,12 +57,8 @@ def encode_files(config: DictConfig) -> EncodedFiles:
                 flat = table[_VECTOR].combine_chunks().flatten().to_numpy()
                 store.append(table[_TEXT].to_pylist(), flat.reshape(len(table), -1))
                 bar.advance(len(table))
-    rows = [
-        ["files", len(files)],
-        ["distinct texts", len(texts)],
-        ["found in the store", f"{found:.0%}"],
-        ["newly encoded", len(new)],
-    ]
+    rows = [["files", len(files)], ["distinct texts", len(texts)]]
+    rows += [["found in the store", f"{found:.0%}"], ["newly encoded", len(new)]]
     show_table("texts", ["", "value"], rows)
     note(f"written: {store.folder}")
     return EncodedFiles(files, len(texts), len(new))
@@ -72,9 +68,8 @@ def review_files(data: DictConfig) -> list[Path]:
     """The files of reviews that ``config/data`` names: one, or all of a folder, but for hidden
     files and that of products. Raises InputError for none, or one of no known kind."""
     if "reviews_path" not in data:
-        raise InputError(
-            "encode_files reads files of your own: data=local data.reviews_path=FOLDER"
-        )
+        settings = "data=local data.reviews_path=FOLDER"
+        raise InputError(f"encode_files reads files of your own: {settings}")
     source = build(data)
     if source.reviews_path is None:
         raise InputError("data.reviews_path is missing: name a folder with files of reviews")

@@ -83,12 +83,8 @@ def recommend_all(config: DictConfig) -> Path:
         arguments = (*folders, there, trained.fingerprint, parts)
         numbers = range(len(parts))
         results = work_on(numbers, 1, RecommendingWorker, arguments, cluster, in_order=True)
-        about = {
-            "checkpoint": path.name,
-            "model_fingerprint": trained.fingerprint,
-            "people": len(histories),
-            "k": settings.k,
-        }
+        about = {"checkpoint": path.name, "model_fingerprint": trained.fingerprint}
+        about |= {"people": len(histories), "k": settings.k}
         rows = _write(folder, results, len(parts), about)
     note(f"written: {folder}, {rows} recommendations to {len(histories)} people")
     return folder
@@ -118,10 +114,8 @@ class RecommendingWorker:
         for number in numbers:
             part = ray.get(self._parts[number])
             recommender = Recommender(self._backend, self._vectorbase, part.encode)
-            results = recommender.recommend(
-                part.histories, k=self._settings.k, batch_size=self._settings.batch_size
-            )
-            tables.append(as_table(results))
+            how = {"k": self._settings.k, "batch_size": self._settings.batch_size}
+            tables.append(as_table(recommender.recommend(part.histories, **how)))
         return pa.concat_tables(tables)
 
 
@@ -139,11 +133,8 @@ def _write(folder: Path, tables: Iterable[pa.Table], num_parts: int, about: dict
         draft.mkdir()
         for number, table in enumerate(tables):
             rows += len(table)
-            pq.write_table(
-                table.cast(RECOMMENDATION_SCHEMA),
-                draft / f"part-{number:05d}.parquet",
-                compression="zstd",
-            )
+            path = draft / f"part-{number:05d}.parquet"
+            pq.write_table(table.cast(RECOMMENDATION_SCHEMA), path, compression="zstd")
             bar.advance()
         write_json(draft / ABOUT_FILE, about | {"rows": rows})
     return rows

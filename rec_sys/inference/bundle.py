@@ -106,10 +106,8 @@ def told_as_unfit(folder: str | Path, *others: type[Exception]) -> Iterator[None
     except Exception as error:
         log.debug("%s", folder, exc_info=True)
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-        raise InputError(
-            f"{folder}: cannot be used ({type(error).__name__}: {reason}); run `{CREATE_COMMAND}`"
-            " again"
-        ) from None
+        why = f"cannot be used ({type(error).__name__}: {reason}); run `{CREATE_COMMAND}` again"
+        raise InputError(f"{folder}: {why}") from None
 
 
 def read_bundle(folder: str | Path) -> Bundle:

@@ -50,11 +50,10 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     reviews, checkpoint or vectorbase cannot be used."""
     settings = read_settings(InferSettings, config.infer)
     reviews = read_people(settings.reviews, config.data) if settings.reviews is not None else None
-    folder = config.paths.vectorbase_dir
-    path = checkpoint.find_checkpoint(
-        config.checkpoint, config.paths.checkpoint_dir, built_from(folder)
-    )
-    vectorbase = read_vectorbase(folder)
+    paths = config.paths
+    origin = built_from(paths.vectorbase_dir)
+    path = checkpoint.find_checkpoint(config.checkpoint, paths.checkpoint_dir, origin)
+    vectorbase = read_vectorbase(paths.vectorbase_dir)
     trained = checkpoint.load_trained(path)
     vectorbase.require_model(trained.fingerprint, trained.path.name)
     backend = choose_backend(settings, trained, vectorbase)

@@ -174,9 +174,8 @@ def write_results(
     users = np.stack([each.embedding for each in results])
     _write_embeddings(paths[1], "user_id", [each.user_id for each in results], users)
     there = ~vectorbase.index.removed
-    _write_embeddings(
-        paths[2], "product_id", vectorbase.product_ids[there], vectorbase.embeddings[there]
-    )
+    products, embeddings = vectorbase.product_ids[there], vectorbase.embeddings[there]
+    _write_embeddings(paths[2], "product_id", products, embeddings)
     return paths
 
 

@@ -37,7 +37,7 @@ from rec_sys.modules.features import (
 )
 from rec_sys.modules.match import unit
 from rec_sys.reviews.markup import name_key
-from rec_sys.reviews.schema import PRODUCT_SCHEMA
+from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
 from rec_sys.vector_database.index import INDEX_FILE, ROWS_FILE, ProductIndex
 from rec_sys.vector_database.quotes import Quotes
 
@@ -219,9 +219,7 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
     its manifest tells of other things is kept. InputError if the folder holds something else."""
     require_replaceable(vectorbase.folder, MANIFEST, "paths.vectorbase_dir")
     _, evidences = plain_features(vectorbase.features)
-    table = pa.Table.from_pandas(
-        vectorbase.products, schema=VECTORBASE_SCHEMA, preserve_index=False
-    )
+    table = to_table(vectorbase.products, VECTORBASE_SCHEMA)
     with replacing(vectorbase.folder) as draft:
         draft.mkdir()
         vectorbase.index.write(draft)
@@ -368,8 +366,7 @@ def _check_contents(vectorbase: Vectorbase) -> None:
     if len(index) != rows or len(there) != rows or index.key_dim != width:
         wrong.append("index")
     if wrong:
-        what = f"damaged or of different products: {', '.join(wrong)}"
-        raise _unusable(vectorbase.folder, what)
+        raise _unusable(vectorbase.folder, f"damaged or of different products: {', '.join(wrong)}")
 
 
 def _unusable(path: Path, why: str) -> InputError:
