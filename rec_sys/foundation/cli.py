@@ -128,7 +128,7 @@ def _reporting(main: Callable[..., Any]) -> Callable[..., None]:
 
 
 def with_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """A copy of a composed config with other values: ``group=name`` takes
+    """A copy of a composed config with other values, in their order: ``group=name`` takes
     ``config/group/name.yaml``, ``some.key=value`` sets a value; InputError if there is none."""
     config = copy.deepcopy(config)
     OmegaConf.set_struct(config, False)
