@@ -46,7 +46,8 @@ def encode_files(config: DictConfig) -> EncodedFiles:
         is_new = store.rows_of(texts) < 0
         new = [text for text, wanted in zip(texts, is_new, strict=True) if wanted]
         # What this machine found to be the fastest faithful precision counts for all.
-        settings = _plain(config.encoder) | {"precision": encoder.precision}
+        settings = OmegaConf.to_container(config.encoder, resolve=True)
+        settings["precision"] = encoder.precision
         if "model" in settings and Path(settings["model"]).is_dir():
             settings["model"] = str(Path(settings["model"]).absolute())
         arguments = (settings, encoder.fingerprint)
@@ -123,7 +124,7 @@ class EncodingWorker:
 
 
 def _distinct_texts(files: list[Path], data: DictConfig, cluster: ClusterSettings) -> list[str]:
-    settings = _plain(data)
+    settings = OmegaConf.to_container(data, resolve=True)
     for key in ("metadata_path", "cache_dir"):
         # A worker's working directory may be another.
         if settings[key]:
@@ -135,10 +136,6 @@ def _distinct_texts(files: list[Path], data: DictConfig, cluster: ClusterSetting
             texts |= dict.fromkeys(table[_TEXT].to_pylist())
             bar.advance()
     return list(texts)
-
-
-def _plain(settings: DictConfig) -> dict:
-    return OmegaConf.to_container(settings, resolve=True)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from rec_sys.modules.evidences import Known
 from rec_sys.modules.features import Feature, WalkFeature, liked_above
 from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
+from rec_sys.text.encoder import TextEncoder
 from rec_sys.vector_database.index import (
     MEASURED_QUERIES,
     RECALL_AT,
@@ -34,6 +35,7 @@ from rec_sys.vector_database.vectorbase import (
     VECTORBASE_SCHEMA,
     Vectorbase,
     built_from,
+    read_vectorbase,
     write_vectorbase,
 )
 
@@ -105,6 +107,20 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     )
     _show_summary(vectorbase, len(edges))
     return vectorbase
+
+
+def open_vectorbase(config: DictConfig) -> tuple[Vectorbase, checkpoint.TrainedModel, TextEncoder]:
+    """The vectorbase in ``paths.vectorbase_dir`` with its model and its text encoder. InputError if
+    one of them is not there, or they do not belong together."""
+    paths = config.paths
+    own = built_from(paths.vectorbase_dir)
+    path = checkpoint.find_checkpoint(config.checkpoint, paths.checkpoint_dir, own)
+    vectorbase = read_vectorbase(paths.vectorbase_dir)
+    trained = checkpoint.load_trained(path)
+    vectorbase.require_model(trained.fingerprint, path.name)
+    encoder = checkpoint.load_encoder(trained, config)
+    vectorbase.require_encoder(encoder.model_fingerprint)
+    return vectorbase, trained, encoder
 
 
 def known_edges(

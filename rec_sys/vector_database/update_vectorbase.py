@@ -41,7 +41,6 @@ from rec_sys.vector_database.vectorbase import (
     UPDATED,
     VECTORBASE_SCHEMA,
     Vectorbase,
-    read_vectorbase,
     write_vectorbase,
 )
 
@@ -114,14 +113,7 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
     what stands in ``paths.vectorbase_dir``, untouched if nothing changed. InputError if anything
     cannot be used, or the index would miss too much."""
     settings = UpdateSettings(config.solve_product_graph, config.chunk_size)
-    vectorbase = read_vectorbase(config.paths.vectorbase_dir)
-    folder, built_from = config.paths.checkpoint_dir, vectorbase.manifest["checkpoint"]
-    path = checkpoint.find_checkpoint(config.checkpoint, folder, built_from)
-
-    trained = checkpoint.load_trained(path)
-    vectorbase.require_model(trained.fingerprint, path.name)
-    encoder = checkpoint.load_encoder(trained, config)
-    vectorbase.require_encoder(encoder.model_fingerprint)
+    vectorbase, trained, encoder = create_vectorbase.open_vectorbase(config)
     data = checkpoint.load_data(trained, config)
     prepared = prepare_reviews(data, encoder, config.paths.cache_dir)
 
