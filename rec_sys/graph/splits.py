@@ -337,8 +337,7 @@ def _drawn(number: int, sizes: Sequence[int], seed: int) -> list[np.ndarray]:
 
 def describe_split(split: Split, graph: ReviewGraph, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint tells about its split. With the same data, `settings`, the resolved
-    ``config/split``, give the same split. The ids of the held-out users are empty for a split that
-    does not hold out whole users."""
+    ``config/split``, give the same split. It has ids of users only if whole ones are held out."""
     return {
         "name": split.name,
         "settings": dict(settings),

@@ -111,8 +111,7 @@ def told_as_unfit(folder: str | Path, *others: type[Exception]) -> Iterator[None
 
 
 def read_bundle(folder: str | Path) -> Bundle:
-    """Opens a bundle. Raises InputError if anything is missing or does not fit its checksum, or the
-    products are of another model."""
+    """Opens a bundle; InputError if anything is missing, damaged, or products of another model."""
     folder, remedy = Path(folder), f"run `{CREATE_COMMAND}` again"
     with told_as_unfit(folder):
         if not (folder / MANIFEST).is_file():

@@ -107,14 +107,9 @@ class Recommendations(list[UserRecommendations]):
 _QUOTE = pa.struct([("text", pa.string()), ("rating", pa.float32())])
 _MATCH = pa.struct([("weight", pa.float32()), ("words", pa.list_(pa.string())), ("quote", _QUOTE)])
 _REASON = pa.struct(
-    [
-        ("review_id", pa.string()),
-        ("product_name", pa.string()),
-        ("text", pa.string()),
-        ("weight", pa.float32()),
-        ("rating", pa.float32()),  # missing without stars
-        ("product_id", pa.string()),
-    ]
+    [(name, pa.string()) for name in ("review_id", "product_name", "text")]
+    + [("weight", pa.float32()), ("rating", pa.float32())]  # no rating without stars
+    + [("product_id", pa.string())]
 )
 #: One row per person and product: what `infer` writes into the lines of its file.
 RECOMMENDATION_SCHEMA = pa.schema(

@@ -126,11 +126,10 @@ class TrainedModel:
         """The network, which needs PyTorch. InputError if settings or weights do not fit."""
         import torch
 
-        settings = (
-            OmegaConf.create(dict(self.model_config))
-            if self.model_config
-            else trusted_settings(self.record["config"], "model", self.path)
-        )
+        if self.model_config:
+            settings = OmegaConf.create(dict(self.model_config))
+        else:
+            settings = trusted_settings(self.record["config"], "model", self.path)
         try:
             model = build(settings, vector_dim=self.record["vector_dim"])
             model.load_state_dict({n: torch.from_numpy(a) for n, a in self.weights.items()})

@@ -18,17 +18,12 @@ from pydantic import Field
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
+from rec_sys.graph.ego_batch import GraphOutputs
 from rec_sys.inference.bundle import Bundle, read_bundle, told_as_unfit
 from rec_sys.inference.histories import UNKNOWN, Author, Histories, WrittenReview, read_histories
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.results import UserRecommendations
-from rec_sys.modules.backends import (
-    BackendUnavailable,
-    GraphBackend,
-    GraphOutputs,
-    OnnxBackend,
-    TextBackend,
-)
+from rec_sys.modules.backends import BackendUnavailable, GraphBackend, OnnxBackend, TextBackend
 from rec_sys.reviews.schema import MAX_RATING
 from rec_sys.serving.access import Refused
 from rec_sys.serving.encoding import DEADLINE, Busy, TextTurns, VectorCache
