@@ -193,7 +193,7 @@ def _newest_in_order(
     reviews: Sequence[WrittenReview], vectorbase: Vectorbase
 ) -> list[tuple[WrittenReview, int]]:
     """The newest review of each product with the product's row, the oldest first. An unknown time
-    is the oldest; of equally old reviews the later one counts, where it is first told."""
+    is the oldest; of equally old ones the later counts, but being told twice makes none later."""
     newest: dict[int | str, tuple[tuple[int, int, str, str], WrittenReview, int]] = {}
     told = set()
     rows = vectorbase.rows_of([review.product_id or None for review in reviews]).tolist()

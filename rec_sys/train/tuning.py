@@ -53,8 +53,8 @@ def search_space(config: DictConfig) -> Space:
             if OmegaConf.select(config, name) is None:
                 raise InputError(f"tuning.{part}: there is no setting {name}")
             if len(bounds) != 2 or not 0 <= bounds[0] < bounds[1]:
-                bounds = "give the lowest and the highest value, 0 or more"
-                raise InputError(f"tuning.{part}, {name}: {bounds}")
+                remedy = "give the lowest and the highest value, 0 or more"
+                raise InputError(f"tuning.{part}, {name}: {remedy}")
         space[part] = settings
     return space
 
