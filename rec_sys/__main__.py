@@ -48,10 +48,8 @@ def main() -> None:
             extra = _EXTRAS.get((error.name or "").partition(".")[0])
             if extra is None:
                 raise
-            raise InputError(
-                f"{sys.argv[0]} needs {error.name}: install it with `pip install"
-                f" 'rec_sys[{extra}]'`"
-            ) from None
+            remedy = f"install it with `pip install 'rec_sys[{extra}]'`"
+            raise InputError(f"{sys.argv[0]} needs {error.name}: {remedy}") from None
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ def encode_files(config: DictConfig) -> EncodedFiles:
         is_new = store.rows_of(texts) < 0
         new = [text for text, wanted in zip(texts, is_new, strict=True) if wanted]
         # What this machine found to be the fastest faithful precision counts for all.
-        settings = _plain(config.encoder) | {"precision": encoder.precision}
+        settings = OmegaConf.to_container(config.encoder, resolve=True)
+        settings["precision"] = encoder.precision
         if "model" in settings and Path(settings["model"]).is_dir():
             settings["model"] = str(Path(settings["model"]).absolute())
         arguments = (settings, encoder.fingerprint)
@@ -57,12 +58,8 @@ def encode_files(config: DictConfig) -> EncodedFiles:
                 flat = table[_VECTOR].combine_chunks().flatten().to_numpy()
                 store.append(table[_TEXT].to_pylist(), flat.reshape(len(table), -1))
                 bar.advance(len(table))
-    rows = [
-        ["files", len(files)],
-        ["distinct texts", len(texts)],
-        ["found in the store", f"{found:.0%}"],
-        ["newly encoded", len(new)],
-    ]
+    rows = [["files", len(files)], ["distinct texts", len(texts)]]
+    rows += [["found in the store", f"{found:.0%}"], ["newly encoded", len(new)]]
     show_table("texts", ["", "value"], rows)
     note(f"written: {store.folder}")
     return EncodedFiles(files, len(texts), len(new))
@@ -72,9 +69,8 @@ def review_files(data: DictConfig) -> list[Path]:
     """The files of reviews that ``config/data`` names: one, or all of a folder, but for hidden
     files and that of products. Raises InputError for none, or one of no known kind."""
     if "reviews_path" not in data:
-        raise InputError(
-            "encode_files reads files of your own: data=local data.reviews_path=FOLDER"
-        )
+        settings = "data=local data.reviews_path=FOLDER"
+        raise InputError(f"encode_files reads files of your own: {settings}")
     source = build(data)
     if source.reviews_path is None:
         raise InputError("data.reviews_path is missing: name a folder with files of reviews")
@@ -128,7 +124,7 @@ class EncodingWorker:
 
 
 def _distinct_texts(files: list[Path], data: DictConfig, cluster: ClusterSettings) -> list[str]:
-    settings = _plain(data)
+    settings = OmegaConf.to_container(data, resolve=True)
     for key in ("metadata_path", "cache_dir"):
         # A worker's working directory may be another.
         if settings[key]:
@@ -140,10 +136,6 @@ def _distinct_texts(files: list[Path], data: DictConfig, cluster: ClusterSetting
             texts |= dict.fromkeys(table[_TEXT].to_pylist())
             bar.advance()
     return list(texts)
-
-
-def _plain(settings: DictConfig) -> dict:
-    return OmegaConf.to_container(settings, resolve=True)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ from rec_sys.inference.infer import (
 )
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.results import RECOMMENDATION_SCHEMA, as_table
-from rec_sys.modules.checkpoint import find_checkpoint, load_data, load_encoder, load_trained
+from rec_sys.modules.checkpoint import load_data, load_trained
+from rec_sys.vector_database.create_vectorbase import open_vectorbase
 from rec_sys.vector_database.vectorbase import read_vectorbase
 
 if TYPE_CHECKING:
@@ -59,13 +60,7 @@ def recommend_all(config: DictConfig) -> Path:
     folder = Path(config.folder)
     require_replaceable(folder, ABOUT_FILE, "folder")
     reviews = read_people(settings.reviews, config.data) if settings.reviews is not None else None
-    vectorbase = read_vectorbase(config.paths.vectorbase_dir)
-    own = vectorbase.manifest["checkpoint"]
-    path = find_checkpoint(config.checkpoint, config.paths.checkpoint_dir, own)
-    trained = load_trained(path)
-    vectorbase.require_model(trained.fingerprint, path.name)
-    encoder = load_encoder(trained, config)
-    vectorbase.require_encoder(encoder.model_fingerprint)
+    vectorbase, trained, encoder = open_vectorbase(config)
     if reviews is None:
         data = load_data(trained, config)
         reviews = with_products(data.reviews, data.products)
@@ -79,16 +74,12 @@ def recommend_all(config: DictConfig) -> Path:
         # A worker's working directory may be another.
         own = settings.onnx_path
         there = replace(settings, onnx_path=None if own is None else Path(own).absolute())
-        folders = vectorbase.folder.absolute(), path.absolute()
+        folders = vectorbase.folder.absolute(), trained.path.absolute()
         arguments = (*folders, there, trained.fingerprint, parts)
         numbers = range(len(parts))
         results = work_on(numbers, 1, RecommendingWorker, arguments, cluster, in_order=True)
-        about = {
-            "checkpoint": path.name,
-            "model_fingerprint": trained.fingerprint,
-            "people": len(histories),
-            "k": settings.k,
-        }
+        about = {"checkpoint": trained.path.name, "model_fingerprint": trained.fingerprint}
+        about |= {"people": len(histories), "k": settings.k}
         rows = _write(folder, results, len(parts), about)
     note(f"written: {folder}, {rows} recommendations to {len(histories)} people")
     return folder
@@ -118,10 +109,8 @@ class RecommendingWorker:
         for number in numbers:
             part = ray.get(self._parts[number])
             recommender = Recommender(self._backend, self._vectorbase, part.encode)
-            results = recommender.recommend(
-                part.histories, k=self._settings.k, batch_size=self._settings.batch_size
-            )
-            tables.append(as_table(results))
+            how = {"k": self._settings.k, "batch_size": self._settings.batch_size}
+            tables.append(as_table(recommender.recommend(part.histories, **how)))
         return pa.concat_tables(tables)
 
 
@@ -139,11 +128,8 @@ def _write(folder: Path, tables: Iterable[pa.Table], num_parts: int, about: dict
         draft.mkdir()
         for number, table in enumerate(tables):
             rows += len(table)
-            pq.write_table(
-                table.cast(RECOMMENDATION_SCHEMA),
-                draft / f"part-{number:05d}.parquet",
-                compression="zstd",
-            )
+            path = draft / f"part-{number:05d}.parquet"
+            pq.write_table(table.cast(RECOMMENDATION_SCHEMA), path, compression="zstd")
             bar.advance()
         write_json(draft / ABOUT_FILE, about | {"rows": rows})
     return rows

@@ -44,16 +44,14 @@ class RayLauncher:
             given = OmegaConf.to_container(config, resolve=True)
             there = {"CPU": cluster.cpus_per_actor, "GPU": cluster.gpus_per_actor}
             notes = (Path(config.paths.cache_dir) / _NOTES).absolute()
+            failures = FailureConfig(max_failures=self.max_failures)
             trainer = TorchTrainer(
                 _train_as_one_of_them,
                 train_loop_config={"config": given, "folder": os.getcwd(), "older": _saved(config)},
                 scaling_config=ScalingConfig(
                     num_workers=workers, use_gpu=there["GPU"] > 0, resources_per_worker=there
                 ),
-                run_config=RunConfig(
-                    storage_path=str(notes),
-                    failure_config=FailureConfig(max_failures=self.max_failures),
-                ),
+                run_config=RunConfig(storage_path=str(notes), failure_config=failures),
             )
             uri = config.logger.tracking_uri
             note(f"training in {workers} processes; {uri} tells how it goes")

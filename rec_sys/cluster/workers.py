@@ -67,11 +67,8 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
 
     if cluster.address not in (None, "auto"):  # auto: whatever cluster this machine belongs to
         _require_answer(cluster.address)
-    own = {
-        "num_cpus": cluster.cpus,
-        "object_store_memory": cluster.object_store_mb << 20,
-        "include_dashboard": False,
-    }
+    memory = cluster.object_store_mb << 20
+    own = {"num_cpus": cluster.cpus, "object_store_memory": memory, "include_dashboard": False}
     try:
         ray.init(
             # Without "local", Ray would join whatever cluster it finds.
@@ -176,8 +173,6 @@ def room_for(cpus: int, gpus: float) -> int:
             fit = there.get("CPU", 0) // cpus
             room += int(min(fit, there.get("GPU", 0) // gpus) if gpus else fit)
     if not room:
-        raise InputError(
-            f"cluster.cpus_per_actor={cpus}, cluster.gpus_per_actor={gpus:g}: no machine of the"
-            " cluster has so many; ask for fewer"
-        )
+        wanted = f"cluster.cpus_per_actor={cpus}, cluster.gpus_per_actor={gpus:g}"
+        raise InputError(f"{wanted}: no machine of the cluster has so many; ask for fewer")
     return room

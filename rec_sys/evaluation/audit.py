@@ -181,7 +181,7 @@ def report_twins(has_twin: np.ndarray) -> Finding:
     return Finding("twins of the history among the targets (for information)", True, detail)
 
 
-#: Fits to a graph and scores the pairs or users of the true one, which it remembers.
+#: Learns from a graph and tells numbers of the true one, which it remembers: scores, for one.
 FitAndScore: TypeAlias = Callable[[ReviewGraph], np.ndarray]
 
 
@@ -243,10 +243,7 @@ def check_statistics(fit_and_score: FitAndScore, graph: ReviewGraph, split: Spli
 
 
 def check_own_review(
-    sources: Callable[[ReviewGraph], np.ndarray],
-    graph: ReviewGraph,
-    asked: np.ndarray,
-    tolerance: float,
+    sources: FitAndScore, graph: ReviewGraph, asked: np.ndarray, tolerance: float
 ) -> Finding:
     """What tells the products of reviews, `sources`, does not move with those `asked`, int64."""
     num_texts = int(graph.edge_text.max(initial=0)) + 1

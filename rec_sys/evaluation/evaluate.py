@@ -86,9 +86,8 @@ class EvaluationSettings:
         for name in self.splits or []:
             load_choice("split", name)
         if self.ablations and not self.ours:
-            raise InputError(
-                "evaluation.ablations need the whole model beside them: evaluation.ours"
-            )
+            why = "evaluation.ablations need the whole model beside them: evaluation.ours"
+            raise InputError(why)
 
     def measuring(self, liked_above: float) -> Measuring:
         ks = sorted({*self.ks, self.k})
@@ -153,12 +152,9 @@ def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     show_report(data)
     require_learnable(data)
     prepared = prepare_reviews(data, build(config.encoder), config.paths.cache_dir)
-    splits = settings.splits or _default_splits(prepared.graph)
-    stages = [
-        build_stage(config, prepared.graph, name, seed)
-        for name in splits
-        for seed in settings.seeds
-    ]
+    graph = prepared.graph
+    splits = settings.splits or _default_splits(graph)
+    stages = [build_stage(config, graph, name, seed) for name in splits for seed in settings.seeds]
 
     slicing = Slicing(settings.history_starts, settings.head_share, settings.twin_jaccard)
     words, findings = audit.word_counts(prepared), []
@@ -177,7 +173,7 @@ def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.bootstrap_seed)
     report = Report(run_all(jobs, context, folder / "cache"), measuring, bootstrap, slicing)
     findings += report.findings()
-    main = list(report.main_tables(about_ties(prepared.graph)))
+    main = list(report.main_tables(about_ties(graph)))
     facts = leaderboard.RunFacts(
         source.name, data.fingerprint, settings.seeds, plain_config(config), report.seconds()
     )

@@ -80,9 +80,8 @@ def load_ablations(names: Sequence[str]) -> list[Ablation]:
     assert isinstance(known, dict)
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise InputError(
-            f"evaluation.ablations: no ablation {', '.join(unknown)}; there are {', '.join(known)}"
-        )
+        there = f"no ablation {', '.join(unknown)}; there are {', '.join(known)}"
+        raise InputError(f"evaluation.ablations: {there}")
     return [Ablation(name, **known[name]) for name in names]
 
 

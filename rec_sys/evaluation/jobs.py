@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -110,9 +110,8 @@ class Measuring:
             queries = stage.test(title)
             liked = ~((true or stage).test(title).targets.edge_rating <= self.liked_above)
             for masked in [True] if wishes else self.mask_history:
-                results[title, masked] = evaluate_ranking(
-                    model, queries, self.ks, masked, self.block_size, liked
-                )
+                how = self.ks, masked, self.block_size, liked
+                results[title, masked] = evaluate_ranking(model, queries, *how)
         return results
 
     def rating(
@@ -128,20 +127,6 @@ class Measuring:
             predicted, user = predict(model, queries), queries.users[queries.targets.edge_user]
             results[title] = score_ratings(predicted, stars, user, self.liked_above, threshold)
         return results
-
-    def probe(
-        self, model: RankingModel, queries: Queries, users: int
-    ) -> Callable[[np.ndarray, int], float]:
-        """The metric of a fitted model for `check_invariance`, of so many users, drawn evenly."""
-        step = max(1, len(queries.users) // users)
-        queries = queries.of_users(np.arange(len(queries.users))[::step])
-
-        def evaluate(numbers: np.ndarray, block_size: int) -> float:
-            parts = (_renumbered(part, numbers) for part in (queries.histories, queries.targets))
-            asked = Queries(queries.users, *parts, queries.asked)
-            return self.ndcg(_Renumbered(model, numbers), asked, block_size)
-
-        return evaluate
 
 
 class _Renumbered:
@@ -169,10 +154,17 @@ class JobContext:
     log_path: Path
 
     def invariance(self, model: RankingModel, stage: Stage) -> list[Finding]:
-        """Whether numbering or batch size change what a fitted model is worth."""
+        """Whether numbering or batch size change what a fitted model is worth, to some users."""
         queries = stage.test(next(iter(stage.tests)))
-        probe = self.measuring.probe(model, queries, self.audit.people)
-        finding = check_invariance(probe, stage.graph.num_products, self.audit)
+        step = max(1, len(queries.users) // self.audit.people)
+        queries = queries.of_users(np.arange(len(queries.users))[::step])
+
+        def evaluate(numbers: np.ndarray, block_size: int) -> float:
+            parts = (_renumbered(part, numbers) for part in (queries.histories, queries.targets))
+            asked = Queries(queries.users, *parts, queries.asked)
+            return self.measuring.ndcg(_Renumbered(model, numbers), asked, block_size)
+
+        finding = check_invariance(evaluate, stage.graph.num_products, self.audit)
         return [finding.about(model.name)]
 
 
@@ -252,8 +244,7 @@ def run_all(
 ) -> list[Record]:
     """Every job on its stage, unless the folder `cache` keeps its result, which belongs to the
     data, the settings, the stage and the source code; where two seeds have the same stage, models
-    without a seed of their own run once. LeakageError if the audit failed for a model, which is not
-    kept."""
+    without a seed of their own run once. LeakageError if the audit failed; that is not kept."""
     records = []
     todo = [(stage, job) for stage, of_stage in jobs for job in of_stage if job.can_run(stage)]
     with progress(len(todo), "models", "model") as bar:

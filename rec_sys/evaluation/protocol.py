@@ -175,10 +175,8 @@ def _test_with(config: DictConfig, graph: ReviewGraph, history_length: int) -> T
     config = with_overrides(config, [f"split.history_length={history_length}"])
     test = build(config.split).split(graph).test
     if test is None or not test.target.any():
-        raise InputError(
-            "evaluation.history_lengths: nobody among the new users has more than"
-            f" {history_length} reviews"
-        )
+        why = f"nobody among the new users has more than {history_length} reviews"
+        raise InputError(f"evaluation.history_lengths: {why}")
     return test
 
 

@@ -150,12 +150,8 @@ class Slicing:
         product = stage.test(title).targets.edge_product
         is_head = head_products(popularity(stage.train), self.head_share)[product]
         has_twin = self.twins(stage, title)
-        return {
-            "head": is_head,
-            "tail": ~is_head,
-            "twin in history": has_twin,
-            "no twin in history": ~has_twin,
-        }
+        of_twins = {"twin in history": has_twin, "no twin in history": ~has_twin}
+        return {"head": is_head, "tail": ~is_head} | of_twins
 
     def twins(self, stage: Stage, title: str) -> np.ndarray:
         """Which targets have a twin in their history, told from all reviews; bool [T]."""

@@ -8,14 +8,9 @@ import numpy as np
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
 from rec_sys.graph.csr import rows_to_pointers, segment_sum
+from rec_sys.graph.ego_batch import PRODUCT_SHRINKAGE, USER_SHRINKAGE
 from rec_sys.graph.review_graph import ReviewGraph
-from rec_sys.modules.rating_bias import (
-    PRODUCT_SHRINKAGE,
-    USER_SHRINKAGE,
-    MeanVectors,
-    RatingBias,
-    predict_each_from_the_others,
-)
+from rec_sys.modules.rating_bias import MeanVectors, RatingBias, predict_each_from_the_others
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 
 # The squares of so many ratings are held at once (plus those of one user or product).
@@ -63,8 +58,7 @@ class Constant:
 @settings_of("Bias", frozen=False)
 class Bias:
     """`RatingBias`, clipped (Koren, Bell & Volinsky, "Matrix Factorization Techniques for
-    Recommender Systems", 2009, equation 3): means that are shrunk by so many imaginary ratings, no
-    joint fit."""
+    Recommender Systems", 2009, equation 3): means, shrunk by imaginary ratings, no joint fit."""
 
     name = "user + product bias"
 
@@ -77,12 +71,10 @@ class Bias:
         self._bias = RatingBias.of(rated, np.arange(rated.num_edges), *shrinkage)
 
     def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        return as_stars(self.unclipped(histories, user, product))
+        return as_stars(self.raw(histories, user, product))
 
-    def unclipped(
-        self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray
-    ) -> np.ndarray:
-        """The sum itself, float64 [T]: a feature for other models."""
+    def raw(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
+        """The sum itself, not clipped, float64 [T]: a feature for other models."""
         user_bias = self._bias.user_bias(histories)
         return self._bias.mean + self._bias.product_bias[product] + user_bias[user]
 
@@ -130,21 +122,16 @@ class MatrixFactorisation:
         return as_stars(self._mean + left[:, -1] + right[:, -1] + products)
 
     def _solve(
-        self,
-        own: np.ndarray,
-        other: np.ndarray,
-        rating: np.ndarray,
-        others: np.ndarray,
-        num_own: int,
+        self, own: np.ndarray, other: np.ndarray, rating: np.ndarray, others: np.ndarray, size: int
     ) -> np.ndarray:
-        """A ridge regression for each row of one side, the other side fixed: float64 [num_own, rank
-        + 1], zero without a rating. `own`: int64 [n], ascending, whose rating, float64 [n], it is;
+        """A ridge regression for each row of one side, the other side fixed: float64 [size, rank +
+        1], zero without a rating. `own`: int64 [n], ascending, whose rating, float64 [n], it is;
         `other`: int64 [n], row of `others`, float64 [m, rank + 1], vectors, then the bias."""
         penalties = np.diag([self.factor_penalty] * self.rank + [self.bias_penalty])
-        solved = np.zeros((num_own, self.rank + 1))
-        pointers = rows_to_pointers(own, num_own)
+        solved = np.zeros((size, self.rank + 1))
+        pointers = rows_to_pointers(own, size)
         start = 0
-        while start < num_own:
+        while start < size:
             limit = pointers[start] + _RATINGS_AT_ONCE
             end = max(start + 1, int(np.searchsorted(pointers, limit, side="right")) - 1)
             rows = slice(pointers[start], pointers[end])
@@ -211,7 +198,7 @@ class TextRidge(Ridge):
         self._regress(_side_by_side(bias, *means), rated.edge_rating)
 
     def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        bias = self._bias.unclipped(histories, user, product)
+        bias = self._bias.raw(histories, user, product)
         users = MeanVectors.of_users(self._vectors, histories)
 
         def inputs(rows: slice) -> np.ndarray:
@@ -224,8 +211,7 @@ class TextRidge(Ridge):
 @settings_of("ReviewText", frozen=False)
 class ReviewText(Ridge):
     """Ridge on the review's own vector and, if `with_bias`, on who rates and what is rated: a
-    ceiling, and a test whether text vectors carry sentiment. In training, the bias leaves the
-    rating out."""
+    ceiling, and a test whether text vectors carry sentiment. In training no bias has the rating."""
 
     with_bias: bool = True
 
@@ -240,7 +226,7 @@ class ReviewText(Ridge):
     def rate_known(
         self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray, text: np.ndarray
     ) -> np.ndarray:
-        bias = self._bias.unclipped(histories, user, product)
+        bias = self._bias.raw(histories, user, product)
         return self._predict(len(text), lambda rows: self._inputs(bias[rows], text[rows]))
 
     def _inputs(self, bias: np.ndarray, text: np.ndarray) -> np.ndarray:

@@ -11,8 +11,7 @@ from rec_sys.foundation.errors import InputError
 @dataclass(frozen=True)
 class RatingScores:
     """`rec_sys.modules.metrics` and ``macro_f1_tuned``, where "liked" is above `threshold`; for a
-    bootstrap that draws users, of the rated targets: `user` int64 [T], `squared_error` float64
-    [T]."""
+    bootstrap that draws users, of rated targets: `user` int64 [T], `squared_error` float64 [T]."""
 
     metrics: dict[str, float]
     threshold: float
@@ -71,13 +70,11 @@ def best_threshold(predicted: np.ndarray, true: np.ndarray, liked_above: float) 
     return float(thresholds[best[np.abs(thresholds[best] - liked_above).argmin()]])
 
 
-def _macro_f1(
-    said: np.ndarray, right: np.ndarray, number: int, positives: np.ndarray
-) -> np.ndarray:
+def _macro_f1(said: np.ndarray, right: np.ndarray, number: int, liked: np.ndarray) -> np.ndarray:
     """From counts: said "liked", of these right, all targets, liked ones. F1 = 2 TP / (n1 + n2)."""
     said, right = np.asarray(said, dtype=float), np.asarray(right, dtype=float)
-    rejected, rejected_right = number - said, number - positives - (said - right)
-    totals = np.stack([said + positives, rejected + number - positives])
+    rejected, rejected_right = number - said, number - liked - (said - right)
+    totals = np.stack([said + liked, rejected + number - liked])
     hits = np.stack([2 * right, 2 * rejected_right])
     exists = totals > 0
     f1 = np.where(exists, hits / np.where(exists, totals, 1), 0)

@@ -113,9 +113,8 @@ class Report:
                 continue
             name = test.heading.lower().replace(",", "").replace(" ", "_")
             column, ks = Column(self._metric, _heading(self._metric)), self.measuring.ks
-            found[f"{name}_ndcg.png"] = draw_metric(
-                tables[test.heading], column, self.bootstrap.confidence
-            )
+            table, confidence = tables[test.heading], self.bootstrap.confidence
+            found[f"{name}_ndcg.png"] = draw_metric(table, column, confidence)
             lines = {m: [test.mean(m, f"recall@{k}") for k in ks] for m in test.models}
             found[f"{name}_recall_over_k.png"] = draw_over_k(test.heading, "recall@k", ks, lines)
             sizes, lines = self._by_history(test)
@@ -175,9 +174,7 @@ class Report:
             if len(runs) > 1:
                 means = [result.per_user[main].mean() for _, result in runs]
                 rows[name][_SPREAD] = float(np.std(means, ddof=1))
-            shown = [
-                beyond_accuracy(run.exposure[k], popularity(stage.train)) for stage, run in runs
-            ]
+            shown = [beyond_accuracy(r.exposure[k], popularity(stage.train)) for stage, r in runs]
             rows[name] |= {key: float(np.mean([each[key] for each in shown])) for key in shown[0]}
             if not liked.all():
                 rows[name]["disliked"] = float(np.mean([run.disliked(k) for _, run in runs]))
@@ -228,10 +225,8 @@ class Report:
             found = self.bootstrap.compare(ours, test.per_user(name, self._metric))
             label = f"ours against {name}" + (", the best baseline" if name == best else "")
             rows[label] = {**found, "people": len(ours)}
-        columns = [
-            *_versus(f"{_heading(self._metric)}, difference"),
-            Column("people", "people", None),
-        ]
+        people = Column("people", "people", None)
+        columns = [*_versus(f"{_heading(self._metric)}, difference"), people]
         note = (
             "Paired bootstrap over people, each the mean of its seeds. The best baseline is chosen"
             " by the test itself, which favours it."
@@ -379,10 +374,8 @@ def not_measured(
     sentences = []
     without = {stage.split.name for stage in stages if not stage.has_ratings}
     if without:
-        sentences.append(
-            f"Ratings ({', '.join(sorted(without))}): training, validation or test has none, so"
-            " there is no table of ratings."
-        )
+        why = "training, validation or test has none, so there is no table of ratings."
+        sentences.append(f"Ratings ({', '.join(sorted(without))}): {why}")
     if not prepared.has_texts:
         sentences.append("Models that read: no review and no product says anything.")
     sentences += dict.fromkeys(

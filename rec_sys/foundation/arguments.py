@@ -53,27 +53,24 @@ def help_text(
     names = [name for name in settings if "_target_" not in name] if full else often
     lines = [*textwrap.wrap(" ".join(about), _WIDTH), "", f"usage: {program} [KEY=VALUE ...]", ""]
     lines.append("settings, with their defaults:" if full else "most used settings:")
-    for name in names:
-        lines.append(_explained(name, entry, settings, choices))
+    lines += [_explained(name, entry, settings, choices) for name in names]
     lines += ["", "for example:", *examples, "", f"more: {more}"]
     if not full:
         lines.append(f"all settings: {program} --help all")
     return "\n".join(lines)
 
 
-def _explained(
-    name: str, entry: Path, settings: Mapping[str, Any], choices: Mapping[str, Any]
-) -> str:
+def _explained(name: str, entry: Path, values: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
     group, _, rest = name.partition(".")
     folder = entry.parent / group
     if not rest and folder.is_dir():
         there = sorted(each.stem for each in folder.glob("[!_]*.yaml"))
-        value, comment = choices.get(group), f"one of {', '.join(there)}"
+        value, comment = chosen.get(group), f"one of {', '.join(there)}"
     else:
-        value = settings.get(name)
+        value = values.get(name)
         files = [entry]
         if rest:  # another choice may have what this one has not
-            files = [*_files(folder / f"{choices.get(group)}.yaml"), *sorted(folder.glob("*.yaml"))]
+            files = [*_files(folder / f"{chosen.get(group)}.yaml"), *sorted(folder.glob("*.yaml"))]
         comments = [_comments(file).get(rest or name) for file in files]
         comment = next(filter(None, comments), "")
     shown = f"  {name}={'null' if value is None else value}".replace("True", "true")

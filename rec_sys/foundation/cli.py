@@ -9,7 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import wraps
 from inspect import unwrap
 from pathlib import Path
@@ -26,9 +26,7 @@ from rec_sys.foundation.settings import flat
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 #: In a wheel inside the package, in a checkout beside it.
-CONFIG_DIR = next(
-    each for each in (_PACKAGE / "config", _PACKAGE.parent / "config") if each.is_dir()
-)
+CONFIG_DIR = next(filter(Path.is_dir, (_PACKAGE / "config", _PACKAGE.parent / "config")))
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
@@ -130,9 +128,8 @@ def _reporting(main: Callable[..., Any]) -> Callable[..., None]:
 
 
 def with_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """A copy of a composed config with other values: ``group=name`` takes
-    ``config/group/name.yaml``, ``some.key=value`` sets a value that exists, in their order;
-    InputError for none."""
+    """A copy of a composed config with other values, in their order: ``group=name`` takes
+    ``config/group/name.yaml``, ``some.key=value`` sets a value; InputError if there is none."""
     config = copy.deepcopy(config)
     OmegaConf.set_struct(config, False)
     missing = object()
@@ -166,12 +163,9 @@ def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
 def _compose(
     config_name: str | None, overrides: Sequence[str] = (), return_hydra_config: bool = False
 ) -> DictConfig:
-    is_set_up = GlobalHydra.instance().is_initialized()  # by hydra.main, for the same folder
-    with (
-        nullcontext()
-        if is_set_up
-        else hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3")
-    ):
+    if GlobalHydra.instance().is_initialized():  # by hydra.main, for the same folder
+        return hydra.compose(config_name, list(overrides), return_hydra_config)
+    with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         return hydra.compose(config_name, list(overrides), return_hydra_config)
 
 
@@ -183,9 +177,8 @@ def _in_one_line(error: HydraException, config_name: str) -> str:
     if found := _NO_SUCH_KEY.match(first):
         group, _, rest = found["key"].partition(".")
         if having := choices_with(CONFIG_DIR / group, rest):
-            return (
-                f"{found['key']}: a setting of {group}={' or '.join(having)} only; choose that, too"
-            )
+            one = " or ".join(having)
+            return f"{found['key']}: a setting of {group}={one} only; choose that, too"
         alike = likely_name(found["key"], _names(_compose(config_name)))
         hint = f"did you mean {alike}?" if alike else _ALL_SETTINGS
         return f"{found['key']}: no such setting; {hint}"

@@ -150,9 +150,8 @@ def _display() -> Iterator[Progress]:
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), _State())
     # Redirected: what is printed meanwhile stands above the bar. A file's lines stay its own.
-    with Progress(
-        *columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()
-    ) as display:
+    where = {"console": Console(stderr=True), "redirect_stdout": sys.stdout.isatty()}
+    with Progress(*columns, **where) as display:
         _displays.append(display)
         try:
             yield display

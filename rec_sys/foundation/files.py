@@ -8,7 +8,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -56,10 +56,8 @@ def require_replaceable(folder: str | Path, marker: str, setting: str) -> None:
     empty, or ours, as a file `marker` in it tells."""
     folder = Path(folder)
     if folder.exists() and not (folder / marker).is_file() and any(folder.iterdir()):
-        raise InputError(
-            f"{setting}={folder}: holds something else, which would be replaced; name another"
-            " folder"
-        )
+        why = "holds something else, which would be replaced; name another folder"
+        raise InputError(f"{setting}={folder}: {why}")
     require_writable(folder.parent, setting)
 
 
@@ -86,8 +84,7 @@ def sha256_of(path: str | Path) -> str:
 
 
 def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Writes `MANIFEST` into a folder whose other files are in place: some facts, and the SHA-256
-    of each file."""
+    """Writes `MANIFEST` into a folder whose other files are there: facts, and their SHA-256."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     sums = {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
     write_json(folder / MANIFEST, {**facts, "sha256": sums})
@@ -109,12 +106,11 @@ def read_manifest(
     ):
         raise InputError(f"{path}: damaged, or of another version of rec_sys; {remedy}")
     for name in sorted({*files, *manifest["sha256"]}):
-        if not (folder / name).is_file():
-            raise InputError(f"{folder / name}: is missing; {remedy}")
-        if sha256_of(folder / name) != manifest["sha256"].get(name):
-            raise InputError(
-                f"{folder / name}: damaged, its checksum is not the manifest's; {remedy}"
-            )
+        file = folder / name
+        if not file.is_file():
+            raise InputError(f"{file}: is missing; {remedy}")
+        if sha256_of(file) != manifest["sha256"].get(name):
+            raise InputError(f"{file}: damaged, its checksum is not the manifest's; {remedy}")
     return manifest
 
 
@@ -122,10 +118,8 @@ def versions_of(packages: Sequence[str]) -> dict[str, str]:
     """Versions of Python and of some packages; one that is not installed is left out."""
     versions = {"python": platform.python_version()}
     for package in packages:
-        try:
+        with suppress(PackageNotFoundError):
             versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return versions
 
 

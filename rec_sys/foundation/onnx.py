@@ -62,25 +62,18 @@ def require_agreement(difference: float, what: str) -> None:
 
 
 def open_session(
-    path: Path,
-    threads: int = 0,
-    disabled_optimizers: Sequence[str] = (),
-    content: bytes | None = None,
+    path: Path, threads: int = 0, disabled: Sequence[str] = (), content: bytes | None = None
 ) -> "InferenceSession":
     """Opens an exported model, a file or its `content`, in ONNX Runtime, on the CPU; 0 threads for
-    as many as there are cores. InputError if it is not readable."""
+    as many as there are cores, without some optimizers; InputError if it is not readable."""
     import onnxruntime
     from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     try:
-        return onnxruntime.InferenceSession(
-            content or str(path),
-            options,
-            providers=["CPUExecutionProvider"],
-            disabled_optimizers=list(disabled_optimizers),
-        )
+        how = {"providers": ["CPUExecutionProvider"], "disabled_optimizers": list(disabled)}
+        return onnxruntime.InferenceSession(content or str(path), options, **how)
     except (Fail, InvalidGraph, InvalidProtobuf) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{path}: not a readable ONNX model ({reason})") from None

@@ -56,7 +56,6 @@ _WORDS = {
     "dict_type": "must be names with values, like {{name: 1}}",
     "mapping_type": "must be names with values, like {{name: 1}}",
     "too_short": "needs at least {min_length} values",
-    "missing": "is missing",
 }
 
 _T = TypeVar("_T")

@@ -49,12 +49,10 @@ def read_vectors(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return torch.from_numpy(chosen).float().numpy()
 
 
-def vector_sums(
-    vectors: np.ndarray, row: np.ndarray, segment: np.ndarray, num_segments: int
-) -> np.ndarray:
+def vector_sums(vectors: np.ndarray, row: np.ndarray, segment: np.ndarray, size: int) -> np.ndarray:
     """Sums of stored vectors, float [N, D], perhaps memory-mapped, that share a key, int64 [n] in
-    any order; `row`: int64 [n], those of the vectors. float32 [num_segments, D], block by block."""
-    sums = np.zeros((num_segments, vectors.shape[1]), dtype=np.float32)
+    any order; `row`: int64 [n], those of the vectors. float32 [size, D], block by block."""
+    sums = np.zeros((size, vectors.shape[1]), dtype=np.float32)
     # In the order of the segments, so that a block touches few of them.
     order = np.argsort(segment, kind="stable")
     for start in range(0, len(order), _VECTORS_AT_ONCE):

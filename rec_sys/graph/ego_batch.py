@@ -20,7 +20,7 @@ USER_SHRINKAGE = 5.0
 PRODUCT_SHRINKAGE = 10.0
 # log(1 + reviews) of a very popular product: the feature comes out between 0 and about 1.
 _LOG_MANY_REVIEWS = 7.0
-_NO_PRODUCTS = np.empty(0, dtype=np.int64)
+_NONE = np.empty(0, dtype=np.int64)
 
 #: Where the exported model tells which model it is.
 MODEL_FINGERPRINT_KEY = "rec_sys.model_fingerprint"
@@ -56,8 +56,7 @@ def rating_sums(
     rating: np.ndarray, segment: np.ndarray, num_segments: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Adds up the known ratings, float32 [n], NaN if missing, of each user or product. Returns the
-    sum of the distances from the middle of the scale, -1...1 each, float64, and the number of
-    ratings, int64."""
+    sum of the distances from the middle of the scale, -1...1 each, float64, and how many, int64."""
     known = ~np.isnan(rating)
     distance = (rating[known].astype(np.float64) - MIDDLE_RATING) / HALF_RANGE
     sums = segment_sum(distance, segment[known], num_segments)
@@ -221,19 +220,14 @@ MODEL_INPUTS = tuple(
 
 @dataclass(frozen=True)
 class EgoBatchBuilder:
-    """Cuts batches out of a graph with a few whole-array operations; for `vectors` see
-    `read_vectors`."""
+    """Cuts batches out of a graph by whole-array operations; for `vectors` see `read_vectors`."""
 
     graph: ReviewGraph
     vectors: np.ndarray
     product_reviews: ProductReviews | FixedReviews
 
     def build(
-        self,
-        users: np.ndarray,
-        target: np.ndarray,
-        hidden: np.ndarray,
-        others: np.ndarray = _NO_PRODUCTS,
+        self, users: np.ndarray, target: np.ndarray, hidden: np.ndarray, others: np.ndarray = _NONE
     ) -> EgoBatch:
         """Builds the batch of some users, int64 [U]; ValueError if one occurs twice.
 
@@ -260,12 +254,11 @@ class EgoBatchBuilder:
         sums = segment_sum(edge_attr, history_user, len(users))
         newer = np.cumsum(lengths)[history_user] - 1 - np.arange(len(history))
         rating = graph.edge_rating[history]
+        rated = rating_sums(rating, history_user, len(users))
         known = self.product_reviews.summary_without(products, graph, self.vectors, targets)
         return EgoBatch(
             user_features=sums / np.maximum(lengths, 1)[:, None].astype(np.float32),
-            user_rating_features=rating_features(
-                *rating_sums(rating, history_user, len(users)), lengths, USER_SHRINKAGE
-            ),
+            user_rating_features=rating_features(*rated, lengths, USER_SHRINKAGE),
             product_name_features=read_vectors(self.vectors, graph.product_name_text[products]),
             product_info_features=read_vectors(self.vectors, graph.product_info_text[products]),
             product_review_features=known.texts,

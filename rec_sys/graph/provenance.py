@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -28,8 +28,7 @@ class LearnedReviews(NamedTuple):
 
 class Groups(NamedTuple):
     """Which of n users, or products, had which part; one without any is new. bool [n] each: the
-    weights have learned from them; they were held out as a whole for validation, or for the
-    test."""
+    weights have learned from them; they were held out as a whole for validation, or the test."""
 
     learned: np.ndarray
     validation: np.ndarray
@@ -58,15 +57,11 @@ class Provenance:
     earlier: LearnedReviews
 
     @classmethod
-    def of(
-        cls, split: Split, graph: ReviewGraph, earlier: "Provenance | None" = None
-    ) -> "Provenance":
+    def of(cls, split: Split, graph: ReviewGraph, earlier: Self | None = None) -> Self:
         """Notes what a training is about to see, and what an `earlier` one had seen."""
-        masks = {
-            _TRAIN: split.train,
-            _VALIDATION: split.validation.target,
-            _VALIDATION_HISTORY: split.validation.history,
-        }
+        validation = split.validation
+        masks = {_TRAIN: split.train, _VALIDATION: validation.target}
+        masks[_VALIDATION_HISTORY] = validation.history
         if split.test is not None:
             masks |= {_TEST: split.test.target, _TEST_HISTORY: split.test.history}
         roles = np.zeros(graph.num_edges, dtype=np.uint8)
@@ -79,7 +74,7 @@ class Provenance:
             edge_product=graph.edge_product.astype(np.int32),
             roles=roles,
             has_test=split.test is not None,
-            begins=(split.validation.begin, split.test.begin if split.test else None),
+            begins=(validation.begin, split.test.begin if split.test else None),
             earlier=earlier.learned if earlier else LearnedReviews(*[np.zeros(0, np.int64)] * 3),
         )
 

@@ -229,14 +229,12 @@ class PreparedReviews:
         return self.store.vectors
 
 
-def prepare_reviews(
-    data: ReviewData, encoder: TextEncoder, cache_dir: str | Path
-) -> PreparedReviews:
-    """Encodes the texts that are new to the store below `cache_dir` and builds the graph."""
+def prepare_reviews(data: ReviewData, encoder: TextEncoder, cache: str | Path) -> PreparedReviews:
+    """Encodes the texts that are new to the store below the folder `cache` and builds the graph."""
     columns = (data.reviews["text"], *(data.products[name] for name in ("name", "info", "style")))
     has_texts = any((column != "").any() for column in columns)
-    with one_at_a_time(cache_dir):
-        store = open_store(cache_dir, encoder, has_texts)
+    with one_at_a_time(cache):
+        store = open_store(cache, encoder, has_texts)
         said: Sequence[str]
         encoded: EncodedTexts
 

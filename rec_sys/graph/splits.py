@@ -141,8 +141,7 @@ class GlobalTime(_WithShares):
         return Split(self.name, train, to_validate, to_test)
 
     def _cuts(self, times: np.ndarray) -> tuple[int, int | None]:
-        """First second of the validation and of the test, by the known times, int64 [n],
-        ascending."""
+        """First second of validation and test, by the known times, int64 [n], ascending."""
         values, older = np.unique(times, return_index=True)  # older: how many reviews come before
         validation_from, test_from = self.validation_from, self.test_from
         if test_from is None and self.test_share:
@@ -179,9 +178,7 @@ class _UserSplit(_WithShares):
         """Splits a graph; after an earlier training its users keep their parts. InputError for too
         few."""
         if graph.num_users < 2:
-            raise InputError(
-                "the reviews come from a single user; training needs at least two users"
-            )
+            raise InputError("the reviews come from a single user; training needs at least two")
         known = seen and seen.user_groups(graph)
         users, *others = draw_groups(graph.num_users, self.shares, self.seed, "users", known)
         validation, test = (self._task(graph, some) for some in others)
@@ -294,9 +291,8 @@ def draw_groups(
     for share in shares:
         left = number - 1 - sum(sizes)  # one stays to train with
         if share and left < 1:
-            raise InputError(
-                f"too few {what} to split ({number}): each part needs one; use more reviews"
-            )
+            why = f"too few {what} to split ({number}): each part needs one; use more reviews"
+            raise InputError(why)
         sizes.append(min(max(1, round(share * number)), left) if share else 0)
     return _drawn(number, sizes, seed)
 
@@ -341,8 +337,7 @@ def _drawn(number: int, sizes: Sequence[int], seed: int) -> list[np.ndarray]:
 
 def describe_split(split: Split, graph: ReviewGraph, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint tells about its split. With the same data, `settings`, the resolved
-    ``config/split``, give the same split. The ids of the held-out users are empty for a split that
-    does not hold out whole users."""
+    ``config/split``, give the same split. It has ids of users only if whole ones are held out."""
     return {
         "name": split.name,
         "settings": dict(settings),

@@ -91,8 +91,7 @@ def check_usable(split: Split, graph: ReviewGraph) -> None:
 
 def newest_targets(graph: ReviewGraph, users: np.ndarray, share: float) -> np.ndarray:
     """The newest reviews of each user, int64 [n], as targets: bool [E]. `share` of them, rounded,
-    at least one; none of a user with a single review: there would be no history to predict it
-    from."""
+    at least one; none of a user with a single review, who would have no history beside it."""
     degrees = graph.degrees[users]
     count = np.clip(np.round(share * degrees).astype(np.int64), 1, np.maximum(degrees - 1, 0))
     count[degrees < 2] = 0
@@ -121,7 +120,6 @@ def mask_of_last(
     graph: ReviewGraph, edges: np.ndarray, lengths: np.ndarray, count: np.ndarray
 ) -> np.ndarray:
     """Marks the last edges of each of n users: bool [E]. `edges`: int64, user after user;
-    `lengths`: int64 [n], how many belong to each; `count`: int64 [n], how many to mark, at most
-    that."""
+    `lengths`: int64 [n], how many belong to each; `count`: int64 [n], how many of them to mark."""
     ends = np.repeat(np.cumsum(lengths), lengths)
     return graph.edge_mask(edges[np.arange(len(edges)) >= ends - np.repeat(count, lengths)])

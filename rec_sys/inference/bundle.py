@@ -106,15 +106,12 @@ def told_as_unfit(folder: str | Path, *others: type[Exception]) -> Iterator[None
     except Exception as error:
         log.debug("%s", folder, exc_info=True)
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-        raise InputError(
-            f"{folder}: cannot be used ({type(error).__name__}: {reason}); run `{CREATE_COMMAND}`"
-            " again"
-        ) from None
+        why = f"cannot be used ({type(error).__name__}: {reason}); run `{CREATE_COMMAND}` again"
+        raise InputError(f"{folder}: {why}") from None
 
 
 def read_bundle(folder: str | Path) -> Bundle:
-    """Opens a bundle. Raises InputError if anything is missing or does not fit its checksum, or the
-    products are of another model."""
+    """Opens a bundle; InputError if anything is missing, damaged, or products of another model."""
     folder, remedy = Path(folder), f"run `{CREATE_COMMAND}` again"
     with told_as_unfit(folder):
         if not (folder / MANIFEST).is_file():

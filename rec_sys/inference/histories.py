@@ -152,9 +152,8 @@ class Histories:
 def read_histories(reviews: pd.DataFrame | Sequence[Author], vectorbase: Vectorbase) -> Histories:
     """Cleans reviews as those of the training were, and finds their products in the vectorbase: by
     id, or, where that is missing or unknown, by the name, in any case and spacing, if one product
-    alone has it. An author without any review is a user of whom
-    nothing is known. `reviews` are a table, see `authors_in`, or the authors. Raises InputError if
-    there is nobody."""
+    alone has it. An author without any review is a user of whom nothing is known. `reviews` are a
+    table, see `authors_in`, or the authors. Raises InputError if there is nobody."""
     authors = authors_in(reviews) if isinstance(reviews, pd.DataFrame) else reviews
     if not authors:
         raise InputError("there is nobody to recommend to: no reviews were given")
@@ -194,8 +193,7 @@ def _newest_in_order(
     reviews: Sequence[WrittenReview], vectorbase: Vectorbase
 ) -> list[tuple[WrittenReview, int]]:
     """The newest review of each product with the product's row, the oldest first. An unknown time
-    is the oldest; of equally old reviews the later one counts, but one that is told twice does not
-    become later by that."""
+    is the oldest; of equally old ones the later counts, but being told twice makes none later."""
     newest: dict[int | str, tuple[tuple[int, int, str, str], WrittenReview, int]] = {}
     told = set()
     rows = vectorbase.rows_of([review.product_id or None for review in reviews]).tolist()
@@ -242,12 +240,10 @@ class HistoryBatch:
     links: scipy.sparse.csr_array | None
 
 
-def build_history_batch(
-    histories: Histories, vectorbase: Vectorbase, encode: Encode
-) -> HistoryBatch:
+def build_history_batch(histories: Histories, base: Vectorbase, encode: Encode) -> HistoryBatch:
     """Builds the graph of some users with all their reviews as history. Users of whom nothing is
     known have no history: they are all alike."""
-    row, num_rows = histories.catalogue_row, len(vectorbase.keys)
+    row, num_rows = histories.catalogue_row, len(base.keys)
     # A product that the vectorbase does not hold is its review's own.
     number = np.where(row == UNKNOWN, num_rows + np.arange(len(row)), row)
     products, first, product = np.unique(number, return_index=True, return_inverse=True)
@@ -258,15 +254,13 @@ def build_history_batch(
     distinct, text_row = distinct_texts([*histories.texts, *names, *infos, *histories.wishes])
     ends = np.cumsum([len(row), len(products), len(products)])
     edge_text, name_text, info_text, wish_text = np.split(text_row, ends)
-    own_vectors = np.zeros((1 + len(distinct), vectorbase.name_vectors.shape[1]), VECTOR_DTYPE)
+    own_vectors = np.zeros((1 + len(distinct), base.name_vectors.shape[1]), VECTOR_DTYPE)
     if distinct:
         own_vectors[1:] = encode(distinct)
     name_text[known] = len(own_vectors) + np.arange(len(rows))
     info_text[known] = len(own_vectors) + len(rows) + np.arange(len(rows))
-    vectors = np.concatenate(
-        [own_vectors, vectorbase.name_vectors[rows], vectorbase.info_vectors[rows]],
-        dtype=np.float32,
-    )
+    parts = own_vectors, base.name_vectors[rows], base.info_vectors[rows]
+    vectors = np.concatenate(parts, dtype=np.float32)
     graph = ReviewGraph(
         user_ids=histories.user_ids,
         product_ids=products,
@@ -280,9 +274,9 @@ def build_history_batch(
         product_brand=np.full(len(products), NO_BRAND),
     )
     summary = ReviewSummary(
-        *(np.zeros((len(products), each.shape[1]), each.dtype) for each in vectorbase.reviews)
+        *(np.zeros((len(products), each.shape[1]), each.dtype) for each in base.reviews)
     )
-    for some, all_of in zip(summary, vectorbase.reviews, strict=True):
+    for some, all_of in zip(summary, base.reviews, strict=True):
         some[known] = all_of[rows]
 
     hidden = histories.says_nothing | ~np.repeat(histories.is_known, np.diff(histories.user_ptr))
@@ -295,5 +289,5 @@ def build_history_batch(
         wishes = Wishes.of(vectors[wish_text], count_words(histories.wishes))
     # What an unknown product is called, and what is said about it.
     said = vectors[edge_text[review]] + vectors[name_text[product[review]]]
-    links = vectorbase.match.links(said, row[review] == UNKNOWN)
+    links = base.match.links(said, row[review] == UNKNOWN)
     return HistoryBatch(batch.model_inputs(), review, batch.edge_index[1], wishes, links)

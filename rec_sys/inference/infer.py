@@ -23,7 +23,8 @@ from rec_sys.reviews.reading import ReviewFile
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.text.store import distinct_texts, encode_texts, open_store
-from rec_sys.vector_database.vectorbase import Vectorbase, built_from, read_vectorbase
+from rec_sys.vector_database.create_vectorbase import open_vectorbase
+from rec_sys.vector_database.vectorbase import Vectorbase
 
 # Encoded in ONNX Runtime while PyTorch would still be imported.
 _FEW_TEXTS = 300
@@ -50,16 +51,8 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     reviews, checkpoint or vectorbase cannot be used."""
     settings = read_settings(InferSettings, config.infer)
     reviews = read_people(settings.reviews, config.data) if settings.reviews is not None else None
-    folder = config.paths.vectorbase_dir
-    path = checkpoint.find_checkpoint(
-        config.checkpoint, config.paths.checkpoint_dir, built_from(folder)
-    )
-    vectorbase = read_vectorbase(folder)
-    trained = checkpoint.load_trained(path)
-    vectorbase.require_model(trained.fingerprint, trained.path.name)
+    vectorbase, trained, encoder = open_vectorbase(config)
     backend = choose_backend(settings, trained, vectorbase)
-    encoder = checkpoint.load_encoder(trained, config)
-    vectorbase.require_encoder(encoder.model_fingerprint)
     if reviews is None and settings.wish:
         reviews = [Author("you", [])]
     elif reviews is None:

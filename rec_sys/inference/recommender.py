@@ -209,10 +209,8 @@ class Recommender:
         if len(found) > 1:
             raise InputError(f"reviews: {len(found)} people wrote them; give those of one person")
         if not found[0].recommendations:
-            raise InputError(
-                f"product={product!r}: is not recommended to somebody who has reviewed it; leave"
-                " that review out"
-            )
+            why = "is not recommended to somebody who has reviewed it; leave that review out"
+            raise InputError(f"product={product!r}: {why}")
         return found[0].recommendations[0]
 
     def similar(self, product: str, k: int = DEFAULT_K) -> pd.DataFrame:
@@ -417,9 +415,8 @@ def read_authors(reviews: Reviews | Sequence[Author]) -> Sequence[Author]:
     if all(isinstance(each, str) for each in reviews):
         written = [WrittenReview(str(number), text=each) for number, each in enumerate(reviews)]
         return [Author(ANONYMOUS_USER, written)]
-    table, report = read_reviews(
-        reviews, max_broken_share=0.0, require_user=False, require_product=False
-    )
+    nothing_needed = {"require_user": False, "require_product": False}
+    table, report = read_reviews(reviews, max_broken_share=0.0, **nothing_needed)
     for warning in report.warnings:
         warnings.warn(f"reviews: {warning}", stacklevel=3)
     log.info("%s", "; ".join(report.notes))

@@ -39,16 +39,13 @@ def register(bundle: Path, name: str, tracking_uri: str, run_id: str) -> int:
     """Logs a bundle to the run of its training and registers it; returns its version."""
     text = [ColSpec("string", field, required=False) for field in _TEXTS]
     numbers = {"score": "float", "predicted_rating": "float", "rank": "integer"}
-    signature = ModelSignature(
-        Schema([*text, ColSpec("double", "rating", required=False)]),
-        Schema(
-            [
-                ColSpec(numbers.get(each, "string"), each, required=each != "nickname")
-                for each in (*_SHOWN, "because")
-            ]
-        ),
-        ParamSchema([ParamSpec("k", "integer", DEFAULT_K), ParamSpec("wish", "string", "")]),
-    )
+    columns = [
+        ColSpec(numbers.get(each, "string"), each, required=each != "nickname")
+        for each in (*_SHOWN, "because")
+    ]
+    inputs = Schema([*text, ColSpec("double", "rating", required=False)])
+    params = ParamSchema([ParamSpec("k", "integer", DEFAULT_K), ParamSpec("wish", "string", "")])
+    signature = ModelSignature(inputs, Schema(columns), params)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", ".*An input example was not provided.*")

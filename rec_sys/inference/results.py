@@ -107,14 +107,9 @@ class Recommendations(list[UserRecommendations]):
 _QUOTE = pa.struct([("text", pa.string()), ("rating", pa.float32())])
 _MATCH = pa.struct([("weight", pa.float32()), ("words", pa.list_(pa.string())), ("quote", _QUOTE)])
 _REASON = pa.struct(
-    [
-        ("review_id", pa.string()),
-        ("product_name", pa.string()),
-        ("text", pa.string()),
-        ("weight", pa.float32()),
-        ("rating", pa.float32()),  # missing without stars
-        ("product_id", pa.string()),
-    ]
+    [(name, pa.string()) for name in ("review_id", "product_name", "text")]
+    + [("weight", pa.float32()), ("rating", pa.float32())]  # no rating without stars
+    + [("product_id", pa.string())]
 )
 #: One row per person and product: what `infer` writes into the lines of its file.
 RECOMMENDATION_SCHEMA = pa.schema(
@@ -174,9 +169,8 @@ def write_results(
     users = np.stack([each.embedding for each in results])
     _write_embeddings(paths[1], "user_id", [each.user_id for each in results], users)
     there = ~vectorbase.index.removed
-    _write_embeddings(
-        paths[2], "product_id", vectorbase.product_ids[there], vectorbase.embeddings[there]
-    )
+    products, embeddings = vectorbase.product_ids[there], vectorbase.embeddings[there]
+    _write_embeddings(paths[2], "product_id", products, embeddings)
     return paths
 
 

@@ -81,22 +81,17 @@ class OnnxBackend:
         inputs = {each.name: each.shape for each in self._session.get_inputs()}
         outputs = {each.name: each.shape for each in self._session.get_outputs()}
         metadata = self._session.get_modelmeta().custom_metadata_map
-        if (
-            MODEL_FINGERPRINT_KEY not in metadata
-            or set(inputs) != set(MODEL_INPUTS)
-            or set(outputs) != set(GraphOutputs._fields)
-        ):
-            raise InputError(
-                f"{path}: not a graph model of this version; export it with `{EXPORT_COMMAND}`"
-            )
+        has_names = (inputs.keys(), outputs.keys()) == ({*MODEL_INPUTS}, {*GraphOutputs._fields})
+        if MODEL_FINGERPRINT_KEY not in metadata or not has_names:
+            remedy = f"export it with `{EXPORT_COMMAND}`"
+            raise InputError(f"{path}: not a graph model of this version; {remedy}")
         self.model_fingerprint: str = metadata[MODEL_FINGERPRINT_KEY]
         self.vector_dim: int = inputs["user_features"][1]
         self.embedding_dim: int = outputs["user_embeddings"][1]
 
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
-        return run_exported(
-            inputs, lambda arrays: self._session.run(list(GraphOutputs._fields), arrays)
-        )
+        names = list(GraphOutputs._fields)
+        return run_exported(inputs, lambda arrays: self._session.run(names, arrays))
 
 
 class TorchBackend:

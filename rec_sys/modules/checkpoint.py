@@ -78,10 +78,8 @@ def find_checkpoint(
     elif built_from is not None:
         path = Path(folder) / built_from
     if path is None:
-        raise InputError(
-            f"{folder}: holds no checkpoint; train first with `uv run -m rec_sys.train.train`,"
-            " or name one"
-        )
+        why = "holds no checkpoint; train first with `uv run -m rec_sys.train.train`, or name one"
+        raise InputError(f"{folder}: {why}")
     if not path.is_file():
         there = ", ".join(sorted(each.name for each in Path(folder).glob(f"*{BEST_SUFFIX}")))
         whose = "" if checkpoint is not None else ", from which the index was built"
@@ -128,11 +126,10 @@ class TrainedModel:
         """The network, which needs PyTorch. InputError if settings or weights do not fit."""
         import torch
 
-        settings = (
-            OmegaConf.create(dict(self.model_config))
-            if self.model_config
-            else trusted_settings(self.record["config"], "model", self.path)
-        )
+        if self.model_config:
+            settings = OmegaConf.create(dict(self.model_config))
+        else:
+            settings = trusted_settings(self.record["config"], "model", self.path)
         try:
             model = build(settings, vector_dim=self.record["vector_dim"])
             model.load_state_dict({n: torch.from_numpy(a) for n, a in self.weights.items()})
@@ -232,11 +229,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def _has_shape(value: Any, shape: Any) -> bool:
-    if isinstance(shape, dict):
-        return isinstance(value, dict) and all(
-            _has_shape(value.get(name), each) for name, each in shape.items()
-        )
-    return type(value) is shape
+    if not (isinstance(shape, dict) and isinstance(value, dict)):
+        return type(value) is shape
+    return all(_has_shape(value.get(name), each) for name, each in shape.items())
 
 
 def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None) -> TrainedModel:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
-import scipy.sparse
+from scipy.sparse import csr_array, issparse, sparray
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.csr import rows_to_pointers
@@ -17,18 +17,18 @@ _COLUMNS_AT_ONCE = 2048
 
 def co_occurrence(
     user: np.ndarray, product: np.ndarray, num_users: int, num_products: int
-) -> scipy.sparse.csr_array:
+) -> csr_array:
     """How many users reviewed both of two products: the Gram matrix X^T X, float32 [P, P], the
     number of reviewers of each on its diagonal. `user` and `product`: int64 [n], in any order; a
     pair that occurs twice counts once."""
     ones = np.ones(len(user), dtype=np.float32)
-    reviewed = scipy.sparse.csr_array((ones, (user, product)), shape=(num_users, num_products))
+    reviewed = csr_array((ones, (user, product)), shape=(num_users, num_products))
     reviewed.sum_duplicates()
     reviewed.data[:] = 1
     return (reviewed.T @ reviewed).tocsr()
 
 
-def ease_weights(gram: np.ndarray | scipy.sparse.sparray, l2: float) -> np.ndarray:
+def ease_weights(gram: np.ndarray | sparray, l2: float) -> np.ndarray:
     """The weights of EASE: each product predicted from all others by one ridge regression.
 
     Minimises |X - X B|^2 + l2 |B|^2 over all B with a zero diagonal, where gram = X^T X,
@@ -55,9 +55,7 @@ def add_inner_products(gram: np.ndarray, features: np.ndarray) -> None:
         gram[:, columns] += features @ features[columns].T
 
 
-def ridge_inverse(
-    gram: np.ndarray | scipy.sparse.sparray, l2: float, overwrite: bool = False
-) -> np.ndarray:
+def ridge_inverse(gram: np.ndarray | sparray, l2: float, overwrite: bool = False) -> np.ndarray:
     """The inverse of gram + l2 I, float32 [P, P]; raises as `ease_weights`.
 
     It is made in place by a Cholesky factorisation, half the work of a general inverse and one
@@ -68,7 +66,7 @@ def ridge_inverse(
     """
     if not 0 < l2 < np.inf:
         raise InputError(f"l2={l2}: must be a positive number")
-    dense = gram.toarray() if scipy.sparse.issparse(gram) else gram
+    dense = gram.toarray() if issparse(gram) else gram
     # LAPACK wants columns one after the other; a symmetric matrix is its own transpose.
     columns = dense if dense.flags.f_contiguous else dense.T
     system = np.array(columns, dtype=np.float32, order="F", copy=None if overwrite else True)
@@ -98,7 +96,7 @@ def partial_histories(
     past_decay: float,
     future_decay: float,
     longest: int,
-) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]:
+) -> tuple[csr_array, csr_array]:
     """Cuts the `longest` newest reviews of each user between any two neighbours: the weighted past
     and the weighted future of each cut, float32 [cuts, P]. `user`, `product`: int64 [n], by user,
     inside a user from the oldest to the newest. The decays are for each step away from the cut."""
@@ -125,11 +123,11 @@ def partial_histories(
 
 def _stack(
     entries: list[tuple[np.ndarray, np.ndarray, np.ndarray]], rows: int, columns: int
-) -> scipy.sparse.csr_array:
+) -> csr_array:
     if not entries:
-        return scipy.sparse.csr_array((rows, columns), dtype=np.float32)
+        return csr_array((rows, columns), dtype=np.float32)
     row, column, weight = (np.concatenate(each) for each in zip(*entries, strict=True))
-    return scipy.sparse.csr_array((weight, (row, column)), shape=(rows, columns))
+    return csr_array((weight, (row, column)), shape=(rows, columns))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Annotated, Protocol
 
 import numpy as np
-import scipy.sparse
 from pydantic import Field
+from scipy.sparse import coo_array, csr_array, vstack
 
 from rec_sys.foundation.settings import NotNegative, Positive, PositiveCount, Share, settings_of
 from rec_sys.graph.ego_batch import ProductReviews
@@ -41,7 +41,7 @@ class Known:
     edges: np.ndarray
     product_graph: ProductGraph
     vectors: np.ndarray
-    words: scipy.sparse.csr_array
+    words: csr_array
     towers: Towers
 
     @property
@@ -50,7 +50,7 @@ class Known:
         product = self.graph.edge_product[self.edges]
         return np.bincount(product, minlength=self.graph.num_products).astype(np.float64)
 
-    def item_graph(self, matrix: scipy.sparse.csr_array, history_decay: float) -> ProductGraph:
+    def item_graph(self, matrix: csr_array, history_decay: float) -> ProductGraph:
         """A graph between products along which likes and dislikes walk alike."""
         matrix.eliminate_zeros()
         return ProductGraph.of(matrix, history_decay, 1.0, self.product_graph.liked_above)
@@ -71,7 +71,7 @@ class Known:
             rows = np.arange(len(cosine))
             cosine[rows, start + rows] = 0
             parts.append(heaviest(np.maximum(cosine, 0), neighbours))
-        return self.item_graph(scipy.sparse.vstack(parts, format="csr"), history_decay)
+        return self.item_graph(vstack(parts, format="csr"), history_decay)
 
 
 class Evidence(Protocol):
@@ -117,10 +117,8 @@ class Neighbours:
         row, column = together.coords
         cosine = together.data / (length[row] * length[column] + self.shrink)
         apart = row != column
-        matrix = scipy.sparse.csr_array(
-            (cosine[apart].astype(np.float32), (row[apart], column[apart])), together.shape
-        )
-        matrix = _most_similar(matrix, self.neighbours)
+        cells = cosine[apart].astype(np.float32), (row[apart], column[apart])
+        matrix = _most_similar(csr_array(cells, together.shape), self.neighbours)
         walk = known.item_graph(matrix, self.history_decay)
         return [WalkFeature(self.name, self.name, walk, self.scale, "neighbours")]
 
@@ -142,9 +140,8 @@ class Order:
         user, product = graph.edge_user[edges], graph.edge_product[edges]
         follows = user[1:] == user[:-1]
         size = graph.num_products
-        steps = scipy.sparse.coo_array(
-            (np.ones(follows.sum()), (product[:-1][follows], product[1:][follows])), (size, size)
-        ).tocsr()
+        cells = np.ones(follows.sum()), (product[:-1][follows], product[1:][follows])
+        steps = coo_array(cells, (size, size)).tocsr()
         share = (known.counts + 1) / (known.counts.sum() + size)
         steps.data = np.log1p(steps.data / (self.smoothing * share[steps.indices]))
         matrix = _most_similar(steps.astype(np.float32), self.neighbours)
@@ -272,22 +269,20 @@ def _by_decay(walk: WalkFeature, decays: Sequence[float]) -> list[Feature]:
 
 
 def product_words(
-    graph: ReviewGraph, words: scipy.sparse.csr_array, edges: np.ndarray
-) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]:
+    graph: ReviewGraph, words: csr_array, edges: np.ndarray
+) -> tuple[csr_array, csr_array]:
     """The words of products, float32 [P, W]: of their names, and of descriptions and some reviews.
     `words`: float32 [N, W], of the texts; `edges`: int64 [n], the reviews that may be known."""
     about = (np.ones(len(edges), np.float32), (graph.edge_product[edges], np.arange(len(edges))))
-    about = scipy.sparse.csr_array(about, (graph.num_products, len(edges)))
+    about = csr_array(about, (graph.num_products, len(edges)))
     reviews = about @ words[graph.edge_text[edges]]
     return words[graph.product_name_text], (words[graph.product_info_text] + reviews).tocsr()
 
 
-def _most_similar(matrix: scipy.sparse.csr_array, most: int) -> scipy.sparse.csr_array:
+def _most_similar(matrix: csr_array, most: int) -> csr_array:
     lengths = np.diff(matrix.indptr)
     row = np.repeat(np.arange(len(lengths)), lengths)
     order = np.lexsort((matrix.indices, -matrix.data, row))
     place = np.arange(matrix.nnz) - np.repeat(matrix.indptr[:-1], lengths)
     kept = order[place < most]
-    return scipy.sparse.csr_array(
-        (matrix.data[kept], (row[kept], matrix.indices[kept])), matrix.shape
-    )
+    return csr_array((matrix.data[kept], (row[kept], matrix.indices[kept])), matrix.shape)

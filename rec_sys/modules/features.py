@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-import scipy.sparse
+from scipy.sparse import csr_array, hstack
 
 from rec_sys.graph.task import NOW
 from rec_sys.modules.match import Towers, unit
@@ -37,7 +37,7 @@ class Situation:
     network: np.ndarray
     predicted_rating: np.ndarray
     wishes: Wishes | None = None
-    links: scipy.sparse.csr_array | None = None
+    links: csr_array | None = None
 
     @property
     def num_users(self) -> int:
@@ -70,7 +70,7 @@ class Feature:
     name: str
     evidence: str
 
-    def values(self, situation: Situation) -> np.ndarray | scipy.sparse.csr_array:
+    def values(self, situation: Situation) -> np.ndarray | csr_array:
         """float32 [U, P]; sparse where most of them are zero, [1, P] where users are alike."""
         raise NotImplementedError
 
@@ -91,10 +91,9 @@ class WalkFeature(Feature):
     scale: float
     graph_name: str
 
-    def values(self, situation: Situation) -> scipy.sparse.csr_array:
-        scores = self.graph.walk(
-            situation.user_ptr, situation.product, situation.rating, situation.links
-        )
+    def values(self, situation: Situation) -> csr_array:
+        reviews = situation.user_ptr, situation.product, situation.rating
+        scores = self.graph.walk(*reviews, situation.links)
         scores.data = compress(scores.data, self.scale).astype(np.float32)
         return scores
 
@@ -103,9 +102,8 @@ class WalkFeature(Feature):
         scale no review has a part of its own, so each gets its share in the sum. `targets`:
         int64 [m], rows of products. Returns float32 [n, m]; where the feature is positive, a column
         adds up to it."""
-        parts = self.graph.contributions(
-            situation.product, situation.rating, targets, situation.links
-        )
+        reviews = situation.product, situation.rating
+        parts = self.graph.contributions(*reviews, targets, situation.links)
         if not self.scale:
             return parts
         speaking = np.maximum(parts, 0)
@@ -184,9 +182,8 @@ class LikingFeature(Feature):
     steepness: float
 
     def values(self, situation: Situation) -> np.ndarray:
-        return -np.logaddexp(
-            0, self.steepness * (self.middle - situation.predicted_rating), dtype=np.float32
-        )
+        below = self.steepness * (self.middle - situation.predicted_rating)
+        return -np.logaddexp(0, below, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -206,7 +203,7 @@ class MatchFeature(Feature):
         """How well each product fits some texts, float [n, D]: float32 [n, P]."""
         return self.towers.queries(vectors) @ self.products.T
 
-    def links(self, vectors: np.ndarray, unknown: np.ndarray) -> scipy.sparse.csr_array | None:
+    def links(self, vectors: np.ndarray, unknown: np.ndarray) -> csr_array | None:
         """The products that texts are likely about, for reviews of unknown products.
 
         `vectors`: float [n, D], of all reviews, zero vectors lead nowhere; `unknown`: bool [n],
@@ -224,7 +221,7 @@ class MatchFeature(Feature):
         lengths = np.zeros(len(vectors), dtype=np.int64)
         lengths[rows] = np.diff(likely.indptr)
         cells = likely.data, likely.indices, np.append(0, np.cumsum(lengths))
-        return scipy.sparse.csr_array(cells, (len(vectors), likely.shape[1]))
+        return csr_array(cells, (len(vectors), likely.shape[1]))
 
 
 # So many products hold nearly all of the chances.
@@ -242,17 +239,17 @@ class WordsFeature(Feature):
     `mean_length`: words of a product, on average; a product's name counts `name_weight` times.
     """
 
-    weights: scipy.sparse.csr_array
+    weights: csr_array
     idf: np.ndarray
     mean_length: float
     k1: float
     b: float
     name_weight: float
 
-    def values(self, situation: Situation) -> scipy.sparse.csr_array:
+    def values(self, situation: Situation) -> csr_array:
         if situation.wishes is None:
             empty = (situation.num_users, self.weights.shape[1])
-            return scipy.sparse.csr_array(empty, dtype=np.float32)
+            return csr_array(empty, dtype=np.float32)
         words = situation.wishes.words.copy()
         words.data = 1 + np.log(words.data)
         scores = words @ self.weights
@@ -263,7 +260,7 @@ class WordsFeature(Feature):
         scores.data = (scores.data / scale).astype(np.float32)
         return scores
 
-    def words_for(self, words: scipy.sparse.csr_array, product: int) -> np.ndarray:
+    def words_for(self, words: csr_array, product: int) -> np.ndarray:
         """What each word of one wish, float32 [1, W], adds to a product: float32 [W']."""
         return self.weights[words.indices][:, [product]].toarray()[:, 0]
 
@@ -355,18 +352,17 @@ def _read_words(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     idf[arrays["words.column"]] = arrays["words.idf"]
     lengths[arrays["words.column"]] = arrays["words.length"]
     cells = arrays["words.weight"], arrays["words.product"], np.append(0, np.cumsum(lengths))
-    return {"idf": idf, "weights": scipy.sparse.csr_array(cells, (num_words, num_products))}
+    return {"idf": idf, "weights": csr_array(cells, (num_words, num_products))}
 
 
 def moved_features(features: Sequence[Feature], rows: np.ndarray, num_rows: int) -> list[Feature]:
     """The same features of products that stand in other rows. `rows`: int64 [P], distinct: where
-    each product stands, below 0 if nowhere any more. No review is known of products in the other
-    rows of `num_rows`."""
+    each product stands, below 0 if nowhere any more. Of the other `num_rows` no review is known."""
     there = rows >= 0
     ones = np.ones(there.sum(), dtype=np.float32)
     cells = ones, (np.flatnonzero(there), rows[there])
     # Multiplied by it from the right, columns move; by its transpose from the left, rows do.
-    move = scipy.sparse.csr_array(cells, (len(rows), num_rows))
+    move = csr_array(cells, (len(rows), num_rows))
     moved: list[Feature] = []
     for feature in features:
         if isinstance(feature, TrendFeature):
@@ -395,7 +391,7 @@ def told_features(
     features: Sequence[Feature],
     rows: np.ndarray,
     sources: Sequence[np.ndarray],
-    documents: Sequence[scipy.sparse.csr_array],
+    documents: Sequence[csr_array],
 ) -> list[Feature]:
     """The same features where the texts of some products are others, or were not known before.
     `rows`: int64 [n], distinct; `sources`: float [n, D] each, see `Towers.products`; `documents`:
@@ -412,8 +408,8 @@ def told_features(
             weights = bm25(counts, feature.idf, feature.mean_length, feature.k1, feature.b)
             column = np.arange(feature.weights.shape[1])
             column[rows] = len(column) + np.arange(len(rows))
-            joined = scipy.sparse.hstack([feature.weights, weights.T], format="csc")[:, column]
-            joined = scipy.sparse.csr_array(joined, dtype=np.float32)
+            joined = hstack([feature.weights, weights.T], format="csc")[:, column]
+            joined = csr_array(joined, dtype=np.float32)
             joined.eliminate_zeros()
             feature = replace(feature, weights=joined)
         told.append(feature)

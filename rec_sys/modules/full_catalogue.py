@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse
@@ -92,16 +92,14 @@ class FullCatalogue:
         reviews: ReviewSummary,
         features: Sequence[Feature],
         combiner: Combiner | None = None,
-    ) -> "FullCatalogue":
+    ) -> Self:
         """Embeds the products of a graph; without a combiner the leading evidence ranks."""
         names, infos = vectors[graph.product_name_text], vectors[graph.product_info_text]
         products = embed_products(model, names, infos, reviews)
         combiner = combiner or Combiner.prior(features)
         return cls(model, vectors, words, reviews, products, features, combiner)
 
-    def fitted(
-        self, fit: CombinerFit, graph: ReviewGraph, task: Task, liked_above: float
-    ) -> "FullCatalogue":
+    def fitted(self, fit: CombinerFit, graph: ReviewGraph, task: Task, liked_above: float) -> Self:
         """The catalogue with weights fitted to the targets of the validation, see `questions`."""
         groups = self.questions(graph, task, liked_above)
         return replace(self, combiner=fit.fit(self.features, groups, graph.num_products))
@@ -153,10 +151,8 @@ class FullCatalogue:
 
     def rate(self, history: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         """Ratings 0...5, float32 [T]; `user`, index in `history`, and `product` are int64 [T]."""
-        users = np.concatenate(
-            [np.empty((0, self.model.embedding_dim), np.float32)]
-            + [embeddings for _, embeddings, _ in self._users(history)]
-        )
+        nobody = np.empty((0, self.model.embedding_dim), np.float32)
+        users = np.concatenate([nobody, *(each for _, each, _ in self._users(history))])
         return predicted_rating(np.sum(users[user] * self.products.embeddings[product], axis=1))
 
     def queries(self, history: ReviewGraph, users: np.ndarray) -> np.ndarray:

@@ -129,8 +129,7 @@ def rating_metrics(predicted: Tensor, true: Tensor, liked_above: float) -> dict[
     """How good predicted ratings, float32 [T], 0...5, are by true ones, float32 [T], 1...5, NaN
     does not count; NaN where a metric is not defined. More than `liked_above` stars mean "liked",
     which ``f1`` and ``accuracy`` judge; ``macro_f1`` is the mean of the F1 of both answers, so that
-    always saying yes gains nothing; ``auc`` judges the order alone; ``mae`` and ``mse`` are in
-    stars."""
+    always saying yes gains nothing; ``auc`` judges the order alone; ``mae`` is in stars."""
     rated = ~torch.isnan(true)
     predicted, true = predicted[rated], true[rated]
     if not len(true):

@@ -81,7 +81,7 @@ def export_model(
             raise
         note(f"compared on random graphs only, the training's data cannot be read: {error}")
     else:
-        batches["people of the data"] = _real_batch(trained, data, config)
+        batches["people of the data"] = _batch_of(trained, data, config)
     output_path = Path(output_path)
     with replacing(output_path) as draft:
         export_onnx(trained, draft)
@@ -175,9 +175,8 @@ def random_inputs(
 
     def ratings(count: int) -> np.ndarray:
         numbers = rng.integers(0, 9, count)
-        return rating_features(
-            numbers * rng.uniform(-1, 1, count), numbers, numbers + 1, USER_SHRINKAGE
-        )
+        sums = numbers * rng.uniform(-1, 1, count)
+        return rating_features(sums, numbers, numbers + 1, USER_SHRINKAGE)
 
     return {
         "user_features": vectors(users),
@@ -210,9 +209,7 @@ def _read_model_config(path: Path) -> DictConfig:
     return settings
 
 
-def _real_batch(
-    trained: TrainedModel, data: ReviewData, config: DictConfig
-) -> dict[str, np.ndarray]:
+def _batch_of(trained: TrainedModel, data: ReviewData, config: DictConfig) -> dict[str, np.ndarray]:
     prepared = prepare_reviews(data, load_encoder(trained, config), config.paths.cache_dir)
     graph, vectors = prepared.graph, prepared.vectors
     nothing = np.zeros(graph.num_edges, dtype=bool)

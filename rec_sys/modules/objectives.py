@@ -58,9 +58,8 @@ class JointObjective:
 
     def __post_init__(self) -> None:
         if not self.rating_weight + self.ranking_weight:
-            raise InputError(
-                "objective.rating_weight=0, objective.ranking_weight=0: one of them must be above 0"
-            )
+            both = "objective.rating_weight=0, objective.ranking_weight=0"
+            raise InputError(f"{both}: one of them must be above 0")
 
     @property
     def ranks(self) -> bool:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import numpy as np
 import scipy.linalg
-import scipy.sparse
 from pydantic import Field
+from scipy.sparse import csr_array, vstack
 
 from rec_sys.foundation.settings import (
     Count,
@@ -20,13 +20,7 @@ from rec_sys.foundation.settings import (
 from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import SECONDS_PER_DAY, ReviewGraph, brand_columns
-from rec_sys.modules.ease import (
-    UnreviewedProducts,
-    add_inner_products,
-    inverse_to_ease,
-    partial_histories,
-    ridge_inverse,
-)
+from rec_sys.modules import ease
 from rec_sys.reviews.schema import NO_TIME
 
 
@@ -58,16 +52,12 @@ class ProductGraph:
 
     @classmethod
     def without_edges(cls, num_products: int) -> "ProductGraph":
-        nothing = scipy.sparse.csr_array((num_products, num_products))
+        nothing = csr_array((num_products, num_products))
         return cls.of(nothing, history_decay=1.0, disliked_weight=1.0, liked_above=0.0)
 
     @classmethod
     def of(
-        cls,
-        matrix: scipy.sparse.csr_array,
-        history_decay: float,
-        disliked_weight: float,
-        liked_above: float,
+        cls, matrix: csr_array, history_decay: float, disliked_weight: float, liked_above: float
     ) -> "ProductGraph":
         """A graph of the weights, [P, P], from row to column; the entries are put in order."""
         matrix.sort_indices()
@@ -80,8 +70,8 @@ class ProductGraph:
         user_ptr: np.ndarray,
         product: np.ndarray,
         rating: np.ndarray,
-        links: scipy.sparse.csr_array | None = None,
-    ) -> scipy.sparse.csr_array:
+        links: csr_array | None = None,
+    ) -> csr_array:
         """Walks one step from each review: float32 [U, P], the propagated scores where something
         leads, in order of the products. For the arguments see `Situation`: an unknown product
         counts as a step but leads nowhere, unless `links` tell the shares of products from which
@@ -90,11 +80,11 @@ class ProductGraph:
         weight = self._review_weights(user_ptr, rating)
         known = product >= 0
         shape = (len(user_ptr) - 1, self.num_products)
-        history = scipy.sparse.csr_array((weight[known], (user[known], product[known])), shape)
+        history = csr_array((weight[known], (user[known], product[known])), shape)
         if links is not None:
             reviews = np.arange(len(product)), user_ptr
             of_user = (np.where(known, 0, weight), *reviews), (shape[0], len(product))
-            history = history + scipy.sparse.csr_array(*of_user) @ links
+            history = history + csr_array(*of_user) @ links
         scores = history @ self.matrix
         scores.sort_indices()
         return scores
@@ -104,7 +94,7 @@ class ProductGraph:
         product: np.ndarray,
         rating: np.ndarray,
         targets: np.ndarray,
-        links: scipy.sparse.csr_array | None = None,
+        links: csr_array | None = None,
     ) -> np.ndarray:
         """What each review of one user propagates to some products, rows int64 [m], see `walk`.
         Returns float32 [n, m]; the sum of a column is the product's score."""
@@ -115,10 +105,10 @@ class ProductGraph:
         return found * self._review_weights(np.array([0, len(product)]), rating)[:, None]
 
     @cached_property
-    def matrix(self) -> scipy.sparse.csr_array:
+    def matrix(self) -> csr_array:
         """The weights, float32 [P, P], from row to column."""
         shape = (self.num_products, self.num_products)
-        return scipy.sparse.csr_array((self.weights, self.neighbours, self.pointers), shape=shape)
+        return csr_array((self.weights, self.neighbours, self.pointers), shape=shape)
 
     def _review_weights(self, user_ptr: np.ndarray, rating: np.ndarray) -> np.ndarray:
         """float32 [n]: how much each review counts, wherever it leads."""
@@ -132,13 +122,13 @@ class ProductGraph:
 ROWS_AT_ONCE = 2048
 
 
-def heaviest(weights: np.ndarray, most: int) -> scipy.sparse.csr_array:
+def heaviest(weights: np.ndarray, most: int) -> csr_array:
     """Keeps the `most` weights of each row, float [n, P], that are furthest from zero."""
     kept = min(most, weights.shape[1])
     columns = np.argpartition(-np.abs(weights), kept - 1, axis=1)[:, :kept]
     values = np.take_along_axis(weights, columns, axis=1)
     rows = np.repeat(np.arange(len(weights)), kept)
-    matrix = scipy.sparse.csr_array((values.ravel(), (rows, columns.ravel())), weights.shape)
+    matrix = csr_array((values.ravel(), (rows, columns.ravel())), weights.shape)
     matrix.eliminate_zeros()
     return matrix
 
@@ -194,11 +184,11 @@ class ProductGraphBuilder:
 
         # A matrix of all pairs of products is the largest thing in memory: no copy of any.
         together = self._reviewed_together(graph, edges, product)
-        add_inner_products(together, own)
-        inverse = ridge_inverse(together, self.l2, overwrite=True)
+        ease.add_inner_products(together, own)
+        inverse = ease.ridge_inverse(together, self.l2, overwrite=True)
         del together
-        unreviewed = UnreviewedProducts.of(inverse, own, self.l2)
-        inverse_to_ease(inverse)
+        unreviewed = ease.UnreviewedProducts.of(inverse, own, self.l2)
+        ease.inverse_to_ease(inverse)
         weights = inverse  # by this name from here on
         if self.order_share:
             self._add_before_to_after(weights, graph.edge_user[edges], product, own)
@@ -215,7 +205,7 @@ class ProductGraphBuilder:
             nowhere = np.zeros((len(to_solved), len(others)), np.float32)
             edges_of.append(heaviest(np.hstack([to_solved, nowhere]), self.neighbours))
         order = np.argsort(np.concatenate([solved, others]))
-        matrix = scipy.sparse.vstack(edges_of, format="csr")[order][:, order].tocsr()
+        matrix = vstack(edges_of, format="csr")[order][:, order].tocsr()
         return ProductGraph.of(matrix, self.history_decay, self.disliked_weight, self.liked_above)
 
     def _features(
@@ -247,17 +237,17 @@ class ProductGraphBuilder:
             age = (time[known].max() - time[known]) / SECONDS_PER_DAY
             weight[known] = 0.5 ** (age / self.half_life_days)
         entries = np.sqrt(weight).astype(np.float32), (graph.edge_user[edges], product)
-        reviewed = scipy.sparse.csr_array(entries, (graph.num_users, product.max() + 1))
+        reviewed = csr_array(entries, (graph.num_users, product.max() + 1))
         return (reviewed.T @ reviewed).toarray()
 
     def _add_before_to_after(
         self, weights: np.ndarray, user: np.ndarray, product: np.ndarray, features: np.ndarray
     ) -> None:
-        past, future = partial_histories(
+        past, future = ease.partial_histories(
             user, product, len(features), self.past_decay, self.future_decay, self.longest_history
         )
         system = (past.T @ past).toarray(order="F")
-        add_inner_products(system, features)
+        ease.add_inner_products(system, features)
         system[np.diag_indices_from(system)] += self.l2
         # In place: LAPACK wants columns that lie one after the other.
         factor = scipy.linalg.cho_factor(system, overwrite_a=True, check_finite=False)

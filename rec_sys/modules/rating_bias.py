@@ -44,8 +44,7 @@ class RatingBias:
         return cls(mean, bias, float(values[counts.argmax()]), user_shrinkage)
 
     def user_bias(self, reviews: ReviewGraph) -> np.ndarray:
-        """How much better than others each user rates: float64 [U], stars, shrunk towards 0, and 0
-        without a rating."""
+        """How much better than others each user rates: float64 [U], stars, shrunk; 0 if unrated."""
         known = ~np.isnan(reviews.edge_rating)
         user, product = reviews.edge_user[known], reviews.edge_product[known]
         rest = reviews.edge_rating[known] - self.mean - self.product_bias[product]
@@ -112,8 +111,7 @@ def fit_rating_start(
 ) -> RatingStart | None:
     """A ridge regression from biases and the mean texts of user and product, without the review
     itself, to training ratings. Shrinkages and penalty are chosen on the validation. `vectors`:
-    float [N, D]; `seed` draws ratings if there are very many. None without ratings to learn from
-    and choose by."""
+    float [N, D]; `seed` draws ratings if there are very many. None without any in either part."""
     from sklearn.linear_model import Ridge  # takes a second
 
     rated = ~np.isnan(graph.edge_rating)
@@ -130,9 +128,8 @@ def fit_rating_start(
         error = float(np.square(foreseen - rating[target]).mean())
         tried.append((error, shrinkages, biases.mean, foreseen))
     _, shrinkages, mean, foreseen = min(tried, key=lambda each: each[0])
-    bias = predict_each_from_the_others(
-        user[examples], product[examples], rating[examples], *shrinkages
-    )
+    told = user[examples], product[examples], rating[examples]
+    bias = predict_each_from_the_others(*told, *shrinkages)
     if len(examples) > _MOST_EXAMPLES:
         drawn = np.random.default_rng(seed).choice(len(examples), _MOST_EXAMPLES, replace=False)
         examples, bias = examples[np.sort(drawn)], bias[np.sort(drawn)]

@@ -9,8 +9,7 @@ import scipy.sparse
 @dataclass(frozen=True)
 class Wishes:
     """What U users say that they want. `vectors`: float32 [U, D], of the texts, zero where nothing
-    is said; `words`: float32 [U, W], see `rec_sys.text.words`; `said`: bool [U], whether anything
-    is."""
+    is said; `words`: float32 [U, W], see `rec_sys.text.words`; `said`: bool [U], if anything is."""
 
     vectors: np.ndarray
     words: scipy.sparse.csr_array

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, PositiveCount, is_number, settings_of
+from rec_sys.reviews import tables
 from rec_sys.reviews.markup import name_key
 from rec_sys.reviews.schema import (
     MAX_RATING,
@@ -22,18 +23,6 @@ from rec_sys.reviews.schema import (
     ReviewData,
     to_frame,
     to_table,
-)
-from rec_sys.reviews.tables import (
-    codes_of,
-    copies_of,
-    fingerprint_of,
-    kept_rows,
-    last_of_groups,
-    newest_of_pairs,
-    one_of_equals,
-    seconds_of,
-    with_known_names,
-    without_markup,
 )
 from rec_sys.reviews.twins import collapse_twins
 
@@ -78,10 +67,9 @@ class _Cleaning:
         self.report: list[dict[str, Any]] = []
 
     def step(self, name: str, note: str, keep: np.ndarray | None = None, advice: str = "") -> None:
-        """Keeps some rows, bool [N], or all, and reports it; `advice` is what to change if nothing
-        is left."""
+        """Keeps some rows, bool [N], or all, and reports it; `advice` helps if nothing is left."""
         if keep is not None:
-            self.table = kept_rows(self.table, keep)
+            self.table = tables.kept_rows(self.table, keep)
         self.report.append({"step": name, "rows": self.table.num_rows, "note": note})
         if not self.table.num_rows:
             raise InputError(f"no reviews are left after the step {name!r} ({note}); {advice}")
@@ -102,10 +90,10 @@ def clean_reviews(
     options = options or CleaningOptions()
     cleaning = _Cleaning(to_table(reviews), options)
     _know_by_name(cleaning, products)
-    keep = one_of_equals(cleaning.table)
+    keep = tables.one_of_equals(cleaning.table)
     note = f"{(~keep).sum()} removed (same user, product, text, rating and time)"
     cleaning.step("exact duplicates", note, keep, "give a file with reviews")
-    keep = newest_of_pairs(cleaning.table)
+    keep = tables.newest_of_pairs(cleaning.table)
     note = f"{(~keep).sum()} older ones removed, the newest kept"
     cleaning.step("several reviews of a user on a product", note, keep)
     _free_from_markup(cleaning)
@@ -119,20 +107,15 @@ def clean_reviews(
         products = products[~products["product_id"].isin(merged_ids)]
     _take_subset(cleaning)
     table = _sorted(cleaning.table)
-    product_table, product_steps = _build_products(
-        table, products, options.keep_unreviewed_products
-    )
+    product_table, steps = _build_products(table, products, options.keep_unreviewed_products)
     num_users = pc.count_distinct(table["user_id"]).as_py()
     note = f"by {num_users} users on {pc.count_distinct(table['product_id']).as_py()} products"
+    steps.append({"step": "clean reviews", "rows": table.num_rows, "note": note})
     return ReviewData(
         reviews=to_frame(table, REVIEW_SCHEMA),
         products=to_frame(product_table, PRODUCT_SCHEMA),
-        report=[
-            *cleaning.report,
-            *product_steps,
-            {"step": "clean reviews", "rows": table.num_rows, "note": note},
-        ],
-        fingerprint=fingerprint_of(table, product_table),
+        report=[*cleaning.report, *steps],
+        fingerprint=tables.fingerprint_of(table, product_table),
     )
 
 
@@ -146,9 +129,7 @@ def require_learnable(data: ReviewData) -> None:
     elif products.nunique() < 2:
         why = "all reviews are of one product, so there is nothing to choose from; add others"
     elif not users.duplicated().any():
-        why = (
-            "nobody has reviewed two products: there is no history; add reviews by the same people"
-        )
+        why = "nobody has reviewed two products: there is no history; add more by the same people"
     elif not products.duplicated().any():
         why = "no two people have a product in common; add more reviews of the same products"
     if why:
@@ -173,14 +154,12 @@ def _know_by_name(cleaning: _Cleaning, products: pd.DataFrame | None) -> None:
     """One product, one id: what some reviews know by its name alone, others or metadata by id."""
     table = cleaning.table
     known: dict[str, set[str]] = {}
-    if (
-        products is not None
-        and pc.any(pc.equal(table["product_id"], table["product_name"])).as_py()
-    ):
+    by_name = pc.any(pc.equal(table["product_id"], table["product_name"])).as_py()
+    if products is not None and by_name:
         for product, name in zip(products["product_id"], products["name"], strict=True):
             if name:
                 known.setdefault(name_key(name), set()).add(product)
-    found = with_known_names(table, "product_id", "product_name", known)
+    found = tables.with_known_names(table, "product_id", "product_name", known)
     cleaning.table, changed, ambiguous = found
     if changed or ambiguous:
         note = f"{changed} reviews that name their product got its id"
@@ -192,7 +171,7 @@ def _free_from_markup(cleaning: _Cleaning) -> None:
     freed = dict.fromkeys(_TEXT_COLUMNS, 0)
     for name in _TEXT_COLUMNS:
         old = cleaning.table[name]
-        column, freed[name] = without_markup(old, empty_is_missing=name != "text")
+        column, freed[name] = tables.without_markup(old, empty_is_missing=name != "text")
         place = REVIEW_SCHEMA.get_field_index(name)
         cleaning.table = cleaning.table.set_column(place, REVIEW_SCHEMA.field(name), column)
     others = sum(freed.values()) - freed["text"]
@@ -214,7 +193,7 @@ def _join_twins(cleaning: _Cleaning) -> list[str]:
         cleaning.step("variant twins", "off")
         return []
     cleaning.table, merged_ids, num_groups = collapse_twins(cleaning.table, threshold)
-    keep = newest_of_pairs(cleaning.table)
+    keep = tables.newest_of_pairs(cleaning.table)
     note = (
         f"{len(merged_ids)} products merged into {num_groups} others that share {threshold:g} of"
         f" the users or more; {(~keep).sum()} older reviews by the same user removed"
@@ -227,10 +206,10 @@ def _join_copies(cleaning: _Cleaning) -> None:
     """Reports copies; of each keeps the oldest, of equally old ones that on the best known product.
     Which is the most reviewed one, so that other people's copies stay on the same variant."""
     table, is_wanted = cleaning.table, cleaning.options.join_copies
-    products = codes_of(table["product_id"])
-    order = np.lexsort((-np.bincount(products)[products], seconds_of(table["timestamp"])))
+    products = tables.codes_of(table["product_id"])
+    order = np.lexsort((-np.bincount(products)[products], tables.seconds_of(table["timestamp"])))
     first = np.empty(len(order), dtype=bool)
-    first[order] = ~pd.Series(copies_of(table)[order]).duplicated()
+    first[order] = ~pd.Series(tables.copies_of(table)[order]).duplicated()
     share = 1 - first.mean()
     note = f"{(~first).sum()} ({share:.0%}) repeat another review of the same user word for word"
     if is_wanted:
@@ -248,7 +227,7 @@ def _take_subset(cleaning: _Cleaning) -> None:
     """Removes sparse users and products and one-sided users until there are none. Every removal can
     make others sparse or one-sided, so both rules are applied in turn; what is left obeys both."""
     table, options = cleaning.table, cleaning.options
-    users, products = codes_of(table["user_id"]), codes_of(table["product_id"])
+    users, products = tables.codes_of(table["user_id"]), tables.codes_of(table["product_id"])
     ratings = table["rating"].fill_null(float("nan")).to_numpy()
     liked, disliked = ratings > options.liked_above, ratings <= options.liked_above  # NaN: neither
     sparse, one_sided = np.zeros((2, len(users)), dtype=bool)
@@ -268,10 +247,8 @@ def _take_subset(cleaning: _Cleaning) -> None:
     note = f"{sparse.sum()} removed; at least {least[0]} per user, {least[1]} per product"
     advice = f"lower {OPTIONS_AT}.min_reviews_per_user or {OPTIONS_AT}.min_reviews_per_product"
     cleaning.step("k-core", "off" if max(least) == 1 else note, ~sparse, advice)
-    note = (
-        f"{one_sided.sum()} removed; liked is above {options.liked_above:g}, liked and "
-        f"disliked differ by {options.max_liked_difference} at most"
-    )
+    note = f"{one_sided.sum()} removed; liked is above {options.liked_above:g}, liked and "
+    note += f"disliked differ by {options.max_liked_difference} at most"
     note = note if options.only_two_sided_users else "off"
     advice = (
         f"raise {OPTIONS_AT}.max_liked_difference or set {OPTIONS_AT}.only_two_sided_users=false"
@@ -287,7 +264,7 @@ def _counts(codes: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 def _sorted(table: pa.Table) -> pa.Table:
     """By user, oldest first; a product ends every tie, because a user has each only once."""
     keys = {name: table[name] for name in ("user_id", "review_id", "product_id")}
-    seconds = seconds_of(table["timestamp"])
+    seconds = tables.seconds_of(table["timestamp"])
     keys["seconds"] = pa.array(seconds)
     # Without times the order of the rows is the order in time.
     keys["place"] = pa.array(np.where(seconds == NO_TIME, np.arange(len(seconds)), 0))
@@ -360,7 +337,8 @@ def _bare_id(product: str) -> str:
 def _newest_told(reviews: pa.Table, column: str) -> pd.Series:
     """By product, the text of this column in its newest review that has one."""
     told = reviews.filter(pc.fill_null(pc.not_equal(reviews[column], ""), False))
-    newest = last_of_groups(codes_of(told["product_id"]), seconds_of(told["timestamp"]))
+    products, seconds = tables.codes_of(told["product_id"]), tables.seconds_of(told["timestamp"])
+    newest = tables.last_of_groups(products, seconds)
     told = told.select(["product_id", column]).filter(pa.array(newest))
     ids = pd.Index(told["product_id"].to_pylist(), dtype=object)
     return pd.Series(told[column].to_pylist(), index=ids, dtype=object)

@@ -68,9 +68,8 @@ def telling_file(path: Path) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile):
-        raise InputError(
-            f"{path}: the compressed data are cut off or damaged; fetch the file again"
-        ) from None
+        why = "the compressed data are cut off or damaged; fetch the file again"
+        raise InputError(f"{path}: {why}") from None
     except PermissionError:
         raise InputError(f"{path}: may not be read; change its permissions") from None
     except UnicodeError as error:
@@ -112,10 +111,8 @@ def _only_member(file: IO[bytes], path: Path) -> IO[bytes]:
     # What macOS adds is no data.
     names = [name for name in names if not name.rpartition("/")[2].startswith((".", "__MACOSX"))]
     if len(names) != 1:
-        some = ", ".join([*names[:3], "..."])
-        raise InputError(
-            f"{path}: an archive of {len(names)} files ({some}); unpack it and name one"
-        )
+        some = f"{len(names)} files ({', '.join([*names[:3], '...'])})"
+        raise InputError(f"{path}: an archive of {some}; unpack it and name one")
     try:
         return archive.open(names[0])
     except RuntimeError:  # its own word for a password

@@ -169,14 +169,9 @@ def _fetch_from_drive(path: Path, drive_id: str, patience: Patience) -> None:
     import gdown  # a second of importing, and only here it is needed
 
     draft = Path(f"{path}.drive")
+    limits = {"retries": patience.retries, "timeout": patience.timeout_seconds}
     try:
-        gdown.download(
-            id=drive_id,
-            output=str(draft),
-            resume=True,
-            retries=patience.retries,
-            timeout=patience.timeout_seconds,
-        )
+        gdown.download(id=drive_id, output=str(draft), resume=True, **limits)
     except (gdown.exceptions.DownloadError, requests.RequestException, ValueError) as error:
         raise _Failed(f"Google Drive: {_one_line(error)}", again=False) from None
     if not draft.exists():

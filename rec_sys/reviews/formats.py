@@ -87,13 +87,9 @@ def choose_format(
 ) -> Format:
     """Finds the format that explains most of the fields of the first records.
 
-    Args:
-        required: Groups of our columns; of each group at least one must be told by a field.
-        given: From our columns to fields, None for no word; goes before what the format says.
-
-    Raises:
-        InputError: No such format, column or field, or a required column is told by none of the
-            fields. The message names no file; the caller puts it in front.
+    `required`: groups of our columns; of each group at least one must be told by a field. `given`:
+    from our columns to fields, None for no word; goes before what the format says. InputError,
+    which names no file, for no such format, column or field, or if a required one is not told.
     """
     named = _checked(given or {}, found, what)
     formats = [replace(each, columns=each.columns | named) for each in known_formats(what)]
@@ -138,12 +134,10 @@ def _checked(
         if column not in COLUMNS[what]:
             raise InputError(f"{setting}: no such column; choose from {', '.join(COLUMNS[what])}")
         named[column] = as_names(names)
-        unknown = [name for name in named[column] if name not in found]
-        if unknown:
-            near = get_close_matches(unknown[0], found, n=1) or [shown(found)]
-            raise InputError(
-                f"{setting}={unknown[0]}: there is no such field; choose from {near[0]}"
-            )
+        for name in named[column]:
+            if name not in found:
+                near = (get_close_matches(name, found, n=1) or [shown(found)])[0]
+                raise InputError(f"{setting}={name}: there is no such field; choose from {near}")
     return named
 
 

@@ -24,7 +24,6 @@ from rec_sys.reviews.formats import (
     AUTO,
     COLUMNS,
     Format,
-    What,
     choose_format,
     known_formats,
     shown,
@@ -124,13 +123,8 @@ class ReviewFile(Notation):
 
     def read(self, path: Path, **required: bool) -> tuple[pd.DataFrame, ReadReport]:
         """Reads the file into the raw table, see `read_reviews`."""
-        return read_reviews(
-            path,
-            format=self.reviews_format,
-            max_broken_share=self.max_broken_share,
-            notation=self,
-            **required,
-        )
+        own = {"format": self.reviews_format, "max_broken_share": self.max_broken_share}
+        return read_reviews(path, notation=self, **own, **required)
 
 
 def read_reviews(
@@ -154,14 +148,8 @@ def read_reviews(
     which names the file and the first bad line, if the file cannot be read, has no usable fields,
     too many broken records, or a rating outside its scale.
     """
-    # Without a product a review must at least say something.
-    required = [("product_id",) if require_product else ("product_id", "text", "rating")]
-    if require_user:
-        required.append(("user_id",))
     rows = _ReviewRows(notation, require_user, require_product)
-    table, report = _build_table(
-        path, REVIEW_SCHEMA, rows, "reviews", required, format, max_broken_share, notation
-    )
+    table, report = _build_table(path, rows, format, max_broken_share, notation)
     found = rows.found
     table, respelled, _ = with_known_names(table, "user_id", "nickname", None)
     found["nicknames spelled in another way, taken as one person"] = respelled
@@ -180,9 +168,7 @@ def _warnings(table: pa.Table, bad_time: str) -> list[str]:
     """What makes a table of reviews hardly usable although every record could be read."""
     empty = {"text": pc.equal(table["text"], ""), "rating": table["rating"].is_null()}
     empty[f"time ({bad_time})" if bad_time else "time"] = table["timestamp"].is_null()
-    warnings = [
-        f"no review has a {what}" for what, all_of in empty.items() if pc.all(all_of).as_py()
-    ]
+    warnings = [f"no review has a {what}" for what, mask in empty.items() if pc.all(mask).as_py()]
     first, last = datetime(FIRST_PLAUSIBLE_YEAR, 1, 1, tzinfo=UTC), datetime.now(UTC)
     times = table["timestamp"].drop_null()
     early, late = pc.less(times, pa.scalar(first)), pc.greater(times, pa.scalar(last))
@@ -211,9 +197,14 @@ def _warnings(table: pa.Table, bad_time: str) -> list[str]:
 class _ReviewRows:
     """Makes rows in the order of `REVIEW_SCHEMA`, and counts what was taken instead."""
 
+    schema, what = REVIEW_SCHEMA, "reviews"
+
     def __init__(self, notation: Notation, require_user: bool, require_product: bool) -> None:
         self.found: Counter[str] = Counter()
         self.bad_time = ""
+        # Without a product a review must at least say something.
+        self.required = [("product_id",) if require_product else ("product_id", "text", "rating")]
+        self.required += [("user_id",)] * require_user
         self._notation = notation
         self._require = require_user, require_product
 
@@ -257,23 +248,13 @@ class _ReviewRows:
             seconds = None
         if text and len(columns["text"]) > 1 and not as_text(record.get(self._body)):
             self.found["texts missing, their headline taken"] += 1
-        nickname, name, info = [
-            (names and first_text(record, names)) or None for names in self._others
-        ]
+        nickname, name, info = [first_text(record, names) or None for names in self._others]
         style = first_given(record, columns["style"])
-        return (
-            (columns["review_id"] and first_text(record, columns["review_id"]))
-            or content_id(user, product, text, rating, seconds),
-            user,
-            nickname,
-            product or None,
-            name,
-            info,
-            style and (as_text(unpacked(style)) or None),
-            text,
-            rating,
-            seconds,
-        )
+        style = style and (as_text(unpacked(style)) or None)
+        review = first_text(record, columns["review_id"])
+        review = review or content_id(user, product, text, rating, seconds)
+        about = product or None, name, info, style
+        return review, user, nickname, *about, text, rating, seconds
 
 
 def content_id(*content: Any) -> str:
@@ -296,10 +277,7 @@ def read_products(
     order of the file, of each product its first row; what is missing is an empty string.
     """
     rows = _ProductRows(max_info_characters)
-    required = [("product_id",)]
-    table, report = _build_table(
-        path, PRODUCT_SCHEMA, rows, "products", required, format, max_broken_share, notation
-    )
+    table, report = _build_table(path, rows, format, max_broken_share, notation)
     products = to_frame(table, PRODUCT_SCHEMA)
     unique = products.drop_duplicates("product_id", ignore_index=True)
     names = unique["name"][unique["name"] != ""].value_counts()[:1]
@@ -317,6 +295,8 @@ def read_products(
 
 class _ProductRows:
     """Makes rows in the order of `PRODUCT_SCHEMA`, and counts what had to be mended."""
+
+    schema, what, required = PRODUCT_SCHEMA, "products", [("product_id",)]
 
     def __init__(self, max_info_characters: int) -> None:
         self.titles: Counter[str] = Counter()
@@ -339,46 +319,38 @@ class _ProductRows:
         info = plain_text(" ".join(filter(None, (as_text(unpacked(part)) for part in given))))
         style = style_of(unpacked(first_given(record, columns["style"])))
         brand = plain_text(first_text(record, columns["brand"]))
-        return product, plain_text(name), _cut(info, self._max_info_characters), style, brand
-
-
-def _cut(text: str, characters: int) -> str:
-    if len(text) <= characters:
-        return text
-    return text[: characters + 1].rpartition(" ")[0] or text[:characters]
+        if len(info) > (most := self._max_info_characters):
+            info = info[: most + 1].rpartition(" ")[0] or info[:most]
+        return product, plain_text(name), info, style, brand
 
 
 def _build_table(
     source: str | Path | Sequence[Mapping[str, Any]],
-    schema: pa.Schema,
     rows: _ReviewRows | _ProductRows,
-    what: What,
-    required: Sequence[tuple[str, ...]],
     format: str,
     max_broken_share: float,
     notation: Notation,
 ) -> tuple[pa.Table, ReadReport]:
     """Collects records in a table; memory holds it and one chunk of records. `rows` makes one row
-    of a record, in the order of the schema; for `required` and `format` see `choose_format`."""
+    of a record, in the order of its schema; for `required` and `format` see `choose_format`."""
+    schema, what = rows.schema, rows.what
     if not 0.0 <= max_broken_share <= 1.0:
         raise InputError(f"max_broken_share must be from 0 to 1, got {max_broken_share}")
     is_file = isinstance(source, str | Path)
     file = str(source) if is_file else what
     report = ReadReport(file)
-    header = notation.header or next(
-        (each.header for each in known_formats(what) if each.name == format), None
-    )
-    records = (
-        read_records(file, encoding=notation.encoding, header=header)
-        if is_file
-        else enumerate(map(_as_record, source), 1)
-    )
+    of_format = (each.header for each in known_formats(what) if each.name == format)
+    header = notation.header or next(of_format, None)
+    if is_file:
+        records = read_records(file, encoding=notation.encoding, header=header)
+    else:
+        records = enumerate(map(_as_record, source), 1)
     head, found = _first_records(records)
     whole = _dicts(head)
     nested: list[str] = []
     try:
         if whole:
-            layout = choose_format(list(found), what, required, format, notation.columns)
+            layout = choose_format(list(found), what, rows.required, format, notation.columns)
             report.format = layout.name
             unused = unused_fields(list(found), layout, what)
             plain = [name for name, advice in unused.items() if not advice]

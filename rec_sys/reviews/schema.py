@@ -30,13 +30,7 @@ REVIEW_SCHEMA = pa.schema(
 
 #: One row per product. Whatever is missing is an empty string.
 PRODUCT_SCHEMA = pa.schema(
-    [
-        ("product_id", pa.string()),
-        ("name", pa.string()),
-        ("info", pa.string()),
-        ("style", pa.string()),
-        ("brand", pa.string()),
-    ]
+    [(name, pa.string()) for name in ("product_id", "name", "info", "style", "brand")]
 )
 
 

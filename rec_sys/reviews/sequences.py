@@ -50,10 +50,8 @@ def read_sequences(
             raise InputError(f"{where}: occurs twice; join the two lists")
         named.add(user_id)
         if not isinstance(sequence, list):
-            raise InputError(
-                f"{where}: must have a list of products, got {reprlib.repr(sequence)}; "
-                "write [] for none"
-            )
+            got = reprlib.repr(sequence)
+            raise InputError(f"{where}: must have a list of products, got {got}; write [] for none")
         products += [
             id_of_product(product, f"{where}, product {place} of the list")
             for place, product in enumerate(sequence, start=1)
@@ -63,9 +61,8 @@ def read_sequences(
     if not products:
         raise InputError(f"{path}: holds no products; {_LAYOUT}")
     report = ReadReport(str(path), FORMAT_NAME, num_records=len(products))
-    report.notes = [
-        f"ids from {Path(ids.path).name}" for ids in (id_of_user, id_of_product) if ids.path
-    ]
+    given = [ids.path for ids in (id_of_user, id_of_product) if ids.path]
+    report.notes = [f"ids from {Path(ids_path).name}" for ids_path in given]
     report.notes += [f"{num_empty} users without products"] * bool(num_empty)
     columns: dict[str, list[Any]] = {name: [None] * len(users) for name in REVIEW_SCHEMA.names}
     pairs = zip(users, products, strict=True)
@@ -116,9 +113,8 @@ def _numbered_ids(path: Path) -> dict[str, str]:
             continue
         fields = text.rsplit(maxsplit=1)
         if len(fields) < 2:
-            raise InputError(
-                f"{path}, line {line}: must be ID<tab>NUMBER, got {reprlib.repr(text.strip())}"
-            )
+            got = reprlib.repr(text.strip())
+            raise InputError(f"{path}, line {line}: must be ID<tab>NUMBER, got {got}")
         real_id, number = fields[0].strip(), fields[1]
         if number in id_of or real_id in known:
             what = f"number {number}" if number in id_of else f"id {reprlib.repr(real_id)}"
@@ -137,10 +133,8 @@ def _sequences(path: Path) -> tuple[tuple[str, Any], ...]:
         # Objects become tuples of pairs: told from lists, and a user who occurs twice shows.
         content = json.loads(text, object_pairs_hook=tuple)
     except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}, line {error.lineno}: not JSON from here on ({error.msg}); repair or fetch "
-            "the file again"
-        ) from None
+        why = f"not JSON from here on ({error.msg}); repair or fetch the file again"
+        raise InputError(f"{path}, line {error.lineno}: {why}") from None
     except (ValueError, RecursionError):
         raise InputError(f"{path}: nested too deeply, or a number too long; {_LAYOUT}") from None
     if not isinstance(content, tuple):
@@ -163,10 +157,9 @@ class LocalSequences(ReviewSource):
 
     def files(self) -> tuple[Path, Path | None]:
         if not self.sequences_path:
-            raise InputError(
-                "data.sequences_path is missing: name your file of sequences, for instance "
-                "data.sequences_path=Instruments.inter.json.gz"
-            )
+            example = "data.sequences_path=Instruments.inter.json.gz"
+            remedy = f"name your file of sequences, for instance {example}"
+            raise InputError(f"data.sequences_path is missing: {remedy}")
         return self.sequences_path, self.metadata_path
 
     def further_files(self) -> dict[str, Path]:

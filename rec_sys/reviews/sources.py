@@ -99,7 +99,7 @@ class ReviewSource(ReviewFile, ABC):
             cached = load_tables(folder)
         if cached:
             note(f"{reviews_path}: read and cleaned before, taken from {folder}")
-        data, num_records = cached or self._read_and_clean(reviews_path, metadata_path)
+        data, num_records = cached or self._cleaned(reviews_path, metadata_path)
         if self.expected_reviews is not None and num_records != self.expected_reviews:
             raise InputError(
                 f"{reviews_path}: holds {num_records} reviews, expected {self.expected_reviews};"
@@ -110,9 +110,7 @@ class ReviewSource(ReviewFile, ABC):
             save_tables(folder, data, num_records)
         return data
 
-    def _read_and_clean(
-        self, reviews_path: Path, metadata_path: Path | None
-    ) -> tuple[ReviewData, int]:
+    def _cleaned(self, reviews_path: Path, metadata_path: Path | None) -> tuple[ReviewData, int]:
         products, steps = None, []
         if metadata_path:
             note(f"reading {metadata_path}")
@@ -180,10 +178,8 @@ class LocalReviews(ReviewSource):
 
     def files(self) -> tuple[Path, Path | None]:
         if not self.reviews_path:
-            raise InputError(
-                "data.reviews_path is missing: name your file of reviews, for instance "
-                "data.reviews_path=my_reviews.json"
-            )
+            remedy = "name your file of reviews, for instance data.reviews_path=my_reviews.json"
+            raise InputError(f"data.reviews_path is missing: {remedy}")
         return self.reviews_path, self.metadata_path
 
 

@@ -125,8 +125,7 @@ def with_known_names(
 
 def one_of_equals(table: pa.Table) -> np.ndarray:
     """Keeps, bool [N], one of reviews that agree in user, product, text, rating and time: the
-    first, without a time the last, because the order of the rows is then all that is known about
-    the time."""
+    first, without a time the last, as the order of the rows is then all that is known of it."""
     pairs = _pairs(table)
     # Equal reviews are of one user on one product: most texts need not be compared at all.
     suspects = np.flatnonzero((np.bincount(pairs) > 1)[pairs])
@@ -210,11 +209,8 @@ def cache_folder(cache_dir: Path, files: Iterable[Path], settings: dict[str, Any
     """Where the tables of these files, read and cleaned with these settings (all else that decides
     the result, JSON-ready), belong. A file that was written since has another folder."""
     stats = [(str(file.resolve()), file.stat()) for file in files]
-    known = {
-        "version": FORMAT_VERSION,
-        "files": [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats],
-        "settings": settings,
-    }
+    sizes = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    known = {"version": FORMAT_VERSION, "files": sizes, "settings": settings}
     key = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
     return Path(cache_dir) / _FOLDER / key[:_KEY_DIGITS]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
-import scipy.sparse
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from rec_sys.reviews.tables import codes_of
@@ -48,10 +48,8 @@ def twin_groups(users: np.ndarray, products: np.ndarray, threshold: float) -> np
     num_products = products.max() + 1
     num_users = np.bincount(products, minlength=num_products)
     useful = (num_users >= MIN_SHARED_USERS)[products]
-    ones = np.ones(useful.sum(), dtype=np.int32)
-    by_product = scipy.sparse.csr_array(
-        (ones, (products[useful], users[useful])), (num_products, users.max() + 1)
-    )
+    cells = np.ones(useful.sum(), dtype=np.int32), (products[useful], users[useful])
+    by_product = csr_array(cells, (num_products, users.max() + 1))
     by_user = by_product.T.tocsr()
     # What a product costs: the products of its users, counted as often as they occur.
     pairs = by_product @ np.diff(by_user.indptr).astype(np.int64)
@@ -66,7 +64,6 @@ def twin_groups(users: np.ndarray, products: np.ndarray, threshold: float) -> np
         alike &= (both >= MIN_SHARED_USERS) & (one < other)
         twins.append(np.stack([one[alike], other[alike]]))
     one, other = np.concatenate(twins, axis=1)
-    graph = scipy.sparse.csr_array(
-        (np.ones(len(one), dtype=bool), (one, other)), (num_products, num_products)
-    )
+    cells = np.ones(len(one), dtype=bool), (one, other)
+    graph = csr_array(cells, (num_products, num_products))
     return connected_components(graph, directed=False)[1].astype(np.int64)

@@ -56,7 +56,6 @@ MONTH_FIRST, DAY_FIRST, _EXCEL = "month first", "day first", "excel"
 _BEFORE_A_DATE = re.compile(r"^(Posted|Reviewed in .{1,60}? on) ")
 _DISTINCT_DATES = 1 << 14
 
-
 _STYLE_LEVELS = 2
 _STYLE_SEPARATOR = " > "
 # In the files of 2018 a category list goes on with a stray tag and the selling points.

@@ -87,10 +87,8 @@ class Access:
         if person_secret and len(person_secret.encode()) < _SECRET_BYTES:
             raise InputError(f"serving.person_secret: needs at least {_SECRET_BYTES} characters")
         self._secret = person_secret
-        self._often = {
-            PERSON: RequestRate(person_requests_per_minute),
-            CLIENT: RequestRate(requests_per_minute),
-        }
+        rates = {PERSON: person_requests_per_minute, CLIENT: requests_per_minute}
+        self._often = {role: RequestRate(per_minute) for role, per_minute in rates.items()}
 
     @property
     def is_open(self) -> bool:

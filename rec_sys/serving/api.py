@@ -39,8 +39,8 @@ _PAGE = Path(__file__).parent / "page"
 # A readiness that takes longer to find out is none.
 _READY_SECONDS = 1.0
 _RETENTION_PAUSE_SECONDS = 3600.0
-# What any guarded route may refuse.
-_COMMON = refusals(400, 401, 403, 422, 429, 503)
+# What any guarded route may refuse, and one that takes a body.
+_COMMON, _OF_BODY = refusals(400, 401, 403, 422, 429, 503), refusals(408, 413, 415)
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,12 @@ class Components:
         without = base.rows_of(exclude)
         candidates = np.full(len(base.keys), True) if style is None else base.styles == style
         candidates[without[without != UNKNOWN]] = False
-        answer = served.recommend(
-            authors, k, candidates=candidates, known=known, observe=self.metrics.stage
-        )
+        told = {"candidates": candidates, "known": known, "observe": self.metrics.stage}
+        answer = served.recommend(authors, k, **told)
         self.metrics.answer((person.fallback for person in answer.people), answer.degraded)
-        told = schemas.recommendations(answer, served)
+        body = schemas.recommendations(answer, served)
         # Made to JSON here: FastAPI would check once more what has just been built.
-        return Response(told.model_dump_json(by_alias=True), media_type="application/json")
+        return Response(body.model_dump_json(by_alias=True), media_type="application/json")
 
 
 def require_style(served: ServedBundle, style: str | None) -> None:
@@ -94,8 +93,7 @@ def require_style(served: ServedBundle, style: str | None) -> None:
 
 
 def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
-    """Builds the application; when it runs, a thread of its own calls `on_start`, which makes the
-    service ready."""
+    """Builds the application; when it runs, a thread of its own calls `on_start`, to be ready."""
     settings = components.settings
 
     @asynccontextmanager
@@ -119,11 +117,10 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
         lifespan=lifespan,
     )
     add_refusals(app, settings.retry_after)
-    routes = [_recommendation_routes, _user_routes, _product_routes, _admin_routes]
     # For the documentation alone: the middleware looks at them before it reads a body.
     schemes = [APIKeyHeader(name=KEY_HEADER, auto_error=False), HTTPBearer(auto_error=False)]
     shown = [] if components.access.is_open else [Security(scheme) for scheme in schemes]
-    for make in routes:
+    for make in (_recommendation_routes, _user_routes, _product_routes, _admin_routes):
         app.include_router(make(components), dependencies=shown, responses=_COMMON)
     app.include_router(_health_routes(components))
     app.mount("/static", StaticFiles(directory=_PAGE), name="static")
@@ -158,11 +155,7 @@ def _recommendation_routes(components: Components) -> APIRouter:
     routes = APIRouter(tags=["recommendations"], route_class=ExactRoute)
     service, (taken, _) = components.service, request_models(components.settings.limits)
 
-    @routes.post(
-        "/recommendations",
-        response_model=schemas.RecommendationsOut,
-        responses=refusals(408, 413, 415),
-    )
+    @routes.post("/recommendations", response_model=schemas.RecommendationsOut, responses=_OF_BODY)
     def recommend(body: taken) -> Response:  # type: ignore[valid-type]
         """Recommends to one person or many by their reviews; nothing is kept."""
         return components.recommend(
@@ -191,7 +184,7 @@ def _user_routes(components: Components) -> APIRouter:
     user = Annotated[str, Depends(own_data)]
     nobody = Refused(404, "nobody with this id has written anything")
 
-    @routes.post("/{user_id}/reviews", status_code=201, responses=refusals(408, 413, 415))
+    @routes.post("/{user_id}/reviews", status_code=201, responses=_OF_BODY)
     def keep_reviews(user_id: user, body: taken) -> schemas.StoredOut:  # type: ignore
         """Keeps reviews of a person, who is made if new.
 

@@ -84,11 +84,8 @@ def create_bundle(config: DictConfig) -> bundles.Bundle:
         bundles.read_bundle(draft)  # what cannot be read must not replace what can
     bundle = bundles.read_bundle(folder)
     if settings.triton_repository is not None:
-        build(
-            config.bundle.publish,
-            graph_model=bundle.graph_model,
-            text_encoder=bundle.text_encoder / MODEL_FILE,
-        )
+        told = {"graph_model": bundle.graph_model, "text_encoder": bundle.text_encoder / MODEL_FILE}
+        build(config.bundle.publish, **told)
     if settings.registered_model is not None:
         from rec_sys.inference.registered_model import register  # imports MLflow
 
@@ -184,11 +181,8 @@ def _tastes(reviews: pd.DataFrame) -> str:
 
 
 def _review(row: dict[str, Any]) -> dict[str, Any]:
-    told = {
-        field: row[name]
-        for name, field in _FIELDS.items()
-        if pd.notna(row[name]) and row[name] != ""
-    }
+    told = {field: row[name] for name, field in _FIELDS.items()}
+    told = {field: value for field, value in told.items() if pd.notna(value) and value != ""}
     if "time" in told:
         told["time"] = int(told["time"].timestamp())
     return told

@@ -60,8 +60,7 @@ class TextTurns:
         self.vector_dim = encoder.vector_dim
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Encodes n texts: float32 [n, D]. Raises Busy if others have many texts as well, or nobody
-        waits for it any more."""
+        """Encodes n texts: float32 [n, D]. Raises Busy if others have many too, or nobody waits."""
         # Texts of similar length together: less is padded. What is long is cut by the encoder.
         lengths = np.minimum([len(text) for text in texts], self._characters)
         order = np.argsort(lengths, kind="stable")

@@ -63,10 +63,8 @@ class Limits:
     def __post_init__(self) -> None:
         # What is kept of a person must be recommended by: a text, a name and a category a review.
         if self.texts < 3 * self.reviews:
-            raise InputError(
-                f"serving.limits.texts={self.texts}: must be at least 3 times"
-                f" serving.limits.reviews={self.reviews}"
-            )
+            least = f"must be at least 3 times serving.limits.reviews={self.reviews}"
+            raise InputError(f"serving.limits.texts={self.texts}: {least}")
 
 
 class Trouble(BaseModel):
@@ -298,7 +296,7 @@ class LimitsMiddleware:
             raise Refused(415, "the body has to be JSON; say so: Content-Type: application/json")
         if len(self._tasks) >= self._limits.requests_at_once:
             raise Busy("too many requests at once; try again")
-        await self._within_deadline(scope, body, receive, send)
+        await self._in_time(scope, body, receive, send)
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         """Reads the body before anything else is begun: a slow one must not keep others waiting."""
@@ -332,9 +330,7 @@ class LimitsMiddleware:
             self._unread_bytes -= read
         return b"".join(parts)
 
-    async def _within_deadline(
-        self, scope: Scope, body: bytes, receive: Receive, send: Send
-    ) -> None:
+    async def _in_time(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         """Answers, unless it takes too long or whoever asked has gone; then work stops soon."""
         deadline = Deadline(self._limits.seconds)
         has_started, is_over = False, asyncio.Event()
@@ -411,8 +407,5 @@ def _audit(scope: Scope, method: str, route: str, status: int) -> None:
         if caller is not None:
             name = pseudonym(caller.name) if caller.role == PERSON else caller.name
             who = f"{caller.role} {name}"
-        audit.info(
-            "%s %s %d by %s%s",
-            *(method, route, status, who),
-            f" about {pseudonym(unquote(person))}" if person else "",
-        )
+        about = f" about {pseudonym(unquote(person))}" if person else ""
+        audit.info("%s %s %d by %s%s", method, route, status, who, about)

@@ -82,8 +82,7 @@ class _Given(BaseModel):
 
 
 def request_models(limits: Limits) -> tuple[type[_Given], type[_Given]]:
-    """What ``/recommendations`` takes, and what is kept; the description of the API has the limits,
-    too."""
+    """What ``/recommendations`` takes, and what is kept; the API's description has the limits."""
     Limited = Annotated[Text, Field(max_length=limits.text_characters)]
 
     class ReviewIn(_Given):
@@ -92,9 +91,7 @@ def request_models(limits: Limits) -> tuple[type[_Given], type[_Given]]:
         A text that names neither a product nor stars is taken as a wish.
         """
 
-        review_id: Id | None = Field(
-            None, alias="reviewID", description="Made up if it is missing."
-        )
+        review_id: Id | None = Field(None, alias="reviewID", description="Made up if missing.")
         nickname: Name | None = None
         product_name: Name | None = Field(None, alias="ProductName")
         text: Limited | None = Field(None, alias="TextReview")
@@ -181,23 +178,19 @@ def request_models(limits: Limits) -> tuple[type[_Given], type[_Given]]:
             given = [each.get("reviews") for each in people if isinstance(each, dict)]
             number = sum(len(each) for each in given if isinstance(each, list))
             if number > limits.reviews_in_all:
-                raise ValueError(
-                    f"people: {number} reviews are too many; send {limits.reviews_in_all} at most"
-                )
+                most = limits.reviews_in_all
+                raise ValueError(f"people: {number} reviews are too many; send {most} at most")
             k = value.get("k", 10)
             if isinstance(k, int) and len(people) * k > limits.products_in_all:
-                raise ValueError(
-                    f"people: {len(people)} times {k} products are too many; ask for"
-                    f" {limits.products_in_all} at most"
-                )
+                asked, most = f"{len(people)} times {k} products", limits.products_in_all
+                raise ValueError(f"people: {asked} are too many; ask for {most} at most")
             return value
 
         @model_validator(mode="after")
         def _one_of_both(self) -> "RecommendationsIn":
             if (self.reviews is None and not self.wish) == (self.people is None):
-                raise ValueError(
-                    "give either reviews and a wish (of one person) or people (with theirs)"
-                )
+                either = "reviews and a wish (of one person) or people (with theirs)"
+                raise ValueError(f"give either {either}")
             return self
 
         @property
@@ -228,12 +221,7 @@ def author_of(user_id: str, nickname: str | None, reviews: Sequence[Any], wish: 
     written = [
         WrittenReview(
             review_id=review.review_id or str(number),
-            product_id=review.product_id or "",
-            product_name=review.product_name or "",
-            style=review.style or "",
-            text=review.text or "",
-            rating=review.rating,
-            time=review.time,
+            **review.model_dump(exclude={"review_id", "nickname"}, exclude_none=True),
         )
         for number, review in enumerate(reviews)
     ]

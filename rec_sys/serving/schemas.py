@@ -100,9 +100,7 @@ class Item(Product):
     )
     predicted_rating: float = Field(description="Stars, 0...5.")
     reason: str = Field(description="Why, in words.")
-    because: list[ReasonOut] = Field(
-        description="Liked reviews of the person's that speak most for it."
-    )
+    because: list[ReasonOut] = Field(description="Their liked reviews that speak most for it.")
     match: MatchOut | None = Field(description="Null without a wish that speaks for it.")
     place: Place
 
@@ -293,11 +291,8 @@ def dots(served: ServedBundle, most: int) -> list[PlacedProduct]:
 
 def _named(served: ServedBundle, row: int) -> dict[str, str]:
     base = served.vectorbase
-    return {
-        "product_id": base.product_ids[row],
-        "product_name": base.labels[row],
-        "style": base.styles[row],
-    }
+    told = {"product_id": base.product_ids, "product_name": base.labels, "style": base.styles}
+    return {name: values[row] for name, values in told.items()}
 
 
 def _point(place: np.ndarray) -> dict[str, float]:

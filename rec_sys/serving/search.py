@@ -110,8 +110,7 @@ class TextSpace:
 @dataclass(frozen=True)
 class Region:
     """A part of the map around `place`, float32 [2]. One or two phrases, the label, set the names
-    of its products apart; `wish` is the first, as somebody may say it who looks for such a
-    product."""
+    of its products apart; `wish` is the first, as somebody may say it who looks for one."""
 
     label: str
     wish: str

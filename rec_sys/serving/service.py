@@ -18,17 +18,12 @@ from pydantic import Field
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
+from rec_sys.graph.ego_batch import GraphOutputs
 from rec_sys.inference.bundle import Bundle, read_bundle, told_as_unfit
 from rec_sys.inference.histories import UNKNOWN, Author, Histories, WrittenReview, read_histories
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.results import UserRecommendations
-from rec_sys.modules.backends import (
-    BackendUnavailable,
-    GraphBackend,
-    GraphOutputs,
-    OnnxBackend,
-    TextBackend,
-)
+from rec_sys.modules.backends import BackendUnavailable, GraphBackend, OnnxBackend, TextBackend
 from rec_sys.reviews.schema import MAX_RATING
 from rec_sys.serving.access import Refused
 from rec_sys.serving.encoding import DEADLINE, Busy, TextTurns, VectorCache
@@ -163,8 +158,7 @@ class ServedBundle:
 
     @cached_property
     def regions(self) -> list[Region]:
-        """The parts of the map, by the names of its products, or categories where none has a name;
-        see `regions_of`."""
+        """Parts of the map by names of products, or categories if none has one: `regions_of`."""
         base = self.vectorbase
         rows = base.by_popularity[: self._settings.map_products]
         told = base.names[rows] if base.names[rows].any() else base.styles[rows]
@@ -201,8 +195,7 @@ class ServedBundle:
         """Recommends to people, at least one. `candidates`: see `Recommender.recommend`; `known`:
         vectors of texts that need not be encoded, float16 [D]; `observe` is told how long each
         stage took: encode, graph, search. Raises BackendUnavailable if nothing computes, Busy if
-        there is too much to do, or nobody waits for it any more, Refused if there are too many
-        texts."""
+        there is too much to do, or nobody waits any more, Refused for too many texts."""
         histories = read_histories(authors, self.vectorbase)
         texts, most = len({*histories.all_texts} - {""}), self._settings.limits.texts
         if texts > most:
@@ -234,9 +227,7 @@ class ServedBundle:
         """Vectors of texts that are about to be kept, float16 [D]; nothing for empty ones. Raises
         BackendUnavailable if nothing computes."""
         texts = list(dict.fromkeys(text for text in texts if text))
-        return self._with_backends(
-            lambda backends: self._cache.encode(texts, backends.text.encode, {})
-        )
+        return self._with_backends(lambda use: self._cache.encode(texts, use.text.encode, {}))
 
     def _with_backends(self, use: Callable[[Backends], _Result]) -> _Result:
         """Uses the backends, or the spare while they are down. After a failure they are left alone
@@ -269,9 +260,7 @@ class ServedBundle:
         self.vectorbase.require_model(backends.graph.model_fingerprint, backends.name)
         return backends
 
-    def _place(
-        self, histories: Histories, user: int, vectors: Mapping[str, np.ndarray]
-    ) -> np.ndarray:
+    def _place(self, histories: Histories, user: int, vectors: dict[str, np.ndarray]) -> np.ndarray:
         """A person is where the products and words are that they like, and what they want."""
         own = slice(*histories.user_ptr[user : user + 2])
         wish = histories.wishes[user]

@@ -25,6 +25,7 @@ _DAY_SECONDS = 86_400
 # What SQLite says while a connection is made does not come through SQLAlchemy.
 _FAULTS = (exc.SQLAlchemyError, sqlite3.Error)
 
+_TEXTS = ("review_id", "product_id", "product_name", "style", "text")
 _metadata = sa.MetaData()
 _users = sa.Table(
     "users", _metadata, sa.Column("id", sa.Text, primary_key=True), sa.Column("nickname", sa.Text)
@@ -35,11 +36,7 @@ _reviews = sa.Table(
     # BIGINT does not count up by itself in SQLite.
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
     sa.Column("user_id", sa.Text, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
-    sa.Column("review_id", sa.Text, nullable=False),
-    sa.Column("product_id", sa.Text, nullable=False),
-    sa.Column("product_name", sa.Text, nullable=False),
-    sa.Column("style", sa.Text, nullable=False),
-    sa.Column("text", sa.Text, nullable=False),
+    *(sa.Column(name, sa.Text, nullable=False) for name in _TEXTS),
     sa.Column("rating", sa.Float),
     sa.Column("time", sa.BigInteger),
     sa.Column("vector", sa.LargeBinary),  # of the text
@@ -50,7 +47,7 @@ _reviews = sa.Table(
 )
 # By migrations, to tables from before there were any.
 _ADDED = {"kept_at"}
-_WRITTEN = ("review_id", "product_id", "product_name", "style", "text", "rating", "time")
+_WRITTEN = (*_TEXTS, "rating", "time")
 
 
 @dataclass(frozen=True)
@@ -102,8 +99,7 @@ class UserStore:
             ) from None
 
     def _prepare(self) -> None:
-        """Brings the tables to the newest version, and makes sure that they are ours and can be
-        written."""
+        """Brings the tables to the newest version; makes sure that they are ours and writable."""
         if not sa.inspect(self._engine).has_table(VERSION_TABLE):
             self._require_ours(are_new=False)
         migrate(self._engine)
@@ -122,20 +118,15 @@ class UserStore:
             there = {column["name"] for column in found.get_columns(table.name)}
             ours = set(table.columns.keys())
             if there != ours and (are_new or there != ours - _ADDED):
-                raise InputError(
-                    f"serving.store={self._engine.url!r}: its table {table.name} is another"
-                    " program's; name another database"
-                )
+                why = f"its table {table.name} is another program's; name another database"
+                raise InputError(f"serving.store={self._engine.url!r}: {why}")
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
         if self._file is not None and _identity(self._file[0]) != self._file[1]:
             # What is written to a file without a name is gone with the process.
-            raise StoreUnavailable(
-                f"{self._file[0]}: was deleted or replaced while it was in use; put it back, or"
-                " start again",
-                is_lasting=True,
-            )
+            why = "was deleted or replaced while it was in use; put it back, or start again"
+            raise StoreUnavailable(f"{self._file[0]}: {why}", is_lasting=True)
         if monotonic() < self._alone_until:
             raise StoreUnavailable("the database is left alone for a while", is_lasting=False)
         started = monotonic()
@@ -209,8 +200,7 @@ class UserStore:
 
     def forget_older(self, days: float) -> int:
         """Deletes reviews kept longer ago, how many it returns, and people of whom nothing is left.
-        Reviews from before there was a time of keeping count by the time that they tell, or
-        stay."""
+        Reviews from before there was a time of keeping count by their own time, or stay."""
         kept_at = sa.func.coalesce(_reviews.c.kept_at, _reviews.c.time)
         none_left = ~sa.exists().where(_reviews.c.user_id == _users.c.id)
         with self._transaction() as connection:

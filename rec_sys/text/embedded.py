@@ -132,12 +132,9 @@ class _Graph:
             helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"])
             for name in ENCODER_INPUTS
         ]
-        output = helper.make_tensor_value_info(
-            ENCODER_OUTPUT, TensorProto.FLOAT, ["batch", dimension]
-        )
-        graph = helper.make_graph(
-            self._nodes, "text_encoder", inputs, [output], list(self._constants.values())
-        )
+        shape, constants = ["batch", dimension], list(self._constants.values())
+        output = helper.make_tensor_value_info(ENCODER_OUTPUT, TensorProto.FLOAT, shape)
+        graph = helper.make_graph(self._nodes, "text_encoder", inputs, [output], constants)
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
         helper.set_model_props(model, metadata)

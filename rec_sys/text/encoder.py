@@ -32,8 +32,7 @@ WEIGHTS_FILE = "model.safetensors"
 _WEIGHTS = (WEIGHTS_FILE, "pytorch_model.bin")
 # What turns token vectors into a sentence vector; part of the identity beside the weights.
 _MODEL_SETTINGS = (
-    *("config.json", "modules.json", "tokenizer.json", "vocab.txt"),
-    "1_Pooling/config.json",
+    *("config.json", "modules.json", "tokenizer.json", "vocab.txt", "1_Pooling/config.json"),
 )
 # On a CPU the activations of a pass then stay in a core's own cache; a GPU wants enough work to
 # fill it.
@@ -57,8 +56,7 @@ class EncoderSettings:
 
 
 class TextEncoder:
-    """Text -> unit vector; made of `EncoderSettings`. InputError if the model can be found
-    nowhere."""
+    """Text -> unit vector; made of `EncoderSettings`. InputError if there is no such model."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         self.settings = EncoderSettings(*args, **settings)
@@ -140,14 +138,12 @@ class TextEncoder:
         disable_progress_bar()
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
         try:
-            model = SentenceTransformer(
-                str(self.model_folder), device=self.device, model_kwargs={"dtype": dtype}
-            )
+            how = {"device": self.device, "model_kwargs": {"dtype": dtype}}
+            model = SentenceTransformer(str(self.model_folder), **how)
         except (ImportError, KeyError, OSError, RuntimeError, ValueError) as error:  # or its code
             reason = str(error).strip().split("\n")[0]
-            raise InputError(
-                f"{self.model_folder}: no text encoder can be loaded ({reason})"
-            ) from None
+            why = f"no text encoder can be loaded ({reason})"
+            raise InputError(f"{self.model_folder}: {why}") from None
         model.max_seq_length = self.max_length
         return model.eval()
 

@@ -49,9 +49,8 @@ def export_encoder(encoder: TextEncoder, folder: str | Path) -> float:
     folder = Path(folder)
     tokenizer = encoder.model_folder / TOKENIZER_FILE
     if not tokenizer.is_file():
-        raise InputError(
-            f"{tokenizer}: no such file; an encoder without it cannot be exported, choose another"
-        )
+        why = "no such file; an encoder without it cannot be exported, choose another"
+        raise InputError(f"{tokenizer}: {why}")
     model = encoder.load("fp32").to("cpu")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".text_encoder.", dir=folder) as name:

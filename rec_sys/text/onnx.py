@@ -44,16 +44,14 @@ class ExportedEncoder:
 
 class TokenBatch(NamedTuple):
     """Texts of similar length: `rows`, int64 [B], which of the texts they are; `inputs` of the
-    encoder, int64 [B, L] each, ``input_ids`` and ``attention_mask``, 1 for a token and 0 for
-    padding."""
+    encoder, int64 [B, L] each, ``input_ids`` and ``attention_mask``, 1 for a token, else 0."""
 
     rows: np.ndarray
     inputs: dict[str, np.ndarray]
 
 
 class TextTokenizer:
-    """The tokenizer of an exported text encoder, for several threads at once. InputError if the
-    folder holds none."""
+    """The tokenizer of an exported text encoder, for several threads. InputError without one."""
 
     def __init__(self, folder: str | Path, settings: ExportedEncoder | None = None) -> None:
         settings = settings or _read_settings(Path(folder) / SETTINGS_FILE)
@@ -110,10 +108,8 @@ class TextTokenizer:
             if not isinstance(text, str):
                 raise InputError(f"text {number}: is {type(text).__name__}, not a text")
             if not is_whole_text(text):
-                raise InputError(
-                    f"text {number}: holds half of a surrogate pair, which is no character;"
-                    " remove it"
-                )
+                why = "holds half of a surrogate pair, which is no character; remove it"
+                raise InputError(f"text {number}: {why}")
         return [each.ids for each in self._tokenizer.encode_batch(list(texts))]
 
 

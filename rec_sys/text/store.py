@@ -80,9 +80,8 @@ class VectorStore:
         if not manifest_path.exists():
             write_json(manifest_path, identity)
         elif read_json(manifest_path) != identity:
-            raise InputError(
-                f"{self.folder}: holds vectors of another text encoder; use another paths.cache_dir"
-            )
+            why = "holds vectors of another text encoder; use another paths.cache_dir"
+            raise InputError(f"{self.folder}: {why}")
 
     def _read_new_rows(self) -> None:
         """Learns the rows that this or another process has added since the last look."""
@@ -164,8 +163,7 @@ def distinct_texts(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
 
 @dataclass(frozen=True)
 class EncodedTexts:
-    """Where the vectors of n texts are, `rows` of the store, int64 [n], and how many distinct texts
-    had to be encoded for it."""
+    """Where the vectors of n texts are, `rows` of the store, int64 [n]; how many texts were new."""
 
     rows: np.ndarray
     newly_encoded: int

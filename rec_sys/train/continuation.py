@@ -61,8 +61,7 @@ class WarmStart(Start):
         }
 
     def check_encoder(self, encoder: TextEncoder) -> None:
-        advice = "use the same one, or train without train.warm_start"
-        self.trained.check_encoder(encoder, advice)
+        self.trained.check_encoder(encoder, "use the same one, or train without train.warm_start")
 
     def split(self, splitter: Any, graph: ReviewGraph) -> tuple[Split, Provenance]:
         seen = self.trained.seen
@@ -77,12 +76,9 @@ class WarmStart(Start):
         counts = {}
         for kind in ("reviews", "users", "products"):
             then, now = getattr(self.trained.seen, kind), getattr(seen, kind)
-            counts[kind] = {
-                "then": len(then),
-                "now": len(now),
-                "new": len(np.setdiff1d(now, then)),
-                "gone": len(np.setdiff1d(then, now)),
-            }
+            sets = {"then": then, "now": now}
+            sets |= {"new": np.setdiff1d(now, then), "gone": np.setdiff1d(then, now)}
+            counts[kind] = {name: len(each) for name, each in sets.items()}
         rows = [[kind, *row.values()] for kind, row in counts.items()]
         show_table(f"since {self.trained.path.name}", ["", "then", "now", "new", "gone"], rows)
         note(f"texts newly encoded: {newly_encoded}")
@@ -175,8 +171,5 @@ def _earlier(config: DictConfig) -> WarmStart:
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any]) -> str:
-    return "; ".join(
-        f"{key}={then.get(key)}, now {now.get(key)}"
-        for key in sorted({*then, *now})
-        if then.get(key) != now.get(key)
-    )
+    values = ((key, then.get(key), now.get(key)) for key in sorted({*then, *now}))
+    return "; ".join(f"{key}={old}, now {new}" for key, old, new in values if old != new)

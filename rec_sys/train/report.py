@@ -29,6 +29,9 @@ from rec_sys.modules.rating_bias import RatingBias
 from rec_sys.modules.recommender_module import K
 from rec_sys.train.tracking import Tracking
 
+#: A label, of a model or of a baseline, to its metrics.
+Rows = Mapping[str, Mapping[str, float]]
+
 #: Always the most frequent rating.
 MAJORITY = "majority"
 BIAS = "user + product bias"
@@ -66,15 +69,8 @@ def rating_row(
     return {"loss": loss, **rating_metrics(predicted, true, liked_above)}
 
 
-_COLUMNS = {
-    "loss": "loss",
-    "f1": "F1",
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "auc": "AUC",
-    "mae": "MAE",
-    "mse": "MSE",
-}
+_COLUMNS = {"loss": "loss", "f1": "F1", "accuracy": "accuracy", "macro_f1": "macro-F1"}
+_COLUMNS |= {"auc": "AUC", "mae": "MAE", "mse": "MSE"}
 
 
 @dataclass(frozen=True)
@@ -182,10 +178,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def verdict(
-    model: Ranked,
-    simple: Mapping[str, Ranked],
-    best: Mapping[str, float],
-    baselines: Mapping[str, Mapping[str, float]],
+    model: Ranked, simple: Mapping[str, Ranked], best: Mapping[str, float], baselines: Rows
 ) -> str:
     """How the model compares with the best baselines, equal within two standard errors of the
     paired difference, and what to do where it loses. `best`, `baselines`: see `show_summary`."""
@@ -245,10 +238,7 @@ def score_wishes(
 
 
 def show_rankings(
-    rows: Mapping[str, Ranked],
-    missing: Mapping[str, int],
-    wishes: Mapping[str, Mapping[str, float]],
-    combiner: Combiner,
+    rows: Mapping[str, Ranked], missing: Mapping[str, int], wishes: Rows, combiner: Combiner
 ) -> None:
     """Prints how well the validation is ranked and found, and which evidence decides; `missing` are
     the baselines of `left_out`."""
@@ -264,34 +254,24 @@ def show_rankings(
     for name, limit in missing.items():
         note(f"without {name}: more than {limit:,} products (baselines.{name}.max_products)")
     if wishes:
+        title = "products found by what their reviews say, validation"
         found = [[name, *row.values()] for name, row in wishes.items()]
-        show_table(
-            "products found by what their reviews say, validation", ["", f"recall@{K}"], found
-        )
+        show_table(title, ["", f"recall@{K}"], found)
     decides = [combiner.decides(group) for group in range(len(GROUPS))]
     shares = [[name, *(f"{100 * of[name]:.0f} %" for of in decides)] for name in decides[MANY]]
     show_table("what decides the order, for users with ...", ["evidence", *GROUPS], shares)
 
 
 def show_summary(
-    best: Mapping[str, float],
-    baselines: Mapping[str, Mapping[str, float]],
-    verdict: str,
-    checkpoint: Path,
-    tracking: Tracking,
+    best: Mapping[str, float], baselines: Rows, verdict: str, checkpoint: Path, tracking: Tracking
 ) -> None:
     """Prints the best epoch and the baselines, the verdict, and what can be done next."""
-    rows = [
-        ["model, training", *(best.get(f"train/{name}") for name in _COLUMNS)],
-        ["model, validation", *(best.get(f"val/{name}") for name in _COLUMNS)],
-    ]
-    rows += [
-        [f"{name}, validation", *(values.get(metric) for metric in _COLUMNS)]
-        for name, values in baselines.items()
-    ]
-    title = (
-        f"best epoch: {int(best['epoch']) + 1}; validation with stars calibrated on other people"
-    )
+    stages = {"model, training": "train", "model, validation": "val"}
+    rows = [[name, *(best.get(f"{of}/{each}") for each in _COLUMNS)] for name, of in stages.items()]
+    for name, values in baselines.items():
+        rows.append([f"{name}, validation", *(values.get(metric) for metric in _COLUMNS)])
+    epoch = int(best["epoch"]) + 1
+    title = f"best epoch: {epoch}; validation with stars calibrated on other people"
     show_table(title, ["", *_COLUMNS.values()], rows)
     if any(row[-3] is not None and math.isnan(row[-3]) for row in rows):
         note("nan: AUC needs both liked and disliked targets, the others at least one rating")

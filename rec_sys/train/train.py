@@ -171,9 +171,8 @@ def train(
         with stages("training"):
             fit(trainer, module, datamodule, start.state)
         metrics = best_epoch(module.history, config.callbacks.best)
-        objects = dict(
-            module=module, datamodule=datamodule, split=split, prepared=prepared, trainer=trainer
-        )
+        objects = dict(module=module, datamodule=datamodule, split=split, prepared=prepared)
+        objects["trainer"] = trainer
         if not trainer.is_global_zero:
             return metrics, objects
 

@@ -29,8 +29,8 @@ _FIRST_LOOK = 1 / 3
 _LEAST_FACTOR = 1.0  # standard errors, if there is one trial
 _SECONDS_PER_MINUTE = 60
 
-#: Dotted names of settings to values.
-Values = Mapping[str, float]
+#: Dotted names of settings to values; and, for each part, to their lowest and highest value.
+Values, Space = Mapping[str, float], Mapping[str, Mapping[str, list[float]]]
 
 
 def with_values(config: DictConfig, values: Values) -> DictConfig:
@@ -41,9 +41,9 @@ def with_values(config: DictConfig, values: Values) -> DictConfig:
     return config
 
 
-def search_space(config: DictConfig) -> dict[str, dict[str, list[float]]]:
-    """For each part the settings with lowest and highest value; parts that training does without
-    are left out. Raises InputError if there is no such setting, or its bounds are none."""
+def search_space(config: DictConfig) -> Space:
+    """What is tuned; parts that training does without are left out. Raises InputError if there is
+    no such setting, or its bounds are none."""
     space = {}
     for part, settings in OmegaConf.to_container(config.tuning).items():
         axis, _, entry = next(iter(settings)).partition(".")
@@ -53,9 +53,8 @@ def search_space(config: DictConfig) -> dict[str, dict[str, list[float]]]:
             if OmegaConf.select(config, name) is None:
                 raise InputError(f"tuning.{part}: there is no setting {name}")
             if len(bounds) != 2 or not 0 <= bounds[0] < bounds[1]:
-                raise InputError(
-                    f"tuning.{part}, {name}: give the lowest and the highest value, 0 or more"
-                )
+                remedy = "give the lowest and the highest value, 0 or more"
+                raise InputError(f"tuning.{part}, {name}: {remedy}")
         space[part] = settings
     return space
 
@@ -130,12 +129,7 @@ class Tuned:
 
 
 def tune(
-    trial: EvidenceTrial,
-    space: Mapping[str, Mapping[str, list[float]]],
-    trials: int,
-    minutes: float,
-    seed: int,
-    journal: Path,
+    trial: EvidenceTrial, space: Space, trials: int, minutes: float, seed: int, journal: Path
 ) -> Tuned:
     """Tries values, part by part, as Optuna's tree of Parzen estimators proposes them. `trials`: in
     all, divided among the parts; `minutes`: no trial begins that would end later, to judge by the
@@ -155,9 +149,8 @@ def tune(
     first = trial(values, _FIRST_LOOK)
     longest = time.monotonic() - start
     for number, (part, settings) in enumerate(space.items()):
-        study = optuna.create_study(
-            storage=storage, study_name=part, direction="maximize", load_if_exists=True
-        )
+        how = {"study_name": part, "direction": "maximize", "load_if_exists": True}
+        study = optuna.create_study(storage=storage, **how)
         # Not the same again after a kill.
         study.sampler = optuna.samplers.TPESampler(seed=seed + number + len(study.trials))
         found = {}

@@ -21,7 +21,8 @@ from rec_sys.modules.backends import OnnxBackend, exported_or_torch
 from rec_sys.modules.evidences import Known
 from rec_sys.modules.features import Feature, WalkFeature, liked_above
 from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
-from rec_sys.reviews.schema import PRODUCT_SCHEMA
+from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
+from rec_sys.text.encoder import TextEncoder
 from rec_sys.vector_database.index import (
     MEASURED_QUERIES,
     RECALL_AT,
@@ -34,6 +35,7 @@ from rec_sys.vector_database.vectorbase import (
     VECTORBASE_SCHEMA,
     Vectorbase,
     built_from,
+    read_vectorbase,
     write_vectorbase,
 )
 
@@ -71,9 +73,8 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     keys, told = embedded.keys, trained.settings(config, "encoder")
     index, queries = ProductIndex.build(keys, settings), keys[:0]
     if not index.is_exact:
-        catalogue = FullCatalogue(
-            network, vectors, prepared.words, reviews, embedded, features, combiner
-        )
+        known = vectors, prepared.words, reviews, embedded
+        catalogue = FullCatalogue(network, *known, features, combiner)
         drawn = np.random.default_rng(_SEED).permutation(graph.num_users)[:MEASURED_QUERIES]
         queries = catalogue.queries(graph, np.sort(drawn))
     recall = require_recall(index, keys, queries, settings.min_recall)
@@ -108,6 +109,20 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     return vectorbase
 
 
+def open_vectorbase(config: DictConfig) -> tuple[Vectorbase, checkpoint.TrainedModel, TextEncoder]:
+    """The vectorbase in ``paths.vectorbase_dir`` with its model and its text encoder. InputError if
+    one of them is not there, or they do not belong together."""
+    paths = config.paths
+    own = built_from(paths.vectorbase_dir)
+    path = checkpoint.find_checkpoint(config.checkpoint, paths.checkpoint_dir, own)
+    vectorbase = read_vectorbase(paths.vectorbase_dir)
+    trained = checkpoint.load_trained(path)
+    vectorbase.require_model(trained.fingerprint, path.name)
+    encoder = checkpoint.load_encoder(trained, config)
+    vectorbase.require_encoder(encoder.model_fingerprint)
+    return vectorbase, trained, encoder
+
+
 def known_edges(
     trained: checkpoint.TrainedModel, prepared: PreparedReviews, config: DictConfig
 ) -> np.ndarray:
@@ -119,21 +134,17 @@ def known_edges(
 
 
 def build_evidences(
-    trained: checkpoint.TrainedModel,
-    prepared: PreparedReviews,
-    edges: np.ndarray,
-    config: DictConfig,
+    model: checkpoint.TrainedModel, prepared: PreparedReviews, edges: np.ndarray, config: DictConfig
 ) -> list[Feature]:
     """The features of the evidences, fitted to the reviews that may be known, with the settings of
-    the training, unless the config has an axis ``product_graph``. InputError if the training has no
-    weights for them."""
+    the training, unless the config has an axis ``product_graph``. InputError without weights."""
     started = perf_counter()
     graph, vectors = prepared.graph, prepared.vectors
-    product_graph = build(trained.settings(config, "product_graph")).build(graph, vectors, edges)
-    known = Known(graph, edges, product_graph, vectors, prepared.words, trained.towers)
-    features = checkpoint.fit_evidences(trained.settings(config, "evidence"), known)
-    if trained.combiner.features != tuple(each.name for each in features):
-        raise InputError(f"{trained.path}: has no weights for these evidences; train again")
+    product_graph = build(model.settings(config, "product_graph")).build(graph, vectors, edges)
+    known = Known(graph, edges, product_graph, vectors, prepared.words, model.towers)
+    features = checkpoint.fit_evidences(model.settings(config, "evidence"), known)
+    if model.combiner.features != tuple(each.name for each in features):
+        raise InputError(f"{model.path}: has no weights for these evidences; train again")
     note(
         f"evidences: {len(features)} features, {len(product_graph.weights)} edges of the product"
         f" graph, solved for in {perf_counter() - started:.1f} s"
@@ -163,7 +174,7 @@ def with_statistics(products: pd.DataFrame, graph: ReviewGraph, edges: np.ndarra
     counts, means = told["size"].fillna(0).to_numpy(np.int64), told["mean"].to_numpy()
     ranks = np.empty(graph.num_products, dtype=np.int64)
     ranks[np.lexsort((-np.nan_to_num(means), -counts))] = np.arange(1, graph.num_products + 1)
-    table = pa.Table.from_pandas(products, schema=PRODUCT_SCHEMA, preserve_index=False)
+    table = to_table(products, PRODUCT_SCHEMA)
     columns = (counts, pa.array(means.astype(np.float32), mask=np.isnan(means)), ranks)
     for field, column in zip(list(VECTORBASE_SCHEMA)[len(PRODUCT_SCHEMA) :], columns, strict=True):
         table = table.append_column(field, pa.array(column, field.type))

@@ -38,18 +38,13 @@ class Quotes:
 
     @classmethod
     def of(
-        cls,
-        texts: Sequence[str],
-        product: np.ndarray,
-        rating: np.ndarray,
-        num_products: int,
-        most: int,
+        cls, texts: Sequence[str], product: np.ndarray, rating: np.ndarray, number: int, most: int
     ) -> "Quotes":
-        """Cuts n reviews into sentences, at most so many a product, those of the first reviews
-        first. Very short and very long ones are left out. `rating`: float32 [n], NaN without
-        stars."""
+        """Cuts n reviews of a `number` of products into sentences, at most so many a product, those
+        of the first reviews first. Very short and very long ones are left out. `rating`:
+        float32 [n], NaN without stars."""
         found: list[tuple[int, str, float]] = []
-        counts = np.zeros(num_products, dtype=np.int64)
+        counts = np.zeros(number, dtype=np.int64)
         for text, row, stars in zip(texts, product.tolist(), rating.tolist(), strict=True):
             if counts[row] >= most:
                 continue
@@ -64,7 +59,7 @@ class Quotes:
         words = count_words(said)
         words.data[:] = 1
         stars = np.array([stars for _, _, stars in found], dtype=np.float32)
-        return cls(rows_to_pointers(rows, num_products), said, stars, words)
+        return cls(rows_to_pointers(rows, number), said, stars, words)
 
     def nearest(self, product: int, words: np.ndarray, weights: np.ndarray) -> Quote | None:
         """The sentence about a product that says most of some words, in the fewest; None without

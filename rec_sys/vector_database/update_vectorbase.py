@@ -34,14 +34,13 @@ from rec_sys.modules.backends import exported_or_torch
 from rec_sys.modules.evidences import product_words
 from rec_sys.modules.features import moved_features, told_features
 from rec_sys.modules.full_catalogue import embed_products
-from rec_sys.reviews.schema import PRODUCT_SCHEMA
+from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
 from rec_sys.vector_database import create_vectorbase
 from rec_sys.vector_database.index import IndexSettings, ProductIndex, require_recall
 from rec_sys.vector_database.vectorbase import (
     UPDATED,
     VECTORBASE_SCHEMA,
     Vectorbase,
-    read_vectorbase,
     write_vectorbase,
 )
 
@@ -89,8 +88,7 @@ class ProductChanges:
 def find_changes(
     vectorbase: Vectorbase, products: pd.DataFrame, reviews: ReviewSummary
 ) -> ProductChanges:
-    """Compares a vectorbase with products, columns of `VECTORBASE_SCHEMA`, and what may be known of
-    their reviews."""
+    """Compares a vectorbase with products, columns of `VECTORBASE_SCHEMA`, and known reviews."""
     rows = vectorbase.rows_of(products["product_id"].to_numpy(dtype=object))
     there = np.flatnonzero(rows >= 0)
     old_rows = rows[there]
@@ -115,14 +113,7 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
     what stands in ``paths.vectorbase_dir``, untouched if nothing changed. InputError if anything
     cannot be used, or the index would miss too much."""
     settings = UpdateSettings(config.solve_product_graph, config.chunk_size)
-    vectorbase = read_vectorbase(config.paths.vectorbase_dir)
-    folder, built_from = config.paths.checkpoint_dir, vectorbase.manifest["checkpoint"]
-    path = checkpoint.find_checkpoint(config.checkpoint, folder, built_from)
-
-    trained = checkpoint.load_trained(path)
-    vectorbase.require_model(trained.fingerprint, path.name)
-    encoder = checkpoint.load_encoder(trained, config)
-    vectorbase.require_encoder(encoder.model_fingerprint)
+    vectorbase, trained, encoder = create_vectorbase.open_vectorbase(config)
     data = checkpoint.load_data(trained, config)
     prepared = prepare_reviews(data, encoder, config.paths.cache_dir)
 
@@ -194,10 +185,8 @@ def _with_changes(
         index.remove(np.flatnonzero(unused))
         index.add(embedded.keys, chunk_size)
     # Who is how popular may have changed for all: every product has its line from the data set.
-    lines = pa.concat_tables(
-        pa.Table.from_pandas(each, schema=VECTORBASE_SCHEMA, preserve_index=False)
-        for each in (vectorbase.products, products)
-    )
+    both = vectorbase.products, products
+    lines = pa.concat_tables(to_table(each, VECTORBASE_SCHEMA) for each in both)
     line = np.append(kept, fresh)
     line[place] = first + np.arange(len(place))
     features = moved_features(vectorbase.features, moved, len(keys))

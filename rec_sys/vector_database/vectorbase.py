@@ -14,15 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file, save_file
 
+from rec_sys.foundation import files
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import (
-    MANIFEST,
-    read_json,
-    read_manifest,
-    replacing,
-    require_replaceable,
-    write_manifest,
-)
 from rec_sys.graph.ego_batch import NUM_RATING_FEATURES, ReviewSummary
 from rec_sys.modules.combiner import Combiner
 from rec_sys.modules.features import (
@@ -37,7 +30,7 @@ from rec_sys.modules.features import (
 )
 from rec_sys.modules.match import unit
 from rec_sys.reviews.markup import name_key
-from rec_sys.reviews.schema import PRODUCT_SCHEMA
+from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
 from rec_sys.vector_database.index import INDEX_FILE, ROWS_FILE, ProductIndex
 from rec_sys.vector_database.quotes import Quotes
 
@@ -217,12 +210,10 @@ _FACTS = {
 def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
     """Writes a vectorbase to its folder, replacing that as a whole, and reads it back; what
     its manifest tells of other things is kept. InputError if the folder holds something else."""
-    require_replaceable(vectorbase.folder, MANIFEST, "paths.vectorbase_dir")
+    files.require_replaceable(vectorbase.folder, files.MANIFEST, "paths.vectorbase_dir")
     _, evidences = plain_features(vectorbase.features)
-    table = pa.Table.from_pandas(
-        vectorbase.products, schema=VECTORBASE_SCHEMA, preserve_index=False
-    )
-    with replacing(vectorbase.folder) as draft:
+    table = to_table(vectorbase.products, VECTORBASE_SCHEMA)
+    with files.replacing(vectorbase.folder) as draft:
         draft.mkdir()
         vectorbase.index.write(draft)
         pq.write_table(table, draft / _PRODUCTS)
@@ -235,22 +226,22 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
             (draft / name).chmod((draft / INDEX_FILE).stat().st_mode)
         if vectorbase.graph_model is not None:
             shutil.copyfile(vectorbase.graph_model, draft / _GRAPH_MODEL)
-        write_manifest(draft, _facts_of(vectorbase))
+        files.write_manifest(draft, _facts_of(vectorbase))
     return read_vectorbase(vectorbase.folder)
 
 
 def built_from(folder: str | Path) -> str | None:
     """Name of the checkpoint that the index in a folder was built from; None without an index."""
-    manifest = Path(folder) / MANIFEST
-    return read_json(manifest).get("checkpoint") if manifest.is_file() else None
+    manifest = Path(folder) / files.MANIFEST
+    return files.read_json(manifest).get("checkpoint") if manifest.is_file() else None
 
 
 def read_vectorbase(folder: str | Path) -> Vectorbase:
     """Opens a vectorbase. InputError if there is none, or a file does not fit the manifest."""
     folder = Path(folder)
-    if not (folder / MANIFEST).is_file():
+    if not (folder / files.MANIFEST).is_file():
         raise InputError(f"{folder}: holds no product index; build it with `{BUILD_COMMAND}`")
-    manifest = read_manifest(folder, FORMAT, _FACTS, _FILES, _REMEDY)
+    manifest = files.read_manifest(folder, FORMAT, _FACTS, _FILES, _REMEDY)
     vectors = load_file(folder / _VECTORS)
     try:
         arrays = load_file(folder / _EVIDENCES)
@@ -263,7 +254,7 @@ def read_vectorbase(folder: str | Path) -> Vectorbase:
             raise ValueError("quotes of other products")
         _check_evidences(features, combiner, len(vectors["keys"]), manifest["vector_dim"])
     except (InputError, KeyError, TypeError, ValueError):
-        raise _unusable(folder / MANIFEST, "its evidences do not fit together") from None
+        raise _unusable(folder / files.MANIFEST, "its evidences do not fit together") from None
     products = pq.read_table(folder / _PRODUCTS)
     if not products.schema.equals(VECTORBASE_SCHEMA):
         raise _unusable(folder / _PRODUCTS, "its columns are not those of a product index")
@@ -368,8 +359,7 @@ def _check_contents(vectorbase: Vectorbase) -> None:
     if len(index) != rows or len(there) != rows or index.key_dim != width:
         wrong.append("index")
     if wrong:
-        what = f"damaged or of different products: {', '.join(wrong)}"
-        raise _unusable(vectorbase.folder, what)
+        raise _unusable(vectorbase.folder, f"damaged or of different products: {', '.join(wrong)}")
 
 
 def _unusable(path: Path, why: str) -> InputError:

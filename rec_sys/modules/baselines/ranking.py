@@ -4,7 +4,7 @@ from dataclasses import field
 
 import numpy as np
 import pandas as pd
-import scipy.sparse
+from scipy.sparse import coo_array, csr_array, sparray
 
 from rec_sys.foundation.settings import Decay, NotNegative, Positive, PositiveCount, settings_of
 from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY, ReviewGraph
@@ -17,14 +17,12 @@ def popularity(train: ReviewGraph) -> np.ndarray:
     return np.bincount(train.edge_product, minlength=train.num_products).astype(np.float32)
 
 
-def history_matrix(histories: ReviewGraph, decay: float) -> scipy.sparse.csr_array:
+def history_matrix(histories: ReviewGraph, decay: float) -> csr_array:
     """Users as weighted sums of their products, float32 [U, P]; a review counts `decay` to the
     power of the number of later ones of the same user, the newest 1."""
     weights = (decay**histories.steps_back).astype(np.float32)
-    return scipy.sparse.csr_array(
-        (weights, histories.edge_product, histories.user_ptr),
-        shape=(histories.num_users, histories.num_products),
-    )
+    cells = weights, histories.edge_product, histories.user_ptr
+    return csr_array(cells, (histories.num_users, histories.num_products))
 
 
 def popular_for_strangers(
@@ -104,7 +102,7 @@ class Markov:
         same_user = train.edge_user[1:] == train.edge_user[:-1]
         pairs = (train.edge_product[:-1][same_user], train.edge_product[1:][same_user])
         ones = np.ones(len(pairs[0]), dtype=np.float32)
-        self._transitions = scipy.sparse.coo_array((ones, pairs), shape=(size, size)).tocsr()
+        self._transitions = coo_array((ones, pairs), shape=(size, size)).tocsr()
         self._share = popularity(train) / max(len(train.edge_product), 1)
 
     def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
@@ -143,9 +141,8 @@ class ItemKNN:
         rank = pd.Series(-similarity).groupby(row).rank(method="min").to_numpy()
         kept = (rank <= self.neighbours) & (similarity > 0)
         # Row j lists whom product j listens to; users' rows are multiplied from the left.
-        self._similarity = scipy.sparse.coo_array(
-            (similarity[kept], (column[kept], row[kept])), shape=(size, size)
-        ).tocsr()
+        cells = similarity[kept], (column[kept], row[kept])
+        self._similarity = coo_array(cells, (size, size)).tocsr()
 
     def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
         history = history_matrix(histories, self.history_decay)
@@ -192,11 +189,10 @@ class Ease:
         scores = history_matrix(histories, self.history_decay) @ self._weights
         return popular_for_strangers(scores, histories, self._popularity)
 
-    def _gram(self, train: ReviewGraph, vectors: np.ndarray) -> np.ndarray | scipy.sparse.sparray:
+    def _gram(self, train: ReviewGraph, vectors: np.ndarray) -> np.ndarray | sparray:
         """What is inverted: float32 [P, P], symmetric."""
-        return co_occurrence(
-            train.edge_user, train.edge_product, train.num_users, train.num_products
-        )
+        size = train.num_products
+        return co_occurrence(train.edge_user, train.edge_product, train.num_users, size)
 
 
 @settings_of("TextEase", frozen=False)
