@@ -30,7 +30,7 @@ import numpy as np
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, replacing, write_json
-from rec_sys.reviews.files import read_records
+from rec_sys.reviews.records import read_records
 from rec_sys.reviews.sequences import read_sequences
 
 FOLDER = Path("cache") / "full_size"

@@ -155,8 +155,8 @@ def naive_app(folder: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
     from rec_sys.inference.recommender import Recommender
-    from rec_sys.modules.backends import TorchBackend
     from rec_sys.modules.checkpoint import find_checkpoint, load_trained
+    from rec_sys.modules.inference_backends import TorchBackend
     from rec_sys.reviews.schema import REVIEW_SCHEMA, to_frame
     from rec_sys.text.encoder import EMBEDDED, locate_model
     from rec_sys.vector_database.vectorbase import read_vectorbase

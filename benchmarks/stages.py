@@ -237,8 +237,8 @@ def recommending(files: FullSizeSet) -> tuple["Recommender", "pd.DataFrame"]:
     import numpy as np
 
     from rec_sys.inference.recommender import Recommender
-    from rec_sys.modules.backends import TorchBackend
     from rec_sys.modules.checkpoint import find_checkpoint, load_trained
+    from rec_sys.modules.inference_backends import TorchBackend
     from rec_sys.vector_database.vectorbase import read_vectorbase
 
     prepared = prepare(files)

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rec_sys.graph.ego_batch import MODEL_INPUTS, GraphOutputs
-from rec_sys.modules.backends import run_exported
+from rec_sys.modules.inference_backends import run_exported
 from rec_sys.text.onnx import ENCODER_INPUTS, ENCODER_OUTPUT, TextTokenizer, TokenBatch
 from triton_utils.connection import TritonConnection
 from triton_utils.served_model import ServedModel
 
 
 class TritonGraphBackend:
-    """The graph model on a server; see `rec_sys.modules.backends.GraphBackend`.
+    """The graph model on a server; see `rec_sys.modules.inference_backends.GraphBackend`.
 
     May be used by several threads at once.
 
@@ -57,7 +57,7 @@ class TritonGraphBackend:
 
 
 class TritonTextBackend:
-    """The text encoder on a server; see `rec_sys.modules.backends.TextBackend`.
+    """The text encoder on a server; see `rec_sys.modules.inference_backends.TextBackend`.
 
     Texts become tokens here, not there. May be used by several threads at once.
 

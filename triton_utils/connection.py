@@ -12,7 +12,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, Positive, settings_of
-from rec_sys.modules.backends import BackendUnavailable
+from rec_sys.modules.inference_backends import BackendUnavailable
 
 _Answer = TypeVar("_Answer")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.modules.backends import BackendUnavailable
+from rec_sys.modules.inference_backends import BackendUnavailable
 from triton_utils.connection import TritonConnection
 from triton_utils.repository import parameter_of_version
 

@@ -15,7 +15,7 @@ from rec_sys.foundation.console import note, progress, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build, read_settings
 from rec_sys.graph.review_graph import product_texts
-from rec_sys.reviews.files import require_readable
+from rec_sys.reviews.records import require_readable
 from rec_sys.text.store import open_store
 
 _TEXT, _VECTOR = "text", "vector"

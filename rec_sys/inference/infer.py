@@ -17,7 +17,12 @@ from rec_sys.inference.histories import Author, Encode, authors_in, read_histori
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.results import UserRecommendations, show_results, write_results
 from rec_sys.modules import checkpoint
-from rec_sys.modules.backends import GraphBackend, OnnxBackend, TorchBackend, exported_or_torch
+from rec_sys.modules.inference_backends import (
+    GraphBackend,
+    OnnxBackend,
+    TorchBackend,
+    exported_or_torch,
+)
 from rec_sys.reviews.cleaning import OWN_COLUMNS
 from rec_sys.reviews.reading import ReviewFile
 from rec_sys.reviews.schema import ReviewData

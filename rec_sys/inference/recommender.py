@@ -39,8 +39,8 @@ from rec_sys.inference.results import (
     UserRecommendations,
     shortened,
 )
-from rec_sys.modules.backends import GraphBackend, OnnxBackend
 from rec_sys.modules.features import Situation, WalkFeature
+from rec_sys.modules.inference_backends import GraphBackend, OnnxBackend
 from rec_sys.reviews.reading import ANONYMOUS_USER, read_reviews
 from rec_sys.reviews.schema import REVIEW_SCHEMA
 from rec_sys.text.encoder import EMBEDDED, TextEncoder

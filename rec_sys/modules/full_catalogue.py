@@ -25,8 +25,8 @@ from rec_sys.modules.wishes import Wishes
 from rec_sys.text.store import EMPTY_TEXT_ROW
 
 if TYPE_CHECKING:
-    from rec_sys.modules.backends import GraphBackend
     from rec_sys.modules.graph_model import GraphModel
+    from rec_sys.modules.inference_backends import GraphBackend
 
 DEFAULT_CHUNK_SIZE = 8192
 _USERS_AT_ONCE = 256

@@ -17,7 +17,7 @@ from filelock import FileLock
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, write_json
-from rec_sys.reviews.containers import GZIP_SUFFIX
+from rec_sys.reviews.unpacking import GZIP_SUFFIX
 
 _BLOCK_BYTES = 1 << 18
 _DRIVE_PAGE = "https://drive.google.com/uc?id="

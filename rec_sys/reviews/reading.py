@@ -18,9 +18,7 @@ from pydantic import BeforeValidator
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Share
-from rec_sys.reviews.containers import AUTO_ENCODING
-from rec_sys.reviews.files import read_records
-from rec_sys.reviews.formats import (
+from rec_sys.reviews.field_names import (
     AUTO,
     COLUMNS,
     Format,
@@ -30,8 +28,10 @@ from rec_sys.reviews.formats import (
     unused_fields,
 )
 from rec_sys.reviews.markup import has_markup, has_script, plain_text
+from rec_sys.reviews.records import read_records
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, to_frame
 from rec_sys.reviews.tables import with_known_names
+from rec_sys.reviews.unpacking import AUTO_ENCODING
 from rec_sys.reviews.values import (
     FIRST_PLAUSIBLE_YEAR,
     BrokenRecord,
@@ -60,6 +60,8 @@ _OUTLYING_TIMES = 5
 # A title that so many products and most of all have is a shop's, not a product's.
 _LEAST_SHARED = 10
 _SPREADSHEET_ID = r"^\d[.,]\d+E\+\d+$|^=\".*\"$"  # 9.78E+12, ="0042"
+# UTF-8 that was read as Windows-1252 and written again: "lÃ©ger", "donâ€™t".
+_GARBLED = r"Ã[\x{a0}-\x{bf}]|â€"
 _DETECT_FROM_RECORDS = 100
 _DEEPEST_FIELD = 4
 _KEEP_EXAMPLES = 5
@@ -155,6 +157,10 @@ def read_reviews(
     found["nicknames spelled in another way, taken as one person"] = respelled
     table, renamed, _ = with_known_names(table, "product_id", "product_name", {})
     found["reviews tell a product by its name, taken as the one with that name"] = renamed
+    garbled = pc.sum(pc.match_substring_regex(table["text"], _GARBLED)).as_py()
+    found["texts hold garbled signs such as Ã© (UTF-8 read as another encoding, and kept)"] = (
+        garbled
+    )
     times = pc.min_max(table["timestamp"]).as_py()
     if times["min"]:
         report.notes.append(f"times {times['min']:%Y-%m-%d} to {times['max']:%Y-%m-%d}")

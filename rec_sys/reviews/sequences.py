@@ -9,11 +9,11 @@ import pandas as pd
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import settings_of
-from rec_sys.reviews.containers import PACKED_SUFFIXES
-from rec_sys.reviews.files import JSON_SUFFIXES, read_lines
 from rec_sys.reviews.reading import ReadReport, content_id
+from rec_sys.reviews.records import JSON_SUFFIXES, read_lines
 from rec_sys.reviews.schema import REVIEW_SCHEMA, to_frame
 from rec_sys.reviews.sources import FilePath, ReviewSource
+from rec_sys.reviews.unpacking import PACKED_SUFFIXES
 
 FORMAT_NAME = "sequences"
 #: Files that tell the real ids behind the numbers, beside NAME.inter.json: NAME.user2id, ...

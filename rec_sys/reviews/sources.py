@@ -25,8 +25,7 @@ from rec_sys.foundation.settings import (
 from rec_sys.reviews import demo
 from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
 from rec_sys.reviews.download import Patience, fetch_file
-from rec_sys.reviews.files import require_readable
-from rec_sys.reviews.formats import AUTO
+from rec_sys.reviews.field_names import AUTO
 from rec_sys.reviews.reading import (
     DEFAULT_MAX_INFO_CHARACTERS,
     Columns,
@@ -34,6 +33,7 @@ from rec_sys.reviews.reading import (
     ReviewFile,
     read_products,
 )
+from rec_sys.reviews.records import require_readable
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.reviews.tables import cache_folder, load_tables, save_tables
 

@@ -208,6 +208,8 @@ def _number(value: Any, highest: float = MAX_RATING) -> float | None:
         if isinstance(value, bool):
             raise TypeError
         number = float(value)
+        if math.isinf(number):
+            raise OverflowError
     except (TypeError, ValueError, OverflowError):
         number = _written_rating(value, highest)
     return None if math.isnan(number) else number

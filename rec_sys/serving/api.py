@@ -21,12 +21,12 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import UNKNOWN, Author
-from rec_sys.modules.backends import BackendUnavailable
+from rec_sys.modules.inference_backends import BackendUnavailable
 from rec_sys.serving import schemas
 from rec_sys.serving.access import KEY_HEADER, Access, Refused
 from rec_sys.serving.encoding import Busy
 from rec_sys.serving.limits import ExactRoute, LimitsMiddleware, add_refusals, refusals
-from rec_sys.serving.metrics import Metrics
+from rec_sys.serving.prometheus import Metrics
 from rec_sys.serving.request_models import Id, Name, PathId, Text, author_of, request_models
 from rec_sys.serving.service import ServedBundle, Service, ServingSettings
 from rec_sys.serving.user_store import StoreUnavailable, UserStore

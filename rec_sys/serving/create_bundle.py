@@ -19,7 +19,7 @@ from rec_sys.foundation.onnx import MODEL_FILE
 from rec_sys.foundation.settings import Count, build, read_settings, settings_of
 from rec_sys.inference import bundle as bundles
 from rec_sys.modules import checkpoint
-from rec_sys.modules.backends import OnnxBackend, exported_or_torch
+from rec_sys.modules.inference_backends import OnnxBackend, exported_or_torch
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.embedded import write_embedded
 from rec_sys.text.encoder import TextEncoder

@@ -10,7 +10,7 @@ from time import monotonic
 import numpy as np
 
 from rec_sys.inference.histories import VECTOR_DTYPE, Encode
-from rec_sys.modules.backends import TextBackend
+from rec_sys.modules.inference_backends import TextBackend
 from rec_sys.serving.access import Refused
 from rec_sys.text.store import key_of
 

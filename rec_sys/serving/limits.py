@@ -22,10 +22,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Positive, PositiveCount, settings_of
-from rec_sys.modules.backends import BackendUnavailable
+from rec_sys.modules.inference_backends import BackendUnavailable
 from rec_sys.serving.access import PERSON, Access, Caller, Refused, pseudonym
 from rec_sys.serving.encoding import DEADLINE, Busy, Deadline
-from rec_sys.serving.metrics import Metrics
+from rec_sys.serving.prometheus import Metrics
 from rec_sys.serving.user_store import StoreUnavailable
 
 log = logging.getLogger(__name__)

@@ -15,13 +15,13 @@ from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import MANIFEST
 from rec_sys.inference.bundle import CREATE_COMMAND, VECTORBASE
-from rec_sys.modules.backends import BackendUnavailable
+from rec_sys.modules.inference_backends import BackendUnavailable
 from rec_sys.serving.access import Access
 from rec_sys.serving.api import LOOPBACK, Components, create_app
-from rec_sys.serving.connections import LimitedProtocol
 from rec_sys.serving.encoding import Busy
+from rec_sys.serving.http_protocol import LimitedProtocol
 from rec_sys.serving.limits import Limits
-from rec_sys.serving.metrics import Metrics
+from rec_sys.serving.prometheus import Metrics
 from rec_sys.serving.service import Service, ServingSettings
 from rec_sys.serving.user_store import UserStore
 

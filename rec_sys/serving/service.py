@@ -23,7 +23,12 @@ from rec_sys.inference.bundle import Bundle, read_bundle, told_as_unfit
 from rec_sys.inference.histories import UNKNOWN, Author, Histories, WrittenReview, read_histories
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.results import UserRecommendations
-from rec_sys.modules.backends import BackendUnavailable, GraphBackend, OnnxBackend, TextBackend
+from rec_sys.modules.inference_backends import (
+    BackendUnavailable,
+    GraphBackend,
+    OnnxBackend,
+    TextBackend,
+)
 from rec_sys.reviews.schema import MAX_RATING
 from rec_sys.serving.access import Refused
 from rec_sys.serving.encoding import DEADLINE, Busy, TextTurns, VectorCache

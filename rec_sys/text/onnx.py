@@ -139,8 +139,8 @@ def _unusable(path: Path, why: str) -> InputError:
 
 
 class OnnxTextEncoder:
-    """Text -> unit vector, with so many threads of ONNX Runtime, 0 for one a core; see
-    `rec_sys.modules.backends.TextBackend`. The folder holds one whole export (else InputError),
+    """Text -> unit vector, with so many threads of ONNX Runtime, 0 for one a core; a `TextBackend`
+    of `rec_sys.modules.inference_backends`. The folder holds one whole export (else InputError),
     unless `model` and `settings` are given."""
 
     def __init__(

@@ -17,10 +17,10 @@ from rec_sys.foundation.settings import build, read_settings
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, prepare_reviews
 from rec_sys.modules import checkpoint
-from rec_sys.modules.backends import OnnxBackend, exported_or_torch
 from rec_sys.modules.evidences import Known
 from rec_sys.modules.features import Feature, WalkFeature, liked_above
 from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
+from rec_sys.modules.inference_backends import OnnxBackend, exported_or_torch
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.vector_database.index import (

@@ -30,10 +30,10 @@ from rec_sys.foundation.settings import PositiveCount, settings_of
 from rec_sys.graph.ego_batch import ProductReviews, ReviewSummary
 from rec_sys.graph.review_graph import PreparedReviews, prepare_reviews
 from rec_sys.modules import checkpoint
-from rec_sys.modules.backends import exported_or_torch
 from rec_sys.modules.evidences import product_words
 from rec_sys.modules.features import moved_features, told_features
 from rec_sys.modules.full_catalogue import embed_products
+from rec_sys.modules.inference_backends import exported_or_torch
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
 from rec_sys.vector_database import create_vectorbase
 from rec_sys.vector_database.index import IndexSettings, ProductIndex, require_recall

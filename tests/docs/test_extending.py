@@ -13,7 +13,7 @@ from hydra.utils import get_class, instantiate
 from rec_sys.foundation.settings import read_settings
 from rec_sys.graph.ego_batch import MODEL_INPUTS, GraphOutputs
 from rec_sys.modules.model_export import random_inputs
-from rec_sys.reviews import formats
+from rec_sys.reviews import field_names
 from rec_sys.reviews.reading import read_reviews
 from rec_sys.vector_database.index import IndexSettings, ProductIndex, measure_recall
 from tests.helpers.pages import ROOT, blocks, files
@@ -61,12 +61,12 @@ def test_the_baseline(extended):
 
 def test_the_format(extended, monkeypatch, tmp_path):
     path = extended("data=local").data.reviews_path
-    monkeypatch.setattr(formats, "CONFIG_DIR", tmp_path / "config")
-    formats.known_formats.cache_clear()
+    monkeypatch.setattr(field_names, "CONFIG_DIR", tmp_path / "config")
+    field_names.known_formats.cache_clear()
     try:
         reviews, _ = read_reviews(path)
     finally:
-        formats.known_formats.cache_clear()
+        field_names.known_formats.cache_clear()
     assert reviews["product_id"].tolist() == ["Gale Ukulele"] * 2
     assert reviews["text"].tolist() == ["So light that I take it everywhere.", "Quiet"]
     assert reviews["rating"].tolist() == [5, 3]

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rec_sys.foundation.files import read_json
-from rec_sys.modules.backends import OnnxBackend
 from rec_sys.modules.checkpoint import load_trained
+from rec_sys.modules.inference_backends import OnnxBackend
 from rec_sys.train.report import MAJORITY
 from tests.helpers.commands import MODEL_CONFIG, Shell
 

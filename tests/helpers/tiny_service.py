@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.files import write_json
 from rec_sys.inference.bundle import GRAPH_MODEL, PEOPLE, TEXT_ENCODER, VECTORBASE, seal_bundle
-from rec_sys.modules.backends import BackendUnavailable
+from rec_sys.modules.inference_backends import BackendUnavailable
 from tests.helpers.tiny_models import FakeEncoder, config_of, save_checkpoint
 
 PEOPLE_OF_THE_SHOP = [{"nickname": "Ann", "reviews": [{"asin": "p1", "TextReview": "good tone"}]}]

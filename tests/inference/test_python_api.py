@@ -10,8 +10,8 @@ import pytest
 from rec_sys import Recommender
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import Author
-from rec_sys.modules.backends import OnnxBackend, TorchBackend
 from rec_sys.modules.checkpoint import load_trained
+from rec_sys.modules.inference_backends import OnnxBackend, TorchBackend
 from rec_sys.modules.model_export import export_onnx
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from tests.helpers.tiny_models import FakeEncoder, config_of, save_checkpoint

@@ -10,9 +10,9 @@ from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.graph.task import NOW
 from rec_sys.inference.histories import authors_in
 from rec_sys.inference.recommender import Recommender, best_rows
-from rec_sys.modules.backends import TorchBackend
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.full_catalogue import FullCatalogue, ProductEmbeddings
+from rec_sys.modules.inference_backends import TorchBackend
 from rec_sys.text.words import count_words
 from tests.helpers.tiny_models import PRODUCTS, FakeEncoder, review_table, shop, tiny_model
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import Author, authors_in
 from rec_sys.inference.recommender import POPULAR, Recommender
-from rec_sys.modules.backends import TorchBackend
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.combiner import Combiner
 from rec_sys.modules.features import ProductFeature, WalkFeature
+from rec_sys.modules.inference_backends import TorchBackend
 from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.vector_database.quotes import Quote, Quotes
 from tests.helpers.scores_by_hand import contributions_by_hand, words_in

@@ -1,7 +1,7 @@
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.formats import COLUMNS, choose_format, known_formats, unused_fields
+from rec_sys.reviews.field_names import COLUMNS, choose_format, known_formats, unused_fields
 from rec_sys.reviews.reading import Notation, read_products, read_reviews
 from rec_sys.reviews.schema import REVIEW_SCHEMA
 from rec_sys.reviews.sources import LocalReviews

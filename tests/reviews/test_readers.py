@@ -156,6 +156,21 @@ def test_half_a_surrogate_pair(tmp_path):
     assert reviews.text.tolist() == ["odd ? end"]
 
 
+def test_garbled_texts_are_counted(tmp_path):
+    texts = ["lÃ©ger", "I donâ€™t", "NÃO, à Paris", "léger"]
+    records = [{"asin": "P1", "reviewerID": f"U{i}", "reviewText": t} for i, t in enumerate(texts)]
+    reviews, report = read_reviews(write(tmp_path, "a.jsonl", as_lines(records)))
+    assert reviews.text.tolist() == texts
+    assert [note for note in report.notes if "garbled" in note and note.startswith("2 texts")]
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "1e999", '"inf"'])
+def test_an_infinite_rating_is_a_broken_record(number, tmp_path):
+    good, bad = (f'{{"asin": "P", "reviewerID": "U", "overall": {each}}}' for each in (4, number))
+    _, report = read_reviews(write(tmp_path, "a.jsonl", f"{good}\n{bad}"), max_broken_share=0.5)
+    assert report.num_broken == 1 and "is not a number" in report.examples[0]
+
+
 def test_bad_input(tmp_path):
     message = failure(write(tmp_path, "a.csv", "customer,stars\nann,5\n"))
     assert "found customer, stars" in message and "data.columns.rating=stars" in message

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.files import read_records
+from rec_sys.reviews.records import read_records
 from rec_sys.reviews.values import BrokenRecord
 from tests.helpers.review_samples import FLAT_LAYOUTS, LAYOUTS, as_csv, as_lines, write
 

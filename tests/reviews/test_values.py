@@ -62,7 +62,7 @@ def test_a_rating_that_is_not_a_number_is_missing_or_broken():
             as_rating(value)
 
 
-@given(st.floats(allow_nan=False).filter(lambda value: not 1 <= value <= 5))
+@given(st.floats(allow_nan=False, allow_infinity=False).filter(lambda value: not 1 <= value <= 5))
 def test_a_rating_on_another_scale_stops_everything(value):
     with pytest.raises(InputError, match="1…5"):
         as_rating(value)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from rec_sys.modules.backends import OnnxBackend
+from rec_sys.modules.inference_backends import OnnxBackend
 from rec_sys.serving import service as service_module
 from rec_sys.serving.api import create_app
 from rec_sys.serving.encoding import TextTurns

@@ -6,7 +6,7 @@ import pytest
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.bundle import CREATE_COMMAND, GRAPH_MODEL, VECTORBASE
-from rec_sys.modules.backends import BackendUnavailable, OnnxBackend
+from rec_sys.modules.inference_backends import BackendUnavailable, OnnxBackend
 from rec_sys.serving.server import build_components, reload_service
 from tests.helpers.tiny_service import FakeText, config_with
 from triton_utils.backends import TritonModels

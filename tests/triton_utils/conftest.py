@@ -34,7 +34,7 @@ def put_model(repository):
     import onnx
 
     from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY
-    from rec_sys.modules.backends import OnnxBackend
+    from rec_sys.modules.inference_backends import OnnxBackend
     from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY
     from triton_utils.repository import write_config
 

@@ -8,7 +8,7 @@ import pytest
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import GraphOutputs
-from rec_sys.modules.backends import BackendUnavailable
+from rec_sys.modules.inference_backends import BackendUnavailable
 from rec_sys.modules.model_export import random_inputs
 from tests.helpers.tiny_models import VECTOR_DIM
 from triton_utils.backends import TritonGraphBackend

@@ -11,8 +11,8 @@ import requests
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import MODEL_INPUTS, GraphOutputs
 from rec_sys.inference.recommender import Recommender
-from rec_sys.modules.backends import BackendUnavailable, OnnxBackend, TorchBackend
 from rec_sys.modules.checkpoint import load_trained
+from rec_sys.modules.inference_backends import BackendUnavailable, OnnxBackend, TorchBackend
 from rec_sys.modules.model_export import random_inputs
 from rec_sys.text.onnx import OnnxTextEncoder
 from tests.helpers.tiny_models import (

@@ -5,9 +5,9 @@ import pytest
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.recommender import Recommender
-from rec_sys.modules.backends import TorchBackend
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.features import ProductFeature, WalkFeature
+from rec_sys.modules.inference_backends import TorchBackend
 from rec_sys.text.words import columns_of
 from rec_sys.vector_database import update_vectorbase as module
 from rec_sys.vector_database.create_vectorbase import create_vectorbase

@@ -13,12 +13,12 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import sha256_of
 from rec_sys.graph.review_graph import prepare_reviews
 from rec_sys.inference.recommender import Recommender
-from rec_sys.modules.backends import TorchBackend
 from rec_sys.modules.checkpoint import fit_evidences, load_trained
 from rec_sys.modules.combiner import GROUPS
 from rec_sys.modules.evidences import Known
 from rec_sys.modules.features import ProductFeature, plain_features
 from rec_sys.modules.full_catalogue import embed_products
+from rec_sys.modules.inference_backends import TorchBackend
 from rec_sys.modules.product_graph import ProductGraphBuilder
 from rec_sys.vector_database.create_vectorbase import create_vectorbase, known_edges
 from rec_sys.vector_database.vectorbase import read_vectorbase

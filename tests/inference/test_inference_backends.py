@@ -8,8 +8,8 @@ import onnx
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.modules.backends import OnnxBackend, TorchBackend
 from rec_sys.modules.checkpoint import load_trained
+from rec_sys.modules.inference_backends import OnnxBackend, TorchBackend
 from rec_sys.modules.model_export import export_onnx, random_inputs
 from tests.helpers.tiny_models import VECTOR_DIM, save_checkpoint
 
@@ -79,7 +79,7 @@ def test_a_foreign_onnx_model(tmp_path):
 
 def test_serving_needs_no_pytorch():
     program = (
-        "import sys, rec_sys.inference.recommender, rec_sys.modules.backends,"
+        "import sys, rec_sys.inference.recommender, rec_sys.modules.inference_backends,"
         " rec_sys.inference.results, rec_sys.vector_database.vectorbase,"
         " rec_sys.reviews.reading;"
         "slow = {'torch', 'torch_geometric', 'pytorch_lightning', 'sentence_transformers'};"

@@ -8,14 +8,15 @@ import lzma
 import zipfile
 
 import pyarrow as pa
+import pyarrow.orc as orc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.files import read_records
 from rec_sys.reviews.reading import read_reviews
+from rec_sys.reviews.records import read_records
 from rec_sys.reviews.values import BrokenRecord
 from tests.helpers.review_samples import FLAT_LAYOUTS, LAYOUTS, as_csv, as_lines, json_lines, write
 
@@ -110,6 +111,12 @@ def test_a_cut_or_damaged_container_is_one_line(packer, tmp_path):
 def test_what_is_no_table_is_called_what_it_is(content, message, name, tmp_path):
     assert message in failure(write(tmp_path, name, content))
     assert message in failure(write(tmp_path, name, gzip.compress(content)))
+
+
+def test_orc_is_named_and_a_heading_that_begins_so_is_none(tmp_path):
+    orc.write_table(pa.table({"a": ["x"] * 50}), tmp_path / "a.orc")
+    assert "an ORC file" in failure(tmp_path / "a.orc")
+    assert whole(write(tmp_path, "a.csv", b"ORCID,b\n1,2\n")) == [{"ORCID": "1", "b": "2"}]
 
 
 def test_an_archive_of_several_files_names_them(tmp_path):

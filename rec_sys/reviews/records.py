@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.containers import (
+from rec_sys.reviews.unpacking import (
     ARROW_MAGIC,
     ARROW_STREAM_MAGIC,
     AUTO_ENCODING,

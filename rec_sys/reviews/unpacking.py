@@ -53,7 +53,8 @@ _OTHERS = (
     (rb"\x89HDF", f"an HDF5 file; {_EXPORT}"),
     (rb"\x93NUMPY", f"a NumPy array; {_EXPORT}"),
     (rb"\x80", f"a Python pickle, which may run any program; {_EXPORT}"),
-    (rb"ORC", f"an ORC file; {_EXPORT} or Parquet"),
+    # Not a table whose first heading is "ORCID".
+    (rb"ORC(?s:.{,99}?)[\x00-\x08\x0e-\x1f]", f"an ORC file; {_EXPORT} or Parquet"),
     (rb"Obj\x01", f"an Avro file; {_EXPORT} or Parquet"),
     (
         rb"version https://git-lfs",
