@@ -24,7 +24,7 @@ from rec_sys.graph.splits import GlobalTime, split_fingerprint
 from rec_sys.graph.task import Task
 from rec_sys.modules.checkpoint import fit_evidences
 from rec_sys.modules.combiner import MANY, dense_features
-from rec_sys.modules.evidences import Known, Trend
+from rec_sys.modules.evidences import KnownReviews, Trend
 from rec_sys.modules.features import Feature, Situation
 from rec_sys.modules.match import Towers, match_sources
 from rec_sys.modules.product_graph import ProductGraph
@@ -138,7 +138,7 @@ def audit_graph_model(
 
     def evidences(graph: ReviewGraph) -> np.ndarray:
         product_graph = build(stage.config.product_graph).build(graph, vectors, train)
-        known = Known(graph, train, product_graph, vectors, words, towers)
+        known = KnownReviews(graph, train, product_graph, vectors, words, towers)
         features = fit_evidences(stage.config.evidence, known)
         return ask(features, np.arange(len(some)))
 
@@ -146,7 +146,7 @@ def audit_graph_model(
 
     def trends(shown: np.ndarray, rows: np.ndarray) -> np.ndarray:
         no_graph = ProductGraph.without_edges(num_products)
-        known = Known(stage.graph, train[shown], no_graph, vectors, words, towers)
+        known = KnownReviews(stage.graph, train[shown], no_graph, vectors, words, towers)
         return ask([feature for each in of_time for feature in each.fit(known)], rows)
 
     def sources(graph: ReviewGraph) -> np.ndarray:
@@ -213,7 +213,7 @@ def evidence_trial(
 
     edges, liked_above = np.flatnonzero(stage.split.train), stage.config.train.liked_above
     product_graph = build(stage.config.product_graph).build(graph, catalogue.vectors, edges)
-    known = Known(graph, edges, product_graph, catalogue.vectors, catalogue.words, towers)
+    known = KnownReviews(graph, edges, product_graph, catalogue.vectors, catalogue.words, towers)
     questions = catalogue.questions(graph, task, liked_above)[MANY]
     return EvidenceTrial(stage.config, build(stage.config.combiner), known, questions)
 

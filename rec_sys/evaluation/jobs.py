@@ -26,7 +26,7 @@ from rec_sys.evaluation.rating_scores import RatingScores, best_threshold, predi
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.files import code_fingerprint, replacing
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
-from rec_sys.modules.baselines.grid_search import tune
+from rec_sys.modules.baselines.grid_search import search_grid
 
 #: A baseline that ranks, finds what is wished for, predicts ratings, or reads the very review whose
 #: rating it tells; the graph model, and the graph model without something.
@@ -218,7 +218,7 @@ class Baseline:
             return -float(np.square(errors).mean())
 
         score = negative_mse if rates else functools.partial(how.ndcg, queries=queries)
-        model, chosen = tune(self.settings, stage.train, texts, score)
+        model, chosen = search_grid(self.settings, stage.train, texts, score)
         return Measured(
             model.name,
             ranking={} if rates else how.ranking(model, stage, wishes=wishes),

@@ -83,7 +83,7 @@ class Queries:
     @classmethod
     def wishes(cls, graph: ReviewGraph, task: Task, with_history: bool) -> "Queries":
         """The words of one target of each user, from which its product is to be found."""
-        told = task.told(graph)
+        told = task.targets_with_text(graph)
         users = graph.edge_user[told]
         shown = task.history if with_history else np.zeros(graph.num_edges, dtype=bool)
         parts = (graph.histories(users, edges) for edges in (shown, graph.edge_mask(told)))
@@ -121,7 +121,7 @@ class Stage:
             f"{title}, {name}": (task, name == "personal wishes")
             for title, task in self.tests.items()
             for name in ("wishes", "personal wishes")
-            if len(task.told(self.graph))
+            if len(task.targets_with_text(self.graph))
         }
 
     def test(self, title: str) -> Queries:

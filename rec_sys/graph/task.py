@@ -37,7 +37,7 @@ class Task:
         """Edges that are neither predicted nor shown, bool [E]."""
         return ~(self.target | self.history)
 
-    def told(self, graph: ReviewGraph) -> np.ndarray:
+    def targets_with_text(self, graph: ReviewGraph) -> np.ndarray:
         """One target with a text of each user who has any, the first, whose words stand for what
         the user wants; edges, int64, ascending."""
         told = np.flatnonzero(self.target & (graph.edge_text != EMPTY_TEXT_ROW))

@@ -23,7 +23,7 @@ from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
 from rec_sys.graph.task import Split
 from rec_sys.modules.combiner import Combiner, require_leading
-from rec_sys.modules.evidences import Evidence, Known
+from rec_sys.modules.evidences import Evidence, KnownReviews
 from rec_sys.modules.features import Feature
 from rec_sys.modules.match import Towers
 from rec_sys.modules.trusted_settings import trusted_settings
@@ -290,7 +290,7 @@ def build_evidences(settings: DictConfig) -> list[Evidence]:
     return evidences
 
 
-def fit_evidences(settings: DictConfig, known: Known) -> list[Feature]:
+def fit_evidences(settings: DictConfig, known: KnownReviews) -> list[Feature]:
     """The features of all evidences, see `build_evidences`."""
     return [feature for each in build_evidences(settings) for feature in each.fit(known)]
 

@@ -198,7 +198,7 @@ class CombinerFit:
     min_targets: PositiveCount
     seed: Count
 
-    def drawn(self, users: np.ndarray, num_products: int) -> np.ndarray:
+    def draw_users(self, users: np.ndarray, num_products: int) -> np.ndarray:
         """So many of the users that `max_cells` is kept to, int64, ascending."""
         most = max(self.max_cells // max(num_products, 1), self.folds)
         if len(users) <= most:
@@ -245,7 +245,7 @@ class CombinerFit:
         user, product = questions.user, questions.product
         if self.liked_only and questions.liked.any():
             user, product = user[questions.liked], product[questions.liked]
-        users = self.drawn(np.unique(user), num_products)
+        users = self.draw_users(np.unique(user), num_products)
         some = np.isin(user, users)
         if some.sum() < self.min_targets:
             return None
@@ -253,21 +253,21 @@ class CombinerFit:
         values = dense_features(features, questions.situation(users), num_products)
         deviation = values.std(axis=(0, 2), dtype=np.float64)
         leading = _leading(features)[group]
-        told = np.flatnonzero((deviation > 0) | (np.arange(len(features)) == leading))
-        scale = np.where(deviation > 0, deviation, 1.0)[told]
-        values = values[:, told] / scale[:, None].astype(np.float32)
+        varying = np.flatnonzero((deviation > 0) | (np.arange(len(features)) == leading))
+        scale = np.where(deviation > 0, deviation, 1.0)[varying]
+        values = values[:, varying] / scale[:, None].astype(np.float32)
         choice = _Choice(values, questions.seen(users), user, product)
 
         fold = np.random.default_rng(self.seed).permutation(len(users)) % self.folds
-        bounds, strengths = [told == leading], sorted(self.strengths, reverse=True)
-        network = np.array([features[number].evidence == "network" for number in told])
+        bounds, strengths = [varying == leading], sorted(self.strengths, reverse=True)
+        network = np.array([features[number].evidence == "network" for number in varying])
         # To whoever has reviewed something the network has learned to answer, too.
         if group in (_ONE, MANY) and network.any():
             bounds.append(bounds[0] | network)
         path = choice.path(bounds, strengths)
         penalties = [np.inf] * len(bounds) + strengths
         gains = np.zeros((len(penalties), len(user)))
-        held_out = np.zeros((len(penalties), self.folds, len(told)))
+        held_out = np.zeros((len(penalties), self.folds, len(varying)))
         for number in range(self.folds):
             inside = fold[user] == number
             for place, weight in enumerate(choice.refits(path, ~inside)):
@@ -279,7 +279,7 @@ class CombinerFit:
 
         def of_all(found: np.ndarray) -> np.ndarray:
             every = np.zeros((*found.shape[:-1], len(features)))
-            every[..., told] = found
+            every[..., varying] = found
             return every
 
         weights = path[place].weights.numpy()

@@ -32,7 +32,7 @@ from rec_sys.reviews.schema import NO_TIME
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownReviews:
     """What evidences are fitted to: reviews that may be known, and what was solved already.
     `edges`: int64 [n], ascending; `vectors`: float [N, D], the vector store's rows; `words`:
     float32 [N, W], of the same texts. Product graph and towers are of these edges."""
@@ -79,7 +79,7 @@ class Evidence(Protocol):
 
     name: str
 
-    def fit(self, known: Known) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[Feature]:
         """Its features, the same number for all data."""
 
 
@@ -93,7 +93,7 @@ class CoReviewing:
     scale: Positive
     name: str = "co-reviewing"
 
-    def fit(self, known: Known) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[Feature]:
         whole = WalkFeature(self.name, self.name, known.product_graph, 0.0, "product_graph")
         return [whole, *_by_decay(replace(whole, scale=self.scale), self.history_decays)]
 
@@ -108,7 +108,7 @@ class Neighbours:
     scale: Positive
     name: str = "same reviewers"
 
-    def fit(self, known: Known) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[Feature]:
         graph, edges = known.graph, known.edges
         together = co_occurrence(
             graph.edge_user[edges], graph.edge_product[edges], graph.num_users, graph.num_products
@@ -135,7 +135,7 @@ class Order:
     neighbours: PositiveCount
     name: str = "order"
 
-    def fit(self, known: Known) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[Feature]:
         graph, edges = known.graph, known.edges
         user, product = graph.edge_user[edges], graph.edge_product[edges]
         follows = user[1:] == user[:-1]
@@ -155,7 +155,7 @@ class Popularity:
 
     name: str = "popularity"
 
-    def fit(self, known: Known) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[Feature]:
         values = np.log1p(known.counts).astype(np.float32)
         return [ProductFeature(self.name, self.name, values)]
 
@@ -167,7 +167,7 @@ class Trend:
     half_lives_days: list[Positive]
     name: str = "trend"
 
-    def fit(self, known: Known) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[Feature]:
         graph, size = known.graph, known.graph.num_products
         timed = graph.edge_time[known.edges] != NO_TIME
         edges = known.edges[timed]
@@ -190,7 +190,7 @@ class Network:
 
     name: str = "network"
 
-    def fit(self, known: Known) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[Feature]:
         return [NetworkFeature(self.name, self.name)]
 
 
@@ -202,7 +202,7 @@ class Liking:
     steepness: Positive
     name: str = "liking"
 
-    def fit(self, known: Known) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[Feature]:
         return [LikingFeature(self.name, self.name, self.middle, self.steepness)]
 
 
@@ -217,7 +217,7 @@ class Match:
     name_weight: NotNegative
     name: str = "match"
 
-    def fit(self, known: Known) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[Feature]:
         names, others = product_words(known.graph, known.words, known.edges)
         counts = (self.name_weight * names + others).tocsr()
         weights = word_weights(counts, self.k1, self.b)
@@ -237,7 +237,7 @@ class Texts:
     scale: Positive
     name: str = "texts"
 
-    def fit(self, known: Known) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[Feature]:
         walk = known.text_graph(self.neighbours, self.history_decay)
         liked = replace(walk, disliked_weight=0.0)
         return [WalkFeature(self.name, self.name, liked, self.scale, "texts")]
@@ -251,7 +251,7 @@ class Dislikes:
     scale: Positive
     name: str = "dislikes"
 
-    def fit(self, known: Known) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[Feature]:
         alone = {"liked_weight": 0.0, "disliked_weight": 1.0, "history_decay": 1.0}
         reviewers = replace(known.product_graph, **alone)
         texts = replace(known.text_graph(self.neighbours, 1.0), **alone)

@@ -112,7 +112,7 @@ class FullCatalogue:
         liked = ~(graph.edge_rating[target] <= liked_above)
 
         # Instead of a wish, the words of the review.
-        told = task.told(graph)
+        told = task.targets_with_text(graph)
         speaker = np.searchsorted(users, graph.edge_user[told])
         wish = np.full(len(users), EMPTY_TEXT_ROW)
         wish[speaker] = graph.edge_text[told]

@@ -20,7 +20,7 @@ from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
 from rec_sys.graph.task import Split, Task
-from rec_sys.modules.baselines.grid_search import tune
+from rec_sys.modules.baselines.grid_search import search_grid
 from rec_sys.modules.combiner import GROUPS, MANY, Combiner
 from rec_sys.modules.full_catalogue import FullCatalogue
 from rec_sys.modules.metrics import TargetPositions, ndcg_of, rating_metrics, recall
@@ -157,7 +157,7 @@ def rank_baselines(
     for key, entry in entries.items():
         if key in missing:
             continue
-        model, settings = tune(
+        model, settings = search_grid(
             entry, train, prepared.vectors, lambda model: _mean(measured(model)[f"ndcg{K}"])
         )
         found[model.name] = Ranked(measured(model), settings)
@@ -217,7 +217,7 @@ def score_wishes(
     """``wishes_recall10`` of a task's products by the words of their reviews, for some of its
     users, int64, by the model, with weights of the evidences that were learned without the user at
     hand, and by the nearest product names; nothing if nobody says anything."""
-    told = task.told(graph)
+    told = task.targets_with_text(graph)
     told = told[np.isin(graph.edge_user[told], users)]
     if not len(told):
         return {}

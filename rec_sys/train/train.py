@@ -102,7 +102,7 @@ def train(
     from rec_sys.graph.task import check_usable
     from rec_sys.modules.checkpoint import complete_checkpoint, fit_evidences, load_trained
     from rec_sys.modules.combiner import MANY
-    from rec_sys.modules.evidences import Known
+    from rec_sys.modules.evidences import KnownReviews
     from rec_sys.modules.full_catalogue import FullCatalogue
     from rec_sys.modules.model_export import export_checked
     from rec_sys.modules.rating_bias import fit_rating_start
@@ -190,7 +190,7 @@ def train(
         with stages("evidences"):
             edges = np.flatnonzero(split.train)
             product_graph = graph_builder.build(graph, vectors, edges)
-            known = Known(graph, edges, product_graph, vectors, prepared.words, towers)
+            known = KnownReviews(graph, edges, product_graph, vectors, prepared.words, towers)
             features = fit_evidences(config.evidence, known)
             reviews = datamodule.product_reviews.summary()
             catalogue = FullCatalogue.of(model, graph, vectors, prepared.words, reviews, features)
@@ -214,7 +214,7 @@ def train(
             weights = model.state_dict()
             complete_checkpoint(files["best"], catalogue.combiner, towers, record, weights)
             journal.unlink(missing_ok=True)
-            users = combiner_fit.drawn(split.validation.users(graph), graph.num_products)
+            users = combiner_fit.draw_users(split.validation.users(graph), graph.num_products)
             ranking_task = report.RankingTask(graph, split.validation, users, settings.liked_above)
             # Both with weights that were learned without the person at hand.
             ranked = report.rank_model(catalogue, ranking_task)

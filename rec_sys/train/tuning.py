@@ -21,7 +21,7 @@ from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build
 from rec_sys.modules.combiner import CombinerFit, Questions
-from rec_sys.modules.evidences import Known
+from rec_sys.modules.evidences import KnownReviews
 from rec_sys.modules.features import Feature
 
 # A trial that is behind for these users, by a standard error, is not asked for the others.
@@ -66,7 +66,7 @@ class EvidenceTrial:
 
     config: DictConfig
     fit: CombinerFit
-    known: Known
+    known: KnownReviews
     questions: Questions
     _kept: dict[Any, Any] = field(default_factory=dict)
 
@@ -90,7 +90,7 @@ class EvidenceTrial:
         asked = Questions(*known, asked.user[some], asked.product[some], asked.liked[some])
         return self.fit.gains(self.features(values), asked, self.known.graph.num_products)
 
-    def _with_graph(self, config: DictConfig) -> Known:
+    def _with_graph(self, config: DictConfig) -> KnownReviews:
         known = self.known
         graph = build(config.product_graph).build(known.graph, known.vectors, known.edges)
         return replace(known, product_graph=graph)

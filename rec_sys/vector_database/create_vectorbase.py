@@ -17,7 +17,7 @@ from rec_sys.foundation.settings import build, read_settings
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, prepare_reviews
 from rec_sys.modules import checkpoint
-from rec_sys.modules.evidences import Known
+from rec_sys.modules.evidences import KnownReviews
 from rec_sys.modules.features import Feature, WalkFeature, liked_above
 from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
 from rec_sys.modules.inference_backends import OnnxBackend, exported_or_torch
@@ -141,7 +141,7 @@ def build_evidences(
     started = perf_counter()
     graph, vectors = prepared.graph, prepared.vectors
     product_graph = build(model.settings(config, "product_graph")).build(graph, vectors, edges)
-    known = Known(graph, edges, product_graph, vectors, prepared.words, model.towers)
+    known = KnownReviews(graph, edges, product_graph, vectors, prepared.words, model.towers)
     features = checkpoint.fit_evidences(model.settings(config, "evidence"), known)
     if model.combiner.features != tuple(each.name for each in features):
         raise InputError(f"{model.path}: has no weights for these evidences; train again")

@@ -24,7 +24,7 @@ from rec_sys.foundation.settings import build
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
 from rec_sys.modules.checkpoint import fit_evidences
-from rec_sys.modules.evidences import Known, Trend
+from rec_sys.modules.evidences import KnownReviews, Trend
 from rec_sys.modules.features import Situation
 from rec_sys.modules.full_catalogue import FullCatalogue
 from rec_sys.modules.match import Towers
@@ -148,7 +148,7 @@ def test_what_others_write_later_changes_no_trend(stage):
     """Of each user: half of the later reviews of others are left out, the others are of others."""
     graph, rng = stage.graph, np.random.default_rng(0)
     trend, train = Trend([10.0, 365.0]), np.flatnonzero(stage.split.train)
-    features = trend.fit(Known(graph, train, *[None] * 4))
+    features = trend.fit(KnownReviews(graph, train, *[None] * 4))
     for test in stage.tests.values():
         users = test.users(graph)
         asked = test.asked(graph, users)
@@ -169,7 +169,7 @@ def test_what_others_write_later_changes_no_trend(stage):
             changed = replace(graph, edge_product=product)
             kept = train[~later[train] | (rng.random(len(train)) < 0.5)]
             for before, after in zip(
-                features, trend.fit(Known(changed, kept, *[None] * 4)), strict=True
+                features, trend.fit(KnownReviews(changed, kept, *[None] * 4)), strict=True
             ):
                 np.testing.assert_allclose(
                     after.values(situation), before.values(situation), atol=1e-5
@@ -183,7 +183,7 @@ def catalogue(stage, prepared):
     vectors, words = prepared.vectors, prepared.words
     product_graph = build(stage.config.product_graph).build(graph, vectors, train)
     towers = Towers.untrained(DIMENSION, 10.0)
-    known = Known(graph, train, product_graph, vectors, words, towers)
+    known = KnownReviews(graph, train, product_graph, vectors, words, towers)
     features = fit_evidences(stage.config.evidence, known)
     reviews = ProductReviews.of(graph, vectors, train).summary()
     model = build(stage.config.model, vector_dim=DIMENSION)

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from rec_sys.evaluation.jobs import Measuring
 from rec_sys.evaluation.rating_scores import predict
 from rec_sys.foundation.errors import InputError
-from rec_sys.modules.baselines.grid_search import combinations, tune
+from rec_sys.modules.baselines.grid_search import combinations, search_grid
 from rec_sys.modules.baselines.ranking import Ease
 from tests.helpers.reviews_of import queries_of, reviews_of, scores_of, vectors_of
 
@@ -27,7 +27,7 @@ def tuned(model, grid, tried=None):
             tried.append((model, value))
         return value
 
-    return tune({"model": model, "grid": grid}, TRAIN, vectors_of(5), score)
+    return search_grid({"model": model, "grid": grid}, TRAIN, vectors_of(5), score)
 
 
 @dataclass
@@ -87,7 +87,7 @@ def test_the_best_constant_for_the_squared_error_is_the_mean():
 
     name = "rec_sys.evaluation.rating_baselines.Constant"
     entry = {"model": name, "grid": {"kind": ["majority", "mean"]}}
-    best, chosen = tune(entry, train, vectors_of(5), negative_mse)
+    best, chosen = search_grid(entry, train, vectors_of(5), negative_mse)
     assert chosen == {"kind": "mean"}
     assert -negative_mse(best) == pytest.approx(((5 - 11 / 3) ** 2 + (2 - 11 / 3) ** 2) / 2)
 

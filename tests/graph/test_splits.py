@@ -216,5 +216,5 @@ def test_one_text_of_each_user_tells_what_they_want():
     graph = replace(graph, edge_text=np.array([7, 0, 8, 9, 0, 5, 6]))
     target = np.array([False, True, True, True, True, True, False])
     task = Task(target, np.zeros(7, dtype=bool))
-    assert task.told(graph).tolist() == [2, 3, 5]
-    assert Task(~np.ones(7, dtype=bool), ~target).told(graph).tolist() == []
+    assert task.targets_with_text(graph).tolist() == [2, 3, 5]
+    assert Task(~np.ones(7, dtype=bool), ~target).targets_with_text(graph).tolist() == []

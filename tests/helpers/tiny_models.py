@@ -15,7 +15,7 @@ from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.graph.splits import describe_split
 from rec_sys.modules import checkpoint as checkpoints
 from rec_sys.modules.combiner import Combiner
-from rec_sys.modules.evidences import Known
+from rec_sys.modules.evidences import KnownReviews
 from rec_sys.modules.match import Towers
 from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.modules.trusted_settings import trusted_classes
@@ -224,7 +224,7 @@ def tiny_towers(vector_dim: int = VECTOR_DIM, seed: int = 0) -> Towers:
 
 def tiny_combiner(graph) -> Combiner:
     """`WEIGHTS` as if they had been learned; their shares are not those of any data."""
-    known = Known(
+    known = KnownReviews(
         graph,
         np.empty(0, dtype=np.int64),
         ProductGraph.without_edges(graph.num_products),

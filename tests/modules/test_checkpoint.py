@@ -329,7 +329,10 @@ def test_nothing_is_downloaded_from_where_a_checkpoint_says(checkpoint, address)
     ("hostile", "answer"),
     [
         ({"order": ATTACK}, "sources.marker', which is not a part .* at evidence.order"),
-        ({"order": EVIDENCE | {"_target_": f"{EVIDENCES}.Known"}}, "Known', .* at evidence.order"),
+        (
+            {"order": EVIDENCE | {"_target_": f"{EVIDENCES}.KnownReviews"}},
+            "KnownReviews', .* at evidence.order",
+        ),
         ({"popularity": EVIDENCE}, "evidences.Order', .* at evidence.popularity"),
         ({"rumour": EVIDENCE}, "evidences.Order', .* at evidence.rumour"),
         ({"order": {"smoothing": 1.0}}, "None, .* at evidence.order"),

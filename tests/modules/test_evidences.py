@@ -17,7 +17,7 @@ from rec_sys.graph.task import NOW
 from rec_sys.modules.checkpoint import build_evidences, fit_evidences
 from rec_sys.modules.evidences import (
     CoReviewing,
-    Known,
+    KnownReviews,
     Liking,
     Match,
     Neighbours,
@@ -70,7 +70,7 @@ PRODUCT_GRAPH = ProductGraph(
 
 def known(graph=SHOP, edges=None, product_graph=PRODUCT_GRAPH):
     edges = np.arange(graph.num_edges) if edges is None else np.array(edges, dtype=np.int64)
-    return Known(graph, edges, product_graph, *TEXTS)
+    return KnownReviews(graph, edges, product_graph, *TEXTS)
 
 
 def weights_of(feature):
@@ -109,7 +109,7 @@ def some_known(draw):
         product_name_text=rng.integers(0, 4, 6),
     )
     edges = np.flatnonzero(rng.random(graph.num_edges) < 0.8)
-    return Known(graph, edges, ProductGraph.without_edges(6), *TEXTS)
+    return KnownReviews(graph, edges, ProductGraph.without_edges(6), *TEXTS)
 
 
 def enumerate_at(rng, length):

@@ -15,7 +15,7 @@ from rec_sys.graph.ego_batch import (
 )
 from rec_sys.graph.task import NOW, Task
 from rec_sys.modules.combiner import GROUPS, Combiner
-from rec_sys.modules.evidences import Known, Match
+from rec_sys.modules.evidences import KnownReviews, Match
 from rec_sys.modules.features import (
     LikingFeature,
     NetworkFeature,
@@ -70,7 +70,7 @@ def words():
 def features(product_graph, small_graph, words):
     graph, vectors = small_graph
     towers = tiny_towers(vectors.shape[1])
-    known = Known(graph, np.arange(graph.num_edges), product_graph, vectors, words, towers)
+    known = KnownReviews(graph, np.arange(graph.num_edges), product_graph, vectors, words, towers)
     return [
         WalkFeature("co-reviewing", "co-reviewing", product_graph, 0.0, "product_graph"),
         ProductFeature("popularity", "popularity", POPULARITY),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rec_sys.graph.task import NOW
-from rec_sys.modules.evidences import Known, Match, product_words
+from rec_sys.modules.evidences import KnownReviews, Match, product_words
 from rec_sys.modules.features import (
     MatchFeature,
     Situation,
@@ -104,7 +104,7 @@ def shop(texts=TEXTS, vectors=None, unknown=()):
     store_vectors = np.random.default_rng(0).normal(size=(len(store), DIMENSION))
     store_vectors[0] = 0
     edges = np.flatnonzero(~np.isin(graph.edge_product, unknown))
-    return Known(
+    return KnownReviews(
         graph,
         edges,
         ProductGraph.without_edges(len(texts)),

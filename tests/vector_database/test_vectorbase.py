@@ -15,7 +15,7 @@ from rec_sys.graph.review_graph import prepare_reviews
 from rec_sys.inference.recommender import Recommender
 from rec_sys.modules.checkpoint import fit_evidences, load_trained
 from rec_sys.modules.combiner import GROUPS
-from rec_sys.modules.evidences import Known
+from rec_sys.modules.evidences import KnownReviews
 from rec_sys.modules.features import ProductFeature, plain_features
 from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.modules.inference_backends import TorchBackend
@@ -102,7 +102,7 @@ def test_the_evidences_are_those_of_the_training_edges(built, tmp_path, capsys):
     graph = ProductGraphBuilder(**settings).build(prepared.graph, prepared.vectors, edges)
     assert len(graph.weights) > 0
     vectors, words, towers = prepared.vectors, prepared.words, tiny_towers()
-    known = Known(prepared.graph, edges, graph, vectors, words, towers)
+    known = KnownReviews(prepared.graph, edges, graph, vectors, words, towers)
     expected = fit_evidences(OmegaConf.create(EVIDENCE_CONFIG), known)
     plain, arrays = plain_features(expected)
     found, found_arrays = plain_features(built.features)

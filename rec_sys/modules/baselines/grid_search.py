@@ -36,7 +36,7 @@ def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], An
     ]
 
 
-def tune(
+def search_grid(
     entry: Mapping[str, Any], train: ReviewGraph, texts: Any, score: Callable[[Any], float]
 ) -> tuple[Any, dict[str, Any]]:
     """Fits all `combinations`; the highest `score` on the validation wins, of equals the first one.
