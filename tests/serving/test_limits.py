@@ -81,9 +81,11 @@ def test_one_review_does_not_wait_for_hundreds_of_texts(server, text):
     ready = [ask(port, path="/health/ready", method="GET") for _ in range(5)]
     assert not done
     bulk.join()
-    assert done[0][0] == 200 and done[0][1] > 2
-    assert max(times) < 0.5
-    assert all(status == 200 and seconds < 0.1 for status, seconds, _ in ready)
+    assert done[0][0] == 200
+    assert {status for status, *_ in ready} == {200}
+    # In turns with the bulk, not after it, however fast the machine is.
+    assert max(times) < done[0][1] / 4
+    assert max(seconds for _, seconds, _ in ready) < done[0][1] / 4
 
 
 def test_more_bulk_than_bearable_is_told_to_come_back(server, text):
@@ -94,9 +96,9 @@ def test_more_bulk_than_bearable_is_told_to_come_back(server, text):
     bulk.start()
     time.sleep(0.3)
     status, seconds, told = ask(port, many(100))
-    assert status == 503 and seconds < 0.5 and b"many texts at once" in told
+    assert status == 503 and b"many texts at once" in told
     bulk.join()
-    assert done[0][0] == 200
+    assert done[0][0] == 200 and seconds < done[0][1] / 2
 
 
 def test_nobody_waits_longer_than_the_deadline_and_work_ends_with_it(server, text):
