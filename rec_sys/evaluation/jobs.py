@@ -24,6 +24,7 @@ from rec_sys.evaluation.protocol import (
 from rec_sys.evaluation.ranking import RankingResult, evaluate_ranking
 from rec_sys.evaluation.rating_scores import RatingScores, best_threshold, predict, score_ratings
 from rec_sys.foundation.console import progress
+from rec_sys.foundation.errors import told_as_unfit
 from rec_sys.foundation.files import code_fingerprint, replacing
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 from rec_sys.modules.baselines.grid_search import search_grid
@@ -253,7 +254,8 @@ def run_all(
             key = _key_of(job, stage, context)
             path = cache / f"{key}.npz"
             if path.exists():
-                measured = load_measured(path)
+                with told_as_unfit(path, "delete it, and it is measured again"):
+                    measured = load_measured(path)
             else:
                 measured = job.run(stage, context)
                 require_clean([f.about(f"seed {stage.seed}") for f in measured.findings])

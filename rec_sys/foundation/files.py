@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from rec_sys.foundation.errors import InputError
@@ -107,6 +107,8 @@ def read_manifest(
         raise InputError(f"{path}: damaged, or of another version of rec_sys; {remedy}")
     for name in sorted({*files, *manifest["sha256"]}):
         file = folder / name
+        if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+            raise InputError(f"{path}: names a file outside of its folder ({name}); {remedy}")
         if not file.is_file():
             raise InputError(f"{file}: is missing; {remedy}")
         if sha256_of(file) != manifest["sha256"].get(name):

@@ -23,6 +23,10 @@ _STORAGES = {
 }
 
 
+# Tensors may share numbers, as tied weights do.
+_MOST_SHARED = 4
+
+
 def read_torch_file(path: str | Path) -> Any:
     """Reads a file; no code in it is run, as with ``torch.load(weights_only=True)``. If damaged or
     holding anything else, such as bfloat16, it raises OSError, `zipfile.BadZipFile` or what
@@ -33,22 +37,26 @@ def read_torch_file(path: str | Path) -> Any:
             raise zipfile.BadZipFile("packed, as PyTorch's files are not")
         (index,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         folder = index.removesuffix("data.pkl")
-        return _Unpickler(archive, folder, archive.read(index)).load()
+        most = _MOST_SHARED * sum(each.file_size for each in archive.infolist())
+        return _Unpickler(archive, folder, archive.read(index), most).load()
 
 
 class _Unpickler(pickle.Unpickler):
     """Knows the few names that tensors, ordered dictionaries and sizes are written with."""
 
-    def __init__(self, archive: zipfile.ZipFile, folder: str, content: bytes) -> None:
+    def __init__(
+        self, archive: zipfile.ZipFile, folder: str, content: bytes, most_bytes: int
+    ) -> None:
         super().__init__(BytesIO(content))
-        self._archive, self._folder = archive, folder
+        self._archive, self._folder, self._room = archive, folder, most_bytes
+        self._storages: dict[str, np.ndarray] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _STORAGES:
             return name
         known = {
             ("collections", "OrderedDict"): OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): _array,
+            ("torch._utils", "_rebuild_tensor_v2"): self._array,
             ("torch", "Size"): tuple,
         }
         if (module, name) not in known:
@@ -57,18 +65,31 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, told: Any) -> np.ndarray:
         _, kind, key, *_ = told
-        content = self._archive.read(f"{self._folder}data/{key}")
-        return np.frombuffer(content, np.dtype(_STORAGES[kind]).newbyteorder("<"))
+        if key not in self._storages:
+            content = self._archive.read(f"{self._folder}data/{key}")
+            kind = np.dtype(_STORAGES[kind]).newbyteorder("<")
+            self._storages[key] = np.frombuffer(content, kind)
+        return self._storages[key]
 
-
-def _array(
-    numbers: np.ndarray, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: Any
-) -> np.ndarray:
-    steps = [step * numbers.itemsize for step in stride]
-    last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
-    if min((offset, *shape, *stride)) < 0 or math.prod(shape) > len(numbers):
-        raise ValueError("a tensor of other numbers than its own")
-    if all(shape) and last >= len(numbers):
-        raise ValueError("a tensor goes beyond its numbers")
-    view = np.lib.stride_tricks.as_strided(numbers[offset:], shape, steps, writeable=False)
-    return view.copy()  # in one piece, and of this machine's byte order
+    def _array(
+        self,
+        numbers: np.ndarray,
+        offset: int,
+        shape: tuple[int, ...],
+        stride: tuple[int, ...],
+        *_: Any,
+    ) -> np.ndarray:
+        # No tensor of a tensor, which may have rows without any bytes.
+        if not any(numbers is each for each in self._storages.values()):
+            raise ValueError("a tensor of something else than numbers of the file")
+        steps = [step * numbers.itemsize for step in stride]
+        last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+        if min((offset, *shape, *stride)) < 0 or math.prod(shape) > len(numbers):
+            raise ValueError("a tensor of other numbers than its own")
+        if all(shape) and last >= len(numbers):
+            raise ValueError("a tensor goes beyond its numbers")
+        self._room -= math.prod(shape) * numbers.itemsize
+        if self._room < 0:
+            raise ValueError("tensors of many times what the file holds")
+        view = np.lib.stride_tricks.as_strided(numbers[offset:], shape, steps, writeable=False)
+        return view.copy()  # in one piece, and of this machine's byte order

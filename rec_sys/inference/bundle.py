@@ -11,20 +11,16 @@
 The service that opens it needs neither PyTorch nor the training's files.
 """
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.files import MANIFEST, read_json, read_manifest, versions_of, write_manifest
 from rec_sys.foundation.onnx import MODEL_FILE
 from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase
-
-log = logging.getLogger(__name__)
 
 FORMAT = 2
 CREATE_COMMAND = "uv run -m rec_sys.serving.create_bundle"
@@ -95,25 +91,10 @@ def seal_bundle(folder: Path, vectorbase: Vectorbase) -> None:
     write_manifest(folder, facts)
 
 
-@contextmanager
-def told_as_unfit(folder: str | Path, *others: type[Exception]) -> Iterator[None]:
-    """Makes whatever goes wrong with a bundle an `InputError`, but for `others`: it may have been
-    made by anybody."""
-    try:
-        yield
-    except (InputError, *others):
-        raise
-    except Exception as error:
-        log.debug("%s", folder, exc_info=True)
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-        why = f"cannot be used ({type(error).__name__}: {reason}); run `{CREATE_COMMAND}` again"
-        raise InputError(f"{folder}: {why}") from None
-
-
 def read_bundle(folder: str | Path) -> Bundle:
     """Opens a bundle; InputError if anything is missing, damaged, or products of another model."""
     folder, remedy = Path(folder), f"run `{CREATE_COMMAND}` again"
-    with told_as_unfit(folder):
+    with told_as_unfit(folder, remedy):
         if not (folder / MANIFEST).is_file():
             raise InputError(f"{folder}: holds no bundle; make one with `{CREATE_COMMAND}`")
         facts = dict.fromkeys(("created", *_FINGERPRINTS), str)

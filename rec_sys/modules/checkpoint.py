@@ -174,7 +174,7 @@ class TrainedModel:
             )
         try:
             return Combiner.of_plain(self.plain_combiner)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, OverflowError, TypeError, ValueError):
             raise InputError(f"{self.path}: its weights of evidences are damaged") from None
 
     @cached_property
@@ -246,7 +246,10 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
         }
         are_finite = all(bool(np.isfinite(array).all()) for array in weights.values())
         seen = provenance_in(content)
-    except _MISFITS as error:
+        flat(content[RECORD_KEY]["config"]["model"])  # the model's identity
+        for each in weights.values():
+            each.shape, each.dtype  # noqa: B018
+    except Exception as error:  # whatever somebody else's file holds
         raise _no_model(path, error) from None
     if not are_finite:
         raise InputError(f"{path}: its weights are not all finite numbers; train again")
@@ -258,7 +261,7 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
 
 
 def _no_model(path: str | Path, error: Exception) -> InputError:
-    reason = str(error.__cause__ or error).splitlines()[0]
+    reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
     return InputError(f"{path}: no model can be made of it ({reason}); train again")
 
 

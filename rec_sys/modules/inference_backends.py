@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from rec_sys.foundation.console import note
-from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.onnx import open_session
 from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS, GraphOutputs
 
@@ -88,6 +88,18 @@ class OnnxBackend:
         self.model_fingerprint: str = metadata[MODEL_FINGERPRINT_KEY]
         self.vector_dim: int = inputs["user_features"][1]
         self.embedding_dim: int = outputs["user_embeddings"][1]
+        with told_as_unfit(path, f"export it with `{EXPORT_COMMAND}`"):
+            nothing = self.embed(
+                {
+                    each.name: np.zeros(
+                        [size if isinstance(size, int) else 1 for size in each.shape],
+                        np.int64 if each.type == "tensor(int64)" else np.float32,
+                    )
+                    for each in self._session.get_inputs()
+                }
+            )
+            if not all(np.isfinite(each).all() for each in nothing):
+                raise ValueError("its answers are no numbers")
 
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
         names = list(GraphOutputs._fields)

@@ -156,11 +156,16 @@ class DemoReviews(ReviewSource):
         # Another program writes another shop, and an edited file is not the demo any more.
         programs = [Path(demo.__file__), *sorted(demo.WORDS_DIR.glob("*.yaml"))]
         settings = {**sizes, "programs": {path.name: sha256_of(path) for path in programs}}
-        if settings_path.exists() and all(path.exists() for path in paths):
-            written = {**settings, "files": [sha256_of(path) for path in paths]}
-            with suppress(InputError):  # damaged: it is written again
-                if read_json(settings_path) == written:
-                    return paths
+        written: Any = {}
+        with suppress(InputError):  # damaged, or not there
+            written = read_json(settings_path)
+        if all(path.exists() for path in paths):
+            if written == {**settings, "files": [sha256_of(path) for path in paths]}:
+                return paths
+            # A checkpoint of somebody else may name any folder.
+            if not isinstance(written, dict) or written.keys() != {*settings, "files"}:
+                why = "holds reviews that are not the demo's; name another folder"
+                raise InputError(f"data.folder={self.folder}: {why}")
         paths = demo.write_demo(self.folder, **sizes)
         write_json(settings_path, {**settings, "files": [sha256_of(path) for path in paths]})
         return paths

@@ -55,6 +55,8 @@ _DAY_AND_MONTH = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
 MONTH_FIRST, DAY_FIRST, _EXCEL = "month first", "day first", "excel"
 _BEFORE_A_DATE = re.compile(r"^(Posted|Reviewed in .{1,60}? on) ")
 _DISTINCT_DATES = 1 << 14
+# "Reviewed in the United Kingdom on Wednesday, 28 February 2014 at 10:30:00.000000 +00:00".
+_LONGEST_TIME = 120
 
 _STYLE_LEVELS = 2
 _STYLE_SEPARATOR = " > "
@@ -263,7 +265,10 @@ def as_seconds(value: Any, notation: str | None = None) -> int | None:
     if notation and (notation == _EXCEL or "%" in notation):
         value = _by_notation(value, notation)
     if isinstance(value, str):
-        value = _parsed_time(value.strip(), notation)
+        value = value.strip()
+        if len(value) > _LONGEST_TIME:  # reading takes the square of it
+            raise _not_a_time(value)
+        value = _parsed_time(value, notation)
     elif isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)
     if value is None or value is pd.NaT:

@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -192,7 +193,8 @@ class _ExactRequest(Request):
             _require_once([name for name, _ in pairs])
             return dict(pairs)
 
-        return json.loads(await self.body(), object_pairs_hook=fields)
+        # In a thread: a body of many small objects would keep all others waiting.
+        return await run_in_threadpool(json.loads, await self.body(), object_pairs_hook=fields)
 
 
 def _require_once(names: Sequence[str]) -> None:
@@ -284,13 +286,15 @@ class LimitsMiddleware:
         if path.startswith(_ALWAYS):
             await self._app(scope, receive, send)
             return
-        if path != "/" and not path.startswith(_PUBLIC):
+        is_public = path == "/" or path.startswith(_PUBLIC)
+        if not is_public:
             caller = scope["state"]["caller"] = self._access.caller(headers)
             if path.startswith("/admin/"):
                 if self._access.is_open:
                     raise Refused(403, "set serving.admin_key to do this over HTTP")
                 caller.require_admin()
-        body = await self._body(headers, receive)
+        # Strangers have nothing to send, and must not fill the room for bodies.
+        body = await self._body(headers, receive, 0 if is_public else self._limits.body_bytes)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and kind != "application/json":
             raise Refused(415, "the body has to be JSON; say so: Content-Type: application/json")
@@ -298,9 +302,8 @@ class LimitsMiddleware:
             raise Busy("too many requests at once; try again")
         await self._in_time(scope, body, receive, send)
 
-    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+    async def _body(self, headers: Headers, receive: Receive, limit: int) -> bytes:
         """Reads the body before anything else is begun: a slow one must not keep others waiting."""
-        limit = self._limits.body_bytes
         too_large = Refused(413, f"the body is too large; send {limit} bytes at most", "", _UNREAD)
         length = headers.get("content-length", "0").strip()
         if not length.isdigit() or int(length) > limit:
@@ -316,7 +319,7 @@ class LimitsMiddleware:
                     self._unread_bytes += len(parts[-1])
                     if read > limit:
                         raise too_large
-                    if self._unread_bytes > limit * self._limits.requests_at_once:
+                    if self._unread_bytes > self._limits.requests_at_once * limit:
                         raise Refused(503, "too many bodies at once; try again", "", _UNREAD)
                     if not message.get("more_body"):
                         break

@@ -1,7 +1,7 @@
 """What the service answers, field by field, and why a product is recommended, in words."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import numpy as np
@@ -167,6 +167,10 @@ class StoredOut(BaseModel):
     reviews: int = Field(description="How many of the person's reviews are kept now.")
 
 
+def _moment(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds)
+
+
 class StoredReview(_Told):
     """A review as it is kept."""
 
@@ -176,7 +180,8 @@ class StoredReview(_Told):
     style: str = Field(serialization_alias="Style")
     text: str = Field(serialization_alias="TextReview")
     rating: float | None
-    time: datetime | None
+    # Pydantic alone takes late seconds for milliseconds.
+    time: Annotated[datetime | None, BeforeValidator(_moment)]
 
 
 class StoredReviewsOut(_Told):

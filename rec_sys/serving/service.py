@@ -16,10 +16,10 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
-from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
 from rec_sys.graph.ego_batch import GraphOutputs
-from rec_sys.inference.bundle import Bundle, read_bundle, told_as_unfit
+from rec_sys.inference.bundle import CREATE_COMMAND, Bundle, read_bundle
 from rec_sys.inference.histories import UNKNOWN, Author, Histories, WrittenReview, read_histories
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.results import UserRecommendations
@@ -339,7 +339,7 @@ class Service:
             self._loading.release()
 
     def _run(self, bundle: Bundle) -> ServedBundle:
-        with told_as_unfit(bundle.folder, BackendUnavailable):
+        with told_as_unfit(bundle.folder, f"run `{CREATE_COMMAND}` again", BackendUnavailable):
             served = ServedBundle(bundle, self._settings)
             # Nobody waits for what happens only once, and a server of other models is noticed.
             served.recommend([_WARM_UP], 1)

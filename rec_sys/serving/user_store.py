@@ -85,7 +85,7 @@ class UserStore:
         self, url: str, seconds: float = 5.0, connections: int = 4, most_reviews: int = 10**6
     ) -> None:
         self._seconds, self._most_reviews = seconds, most_reviews
-        self._alone_until = 0.0
+        self._alone_until, self._log_is_full = 0.0, False
         self._file: tuple[str, tuple[int, int]] | None = None
         try:
             self._engine = _engine_of(url, seconds, connections)
@@ -221,12 +221,17 @@ class UserStore:
         """Makes sure that the database can be read."""
         with self._transaction() as connection:
             connection.execute(sa.select(_users.c.id).limit(1)).first()
+        if self._log_is_full:
+            self._empty_log()
 
     def _empty_log(self) -> None:
-        # What is deleted stands in SQLite's write-ahead log as long as that is not overwritten.
+        # What is deleted stands in SQLite's write-ahead log as long as that is not overwritten; as
+        # long as another program reads the file, such as a backup, it cannot be.
         if self._engine.dialect.name == "sqlite":
+            self._log_is_full = True
             with suppress(exc.SQLAlchemyError), self._engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                found = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+                self._log_is_full = bool(found[0])
 
     def close(self) -> None:
         self._engine.dispose()
@@ -263,6 +268,9 @@ def _engine_of(url: str, seconds: float, connections: int) -> sa.Engine:
         }
     elif sa.make_url(url).database in (None, "", ":memory:"):
         raise InputError(f"serving.store={url}: names no file; try sqlite:///users.db")
+    elif sa.make_url(url).get_backend_name() == "sqlite":
+        with suppress(OSError):  # what people write is nothing for other users of the machine
+            os.close(os.open(sa.make_url(url).database, os.O_CREAT, 0o600))
     engine = sa.create_engine(
         url,
         pool_pre_ping=True,

@@ -230,7 +230,9 @@ def _fastest_faithful(encoder: TextEncoder, cache_dir: Path) -> str:
     encode everything again."""
     remembered = cache_dir / "encoder_precision" / f"{_machine_and_model(encoder)}.json"
     if remembered.is_file():
-        return read_json(remembered)["precision"]
+        kept = read_json(remembered)
+        if isinstance(kept, dict) and kept.get("precision") in ("bf16", "fp32"):
+            return kept["precision"]
 
     note("finding out in which precision the text encoder is fastest on this machine (once)")
     texts = _probe_texts()

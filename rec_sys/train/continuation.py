@@ -7,7 +7,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from rec_sys.foundation.console import note, show_table
-from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.settings import flat
 from rec_sys.graph.provenance import Provenance, require_unlearned
 from rec_sys.graph.review_graph import ReviewGraph
@@ -102,7 +102,8 @@ class Resumption(Start):
 def find_start(config: DictConfig, data: ReviewData) -> Start:
     """What ``train.resume`` or ``train.warm_start`` asks for; InputError if it cannot be."""
     if config.train.resume:
-        return _interrupted(config, data)
+        with told_as_unfit(f"train.resume={config.train.resume}", "train anew"):
+            return _interrupted(config, data)
     return _earlier(config) if config.train.warm_start else Start()
 
 

@@ -7,6 +7,7 @@ of the paired difference ahead.
 """
 
 import copy
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.console import note, show_table
-from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.settings import build
 from rec_sys.modules.combiner import CombinerFit, Questions
 from rec_sys.modules.evidences import KnownReviews
@@ -138,7 +139,10 @@ def tune(
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
+    with told_as_unfit(journal, "delete it to begin the tuning anew"):
+        _drop_torn_line(journal)
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
+        storage.get_all_studies()
     start, end = time.monotonic(), time.monotonic() + minutes * _SECONDS_PER_MINUTE
     given = trial({})
     if not len(given):
@@ -181,6 +185,17 @@ def tune(
             kept = ", ".join(f"{name} {values[name]:g}" for name in settings)
         rows.append((part, len(study.trials), float(lead), float(enough), kept))
     return Tuned(values, np.stack([given, gains]), rows)
+
+
+def _drop_torn_line(journal: Path) -> None:
+    """Takes away what a kill has left of the last line, for it would keep the training from going
+    on. ValueError if a line is no JSON."""
+    content = journal.read_bytes() if journal.is_file() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        journal.write_bytes(whole)
+    for line in whole.splitlines():
+        json.loads(line)  # Optuna looks at the last one only when another has come
 
 
 def _rounded(values: Values) -> dict[str, float]:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load_file, save_file
 
 from rec_sys.foundation import files
-from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.graph.ego_batch import NUM_RATING_FEATURES, ReviewSummary
 from rec_sys.modules.combiner import Combiner
 from rec_sys.modules.features import (
@@ -233,7 +233,9 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
 def built_from(folder: str | Path) -> str | None:
     """Name of the checkpoint that the index in a folder was built from; None without an index."""
     manifest = Path(folder) / files.MANIFEST
-    return files.read_json(manifest).get("checkpoint") if manifest.is_file() else None
+    facts = files.read_json(manifest) if manifest.is_file() else {}
+    name = facts.get("checkpoint") if isinstance(facts, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def read_vectorbase(folder: str | Path) -> Vectorbase:
@@ -241,6 +243,11 @@ def read_vectorbase(folder: str | Path) -> Vectorbase:
     folder = Path(folder)
     if not (folder / files.MANIFEST).is_file():
         raise InputError(f"{folder}: holds no product index; build it with `{BUILD_COMMAND}`")
+    with told_as_unfit(folder, _REMEDY):
+        return _read(folder)
+
+
+def _read(folder: Path) -> Vectorbase:
     manifest = files.read_manifest(folder, FORMAT, _FACTS, _FILES, _REMEDY)
     vectors = load_file(folder / _VECTORS)
     try:

@@ -56,7 +56,21 @@ def test_it_computes_what_the_model_computes(backend, trained, shape):
     np.testing.assert_allclose(np.linalg.norm(outputs.user_embeddings, axis=1), 1, atol=1e-5)
 
 
+def test_weights_that_are_no_numbers_are_refused(onnx_path, tmp_path):
+    model = onnx.load(onnx_path)
+    for each in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(each).copy()
+        if values.dtype == np.float32 and values.ndim == 2:
+            each.CopyFrom(onnx.numpy_helper.from_array(values * np.float32("nan"), each.name))
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(InputError, match="answers are no numbers.*export it"):
+        OnnxBackend(tmp_path / "model.onnx")
+
+
 def test_files_that_are_no_exported_model(tmp_path):
+    (tmp_path / "empty.onnx").touch()
+    with pytest.raises(InputError, match="not a readable ONNX model"):
+        OnnxBackend(tmp_path / "empty.onnx")
     with pytest.raises(InputError, match="export one with"):
         OnnxBackend(tmp_path / "model.onnx")
     (tmp_path / "model.onnx").write_bytes(b"nothing of the kind")

@@ -245,3 +245,12 @@ def test_real_files(real_data, tmp_path):
         first = source.load()
         assert len(first.reviews) == rows and json.dumps(first.report)
         same(first, source.load())
+
+
+def test_the_demo_is_not_written_over_reviews_of_somebody(tmp_path):
+    mine = {"reviews.jsonl": "mine", "products.jsonl": "mine", "settings.json": '{"a": 1}'}
+    for name, content in mine.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match="holds reviews that are not the demo's"):
+        DemoReviews(tmp_path).load()
+    assert {name: (tmp_path / name).read_text() for name in mine} == mine

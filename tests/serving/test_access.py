@@ -195,6 +195,14 @@ def test_all_that_is_kept_is_handed_over_and_deleted(service):
     assert client.get("/users/ann").status_code == 404
 
 
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_times_come_out_as_they_went_in(service, moment):
+    client, _ = service()
+    review = {"asin": "B1", "TextReview": "words", "rating": 4, "time": moment}
+    assert client.post("/users/ann/reviews", json={"reviews": [review]}).status_code == 201
+    assert client.get("/users/ann").json()["reviews"][0]["time"] == moment
+
+
 def test_what_is_kept_too_long_is_deleted(service, monkeypatch):
     client, _ = service()
     with monkeypatch.context() as past:

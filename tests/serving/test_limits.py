@@ -306,3 +306,41 @@ def test_turns_give_what_the_encoder_gives_and_keep_the_order():
             turns.encode(["more"])
     finally:
         DEADLINE.reset(token)
+
+
+@pytest.mark.parametrize("time_told", ["12." * 50_000, "2024-01-01T00:00:00" + "pm " * 50_000])
+def test_a_time_without_end_is_no_time(server, time_told):
+    body = {"reviews": [{"asin": "B1", "time": time_told}]}
+    status, _, told = ask(server(), body)
+    assert status == 422 and b"is neither a unix time nor a date" in told
+
+
+def test_a_body_of_small_objects_keeps_nobody_waiting(server):
+    port = server("serving.limits.body_bytes=8000000", "serving.limits.body_seconds=60")
+    found = []
+    body = {"reviews": [{}] * 1_000_000}
+    bulk = threading.Thread(target=lambda: found.append(ask(port, body)))
+    bulk.start()
+    waits = []
+    while bulk.is_alive():
+        waits.append(ask(port, path="/health/live", method="GET")[1])
+    bulk.join()
+    assert found[0][0] == 422 and len(waits) > 3
+    assert max(waits) < found[0][1] / 2
+
+
+def test_what_is_not_answered_in_time_is_not_kept_twice(server, text):
+    port = server("serving.limits.seconds=1", "serving.limits.characters_per_turn=100")
+    slow(text, 0.02)
+    reviews = [{"asin": "B1", "TextReview": f"text {number}"} for number in range(200)]
+    statuses = [ask(port, {"reviews": reviews}, "/users/ann/reviews")[0] for _ in range(2)]
+    told = json.loads(ask(port, path="/users/ann/reviews", method="GET")[2])
+    assert statuses == [201, 201] and len(told["reviews"]) > 0
+    everything = json.loads(ask(port, path="/users/ann", method="GET")[2])
+    assert len(everything["reviews"]) == 400  # kept without vectors, as often as was said
+
+
+def test_strangers_send_nothing(server):
+    port = server()
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+    assert b" 413 " in raw(port, head, b"x" * 1000).partition(b"\r\n")[0]

@@ -288,6 +288,31 @@ def test_nothing_of_what_is_deleted_stays_in_the_files(tmp_path):
     store.close()
 
 
+def test_what_a_backup_still_reads_is_gone_after_it(tmp_path):
+    store = UserStore(f"sqlite:///{tmp_path / 'users.db'}", seconds=0.2)
+    store.add("ann", [review(0, text="my secret words")], {}, E)
+    backup = sqlite3.connect(tmp_path / "users.db")
+    backup.execute("BEGIN")
+    backup.execute("SELECT * FROM reviews").fetchall()
+    assert store.forget("ann")
+    assert [path for path in tmp_path.iterdir() if b"my secret" in path.read_bytes()]
+    backup.close()
+    store.check()
+    assert not [path for path in tmp_path.iterdir() if b"my secret" in path.read_bytes()]
+    store.close()
+
+
+def test_nobody_else_on_the_machine_reads_the_file(tmp_path):
+    before = os.umask(0o022)
+    try:
+        store = UserStore(f"sqlite:///{tmp_path / 'users.db'}")
+        store.add("ann", [review(0)], {}, E)
+        assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
+        store.close()
+    finally:
+        os.umask(before)
+
+
 def test_postgresql_that_has_gone_is_no_fault(postgresql_url):
     store = UserStore(postgresql_url, seconds=1)
     store.add("ann", [review(0)], {}, E)

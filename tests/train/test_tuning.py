@@ -114,3 +114,19 @@ def test_a_wrong_space_is_told(settings, message):
     config.tuning.order = settings
     with pytest.raises(InputError, match=message):
         search_space(config)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 30])
+def test_a_journal_that_was_cut_off_is_gone_on_from(tuned, tmp_path, cut):
+    tuned(Trial(), trials=4, journal="c.tuning")
+    journal = tmp_path / "c.tuning"
+    journal.write_bytes(journal.read_bytes()[:-cut])
+    found = tuned(Trial(), trials=8, journal="c.tuning")
+    assert [row[1] for row in found.rows] == [4, 4]
+
+
+@pytest.mark.parametrize("content", [b"garbage\n", b"[]\n", b'{"op_code": 99}\n', b"\xff\n"])
+def test_a_journal_of_something_else_is_told(tuned, tmp_path, content):
+    (tmp_path / "d.tuning").write_bytes(content)
+    with pytest.raises(InputError, match="d.tuning: cannot be used .*delete it"):
+        tuned(Trial(), trials=2, journal="d.tuning")

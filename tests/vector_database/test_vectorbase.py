@@ -21,7 +21,7 @@ from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.modules.inference_backends import TorchBackend
 from rec_sys.modules.product_graph import ProductGraphBuilder
 from rec_sys.vector_database.create_vectorbase import create_vectorbase, known_edges
-from rec_sys.vector_database.vectorbase import read_vectorbase
+from rec_sys.vector_database.vectorbase import built_from, read_vectorbase
 from tests.helpers.tiny_models import (
     EVIDENCE_CONFIG,
     GRAPH_CONFIG,
@@ -241,6 +241,28 @@ def seal(built, path):
     """Gives a changed file of the vectorbase the checksum that the manifest must tell."""
     sha256 = built.manifest["sha256"] | {path.name: sha256_of(path)}
     (built.folder / "manifest.json").write_text(json.dumps(built.manifest | {"sha256": sha256}))
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\xff" * 64])
+def test_whatever_a_file_holds_it_is_told_in_one_line(built, content):
+    folder = built.folder
+    manifest = (folder / "manifest.json").read_text()
+    for name in json.loads(manifest)["sha256"]:
+        kept = (folder / name).read_bytes()
+        (folder / name).write_bytes(content)
+        seal(built, folder / name)
+        if name != "graph_model.onnx":  # opened by whoever runs it
+            with pytest.raises(InputError, match=str(folder)):
+                read_vectorbase(folder)
+        (folder / name).write_bytes(kept)
+        (folder / "manifest.json").write_text(manifest)
+    for told in ("[]", "5", "null", '"x"'):
+        (folder / "manifest.json").write_text(told)
+        assert built_from(folder) is None
+        with pytest.raises(InputError, match="damaged"):
+            read_vectorbase(folder)
+    (folder / "manifest.json").write_text(manifest)
+    read_vectorbase(folder)
 
 
 @pytest.mark.parametrize("name", ["towers.query", "towers.products", "words.idf", "words.weight"])
