@@ -44,11 +44,9 @@ def read_torch_file(path: str | Path) -> Any:
 class _Unpickler(pickle.Unpickler):
     """Knows the few names that tensors, ordered dictionaries and sizes are written with."""
 
-    def __init__(
-        self, archive: zipfile.ZipFile, folder: str, content: bytes, most_bytes: int
-    ) -> None:
+    def __init__(self, archive: zipfile.ZipFile, folder: str, content: bytes, most: int) -> None:
         super().__init__(BytesIO(content))
-        self._archive, self._folder, self._room = archive, folder, most_bytes
+        self._archive, self._folder, self._room = archive, folder, most  # bytes
         self._storages: dict[str, np.ndarray] = {}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -71,14 +69,7 @@ class _Unpickler(pickle.Unpickler):
             self._storages[key] = np.frombuffer(content, kind)
         return self._storages[key]
 
-    def _array(
-        self,
-        numbers: np.ndarray,
-        offset: int,
-        shape: tuple[int, ...],
-        stride: tuple[int, ...],
-        *_: Any,
-    ) -> np.ndarray:
+    def _array(self, numbers: np.ndarray, offset: int, shape: Any, stride: Any, *_: Any) -> Any:
         # No tensor of a tensor, which may have rows without any bytes.
         if not any(numbers is each for each in self._storages.values()):
             raise ValueError("a tensor of something else than numbers of the file")

@@ -89,15 +89,10 @@ class OnnxBackend:
         self.vector_dim: int = inputs["user_features"][1]
         self.embedding_dim: int = outputs["user_embeddings"][1]
         with told_as_unfit(path, f"export it with `{EXPORT_COMMAND}`"):
-            nothing = self.embed(
-                {
-                    each.name: np.zeros(
-                        [size if isinstance(size, int) else 1 for size in each.shape],
-                        np.int64 if each.type == "tensor(int64)" else np.float32,
-                    )
-                    for each in self._session.get_inputs()
-                }
-            )
+            of = {name: [n if isinstance(n, int) else 1 for n in inputs[name]] for name in inputs}
+            one = {name: np.zeros(of[name], np.float32) for name in MODEL_INPUTS}
+            one["edge_index"] = one["edge_index"].astype(np.int64)
+            nothing = self.embed(one)
             if not all(np.isfinite(each).all() for each in nothing):
                 raise ValueError("its answers are no numbers")
 
