@@ -139,15 +139,19 @@ class FullCatalogue:
         return groups + [questions(newest, wishing=True) for newest in (0, None)]
 
     def score(
-        self, history: ReviewGraph, asked: np.ndarray, wish: np.ndarray | None = None
+        self,
+        history: ReviewGraph,
+        asked: np.ndarray,
+        wish: np.ndarray | None = None,
+        validated: np.ndarray | None = None,
     ) -> np.ndarray:
         """Ranks: float32 [U, P], higher is better; what was reviewed is not left out.
 
         `history`: the known reviews of U users, over the products of the catalogue; `asked`: int64
         [U], see `Task.asked`; `wish`: int64 [U], row in the vector store of what each user wants,
-        `EMPTY_TEXT_ROW` where nothing is said.
+        `EMPTY_TEXT_ROW` where nothing is said; `validated`: see `Combiner.score`.
         """
-        return self.combiner.score(self.features, self.situation(history, asked, wish))
+        return self.combiner.score(self.features, self.situation(history, asked, wish), validated)
 
     def rate(self, history: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         """Ratings 0...5, float32 [T]; `user`, index in `history`, and `product` are int64 [T]."""

@@ -259,18 +259,19 @@ def _engine_of(url: str, seconds: float, connections: int) -> sa.Engine:
     """An engine that waits for nothing longer than so many seconds."""
     milliseconds = int(1000 * seconds)
     arguments: dict[str, Any] = {}
-    if sa.make_url(url).get_backend_name() == "postgresql":
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "postgresql":
         timeouts = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
         arguments = {
             "options": " ".join(f"-c {name}={milliseconds}" for name in timeouts),
             "connect_timeout": max(2, round(seconds)),  # libpq takes no less
             "tcp_user_timeout": milliseconds,
         }
-    elif sa.make_url(url).database in (None, "", ":memory:"):
+    elif parsed.database in (None, "", ":memory:"):
         raise InputError(f"serving.store={url}: names no file; try sqlite:///users.db")
-    elif sa.make_url(url).get_backend_name() == "sqlite":
+    elif parsed.get_backend_name() == "sqlite":
         with suppress(OSError):  # what people write is nothing for other users of the machine
-            os.close(os.open(sa.make_url(url).database, os.O_CREAT, 0o600))
+            os.close(os.open(parsed.database, os.O_CREAT, 0o600))
     engine = sa.create_engine(
         url,
         pool_pre_ping=True,

@@ -125,9 +125,8 @@ class Ranked(NamedTuple):
 
 def rank_model(catalogue: FullCatalogue, asked: RankingTask) -> Ranked:
     """The model, with weights of the evidences that were learned without the user at hand."""
-    situation = catalogue.situation(asked.history, asked.asked)
     validated = np.searchsorted(asked.task.users(asked.graph), asked.users)
-    scores = catalogue.combiner.score(catalogue.features, situation, validated)
+    scores = catalogue.score(asked.history, asked.asked, validated=validated)
     return Ranked(asked.measure(scores))
 
 
@@ -215,8 +214,7 @@ def score_wishes(
     catalogue: FullCatalogue, graph: ReviewGraph, task: Task, users: np.ndarray
 ) -> dict[str, dict[str, float]]:
     """``wishes_recall10`` of a task's products by the words of their reviews, for some of its
-    users, int64, by the model, with weights of the evidences that were learned without the user at
-    hand, and by the nearest product names; nothing if nobody says anything."""
+    users, int64, by the model as in `rank_model` and by nearest names; nothing without words."""
     told = task.targets_with_text(graph)
     told = told[np.isin(graph.edge_user[told], users)]
     if not len(told):
@@ -224,10 +222,9 @@ def score_wishes(
     users, wish, target = graph.edge_user[told], graph.edge_text[told], graph.edge_product[told]
     nothing = graph.histories(users, np.zeros(graph.num_edges, dtype=bool))
     names = read_vectors(catalogue.vectors, graph.product_name_text)
-    situation = catalogue.situation(nothing, task.asked(graph, users), wish)
     validated = np.searchsorted(task.users(graph), users)
     scores = {
-        "model": catalogue.combiner.score(catalogue.features, situation, validated),
+        "model": catalogue.score(nothing, task.asked(graph, users), wish, validated),
         "nearest names": read_vectors(catalogue.vectors, wish) @ names.T,
     }
     rows = {}

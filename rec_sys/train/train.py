@@ -176,9 +176,8 @@ def train(
         if not trainer.is_global_zero:
             return metrics, objects
 
-        # The network has learned from the training reviews. Now the validation moves a few of its
-        # numbers, so that its stars are right: from here on it is this network, and how the user
-        # would like a product is an evidence.
+        # The validation moves a few numbers of the network, so that its stars are right: from here
+        # on it is this network, and how the user would like a product is an evidence.
         with stages("stars"):
             model = load_trained(files["best"]).model
             stars = calibration.fit(model, datamodule.builder, split.validation, objective.distance)

@@ -188,8 +188,7 @@ def tune(
 
 
 def _drop_torn_line(journal: Path) -> None:
-    """Takes away what a kill has left of the last line, for it would keep the training from going
-    on. ValueError if a line is no JSON."""
+    """Takes away what a kill has left of the last line; ValueError if another is no JSON."""
     content = journal.read_bytes() if journal.is_file() else b""
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
