@@ -309,11 +309,11 @@ class Recommender:
         base, words = self.vectorbase, situation.wishes.words
         said = {column: word for word, column in columns_of(wish).items()}
         matches: list[Match | None] = []
-        for row, share in zip(rows.tolist(), shares.tolist(), strict=True):
+        by_word = base.match_words.words_for(words, rows)
+        for row, share, added in zip(rows.tolist(), shares.tolist(), by_word, strict=True):
             if share <= 0:
                 matches.append(None)
                 continue
-            added = base.match_words.words_for(words, row)
             telling = np.flatnonzero(added > _TELLING * added.max(initial=0))
             telling = telling[np.argsort(-added[telling], kind="stable")]
             columns = words.indices[telling]

@@ -260,9 +260,9 @@ class WordsFeature(Feature):
         scores.data = (scores.data / scale).astype(np.float32)
         return scores
 
-    def words_for(self, words: csr_array, product: int) -> np.ndarray:
-        """What each word of one wish, float32 [1, W], adds to a product: float32 [W']."""
-        return self.weights[words.indices][:, [product]].toarray()[:, 0]
+    def words_for(self, words: csr_array, products: np.ndarray) -> np.ndarray:
+        """What each word of one wish, float32 [1, W], adds to products: float32 [m, W']."""
+        return self.weights[words.indices][:, products].toarray().T
 
 
 def liked_above(features: Sequence[Feature]) -> float:

@@ -65,14 +65,14 @@ class Quotes:
         """The sentence about a product that says most of some words, in the fewest; None without
         any. `words`: int64 [n], columns of words; `weights`: float32 [n], how much each counts."""
         start, stop = self.pointers[product : product + 2]
-        there = self.words[start:stop]
-        wanted = np.zeros(there.shape[1], dtype=np.float32)
-        wanted[words] = weights
-        shared = there @ wanted
+        ends = self.words.indptr[start : stop + 1]
+        lengths, said = np.diff(ends), self.words.indices[ends[0] : ends[-1]]
+        sentence = np.repeat(np.arange(len(lengths)), lengths)
+        shared = np.bincount(sentence, (said[:, None] == words) @ weights, len(lengths))
         if not shared.any():
             return None
         # A long sentence has words by chance.
-        place = start + int(np.argmax(shared / np.sqrt(1 + np.diff(there.indptr))))
+        place = start + int(np.argmax(shared / np.sqrt(1 + lengths)))
         stars = float(self.rating[place])
         return Quote(str(self.texts[place]), None if np.isnan(stars) else stars)
 

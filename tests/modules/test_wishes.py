@@ -204,8 +204,7 @@ def test_by_words_it_is_the_bm25_of_the_textbook_in_standard_deviations(wishes):
 def test_what_each_word_adds_to_a_product():
     _, words = fitted(shop()[0])
     wish = count_words(["warm nylon drum unheard"])
-    for product in range(PRODUCTS):
-        parts = words.words_for(wish, product)
+    for product, parts in enumerate(words.words_for(wish, np.arange(PRODUCTS))):
         assert parts.shape == (4,) and (parts >= 0).all()
         said = [word for word in ("warm", "nylon", "drum") if word in document(product)]
         assert (parts > 0).sum() == len(said)
@@ -219,8 +218,8 @@ def test_only_known_reviews_tell_what_a_product_is():
     assert names.sum(axis=1).tolist() == [2, 2, 1, 0, 0]
     assert others.sum(axis=1).tolist() == [2 + 2, 0, 2, 0, 0]  # "nylon nylon" is known
     _, words = fitted(replace(known, edges=known.edges[:0]))
-    assert not words.words_for(count_words(["cheap"]), 0).any()
-    assert words.words_for(count_words(["nylon"]), 0).all()
+    assert not words.words_for(count_words(["cheap"]), [0]).any()
+    assert words.words_for(count_words(["nylon"]), [0]).all()
 
 
 def test_where_nothing_is_said_nothing_is_found():
@@ -285,9 +284,9 @@ def test_a_product_whose_texts_are_others_is_told_by_them():
     counts = (NAME_WEIGHT * names + others).tocsr()[[1]]
     weights = bm25(counts, before[1].idf, before[1].mean_length, K1, B).toarray()[0]
     np.testing.assert_allclose(told[1].weights[:, [1]].toarray()[:, 0], weights, rtol=1e-5)
-    assert not told[1].words_for(count_words(["cheap"]), 1).any()  # nobody says so any more
-    assert told[1].words_for(count_words(["warm"]), 1).all()
-    assert not told[1].words_for(count_words(["harp"]), 1).any()  # a word that no product had
+    assert not told[1].words_for(count_words(["cheap"]), [1]).any()  # nobody says so any more
+    assert told[1].words_for(count_words(["warm"]), [1]).all()
+    assert not told[1].words_for(count_words(["harp"]), [1]).any()  # a word that no product had
     others = [0, 2, 3, 4]
     old, new = (each[1].weights.toarray()[:, others] for each in (before, told))
     np.testing.assert_array_equal(new, old)

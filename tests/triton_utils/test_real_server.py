@@ -1,6 +1,7 @@
 """The exported repository, exactly as it stands, on a real Triton."""
 
 import json
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -65,6 +66,19 @@ def test_it_computes_what_the_model_computes(backend, onnx_backend, repository, 
     assert_equal(found, onnx_backend.embed(inputs), atol=1e-6)
     trained = load_trained(save_checkpoint(tmp_path))
     assert_equal(found, TorchBackend(trained).embed(inputs), atol=1e-5)
+
+
+def test_users_without_reviews_are_asked_about_once(server, backend, onnx_backend):
+    def count():
+        metrics = requests.get(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=10).text
+        (line,) = re.findall(r'nv_inference_count\{model="graph_model".*\} (\d+)', metrics)
+        return int(line)
+
+    somebody, somebody_else = (random_inputs(VECTOR_DIM, 1, 0, 0, seed=seed) for seed in (1, 2))
+    before = count()
+    for inputs, asked in ((somebody, 1), (somebody, 1), (somebody_else, 2), (somebody, 3)):
+        assert_equal(backend.embed(inputs), onnx_backend.embed(inputs), atol=1e-6)
+        assert count() == before + asked
 
 
 @pytest.mark.parametrize(
