@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy.linalg
 
 from rec_sys.graph.csr import read_vectors, segment_sum, vector_sums
 from rec_sys.graph.ego_batch import MIDDLE_RATING, PRODUCT_SHRINKAGE, USER_SHRINKAGE
@@ -112,8 +113,6 @@ def fit_rating_start(
     """A ridge regression from biases and the mean texts of user and product, without the review
     itself, to training ratings. Shrinkages and penalty are chosen on the validation. `vectors`:
     float [N, D]; `seed` draws ratings if there are very many. None without any in either part."""
-    from sklearn.linear_model import Ridge  # takes a second
-
     rated = ~np.isnan(graph.edge_rating)
     train, target = split.train, np.flatnonzero(split.validation.target & rated)
     examples = np.flatnonzero(train & rated)
@@ -142,10 +141,15 @@ def fit_rating_start(
     of_users = MeanVectors.of_users(vectors, shown)
     means = of_users.of_rows(user[target]), of_products.of_rows(product[target])
     asked = np.column_stack([foreseen, *means])
-    fits = [Ridge(alpha=penalty).fit(inputs, rating[examples]) for penalty in _PENALTIES]
-    best = min(fits, key=lambda ridge: np.square(ridge.predict(asked) - rating[target]).mean())
-    of_user, of_product = np.split(best.coef_[1:].astype(np.float32), 2)
-    bias_weight, intercept = float(best.coef_[0]), float(best.intercept_)
+    centre, level = inputs.mean(axis=0), rating[examples].mean()
+    inputs -= centre
+    gram, moments = inputs.T @ inputs, inputs.T @ (rating[examples] - level)
+    ridges = [gram + np.diag(np.full(len(gram), each, gram.dtype)) for each in _PENALTIES]
+    fits = [scipy.linalg.solve(each, moments, assume_a="pos") for each in ridges]
+    errors = [np.square((asked - centre) @ each + level - rating[target]).mean() for each in fits]
+    best = fits[int(np.argmin(errors))]
+    of_user, of_product = np.split(best[1:].astype(np.float32), 2)
+    bias_weight, intercept = float(best[0]), float(level - centre @ best)
     return RatingStart(mean, *shrinkages, bias_weight, of_user, of_product, intercept)
 
 

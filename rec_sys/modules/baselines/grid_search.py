@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,6 @@ def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], An
     """Each combination of an entry's ``grid``, setting to the values to try, with its unfitted
     ``model``, the dotted name of its class. Those that share what `fit` computes stand in one list:
     they differ in `score_settings` alone. InputError if class, setting or value does not fit."""
-    from sklearn.model_selection import ParameterGrid
-
     try:
         model_class = get_class(entry["model"])
     except (ImportError, ValueError) as error:
@@ -26,9 +25,10 @@ def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], An
     if empty:
         raise InputError(f"{entry['model']}: no value to try for {', '.join(empty)}")
     of_score = getattr(model_class, "score_settings", ())
+    names = [[name for name in sorted(grid) if (name in of_score) == which] for which in (0, 1)]
     for_fit, for_score = (
-        ParameterGrid({name: grid[name] for name in grid if (name in of_score) == scores})
-        for scores in (False, True)
+        [dict(zip(some, values, strict=True)) for values in product(*map(grid.get, some))]
+        for some in names
     )
     return [
         [(each, model_class(**each)) for each in ({**fit, **score} for score in for_score)]
