@@ -2,7 +2,7 @@ import gzip
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from rec_sys.foundation.errors import InputError
@@ -38,6 +38,8 @@ def test_every_layout_gives_the_same_records(name, tmp_path):
 @many
 @given(records=st.lists(RECORD, min_size=1))
 def test_any_json_round_trips(records, tmp_path):
+    # A lone object of nothing but lists is a table by its columns, see the layouts above.
+    assume(len(records) > 1 or not all(isinstance(each, list) for each in records[0].values()))
     layouts = {
         "lines.jsonl": as_lines(records),
         "array.json": json.dumps(records),
