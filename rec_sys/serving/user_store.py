@@ -85,8 +85,8 @@ class UserStore:
         self, url: str, seconds: float = 5.0, connections: int = 4, most_reviews: int = 10**6
     ) -> None:
         self._seconds, self._most_reviews = seconds, most_reviews
-        self._alone_until, self._log_is_full = 0.0, False
-        self._file: tuple[str, tuple[int, int]] | None = None
+        self._alone_until, self._proven_until, self._log_is_full = 0.0, 0.0, False
+        self._files: dict[str, tuple[int, int] | None] = {}
         try:
             self._engine = _engine_of(url, seconds, connections)
             self._prepare()
@@ -104,13 +104,13 @@ class UserStore:
             self._require_ours(are_new=False)
         migrate(self._engine)
         self._require_ours(are_new=True)
-        with self._engine.begin() as connection:  # the only proof that it can be written to
-            nobody = {"id": f"probe-{os.getpid()}", "nickname": None}
-            connection.execute(_users.insert(), nobody)
-            connection.rollback()
+        with self._engine.begin() as connection:
+            _write(connection)
         path = self._engine.url.database
         if self._engine.dialect.name == "sqlite" and path and os.path.isfile(path):
-            self._file = path, _identity(path)
+            self._files = {
+                f"{path}{end}": _identity(f"{path}{end}") for end in ("", "-wal", "-shm")
+            }
 
     def _require_ours(self, are_new: bool) -> None:
         found = sa.inspect(self._engine)
@@ -122,26 +122,40 @@ class UserStore:
                 raise InputError(f"serving.store={self._engine.url!r}: {why}")
 
     @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        if self._file is not None and _identity(self._file[0]) != self._file[1]:
-            # What is written to a file without a name is gone with the process.
-            why = "was deleted or replaced while it was in use; put it back, or start again"
-            raise StoreUnavailable(f"{self._file[0]}: {why}", is_lasting=True)
-        if monotonic() < self._alone_until:
+    def _transaction(self, proves: bool = False) -> Iterator[sa.Connection]:
+        """`proves`: it writes, so that its success proves that this can be done."""
+        self._require_files()
+        started, until = monotonic(), 0.0
+        if started < self._alone_until:
             raise StoreUnavailable("the database is left alone for a while", is_lasting=False)
-        started = monotonic()
+        if self._alone_until:
+            self._alone_until = started + self._seconds  # one tries, nobody waits with them
         try:
             with self._engine.begin() as connection:
                 yield connection
+            self._require_files()
+            if proves:
+                self._proven_until = monotonic() + self._seconds
         except exc.IntegrityError:
             raise
         except _FAULTS as error:
-            passing = _is_passing(error)
+            passing, self._proven_until = _is_passing(error), 0.0
             if passing and monotonic() - started > self._seconds / 2:
                 # It was waited for. What fails at once, such as a full disk, is asked as before.
-                self._alone_until = monotonic() + self._seconds
+                until = monotonic() + self._seconds
             message = f"the database: {_reason(error)}"
             raise StoreUnavailable(message, is_lasting=not passing) from None
+        finally:
+            self._alone_until = until
+
+    def _require_files(self) -> None:
+        """What is written to a file without a name is gone with the process."""
+        for path, identity in self._files.items():
+            if _identity(path) != identity:
+                if path != self._engine.url.database:
+                    self._empty_log()  # open yet: what it holds goes to the database
+                why = "was deleted or replaced while it was in use; put it back, or start again"
+                raise StoreUnavailable(f"{path}: {why}", is_lasting=True)
 
     def add(
         self,
@@ -218,9 +232,12 @@ class UserStore:
         return deleted
 
     def check(self) -> None:
-        """Makes sure that the database can be read."""
-        with self._transaction() as connection:
+        """Makes sure that the database can be read, and written to if nothing has shown it lately."""
+        proves = monotonic() > self._proven_until
+        with self._transaction(proves) as connection:
             connection.execute(sa.select(_users.c.id).limit(1)).first()
+            if proves:
+                _write(connection)
         if self._log_is_full:
             self._empty_log()
 
@@ -238,7 +255,7 @@ class UserStore:
 
     def _add(self, user_id: str, rows: list[dict[str, Any]], nickname: str | None) -> int:
         ours = _reviews.c.user_id == user_id
-        with self._transaction() as connection:
+        with self._transaction(proves=True) as connection:
             named = {} if nickname is None else {"nickname": nickname}
             # Even without a name: it keeps two writers of one person apart.
             changed = sa.update(_users).where(_users.c.id == user_id).values(id=user_id, **named)
@@ -253,6 +270,12 @@ class UserStore:
                 message += ": replace older ones, or delete the person"
                 raise Refused(422, message, "reviews")
             return count
+
+
+def _write(connection: sa.Connection) -> None:
+    """Writes somebody without an id, whom nobody else is, and takes them out."""
+    connection.execute(_users.insert().values(id=""))
+    connection.execute(sa.delete(_users).where(_users.c.id == ""))
 
 
 def _engine_of(url: str, seconds: float, connections: int) -> sa.Engine:

@@ -1,4 +1,5 @@
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -228,6 +229,43 @@ def test_a_lock_is_not_waited_for_by_everybody(store_url):
     engine.dispose()
 
 
+def test_a_store_that_cannot_be_written_to_any_more_is_not_ready(store_url):
+    store = UserStore(store_url, seconds=0.2)
+    store.check()
+    is_sqlite = store._engine.dialect.name == "sqlite"
+    one = "query_only" if is_sqlite else "default_transaction_read_only"
+    for value in ("ON", "OFF"):
+        connections = [store._engine.raw_connection() for _ in range(4)]
+        for connection in connections:
+            connection.cursor().execute(
+                f"PRAGMA {one}={value}" if is_sqlite else f"SET {one}={value}"
+            )
+            connection.commit()
+            connection.close()
+        time.sleep(0.3)  # what was seen lately counts as long
+        if value == "ON":
+            with pytest.raises(StoreUnavailable, match="read-?only"):
+                store.check()
+    store.check()
+    assert store.find("", 9, E) is None
+    store.close()
+
+
+def test_a_full_store_is_not_ready(tmp_path):
+    store = UserStore(f"sqlite:///{tmp_path / 'users.db'}", seconds=0.2)
+    log = (tmp_path / "users.db-wal").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    time.sleep(0.3)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (log, before[1]))  # as a full disk
+        with pytest.raises(StoreUnavailable):
+            store.check()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    store.check()
+    store.close()
+
+
 def test_a_file_that_is_no_database(tmp_path):
     path = tmp_path / "users.db"
     path.write_text("This is a letter, and no database at all. " * 100)
@@ -258,6 +296,40 @@ def test_a_database_that_is_deleted_while_it_is_in_use(tmp_path):
     (tmp_path / "elsewhere.db").rename(path)
     assert store.add("ann", [review(1)], {}, E) == 2
     store.close()
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm"])
+def test_a_log_that_is_deleted_while_it_is_in_use_loses_nothing(tmp_path, end):
+    script = (
+        "import sys\n"
+        "from rec_sys.serving.user_store import *\n"
+        "store = UserStore('sqlite:///users.db')\n"
+        "for line in sys.stdin:\n"
+        "    try:\n"
+        "        store.add('ann', [WrittenReview(line.strip(), text='x')], {}, 'e')\n"
+        "        print('kept', flush=True)\n"
+        "    except StoreUnavailable as error:\n"
+        "        print(error.is_lasting, error, flush=True)\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    writer = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, **pipes)
+
+    def add(review_id):
+        writer.stdin.write(f"{review_id}\n")
+        writer.stdin.flush()
+        return writer.stdout.readline()
+
+    assert add("r0") == "kept\n"
+    (tmp_path / f"users.db{end}").unlink()
+    for _ in range(2):
+        told = add("r1")
+        assert told.startswith("True") and f"users.db{end}: was deleted or replaced" in told
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.communicate(timeout=30)
+    again = UserStore(f"sqlite:///{tmp_path / 'users.db'}")
+    assert [each.review_id for each in again.find("ann", 9, E).reviews] == ["r0"]
+    assert again.add("ann", [review(1)], {}, E) == 2
+    again.close()
 
 
 def test_a_database_that_is_damaged_while_it_is_in_use(tmp_path):
