@@ -22,6 +22,8 @@ _RETRIES = 2
 # What passes by itself, or when somebody makes room; whatever else SQLite reports stays so.
 _PASSING = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM"}
 _DAY_SECONDS = 86_400
+# Of the time after which a server ends a statement by itself: one that says nothing then is frozen.
+_PATIENCE = 1.25
 # What SQLite says while a connection is made does not come through SQLAlchemy.
 _FAULTS = (exc.SQLAlchemyError, sqlite3.Error)
 
@@ -103,6 +105,8 @@ class UserStore:
         if not sa.inspect(self._engine).has_table(VERSION_TABLE):
             self._require_ours(are_new=False)
         migrate(self._engine)
+        if self._engine.driver == "psycopg":
+            _bound_waits(self._engine, _PATIENCE * self._seconds)
         self._require_ours(are_new=True)
         with self._engine.begin() as connection:
             _write(connection)
@@ -232,7 +236,7 @@ class UserStore:
         return deleted
 
     def check(self) -> None:
-        """Makes sure that the database can be read, and written to if nothing has shown it lately."""
+        """Makes sure that the database can be read, and written to unless this was seen lately."""
         proves = monotonic() > self._proven_until
         with self._transaction(proves) as connection:
             connection.execute(sa.select(_users.c.id).limit(1)).first()
@@ -317,6 +321,27 @@ def _engine_of(url: str, seconds: float, connections: int) -> sa.Engine:
                 connection.execute(f"PRAGMA {setting}")
 
     return engine
+
+
+def _bound_waits(engine: sa.Engine, seconds: float) -> None:
+    """Gives up a connection whose server, such as a stopped one, does not answer in time; libpq has
+    no bound for that once it is connected."""
+    import psycopg
+
+    class Connection(psycopg.Connection):
+        def wait(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().wait(*args, **{"timeout": seconds, **kwargs})
+            except psycopg.Error:
+                if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+                    self.pgconn.finish()  # nobody knows what it would say next
+                raise
+
+    engine.dispose()  # those that are not bounded
+
+    @sa.event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, record: Any, arguments: Any, settings: Any) -> Connection:
+        return Connection.connect(*arguments, **settings)
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -6,6 +6,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -402,3 +404,42 @@ def test_postgresql_that_has_gone_is_no_fault(postgresql_url):
         store.find("ann", 1, E)
     assert told.value.is_lasting
     store.close()
+
+
+def test_a_frozen_postgresql_is_left_alone(postgresql_url):
+    store = UserStore(postgresql_url, seconds=0.5)
+    store.add("ann", [review(0)], {}, E)
+    with store._engine.connect() as connection:
+        ours = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+    postmaster = int(Path(f"/proc/{ours}/stat").read_text().rpartition(")")[2].split()[1])
+    frozen = [
+        postmaster,
+        *map(int, Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()),
+    ]
+    for each in frozen:
+        os.kill(each, signal.SIGSTOP)
+    try:
+        waited = []
+        for _ in range(3):
+            started = time.monotonic()
+            with pytest.raises(StoreUnavailable) as told:
+                store.add("ann", [review(1)], {}, E)
+            assert not told.value.is_lasting
+            waited.append(time.monotonic() - started)
+        assert waited[0] < 5 and max(waited[1:]) < 0.1
+        time.sleep(0.6)
+        tries = at_once(lambda _: how_long(store), range(4))
+        assert sorted(tries)[-2] < 0.1  # one tries again, and the others do not wait with it
+    finally:
+        for each in frozen:
+            os.kill(each, signal.SIGCONT)
+    time.sleep(0.6)
+    assert store.add("ann", [review(1)], {}, E) == 2
+    store.close()
+
+
+def how_long(store):
+    started = time.monotonic()
+    with suppress(StoreUnavailable):
+        store.check()
+    return time.monotonic() - started
