@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 import numpy as np
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response, Security
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -214,7 +214,7 @@ def _user_routes(components: Components) -> APIRouter:
         stored = len({review.review_id for review in reviews})
         return schemas.StoredOut(user=user_id, stored=stored, reviews=total)
 
-    def kept(user_id: str, newest: int | None) -> schemas.StoredReviewsOut:
+    def kept(user_id: str, newest: int) -> schemas.StoredReviewsOut:
         found = store.find(user_id, newest, "")
         if found is None:
             raise nobody
@@ -225,10 +225,11 @@ def _user_routes(components: Components) -> APIRouter:
         """What a person wrote, the newest reviews only if there are very many."""
         return kept(user_id, limits.reviews)
 
-    @routes.get("/{user_id}", responses=missing)
-    def everything_kept(user_id: user) -> schemas.StoredReviewsOut:  # type: ignore[valid-type]
+    @routes.get("/{user_id}", responses=missing, response_model=schemas.StoredReviewsOut)
+    def everything_kept(user_id: user) -> Response:  # type: ignore[valid-type]
         """All that is kept of a person, to hand it over to them."""
-        return kept(user_id, None)
+        parts = schemas.in_parts(kept(user_id, 0), store.everything_of(user_id))
+        return StreamingResponse(parts, media_type="application/json")
 
     @routes.get("/{user_id}/recommendations", response_model=schemas.RecommendationsOut)
     def recommend_to_user(

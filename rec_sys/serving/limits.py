@@ -6,7 +6,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import nullcontext
+from contextlib import AsyncExitStack
 from time import perf_counter
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
@@ -370,14 +370,27 @@ class LimitsMiddleware:
                 deadline.give_up()
                 answering.cancel()  # takes effect when the thread that works for it comes back
         if answering.done():
-            answering.result()
+            try:
+                answering.result()
+            except RuntimeError as error:
+                # A database that fails within a long answer: the server ends the connection.
+                if not isinstance(error.__cause__, StoreUnavailable):
+                    raise
+                log.error("%s", error.__cause__)
         elif not gone.done() and not has_started:
             raise Busy
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Whoever waits for the database holds no thread that others could work in.
-        async with self._store_turns if scope["path"].startswith("/users/") else nullcontext():
-            await self._app(scope, receive, send)
+        async with AsyncExitStack() as turn:
+
+            async def sending(message: Message) -> None:
+                await turn.aclose()  # whoever takes a long answer slowly keeps nobody waiting
+                await send(message)
+
+            # Whoever waits for the database holds no thread that others could work in.
+            if scope["path"].startswith("/users/"):
+                await turn.enter_async_context(self._store_turns)
+            await self._app(scope, receive, sending)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -1,12 +1,13 @@
 """What the service answers, field by field, and why a product is recommended, in words."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from rec_sys.inference.histories import WrittenReview
 from rec_sys.inference.results import Reason, Recommendation, UserRecommendations, shortened
 from rec_sys.serving.service import Answer, ServedBundle
 
@@ -190,6 +191,16 @@ class StoredReviewsOut(_Told):
     user: str = Field(validation_alias="user_id")
     nickname: str | None
     reviews: list[StoredReview]
+
+
+def in_parts(person: StoredReviewsOut, reviews: Iterable[WrittenReview]) -> Iterator[str]:
+    """The JSON of a person, as long as it may be, with these reviews instead of theirs."""
+    head, tail = person.model_dump_json(by_alias=True).rsplit("[]", 1)
+    yield head + "["
+    for number, review in enumerate(reviews):
+        told = StoredReview.model_validate(review)
+        yield ("," if number else "") + told.model_dump_json(by_alias=True)
+    yield "]" + tail
 
 
 class ModelOut(BaseModel):

@@ -50,6 +50,9 @@ _reviews = sa.Table(
 # By migrations, to tables from before there were any.
 _ADDED = {"kept_at"}
 _WRITTEN = (*_TEXTS, "rating", "time")
+_NEWEST_FIRST = (_reviews.c.time.desc().nulls_last(), _reviews.c.id.desc())
+# Reviews in memory at once when all of a person are handed over.
+_AT_ONCE = 20
 
 
 @dataclass(frozen=True)
@@ -189,24 +192,36 @@ class UserStore:
                 return self._add(user_id, list(rows.values()), nickname)
         return self._add(user_id, list(rows.values()), nickname)
 
-    def find(self, user_id: str, newest: int | None, encoder: str) -> StoredUser | None:
-        """A person with their `newest` reviews, None for all, or None if nobody has this id.
-        Vectors of other text encoders are left out."""
+    def find(self, user_id: str, newest: int, encoder: str) -> StoredUser | None:
+        """A person with their `newest` reviews, or None if nobody has this id. Vectors of other
+        text encoders are left out."""
         ours = _reviews.c.user_id == user_id
-        order = (_reviews.c.time.desc().nulls_last(), _reviews.c.id.desc())
         with self._transaction() as connection:
             user = connection.execute(sa.select(_users).where(_users.c.id == user_id)).first()
             if user is None:
                 return None
-            theirs = sa.select(_reviews).where(ours).order_by(*order).limit(newest)
+            theirs = sa.select(_reviews).where(ours).order_by(*_NEWEST_FIRST).limit(newest)
             rows = [row._mapping for row in connection.execute(theirs)][::-1]
         vectors = {
             row["text"]: np.frombuffer(row["vector"], VECTOR_DTYPE)
             for row in rows
             if row["vector"] is not None and row["encoder"] == encoder
         }
-        reviews = [WrittenReview(**{name: row[name] for name in _WRITTEN}) for row in rows]
-        return StoredUser(user_id, user.nickname, reviews, vectors)
+        return StoredUser(user_id, user.nickname, list(map(_review, rows)), vectors)
+
+    def everything_of(self, user_id: str) -> Iterator[WrittenReview]:
+        """All reviews of a person, the oldest first: few at a time, in a transaction each."""
+        ours = _reviews.c.user_id == user_id
+        with self._transaction() as connection:
+            ids = sa.select(_reviews.c.review_id).where(ours).order_by(*_NEWEST_FIRST)
+            oldest_first = connection.execute(ids).scalars().all()[::-1]
+        for start in range(0, len(oldest_first), _AT_ONCE):
+            part = oldest_first[start : start + _AT_ONCE]
+            with self._transaction() as connection:
+                theirs = sa.select(_reviews).where(ours, _reviews.c.review_id.in_(part))
+                found = {row.review_id: row._mapping for row in connection.execute(theirs)}
+            # What was deleted meanwhile is left out.
+            yield from (_review(found[each]) for each in part if each in found)
 
     def forget(self, user_id: str) -> bool:
         """Deletes a person and all that they wrote; whether there was anybody."""
@@ -274,6 +289,10 @@ class UserStore:
                 message += ": replace older ones, or delete the person"
                 raise Refused(422, message, "reviews")
             return count
+
+
+def _review(row: Any) -> WrittenReview:
+    return WrittenReview(**{name: row[name] for name in _WRITTEN})
 
 
 def _write(connection: sa.Connection) -> None:

@@ -1,19 +1,23 @@
 """Who may do what: clients, administrators and people; how often; and what is noted of it."""
 
 import hashlib
+import http.client
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 
 import jwt
 import pytest
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.inference.histories import WrittenReview
 from rec_sys.serving.access import RequestRate
 from rec_sys.serving.server import _reload_when, build_components
+from rec_sys.serving.user_store import UserStore
 from tests.helpers.tiny_service import config_with
 
 SECRET = "s" * 32
@@ -193,6 +197,39 @@ def test_all_that_is_kept_is_handed_over_and_deleted(service):
     }
     assert client.delete("/users/ann").status_code == 204
     assert client.get("/users/ann").status_code == 404
+
+
+def test_all_that_is_kept_is_handed_over_piece_by_piece(server, tmp_path, caplog):
+    path = tmp_path / "users.db"
+    text = "[] words \u00e9" * 2000
+    given = [WrittenReview(f"r{number}", text=f"{number} {text}") for number in range(600)]
+    store = UserStore(f"sqlite:///{path}")
+    store.add("ann", given, {}, "e", 'A "[]" nn')
+    store.close()
+    port = server(f"serving.store=sqlite:///{path}")
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/users/ann")
+    told = json.loads(connection.getresponse().read())
+    assert (told["user"], told["nickname"]) == ("ann", 'A "[]" nn')
+    assert [each["TextReview"] for each in told["reviews"]] == [each.text for each in given]
+    del told
+    tracemalloc.start()
+    try:
+        connection.request("GET", "/users/ann")
+        answer, size = connection.getresponse(), 0
+        while part := answer.read(65536):
+            size += len(part)
+        assert tracemalloc.get_traced_memory()[1] < size / 3
+    finally:
+        tracemalloc.stop()
+    connection.request("GET", "/users/ann")
+    answer = connection.getresponse()
+    answer.read(1000)
+    path.rename(tmp_path / "elsewhere.db")
+    with pytest.raises(http.client.IncompleteRead):  # and not a short answer that looks whole
+        answer.read()
+    assert "deleted or replaced" in caplog.text and "Traceback" not in caplog.text
+    connection.close()
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
