@@ -10,9 +10,12 @@ Importing the package bounds the threads of the libraries that compute, see
 `rec_sys.foundation.distributed.bound_threads`.
 """
 
+import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 from rec_sys.foundation.distributed import bound_threads
+from rec_sys.foundation.errors import end_at_once
 
 if TYPE_CHECKING:
     from rec_sys.inference.recommender import Recommender
@@ -21,6 +24,10 @@ __all__ = ["Recommender"]
 __version__ = "0.1.0"
 
 bound_threads()
+# A command, about to import what it needs; some libraries would make something else of Ctrl-C.
+_is_ignored = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+if sys.argv[0].endswith(("-m", "rec-sys")) and not _is_ignored:
+    signal.signal(signal.SIGINT, end_at_once)
 
 
 def __getattr__(name: str) -> Any:

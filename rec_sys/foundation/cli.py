@@ -5,6 +5,7 @@ import copy
 import gc
 import os
 import re
+import signal
 import sys
 import threading
 import warnings
@@ -21,14 +22,13 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.arguments import choices_with, for_hydra, help_text, likely_name
-from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.errors import EXIT_INTERRUPTED, InputError, end_at_once
 from rec_sys.foundation.settings import flat
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 #: In a wheel inside the package, in a checkout beside it.
 CONFIG_DIR = next(filter(Path.is_dir, (_PACKAGE / "config", _PACKAGE.parent / "config")))
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 #: New objects after which Python looks for garbage.
 _GC_THRESHOLD = 100_000
@@ -88,6 +88,8 @@ def graceful_exit(main: Callable[..., Any]) -> Callable[..., None]:
 
     @wraps(main)
     def wrapped(*args: Any, **kwargs: Any) -> None:
+        if signal.getsignal(signal.SIGINT) is end_at_once:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         # Libraries make millions of objects that stay: among them garbage is looked for slowly.
         gc.set_threshold(_GC_THRESHOLD)
         reporting(*args, **kwargs)

@@ -1,9 +1,13 @@
 """The one exception that is meant for the person at the keyboard."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NoReturn
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 log = logging.getLogger(__name__)
 
@@ -12,6 +16,12 @@ class InputError(Exception):
     """Something that the person gave us cannot be used, and they can put it right. The message is
     one line: it names the file, line or field, and says what to do. A command prints it and ends
     with exit code 2. Anything else that escapes is a bug of ours."""
+
+
+def end_at_once(*_: Any) -> NoReturn:
+    """What Ctrl-C does while a command imports its libraries: there is nothing to keep yet."""
+    os.write(2, b"interrupted\n")
+    os._exit(EXIT_INTERRUPTED)
 
 
 @contextmanager

@@ -1,7 +1,10 @@
 """File names of any kind pass Hydra's grammar as they are; a command ends at once, but in order."""
 
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -9,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rec_sys.foundation.arguments import for_hydra
+from rec_sys.foundation.errors import EXIT_INTERRUPTED
 
 NAMES = ["отзывы.jsonl", "评论.jsonl", "reviews (1).jsonl", "ann's.jsonl", "a=b.jsonl", "x,y.csv"]
 
@@ -50,3 +54,16 @@ main()
 """
     said = subprocess.check_output([sys.executable, "-c", program], text=True)
     assert said == f"main {'' if daemon else 'waited '}registered"
+
+
+@pytest.mark.parametrize("module", ["inference.infer", "serving.app", "train.train"])
+def test_ctrl_c_while_libraries_are_imported_is_one_line(module):
+    command = [sys.executable, "-m", f"rec_sys.{module}", "serving.port=-1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    loaded = Path(f"/proc/{process.pid}/maps")
+    while process.poll() is None and "/_yaml." not in loaded.read_text():
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    told = process.communicate()[1]
+    assert process.returncode == EXIT_INTERRUPTED
+    assert told.startswith("interrupted") and told.count("\n") == 1
