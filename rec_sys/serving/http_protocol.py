@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from rec_sys.serving.limits import Limits
+from rec_sys.serving.limits import ALWAYS, Limits
 
 _WHY = {
     HTTPStatus.BAD_REQUEST: "this is no HTTP request",
@@ -63,6 +63,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if size > self.limits.header_bytes:
             self._status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             raise ValueError  # the parser stops, and `send_400_response` is called
+        is_health = self.url.decode("latin-1").startswith(ALWAYS)
+        self.limit_concurrency = None if is_health else self.limits.connections
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

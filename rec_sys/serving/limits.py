@@ -211,10 +211,10 @@ _HEADERS = (
 )
 # FastAPI's documentation page loads its scripts from elsewhere and is left to do so.
 _DOCUMENTATION = ("/docs", "/redoc")
-# Asked by machines, all the time, also of a service that is too busy for anything else.
-_ALWAYS = ("/health/", "/metrics")
+#: Asked by machines, all the time, also of a service that is too busy for anything else.
+ALWAYS = ("/health/", "/metrics")
 # Answered without a key: nothing of what people wrote is there. Everything else needs one.
-_PUBLIC = (*_ALWAYS, *_DOCUMENTATION, "/static/", "/openapi.json")
+_PUBLIC = (*ALWAYS, *_DOCUMENTATION, "/static/", "/openapi.json")
 _AUDITED = ("/users/", "/admin/")
 # Whatever else is asked for is one thing to Prometheus: strangers must not fill its memory.
 _UNKNOWN = "unknown"
@@ -283,7 +283,7 @@ class LimitsMiddleware:
         if scope["method"] == "HEAD":
             scope["method"] = "GET"
         path = scope["path"]
-        if path.startswith(_ALWAYS):
+        if path.startswith(ALWAYS):
             await self._app(scope, receive, send)
             return
         is_public = path == "/" or path.startswith(_PUBLIC)

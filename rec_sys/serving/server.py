@@ -1,7 +1,6 @@
 """Starts the web service, takes up other bundles while it runs, and ends it."""
 
 import logging
-import os
 import signal
 import socket
 import threading
@@ -37,15 +36,26 @@ def serve(config: DictConfig) -> None:
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    app = create_app(components, lambda: start_service(components, address))
+    failed: list[InputError] = []
+
+    def start() -> None:
+        try:
+            start_service(components, address)
+        except InputError as error:
+            failed.append(error)
+            server.should_exit = True  # this will not pass by itself
+
+    server = server_of(create_app(components, start), settings.limits)
     wanted = threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: wanted.set())
     threading.Thread(target=_reload_when, args=[wanted, components], daemon=True).start()
     note(f"serving on {address} (stop with Ctrl-C)")
     try:
-        server_of(app, settings.limits).run(sockets=[listener])
+        server.run(sockets=[listener])
     except KeyboardInterrupt:  # raised again by uvicorn when all is closed
         note("stopped")
+    if failed:
+        raise failed[0]
 
 
 def server_of(app: FastAPI, limits: Limits) -> uvicorn.Server:
@@ -60,7 +70,6 @@ def server_of(app: FastAPI, limits: Limits) -> uvicorn.Server:
             server_header=False,
             http=LimitedProtocol.within(limits),
             ws="none",
-            limit_concurrency=limits.connections,
             proxy_headers=False,
         )
     )
@@ -96,13 +105,10 @@ def build_components(config: DictConfig) -> Components:
 
 
 def start_service(components: Components, address: str) -> None:
-    """Makes the service ready, however long its models' server takes to come up."""
-    try:
-        if components.service.start():
-            note(f"ready: {address}")
-    except InputError as error:
-        log.error("%s", error)
-        os.kill(os.getpid(), signal.SIGTERM)  # this will not pass by itself
+    """Makes the service ready, however long its models' server takes to come up; InputError if that
+    has other models, or those of the bundle cannot be run."""
+    if components.service.start():
+        note(f"ready: {address}")
 
 
 def _reload_when(wanted: threading.Event, components: Components) -> None:

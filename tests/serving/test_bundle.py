@@ -1,5 +1,6 @@
 import json
 import shutil
+import signal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from rec_sys.inference.bundle import GRAPH_MODEL, TEXT_ENCODER, VECTORBASE, read
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.serving import create_bundle
 from rec_sys.serving import service as service_module
-from rec_sys.serving.server import build_components
+from rec_sys.serving.server import build_components, serve
 from rec_sys.serving.service import Service
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.update_vectorbase import update_vectorbase
@@ -88,6 +89,17 @@ def seal(bundle):
         files = [p for p in folder.rglob("*") if p.is_file() and p != folder / skipped]
         told["sha256"] = {p.relative_to(folder).as_posix(): sha256_of(p) for p in files}
         (folder / MANIFEST).write_text(json.dumps(told))
+
+
+def test_a_service_whose_model_cannot_be_run_ends_as_for_other_bad_input(bundle, text):
+    (bundle / GRAPH_MODEL).write_bytes(b"no model")
+    seal(bundle)
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        with pytest.raises(InputError, match=f"{GRAPH_MODEL}: not a readable ONNX model"):
+            serve(config_with(bundle, "serving.port=0"))
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def change_arrays(name, change):

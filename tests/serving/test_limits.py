@@ -344,3 +344,14 @@ def test_strangers_send_nothing(server):
     port = server()
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
     assert b" 413 " in raw(port, head, b"x" * 1000).partition(b"\r\n")[0]
+
+
+def test_health_is_told_when_there_are_too_many_connections(server):
+    port = server("serving.limits.connections=3")
+    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
+    for path, expected in (("/health/live", 200), ("/health/ready", 200), ("/styles", 503)):
+        assert ask(port, path=path, method="GET")[0] == expected, path
+    for connection in idle:
+        connection.close()
+    time.sleep(0.2)
+    assert ask(port, path="/styles", method="GET")[0] == 200
