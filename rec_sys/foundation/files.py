@@ -69,6 +69,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def read_json(path: str | Path) -> Any:
     """Reads a JSON file; an `InputError` if it is missing or is not JSON."""
+    require_regular(path)
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -77,8 +78,18 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path}: not valid JSON ({error})") from None
 
 
+def require_regular(path: str | Path) -> None:
+    """InputError for what is there and may have no end, or none of its bytes now: a pipe, a device
+    or what the kernel tells. Whoever opens a file that somebody else named asks this before."""
+    path = Path(path)
+    is_data = path.is_file() and path.resolve().parts[1:2] not in (("proc",), ("sys",))
+    if path.exists() and not path.is_dir() and not is_data:
+        raise InputError(f"{path}: is no regular file; copy what it holds to one")
+
+
 def sha256_of(path: str | Path) -> str:
     """The SHA-256 of a file's content as 64 hexadecimal digits."""
+    require_regular(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rec_sys.foundation.cli import load_choice
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import replacing
+from rec_sys.foundation.files import replacing, require_regular
 from rec_sys.foundation.settings import build, flat
 from rec_sys.foundation.torch_file import read_torch_file
 from rec_sys.graph.provenance import LearnedReviews, Provenance
@@ -26,7 +26,7 @@ from rec_sys.modules.combiner import Combiner, require_leading
 from rec_sys.modules.evidences import Evidence, KnownReviews
 from rec_sys.modules.features import Feature
 from rec_sys.modules.match import Towers
-from rec_sys.modules.trusted_settings import trusted_settings
+from rec_sys.modules.trusted_settings import require_bounded, trusted_settings
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder
 
@@ -130,6 +130,11 @@ class TrainedModel:
             settings = OmegaConf.create(dict(self.model_config))
         else:
             settings = trusted_settings(self.record["config"], "model", self.path)
+            most = max((size for each in self.weights.values() for size in each.shape), default=0)
+            for name, value in flat(settings):
+                if type(value) is int and value > most:  # it would take memory without end
+                    why = f"its weights do not fit the model's settings (model.{name}={value})"
+                    raise InputError(f"{self.path}: {why}; train again")
         try:
             model = build(settings, vector_dim=self.record["vector_dim"])
             model.load_state_dict({n: torch.from_numpy(a) for n, a in self.weights.items()})
@@ -212,6 +217,7 @@ class TrainedModel:
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Reads a checkpoint without running code in it and without PyTorch, arrays instead of tensors;
     InputError if it is none of rec_sys."""
+    require_regular(path)
     try:
         content = read_torch_file(path)
     except FileNotFoundError:
@@ -246,9 +252,12 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
         }
         are_finite = all(bool(np.isfinite(array).all()) for array in weights.values())
         seen = provenance_in(content)
-        flat(content[RECORD_KEY]["config"]["model"])  # the model's identity
+        require_bounded(content[RECORD_KEY]["config"]["model"], "model", path)  # its identity
+        flat(content[RECORD_KEY]["config"]["model"])
         if {*map(type, weights.values())} - {np.ndarray}:
             raise TypeError("weights that are no tensors")
+    except InputError:
+        raise
     except Exception as error:  # whatever somebody else's file holds
         raise _no_model(path, error) from None
     if not are_finite:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from importlib import import_module
 from inspect import isclass
-from itertools import count
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,10 @@ _CONVOLUTION_NAME = re.compile(r"torch_geometric\.nn\.([A-Za-z]\w*)", re.ASCII)
 _AXES = ("data", "encoder", "split", "product_graph", "evidence", "model")
 _DEEPEST = 8
 _MOST_VALUES = 10_000
+# A setting's text, and its whole number: what is longer or larger costs memory or time alone.
+_LONGEST, _LARGEST = 100_000, 2**63
+# Reviews, or products, of the demo's shop; ours has a few thousand.
+_MOST_INVENTED = 1_000_000
 
 
 @functools.cache
@@ -55,12 +59,38 @@ def trusted_settings(config: Any, axis: str, path: str | Path) -> DictConfig:
     copied = OmegaConf.create(_copied(settings, [axis], path, count()))
     if axis == "data":
         _check_addresses(copied, path)
+        sizes = [copied.get(name) for name in ("num_users", "reviews_per_user", "num_products")]
+        users, reviews, products = (each if type(each) is int else 1 for each in sizes)
+        if max(users * reviews, products) > _MOST_INVENTED:
+            raise _refused(path, axis, "sizes of a shop that would take hours to invent")
     if axis == "encoder" and not is_here(str(copied.get("model", EMBEDDED))):
         raise InputError(
             f"{path}: its text encoder would be downloaded from the hub (encoder.model="
             f"{copied.model}); if you trust it, give these settings on the command line"
         )
     return copied
+
+
+def require_bounded(settings: Any, place: str, path: str | Path) -> None:
+    """InputError unless settings are few plain values on few levels: before anything is done with
+    them that takes longer the more there are. It says nothing of what they name."""
+    level = [settings]
+    for _ in range(_DEEPEST):
+        for each in level:
+            is_plain = each is None or type(each) in (str, bool, int, float)
+            if not (is_plain or isinstance(each, dict | list | tuple)):
+                raise _refused(path, place, f"a {type(each).__name__}")
+            if isinstance(each, str) and len(each) > _LONGEST:
+                raise _refused(path, place, "too long a text")
+            if isinstance(each, int) and abs(each) > _LARGEST:
+                raise _refused(path, place, "too large a number")
+        nested = (each for each in level if isinstance(each, dict | list | tuple))
+        parts = ((*each, *each.values()) if isinstance(each, dict) else each for each in nested)
+        level = list(islice(chain.from_iterable(parts), _MOST_VALUES + 1))
+        if len(level) > _MOST_VALUES:
+            raise _refused(path, place, "too many values")
+    if level:
+        raise _refused(path, place, "too many levels")
 
 
 def _copied(value: Any, keys: list[str], path: str | Path, number: Iterator[int]) -> Any:

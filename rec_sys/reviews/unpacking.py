@@ -16,6 +16,7 @@ from typing import IO
 import pyarrow as pa
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import require_regular
 
 GZIP_SUFFIX = ".gz"
 PACKED_SUFFIXES = (GZIP_SUFFIX, ".bz2", ".xz", ".zst", ".zip")
@@ -86,6 +87,7 @@ def open_unpacked(path: Path) -> IO[bytes]:
         raise InputError(f"{path}: is a folder; give a file in it")
     if not path.exists():
         raise InputError(f"{path}: no such file")
+    require_regular(path)
     file: IO[bytes] = path.open("rb")
     for _ in range(_MAX_LAYERS):
         head = file.read(_HEAD_BYTES)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rec_sys.foundation.arguments import for_hydra
 from rec_sys.foundation.errors import EXIT_INTERRUPTED
+from tests.helpers.commands import Shell
 
 NAMES = ["отзывы.jsonl", "评论.jsonl", "reviews (1).jsonl", "ann's.jsonl", "a=b.jsonl", "x,y.csv"]
 
@@ -57,9 +58,8 @@ main()
 
 
 @pytest.mark.parametrize("module", ["inference.infer", "serving.app", "train.train"])
-def test_ctrl_c_while_libraries_are_imported_is_one_line(module):
-    command = [sys.executable, "-m", f"rec_sys.{module}", "serving.port=-1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_ctrl_c_while_libraries_are_imported_is_one_line(module, tmp_path):
+    process = Shell(tmp_path).start(module, "serving.port=-1")
     loaded = Path(f"/proc/{process.pid}/maps")
     while process.poll() is None and "/_yaml." not in loaded.read_text():
         time.sleep(0.001)

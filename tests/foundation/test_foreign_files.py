@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -11,8 +12,10 @@ import pytest
 import torch
 
 from rec_sys.foundation.errors import InputError, told_as_unfit
-from rec_sys.foundation.files import MANIFEST, read_manifest, sha256_of, write_manifest
+from rec_sys.foundation.files import MANIFEST, read_json, read_manifest, sha256_of, write_manifest
 from rec_sys.foundation.torch_file import read_torch_file
+from rec_sys.modules.checkpoint import read_checkpoint
+from rec_sys.reviews.records import require_readable
 
 STORAGE = object()
 
@@ -86,3 +89,13 @@ def test_whatever_goes_wrong_is_one_line():
         {}["x"]
     with pytest.raises(OSError), told_as_unfit("a", "make it again", OSError):
         raise OSError("mine")
+
+
+@pytest.mark.parametrize("name", ["pipe", "link", "/dev/zero", "/proc/kmsg", "/proc/self/mem"])
+def test_what_has_no_end_is_not_read(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/proc/kmsg")
+    path = tmp_path / name
+    for read in (sha256_of, read_json, read_checkpoint, require_readable):
+        with pytest.raises(InputError, match=f"{name}: is no regular file"):
+            read(path)

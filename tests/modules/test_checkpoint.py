@@ -325,6 +325,50 @@ def test_nothing_is_downloaded_from_where_a_checkpoint_says(checkpoint, address)
         trained.settings(OmegaConf.create(), "data")
 
 
+def nested(levels, times):
+    value = [1]
+    for _ in range(levels):
+        value = [value] * times
+    return value
+
+
+@pytest.mark.parametrize(
+    ("hostile", "answer"),
+    [
+        (nested(150, 1), "too many levels"),
+        (nested(30, 100), "too many values"),  # a repr of this is larger than all memory
+        ([10**5000], "too large a number"),
+        (["x" * 200_000] * 9000, "too long a text"),
+        ([torch.zeros(1)], "a ndarray"),
+    ],
+)
+def test_the_identity_of_a_model_takes_no_time_without_end(checkpoint, hostile, answer):
+    content = saved(checkpoint)
+    content[RECORD_KEY]["config"]["model"]["x"] = hostile
+    path = checkpoint.with_name("changed.ckpt")
+    torch.save(content, path)
+    with pytest.raises(InputError, match=f"changed.ckpt: .*{answer}"):
+        _ = load_trained(path).fingerprint
+
+
+@pytest.mark.parametrize("place", ["hidden_dim", "conv.out_channels", "conv.heads"])
+def test_a_model_larger_than_its_weights_is_not_made(checkpoint, place):
+    content = saved(checkpoint)
+    config = OmegaConf.create({"model": content[RECORD_KEY]["config"]["model"]})
+    OmegaConf.update(config, f"model.{place}", 10**6)
+    content[RECORD_KEY]["config"] |= OmegaConf.to_container(config)
+    torch.save(content, checkpoint)
+    with pytest.raises(InputError, match=rf"do not fit .*model\.{place}=1000000"):
+        _ = load_trained(checkpoint).model
+
+
+def test_no_shop_without_end_is_invented(checkpoint):
+    shop = SOURCE | {"num_users": 10**9, "reviews_per_user": 10**6}
+    trained = load_trained(with_settings(checkpoint, "data", shop))
+    with pytest.raises(InputError, match="would take hours to invent"):
+        load_data(trained, OmegaConf.create({"data": {"from_checkpoint": True}}))
+
+
 @pytest.mark.parametrize(
     ("hostile", "answer"),
     [
