@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.arguments import choices_with, for_hydra, help_text, likely_name
 from rec_sys.foundation.errors import EXIT_INTERRUPTED, InputError, end_at_once
+from rec_sys.foundation.files import UNWRITABLE
 from rec_sys.foundation.settings import flat
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -121,6 +122,12 @@ def _reporting(main: Callable[..., Any]) -> Callable[..., None]:
         except InputError as error:
             sys.stdout.flush()
             print(f"error: {error}", file=sys.stderr)
+            sys.exit(EXIT_BAD_INPUT)
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            why = f"cannot be written to ({error.strerror}); make room, or name another folder"
+            print(f"error: {error.filename or 'a file'}: {why}", file=sys.stderr)
             sys.exit(EXIT_BAD_INPUT)
         except KeyboardInterrupt:
             print("interrupted; what was finished is kept, run again to go on", file=sys.stderr)

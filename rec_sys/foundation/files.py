@@ -1,10 +1,12 @@
 """Files that are either whole or not there: written beside, then renamed."""
 
+import errno
 import functools
 import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +19,8 @@ from rec_sys.foundation.errors import InputError
 
 #: Of a folder that is made as a whole: what is in it, and the checksums of its files.
 MANIFEST = "manifest.json"
+#: A full disk, a limit, a folder of somebody else.
+UNWRITABLE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
 
 
 @contextmanager
@@ -34,6 +38,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
             # A folder cannot be renamed onto a folder that holds files: step the old one aside.
             os.replace(path, beside / "replaced")
         os.replace(draft, path)
+    except Exception as error:  # NumPy, PyTorch, FAISS and safetensors have their own words
+        told = re.search(r"os error (\d+)", str(error))
+        is_unwritten = re.search("writ|unexpected pos", str(error))
+        number = int(told[1]) if told else errno.EIO if is_unwritten else None
+        number = getattr(error, "errno", None) or number
+        if number in UNWRITABLE and getattr(error, "filename", None) in (None, str(draft)):
+            raise OSError(number, os.strerror(number), str(path)) from error
+        raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from importlib import import_module
 from inspect import isclass
-from itertools import chain, count, islice
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -71,34 +71,20 @@ def trusted_settings(config: Any, axis: str, path: str | Path) -> DictConfig:
     return copied
 
 
-def require_bounded(settings: Any, place: str, path: str | Path) -> None:
-    """InputError unless settings are few plain values on few levels: before anything is done with
-    them that takes longer the more there are. It says nothing of what they name."""
-    level = [settings]
-    for _ in range(_DEEPEST):
-        for each in level:
-            is_plain = each is None or type(each) in (str, bool, int, float)
-            if not (is_plain or isinstance(each, dict | list | tuple)):
-                raise _refused(path, place, f"a {type(each).__name__}")
-            if isinstance(each, str) and len(each) > _LONGEST:
-                raise _refused(path, place, "too long a text")
-            if isinstance(each, int) and abs(each) > _LARGEST:
-                raise _refused(path, place, "too large a number")
-        nested = (each for each in level if isinstance(each, dict | list | tuple))
-        parts = ((*each, *each.values()) if isinstance(each, dict) else each for each in nested)
-        level = list(islice(chain.from_iterable(parts), _MOST_VALUES + 1))
-        if len(level) > _MOST_VALUES:
-            raise _refused(path, place, "too many values")
-    if level:
-        raise _refused(path, place, "too many levels")
+def require_bounded(settings: Any, axis: str, path: str | Path) -> None:
+    """InputError unless settings are few and plain, whatever they name: to be asked before anything
+    is done with them that takes longer the more there are."""
+    _copied(settings, [axis], path, count(), is_named=False)
 
 
-def _copied(value: Any, keys: list[str], path: str | Path, number: Iterator[int]) -> Any:
+def _copied(
+    value: Any, keys: list[str], path: str | Path, number: Iterator[int], is_named: bool = True
+) -> Any:
     place = ".".join(keys)
     # One list may stand in another one many times, and that in a third.
     if next(number) > _MOST_VALUES:
         raise _refused(path, place, "too many values")
-    if isinstance(value, dict):
+    if isinstance(value, dict) and is_named:
         if "_target_" in value or place in trusted_classes() or place == CONVOLUTION:
             _check_target(value.get("_target_"), place, path)
         for key, each in value.items():
@@ -111,14 +97,17 @@ def _copied(value: Any, keys: list[str], path: str | Path, number: Iterator[int]
     if isinstance(value, dict | list | tuple):
         if len(keys) >= _DEEPEST:
             raise _refused(path, place, "too many levels")
-        if isinstance(value, dict):
-            return {key: _copied(each, [*keys, key], path, number) for key, each in value.items()}
-        return [_copied(each, [*keys, str(row)], path, number) for row, each in enumerate(value)]
+        is_mapping = isinstance(value, dict)
+        pairs = value.items() if is_mapping else enumerate(value)
+        copied = {k: _copied(v, [*keys, str(k)], path, number, is_named) for k, v in pairs}
+        return copied if is_mapping else list(copied.values())
     # OmegaConf would fill in an interpolation, which may call a resolver.
-    if isinstance(value, str) and ("${" in value or value == "???"):
+    if is_named and isinstance(value, str) and ("${" in value or value == "???"):
         raise _refused(path, place, f"the text {value!r}")
     if value is not None and type(value) not in (str, bool, int, float):
         raise _refused(path, place, f"a {type(value).__name__}")
+    if type(value) is int and abs(value) > _LARGEST or type(value) is str and len(value) > _LONGEST:
+        raise _refused(path, place, "too long a value")
     return value
 
 

@@ -1,18 +1,25 @@
 """File names of any kind pass Hydra's grammar as they are; a command ends at once, but in order."""
 
+import resource
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import faiss
+import numpy as np
 import pytest
+import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from rec_sys.foundation.arguments import for_hydra
+from rec_sys.foundation.cli import EXIT_BAD_INPUT, graceful_exit
 from rec_sys.foundation.errors import EXIT_INTERRUPTED
+from rec_sys.foundation.files import replacing
 from tests.helpers.commands import Shell
 
 NAMES = ["отзывы.jsonl", "评论.jsonl", "reviews (1).jsonl", "ann's.jsonl", "a=b.jsonl", "x,y.csv"]
@@ -67,3 +74,38 @@ def test_ctrl_c_while_libraries_are_imported_is_one_line(module, tmp_path):
     told = process.communicate()[1]
     assert process.returncode == EXIT_INTERRUPTED
     assert told.startswith("interrupted") and told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda draft: draft.write_bytes(b"x" * 100_000),
+        lambda draft: np.save(draft, np.zeros(100_000)),
+        lambda draft: torch.save(torch.zeros(100_000), draft),
+        lambda draft: save_file({"x": np.zeros(100_000)}, draft),
+        lambda draft: faiss.write_index(full_index(), str(draft)),
+    ],
+)
+def test_what_cannot_be_written_is_one_line(tmp_path, capfd, write):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    @graceful_exit
+    def command():
+        with replacing(tmp_path / "x.npy") as draft:
+            write(draft)
+
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))  # as a full disk
+        with pytest.raises(SystemExit) as end:
+            command()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    told = capfd.readouterr().err
+    assert end.value.code == EXIT_BAD_INPUT and not list(tmp_path.iterdir())
+    assert "error: " in told and f"{tmp_path / 'x.npy'}: cannot be written to (" in told
+
+
+def full_index():
+    index = faiss.IndexFlatIP(8)
+    index.add(np.zeros((10_000, 8), dtype=np.float32))
+    return index

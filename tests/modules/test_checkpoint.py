@@ -337,8 +337,8 @@ def nested(levels, times):
     [
         (nested(150, 1), "too many levels"),
         (nested(30, 100), "too many values"),  # a repr of this is larger than all memory
-        ([10**5000], "too large a number"),
-        (["x" * 200_000] * 9000, "too long a text"),
+        ([10**5000], "too long a value"),
+        (["x" * 200_000] * 9000, "too long a value"),
         ([torch.zeros(1)], "a ndarray"),
     ],
 )
