@@ -115,9 +115,8 @@ class UserStore:
             _write(connection)
         path = self._engine.url.database
         if self._engine.dialect.name == "sqlite" and path and os.path.isfile(path):
-            self._files = {
-                f"{path}{end}": _identity(f"{path}{end}") for end in ("", "-wal", "-shm")
-            }
+            paths = (path, f"{path}-wal", f"{path}-shm")
+            self._files = {each: _identity(each) for each in paths}
 
     def _require_ours(self, are_new: bool) -> None:
         found = sa.inspect(self._engine)
@@ -265,7 +264,7 @@ class UserStore:
         # long as another program reads the file, such as a backup, it cannot be.
         if self._engine.dialect.name == "sqlite":
             self._log_is_full = True
-            with suppress(exc.SQLAlchemyError), self._engine.connect() as connection:
+            with suppress(*_FAULTS), self._engine.connect() as connection:
                 found = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
                 self._log_is_full = bool(found[0])
 

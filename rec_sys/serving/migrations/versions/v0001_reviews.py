@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision, down_revision = "0001", None
+_TEXTS = ("review_id", "product_id", "product_name", "style", "text")
 
 
 def upgrade() -> None:
@@ -18,11 +19,7 @@ def upgrade() -> None:
         sa.Column(
             "user_id", sa.Text, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False
         ),
-        sa.Column("review_id", sa.Text, nullable=False),
-        sa.Column("product_id", sa.Text, nullable=False),
-        sa.Column("product_name", sa.Text, nullable=False),
-        sa.Column("style", sa.Text, nullable=False),
-        sa.Column("text", sa.Text, nullable=False),
+        *(sa.Column(name, sa.Text, nullable=False) for name in _TEXTS),
         sa.Column("rating", sa.Float),
         sa.Column("time", sa.BigInteger),
         sa.Column("vector", sa.LargeBinary),
