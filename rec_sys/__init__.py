@@ -26,7 +26,7 @@ __version__ = "0.1.0"
 bound_threads()
 # A command, about to import what it needs; some libraries would make something else of Ctrl-C.
 _is_ignored = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-if sys.argv[0].endswith(("-m", "rec-sys")) and not _is_ignored:
+if "".join(sys.argv[:1]).endswith(("-m", "rec-sys")) and not _is_ignored:
     signal.signal(signal.SIGINT, end_at_once)
 
 
