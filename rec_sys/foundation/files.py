@@ -21,6 +21,8 @@ from rec_sys.foundation.errors import InputError
 MANIFEST = "manifest.json"
 #: A full disk, a limit, a folder of somebody else.
 UNWRITABLE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
+# PyTorch, FAISS and NumPy when a disk is full; they do not tell the number of the error.
+_UNWRITTEN = r"failed writing file|unexpected pos|write error|requested and \d+ written"
 
 
 @contextmanager
@@ -40,7 +42,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(draft, path)
     except Exception as error:  # NumPy, PyTorch, FAISS and safetensors have their own words
         told = re.search(r"os error (\d+)", str(error))
-        is_unwritten = re.search("writ|unexpected pos", str(error))
+        is_unwritten = re.search(_UNWRITTEN, str(error))
         number = int(told[1]) if told else errno.EIO if is_unwritten else None
         number = getattr(error, "errno", None) or number
         if number in UNWRITABLE and getattr(error, "filename", None) in (None, str(draft)):
