@@ -3,8 +3,7 @@
 The order of products is that of ``sum_k w_k feature_k``, a conditional logit (McFadden, 1974) over
 all products. The weights are fitted to the targets of the validation, one vector for each of
 `GROUPS`, and shrunk towards one evidence alone: the product graph, for users without reviews
-popularity, for those who say what they want the match. Few targets then do no harm. Where the
-product graph alone is contradicted, the network joins it before all others do.
+popularity, for those who say what they want the match. Few targets then do no harm.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,7 +39,7 @@ class HeldOut:
 @dataclass(frozen=True)
 class Combiner:
     """Weights of K features, which belong to `evidences`. `weights`: float64 [5, K], a row for each
-    of `GROUPS`; `shrinkage`: float64 [5], the strength that was chosen for each; `shares`:
+    of `GROUPS`; `shrinkage`: float64 [5], the strongest that went into each; `shares`:
     float64 [5, K], how far each feature moves scores: the standard deviation of its contributions
     over the products of a user, as a share of the sum of all; `held_out`: what measures the weights
     on those that they are fitted to; it is not stored."""
@@ -181,12 +180,12 @@ class Questions(NamedTuple):
 class CombinerFit:
     """Fits the weights to the targets of the validation; ``config/combiner`` explains the settings.
 
-    How strongly the weights of features, scaled to a standard deviation of 1, are shrunk is chosen
-    by cross-validation over the users of the validation: the strongest shrinkage, up to the leading
-    feature alone, then with the network's beside it, whose mean NDCG@k is within `standard_errors`
-    of the paired difference to the best (Breiman et al., "Classification and Regression Trees",
-    1984, who allow one). 2 leave the leading feature alone unless the validation contradicts at the
-    5 % level. The network, learned from all training reviews, is no guess of a few targets.
+    The path goes from the leading feature alone, through the network's beside it, to all features,
+    scaled to a standard deviation of 1, at ever weaker shrinkage. What cross-validation over the
+    users of the validation cannot tell from the best, because its mean NDCG@k is within
+    `standard_errors` of the paired difference, is averaged: a choice among equals would be luck,
+    and as far as the leading feature alone is among them the others count less. The network,
+    learned from all training reviews, is no guess of a few targets.
     """
 
     liked_only: bool
@@ -275,18 +274,23 @@ class CombinerFit:
                 held_out[place, number] = weight
         behind = gains[gains.mean(axis=1).argmax()] - gains
         error = behind.std(axis=1) / np.sqrt(len(user))
-        place = int(np.flatnonzero(behind.mean(axis=1) <= self.standard_errors * error)[0])
+        near = behind.mean(axis=1) <= self.standard_errors * error
+        weights = np.mean([each.weights.numpy() for each in path], axis=0, where=near[:, None])
+        held_out = held_out[near].mean(axis=0)
+        gains = np.zeros(len(user))
+        for number, weight in enumerate(held_out):
+            inside = fold[user] == number
+            gains[inside] = choice.gains(weight, self.k)[inside]
 
         def of_all(found: np.ndarray) -> np.ndarray:
             every = np.zeros((*found.shape[:-1], len(features)))
             every[..., varying] = found
             return every
 
-        weights = path[place].weights.numpy()
         moved = np.abs(weights) * values.std(axis=2).mean(axis=0)
         shares = of_all(moved / max(moved.sum(), np.finfo(np.float64).tiny))
-        learned = of_all(weights / scale), of_all(held_out[place] / scale)
-        return _Group(users, fold, *learned, penalties[place], shares, gains[place])
+        learned = of_all(weights / scale), of_all(held_out / scale)
+        return _Group(users, fold, *learned, penalties[int(near.argmax())], shares, gains)
 
 
 class _Group(NamedTuple):
