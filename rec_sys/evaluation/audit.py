@@ -21,7 +21,7 @@ from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 
 
 @settings_of("evaluation.audit")
-class AuditSettings:
+class Limits:
     """How strict the audit is; ``config/evaluation/default.yaml`` tells what each means."""
 
     min_words: Count
@@ -67,9 +67,7 @@ def summarised(findings: Sequence[Finding]) -> Iterator[Finding]:
         yield replace(first, detail=f"{first.detail}{seeds}")
 
 
-def audit_stage(
-    stage: Stage, words: np.ndarray, settings: AuditSettings, slicing: Slicing
-) -> list[Finding]:
+def audit_stage(stage: Stage, words: np.ndarray, limits: Limits, slicing: Slicing) -> list[Finding]:
     """All checks that need no fitted model, of each test; for `words` see `word_counts`. The
     baselines see nothing but their training reviews and histories, so that what they could learn
     from targets would have to come in there: these arrays must not move with the targets."""
@@ -84,7 +82,7 @@ def audit_stage(
             parts = [getattr(of, name) for of in (shown.train, queries.histories) for name in names]
             return np.concatenate([*parts, queries.asked]).astype(np.float64)
 
-        found = audit_split(stage.graph, split, words, settings)
+        found = audit_split(stage.graph, split, words, limits)
         found.append(check_statistics(given, stage.graph, split).about("what baselines are given"))
         found.append(report_twins(slicing.twins(stage, title)))
         findings += [finding.about(title) for finding in found]
@@ -92,10 +90,10 @@ def audit_stage(
 
 
 def audit_split(
-    graph: ReviewGraph, split: Split, words: np.ndarray, settings: AuditSettings
+    graph: ReviewGraph, split: Split, words: np.ndarray, limits: Limits
 ) -> list[Finding]:
     """What is known and what is predicted; times are checked if the split is called "time"."""
-    findings = [check_edges(split), check_shared_texts(graph, split, words, settings)]
+    findings = [check_edges(split), check_shared_texts(graph, split, words, limits)]
     return findings + ([check_times(graph, split)] if split.name == "time" else [])
 
 
@@ -142,13 +140,13 @@ def check_times(graph: ReviewGraph, split: Split) -> Finding:
 
 
 def check_shared_texts(
-    graph: ReviewGraph, split: Split, words: np.ndarray, settings: AuditSettings
+    graph: ReviewGraph, split: Split, words: np.ndarray, limits: Limits
 ) -> Finding:
     """Few targets have a text that is also known: a copied review gives itself away. The same text
     has the same row of the vectors. Short texts are rightly equal ("great") and only reported. A
     text is known in training or in any history of the task."""
     passed, details = True, []
-    min_words, max_share = settings.min_words, settings.max_shared_texts
+    min_words, max_share = limits.min_words, limits.max_shared_texts
     for name, task in _tasks(split).items():
         known = np.unique(graph.edge_text[split.train | task.history])
         text = graph.edge_text[task.target]
@@ -280,26 +278,24 @@ def check_moments(
     return Finding(check, not misled, f"{len(asked)} users, {len(moments)} moments: {detail}")
 
 
-def check_refit(
-    learned: np.ndarray, refit: FitAndScore, stage: Stage, settings: AuditSettings
-) -> Finding:
+def check_refit(learned: np.ndarray, refit: FitAndScore, stage: Stage, limits: Limits) -> Finding:
     """Training's weights come out again where the targets of all tests are garbage."""
     target = np.any([test.target for test in stage.tests.values()], axis=0)
     again = refit(with_garbage(stage.graph, target))
-    passed = _close(learned, again, settings.metric_tolerance)
+    passed = _close(learned, again, limits.metric_tolerance)
     found = "are learned" if passed else "are not learned"
     detail = f"the same weights {found} again with garbage in {int(target.sum())} test targets"
     return Finding("weights are learned without the test", passed, detail)
 
 
 def check_invariance(
-    evaluate: Callable[[np.ndarray, int], float], num_products: int, settings: AuditSettings
+    evaluate: Callable[[np.ndarray, int], float], num_products: int, limits: Limits
 ) -> Finding:
     """A metric depends neither on how products are numbered nor on the batch size, which `evaluate`
     is given: product ``p`` becomes ``numbers[p]``. It does if ties are broken by the product's
     number, as by ``argsort``: a model that says nothing then scores by how the file was sorted."""
-    numbers, (first, *others) = np.arange(num_products), settings.block_sizes
-    shuffled = np.random.default_rng(settings.seed).permutation(num_products)
+    numbers, (first, *others) = np.arange(num_products), limits.block_sizes
+    shuffled = np.random.default_rng(limits.seed).permutation(num_products)
     changes = {f"batches of {size}": (numbers, size) for size in others}
     # Turned around as well as shuffled: a shuffle of few products may leave ties as they were.
     changes["products turned around"] = (numbers[::-1].copy(), first)
@@ -307,7 +303,7 @@ def check_invariance(
     expected, found = evaluate(numbers, first), []
     for change, arguments in changes.items():
         value = evaluate(*arguments)
-        if not _close(expected, value, settings.metric_tolerance):
+        if not _close(expected, value, limits.metric_tolerance):
             found.append(f"{expected:.6g} becomes {value:.6g} with {change}")
     detail = "; ".join(found) or f"{expected:.6g} in any order and batch size"
     return Finding("metrics do not depend on order or batch size", not found, detail)

@@ -20,18 +20,10 @@ from rec_sys.evaluation.protocol import build_stage
 from rec_sys.evaluation.ranking import Slicing
 from rec_sys.evaluation.report import Report, about_ties, not_measured
 from rec_sys.evaluation.statistics import Bootstrap
+from rec_sys.foundation import settings
 from rec_sys.foundation.cli import CONFIG_DIR, command, load_choice
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import (
-    Count,
-    Decay,
-    InnerShare,
-    PositiveCount,
-    build,
-    read_settings,
-    settings_of,
-)
 from rec_sys.graph.review_graph import ReviewGraph, prepare_reviews
 from rec_sys.modules.baselines.grid_search import combinations
 from rec_sys.reviews.cleaning import require_learnable, show_report
@@ -42,16 +34,16 @@ _SOME = Field(min_length=1)
 _BOOL_AS_LIST = BeforeValidator(lambda value: [value] if isinstance(value, bool) else value)
 
 
-@settings_of("evaluation")
+@settings.settings_of("evaluation")
 class EvaluationSettings:
     """What is measured and compared; ``config/evaluation/default.yaml`` tells what each means."""
 
     splits: Annotated[list[str], _SOME] | None
-    seeds: Annotated[list[Count], _SOME]
+    seeds: Annotated[list[settings.Count], _SOME]
     split_settings: dict[str, dict[str, Any]]
-    history_lengths: Annotated[list[PositiveCount], _SOME]
-    ks: Annotated[list[PositiveCount], _SOME]
-    k: PositiveCount
+    history_lengths: Annotated[list[settings.PositiveCount], _SOME]
+    ks: Annotated[list[settings.PositiveCount], _SOME]
+    k: settings.PositiveCount
     mask_history: Annotated[list[bool], _BOOL_AS_LIST, _SOME]
     ours: bool
     ablations: list[str]
@@ -59,21 +51,21 @@ class EvaluationSettings:
     wish_baselines: str | None
     rating_baselines: str | None
     known_review_baselines: str | None
-    block_size: PositiveCount
-    resamples: PositiveCount
-    confidence: InnerShare
-    bootstrap_seed: Count
-    history_starts: Annotated[list[Count], _SOME]
-    head_share: InnerShare
-    twin_jaccard: Decay
+    block_size: settings.PositiveCount
+    resamples: settings.PositiveCount
+    confidence: settings.InnerShare
+    bootstrap_seed: settings.Count
+    history_starts: Annotated[list[settings.Count], _SOME]
+    head_share: settings.InnerShare
+    twin_jaccard: settings.Decay
     folder: str
-    audit: audit.AuditSettings
+    audit: audit.Limits
 
     @classmethod
     def of(cls, config: DictConfig) -> "EvaluationSettings":
         """From ``evaluation``; an `InputError` names the first key that does not fit."""
         values = OmegaConf.to_container(config, resolve=True)
-        return cls(**{**values, "audit": audit.AuditSettings(**values["audit"])})
+        return cls(**{**values, "audit": audit.Limits(**values["audit"])})
 
     def __post_init__(self) -> None:
         for key in ("splits", "seeds", "history_lengths", "ks", "mask_history", "ablations"):
@@ -140,46 +132,45 @@ def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     Returns what was found and its folder. LeakageError, before any table, if the audit failed."""
     from rec_sys.train.train import TrainSettings  # with PyTorch, which takes seconds
 
-    read_settings(TrainSettings, config.train)
-    settings = EvaluationSettings.of(config.evaluation)
-    source = build(config.data)
+    settings.read_settings(TrainSettings, config.train)
+    wanted = EvaluationSettings.of(config.evaluation)
+    source = settings.build(config.data)
     # Two evaluations may start within a second, and each has a folder of its own.
     run_name = f"{source.name}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    graph_models = settings.graph_models(run_name)
-    settings.baselines(has_texts=True, has_ratings=True)  # mistakes in their files
+    graph_models = wanted.graph_models(run_name)
+    wanted.baselines(has_texts=True, has_ratings=True)  # mistakes in their files
 
     data = source.load()
     show_report(data)
     require_learnable(data)
-    prepared = prepare_reviews(data, build(config.encoder), config.paths.cache_dir)
+    prepared = prepare_reviews(data, settings.build(config.encoder), config.paths.cache_dir)
     graph = prepared.graph
-    splits = settings.splits or _default_splits(graph)
-    stages = [build_stage(config, graph, name, seed) for name in splits for seed in settings.seeds]
+    splits = wanted.splits or _default_splits(graph)
+    stages = [build_stage(config, graph, name, seed) for name in splits for seed in wanted.seeds]
 
-    slicing = Slicing(settings.history_starts, settings.head_share, settings.twin_jaccard)
+    slicing = Slicing(wanted.history_starts, wanted.head_share, wanted.twin_jaccard)
     words, findings = audit.word_counts(prepared), []
     for stage in stages:
-        found = audit.audit_stage(stage, words, settings.audit, slicing)
+        found = audit.audit_stage(stage, words, wanted.audit, slicing)
         audit.require_clean([finding.about(f"seed {stage.seed}") for finding in found])
         findings += found
 
-    folder = Path(settings.folder)
-    measuring = settings.measuring(config.train.liked_above)
-    context = JobContext(prepared, measuring, settings.audit, folder / run_name / "training.log")
+    folder = Path(wanted.folder)
+    measuring = wanted.measuring(config.train.liked_above)
+    context = JobContext(prepared, measuring, wanted.audit, folder / run_name / "training.log")
     jobs = [
-        (stage, [*settings.baselines(prepared.has_texts, stage.has_ratings), *graph_models])
+        (stage, [*wanted.baselines(prepared.has_texts, stage.has_ratings), *graph_models])
         for stage in stages
     ]
-    bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.bootstrap_seed)
+    bootstrap = Bootstrap(wanted.resamples, wanted.confidence, wanted.bootstrap_seed)
     report = Report(run_all(jobs, context, folder / "cache"), measuring, bootstrap, slicing)
     findings += report.findings()
     main = list(report.main_tables(about_ties(graph)))
-    facts = leaderboard.RunFacts(
-        source.name, data.fingerprint, settings.seeds, plain_config(config), report.seconds()
-    )
+    how = wanted.seeds, plain_config(config), report.seconds()
+    facts = leaderboard.RunFacts(source.name, data.fingerprint, *how)
     tables, checks = [*main, *report.more_tables()], list(audit.summarised(findings))
     missing = not_measured(prepared, stages, graph_models)
-    board = leaderboard.Leaderboard(facts, tables, settings.confidence, checks, missing)
+    board = leaderboard.Leaderboard(facts, tables, wanted.confidence, checks, missing)
     files = leaderboard.write_leaderboard(board, folder / run_name)
     drawn = report.pictures(main)
     for name, figure in drawn.items():

@@ -37,14 +37,8 @@ if TYPE_CHECKING:
     from rec_sys.modules.graph_model import GraphModel
     from rec_sys.train.tuning import EvidenceTrial, Tuned
 
-Change = Literal[
-    "mask_reviews",
-    "shuffle_reviews",
-    "mask_product_texts",
-    "mask_brands",
-    "mask_ratings",
-    "mask_times",
-]
+_OfTexts = Literal["mask_reviews", "shuffle_reviews", "mask_product_texts"]
+Change = Literal[_OfTexts, "mask_brands", "mask_ratings", "mask_times"]
 # Which arrays of the graph a change overwrites, and with what; None leaves the reviews alone.
 _MASKS: Mapping[Change | None, Mapping[str, Any]] = {
     None: {},
@@ -107,7 +101,7 @@ class GraphModelRanker:
 
 
 def audit_graph_model(
-    stage: Stage, prepared: PreparedReviews, settings: audit.AuditSettings
+    stage: Stage, prepared: PreparedReviews, limits: audit.Limits
 ) -> list[audit.Finding]:
     """Builds weights and batches as training does, with true and with false targets of a test."""
     vectors, words = prepared.vectors, prepared.words
@@ -116,14 +110,14 @@ def audit_graph_model(
     split = replace(stage.split, test=test)
     train = np.flatnonzero(split.train)
     users = test.users(stage.graph)
-    blocks = np.array_split(users, max(1, len(users) // settings.people))
+    blocks = np.array_split(users, max(1, len(users) // limits.people))
 
     def batches(graph: ReviewGraph, vectors: np.ndarray) -> Sequence[EgoBatch]:
         builder = EgoBatchBuilder(graph, vectors, ProductReviews.of(graph, vectors, train))
         hidden = test.hidden
         return [builder.build(block, test.target, hidden) for block in blocks]
 
-    some = users[:: max(1, len(users) // settings.people)]
+    some = users[:: max(1, len(users) // limits.people)]
     asked, num_products = test.asked(stage.graph, some), stage.graph.num_products
     wish = stage.graph.edge_text[stage.graph.user_ptr[some]]  # any text will do
 
@@ -155,7 +149,7 @@ def audit_graph_model(
         products = np.unique(stage.graph.edge_product[asked_for])
         return np.stack(match_sources(graph, vectors, known, products, asked_for))
 
-    tolerance, asked_for = settings.tolerance, train[:: max(1, len(train) // settings.people)]
+    tolerance, asked_for = limits.tolerance, train[:: max(1, len(train) // limits.people)]
     name, graph = GRAPH_MODEL_NAME, stage.graph
     found = {
         f"{name}, evidences": audit.check_statistics(evidences, graph, split),
@@ -169,21 +163,19 @@ def audit_graph_model(
     return [finding.about(which) for which, finding in found.items()]
 
 
-def audit_combiner(
-    stage: Stage, catalogue: "FullCatalogue", settings: audit.AuditSettings
-) -> audit.Finding:
+def audit_combiner(stage: Stage, catalogue: "FullCatalogue", limits: audit.Limits) -> audit.Finding:
     """Fits the combiner of a trained model again, to the validation alone."""
 
     def refit(graph: ReviewGraph) -> np.ndarray:
         fit, liked_above = build(stage.config.combiner), stage.config.train.liked_above
         return catalogue.fitted(fit, graph, stage.split.validation, liked_above).combiner.weights
 
-    found = audit.check_refit(catalogue.combiner.weights, refit, stage, settings)
+    found = audit.check_refit(catalogue.combiner.weights, refit, stage, limits)
     return found.about(f"{GRAPH_MODEL_NAME}, combiner")
 
 
 def audit_calibration(
-    stage: Stage, catalogue: "FullCatalogue", stars: "Calibrated", settings: audit.AuditSettings
+    stage: Stage, catalogue: "FullCatalogue", stars: "Calibrated", limits: audit.Limits
 ) -> audit.Finding:
     """Calibrates the stars of a trained model again, on the validation alone."""
     train, objective = np.flatnonzero(stage.split.train), build(stage.config.objective)
@@ -201,7 +193,7 @@ def audit_calibration(
         fit.fit(model, builder, validation, objective.distance)
         return numbers(model)
 
-    found = audit.check_refit(numbers(catalogue.model), refit, stage, settings)
+    found = audit.check_refit(numbers(catalogue.model), refit, stage, limits)
     return found.about(f"{GRAPH_MODEL_NAME}, stars")
 
 
@@ -223,7 +215,7 @@ def audit_tuning(
     catalogue: "FullCatalogue",
     towers: Towers,
     tuned: "Tuned",
-    settings: audit.AuditSettings,
+    limits: audit.Limits,
 ) -> audit.Finding:
     """Judges the settings that tuning was given and those that it kept again."""
 
@@ -231,7 +223,7 @@ def audit_tuning(
         trial = evidence_trial(stage, catalogue, towers, graph, stage.split.validation)
         return np.stack([trial({}), trial(tuned.values)])
 
-    found = audit.check_refit(tuned.gains, judged, stage, settings)
+    found = audit.check_refit(tuned.gains, judged, stage, limits)
     return found.about(f"{GRAPH_MODEL_NAME}, tuning")
 
 

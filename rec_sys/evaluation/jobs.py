@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from rec_sys.evaluation.audit import AuditSettings, Finding, check_invariance, require_clean
+from rec_sys.evaluation.audit import Finding, Limits, check_invariance, require_clean
 from rec_sys.evaluation.protocol import (
     Queries,
     RankingModel,
@@ -151,7 +151,7 @@ class JobContext:
 
     prepared: PreparedReviews
     measuring: Measuring
-    audit: AuditSettings
+    audit: Limits
     log_path: Path
 
     def invariance(self, model: RankingModel, stage: Stage) -> list[Finding]:

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito, "Color Universal Design", 2008: told apart by colour-blind people too. Ours is
-# the vermilion, which no baseline gets.
+# Okabe and Ito, "Color Universal Design", 2008, for colour-blind people too; ours is the vermilion.
 _OURS = "#D55E00"
 _OTHERS = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _QUIET = "#5A5A5A"

@@ -27,8 +27,7 @@ class Model(Protocol):
     def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
         """Learns from the training reviews, of all products and users, many of them perhaps without
         any. `vectors`: float16 [N, D], those of the texts, unit length or zero; may be
-        memory-mapped, so gather rows before computing. InputError if ratings are needed and there
-        are none."""
+        memory-mapped, so gather rows before computing. InputError if needed ratings are lacking."""
 
 
 class RankingModel(Model, Protocol):

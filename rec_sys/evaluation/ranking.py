@@ -74,9 +74,8 @@ def evaluate_ranking(
         best = torch.topk(kept, longest, dim=1).values.numpy()
         for k in ks:
             shown[k] = shown[k] + exposure(scores, best[:, min(k, longest) - 1], k)
-    positions = metrics.TargetPositions(
-        targets.edge_user, np.concatenate(above), np.concatenate(tied), len(users)
-    )
+    places = np.concatenate(above), np.concatenate(tied)
+    positions = metrics.TargetPositions(targets.edge_user, *places, len(users))
     per_user, per_target = {}, {}
     for k in ks:
         per_user[f"recall@{k}"] = metrics.recall(positions, k)

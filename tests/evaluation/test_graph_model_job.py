@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from rec_sys.evaluation import graph_model_job
-from rec_sys.evaluation.audit import AuditSettings
+from rec_sys.evaluation.audit import Limits
 from rec_sys.evaluation.graph_model_job import (
     audit_combiner,
     audit_graph_model,
@@ -87,7 +87,7 @@ def stage(request, graph):
 
 @pytest.fixture
 def settings():
-    return AuditSettings(**OmegaConf.to_container(config().evaluation.audit, resolve=True))
+    return Limits(**OmegaConf.to_container(config().evaluation.audit, resolve=True))
 
 
 def with_evidence(stage, name, **planted):

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from rec_sys.evaluation.audit import AuditSettings
+from rec_sys.evaluation.audit import Limits
 from rec_sys.graph.ego_batch import EgoBatchBuilder, ProductReviews
 from rec_sys.graph.task import NOW
 from rec_sys.modules.evidences import Popularity, Trend
@@ -13,7 +13,7 @@ from rec_sys.modules.features import TrendFeature
 USERS, PRODUCTS, PER_USER, DIMENSION = 12, 9, 6, 4
 EDGES = USERS * PER_USER
 LONG = 20  # words of each text
-SETTINGS = AuditSettings(
+SETTINGS = Limits(
     min_words=10,
     max_shared_texts=0.01,
     tolerance=1e-5,
