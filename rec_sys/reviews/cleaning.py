@@ -12,18 +12,8 @@ from pydantic import BeforeValidator, Field
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, PositiveCount, is_number, settings_of
-from rec_sys.reviews import tables
+from rec_sys.reviews import schema, tables
 from rec_sys.reviews.markup import name_key
-from rec_sys.reviews.schema import (
-    MAX_RATING,
-    MIN_RATING,
-    NO_TIME,
-    PRODUCT_SCHEMA,
-    REVIEW_SCHEMA,
-    ReviewData,
-    to_frame,
-    to_table,
-)
 from rec_sys.reviews.twins import collapse_twins
 
 OPTIONS_AT = "data.cleaning"
@@ -54,7 +44,7 @@ class CleaningOptions:
     min_reviews_per_user: PositiveCount = 1
     min_reviews_per_product: PositiveCount = 1
     only_two_sided_users: bool = False
-    liked_above: Annotated[float, Field(ge=MIN_RATING, lt=MAX_RATING)] = 3.0
+    liked_above: Annotated[float, Field(ge=schema.MIN_RATING, lt=schema.MAX_RATING)] = 3.0
     max_liked_difference: Count = 2
     keep_unreviewed_products: bool = False
 
@@ -79,7 +69,7 @@ def clean_reviews(
     reviews: pd.DataFrame,
     products: pd.DataFrame | None = None,
     options: CleaningOptions | None = None,
-) -> ReviewData:
+) -> schema.ReviewData:
     """Cleans a data set. A clean one comes out as it went in, unless twins are collapsed again.
 
     `reviews` are as `read_reviews` returns them: in the order of the file, every one with user,
@@ -88,7 +78,7 @@ def clean_reviews(
     products by id. An unknown time is the oldest, and reviews without a time keep their order.
     """
     options = options or CleaningOptions()
-    cleaning = _Cleaning(to_table(reviews), options)
+    cleaning = _Cleaning(schema.to_table(reviews), options)
     _know_by_name(cleaning, products)
     keep = tables.one_of_equals(cleaning.table)
     note = f"{(~keep).sum()} removed (same user, product, text, rating and time)"
@@ -111,15 +101,15 @@ def clean_reviews(
     num_users = pc.count_distinct(table["user_id"]).as_py()
     note = f"by {num_users} users on {pc.count_distinct(table['product_id']).as_py()} products"
     steps.append({"step": "clean reviews", "rows": table.num_rows, "note": note})
-    return ReviewData(
-        reviews=to_frame(table, REVIEW_SCHEMA),
-        products=to_frame(product_table, PRODUCT_SCHEMA),
+    return schema.ReviewData(
+        reviews=schema.to_frame(table, schema.REVIEW_SCHEMA),
+        products=schema.to_frame(product_table, schema.PRODUCT_SCHEMA),
         report=[*cleaning.report, *steps],
         fingerprint=tables.fingerprint_of(table, product_table),
     )
 
 
-def require_learnable(data: ReviewData) -> None:
+def require_learnable(data: schema.ReviewData) -> None:
     """InputError, before any text is encoded, unless there are several users and products, somebody
     with two reviews and a product with two."""
     users, products = data.reviews["user_id"], data.reviews["product_id"]
@@ -142,7 +132,7 @@ def require_learnable(data: ReviewData) -> None:
         )
 
 
-def show_report(data: ReviewData) -> None:
+def show_report(data: schema.ReviewData) -> None:
     """Prints the report as a table and logs it, one line a step."""
     lines = [(step["step"], step["rows"], step["note"]) for step in data.report]
     show_table("Cleaning", ("step", "rows", "note"), lines)
@@ -172,8 +162,8 @@ def _free_from_markup(cleaning: _Cleaning) -> None:
     for name in _TEXT_COLUMNS:
         old = cleaning.table[name]
         column, freed[name] = tables.without_markup(old, empty_is_missing=name != "text")
-        place = REVIEW_SCHEMA.get_field_index(name)
-        cleaning.table = cleaning.table.set_column(place, REVIEW_SCHEMA.field(name), column)
+        place = schema.REVIEW_SCHEMA.get_field_index(name)
+        cleaning.table = cleaning.table.set_column(place, schema.REVIEW_SCHEMA.field(name), column)
     others = sum(freed.values()) - freed["text"]
     note = f"{freed['text']} texts freed from tags and entities"
     note += f", {others} names, infos and styles" * bool(others)
@@ -215,11 +205,9 @@ def _join_copies(cleaning: _Cleaning) -> None:
     if is_wanted:
         note += ": removed, the first kept"
     elif share > _MANY_COPIES:
-        note += (
-            f"; {OPTIONS_AT}.join_copies=true keeps the first of each"
-            + f", {OPTIONS_AT}.collapse_twins=0.8 makes variants one product"
-            * (cleaning.options.collapse_twins is False)
-        )
+        note += f"; {OPTIONS_AT}.join_copies=true keeps the first of each"
+        if cleaning.options.collapse_twins is False:
+            note += f", {OPTIONS_AT}.collapse_twins=0.8 makes variants one product"
     cleaning.step("copies of a review", note, first if is_wanted else None)
 
 
@@ -250,9 +238,8 @@ def _take_subset(cleaning: _Cleaning) -> None:
     note = f"{one_sided.sum()} removed; liked is above {options.liked_above:g}, liked and "
     note += f"disliked differ by {options.max_liked_difference} at most"
     note = note if options.only_two_sided_users else "off"
-    advice = (
-        f"raise {OPTIONS_AT}.max_liked_difference or set {OPTIONS_AT}.only_two_sided_users=false"
-    )
+    advice = f"raise {OPTIONS_AT}.max_liked_difference"
+    advice += f" or set {OPTIONS_AT}.only_two_sided_users=false"
     cleaning.step("two-sided users", note, ~one_sided[~sparse], advice)
 
 
@@ -267,7 +254,7 @@ def _sorted(table: pa.Table) -> pa.Table:
     seconds = tables.seconds_of(table["timestamp"])
     keys["seconds"] = pa.array(seconds)
     # Without times the order of the rows is the order in time.
-    keys["place"] = pa.array(np.where(seconds == NO_TIME, np.arange(len(seconds)), 0))
+    keys["place"] = pa.array(np.where(seconds == schema.NO_TIME, np.arange(len(seconds)), 0))
     order = ("user_id", "seconds", "place", "review_id", "product_id")
     return table.take(pc.sort_indices(pa.table(keys), [(name, "ascending") for name in order]))
 
@@ -281,8 +268,8 @@ def _build_products(
     review's style is that of the variant its writer bought ("Color: Black"): less than a category,
     but more than nothing.
     """
-    known = pd.DataFrame(columns=PRODUCT_SCHEMA.names) if metadata is None else metadata
-    known = known[PRODUCT_SCHEMA.names].astype(object)
+    known = pd.DataFrame(columns=schema.PRODUCT_SCHEMA.names) if metadata is None else metadata
+    known = known[schema.PRODUCT_SCHEMA.names].astype(object)
     known = known.where(known.notna(), "").drop_duplicates("product_id").set_index("product_id")
     reviewed = pd.Index(reviews["product_id"].unique().to_pylist(), dtype=object)
     unreviewed = known.index.difference(reviewed, sort=False)
@@ -326,7 +313,7 @@ def _build_products(
         notes["products without reviews"] = note
     steps = [{"step": step, "rows": len(ids), "note": note} for step, note in notes.items()]
     columns = {"product_id": ids.to_numpy(), **{name: table[name] for name in table.columns}}
-    return pa.table(columns, schema=PRODUCT_SCHEMA), steps
+    return pa.table(columns, schema=schema.PRODUCT_SCHEMA), steps
 
 
 def _bare_id(product: str) -> str:

@@ -66,10 +66,8 @@ def fetch_file(
                 else:
                     _fetch_from_url(path, url, patience)
     except _Failed as failure:
-        raise InputError(
-            f"{origin}: {failure}; run again to go on, or download it yourself and save it as "
-            f"{path.absolute()}"
-        ) from None
+        remedy = f"run again to go on, or download it yourself and save it as {path.absolute()}"
+        raise InputError(f"{origin}: {failure}; {remedy}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
     return path
@@ -118,8 +116,7 @@ def _fetch_rest(url: str, part: Path, about: Path, timeout: float) -> None:
                 again = status >= requests.codes.server_error or status in _REFUSED_FOR_NOW
                 raise _Failed(_one_line(f"HTTP {status} {response.reason}"), again)
             with part.open("ab") as file, progress(size, part.stem, "B", initial=start) as bar:
-                # The raw bytes: some servers call a .gz file a packed .json, and requests would
-                # unpack it.
+                # The raw bytes: requests would unpack a .gz that is called a packed .json.
                 for block in response.raw.stream(_BLOCK_BYTES, decode_content=False):
                     file.write(block)
                     bar.advance(len(block))

@@ -399,13 +399,12 @@ def _build_table(
     allowed = max_broken_share * report.num_records
     if report.num_broken > allowed or report.num_broken == report.num_records:
         share = math.ceil(100 * report.num_broken / report.num_records) / 100
-        others = report.num_broken < report.num_records
+        remedy = f", or leave them out with data.max_broken_share={share:g}"
+        remedy *= report.num_broken < report.num_records
         raise InputError(
-            f"{report.examples[0]}; {report.num_broken} of {report.num_records} records are "
-            f"broken, more than the share of {max_broken_share:g} that is borne "
-            "(max_broken_share); repair the file"
-            + f", or leave them out with data.max_broken_share={share:g}"
-            * others
+            f"{report.examples[0]}; {report.num_broken} of {report.num_records} records are broken,"
+            f" more than the share of {max_broken_share:g} that is borne (max_broken_share); repair"
+            f" the file{remedy}"
         )
     table = pa.Table.from_batches([*chunks, _batch(chunk, schema)], schema)
     # In one piece: cleaning takes and replaces rows several times as fast.

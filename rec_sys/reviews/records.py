@@ -142,11 +142,8 @@ def _values(column: pa.Array) -> list[Any]:
         try:
             values.append(value.as_py())
         except (ValueError, OverflowError, pa.ArrowException) as error:
-            values.append(
-                f"{value.cast(pa.int64())} {column.type}"
-                if is_time
-                else BrokenRecord(f"a value cannot be read ({' '.join(str(error).split())})")
-            )
+            broken = BrokenRecord(f"a value cannot be read ({' '.join(str(error).split())})")
+            values.append(f"{value.cast(pa.int64())} {column.type}" if is_time else broken)
     return values
 
 
@@ -308,19 +305,15 @@ def _json_values(lines: Iterable[str], bad: dict[int, str], path: Path) -> Itera
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
             # Perhaps the value only goes on: fetch more, each time twice as much.
-            more = _take(lines, wanted)
-            if more:
+            if more := _take(lines, wanted):
                 text, at, wanted = text[at:] + more, 0, 2 * wanted
                 continue
             if at == len(text) and not depth:
                 return
             # Only this one is broken if another begins further down.
-            found = _NEXT_OBJECT.search(text, at + 1)
-            if not found:
-                raise InputError(
-                    f"{path}, line {line}: not JSON from here on ({_reason(error)}); repair or "
-                    "fetch the file again"
-                ) from None
+            if not (found := _NEXT_OBJECT.search(text, at + 1)):
+                why = f"not JSON from here on ({_reason(error)}); repair or fetch the file again"
+                raise InputError(f"{path}, line {line}: {why}") from None
             yield line, BrokenRecord(f"not JSON ({_reason(error)})")
             line += text.count("\n", at, found.end())
             at = found.end()
@@ -369,9 +362,8 @@ def _inner_records(whole: dict[str, Any]) -> list[dict[str, Any]]:
         return [dict(zip(whole, row, strict=True)) for row in zip(*inner, strict=True)]
     if not inner or not all(isinstance(each, dict) and each for each in inner):
         return []
-    if all(
-        str(key).isdecimal() for each in inner for key in each
-    ):  # columns, as pandas writes them
+    # Columns, as pandas writes them.
+    if all(str(key).isdecimal() for each in inner for key in each):
         rows = dict.fromkeys(key for each in inner for key in each)
         return [{name: each.get(row) for name, each in whole.items()} for row in rows]
     return inner

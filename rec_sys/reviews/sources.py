@@ -11,28 +11,14 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BeforeValidator, ValidationInfo
 
+from rec_sys.foundation import settings
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, sha256_of, write_json
-from rec_sys.foundation.settings import (
-    Count,
-    NotNegative,
-    Positive,
-    PositiveCount,
-    Share,
-    settings_of,
-)
-from rec_sys.reviews import demo
+from rec_sys.reviews import demo, reading
 from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
 from rec_sys.reviews.download import Patience, fetch_file
 from rec_sys.reviews.field_names import AUTO
-from rec_sys.reviews.reading import (
-    DEFAULT_MAX_INFO_CHARACTERS,
-    Columns,
-    Notation,
-    ReviewFile,
-    read_products,
-)
 from rec_sys.reviews.records import require_readable
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.reviews.tables import cache_folder, load_tables, save_tables
@@ -50,19 +36,19 @@ def _path_if_any(value: Any, info: ValidationInfo) -> Path | None:
 
 
 # All other settings of a source decide what reading makes of a file.
-_NOT_OF_READING = ("name", "cache_dir", "cleaning")
+_NOT_OF_READING = {"name", "cache_dir", "cleaning"}
 FolderPath = Annotated[Path, BeforeValidator(_checked_path)]
 FilePath = Annotated[Path | None, BeforeValidator(_path_if_any)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReviewSource(ReviewFile, ABC):
+class ReviewSource(reading.ReviewFile, ABC):
     """A source of reviews, and how they are read and cleaned; see ``config/data``."""
 
     name: str | None = None
     metadata_format: str = AUTO
-    metadata_columns: Columns = field(default_factory=dict)
-    max_info_characters: Count = DEFAULT_MAX_INFO_CHARACTERS
+    metadata_columns: reading.Columns = field(default_factory=dict)
+    max_info_characters: settings.Count = reading.DEFAULT_MAX_INFO_CHARACTERS
     cache_dir: FilePath = None
     cleaning: CleaningOptions | None = None
 
@@ -86,16 +72,15 @@ class ReviewSource(ReviewFile, ABC):
         further = self.further_files()
         folder, cached = None, None
         if self.cache_dir:
-            names = (each.name for each in fields(ReviewSource))
-            reading = [name for name in names if name not in _NOT_OF_READING]
-            settings = {
+            names = {each.name for each in fields(ReviewSource)} - _NOT_OF_READING
+            decides = {
                 "has_metadata": metadata_path is not None,
-                "reading": {name: getattr(self, name) for name in reading},
+                "reading": {name: getattr(self, name) for name in names},
                 "cleaning": asdict(self.cleaning or CleaningOptions()),
                 # What another reader made of the same file is not taken.
                 "reader": [type(self).__name__, *further],
             }
-            folder = cache_folder(self.cache_dir, [*files, *further.values()], settings)
+            folder = cache_folder(self.cache_dir, [*files, *further.values()], decides)
             cached = load_tables(folder)
         if cached:
             note(f"{reviews_path}: read and cleaned before, taken from {folder}")
@@ -114,12 +99,12 @@ class ReviewSource(ReviewFile, ABC):
         products, steps = None, []
         if metadata_path:
             note(f"reading {metadata_path}")
-            products, report = read_products(
+            products, report = reading.read_products(
                 metadata_path,
                 format=self.metadata_format,
                 max_broken_share=self.max_broken_share,
                 max_info_characters=self.max_info_characters,
-                notation=Notation(columns=self.metadata_columns, encoding=self.encoding),
+                notation=reading.Notation(columns=self.metadata_columns, encoding=self.encoding),
             )
             steps = report.as_steps("products")
         note(f"reading {reviews_path}")
@@ -134,18 +119,18 @@ class ReviewSource(ReviewFile, ABC):
             object.__setattr__(self, "name", path.name.partition(".")[0])
 
 
-@settings_of("data")
+@settings.settings_of("data")
 class DemoReviews(ReviewSource):
     """The invented shop of `write_demo`, in `rec_sys.reviews.demo`, in a folder to be looked at."""
 
     folder: FolderPath
-    num_users: PositiveCount = 800
-    num_products: PositiveCount = 240
-    reviews_per_user: PositiveCount = 8
-    seed: Count = 0
+    num_users: settings.PositiveCount = 800
+    num_products: settings.PositiveCount = 240
+    reviews_per_user: settings.PositiveCount = 8
+    seed: settings.Count = 0
     _: KW_ONLY
     name: str | None = "demo"
-    max_broken_share: Share = 0.0
+    max_broken_share: settings.Share = 0.0
 
     def files(self) -> tuple[Path, Path]:
         """Writes the demo's files unless the same ones are there."""
@@ -155,23 +140,23 @@ class DemoReviews(ReviewSource):
         sizes = {key: getattr(self, key) for key in keys}
         # Another program writes another shop, and an edited file is not the demo any more.
         programs = [Path(demo.__file__), *sorted(demo.WORDS_DIR.glob("*.yaml"))]
-        settings = {**sizes, "programs": {path.name: sha256_of(path) for path in programs}}
+        about = {**sizes, "programs": {path.name: sha256_of(path) for path in programs}}
         written: Any = {}
         with suppress(InputError):  # damaged, or not there
             written = read_json(settings_path)
         if all(path.exists() for path in paths):
-            if written == {**settings, "files": [sha256_of(path) for path in paths]}:
+            if written == {**about, "files": [sha256_of(path) for path in paths]}:
                 return paths
             # A checkpoint of somebody else may name any folder.
-            if not isinstance(written, dict) or written.keys() != {*settings, "files"}:
+            if not isinstance(written, dict) or written.keys() != {*about, "files"}:
                 why = "holds reviews that are not the demo's; name another folder"
                 raise InputError(f"data.folder={self.folder}: {why}")
         paths = demo.write_demo(self.folder, **sizes)
-        write_json(settings_path, {**settings, "files": [sha256_of(path) for path in paths]})
+        write_json(settings_path, {**about, "files": [sha256_of(path) for path in paths]})
         return paths
 
 
-@settings_of("data")
+@settings.settings_of("data")
 class LocalReviews(ReviewSource):
     """Files of one's own: reviews, for which see `read_reviews`, and perhaps products."""
 
@@ -188,7 +173,7 @@ class LocalReviews(ReviewSource):
         return self.reviews_path, self.metadata_path
 
 
-@settings_of("data")
+@settings.settings_of("data")
 class DownloadedReviews(ReviewSource):
     """A public data set, fetched once; files that are in the folder already are used. The last part
     of an address is the file's name; what has an id on Google Drive comes from there. Checksum and
@@ -200,10 +185,10 @@ class DownloadedReviews(ReviewSource):
     reviews_drive_id: str | None = None
     metadata_drive_id: str | None = None
     reviews_sha256: str | None = None
-    expected_reviews: Count | None = None
-    retries: Count = Patience.retries
-    backoff_seconds: NotNegative = Patience.backoff_seconds
-    timeout_seconds: Positive = Patience.timeout_seconds
+    expected_reviews: settings.Count | None = None
+    retries: settings.Count = Patience.retries
+    backoff_seconds: settings.NotNegative = Patience.backoff_seconds
+    timeout_seconds: settings.Positive = Patience.timeout_seconds
     _: KW_ONLY
     name: str | None = "download"
 

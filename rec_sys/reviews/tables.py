@@ -14,15 +14,8 @@ import pyarrow.parquet as pq
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, replacing, write_json
+from rec_sys.reviews import schema
 from rec_sys.reviews.markup import SUSPICIOUS, has_markup, name_key, plain_text
-from rec_sys.reviews.schema import (
-    NO_TIME,
-    PRODUCT_SCHEMA,
-    REVIEW_SCHEMA,
-    ReviewData,
-    to_frame,
-    to_table,
-)
 
 #: Raise it with every change of readers or cleaning that changes a result.
 FORMAT_VERSION = 4
@@ -43,7 +36,7 @@ def codes_of(column: pa.ChunkedArray) -> np.ndarray:
 
 def seconds_of(timestamps: pa.ChunkedArray) -> np.ndarray:
     """Seconds since 1970, int64 [N]; `NO_TIME` where missing."""
-    return timestamps.cast(pa.int64()).fill_null(NO_TIME).to_numpy()
+    return timestamps.cast(pa.int64()).fill_null(schema.NO_TIME).to_numpy()
 
 
 def kept_rows(table: pa.Table, keep: np.ndarray) -> pa.Table:
@@ -176,7 +169,8 @@ def _copies_of_alike(table: pa.Table, of_one_user: bool) -> np.ndarray:
     is_long = _is_long(few["text"])
     columns = {"pair": pairs[suspects], "rating": codes_of(few["rating"])}
     rows = pd.DataFrame({**columns, "second": seconds_of(few["timestamp"])})
-    rows["alone"] = np.where(~is_long & (rows["second"] == NO_TIME), np.arange(len(rows)), -1)
+    alone = ~is_long & (rows["second"] == schema.NO_TIME)
+    rows["alone"] = np.where(alone, np.arange(len(rows)), -1)
     rows.loc[is_long, ["rating", "second"]] = -1
     numbers = np.arange(len(pairs))
     keys = list(rows.columns)
@@ -215,32 +209,32 @@ def cache_folder(cache_dir: Path, files: Iterable[Path], settings: dict[str, Any
     return Path(cache_dir) / _FOLDER / key[:_KEY_DIGITS]
 
 
-def save_tables(folder: Path, data: ReviewData, num_records: int) -> None:
+def save_tables(folder: Path, data: schema.ReviewData, num_records: int) -> None:
     """Writes the data set as Parquet and JSON, whole or not at all, see `cache_folder`;
     `num_records` are those of the review file before cleaning."""
     with replacing(folder) as draft:
         draft.mkdir()
-        for name, frame, schema in (
-            (_REVIEWS_FILE, data.reviews, REVIEW_SCHEMA),
-            (_PRODUCTS_FILE, data.products, PRODUCT_SCHEMA),
+        for name, frame, kind in (
+            (_REVIEWS_FILE, data.reviews, schema.REVIEW_SCHEMA),
+            (_PRODUCTS_FILE, data.products, schema.PRODUCT_SCHEMA),
         ):
-            table = to_table(frame, schema).replace_schema_metadata(None)
+            table = schema.to_table(frame, kind).replace_schema_metadata(None)
             pq.write_table(table, draft / name, compression="zstd")
         about = {"fingerprint": data.fingerprint, "report": data.report}
         write_json(draft / _REPORT_FILE, {**about, "num_records": num_records})
 
 
-def load_tables(folder: Path) -> tuple[ReviewData, int] | None:
+def load_tables(folder: Path) -> tuple[schema.ReviewData, int] | None:
     """The data set and the number of records; None if there is none, or a damaged one."""
     try:
         about = read_json(folder / _REPORT_FILE)
-        reviews = pq.read_table(folder / _REVIEWS_FILE, schema=REVIEW_SCHEMA)
-        products = pq.read_table(folder / _PRODUCTS_FILE, schema=PRODUCT_SCHEMA)
+        reviews = pq.read_table(folder / _REVIEWS_FILE, schema=schema.REVIEW_SCHEMA)
+        products = pq.read_table(folder / _PRODUCTS_FILE, schema=schema.PRODUCT_SCHEMA)
         if fingerprint_of(reviews, products) != about["fingerprint"]:
             return None
-        data = ReviewData(
-            reviews=to_frame(reviews, REVIEW_SCHEMA),
-            products=to_frame(products, PRODUCT_SCHEMA),
+        data = schema.ReviewData(
+            reviews=schema.to_frame(reviews, schema.REVIEW_SCHEMA),
+            products=schema.to_frame(products, schema.PRODUCT_SCHEMA),
             report=list(about["report"]),
             fingerprint=about["fingerprint"],
         )

@@ -21,15 +21,12 @@ from rec_sys.foundation.settings import is_number
 from rec_sys.reviews.markup import plain_text, visible
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 
-# What programs write for "nothing": pandas, SQL, Python, R, JavaScript, spreadsheets. As they spell
-# it, because "Nan" is a name.
-_MISSING = frozenset(
-    [
-        *("nan", "NaN", "NAN", "-nan", "NaT", "NULL", "null", "Null", "None", "none", "NONE"),
-        *("\\N", "N/A", "n/a", "NA", "<NA>", "#N/A", "#NA", "undefined"),
-        *("#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!"),
-    ]
-)
+# "Nothing" as pandas, SQL, Python, R, JavaScript and spreadsheets spell it, for "Nan" is a name.
+_MISSING = {
+    *("nan", "NaN", "NAN", "-nan", "NaT", "NULL", "null", "Null", "None", "none", "NONE"),
+    *("\\N", "N/A", "n/a", "NA", "<NA>", "#N/A", "#NA", "undefined"),
+    *("#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!"),
+}
 _LONGEST_MISSING = max(map(len, _MISSING))
 # "5", "4,0", "4 stars", "4/5", "4.0 out of 5 stars", "4,0 von 5 Sternen", "80%".
 _RATING = re.compile(
@@ -82,9 +79,8 @@ def _said(text: str) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A value as people read it, without space around; a missing one is an empty string. A dict
-    such as ``{"Color:": " Black", "Size:": "4/4"}`` becomes "Color: Black; Size: 4/4", a list its
-    elements with spaces between."""
+    """A value as people read it, trimmed, or empty. ``{"Color:": " Black", "Size:": "4/4"}``
+    becomes "Color: Black; Size: 4/4", a list its elements with spaces between."""
     if isinstance(value, str):
         return _said(value)
     if value is None:
