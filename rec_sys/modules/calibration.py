@@ -50,8 +50,7 @@ class CalibrationFit:
     def fit(
         self, model: GraphModel, builder: EgoBatchBuilder, task: Task, distance: Distance
     ) -> Calibrated:
-        """Changes `model`, so that the `distance` of predicted and true ratings becomes small for
-        the rated targets of the validation, `task`."""
+        """Changes `model`, so that its `distance` in the validation, `task`, becomes small."""
         before = {name: model.state_dict()[name].clone() for name in _CALIBRATED}
         foreseen = _Foreseen(model, _batches(builder, task))
         true = foreseen.rating
@@ -75,10 +74,8 @@ class CalibrationFit:
 
 
 _TEXT_ANGLES = ("user_text_angle", "product_text_angle")
-_CALIBRATED = (
-    *("user_angle.weight", "user_angle.bias", "product_angle.weight", "residual_length"),
-    *_TEXT_ANGLES,
-)
+_CALIBRATED = ("user_angle.weight", "user_angle.bias", "product_angle.weight", "residual_length")
+_CALIBRATED += _TEXT_ANGLES
 _USERS_AT_ONCE = 256
 
 
@@ -100,10 +97,8 @@ class _Foreseen:
         # By how much what mean texts add to the angles of users and products is multiplied.
         self._text = nn.Parameter(torch.ones(2, dtype=torch.float64))
         own = self._model
-        self._numbers = [
-            *(self._text, own.residual_length),
-            *(own.user_angle.weight, own.user_angle.bias, own.product_angle.weight),
-        ]
+        angles = own.user_angle.weight, own.user_angle.bias, own.product_angle.weight
+        self._numbers = [self._text, own.residual_length, *angles]
         self._start = parameters_to_vector(self._numbers).detach().numpy()
         # The residual's number is learned as an exponent, see `GraphModel`.
         self._scales = np.ones_like(self._start)

@@ -121,9 +121,7 @@ def partial_histories(
     return _stack(past, cuts, num_products), _stack(future, cuts, num_products)
 
 
-def _stack(
-    entries: list[tuple[np.ndarray, np.ndarray, np.ndarray]], rows: int, columns: int
-) -> csr_array:
+def _stack(entries: list[tuple[np.ndarray, ...]], rows: int, columns: int) -> csr_array:
     if not entries:
         return csr_array((rows, columns), dtype=np.float32)
     row, column, weight = (np.concatenate(each) for each in zip(*entries, strict=True))

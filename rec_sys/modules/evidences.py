@@ -14,17 +14,8 @@ from scipy.sparse import coo_array, csr_array, vstack
 from rec_sys.foundation.settings import NotNegative, Positive, PositiveCount, Share, settings_of
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import SECONDS_PER_DAY, ReviewGraph
+from rec_sys.modules import features
 from rec_sys.modules.ease import co_occurrence
-from rec_sys.modules.features import (
-    Feature,
-    LikingFeature,
-    MatchFeature,
-    NetworkFeature,
-    ProductFeature,
-    TrendFeature,
-    WalkFeature,
-    WordsFeature,
-)
 from rec_sys.modules.match import Towers
 from rec_sys.modules.product_graph import ROWS_AT_ONCE, ProductGraph, heaviest
 from rec_sys.modules.wishes import word_weights
@@ -79,7 +70,7 @@ class Evidence(Protocol):
 
     name: str
 
-    def fit(self, known: KnownReviews) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[features.Feature]:
         """Its features, the same number for all data."""
 
 
@@ -93,8 +84,9 @@ class CoReviewing:
     scale: Positive
     name: str = "co-reviewing"
 
-    def fit(self, known: KnownReviews) -> list[Feature]:
-        whole = WalkFeature(self.name, self.name, known.product_graph, 0.0, "product_graph")
+    def fit(self, known: KnownReviews) -> list[features.Feature]:
+        graph = known.product_graph
+        whole = features.WalkFeature(self.name, self.name, graph, 0.0, "product_graph")
         return [whole, *_by_decay(replace(whole, scale=self.scale), self.history_decays)]
 
 
@@ -108,11 +100,10 @@ class Neighbours:
     scale: Positive
     name: str = "same reviewers"
 
-    def fit(self, known: KnownReviews) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[features.Feature]:
         graph, edges = known.graph, known.edges
-        together = co_occurrence(
-            graph.edge_user[edges], graph.edge_product[edges], graph.num_users, graph.num_products
-        ).tocoo()
+        pairs = graph.edge_user[edges], graph.edge_product[edges]
+        together = co_occurrence(*pairs, graph.num_users, graph.num_products).tocoo()
         length = np.sqrt(np.maximum(together.diagonal(), 1))
         row, column = together.coords
         cosine = together.data / (length[row] * length[column] + self.shrink)
@@ -120,7 +111,7 @@ class Neighbours:
         cells = cosine[apart].astype(np.float32), (row[apart], column[apart])
         matrix = _most_similar(csr_array(cells, together.shape), self.neighbours)
         walk = known.item_graph(matrix, self.history_decay)
-        return [WalkFeature(self.name, self.name, walk, self.scale, "neighbours")]
+        return [features.WalkFeature(self.name, self.name, walk, self.scale, "neighbours")]
 
 
 @settings_of("evidence.order")
@@ -135,7 +126,7 @@ class Order:
     neighbours: PositiveCount
     name: str = "order"
 
-    def fit(self, known: KnownReviews) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[features.Feature]:
         graph, edges = known.graph, known.edges
         user, product = graph.edge_user[edges], graph.edge_product[edges]
         follows = user[1:] == user[:-1]
@@ -145,7 +136,8 @@ class Order:
         share = (known.counts + 1) / (known.counts.sum() + size)
         steps.data = np.log1p(steps.data / (self.smoothing * share[steps.indices]))
         matrix = _most_similar(steps.astype(np.float32), self.neighbours)
-        walk = WalkFeature(self.name, self.name, known.item_graph(matrix, 1.0), 0.0, "order")
+        chain = known.item_graph(matrix, 1.0)
+        walk = features.WalkFeature(self.name, self.name, chain, 0.0, "order")
         return _by_decay(walk, self.history_decays)
 
 
@@ -155,9 +147,9 @@ class Popularity:
 
     name: str = "popularity"
 
-    def fit(self, known: KnownReviews) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[features.Feature]:
         values = np.log1p(known.counts).astype(np.float32)
-        return [ProductFeature(self.name, self.name, values)]
+        return [features.ProductFeature(self.name, self.name, values)]
 
 
 @settings_of("evidence.trend")
@@ -167,7 +159,7 @@ class Trend:
     half_lives_days: list[Positive]
     name: str = "trend"
 
-    def fit(self, known: KnownReviews) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[features.Feature]:
         graph, size = known.graph, known.graph.num_products
         timed = graph.edge_time[known.edges] != NO_TIME
         edges = known.edges[timed]
@@ -175,11 +167,11 @@ class Trend:
         names = [f"{self.name}, {days:g} days" for days in self.half_lives_days]
         if not len(edges):
             nothing = np.zeros(size, dtype=np.float32)
-            return [ProductFeature(name, self.name, nothing) for name in names]
+            return [features.ProductFeature(name, self.name, nothing) for name in names]
         untimed = np.bincount(graph.edge_product[known.edges[~timed]], minlength=size)
         told = graph.edge_time[edges], graph.edge_product[edges], untimed.astype(np.float64)
         return [
-            TrendFeature(name, self.name, *told, days * SECONDS_PER_DAY)
+            features.TrendFeature(name, self.name, *told, days * SECONDS_PER_DAY)
             for name, days in zip(names, self.half_lives_days, strict=True)
         ]
 
@@ -190,8 +182,8 @@ class Network:
 
     name: str = "network"
 
-    def fit(self, known: KnownReviews) -> list[Feature]:
-        return [NetworkFeature(self.name, self.name)]
+    def fit(self, known: KnownReviews) -> list[features.Feature]:
+        return [features.NetworkFeature(self.name, self.name)]
 
 
 @settings_of("evidence.liking")
@@ -202,8 +194,8 @@ class Liking:
     steepness: Positive
     name: str = "liking"
 
-    def fit(self, known: KnownReviews) -> list[Feature]:
-        return [LikingFeature(self.name, self.name, self.middle, self.steepness)]
+    def fit(self, known: KnownReviews) -> list[features.Feature]:
+        return [features.LikingFeature(self.name, self.name, self.middle, self.steepness)]
 
 
 @settings_of("evidence.match")
@@ -217,14 +209,14 @@ class Match:
     name_weight: NotNegative
     name: str = "match"
 
-    def fit(self, known: KnownReviews) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[features.Feature]:
         names, others = product_words(known.graph, known.words, known.edges)
         counts = (self.name_weight * names + others).tocsr()
         weights = word_weights(counts, self.k1, self.b)
         settings = (self.k1, self.b, self.name_weight)
         return [
-            MatchFeature(self.name, self.name, known.towers, known.products),
-            WordsFeature(f"{self.name}, words", self.name, *weights, *settings),
+            features.MatchFeature(self.name, self.name, known.towers, known.products),
+            features.WordsFeature(f"{self.name}, words", self.name, *weights, *settings),
         ]
 
 
@@ -237,10 +229,10 @@ class Texts:
     scale: Positive
     name: str = "texts"
 
-    def fit(self, known: KnownReviews) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[features.Feature]:
         walk = known.text_graph(self.neighbours, self.history_decay)
         liked = replace(walk, disliked_weight=0.0)
-        return [WalkFeature(self.name, self.name, liked, self.scale, "texts")]
+        return [features.WalkFeature(self.name, self.name, liked, self.scale, "texts")]
 
 
 @settings_of("evidence.dislikes")
@@ -251,18 +243,18 @@ class Dislikes:
     scale: Positive
     name: str = "dislikes"
 
-    def fit(self, known: KnownReviews) -> list[Feature]:
+    def fit(self, known: KnownReviews) -> list[features.Feature]:
         alone = {"liked_weight": 0.0, "disliked_weight": 1.0, "history_decay": 1.0}
         reviewers = replace(known.product_graph, **alone)
         texts = replace(known.text_graph(self.neighbours, 1.0), **alone)
         walks = ("reviewers", reviewers, "product_graph"), ("texts", texts, "disliked texts")
         return [
-            WalkFeature(f"{self.name}, {of}", self.name, walk, self.scale, graph_name)
+            features.WalkFeature(f"{self.name}, {of}", self.name, walk, self.scale, graph_name)
             for of, walk, graph_name in walks
         ]
 
 
-def _by_decay(walk: WalkFeature, decays: Sequence[float]) -> list[Feature]:
+def _by_decay(walk: features.WalkFeature, decays: Sequence[float]) -> list[features.Feature]:
     names = [f"{walk.name}, decay {decay:g}" for decay in decays]
     graphs = [replace(walk.graph, history_decay=decay) for decay in decays]
     return [replace(walk, name=n, graph=g) for n, g in zip(names, graphs, strict=True)]

@@ -100,8 +100,7 @@ class WalkFeature(Feature):
     def contributions(self, situation: Situation, targets: np.ndarray) -> np.ndarray:
         """The feature of one user, divided among the reviews that speak for the product: on a log
         scale no review has a part of its own, so each gets its share in the sum. `targets`:
-        int64 [m], rows of products. Returns float32 [n, m]; where the feature is positive, a column
-        adds up to it."""
+        int64 [m], products. Returns float32 [n, m]; columns add up to the feature, if positive."""
         reviews = situation.product, situation.rating
         parts = self.graph.contributions(*reviews, targets, situation.links)
         if not self.scale:
@@ -127,8 +126,7 @@ class TrendFeature(Feature):
     """Logarithm of the reviews of late, each counting half after every half-life, in seconds. Of
     each user only reviews before the moment of asking count. They age until the newest of them, and
     one imagined review is spread over the products by their shares in them. `time` and `product`:
-    int64 [n > 0], of the known reviews, ascending in time; `untimed`: float64 [P], known reviews
-    without a time, which are old."""
+    int64 [n > 0], of the known reviews, ascending in time; `untimed`: float64 [P], all others."""
 
     time: np.ndarray
     product: np.ndarray

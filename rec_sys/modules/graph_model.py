@@ -48,16 +48,14 @@ class FeatureEncoder(nn.Sequential):
     """Linear, layer norm, GELU, dropout: float32 [n, in_dim] -> float32 [n, hidden_dim]."""
 
     def __init__(self, in_dim: int, hidden_dim: int, dropout: float) -> None:
-        super().__init__(
-            nn.Linear(in_dim, hidden_dim), nn.LayerNorm(hidden_dim), nn.GELU(), nn.Dropout(dropout)
-        )
+        linear, norm = nn.Linear(in_dim, hidden_dim), nn.LayerNorm(hidden_dim)
+        super().__init__(linear, norm, nn.GELU(), nn.Dropout(dropout))
 
 
 class ReviewEncoder(nn.Module):
     """What was written, how it was rated, how long ago, how many reviews ago: float32 [E,
-    hidden_dim]. `edge_attr`: float32 [E, vector_dim], zero for an empty text; `edge_rating`:
-    float32 [E], 1...5, 0 if missing; `edge_age`: float32 [E], days; `edge_step`: float32 [E], newer
-    reviews by the same user."""
+    hidden_dim]. `edge_attr`: float32 [E, vector_dim], zero for an empty text; the others, float32
+    [E]: `edge_rating`, 1...5, 0 if missing; `edge_age`, days; `edge_step`, the user's newer."""
 
     def __init__(self, vector_dim: int, hidden_dim: int, dropout: float) -> None:
         super().__init__()
@@ -82,8 +80,7 @@ class ProductEncoder(nn.Module):
     and a correction. A source without a text (the zero vector) is told by a flag, so that "nothing
     is known" differs from "something average is known". In training, whole sources are dropped with
     the probability `modality_dropout`: a product without reviews is nothing unusual. `name`,
-    `info`, `reviews`: float32 [P, vector_dim]; `ratings`: float32 [P, 3], hidden with the
-    reviews."""
+    `info`, `reviews`: float32 [P, vector_dim]; `ratings`: float32 [P, 3], hidden with those."""
 
     def __init__(
         self, vector_dim: int, hidden_dim: int, dropout: float, modality_dropout: float

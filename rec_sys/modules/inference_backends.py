@@ -111,8 +111,7 @@ class TorchBackend:
 
 
 def exported_or_torch(trained: "TrainedModel", threads: int = 0) -> OnnxBackend | TorchBackend:
-    """The network as training has exported it, or in PyTorch where there is no such export of these
-    weights; both compute the same within 1e-5."""
+    """The network as training has exported it, or else in PyTorch; both agree within 1e-5."""
     if trained.exported.is_file():
         backend = OnnxBackend(trained.exported, threads)
         if backend.model_fingerprint == trained.fingerprint:

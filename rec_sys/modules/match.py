@@ -6,15 +6,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from rec_sys.foundation import settings
 from rec_sys.foundation.console import progress
-from rec_sys.foundation.settings import (
-    Count,
-    NotNegative,
-    Positive,
-    PositiveCount,
-    Share,
-    settings_of,
-)
 from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import ReviewGraph
@@ -50,8 +43,7 @@ class Towers:
         return vectors.astype(np.float32) @ self.query
 
     def products(self, *sources: np.ndarray) -> np.ndarray:
-        """The product side, float32 [P, D], of unit length; zero for a product without any text.
-        `sources`: float [P, D] each, as in `SOURCES`."""
+        """float32 [P, D], unit length, zero without a text; `sources`, float [P, D]: `SOURCES`."""
         maps = (self.name, self.info, self.reviews)
         parts = (unit(source) @ each for source, each in zip(sources, maps, strict=True))
         return unit(sum(parts))
@@ -64,7 +56,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.where(lengths > 0, lengths, 1)
 
 
-@settings_of("match")
+@settings.settings_of("match")
 class MatchFit:
     """Trains the towers: from the words of each training review its product is to be found.
 
@@ -76,16 +68,16 @@ class MatchFit:
     settings.
     """
 
-    max_epochs: PositiveCount
-    patience: PositiveCount
-    batch_size: PositiveCount
-    products: PositiveCount
-    lr: Positive
-    weight_decay: NotNegative
+    max_epochs: settings.PositiveCount
+    patience: settings.PositiveCount
+    batch_size: settings.PositiveCount
+    products: settings.PositiveCount
+    lr: settings.Positive
+    weight_decay: settings.NotNegative
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    source_dropout: Share
-    scale: Positive
-    seed: Count
+    source_dropout: settings.Share
+    scale: settings.Positive
+    seed: settings.Count
 
     def fit(self, graph: ReviewGraph, vectors: np.ndarray, split: Split) -> Towers:
         """Learns from the training reviews and the vector store's rows, float [N, D]. The

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torchmetrics import Metric, functional
+from torchmetrics import Metric
+from torchmetrics.functional import classification, mean_absolute_error, mean_squared_error
 from torchmetrics.utilities import dim_zero_cat
 
 from rec_sys.graph.csr import segment_sum
@@ -66,8 +67,7 @@ def recall(positions: TargetPositions, k: int) -> np.ndarray:
 def hit_rate(positions: TargetPositions, k: int) -> np.ndarray:
     """Probability that at least one target of a user is among the first k, float64 [n]. Of a tie of
     E products, m of them targets, r = clip(k - G, 0, E) are: that none is a target is
-    hypergeometric, the product over i = 0...m - 1 of (E - r - i) / (E - i), and the ties of a user
-    multiply."""
+    hypergeometric, the product over i < m of (E - r - i) / (E - i); the ties of a user multiply."""
     ties = pd.DataFrame({"user": positions.user, "above": positions.above})
     order, tied = ties.groupby(["user", "above"]).cumcount().to_numpy(), positions.tied
     shown = np.clip(k - positions.above, 0, tied)
@@ -136,18 +136,16 @@ def rating_metrics(predicted: Tensor, true: Tensor, liked_above: float) -> dict[
         return dict.fromkeys(("f1", "accuracy", "macro_f1", "mae", "mse", "auc"), math.nan)
     liked, said = (true > liked_above).long(), (predicted > liked_above).long()
     values = {
-        "f1": functional.classification.binary_f1_score(said, liked),
-        "accuracy": functional.classification.binary_accuracy(said, liked),
-        "macro_f1": functional.classification.multiclass_f1_score(
-            said, liked, num_classes=2, average="macro"
-        ),
-        "mae": functional.mean_absolute_error(predicted, true),
-        "mse": functional.mean_squared_error(predicted, true),
+        "f1": classification.binary_f1_score(said, liked),
+        "accuracy": classification.binary_accuracy(said, liked),
+        "macro_f1": classification.multiclass_f1_score(said, liked, num_classes=2, average="macro"),
+        "mae": mean_absolute_error(predicted, true),
+        "mse": mean_squared_error(predicted, true),
         "auc": torch.tensor(torch.nan),
     }
     if 0 < liked.sum() < len(liked):
         # Scaled into 0...1, or torchmetrics would take the ratings for logits.
-        values["auc"] = functional.classification.binary_auroc(predicted / MAX_RATING, liked)
+        values["auc"] = classification.binary_auroc(predicted / MAX_RATING, liked)
     return {name: value.item() for name, value in values.items()}
 
 

@@ -19,15 +19,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing
 from rec_sys.foundation.onnx import MAX_DIFFERENCE, open_session, require_agreement, write_onnx
 from rec_sys.foundation.settings import build
-from rec_sys.graph.ego_batch import (
-    MODEL_FINGERPRINT_KEY,
-    MODEL_INPUTS,
-    USER_SHRINKAGE,
-    EgoBatchBuilder,
-    GraphOutputs,
-    ProductReviews,
-    rating_features,
-)
+from rec_sys.graph import ego_batch
 from rec_sys.graph.review_graph import prepare_reviews
 from rec_sys.modules.checkpoint import (
     TrainedModel,
@@ -110,15 +102,15 @@ def export_onnx(trained: TrainedModel, path: str | Path) -> Path:
         write_onnx(
             model,
             draft,
-            inputs={name: torch.from_numpy(example[name]) for name in MODEL_INPUTS},
-            outputs=GraphOutputs._fields,
+            inputs={name: torch.from_numpy(example[name]) for name in ego_batch.MODEL_INPUTS},
+            outputs=ego_batch.GraphOutputs._fields,
             # Each input begins with what its rows are; the pointers of edges lie across.
             dynamic_shapes={
                 name: {1 if name == "edge_index" else 0: axes[name.partition("_")[0]]}
-                for name in MODEL_INPUTS
+                for name in ego_batch.MODEL_INPUTS
             },
             metadata={
-                MODEL_FINGERPRINT_KEY: trained.fingerprint,
+                ego_batch.MODEL_FINGERPRINT_KEY: trained.fingerprint,
                 ENCODER_FINGERPRINT_KEY: trained.record["encoder"]["model_fingerprint"],
             },
         )
@@ -140,10 +132,10 @@ def check_parity(
     session = open_session(Path(path))
     rows = []
     for case, inputs in batches.items():
-        arrays = {name: np.ascontiguousarray(inputs[name]) for name in MODEL_INPUTS}
+        arrays = {name: np.ascontiguousarray(inputs[name]) for name in ego_batch.MODEL_INPUTS}
         with torch.inference_mode():
             expected = model(*map(torch.from_numpy, arrays.values()))
-        found = session.run(list(GraphOutputs._fields), arrays)
+        found = session.run(list(ego_batch.GraphOutputs._fields), arrays)
         difference = max(
             float(np.abs(one - other.numpy()).max(initial=0.0))
             for one, other in zip(found, expected, strict=True)
@@ -176,7 +168,7 @@ def random_inputs(
     def ratings(count: int) -> np.ndarray:
         numbers = rng.integers(0, 9, count)
         sums = numbers * rng.uniform(-1, 1, count)
-        return rating_features(sums, numbers, numbers + 1, USER_SHRINKAGE)
+        return ego_batch.rating_features(sums, numbers, numbers + 1, ego_batch.USER_SHRINKAGE)
 
     return {
         "user_features": vectors(users),
@@ -213,9 +205,10 @@ def _batch_of(trained: TrainedModel, data: ReviewData, config: DictConfig) -> di
     prepared = prepare_reviews(data, load_encoder(trained, config), config.paths.cache_dir)
     graph, vectors = prepared.graph, prepared.vectors
     nothing = np.zeros(graph.num_edges, dtype=bool)
-    known = ProductReviews.of(graph, vectors, np.arange(graph.num_edges))
+    known = ego_batch.ProductReviews.of(graph, vectors, np.arange(graph.num_edges))
     users = np.arange(min(config.users, graph.num_users))
-    return EgoBatchBuilder(graph, vectors, known).build(users, nothing, nothing).model_inputs()
+    builder = ego_batch.EgoBatchBuilder(graph, vectors, known)
+    return builder.build(users, nothing, nothing).model_inputs()
 
 
 @graceful_exit

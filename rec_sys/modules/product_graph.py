@@ -8,15 +8,7 @@ import scipy.linalg
 from pydantic import Field
 from scipy.sparse import csr_array, vstack
 
-from rec_sys.foundation.settings import (
-    Count,
-    Decay,
-    NotNegative,
-    Positive,
-    PositiveCount,
-    Share,
-    settings_of,
-)
+from rec_sys.foundation import settings
 from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import SECONDS_PER_DAY, ReviewGraph, brand_columns
@@ -24,7 +16,7 @@ from rec_sys.modules import ease
 from rec_sys.reviews.schema import NO_TIME
 
 
-@settings_of("product_graph")
+@settings.settings_of("product_graph")
 class ProductGraph:
     """A sparse graph between products; a history walks one step along its edges.
 
@@ -41,10 +33,10 @@ class ProductGraph:
     pointers: np.ndarray
     neighbours: np.ndarray
     weights: np.ndarray
-    history_decay: Share
-    disliked_weight: Share
+    history_decay: settings.Share
+    disliked_weight: settings.Share
     liked_above: float
-    liked_weight: Share = 1.0
+    liked_weight: settings.Share = 1.0
 
     @property
     def num_products(self) -> int:
@@ -74,8 +66,7 @@ class ProductGraph:
     ) -> csr_array:
         """Walks one step from each review: float32 [U, P], the propagated scores where something
         leads, in order of the products. For the arguments see `Situation`: an unknown product
-        counts as a step but leads nowhere, unless `links` tell the shares of products from which
-        its review walks instead."""
+        counts as a step but leads nowhere, unless `links` tell from where its review walks."""
         user = np.repeat(np.arange(len(user_ptr) - 1), np.diff(user_ptr))
         weight = self._review_weights(user_ptr, rating)
         known = product >= 0
@@ -133,7 +124,7 @@ def heaviest(weights: np.ndarray, most: int) -> csr_array:
     return matrix
 
 
-@settings_of("product_graph")
+@settings.settings_of("product_graph")
 class ProductGraphBuilder:
     """Solves for the weights between products; ``config/product_graph`` explains the settings.
 
@@ -152,22 +143,22 @@ class ProductGraphBuilder:
     already; they come out small, for nothing in X agrees with them, and are scaled up.
     """
 
-    l2: Positive
-    name_weight: NotNegative
-    info_weight: NotNegative
-    review_weight: NotNegative
-    brand_weight: NotNegative
-    half_life_days: NotNegative
-    order_share: NotNegative
-    past_decay: Share
-    future_decay: Share
+    l2: settings.Positive
+    name_weight: settings.NotNegative
+    info_weight: settings.NotNegative
+    review_weight: settings.NotNegative
+    brand_weight: settings.NotNegative
+    half_life_days: settings.NotNegative
+    order_share: settings.NotNegative
+    past_decay: settings.Share
+    future_decay: settings.Share
     longest_history: Annotated[int, Field(ge=2)]
-    history_decay: Decay
-    disliked_weight: Share
+    history_decay: settings.Decay
+    disliked_weight: settings.Share
     liked_above: float
-    neighbours: Count
-    new_product_boost: NotNegative
-    max_products: PositiveCount
+    neighbours: settings.Count
+    new_product_boost: settings.NotNegative
+    max_products: settings.PositiveCount
 
     def build(self, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray) -> ProductGraph:
         """Learns from the edges that may be known, int64 [n] ascending; `vectors`: float [N, D]."""
@@ -183,7 +174,7 @@ class ProductGraphBuilder:
         product = np.searchsorted(solved, graph.edge_product[edges])
 
         # A matrix of all pairs of products is the largest thing in memory: no copy of any.
-        together = self._reviewed_together(graph, edges, product)
+        together = self._gram(graph, edges, product)
         ease.add_inner_products(together, own)
         inverse = ease.ridge_inverse(together, self.l2, overwrite=True)
         del together
@@ -227,11 +218,8 @@ class ProductGraphBuilder:
             parts.append(np.sqrt(np.float32(weight)) * np.where(given[:, None], source - mean, 0))
         return np.concatenate(parts, axis=1).astype(np.float32)
 
-    def _reviewed_together(
-        self, graph: ReviewGraph, edges: np.ndarray, product: np.ndarray
-    ) -> np.ndarray:
-        time = graph.edge_time[edges]
-        weight = np.ones(len(edges))
+    def _gram(self, graph: ReviewGraph, edges: np.ndarray, product: np.ndarray) -> np.ndarray:
+        time, weight = graph.edge_time[edges], np.ones(len(edges))
         known = time != NO_TIME
         if self.half_life_days and known.any():
             age = (time[known].max() - time[known]) / SECONDS_PER_DAY
@@ -243,9 +231,8 @@ class ProductGraphBuilder:
     def _add_before_to_after(
         self, weights: np.ndarray, user: np.ndarray, product: np.ndarray, features: np.ndarray
     ) -> None:
-        past, future = ease.partial_histories(
-            user, product, len(features), self.past_decay, self.future_decay, self.longest_history
-        )
+        how = self.past_decay, self.future_decay, self.longest_history
+        past, future = ease.partial_histories(user, product, len(features), *how)
         system = (past.T @ past).toarray(order="F")
         ease.add_inner_products(system, features)
         system[np.diag_indices_from(system)] += self.l2

@@ -50,9 +50,8 @@ def trusted_classes() -> dict[str, set[str]]:
 
 
 def trusted_settings(config: Any, axis: str, path: str | Path) -> DictConfig:
-    """Copies the settings of one axis, the first part of a place, out of a checkpoint. Raises
-    InputError if they name a class that is not trusted in its place, or hold anything beside plain
-    values, lists and mappings."""
+    """Copies the settings of one axis, the first part of a place, out of a checkpoint. InputError
+    if they name a class that is not trusted there, or hold more than values, lists and mappings."""
     settings = config.get(axis) if isinstance(config, dict) else None
     if not isinstance(settings, dict) or axis not in _AXES:
         raise InputError(f"{path}: holds no settings of {axis}; train again")

@@ -28,8 +28,7 @@ class PopularWish(Popularity):
 
 @settings_of("NearestTexts", frozen=False)
 class NearestTexts:
-    """MiniLM: the cosine of the wish with the name, the description or the mean review of a
-    product, or the z-scored sum of all three."""
+    """MiniLM: cosine of the wish with name, description or mean review, or their z-scored sum."""
 
     source: Literal["names", "descriptions", "reviews", "all"]
 
