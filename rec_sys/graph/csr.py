@@ -30,8 +30,7 @@ def segment_sum(values: np.ndarray, segment: np.ndarray, num_segments: int) -> n
 
 
 def members_of(pointers: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """The rows of some segments, int64 [n], in any order: int64, one segment after the other. For
-    `pointers` see `rows_to_pointers`."""
+    """The rows, int64, of segments, int64 [n] in any order, by the `pointers` of all segments."""
     lengths = np.diff(pointers)[segments]
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0

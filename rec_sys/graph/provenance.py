@@ -81,10 +81,8 @@ class Provenance:
     def split(self, name: str, graph: ReviewGraph) -> Split:
         """The split of the training, for the same data; an `InputError` for other data."""
         if len(self.roles) != graph.num_edges:
-            raise InputError(
-                f"the checkpoint was trained with {len(self.roles)} reviews, not with these"
-                f" {graph.num_edges}; use the data of its training"
-            )
+            why = f"was trained with {len(self.roles)} reviews, not with these {graph.num_edges}"
+            raise InputError(f"the checkpoint {why}; use the data of its training")
         begin, test_begin = self.begins
         validation = Task(self._has(_VALIDATION), self._has(_VALIDATION_HISTORY), begin)
         test = None

@@ -141,9 +141,8 @@ class ReviewGraph:
 def build_review_graph(
     data: ReviewData, encode: Callable[[Sequence[str]], np.ndarray]
 ) -> ReviewGraph:
-    """Builds the graph of a clean data set, every product of a review in its product table.
-    `encode` gives all texts, those of the edges first, their rows in the vector store, int64.
-    ValueError if it was not cleaned."""
+    """Builds the graph of a data set; ValueError if it was not cleaned. `encode` gives all texts,
+    those of the edges first, their rows in the vector store, int64."""
     table = to_table(data.reviews)
     user_of_row, user_ids = pd.factorize(data.reviews["user_id"], sort=True)
     time = seconds_of(table["timestamp"])
@@ -195,9 +194,8 @@ def brand_columns(brand: np.ndarray) -> np.ndarray:
 
 def product_texts(products: pd.DataFrame) -> tuple[list[str], list[str]]:
     """What is encoded of a product: its name, and its style followed by its description."""
-    names = products["name"].to_list()
-    infos = list(map(product_info_text, products["style"], products["info"]))
-    return names, infos
+    infos = map(product_info_text, products["style"], products["info"])
+    return products["name"].to_list(), list(infos)
 
 
 def product_info_text(style: str, info: str) -> str:

@@ -109,15 +109,12 @@ class GlobalTime(_WithShares):
     test_from: _FirstDay
 
     def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
-        """Splits a graph; InputError if no time is known, or one of the parts would be empty. After
-        an earlier training a validation whose beginning a share decides begins after the newest
-        review that was learned from."""
+        """Splits a graph; InputError if no time is known, or one of the parts would be empty. A
+        validation that begins by a share is newer than what an earlier training learned from."""
         time = graph.edge_time
         if not (time != NO_TIME).any():
-            raise InputError(
-                "split=time: the time of no review is known; use split=leave_one_out, which needs"
-                " only the order of each user's reviews"
-            )
+            remedy = "use split=leave_one_out, which needs only the order of each user's reviews"
+            raise InputError(f"split=time: the time of no review is known; {remedy}")
         validation_from, test_from = self._cuts(np.sort(time[time != NO_TIME]))
         if seen is not None and self.validation_from is None:
             newest = time[seen.learned_edges(graph)].max(initial=NO_TIME)
@@ -175,8 +172,7 @@ class _UserSplit(_WithShares):
     name: ClassVar[str]
 
     def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
-        """Splits a graph; after an earlier training its users keep their parts. InputError for too
-        few."""
+        """Splits a graph; users keep parts of an earlier training. InputError for too few."""
         if graph.num_users < 2:
             raise InputError("the reviews come from a single user; training needs at least two")
         known = seen and seen.user_groups(graph)
@@ -213,8 +209,7 @@ class HeldOutUsers(_UserSplit):
 
 @settings_of("split")
 class NewUsers(_UserSplit):
-    """Holds out whole users, by shares; all but their first reviews, `history_length`, are
-    predicted from these."""
+    """Holds out whole users, by shares; all but their first `history_length` reviews are asked."""
 
     name: ClassVar[str] = "new_users"
 
@@ -241,8 +236,7 @@ class NewProducts(_WithShares):
     seed: Count
 
     def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
-        """Splits a graph; after an earlier training its products keep their parts. InputError for
-        too few."""
+        """Splits a graph; products keep parts of an earlier training. InputError for too few."""
         # A product without any review would be no target, only make the groups smaller.
         reviewed = np.unique(graph.edge_product)
         known = seen and Groups(*(mask[reviewed] for mask in seen.product_groups(graph)))

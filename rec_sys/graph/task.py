@@ -58,8 +58,7 @@ class Task:
 @dataclass(frozen=True)
 class Split:
     """Who learns from what, and what is measured. Models and statistics learn from `train`, bool
-    [E], no target; `validation` chooses epochs and settings; `test`, if anything was put aside, is
-    looked at once, at the end."""
+    [E], no target; `validation` chooses epochs and settings; `test`, if any, is looked at last."""
 
     name: str
     train: np.ndarray
