@@ -129,15 +129,11 @@ def _interrupted(config: DictConfig, data: ReviewData) -> Resumption:
             " leave train.warm_start out to resume it, or train without train.resume"
         )
     if differing := _differences(deciding_settings(record["config"]), deciding_settings(now)):
-        raise InputError(
-            f"{path}: was trained with other settings ({differing}); give the same ones to resume"
-            " it, or train without train.resume"
-        )
+        remedy = "give the same ones to resume it, or train without train.resume"
+        raise InputError(f"{path}: was trained with other settings ({differing}); {remedy}")
     if record["data"]["fingerprint"] != data.fingerprint:
-        raise InputError(
-            f"{path}: was trained with other reviews than those that are read now; train without"
-            " train.resume"
-        )
+        why = "was trained with other reviews than those that are read now"
+        raise InputError(f"{path}: {why}; train without train.resume")
     note(f"going on with {record['run_name']} after epoch {done} of {config.train.max_epochs}")
     return Resumption(path, record, checkpoint.provenance_in(content))
 
@@ -157,10 +153,8 @@ def _earlier(config: DictConfig) -> WarmStart:
     now = plain_config(config)
     networks = (dict(flat({"model": each["model"]})) for each in (trained.record["config"], now))
     if differing := _differences(*networks):
-        raise InputError(
-            f"{path}: its network has other settings ({differing}); give the same ones to start"
-            " from its weights, or train without train.warm_start"
-        )
+        remedy = "give the same ones to start from its weights, or train without train.warm_start"
+        raise InputError(f"{path}: its network has other settings ({differing}); {remedy}")
     if trained.seen is None:
         raise InputError(
             f"{path}: was written by a version of rec_sys whose checkpoints do not tell what they"

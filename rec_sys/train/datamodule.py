@@ -109,12 +109,10 @@ class ReviewDataModule(pl.LightningDataModule):
         self.builder = EgoBatchBuilder(graph, vectors, self.product_reviews)
 
     def setup(self, stage: str) -> None:
-        users = len(self.split.validation.users(self.graph))
-        if users < self.trainer.world_size:
-            raise InputError(
-                f"trainer.devices: {self.trainer.world_size} processes, but only {users} people to"
-                " measure; use fewer processes"
-            )
+        users, processes = len(self.split.validation.users(self.graph)), self.trainer.world_size
+        if users < processes:
+            why = f"{processes} processes, but only {users} people to measure; use fewer processes"
+            raise InputError(f"trainer.devices: {why}")
 
     def train_dataloader(self) -> DataLoader:
         """Training users in a new order, with newly drawn targets among their training edges."""

@@ -237,8 +237,7 @@ def score_wishes(
 def show_rankings(
     rows: Mapping[str, Ranked], missing: Mapping[str, int], wishes: Rows, combiner: Combiner
 ) -> None:
-    """Prints how well the validation is ranked and found, and which evidence decides; `missing` are
-    the baselines of `left_out`."""
+    """Prints how well the validation is ranked, and what decides; `missing`: see `left_out`."""
     measured = [f"NDCG@{K}", f"NDCG@{K}, liked targets", f"disliked targets in the top {K}"]
     show_table(
         "ranking, validation (the model with weights that were learned without the person at hand)",
@@ -280,7 +279,5 @@ def show_summary(
     note("next:       uv run -m rec_sys.vector_database.create_vectorbase")
     note("            uv run -m rec_sys.inference.infer")
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
-    note(
-        f"            uv run python -m rec_sys.modules.model_export {checkpoint}"
-        f" ./config/model/{choices.get('model', '<name>')}.yaml"
-    )
+    config = f"./config/model/{choices.get('model', '<name>')}.yaml"
+    note(f"            uv run python -m rec_sys.modules.model_export {checkpoint} {config}")

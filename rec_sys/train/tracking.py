@@ -37,10 +37,8 @@ if TYPE_CHECKING:
     from rec_sys.modules.checkpoint import TrainedModel
 
 #: The axes of the config that decide the result.
-AXES = (
-    *("data", "encoder", "split", "product_graph", "match", "evidence", "combiner"),
-    *("calibration", "tuning", "model", "objective", "train"),
-)
+AXES = ("data", "encoder", "split", "product_graph", "match", "evidence", "combiner")
+AXES += ("calibration", "tuning", "model", "objective", "train")
 #: Keys of these axes that may differ without changing the result.
 FREE_KEYS = {
     # What it started from is in its weights already.
@@ -50,10 +48,8 @@ FREE_KEYS = {
     *("encoder.batch_tokens", "encoder.device"),
 }
 #: Keys of other axes that decide the result.
-DECIDING_KEYS = {
-    *("trainer.precision", "trainer.gradient_clip_val"),
-    *("callbacks.best.monitor", "callbacks.best.mode", "callbacks.stop.patience"),
-}
+DECIDING_KEYS = {"trainer.precision", "trainer.gradient_clip_val"}
+DECIDING_KEYS |= {"callbacks.best.monitor", "callbacks.best.mode", "callbacks.stop.patience"}
 _PACKAGES = ("torch", "torch-geometric", "pytorch-lightning", "sentence-transformers", "numpy")
 #: Metric and the heading of its panel.
 _PANELS = (
@@ -149,9 +145,8 @@ class Tracking:
         now = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         run_name = run_name or re.sub(r"[^\w.-]+", "_", f"{data_name}-{now}")
         if not re.fullmatch(r"[\w-][\w.-]*", run_name):
-            raise InputError(
-                f"train.run_name={run_name}: names a file; use letters, digits, dots, - and _"
-            )
+            why = "names a file; use letters, digits, dots, - and _"
+            raise InputError(f"train.run_name={run_name}: {why}")
         try:
             with _database_to_itself(config.tracking_uri):
                 logger = build(config, run_name=run_name, run_id=run_id)

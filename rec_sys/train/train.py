@@ -72,8 +72,7 @@ def train(
     metrics of the best epoch, in the first process those of all that was fitted after it, too, and
     what took part: ``module``, ``datamodule``, ``split``, ``prepared``, ``trainer`` and, in the
     first process only, ``stars`` (those of the validation), ``tuned`` (with ``train.tune``),
-    ``trained`` (the best checkpoint, loaded) and ``catalogue`` (its products, ready to rank and
-    rate)."""
+    ``trained`` (the best checkpoint, loaded) and ``catalogue`` (its products, ready to rank)."""
     # Data, and where to start from.
     settings = read_settings(TrainSettings, config.train)
     splitter = build(config.split)
@@ -125,10 +124,9 @@ def train(
     split, seen = start.split(splitter, graph)
     check_usable(split, graph)
     if not objective.ranks and np.isnan(graph.edge_rating[split.train]).all():
-        raise InputError(
-            "objective.ranking_weight=0: the training reviews have no rating, so there is nothing"
-            " to learn; use objective=joint or objective=ranking"
-        )
+        why = "the training reviews have no rating, so there is nothing to learn"
+        remedy = "use objective=joint or objective=ranking"
+        raise InputError(f"objective.ranking_weight=0: {why}; {remedy}")
 
     # What the training consists of.
     datamodule = ReviewDataModule(
@@ -239,9 +237,8 @@ def train(
         report.show_rankings(rankings, missing, wishes, catalogue.combiner)
         verdict = report.verdict(ranked, simple, metrics, baselines)
         report.show_summary(metrics, baselines, verdict, trained.path, tracking)
-        model_row = {
-            name: metrics.get(f"val/{name}", np.nan) for name in next(iter(baselines.values()))
-        }
+        shown = next(iter(baselines.values()))
+        model_row = {name: metrics.get(f"val/{name}", np.nan) for name in shown}
         means = {name: each.means for name, each in rankings.items()}
         card = model_card(record, data.report, {"model": model_row} | baselines, means, wishes)
         with replacing(trained.card) as draft:

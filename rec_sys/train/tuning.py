@@ -43,8 +43,7 @@ def with_values(config: DictConfig, values: Values) -> DictConfig:
 
 
 def search_space(config: DictConfig) -> Space:
-    """What is tuned; parts that training does without are left out. Raises InputError if there is
-    no such setting, or its bounds are none."""
+    """What is tuned, of the parts that training has; InputError for no such setting or bounds."""
     space = {}
     for part, settings in OmegaConf.to_container(config.tuning).items():
         axis, _, entry = next(iter(settings)).partition(".")
