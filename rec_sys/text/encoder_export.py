@@ -16,15 +16,8 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import write_json
 from rec_sys.foundation.onnx import MAX_DIFFERENCE, MODEL_FILE, require_agreement, write_onnx
 from rec_sys.foundation.settings import build
+from rec_sys.text import onnx
 from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY, TextEncoder
-from rec_sys.text.onnx import (
-    ENCODER_INPUTS,
-    ENCODER_OUTPUT,
-    SETTINGS_FILE,
-    TOKENIZER_FILE,
-    OnnxTextEncoder,
-    exported_settings,
-)
 
 DEFAULT_OUTPUT = "triton_utils/model_repository/text_encoder/1/model.onnx"
 
@@ -47,7 +40,7 @@ def export_encoder(encoder: TextEncoder, folder: str | Path) -> float:
     Python; RuntimeError if the exported encoder computes something else.
     """
     folder = Path(folder)
-    tokenizer = encoder.model_folder / TOKENIZER_FILE
+    tokenizer = encoder.model_folder / onnx.TOKENIZER_FILE
     if not tokenizer.is_file():
         why = "no such file; an encoder without it cannot be exported, choose another"
         raise InputError(f"{tokenizer}: {why}")
@@ -55,13 +48,13 @@ def export_encoder(encoder: TextEncoder, folder: str | Path) -> float:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".text_encoder.", dir=folder) as name:
         drafts = Path(name)
-        shutil.copyfile(tokenizer, drafts / TOKENIZER_FILE)
-        write_json(drafts / SETTINGS_FILE, asdict(exported_settings(encoder)))
+        shutil.copyfile(tokenizer, drafts / onnx.TOKENIZER_FILE)
+        write_json(drafts / onnx.SETTINGS_FILE, asdict(onnx.exported_settings(encoder)))
         _export_onnx(model, drafts / MODEL_FILE, encoder)
         expected = encoder.encode(_PROBES, model)
-        worst = float(np.abs(OnnxTextEncoder(drafts).encode(_PROBES) - expected).max())
+        worst = float(np.abs(onnx.OnnxTextEncoder(drafts).encode(_PROBES) - expected).max())
         require_agreement(worst, "text encoder")
-        for file in (TOKENIZER_FILE, SETTINGS_FILE, MODEL_FILE):
+        for file in (onnx.TOKENIZER_FILE, onnx.SETTINGS_FILE, MODEL_FILE):
             os.replace(drafts / file, folder / file)
     return worst
 
@@ -95,9 +88,9 @@ def _export_onnx(model: Any, path: Path, encoder: TextEncoder) -> None:
         write_onnx(
             SentenceEmbedding().eval(),
             path,
-            inputs=dict(zip(ENCODER_INPUTS, (mask.clone(), mask), strict=True)),
-            outputs=[ENCODER_OUTPUT],
-            dynamic_shapes=dict.fromkeys(ENCODER_INPUTS, {0: batch, 1: length}),
+            inputs=dict(zip(onnx.ENCODER_INPUTS, (mask.clone(), mask), strict=True)),
+            outputs=[onnx.ENCODER_OUTPUT],
+            dynamic_shapes=dict.fromkeys(onnx.ENCODER_INPUTS, {0: batch, 1: length}),
             metadata={ENCODER_FINGERPRINT_KEY: encoder.model_fingerprint},
         )
     finally:
@@ -111,9 +104,8 @@ def main() -> None:
         prog="python -m rec_sys.text.encoder_export",
         description="Exports the text encoder to ONNX and completes the Triton repository.",
     )
-    parser.add_argument(
-        "overrides", nargs="*", help="of config/encoder/minilm.yaml: model=<folder> max_length=128"
-    )
+    told = "of config/encoder/minilm.yaml: model=<folder> max_length=128"
+    parser.add_argument("overrides", nargs="*", help=told)
     parser.add_argument("--output_path", default=DEFAULT_OUTPUT, help="default: %(default)s")
     given = parser.parse_intermixed_args()
     path = Path(given.output_path)
@@ -124,7 +116,7 @@ def main() -> None:
     encoder = build(config.encoder, precision="fp32", device="cpu")
     worst = export_encoder(encoder, path.parent)
     note(f"maximum difference {worst:.1e} (at most {MAX_DIFFERENCE:.0e})")
-    note(f"model: {path}, with {TOKENIZER_FILE} and {SETTINGS_FILE} beside it")
+    note(f"model: {path}, with {onnx.TOKENIZER_FILE} and {onnx.SETTINGS_FILE} beside it")
     if written := build(config.triton, onnx_path=path):
         note(f"Triton: {written}")
 
