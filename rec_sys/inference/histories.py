@@ -56,8 +56,7 @@ class WrittenReview:
 
 @dataclass(frozen=True)
 class Author:
-    """A user and what they wrote, in any order; two authors may have the same id. `wish` is what
-    they want, in their own words."""
+    """A user, what they wrote, in any order, and want, in words; two may have the same id."""
 
     user_id: str
     reviews: Sequence[WrittenReview]
@@ -172,9 +171,7 @@ def read_histories(reviews: pd.DataFrame | Sequence[Author], vectorbase: Vectorb
     return Histories(
         review_ids=_objects(review.review_id for review in reviews),
         texts=_objects(plain_text(review.text) for review in reviews),
-        rating=np.array(
-            [np.nan if review.rating is None else review.rating for review in reviews], np.float32
-        ),
+        rating=np.array([review.rating for review in reviews], np.float32),  # None becomes NaN
         time=np.array([review.seconds for review in reviews], np.int64),
         catalogue_row=np.array([row for _, row in kept], np.int64),
         product_names=_objects(plain_text(each.product_name) if each else "" for each in unknown),
@@ -241,8 +238,7 @@ class HistoryBatch:
 
 
 def build_history_batch(histories: Histories, base: Vectorbase, encode: Encode) -> HistoryBatch:
-    """Builds the graph of some users with all their reviews as history. Users of whom nothing is
-    known have no history: they are all alike."""
+    """Builds the graph of some users and all their reviews; those who say nothing are all alike."""
     row, num_rows = histories.catalogue_row, len(base.keys)
     # A product that the vectorbase does not hold is its review's own.
     number = np.where(row == UNKNOWN, num_rows + np.arange(len(row)), row)
@@ -273,9 +269,8 @@ def build_history_batch(histories: Histories, base: Vectorbase, encode: Encode) 
         product_info_text=info_text,
         product_brand=np.full(len(products), NO_BRAND),
     )
-    summary = ReviewSummary(
-        *(np.zeros((len(products), each.shape[1]), each.dtype) for each in base.reviews)
-    )
+    shapes = ((len(products), each.shape[1]) for each in base.reviews)
+    summary = ReviewSummary(*map(np.zeros, shapes, (each.dtype for each in base.reviews)))
     for some, all_of in zip(summary, base.reviews, strict=True):
         some[known] = all_of[rows]
 

@@ -111,10 +111,8 @@ class Recommender:
         told = vectorbase.manifest.get("encoder", {})
         if vectorbase.graph_model is None or told.get("model") != EMBEDDED:
             missing = "graph model" if vectorbase.graph_model is None else "text encoder"
-            raise InputError(
-                f"{folder}: holds no {missing}; run `{BUILD_COMMAND}` again, or load the bundle of"
-                f" `{CREATE_COMMAND}`"
-            )
+            remedy = f"run `{BUILD_COMMAND}` again, or load the bundle of `{CREATE_COMMAND}`"
+            raise InputError(f"{folder}: holds no {missing}; {remedy}")
         encoder = TextEncoder(EMBEDDED, "fp32", told["max_length"], "cpu", "")
         vectorbase.require_encoder(encoder.model_fingerprint)
 
@@ -241,10 +239,8 @@ class Recommender:
         base = self.vectorbase
         row = max(base.rows_of([product])[0], base.rows_of_names([product])[0])
         if row == UNKNOWN:
-            raise InputError(
-                f"product={product!r}: no product has this id, and not just one this name; the ids"
-                " are in vectorbase.products"
-            )
+            why = "no product has this id, and not just one this name"
+            raise InputError(f"product={product!r}: {why}; the ids are in vectorbase.products")
         return int(row)
 
     def _histories(self, reviews: Any, wish: str) -> Histories:
@@ -358,8 +354,7 @@ class Recommender:
 
 
 def best_rows(scores: np.ndarray, candidates: np.ndarray, k: int) -> np.ndarray:
-    """The best products of one user, int64 [at most k]; of equals the lowest row comes first.
-    `scores`: float32 [P]; `candidates`: bool [P]."""
+    """Rows of the k best `candidates`, bool [P], by `scores`, float32 [P]; of equals the lowest."""
     rows = np.flatnonzero(candidates)
     if len(rows) > k:
         # Everything that is not below the k-th best; ties there are cut by the stable sort.

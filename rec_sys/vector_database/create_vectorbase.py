@@ -65,12 +65,11 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     name_vectors = vectors[graph.product_name_text]
     info_vectors = vectors[graph.product_info_text]
     reviews = ProductReviews.of(graph, vectors, edges).summary()
-    embedded = embed_products(
-        network, name_vectors, info_vectors, reviews, settings.chunk_size, show_progress=True
-    )
+    told = name_vectors, info_vectors, reviews
+    embedded = embed_products(network, *told, settings.chunk_size, show_progress=True)
     features = build_evidences(trained, prepared, edges, config)
 
-    keys, told = embedded.keys, trained.settings(config, "encoder")
+    keys, own = embedded.keys, trained.settings(config, "encoder")
     index, queries = ProductIndex.build(keys, settings), keys[:0]
     if not index.is_exact:
         known = vectors, prepared.words, reviews, embedded
@@ -85,7 +84,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
                 "model_fingerprint": trained.fingerprint,
                 "checkpoint": trained.path.name,
                 "encoder_model_fingerprint": encoder.model_fingerprint,
-                "encoder": {name: told.get(name) for name in ("model", "max_length")},
+                "encoder": {name: own.get(name) for name in ("model", "max_length")},
                 "data_fingerprint": data.fingerprint,
                 "recall_at_10": recall,
                 "min_recall": settings.min_recall,

@@ -213,9 +213,8 @@ class MipsToL2:
         return cls(centre, float(radius), width)
 
     def of_keys(self, keys: np.ndarray) -> np.ndarray:
-        """What goes into the index, float32 [n, width], for keys, float32 [n, d]. One that came
-        later and is longer than the radius stays so: right inner products, but found less
-        surely."""
+        """What goes into the index, float32 [n, width], for keys, float32 [n, d]. A later one
+        beyond the radius stays longer: right inner products, but found less surely."""
         moved = keys - self.centre
         missing = np.sqrt(np.maximum(self.radius**2 - _lengths(moved) ** 2, 0))
         return self.filled_up(np.column_stack([moved, missing]))
@@ -232,8 +231,7 @@ def _lengths(vectors: np.ndarray) -> np.ndarray:
 
 
 def _index_width(key_dim: int, factory: str) -> int:
-    # The number that fills up a key's length makes it one longer; product quantizers, "PQ16", cut
-    # vectors into equal parts.
+    # One longer, by what fills up a key's length; product quantizers, "PQ16", cut it equally.
     parts = math.lcm(*(int(number) for number in re.findall(r"PQ(\d+)", factory) if int(number)))
     return -(-(key_dim + 1) // parts) * parts
 
@@ -313,10 +311,8 @@ def require_recall(
     if index.is_exact:
         return 1.0
     if not len(queries):
-        raise InputError(
-            f"vector_db.factory={index.factory}: nobody's queries are known by which to measure"
-            " what it misses; use vector_db.factory=Flat"
-        )
+        why = "nobody's queries are known by which to measure what it misses"
+        raise InputError(f"vector_db.factory={index.factory}: {why}; use vector_db.factory=Flat")
     recall = measure_recall(index, keys, queries)
     if recall < min_recall:
         raise InputError(

@@ -41,8 +41,7 @@ class Quotes:
         cls, texts: Sequence[str], product: np.ndarray, rating: np.ndarray, number: int, most: int
     ) -> "Quotes":
         """Cuts n reviews of a `number` of products into sentences, at most so many a product, those
-        of the first reviews first. Very short and very long ones are left out. `rating`:
-        float32 [n], NaN without stars."""
+        of the first reviews first, no very short or long ones. `rating`: float32 [n], or NaN."""
         found: list[tuple[int, str, float]] = []
         counts = np.zeros(number, dtype=np.int64)
         for text, row, stars in zip(texts, product.tolist(), rating.tolist(), strict=True):

@@ -149,8 +149,7 @@ class Vectorbase:
         return _looked_up([name and name_key(name) for name in names], self._row_of_name)
 
     def require_model(self, fingerprint: str, name: str = "another model") -> None:
-        """Raises InputError if the embeddings are not of this model, `TrainedModel.fingerprint`;
-        the message calls it `name`."""
+        """InputError if the embeddings are not of this model, `TrainedModel.fingerprint`."""
         own = self.manifest["model_fingerprint"]
         if own != fingerprint:
             raise InputError(
