@@ -131,8 +131,7 @@ def _distinct_texts(files: list[Path], data: DictConfig, cluster: ClusterSetting
             settings[key] = str(Path(settings[key]).expanduser().absolute())
     texts: dict[str, None] = {}
     with progress(len(files), "reading files", "file") as bar:
-        names = [str(path) for path in files]
-        for table in work_on(names, 1, ReadingWorker, (settings,), cluster):
+        for table in work_on(list(map(str, files)), 1, ReadingWorker, (settings,), cluster):
             texts |= dict.fromkeys(table[_TEXT].to_pylist())
             bar.advance()
     return list(texts)

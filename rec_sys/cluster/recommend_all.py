@@ -17,14 +17,8 @@ from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, progress
 from rec_sys.foundation.files import replacing, require_replaceable, write_json
 from rec_sys.foundation.settings import read_settings
+from rec_sys.inference import infer
 from rec_sys.inference.histories import Encode, Histories, read_histories
-from rec_sys.inference.infer import (
-    InferSettings,
-    choose_backend,
-    encode_once,
-    read_people,
-    with_products,
-)
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.results import RECOMMENDATION_SCHEMA, as_table
 from rec_sys.modules.checkpoint import load_data, load_trained
@@ -38,8 +32,7 @@ ABOUT_FILE = "_about.json"  # readers of a folder of Parquet files skip names li
 
 
 class Part(NamedTuple):
-    """Some people, and all that has to be known of what they say. `texts`: str [n], distinct, none
-    of them empty; `vectors`: float16 [n, D]."""
+    """Some people, their `texts`, str [n], distinct, not empty, and `vectors`, float16 [n, D]."""
 
     histories: Histories
     texts: list[str]
@@ -55,17 +48,19 @@ def recommend_all(config: DictConfig) -> Path:
     has reviewed every product is in no row. Returns the folder: ``part-*.parquet``, columns
     `RECOMMENDATION_SCHEMA`, and ``_about.json``. Raises InputError if a setting, the reviews, the
     checkpoint, the vectorbase or the cluster cannot be used."""
-    settings = read_settings(InferSettings, config.infer)
+    settings = read_settings(infer.InferSettings, config.infer)
     cluster = read_settings(ClusterSettings, config.cluster)
     folder = Path(config.folder)
     require_replaceable(folder, ABOUT_FILE, "folder")
-    reviews = read_people(settings.reviews, config.data) if settings.reviews is not None else None
+    reviews = None
+    if settings.reviews is not None:
+        reviews = infer.read_people(settings.reviews, config.data)
     vectorbase, trained, encoder = open_vectorbase(config)
     if reviews is None:
         data = load_data(trained, config)
-        reviews = with_products(data.reviews, data.products)
+        reviews = infer.with_products(data.reviews, data.products)
     histories = read_histories(reviews, vectorbase)
-    encode = encode_once(encoder, config.paths.cache_dir, histories.all_texts)
+    encode = infer.encode_once(encoder, config.paths.cache_dir, histories.all_texts)
 
     with connected(cluster):
         import ray
@@ -92,14 +87,15 @@ class RecommendingWorker:
         self,
         vectorbase: Path,
         checkpoint: Path,
-        settings: InferSettings,
+        settings: infer.InferSettings,
         fingerprint: str,
         parts: "Sequence[ObjectRef[Part]]",
     ) -> None:
         self._settings, self._parts = settings, parts
         self._vectorbase = read_vectorbase(vectorbase)
         self._vectorbase.require_model(fingerprint)
-        self._backend = choose_backend(self._settings, load_trained(checkpoint), self._vectorbase)
+        trained = load_trained(checkpoint)
+        self._backend = infer.choose_backend(settings, trained, self._vectorbase)
 
     def __call__(self, numbers: list[int]) -> pa.Table:
         """From numbers of parts to the recommendations for the people in them."""

@@ -21,8 +21,7 @@ _CHECKPOINT = "checkpoint"
 @settings_of("launcher")
 class RayLauncher:
     """Trains with several processes on several machines, by default as many as there is room for.
-    If a process dies, all are started again, at most `max_failures` times, and go on from the
-    newest epoch that was saved."""
+    If one dies, all start again from the newest saved epoch, at most `max_failures` times."""
 
     workers: PositiveCount | None
     max_failures: Count

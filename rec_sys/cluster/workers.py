@@ -156,10 +156,9 @@ def _require_answer(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), _PATIENCE_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise InputError(
-            f"cluster.address={address}: nobody answers there ({error}); start a cluster with"
-            " `ray start --head`, which tells its address"
-        ) from None
+        remedy = "start a cluster with `ray start --head`, which tells its address"
+        why = f"nobody answers there ({error}); {remedy}"
+        raise InputError(f"cluster.address={address}: {why}") from None
 
 
 def room_for(cpus: int, gpus: float) -> int:
