@@ -143,9 +143,8 @@ def likely_name(name: str, names: Sequence[str]) -> str | None:
     if same:
         return min(same, key=len)
     by_last = {each.rpartition(".")[2]: each for each in reversed(names)}
-    alike = get_close_matches(name, names, n=1) or [
-        by_last[each] for each in get_close_matches(short, by_last, n=1)
-    ]
+    alike = get_close_matches(name, names, n=1)
+    alike = alike or [by_last[each] for each in get_close_matches(short, by_last, n=1)]
     return alike[0] if alike else None
 
 

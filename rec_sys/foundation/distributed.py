@@ -8,8 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-# Who starts several processes tells each its place: torchrun and Ray by the first name,
-# Lightning by the second, SLURM by the third.
+# By which torchrun and Ray, Lightning, and SLURM tell each of several processes its place.
 _RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 _SPIN_ROUNDS = "1000"
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")

@@ -53,16 +53,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def require_writable(folder: str | Path, setting: str) -> None:
-    """InputError, before hours are spent on what goes there, if no file can be made in the folder
-    that a setting names; it is created."""
+    """Creates the folder that a setting names; InputError, before hours pass, if read-only."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(
-            f"{setting}={folder}: cannot be written to ({error.strerror}); name another folder"
-        ) from None
+        why = f"cannot be written to ({error.strerror}); name another folder"
+        raise InputError(f"{setting}={folder}: {why}") from None
 
 
 def require_replaceable(folder: str | Path, marker: str, setting: str) -> None:

@@ -63,9 +63,8 @@ _T = TypeVar("_T")
 
 @dataclass_transform(frozen_default=True, kw_only_default=False)
 def settings_of(axis: str, frozen: bool = True) -> Callable[[type[_T]], type[_T]]:
-    """Makes a class a dataclass whose values are checked by their types. `axis`, where the settings
-    stand in the config, "" for its root, begins the names in messages. Not `frozen` is a model that
-    keeps what it learns beside its settings."""
+    """Makes a class a dataclass whose values are checked by their types. `axis`, their place in the
+    config, "" for its root, begins the names in messages. What learns is not `frozen`."""
 
     def decorate(cls: type[_T]) -> type[_T]:
         made = pydantic_dataclass(frozen=frozen, config=_CONFIG)(cls)

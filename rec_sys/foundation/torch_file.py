@@ -11,18 +11,9 @@ from typing import Any
 import numpy as np
 
 # As PyTorch calls the types of numbers in a file.
-_STORAGES = {
-    "ByteStorage": np.uint8,
-    "BoolStorage": np.bool_,
-    "ShortStorage": np.int16,
-    "IntStorage": np.int32,
-    "LongStorage": np.int64,
-    "HalfStorage": np.float16,
-    "FloatStorage": np.float32,
-    "DoubleStorage": np.float64,
-}
-
-
+_STORAGES = {"ByteStorage": np.uint8, "BoolStorage": np.bool_, "ShortStorage": np.int16}
+_STORAGES |= {"IntStorage": np.int32, "LongStorage": np.int64, "HalfStorage": np.float16}
+_STORAGES |= {"FloatStorage": np.float32, "DoubleStorage": np.float64}
 # Tensors may share numbers, as tied weights do.
 _MOST_SHARED = 4
 
