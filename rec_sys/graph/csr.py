@@ -30,7 +30,7 @@ def segment_sum(values: np.ndarray, segment: np.ndarray, num_segments: int) -> n
 
 
 def members_of(pointers: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """The rows, int64, of segments, int64 [n] in any order, by the `pointers` of all segments."""
+    """The rows, int64, of segments, int64 [n], one after the other; see `rows_to_pointers`."""
     lengths = np.diff(pointers)[segments]
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0

@@ -209,7 +209,7 @@ class HeldOutUsers(_UserSplit):
 
 @settings_of("split")
 class NewUsers(_UserSplit):
-    """Holds out whole users, by shares; all but their first `history_length` reviews are asked."""
+    """Holds out users, by shares; all but their first `history_length` reviews are predicted."""
 
     name: ClassVar[str] = "new_users"
 

@@ -55,7 +55,7 @@ class FeatureEncoder(nn.Sequential):
 class ReviewEncoder(nn.Module):
     """What was written, how it was rated, how long ago, how many reviews ago: float32 [E,
     hidden_dim]. `edge_attr`: float32 [E, vector_dim], zero for an empty text; the others, float32
-    [E]: `edge_rating`, 1...5, 0 if missing; `edge_age`, days; `edge_step`, the user's newer."""
+    [E]: `edge_rating`, 1...5, 0 if missing; `edge_age`, days; `edge_step`, newer reviews."""
 
     def __init__(self, vector_dim: int, hidden_dim: int, dropout: float) -> None:
         super().__init__()
