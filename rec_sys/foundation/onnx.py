@@ -51,6 +51,8 @@ def write_onnx(
         )
     content = onnx.load(path)
     onnx.helper.set_model_props(content, dict(metadata))
+    for each in (*content.graph.node, *content.graph.value_info):
+        each.ClearField("metadata_props")  # lines of source code and paths of this machine
     onnx.checker.check_model(content)
     onnx.save(content, path)
 
