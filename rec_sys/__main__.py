@@ -5,6 +5,7 @@ import sys
 
 from rec_sys import __version__
 from rec_sys.foundation import cli
+from rec_sys.foundation.console import TYPED
 from rec_sys.foundation.errors import InputError
 
 #: Module, file of settings (None for a command that reads its arguments itself) and what it does,
@@ -20,7 +21,7 @@ COMMANDS = {
     "evaluate": ("evaluation.evaluate", "evaluate", "measure the model beside its baselines"),
 }
 # Package -> the extra that brings it.
-_SERVING = ("fastapi", "httptools", "prometheus_client", "sqlalchemy", "uvicorn")
+_SERVING = "alembic", "fastapi", "httptools", "jwt", "prometheus_client", "sqlalchemy", "uvicorn"
 _EXTRAS = dict.fromkeys(_SERVING, "serve") | {"tritonclient": "triton"}
 
 
@@ -42,6 +43,10 @@ def main() -> None:
             cli.show_help(f"{settings}_config", f"rec-sys {name}", arguments)
             return
         sys.argv = [f"rec-sys {name}", *arguments]
+        TYPED["uv run mlflow"] = "mlflow"
+        for typed, (path, *_) in COMMANDS.items():
+            for told in ("uv run -m", "uv run python -m"):
+                TYPED[f"{told} rec_sys.{path}"] = f"rec-sys {typed}"
         try:
             runpy.run_module(f"rec_sys.{module}", run_name="__main__", alter_sys=True)
         except ModuleNotFoundError as error:

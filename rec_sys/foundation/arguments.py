@@ -137,12 +137,12 @@ def for_hydra(arguments: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def likely_name(name: str, names: Sequence[str]) -> str | None:
-    """The setting that somebody means, who may leave out where it stands."""
+    """The setting that somebody means, wherever it stands; rather the training's own."""
     short = name.replace("-", "_").rpartition(".")[2]
-    same = [each for each in names if each.rpartition(".")[2] == short]
-    if same:
-        return min(same, key=len)
+    names = sorted(names, key=lambda each: (not each.startswith("train."), len(each)))
     by_last = {each.rpartition(".")[2]: each for each in reversed(names)}
+    if short in by_last:
+        return by_last[short]
     alike = get_close_matches(name, names, n=1)
     alike = alike or [by_last[each] for each in get_close_matches(short, by_last, n=1)]
     return alike[0] if alike else None

@@ -22,6 +22,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.arguments import choices_with, for_hydra, help_text, likely_name
+from rec_sys.foundation.console import printable
 from rec_sys.foundation.errors import EXIT_INTERRUPTED, InputError, end_at_once
 from rec_sys.foundation.files import UNWRITABLE
 from rec_sys.foundation.settings import flat
@@ -118,20 +119,22 @@ def _reporting(main: Callable[..., Any]) -> Callable[..., None]:
     def wrapped(*args: Any, **kwargs: Any) -> None:
         _be_quiet()
         try:
-            main(*args, **kwargs)
+            return main(*args, **kwargs)
         except InputError as error:
-            sys.stdout.flush()
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(EXIT_BAD_INPUT)
+            why = str(error)
+        except MemoryError:
+            why = "not enough memory; give smaller files, or ask for less"
         except OSError as error:
             if error.errno not in UNWRITABLE:
                 raise
             why = f"cannot be written to ({error.strerror}); make room, or name another folder"
-            print(f"error: {error.filename or 'a file'}: {why}", file=sys.stderr)
-            sys.exit(EXIT_BAD_INPUT)
+            why = f"{error.filename or 'a file'}: {why}"
         except KeyboardInterrupt:
             print("interrupted; what was finished is kept, run again to go on", file=sys.stderr)
             sys.exit(EXIT_INTERRUPTED)
+        sys.stdout.flush()
+        print(printable(f"error: {why}").replace("\n", " "), file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
 
     return wrapped
 

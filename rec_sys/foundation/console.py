@@ -1,6 +1,7 @@
 """What a person sees in the terminal: short tables, one-line notes, progress, time and memory."""
 
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,16 +47,29 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
     console().print(table)
 
 
+#: Commands as messages tell them, and as they are typed where that differs; `rec-sys` fills it.
+TYPED: dict[str, str] = {}
+# Would command a terminal, or cannot be printed: all of it can stand in the names of a file.
+_UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def printable(message: str) -> str:
+    """A message with the commands that it names as this person types them, and safe to print."""
+    for told, typed in TYPED.items():
+        message = message.replace(told, typed)
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", message)
+
+
 def note(message: str) -> None:
     """Prints one line of information, without interpreting markup in it."""
     if is_main_process():
-        console().print(message, markup=False, highlight=False, soft_wrap=True)
+        console().print(printable(message), markup=False, highlight=False, soft_wrap=True)
 
 
 def _as_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
-    return "–" if value is None else str(value)
+    return "–" if value is None else printable(str(value))
 
 
 class ProgressBar:

@@ -26,8 +26,7 @@ def end_at_once(*_: Any) -> NoReturn:
 
 @contextmanager
 def told_as_unfit(path: str | Path, remedy: str, *others: type[Exception]) -> Iterator[None]:
-    """Makes whatever goes wrong with a file or folder an `InputError`, but for `others`: it may
-    have been made by anybody."""
+    """Makes whatever goes wrong with a file or folder an `InputError`, but for `others`."""
     try:
         yield
     except (InputError, *others):

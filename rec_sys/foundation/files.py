@@ -76,7 +76,10 @@ def require_replaceable(folder: str | Path, marker: str, setting: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Writes `value` as indented JSON, atomically."""
     with replacing(path) as draft:
-        draft.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        draft.write_text(
+            text, encoding="utf-8", errors="replace"
+        )  # half a surrogate pair is no text
 
 
 def read_json(path: str | Path) -> Any:

@@ -29,8 +29,7 @@ _WISHING = GROUPS.index("wish")
 class HeldOut:
     """Weights for users of the validation that were learned without them. `fold`: int64 [5, U + 1],
     the part that each user belongs to, -1 if weights were not fitted to them, as to all that come
-    after U; `weights`: float64 [folds + 1, 5, K], learned without a part; the last ones from
-    everybody."""
+    after U; `weights`: float64 [folds + 1, 5, K], without a part; the last from all."""
 
     fold: np.ndarray
     weights: np.ndarray
@@ -102,8 +101,7 @@ class Combiner:
         self, features: Sequence[Feature], situation: Situation, validated: np.ndarray | None = None
     ) -> np.ndarray:
         """What products are ordered by, float32 [U, P]; the history is not left out. `validated`:
-        int64 [U], places among the users of the validation; they are ranked with weights that were
-        learned without them."""
+        int64 [U], places of users of the validation, to be ranked with weights from others."""
         weights = self.weights_of(features, situation, validated)
         scores = np.zeros(situation.network.shape, dtype=np.float32)
         for column, feature in enumerate(features):
@@ -166,8 +164,7 @@ def groups_of(situation: Situation, liked_above: float) -> np.ndarray:
 class Questions(NamedTuple):
     """T choices of products by users of one group. `situation` and `seen` give, for some of the
     users, int64 [n] ascending, their situation and what is not recommended to them, bool [n, P];
-    `user`, `product`: int64 [T]; `liked`: bool [T], whether the product was liked, or has no
-    rating."""
+    `user`, `product`: int64 [T]; `liked`: bool [T], also without a rating."""
 
     situation: Callable[[np.ndarray], Situation]
     seen: Callable[[np.ndarray], np.ndarray]
@@ -233,8 +230,7 @@ class CombinerFit:
         self, features: Sequence[Feature], questions: Questions, num_products: int
     ) -> np.ndarray:
         """How well weights that are fitted to some users with several reviews rank the choices of
-        the others: NDCG@k of each choice as the only one of its list, float64 [T]; nothing if there
-        are too few."""
+        the others: NDCG@k of each choice, alone in its list, float64 [T]; nothing for too few."""
         found = self._fit_group(features, questions, MANY, num_products)
         return np.empty(0) if found is None else found.gains
 
@@ -315,8 +311,7 @@ class _Fitted(NamedTuple):
 
 class _Choice:
     """Likelihood and lists of the weights of features when users chose products. `values`:
-    float32 [U, K, P]; `seen`: bool [U, P], what could not be chosen; `user`, `product`:
-    int64 [T]."""
+    float32 [U, K, P]; `seen`, out of choice: bool [U, P]; `user`, `product`: int64 [T]."""
 
     def __init__(
         self, values: np.ndarray, seen: np.ndarray, user: np.ndarray, product: np.ndarray

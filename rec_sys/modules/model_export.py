@@ -29,6 +29,7 @@ from rec_sys.modules.checkpoint import (
     load_trained,
 )
 from rec_sys.modules.graph_model import GraphModel
+from rec_sys.modules.trusted_settings import trusted_settings
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY
 
@@ -188,17 +189,17 @@ def random_inputs(
 
 
 def _read_model_config(path: Path) -> DictConfig:
-    """Composes a model config file, whatever it includes from beside it."""
+    """Composes a model config file, whatever it includes; code in it is not trusted."""
     if not path.is_file():
         raise InputError(f"{path}: no such model config")
     try:
         with initialize_config_dir(str(path.parent.resolve()), version_base="1.3"):
-            settings = compose(path.stem)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+            settings = OmegaConf.to_container(compose(path.stem), resolve=True)
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a config ({str(error).strip().splitlines()[0]})") from None
-    if "_target_" not in settings:
+    if not isinstance(settings, dict) or "_target_" not in settings:
         raise InputError(f"{path}: not a model config: it has no _target_")
-    return settings
+    return trusted_settings({"model": settings}, "model", path)
 
 
 def _batch_of(trained: TrainedModel, data: ReviewData, config: DictConfig) -> dict[str, np.ndarray]:

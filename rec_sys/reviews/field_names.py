@@ -93,6 +93,10 @@ def choose_format(
     """
     named = _checked(given or {}, found, what)
     formats = [replace(each, columns=each.columns | named) for each in known_formats(what)]
+    for each in formats:  # a product may be told by its name alone
+        if "product_name" in named and "product_id" not in named:
+            ids = each.columns.get("product_id", ())
+            each.columns["product_id"] = (*ids, *named["product_name"])
     if requested != AUTO:
         known = [AUTO, *(each.name for each in formats)]
         formats = [each for each in formats if each.name == requested]

@@ -5,7 +5,7 @@ import csv
 import io
 import json
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -35,6 +35,7 @@ _NEXT_OBJECT = re.compile(r"\n\s*,?\s*(?=\{)")
 _BATCH_ROWS = 4096
 _CSV_DELIMITERS = ",;\t|"
 _MOVIELENS_DELIMITER = "::"
+_MOST_COLUMNS = 10_000
 _CSV_CELL_CHARACTERS = 1 << 24
 _QUOTED = re.compile(r'"[^"]*"')
 # A quoted cell of more lines is one whose quotation mark was never closed.
@@ -100,10 +101,11 @@ def require_readable(path: Path) -> None:
 
 def _first_lines(lines: Iterator[str]) -> list[str]:
     """All lines up to the second that is not blank."""
-    head: list[str] = []
+    head, told = [], 0
     for line in lines:
         head.append(line)
-        if sum(map(bool, map(str.strip, head))) == 2:
+        told += bool(line.strip())
+        if told == 2:
             break
     return head
 
@@ -122,6 +124,8 @@ def _table_records(file: IO[bytes], magic: bytes, path: Path) -> Iterator[Number
     _require_distinct(names, path)
     number = 0
     for batch in batches:
+        if not magic.startswith(PARQUET_MAGIC):
+            batch.validate(full=True)  # Arrow believes where a file says that its texts lie
         columns = [_values(column) for column in batch.columns]
         for row in zip(*columns, strict=True):
             number += 1
@@ -148,9 +152,11 @@ def _values(column: pa.Array) -> list[Any]:
 
 
 def _require_distinct(names: Sequence[str], path: Path) -> None:
-    twice = next((name for name in names if name and list(names).count(name) > 1), None)
+    twice = next((name for name, number in Counter(names).items() if name and number > 1), None)
     if twice is not None:
         raise InputError(f"{path}: two columns are named {twice!r}; give each its own name")
+    if len(names) > _MOST_COLUMNS:
+        raise InputError(f"{path}: {len(names)} columns; keep those that tell of reviews")
 
 
 def _csv_records(
@@ -160,7 +166,7 @@ def _csv_records(
     csv.field_size_limit(_CSV_CELL_CHARACTERS)
     numbered = enumerate(lines, start=1)
     if first.strip().strip('"').lower().startswith("sep="):
-        delimiter = first.strip().strip('"')[len("sep=") :] or "\t"
+        delimiter = first.strip().strip('"')[len("sep=") :][:1] or "\t"
         next(numbered)
     elif _MOVIELENS_DELIMITER in first:
         numbered = ((n, line.replace(_MOVIELENS_DELIMITER, "\t")) for n, line in numbered)

@@ -107,8 +107,11 @@ def open_unpacked(path: Path) -> IO[bytes]:
 
 
 def _only_member(file: IO[bytes], path: Path) -> IO[bytes]:
-    archive = zipfile.ZipFile(file)
-    names = [member.filename for member in archive.infolist() if not member.is_dir()]
+    try:
+        archive = zipfile.ZipFile(file)
+    except NotImplementedError as error:  # of a version or with a method that Python lacks
+        raise InputError(f"{path}: {error}; unpack it") from None
+    names = [each.filename for each in archive.infolist() if each.filename[-1:] not in ("", "/")]
     if any(name.startswith(("xl/", "word/", "content.xml", "Index/")) for name in names):
         raise InputError(f"{path}: an office document (Excel, Word, ...); {_EXPORT}")
     # What macOS adds is no data.
@@ -118,7 +121,7 @@ def _only_member(file: IO[bytes], path: Path) -> IO[bytes]:
         raise InputError(f"{path}: an archive of {some}; unpack it and name one")
     try:
         return archive.open(names[0])
-    except RuntimeError:  # its own word for a password
+    except RuntimeError:  # its word for a password
         raise InputError(f"{path}: locked with a password; unpack it") from None
 
 

@@ -70,8 +70,7 @@ class ProductSearch:
 class TextSpace:
     """Where products are in the space of the text encoder. `vectors`: float32 [P, D], unit length,
     zero for a product of which nothing is said; `centre`: float32 [D]; `directions`:
-    float32 [D, 2], scaled so that the map is as large as its products; `places`: float32 [P, 2],
-    within -1...1."""
+    float32 [D, 2], scaled to the size of the map; `places`: float32 [P, 2], within -1...1."""
 
     vectors: np.ndarray
     centre: np.ndarray

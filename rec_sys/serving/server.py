@@ -33,6 +33,7 @@ def serve(config: DictConfig) -> None:
     """Serves until told to stop; InputError for a bad setting, bundle, store or address."""
     components = build_components(config)
     settings = components.settings
+    logging.raiseExceptions = False  # a full disk is no reason to print each line's traceback
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"

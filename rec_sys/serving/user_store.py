@@ -192,8 +192,7 @@ class UserStore:
         return self._add(user_id, list(rows.values()), nickname)
 
     def find(self, user_id: str, newest: int, encoder: str) -> StoredUser | None:
-        """A person with their `newest` reviews, or None if nobody has this id. Vectors of other
-        text encoders are left out."""
+        """A person with their `newest` reviews, or None; vectors of this encoder alone."""
         ours = _reviews.c.user_id == user_id
         with self._transaction() as connection:
             user = connection.execute(sa.select(_users).where(_users.c.id == user_id)).first()

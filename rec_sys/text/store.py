@@ -153,9 +153,8 @@ def open_store(cache_dir: str | Path, encoder: TextEncoder, has_texts: bool = Tr
 
 
 def distinct_texts(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Finds what has to be encoded of n texts: the distinct ones but the empty one, in the order of
-    their first occurrence; and int64 [n], the row of each where row 0 is the empty text and row i +
-    1 the i-th distinct one."""
+    """Finds what has to be encoded of n texts: the distinct ones but the empty one, as they first
+    occur; and int64 [n], the row of each, 0 for the empty text and i + 1 for the i-th of them."""
     row_of = {"": EMPTY_TEXT_ROW}
     rows = np.fromiter((row_of.setdefault(t, len(row_of)) for t in texts), np.int64, len(texts))
     return list(row_of)[1:], rows

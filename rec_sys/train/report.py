@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from torch import Tensor
 
+from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.files import code_fingerprint, read_json, write_json
 from rec_sys.graph.csr import read_vectors
@@ -278,6 +280,7 @@ def show_summary(
         note(f"            uv run mlflow ui --backend-store-uri {tracking.uri}")
     note("next:       uv run -m rec_sys.vector_database.create_vectorbase")
     note("            uv run -m rec_sys.inference.infer")
+    note("            uv run -m rec_sys.serving.create_bundle")
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
-    config = f"./config/model/{choices.get('model', '<name>')}.yaml"
+    config = f"./{os.path.relpath(CONFIG_DIR)}/model/{choices.get('model', '<name>')}.yaml"
     note(f"            uv run python -m rec_sys.modules.model_export {checkpoint} {config}")

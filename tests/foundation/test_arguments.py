@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -41,6 +42,16 @@ def test_a_setting_is_found_without_its_place():
     assert likely_name("port", NAMES) == "serving.port"
     assert likely_name("epochs", NAMES) == "train.max_epochs"
     assert likely_name("train.max_epoch", NAMES) == "train.max_epochs"
+    parts = ["match.max_epochs", "train.max_epochs", "match.seed", "train.seed"]
+    assert likely_name("epochs", parts) == "train.max_epochs"  # rather than that of a part
+    assert likely_name("seed", parts) == "train.seed"
+
+
+def test_the_extra_of_the_service_brings_all_that_it_imports():
+    told = tomllib.loads((CONFIG_DIR.parent / "pyproject.toml").read_text())
+    extras = told["project"]["optional-dependencies"]
+    brought = {*told["project"]["dependencies"], *extras["serve"], *extras["triton"]}
+    assert {*told["dependency-groups"]["serving"]} <= brought
     assert likely_name("xyzzy", NAMES) is None
 
 

@@ -18,7 +18,8 @@ from safetensors.numpy import save_file
 
 from rec_sys.foundation.arguments import for_hydra
 from rec_sys.foundation.cli import EXIT_BAD_INPUT, graceful_exit
-from rec_sys.foundation.errors import EXIT_INTERRUPTED
+from rec_sys.foundation.console import TYPED, printable
+from rec_sys.foundation.errors import EXIT_INTERRUPTED, InputError
 from rec_sys.foundation.files import replacing
 from tests.helpers.commands import Shell
 
@@ -109,3 +110,28 @@ def full_index():
     index = faiss.IndexFlatIP(8)
     index.add(np.zeros((10_000, 8), dtype=np.float32))
     return index
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), "error: not enough memory"),
+        (InputError("a\x1b[2J\nb\ud800: no such file"), "error: a\ufffd[2J b\ufffd: no such file"),
+    ],
+)
+def test_what_ends_a_command_is_one_line_that_commands_no_terminal(error, told, capsys):
+    @graceful_exit
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == EXIT_BAD_INPUT
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(told)
+
+
+def test_commands_are_told_as_they_are_typed(monkeypatch):
+    assert printable("run `uv run -m rec_sys.train.train`") == "run `uv run -m rec_sys.train.train`"
+    monkeypatch.setitem(TYPED, "uv run -m rec_sys.train.train", "rec-sys train")
+    assert printable("run `uv run -m rec_sys.train.train`") == "run `rec-sys train`"

@@ -1,3 +1,5 @@
+import json
+
 import onnx
 import onnxruntime
 import pytest
@@ -65,6 +67,15 @@ def test_bad_arguments_are_named(checkpoint, settings, tmp_path):
     (tmp_path / "empty.yaml").write_text("a: 1")
     with pytest.raises(InputError, match="empty.yaml: not a model config"):
         export_model(checkpoint, tmp_path / "empty.yaml")
+    (tmp_path / "deep.yaml").write_text("a: " + "[" * 5000)
+    with pytest.raises(InputError, match="deep.yaml: not a config"):
+        export_model(checkpoint, tmp_path / "deep.yaml")
+    code = {"_target_": "builtins.open", "file": str(tmp_path / "made"), "mode": "w"}
+    model = {"_target_": "rec_sys.modules.graph_model.GraphModel", "x": code}
+    (tmp_path / "foreign.yaml").write_text(json.dumps(model))
+    with pytest.raises(InputError, match="foreign.yaml: its settings"):
+        export_model(checkpoint, tmp_path / "foreign.yaml")
+    assert not (tmp_path / "made").exists()
     with pytest.raises(InputError, match="none.ckpt: no such checkpoint"):
         export_model(tmp_path / "none.ckpt", config_file(settings))
     other = "model_config" if config_file(settings).stem == "gat" else "gat"

@@ -1,6 +1,9 @@
+import json
+
 import pytest
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import read_json, write_json
 from rec_sys.reviews.field_names import COLUMNS, choose_format, known_formats, unused_fields
 from rec_sys.reviews.reading import Notation, read_products, read_reviews
 from rec_sys.reviews.schema import REVIEW_SCHEMA
@@ -192,3 +195,27 @@ def test_files_of_others_are_recognised(name, tmp_path):
     [row] = table.to_dict("records")
     assert report.format == name and (row["user_id"], row["product_id"]) == ("u", "p")
     assert row["text"] == ("t" if "t" in EXAMPLES[name].values() else "")
+
+
+def test_a_product_may_be_told_by_its_name_alone():
+    found = ["Customer", "Item", "Stars"]
+    given = {"user_id": "Customer", "product_name": "Item", "rating": "Stars"}
+    told = choose_format(found, "reviews", REQUIRED, given=given)
+    assert told.tells(["product_id"], found) and told.columns["product_id"][-1] == "Item"
+    assert "Item" not in choose_format(["asin", "userID"], "reviews", REQUIRED).fields
+
+
+def test_a_heading_that_people_use_for_texts_is_advised():
+    found = ["Customer", "Item", "Comment", "Stars", "Date"]
+    with pytest.raises(InputError, match="data.columns.text=Comment"):
+        choose_format(found, "reviews", [("user_id",), ("product_id",)])
+
+
+def test_a_name_with_half_a_surrogate_pair(tmp_path):
+    rows = [
+        {"nickname": "ann", "ProductName": "Oud", "TextReview": "Warm."} | {"k\ud800": "x"}
+        for _ in range(3)
+    ]
+    _, report = read_reviews(write(tmp_path, "odd.jsonl", "\n".join(map(json.dumps, rows))))
+    write_json(tmp_path / "report.json", list(report.notes))
+    assert read_json(tmp_path / "report.json")

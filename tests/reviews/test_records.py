@@ -1,6 +1,9 @@
 import gzip
 import json
+import zipfile
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -122,3 +125,45 @@ def test_bad_parquet(tmp_path):
         message = failure(write(tmp_path, f"{number}.parquet", content))
         assert "not readable, cut off or damaged" in message
     assert "is empty" in failure(write(tmp_path, "empty.parquet", b""))
+
+
+def test_an_arrow_file_that_lies_about_its_texts(tmp_path):
+    """Its offsets lead beyond the bytes: Arrow would read what lies there, or end the process."""
+    batch = pa.record_batch([pa.array(["warm", "loud", "small"])], names=["text"])
+    with pa.ipc.new_file(tmp_path / "lies.arrow", batch.schema) as sink:
+        sink.write_batch(batch)
+    content = (tmp_path / "lies.arrow").read_bytes()
+    true, false = (
+        np.array(each, np.int32).tobytes() for each in ([0, 4, 8, 13], [0, 4, 10**9, 13])
+    )
+    assert content.count(true) == 1
+    (tmp_path / "lies.arrow").write_bytes(content.replace(true, false))
+    with pytest.raises(InputError, match="lies.arrow: not readable, cut off or damaged"):
+        read(tmp_path / "lies.arrow")
+
+
+def test_a_table_of_countless_columns(tmp_path):
+    names = ",".join(f"c{number}" for number in range(20_000))
+    path = write(tmp_path, "wide.csv", f"{names}\n{names}\n")
+    assert "20000 columns" in failure(path)
+
+
+def test_a_separator_is_one_character(tmp_path):
+    path = write(tmp_path, "two.csv", "sep=;;\na;b\n1;2\n")
+    assert [record for _, record in read(path)] == [{"a": "1", "b": "2"}]
+
+
+def test_zips_that_python_cannot_open(tmp_path):
+    for name, member in (("odd.zip", ""), ("new.zip", "a.csv")):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(member or "a", "x")
+    content = (tmp_path / "odd.zip").read_bytes()
+    head = content.index(b"PK\x01\x02")
+    # The name of the only member has no letter.
+    cut = content[: head + 28] + b"\0\0" + content[head + 30 : head + 46] + content[head + 47 :]
+    (tmp_path / "odd.zip").write_bytes(cut.replace(b"PK\x05\x06", b"PK\x05\x06"))
+    content = bytearray((tmp_path / "new.zip").read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 159  # the version that is needed
+    (tmp_path / "new.zip").write_bytes(content)
+    assert "version 15.9" in failure(tmp_path / "new.zip")
+    assert failure(tmp_path / "odd.zip")
