@@ -77,9 +77,8 @@ def write_json(path: str | Path, value: Any) -> None:
     """Writes `value` as indented JSON, atomically."""
     with replacing(path) as draft:
         text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-        draft.write_text(
-            text, encoding="utf-8", errors="replace"
-        )  # half a surrogate pair is no text
+        # Half a surrogate pair is no text.
+        draft.write_text(text, encoding="utf-8", errors="replace")
 
 
 def read_json(path: str | Path) -> Any:

@@ -252,8 +252,8 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
         }
         are_finite = all(bool(np.isfinite(array).all()) for array in weights.values())
         seen = provenance_in(content)
-        require_bounded(content[RECORD_KEY]["config"]["model"], "model", path)  # its identity
-        flat(content[RECORD_KEY]["config"]["model"])
+        require_bounded(content[RECORD_KEY]["config"]["model"], "model", path)
+        flat(content[RECORD_KEY]["config"]["model"])  # the model's identity
         if {*map(type, weights.values())} - {np.ndarray}:
             raise TypeError("weights that are no tensors")
     except InputError:

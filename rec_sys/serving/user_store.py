@@ -113,6 +113,7 @@ class UserStore:
         self._require_ours(are_new=True)
         with self._engine.begin() as connection:
             _write(connection)
+            connection.rollback()  # many start at once; `check` makes sure of what is on disk
         path = self._engine.url.database
         if self._engine.dialect.name == "sqlite" and path and os.path.isfile(path):
             paths = (path, f"{path}-wal", f"{path}-shm")
