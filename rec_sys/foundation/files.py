@@ -77,7 +77,6 @@ def write_json(path: str | Path, value: Any) -> None:
     """Writes `value` as indented JSON, atomically."""
     with replacing(path) as draft:
         text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-        # Half a surrogate pair is no text.
         draft.write_text(text, encoding="utf-8", errors="replace")
 
 

@@ -51,8 +51,7 @@ _reviews = sa.Table(
 _ADDED = {"kept_at"}
 _WRITTEN = (*_TEXTS, "rating", "time")
 _NEWEST_FIRST = (_reviews.c.time.desc().nulls_last(), _reviews.c.id.desc())
-# Reviews in memory at once when all of a person are handed over.
-_AT_ONCE = 20
+_AT_ONCE = 20  # reviews in memory when all are handed over
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,10 @@ class UserStore:
         self._files: dict[str, tuple[int, int] | None] = {}
         try:
             self._engine = _engine_of(url, seconds, connections)
-            self._prepare()
+            try:
+                self._prepare()
+            except exc.OperationalError:
+                self._prepare()  # others that start now held it
         except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
             # Not the URL, which may hold a password.
             raise InputError(f"serving.store: no such kind of database ({error})") from None
@@ -113,7 +115,7 @@ class UserStore:
         self._require_ours(are_new=True)
         with self._engine.begin() as connection:
             _write(connection)
-            connection.rollback()  # many start at once; `check` makes sure of what is on disk
+            connection.rollback()
         path = self._engine.url.database
         if self._engine.dialect.name == "sqlite" and path and os.path.isfile(path):
             paths = (path, f"{path}-wal", f"{path}-shm")
