@@ -4,8 +4,10 @@ The network foresees stars for reviews like those that it has learned from. The 
 are asked for, are others: of new products, by users who have become stricter. The few numbers that
 the angles of the embeddings depend on, see `GraphModel`, are therefore fitted once more, to the
 validation: how much the biases of user and product count, their mean texts, and all that the
-network adds. The ridge towards what training has found is chosen by cross-validation, so that few
-ratings change little.
+network adds. What they are is an average twice: over the strengths of a ridge towards what training
+has found, then over how far to go there from the biases alone; each time over all that
+cross-validation cannot tell from the best. Few ratings change little, and where the network does not
+clearly foresee more than the biases do, half of it counts.
 """
 
 import copy
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from rec_sys.foundation.console import progress
-from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
+from rec_sys.foundation.settings import Count, NotNegative, Positive, PositiveCount, settings_of
 from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder, predicted_rating
 from rec_sys.graph.task import Task
 from rec_sys.modules.graph_model import RESIDUAL_SPEED, GraphModel
@@ -43,6 +45,8 @@ class CalibrationFit:
     """``config/calibration``, which says what each of them means."""
 
     strengths: list[Positive]
+    shares: list[Positive]
+    standard_errors: NotNegative
     folds: PositiveCount
     min_targets: PositiveCount
     seed: Count
@@ -54,23 +58,35 @@ class CalibrationFit:
         before = {name: model.state_dict()[name].clone() for name in _CALIBRATED}
         foreseen = _Foreseen(model, _batches(builder, task))
         true = foreseen.rating
-        best = Calibrated(foreseen.predicted(), true, np.inf, before)
         if len(true) < self.min_targets:
-            return best
+            return Calibrated(foreseen.predicted(), true, np.inf, before)
         user = foreseen.target_user.numpy()
         fold = np.random.default_rng(self.seed).permutation(user.max() + 1) % self.folds
-        inside = [torch.from_numpy(fold[user] == number) for number in range(self.folds)]
-        for strength in sorted(self.strengths, reverse=True):
-            predicted = torch.empty_like(true)
-            for held_out in inside:
-                foreseen.fit(~held_out, distance, strength)
-                predicted[held_out] = foreseen.predicted()[held_out]
-            if distance(predicted, true) < distance(best.predicted, true):
-                best = Calibrated(predicted, true, strength, before)
-        if np.isfinite(best.strength):
-            foreseen.fit(torch.ones_like(inside[0]), distance, best.strength)
-            foreseen.put_into(model)
-        return best
+        # Without each part, then without none.
+        shown = [torch.from_numpy(fold[user] != number) for number in range(self.folds + 1)]
+        strengths = [np.inf, *sorted(self.strengths, reverse=True)]
+        path = np.array([[foreseen.fit(s, distance, each) for s in shown] for each in strengths])
+
+        def held_out(numbers: np.ndarray) -> Tensor:
+            every = [foreseen.predicted(each) for each in numbers]
+            return torch.where(torch.stack(shown), torch.zeros(()), torch.stack(every)).sum(0)
+
+        def near(candidates: Iterable[np.ndarray]) -> np.ndarray:
+            """Which of them, numbers without each part, cannot be told from the best: bool [n]."""
+            each = torch.vmap(distance)
+            errors = np.array([each(held_out(numbers), true).numpy() for numbers in candidates])
+            behind = errors - errors[errors.mean(axis=1).argmin()]
+            sums = [np.bincount(user, weights=row) for row in behind]  # a user's go together
+            noise = np.sqrt(np.square(sums).sum(axis=1)) / len(true)
+            return behind.mean(axis=1) <= self.standard_errors * noise
+
+        strong = near(path)
+        fitted = path[strong].mean(axis=0)
+        shares = np.array(sorted(self.shares))
+        share = shares[near(foreseen.towards(fitted, each) for each in shares)].mean()
+        numbers = foreseen.towards(fitted, share)
+        foreseen.put_into(model, numbers[-1])
+        return Calibrated(held_out(numbers), true, strengths[strong.argmax()], before)
 
 
 _TEXT_ANGLES = ("user_text_angle", "product_text_angle")
@@ -100,6 +116,11 @@ class _Foreseen:
         angles = own.user_angle.weight, own.user_angle.bias, own.product_angle.weight
         self._numbers = [self._text, own.residual_length, *angles]
         self._start = parameters_to_vector(self._numbers).detach().numpy()
+        plain = copy.deepcopy(own)
+        plain.start_from_biases(own.mean_rating.item())
+        angles = plain.user_angle.weight, plain.user_angle.bias, plain.product_angle.weight
+        without = [torch.zeros_like(self._text), own.residual_length, *angles]
+        self._biases = parameters_to_vector(without).detach().numpy()
         # The residual's number is learned as an exponent, see `GraphModel`.
         self._scales = np.ones_like(self._start)
         self._scales[len(self._text)] = RESIDUAL_SPEED
@@ -130,8 +151,9 @@ class _Foreseen:
         self.target_user = torch.from_numpy(np.concatenate(target_user))
         self.rating = torch.from_numpy(np.concatenate(ratings))
 
-    def predicted(self) -> Tensor:
-        """Stars of all targets, float32 [T]."""
+    def predicted(self, numbers: np.ndarray | None = None) -> Tensor:
+        """Stars of all targets, float32 [T], with the model's numbers or others, float64 [n]."""
+        self._set(self._start if numbers is None else numbers)
         with torch.no_grad():
             return self._stars().float()
 
@@ -145,24 +167,35 @@ class _Foreseen:
             parts.append((torch.cos(angle) + square * rest) / (1 + square))
         return predicted_rating(torch.cat(parts))
 
-    def fit(self, shown: Tensor, distance: Distance, strength: float) -> None:
-        """Fits the numbers to some of the targets, bool [T], from where they were at first."""
+    def fit(self, shown: Tensor, distance: Distance, strength: float) -> np.ndarray:
+        """The numbers, float64 [n], fitted to some of the targets, bool [T], from where they were
+        at first; there they stay if `strength` is infinite."""
+        if np.isinf(strength):
+            return self._start
 
         def loss(moved: np.ndarray) -> tuple[float, np.ndarray]:
-            self._move(moved)
+            self._set(self._start + moved / self._scales)
             value = distance(self._stars()[shown], self.rating[shown].double())
             gradient = parameters_to_vector(torch.autograd.grad(value, self._numbers)).numpy()
             ridge = strength * (moved @ moved)
             return value.item() + ridge, gradient / self._scales + 2 * strength * moved
 
         found = minimize(loss, np.zeros_like(self._start), jac=True, method="L-BFGS-B")
-        self._move(found.x)
+        return self._start + found.x / self._scales
 
-    def _move(self, moved: np.ndarray) -> None:
-        values = torch.from_numpy(self._start + moved / self._scales)
-        vector_to_parameters(values, self._numbers)
+    def towards(self, numbers: np.ndarray, share: float) -> np.ndarray:
+        """So much, above 0, of the way from the biases alone to other numbers, float64 [..., n]."""
+        found = self._biases + share * (numbers - self._biases)
+        # Its length, which this is an exponent of, is what shrinks.
+        residual = len(self._text)
+        found[..., residual] = numbers[..., residual] + np.log(share) / RESIDUAL_SPEED
+        return found
 
-    def put_into(self, model: GraphModel) -> None:
+    def _set(self, numbers: np.ndarray) -> None:
+        vector_to_parameters(torch.from_numpy(numbers), self._numbers)
+
+    def put_into(self, model: GraphModel, numbers: np.ndarray) -> None:
+        self._set(numbers)
         state, own = model.state_dict(), self._model.state_dict()
         for name in _CALIBRATED:
             state[name].copy_(own[name])

@@ -157,7 +157,7 @@ class GraphModel(nn.Module):
         self.register_buffer("product_shrinkage", torch.tensor(PRODUCT_SHRINKAGE))
         self.register_buffer("centre_angle", torch.tensor(_angle_of(_HIGHEST_CENTRE)))
         self._start_from_text_similarity()
-        self._start_from_biases(_HIGHEST_CENTRE)
+        self.start_from_biases(_HIGHEST_CENTRE)
 
     def forward(
         self,
@@ -211,7 +211,7 @@ class GraphModel(nn.Module):
         for in closed form; the network learns what it leaves open."""
         self.user_shrinkage.fill_(start.user_shrinkage)
         self.product_shrinkage.fill_(start.product_shrinkage)
-        self._start_from_biases(start.mean)
+        self.start_from_biases(start.mean)
         radians = -1 / self._stars_per_radian().item()
         self.user_text_angle.copy_(radians * torch.from_numpy(start.user))
         self.product_text_angle.copy_(radians * torch.from_numpy(start.product))
@@ -275,7 +275,7 @@ class GraphModel(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def _start_from_biases(self, mean: float) -> None:
+    def start_from_biases(self, mean: float) -> None:
         """Lets the angles start as "user + product bias" around a mean rating, in stars. A mean of
         n ratings, shrunk towards m by k imaginary ones, lies s/(n+k) - m n/(n+k) above m: linear in
         the rating features. A user's mean is taken of what the products leave open, as in

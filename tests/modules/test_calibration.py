@@ -1,5 +1,7 @@
 """Stars are fitted once more to the validation, and only as far as it says so."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,8 @@ from rec_sys.modules.full_catalogue import FullCatalogue
 from tests.helpers.tiny_models import VECTOR_DIM, tiny_model
 
 USERS, PRODUCTS, PER_USER = 40, 12, 6
-SETTINGS = {"strengths": [1.0, 0.01], "folds": 4, "min_targets": 30, "seed": 0}
+SETTINGS = {"strengths": [1.0, 0.01], "shares": [0.01, 0.5, 1.0], "standard_errors": 2.0}
+SETTINGS |= {"folds": 4, "min_targets": 30, "seed": 0}
 
 
 def shop(change):
@@ -87,6 +90,37 @@ def test_what_cross_validation_foresees_is_what_the_embeddings_say():
     assert found.strength == np.inf
     for name, each in model.state_dict().items():
         assert torch.equal(each, untouched[name])
+
+
+def test_what_cannot_be_told_apart_is_averaged():
+    """Of guesses that no user confirms, the middle of the way from the biases is taken."""
+    builder, task = shop(lambda mean, rng: rng.integers(1, 6, USERS))
+    model, patient = tiny_model(4), SETTINGS | {"standard_errors": 1e6, "strengths": [1e9]}
+    with torch.no_grad():
+        model.user_angle.weight.normal_()
+        model.user_text_angle.normal_()
+    biases = copy.deepcopy(model)
+    biases.start_from_biases(model.mean_rating.item())
+    before = copy.deepcopy(model)
+    CalibrationFit(**patient).fit(model, builder, task, F.mse_loss)
+    share = np.mean(SETTINGS["shares"])
+    middle = biases.user_angle.weight.lerp(before.user_angle.weight, share)
+    torch.testing.assert_close(model.user_angle.weight, middle, rtol=0, atol=1e-3)
+    torch.testing.assert_close(model.user_text_angle, share * before.user_text_angle)
+    length = model.length_of_residual() / before.length_of_residual()
+    assert length.item() == pytest.approx(share, rel=1e-3)
+
+
+def test_a_network_that_foresees_clearly_more_than_the_biases_counts_whole():
+    builder, task = shop(lambda mean, rng: mean)
+    model = tiny_model(3)
+    with torch.no_grad():
+        model.user_text_angle.normal_(std=0.3)
+    target = np.flatnonzero(task.target)
+    builder.graph.edge_rating[target] = stars(model, builder, task).numpy()
+    CalibrationFit(**SETTINGS).fit(model, builder, task, F.mse_loss)
+    again = stars(model, builder, task).numpy()
+    np.testing.assert_allclose(again, builder.graph.edge_rating[target], atol=0.05)
 
 
 def test_only_the_numbers_that_are_told_may_change():
