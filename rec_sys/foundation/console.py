@@ -3,6 +3,7 @@
 import math
 import re
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -60,9 +61,13 @@ def printable(message: str) -> str:
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", message)
 
 
-def note(message: str) -> None:
-    """Prints one line of information, without interpreting markup in it."""
+def note(message: str, fold: bool = False) -> None:
+    """Prints one line of information, without interpreting markup in it; `fold`: as many lines as
+    it needs, the later ones indented."""
     if is_main_process():
+        if fold:
+            how = {"break_long_words": False, "break_on_hyphens": False}
+            message = textwrap.fill(message, console().width, subsequent_indent=" " * 12, **how)
         console().print(printable(message), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -184,6 +189,7 @@ class Stages:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._start = time.perf_counter()
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -194,8 +200,10 @@ class Stages:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def show(self) -> None:
-        parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
-        note(f"time:       {parts}; {peak_memory():.1f} GiB of memory at most")
+        rest = time.perf_counter() - self._start - sum(self.seconds.values())
+        stages = self.seconds | {"imports and the rest": rest}
+        parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in stages.items())
+        note(f"time:       {parts}; {peak_memory():.1f} GiB of memory at most", fold=True)
 
 
 def peak_memory() -> float:

@@ -273,7 +273,7 @@ def show_summary(
     show_table(title, ["", *_COLUMNS.values()], rows)
     if any(row[-3] is not None and math.isnan(row[-3]) for row in rows):
         note("nan: AUC needs both liked and disliked targets, the others at least one rating")
-    note(f"verdict:    {verdict}")
+    note(f"verdict:    {verdict}", fold=True)
     note(f"checkpoint: {checkpoint}")
     note(f"MLflow run: {tracking.run_name} ({tracking.run_id}) in {tracking.uri}")
     if not tracking.uri.startswith("http"):
