@@ -4,10 +4,10 @@ The network foresees stars for reviews like those that it has learned from. The 
 are asked for, are others: of new products, by users who have become stricter. The few numbers that
 the angles of the embeddings depend on, see `GraphModel`, are therefore fitted once more, to the
 validation: how much the biases of user and product count, their mean texts, and all that the
-network adds. What they are is an average twice: over the strengths of a ridge towards what training
-has found, then over how far to go there from the biases alone; each time over all that
-cross-validation cannot tell from the best. Few ratings change little, and where the network does not
-clearly foresee more than the biases do, half of it counts.
+network adds. They are averaged twice, each time over all that cross-validation cannot tell from the
+best: the strengths of a ridge towards what training has found, then how far to go there from the
+biases alone. So few ratings change little, and where the network does not clearly foresee more than
+the biases, about half of it counts.
 """
 
 import copy

@@ -182,7 +182,8 @@ class CombinerFit:
     users of the validation cannot tell from the best, because its mean NDCG@k is within
     `standard_errors` of the paired difference, is averaged: a choice among equals would be luck,
     and as far as the leading feature alone is among them the others count less. The network,
-    learned from all training reviews, is no guess of a few targets.
+    learned from all training reviews, is no guess of a few targets. Users who are too many to be
+    fitted to judge, too.
     """
 
     liked_only: bool
@@ -191,6 +192,7 @@ class CombinerFit:
     folds: PositiveCount
     k: PositiveCount
     max_cells: PositiveCount
+    judges: Count
     min_targets: PositiveCount
     seed: Count
 
@@ -240,19 +242,31 @@ class CombinerFit:
         user, product = questions.user, questions.product
         if self.liked_only and questions.liked.any():
             user, product = user[questions.liked], product[questions.liked]
-        users = self.draw_users(np.unique(user), num_products)
+        everybody = np.unique(user)
+        users = self.draw_users(everybody, num_products)
         some = np.isin(user, users)
         if some.sum() < self.min_targets:
             return None
-        user, product = np.searchsorted(users, user[some]), product[some]
-        values = dense_features(features, questions.situation(users), num_products)
+
+        def features_of(users: np.ndarray) -> np.ndarray:
+            return dense_features(features, questions.situation(users), num_products)
+
+        def choices(users: np.ndarray, values: np.ndarray) -> _Choice:
+            some = np.isin(user, users)
+            values = values[:, varying] / scale[:, None].astype(np.float32)
+            asked = np.searchsorted(users, user[some]), product[some]
+            return _Choice(values, questions.seen(users), *asked)
+
+        values = features_of(users)
+        spread = values.std(axis=2).mean(axis=0)
         deviation = values.std(axis=(0, 2), dtype=np.float64)
         leading = _leading(features)[group]
         varying = np.flatnonzero((deviation > 0) | (np.arange(len(features)) == leading))
         scale = np.where(deviation > 0, deviation, 1.0)[varying]
-        values = values[:, varying] / scale[:, None].astype(np.float32)
-        choice = _Choice(values, questions.seen(users), user, product)
+        choice = choices(users, values)
+        del values  # they are large
 
+        asked = np.searchsorted(users, user[some])
         fold = np.random.default_rng(self.seed).permutation(len(users)) % self.folds
         bounds, strengths = [varying == leading], sorted(self.strengths, reverse=True)
         network = np.array([features[number].evidence == "network" for number in varying])
@@ -261,21 +275,28 @@ class CombinerFit:
             bounds.append(bounds[0] | network)
         path = choice.path(bounds, strengths)
         penalties = [np.inf] * len(bounds) + strengths
-        gains = np.zeros((len(penalties), len(user)))
+        gains = np.zeros((len(penalties), len(asked)))
         held_out = np.zeros((len(penalties), self.folds, len(varying)))
         for number in range(self.folds):
-            inside = fold[user] == number
+            inside = fold[asked] == number
             for place, weight in enumerate(choice.refits(path, ~inside)):
                 gains[place, inside] = choice.gains(weight, self.k)[inside]
                 held_out[place, number] = weight
-        behind = gains[gains.mean(axis=1).argmax()] - gains
-        error = behind.std(axis=1) / np.sqrt(len(user))
+        weights = np.array([each.weights.numpy() for each in path])
+        judged = [gains]
+        others = np.random.default_rng(self.seed).permutation(np.setdiff1d(everybody, users))
+        for start in range(0, min(len(others), self.judges * len(users)), len(users)):
+            judges = np.sort(others[start : start + len(users)])
+            of_them = choices(judges, features_of(judges))
+            judged.append(np.stack([of_them.gains(each, self.k) for each in weights]))
+        judged = np.concatenate(judged, axis=1)
+        behind = judged[judged.mean(axis=1).argmax()] - judged
+        error = behind.std(axis=1) / np.sqrt(judged.shape[1])
         near = behind.mean(axis=1) <= self.standard_errors * error
-        weights = np.mean([each.weights.numpy() for each in path], axis=0, where=near[:, None])
-        held_out = held_out[near].mean(axis=0)
-        gains = np.zeros(len(user))
+        weights, held_out = weights[near].mean(axis=0), held_out[near].mean(axis=0)
+        gains = np.zeros(len(asked))
         for number, weight in enumerate(held_out):
-            inside = fold[user] == number
+            inside = fold[asked] == number
             gains[inside] = choice.gains(weight, self.k)[inside]
 
         def of_all(found: np.ndarray) -> np.ndarray:
@@ -283,7 +304,7 @@ class CombinerFit:
             every[..., varying] = found
             return every
 
-        moved = np.abs(weights) * values.std(axis=2).mean(axis=0)
+        moved = np.abs(weights) * spread[varying] / scale
         shares = of_all(moved / max(moved.sum(), np.finfo(np.float64).tiny))
         learned = of_all(weights / scale), of_all(held_out / scale)
         return _Group(users, fold, *learned, penalties[int(near.argmax())], shares, gains)

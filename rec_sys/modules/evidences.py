@@ -188,14 +188,16 @@ class Network:
 
 @settings_of("evidence.liking")
 class Liking:
-    """How the user would like the product, see `LikingFeature`."""
+    """How the user would like the product, see `LikingFeature`; nothing where nobody has rated."""
 
     middle: Annotated[float, Field(ge=0, le=5)]
     steepness: Positive
     name: str = "liking"
 
     def fit(self, known: KnownReviews) -> list[features.Feature]:
-        return [features.LikingFeature(self.name, self.name, self.middle, self.steepness)]
+        rated = np.isfinite(known.graph.edge_rating[known.edges]).any()
+        steepness = self.steepness if rated else 0.0  # the same for all products
+        return [features.LikingFeature(self.name, self.name, self.middle, steepness)]
 
 
 @settings_of("evidence.match")

@@ -49,6 +49,7 @@ def settings(**changes) -> CombinerFit:
         "folds": 4,
         "k": 10,
         "max_cells": 10**6,
+        "judges": 20,
         "min_targets": 30,
         "seed": 0,
     }
@@ -173,6 +174,21 @@ def test_what_the_validation_cannot_tell_apart_is_averaged():
     assert 0 < all_of_them[1] < best[1] and all_of_them[1] > leading[1] == 0
     expected = np.mean([0.0] + [each[1] for each in alone])  # nothing is the network's here
     assert all_of_them[1] == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize(("second", "helps"), [(0.15, False), (0.3, True)])
+def test_users_who_are_not_fitted_to_judge_too(second, helps):
+    """A hundred of them take luck for taste, thousands do not: weights that were learned from so
+    few help only if a second feature counts for much."""
+    features, target = choices(np.array([2.0, second, 0.0, 0.0]), users=3000)
+    few = {"max_cells": 100 * PRODUCTS}
+    alone, judged = (fit(features, target, **few, judges=number) for number in (0, 29))
+    if not helps:
+        assert np.isfinite(alone.shrinkage[2])
+    assert np.isfinite(judged.shrinkage[2]) == helps
+    # They judge, but neither are weights fitted to them nor are they measured with others.
+    for each in (alone, judged):
+        assert (each.held_out.fold[2] >= 0).sum() == 100
 
 
 def test_the_network_comes_before_all_others():

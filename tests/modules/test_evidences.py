@@ -272,11 +272,16 @@ def test_where_no_review_has_a_time_there_is_no_trend():
             assert not each.values(asked_at(NOW)).any()
 
 
-def test_network_and_liking_need_nothing_known():
+def test_the_network_needs_nothing_known_and_liking_a_rating():
     (network,) = Network().fit(known(edges=[]))
     assert network == NetworkFeature("network", "network")
-    (liking,) = Liking(middle=3.0, steepness=0.5).fit(known(edges=[]))
+    evidence = Liking(middle=3.0, steepness=0.5)
+    rated = replace(SHOP, edge_rating=np.full(SHOP.num_edges, 4, dtype=np.float32))
+    (liking,) = evidence.fit(known(rated))
     assert liking == LikingFeature("liking", "liking", 3.0, 0.5)
+    # Where nobody has rated, what the network foresees means nothing.
+    (nothing,) = evidence.fit(known(edges=[]))
+    assert nothing.steepness == 0
 
 
 @pytest.fixture(scope="module")
