@@ -136,8 +136,7 @@ class Recommender:
 
         `reviews` and `products` are files, or tables with the fields of a file, which are kept in
         ``paths.data_dir``; without reviews it is the demo. `settings` are those of a training, as
-        on the command line: ``"train.max_epochs=10"``. Raises InputError for what these commands
-        refuse.
+        on the command line: ``"train.max_epochs=10"``. Raises InputError where these commands do.
         """
         from rec_sys.train.train import train  # with PyTorch, which takes seconds
         from rec_sys.vector_database.create_vectorbase import create_vectorbase
