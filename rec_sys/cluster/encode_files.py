@@ -38,8 +38,7 @@ def encode_files(config: DictConfig) -> EncodedFiles:
     files = review_files(config.data)
     encoder = build(config.encoder)
     with connected(cluster):
-        texts = _distinct_texts(files, config.data, cluster)
-        if not texts:
+        if not (texts := _distinct_texts(files, config.data, cluster)):
             note("nobody says anything: no text to encode")
             return EncodedFiles(files, 0, 0)
         store = open_store(config.paths.cache_dir, encoder)

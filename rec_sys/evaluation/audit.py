@@ -227,8 +227,7 @@ def check_statistics(fit_and_score: FitAndScore, graph: ReviewGraph, split: Spli
     target = (split.test or split.validation).target
     true = fit_and_score(graph)
     garbage = fit_and_score(with_garbage(graph, target))
-    passed = _close(true, garbage, 0)
-    if passed:
+    if passed := _close(true, garbage, 0):
         detail = f"garbage in {int(target.sum())} targets changes no score"
     elif not _close(true, fit_and_score(graph), 0):
         detail = "two fits to the same graph differ: seed the model, then audit again"

@@ -72,8 +72,7 @@ def load_ablations(names: Sequence[str]) -> list[Ablation]:
     """The ablations of ``config/evaluation/ablations.yaml`` by their names; InputError for none."""
     known = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "evaluation" / "ablations.yaml"))
     assert isinstance(known, dict)
-    unknown = [name for name in names if name not in known]
-    if unknown:
+    if unknown := [name for name in names if name not in known]:
         there = f"no ablation {', '.join(unknown)}; there are {', '.join(known)}"
         raise InputError(f"evaluation.ablations: {there}")
     return [Ablation(name, **known[name]) for name in names]

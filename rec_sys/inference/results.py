@@ -176,8 +176,7 @@ def write_results(
 
 def show_results(results: Sequence[UserRecommendations], show_users: int) -> None:
     """Prints what the first few people get."""
-    rows = _shown_rows(results[:show_users])
-    if rows:
+    if rows := _shown_rows(results[:show_users]):
         show_table("recommendations", _SHOWN_COLUMNS, rows)
     for each in results[:show_users]:
         person = each.nickname or each.user_id

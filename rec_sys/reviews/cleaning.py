@@ -178,8 +178,7 @@ def _require_told(cleaning: _Cleaning, what: str, is_told: np.ndarray, drop: boo
 
 def _join_twins(cleaning: _Cleaning) -> list[str]:
     """Returns the products that are twins of others and gone."""
-    threshold = cleaning.options.collapse_twins
-    if threshold is False:
+    if (threshold := cleaning.options.collapse_twins) is False:
         cleaning.step("variant twins", "off")
         return []
     cleaning.table, merged_ids, num_groups = collapse_twins(cleaning.table, threshold)

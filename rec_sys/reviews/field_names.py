@@ -99,8 +99,7 @@ def choose_format(
             each.columns["product_id"] = (*ids, *named["product_name"])
     if requested != AUTO:
         known = [AUTO, *(each.name for each in formats)]
-        formats = [each for each in formats if each.name == requested]
-        if not formats:
+        if not (formats := [each for each in formats if each.name == requested]):
             raise InputError(f"no format {requested!r}; known: {', '.join(known)}")
     usable = [
         each

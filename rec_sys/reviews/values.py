@@ -324,8 +324,7 @@ def time_notation(values: Iterable[Any]) -> str | None:
 
 
 def _by_notation(value: Any, notation: str) -> datetime | None:
-    text = as_text(value)
-    if not text:
+    if not (text := as_text(value)):
         return None
     try:
         if notation == _EXCEL:

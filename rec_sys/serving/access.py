@@ -148,8 +148,7 @@ class Access:
             line = line.partition("#")[0].strip()
             if not line:
                 continue
-            found = _KEY_LINE.fullmatch(line)
-            if not found:
+            if not (found := _KEY_LINE.fullmatch(line)):
                 raise InputError(
                     f"{path}:{number}: must be `{CLIENT} NAME SHA256` or `{ADMIN} NAME SHA256`, as"
                     f" `uv run -m rec_sys.serving.access {CLIENT} NAME` prints it"

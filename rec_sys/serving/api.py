@@ -215,8 +215,7 @@ def _user_routes(components: Components) -> APIRouter:
         return schemas.StoredOut(user=user_id, stored=stored, reviews=total)
 
     def kept(user_id: str, newest: int) -> schemas.StoredReviewsOut:
-        found = store.find(user_id, newest, "")
-        if found is None:
+        if (found := store.find(user_id, newest, "")) is None:
             raise nobody
         return schemas.StoredReviewsOut.model_validate(found)
 

@@ -176,8 +176,7 @@ def encode_texts(
     way. If nothing is new, the encoder's weights are not even loaded."""
     distinct, row_of_text = distinct_texts(texts)
     rows = store.rows_of(["", *distinct])
-    new_texts = [distinct[row - 1] for row in np.flatnonzero(rows < 0)]
-    if new_texts:
+    if new_texts := [distinct[row - 1] for row in np.flatnonzero(rows < 0)]:
         found = f"{1 - len(new_texts) / len(distinct):.0%} found in the store"
         with progress(len(new_texts), f"encoding texts ({found})", "text", show_progress) as bar:
             for batch, vectors in encoder.encode_in_batches(new_texts):

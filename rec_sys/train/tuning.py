@@ -170,8 +170,7 @@ def tune(
                 found[proposed.number] = trial(mine)
                 study.tell(proposed, float(found[proposed.number].mean()))
             longest = max(longest, time.monotonic() - began)
-        complete = [each for each in study.trials if each.value is not None]
-        if not complete:
+        if not (complete := [each for each in study.trials if each.value is not None]):
             rows.append((part, len(study.trials), None, None, "as given"))
             continue
         best = max(complete, key=lambda each: each.value)

@@ -327,8 +327,7 @@ def require_recall(
 def measure_recall(index: ProductIndex, keys: np.ndarray, queries: np.ndarray) -> float:
     """The mean share of the `RECALL_AT` best products that an index finds by queries, float32 [n >
     0, d]; of equals any counts. `keys`: float32 [P, d]."""
-    k = min(RECALL_AT, index.num_products)
-    if not k:
+    if not (k := min(RECALL_AT, index.num_products)):
         return 1.0
     best, _ = faiss.knn(queries, keys[~index.removed], k, metric=faiss.METRIC_INNER_PRODUCT)
     worst = best.min(axis=1, keepdims=True)
