@@ -132,8 +132,7 @@ def audit_graph_model(
     def evidences(graph: ReviewGraph) -> np.ndarray:
         product_graph = build(stage.config.product_graph).build(graph, vectors, train)
         known = KnownReviews(graph, train, product_graph, vectors, words, towers)
-        features = fit_evidences(stage.config.evidence, known)
-        return ask(features, np.arange(len(some)))
+        return ask(fit_evidences(stage.config.evidence, known), np.arange(len(some)))
 
     of_time = [e for e in map(build, stage.config.evidence.values()) if e.name == Trend.name]
 

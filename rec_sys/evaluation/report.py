@@ -202,8 +202,7 @@ class Report:
     def _lengths_table(self, test: _Test) -> Table:
         metrics = [f"{kind}@{k}" for kind in ("recall", "hr", "ndcg") for k in self.measuring.ks]
         columns = [Column(metric, _heading(metric)) for metric in metrics]
-        rows = self._intervals(test, metrics)
-        return Table(f"{test.heading}: all list lengths", columns, rows)
+        return Table(f"{test.heading}: all list lengths", columns, self._intervals(test, metrics))
 
     def _intervals(self, test: _Test, metrics: Sequence[str]) -> dict[str, dict[str, Cell]]:
         """Metrics that the same users have; empty rows if nobody has them."""

@@ -264,8 +264,7 @@ def _task(
     graph: ReviewGraph, target: np.ndarray, known: np.ndarray, begin: int | None = None
 ) -> Task:
     """The task of predicting targets, bool [E], from what is known of the same users, bool [E]."""
-    has_target = np.isin(graph.edge_user, graph.edge_user[target])
-    return Task(target, known & has_target, begin)
+    return Task(target, known & np.isin(graph.edge_user, graph.edge_user[target]), begin)
 
 
 def draw_groups(

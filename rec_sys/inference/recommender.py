@@ -223,8 +223,7 @@ class Recommender:
     def embed_users(self, reviews: Reviews, wish: str = "") -> np.ndarray:
         """float32 [U, d] of unit length, in the order in which the authors first occur; the cosine
         with the embedding of a product tells the predicted rating."""
-        histories = self._histories(reviews, wish)
-        batch = build_history_batch(histories, self.vectorbase, self.encode)
+        batch = build_history_batch(self._histories(reviews, wish), self.vectorbase, self.encode)
         return self.backend.embed(batch.inputs).user_embeddings
 
     def embed_products(self, products: Sequence[str] | None = None) -> np.ndarray:

@@ -237,6 +237,5 @@ def _name(name: str) -> str:
 def _write_embeddings(path: Path, id_name: str, ids: Sequence[str], embeddings: np.ndarray) -> None:
     values = pa.array(np.ascontiguousarray(embeddings, dtype=np.float32).reshape(-1))
     column = pa.FixedSizeListArray.from_arrays(values, embeddings.shape[1])
-    table = pa.table({id_name: pa.array(ids, pa.string()), "embedding": column})
     with replacing(path) as draft:
-        pq.write_table(table, draft)
+        pq.write_table(pa.table({id_name: pa.array(ids, pa.string()), "embedding": column}), draft)

@@ -245,8 +245,7 @@ class WordsFeature(Feature):
 
     def values(self, situation: Situation) -> csr_array:
         if situation.wishes is None:
-            empty = (situation.num_users, self.weights.shape[1])
-            return csr_array(empty, dtype=np.float32)
+            return csr_array((situation.num_users, self.weights.shape[1]), dtype=np.float32)
         words = situation.wishes.words.copy()
         words.data = 1 + np.log(words.data)
         scores = words @ self.weights

@@ -196,8 +196,7 @@ class _Learner:
         room = max(self._fit.products - len(own), 1)
         if len(others) <= room:
             return np.arange(size), np.zeros(size, np.float32)
-        drawn = self._rng.choice(others, room, replace=False)
-        products = np.sort(np.concatenate([own, drawn]))
+        products = np.sort(np.concatenate([own, self._rng.choice(others, room, replace=False)]))
         each_stands_for = np.log(len(others) / room)
         return products, np.where(np.isin(products, own), 0, each_stands_for).astype(np.float32)
 

@@ -65,8 +65,7 @@ def known_formats(what: What) -> tuple[Format, ...]:
     """All formats, those of higher rank first."""
     formats = []
     for path in sorted((CONFIG_DIR / "data" / "columns").glob("*.yaml")):
-        told = OmegaConf.to_container(OmegaConf.load(path)).get(what)
-        if told:
+        if told := OmegaConf.to_container(OmegaConf.load(path)).get(what):
             columns = {name: as_names(told.pop(name)) for name in COLUMNS[what] if name in told}
             lists = {name: tuple(told.pop(name, ())) for name in ("also", "only_with", "header")}
             formats.append(Format(path.stem, columns, **lists, **told))

@@ -303,8 +303,7 @@ def _product_routes(components: Components) -> APIRouter:
     @routes.get("/wishes")
     def example_wishes() -> dict[str, list[str]]:
         """What somebody may want here, to begin with: from the names of the most reviewed kinds."""
-        regions = service.served.regions[: settings.example_wishes]
-        return {"wishes": [each.wish for each in regions]}
+        return {"wishes": [each.wish for each in service.served.regions[: settings.example_wishes]]}
 
     return routes
 

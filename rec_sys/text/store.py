@@ -123,8 +123,7 @@ def _read_from(path: Path, first: int, dtype: Any) -> np.ndarray:
 
 
 def _sums_of(vectors: np.ndarray) -> np.ndarray:
-    rows = map(zlib.crc32, np.ascontiguousarray(vectors))
-    return np.fromiter(rows, _SUM_DTYPE, len(vectors))
+    return np.fromiter(map(zlib.crc32, np.ascontiguousarray(vectors)), _SUM_DTYPE, len(vectors))
 
 
 def _write_at(path: Path, offset: int, content: bytes, is_end: bool = True) -> None:

@@ -163,8 +163,7 @@ def tune(
                 proposed.suggest_float(name, low, high, log=low > 0)
             mine = values | _rounded(proposed.params)
             looked = trial(mine, _FIRST_LOOK)
-            behind = len(looked) and (first - looked).mean() > _error(first - looked)
-            if behind:
+            if len(looked) and (first - looked).mean() > _error(first - looked):
                 study.tell(proposed, state=optuna.trial.TrialState.PRUNED)
             else:
                 found[proposed.number] = trial(mine)

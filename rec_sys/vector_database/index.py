@@ -97,8 +97,7 @@ class ProductIndex:
                     rng = np.random.default_rng(_SEED)
                     sample = keys[np.sort(rng.choice(len(keys), settings.train_on, replace=False))]
                 index.train(_prepared(sample, mips_to_l2))
-            nothing = np.zeros(0, dtype=bool)
-            built = cls(index, mips_to_l2, nothing, factory, settings.search)
+            built = cls(index, mips_to_l2, np.zeros(0, dtype=bool), factory, settings.search)
             built.add(keys, settings.chunk_size)
         except RuntimeError as error:
             # FAISS says where in its sources it gave up, and then why.

@@ -209,11 +209,10 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
     its manifest tells of other things is kept. InputError if the folder holds something else."""
     files.require_replaceable(vectorbase.folder, files.MANIFEST, "paths.vectorbase_dir")
     _, evidences = plain_features(vectorbase.features)
-    table = to_table(vectorbase.products, VECTORBASE_SCHEMA)
     with files.replacing(vectorbase.folder) as draft:
         draft.mkdir()
         vectorbase.index.write(draft)
-        pq.write_table(table, draft / _PRODUCTS)
+        pq.write_table(to_table(vectorbase.products, VECTORBASE_SCHEMA), draft / _PRODUCTS)
         arrays = _arrays(vectorbase).items()
         save_file({name: np.ascontiguousarray(each) for name, each in arrays}, draft / _VECTORS)
         save_file(evidences, draft / _EVIDENCES)
