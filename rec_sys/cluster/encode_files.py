@@ -38,13 +38,11 @@ def encode_files(config: DictConfig) -> EncodedFiles:
     files = review_files(config.data)
     encoder = build(config.encoder)
     with connected(cluster):
-        texts = _distinct_texts(files, config.data, cluster)
-        if not texts:
+        if not (texts := _distinct_texts(files, config.data, cluster)):
             note("nobody says anything: no text to encode")
             return EncodedFiles(files, 0, 0)
         store = open_store(config.paths.cache_dir, encoder)
-        is_new = store.rows_of(texts) < 0
-        new = [text for text, wanted in zip(texts, is_new, strict=True) if wanted]
+        new = [text for text, row in zip(texts, store.rows_of(texts), strict=True) if row < 0]
         # What this machine found to be the fastest faithful precision counts for all.
         settings = OmegaConf.to_container(config.encoder, resolve=True)
         settings["precision"] = encoder.precision
@@ -118,8 +116,7 @@ class EncodingWorker:
     def __call__(self, texts: list[str]) -> pa.Table:
         """From texts to texts and float16 vectors."""
         vectors = self._encoder.encode(texts).astype(np.float16)
-        flat = pa.array(vectors.reshape(-1))
-        column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
         return pa.table({_TEXT: texts, _VECTOR: column})
 
 

@@ -94,8 +94,7 @@ class RecommendingWorker:
         self._settings, self._parts = settings, parts
         self._vectorbase = read_vectorbase(vectorbase)
         self._vectorbase.require_model(fingerprint)
-        trained = load_trained(checkpoint)
-        self._backend = infer.choose_backend(settings, trained, self._vectorbase)
+        self._backend = infer.choose_backend(settings, load_trained(checkpoint), self._vectorbase)
 
     def __call__(self, numbers: list[int]) -> pa.Table:
         """From numbers of parts to the recommendations for the people in them."""

@@ -52,8 +52,7 @@ class RayLauncher:
                 ),
                 run_config=RunConfig(storage_path=str(notes), failure_config=failures),
             )
-            uri = config.logger.tracking_uri
-            note(f"training in {workers} processes; {uri} tells how it goes")
+            note(f"training in {workers} processes; {config.logger.tracking_uri} tells how it goes")
             try:
                 best = trainer.fit().return_value
             except WorkerGroupError as error:

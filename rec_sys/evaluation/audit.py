@@ -135,8 +135,7 @@ def check_times(graph: ReviewGraph, split: Split) -> Finding:
         before, before_name = task.target, name
     untimed = int((time[split.train] == NO_TIME).sum())
     passed = f"all are; {untimed} training reviews without a time count as old"
-    check = "known reviews are older than targets"
-    return Finding(check, not found, "; ".join(found) or passed)
+    return Finding("known reviews are older than targets", not found, "; ".join(found) or passed)
 
 
 def check_shared_texts(
@@ -227,8 +226,7 @@ def check_statistics(fit_and_score: FitAndScore, graph: ReviewGraph, split: Spli
     target = (split.test or split.validation).target
     true = fit_and_score(graph)
     garbage = fit_and_score(with_garbage(graph, target))
-    passed = _close(true, garbage, 0)
-    if passed:
+    if passed := _close(true, garbage, 0):
         detail = f"garbage in {int(target.sum())} targets changes no score"
     elif not _close(true, fit_and_score(graph), 0):
         detail = "two fits to the same graph differ: seed the model, then audit again"
@@ -281,8 +279,7 @@ def check_moments(
 def check_refit(learned: np.ndarray, refit: FitAndScore, stage: Stage, limits: Limits) -> Finding:
     """Training's weights come out again where the targets of all tests are garbage."""
     target = np.any([test.target for test in stage.tests.values()], axis=0)
-    again = refit(with_garbage(stage.graph, target))
-    passed = _close(learned, again, limits.metric_tolerance)
+    passed = _close(learned, refit(with_garbage(stage.graph, target)), limits.metric_tolerance)
     found = "are learned" if passed else "are not learned"
     detail = f"the same weights {found} again with garbage in {int(target.sum())} test targets"
     return Finding("weights are learned without the test", passed, detail)

@@ -72,8 +72,7 @@ class EvaluationSettings:
             values = getattr(self, key) or []
             if len(set(values)) != len(values):
                 raise InputError(f"evaluation.{key}={values}: something is there twice")
-        starts = self.history_starts
-        if starts != sorted({0, *starts}):
+        if (starts := self.history_starts) != sorted({0, *starts}):
             raise InputError(f"evaluation.history_starts={starts}: must begin with 0 and ascend")
         for name in self.splits or []:
             load_choice("split", name)

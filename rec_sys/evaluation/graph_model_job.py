@@ -72,8 +72,7 @@ def load_ablations(names: Sequence[str]) -> list[Ablation]:
     """The ablations of ``config/evaluation/ablations.yaml`` by their names; InputError for none."""
     known = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "evaluation" / "ablations.yaml"))
     assert isinstance(known, dict)
-    unknown = [name for name in names if name not in known]
-    if unknown:
+    if unknown := [name for name in names if name not in known]:
         there = f"no ablation {', '.join(unknown)}; there are {', '.join(known)}"
         raise InputError(f"evaluation.ablations: {there}")
     return [Ablation(name, **known[name]) for name in names]
@@ -133,8 +132,7 @@ def audit_graph_model(
     def evidences(graph: ReviewGraph) -> np.ndarray:
         product_graph = build(stage.config.product_graph).build(graph, vectors, train)
         known = KnownReviews(graph, train, product_graph, vectors, words, towers)
-        features = fit_evidences(stage.config.evidence, known)
-        return ask(features, np.arange(len(some)))
+        return ask(fit_evidences(stage.config.evidence, known), np.arange(len(some)))
 
     of_time = [e for e in map(build, stage.config.evidence.values()) if e.name == Trend.name]
 

@@ -165,8 +165,7 @@ class JobContext:
             asked = Queries(queries.users, *parts, queries.asked)
             return self.measuring.ndcg(_Renumbered(model, numbers), asked, block_size)
 
-        finding = check_invariance(evaluate, stage.graph.num_products, self.audit)
-        return [finding.about(model.name)]
+        return [check_invariance(evaluate, stage.graph.num_products, self.audit).about(model.name)]
 
 
 class Job(Protocol):
@@ -275,5 +274,4 @@ def _key_of(job: Job, stage: Stage, context: JobContext) -> str:
         "measuring": asdict(replace(context.measuring, block_size=1)),  # which changes no result
         "audit": asdict(context.audit),
     }
-    text = json.dumps(identity, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()

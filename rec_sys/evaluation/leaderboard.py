@@ -73,8 +73,7 @@ class Column:
         if cell is None or cell != cell:
             return "–"
         # By kind: a float32 of NumPy is no Python float.
-        is_whole = isinstance(cell, str | Integral)
-        return str(cell) if is_whole else f"{cell:.{self.decimals}f}"
+        return str(cell) if isinstance(cell, str | Integral) else f"{cell:.{self.decimals}f}"
 
 
 @dataclass(frozen=True)

@@ -129,11 +129,9 @@ def _draw_lines(
     # right ends, so that the eye goes straight across.
     ends = {model: np.nan_to_num(_parts(values[-1])[0]) for model, values in lines.items()}
     handles = sorted(axes.containers, key=lambda drawn: -ends[drawn.get_label()])
-    place = "outside right upper"
-    axes.figure.legend(handles=handles, loc=place, frameon=False, handlelength=3.5)
+    axes.figure.legend(handles=handles, loc="outside right upper", frameon=False, handlelength=3.5)
     return axes
 
 
 def _parts(cell: Cell) -> tuple[float, float, float]:
-    is_interval = isinstance(cell, Interval)
-    return (cell.value, cell.low, cell.high) if is_interval else (cell, cell, cell)
+    return (cell.value, cell.low, cell.high) if isinstance(cell, Interval) else (cell, cell, cell)

@@ -185,8 +185,7 @@ def shuffle_ties(graph: ReviewGraph, seed: int) -> ReviewGraph:
     number = np.arange(graph.num_edges)
     drawn = np.random.default_rng(seed).permutation(graph.num_edges)
     within_tie = np.where(graph.edge_time == NO_TIME, number, drawn)
-    order = np.lexsort((within_tie, graph.edge_time, graph.edge_user))
-    return graph.in_order(order)
+    return graph.in_order(np.lexsort((within_tie, graph.edge_time, graph.edge_user)))
 
 
 def tied_last_share(graph: ReviewGraph) -> float:

@@ -44,8 +44,7 @@ def score_ratings(
     both = (torch.from_numpy(each.astype(np.float32)) for each in (predicted, true))
     metrics = rating_metrics(*both, liked_above)
     metrics["macro_f1_tuned"] = macro_f1(predicted > threshold, true > liked_above)
-    squared_error = (predicted.astype(np.float64) - true) ** 2
-    return RatingScores(metrics, threshold, user, squared_error)
+    return RatingScores(metrics, threshold, user, (predicted.astype(np.float64) - true) ** 2)
 
 
 def macro_f1(answer: np.ndarray, liked: np.ndarray) -> float:

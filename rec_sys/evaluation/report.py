@@ -202,8 +202,7 @@ class Report:
     def _lengths_table(self, test: _Test) -> Table:
         metrics = [f"{kind}@{k}" for kind in ("recall", "hr", "ndcg") for k in self.measuring.ks]
         columns = [Column(metric, _heading(metric)) for metric in metrics]
-        rows = self._intervals(test, metrics)
-        return Table(f"{test.heading}: all list lengths", columns, rows)
+        return Table(f"{test.heading}: all list lengths", columns, self._intervals(test, metrics))
 
     def _intervals(self, test: _Test, metrics: Sequence[str]) -> dict[str, dict[str, Cell]]:
         """Metrics that the same users have; empty rows if nobody has them."""
@@ -296,8 +295,7 @@ class Report:
         return Table(title, columns, rows, note)
 
     def _unseen_table(self, title: str) -> Iterator[Table]:
-        models = self._runs(_COMPARED, "rating", title)
-        if not models:
+        if not (models := self._runs(_COMPARED, "rating", title)):
             return
         rows = _rating_rows(models)
         others = rows.keys() - {Bias.name} if Bias.name in models else ()
@@ -313,8 +311,7 @@ class Report:
         yield Table(f"Rating, review unseen, {title}", columns, rows, note)
 
     def _known_table(self, title: str) -> Iterator[Table]:
-        models = self._runs(["review known"], "rating", title)
-        if not models:
+        if not (models := self._runs(["review known"], "rating", title)):
             return
         rows = _rating_rows(models)
         note = (
@@ -372,8 +369,7 @@ def not_measured(
 ) -> list[str]:
     """What is missing and why, a sentence each."""
     sentences = []
-    without = {stage.split.name for stage in stages if not stage.has_ratings}
-    if without:
+    if without := {stage.split.name for stage in stages if not stage.has_ratings}:
         why = "training, validation or test has none, so there is no table of ratings."
         sentences.append(f"Ratings ({', '.join(sorted(without))}): {why}")
     if not prepared.has_texts:

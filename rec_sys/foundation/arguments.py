@@ -71,8 +71,7 @@ def _explained(name: str, entry: Path, values: Mapping[str, Any], chosen: Mappin
         files = [entry]
         if rest:  # another choice may have what this one has not
             files = [*_files(folder / f"{chosen.get(group)}.yaml"), *sorted(folder.glob("*.yaml"))]
-        comments = [_comments(file).get(rest or name) for file in files]
-        comment = next(filter(None, comments), "")
+        comment = next(filter(None, (_comments(file).get(rest or name) for file in files)), "")
     shown = f"  {name}={'null' if value is None else value}".replace("True", "true")
     shown = shown.replace("False", "false")
     indent = " " * _KEY_WIDTH

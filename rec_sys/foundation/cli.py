@@ -86,7 +86,6 @@ def show_help(config_name: str, program: str, arguments: Sequence[str]) -> None:
 
 def graceful_exit(main: Callable[..., Any]) -> Callable[..., None]:
     """Wraps a command: an `InputError` becomes one line and exit code 2, Ctrl-C exit code 130."""
-    reporting = _reporting(main)
 
     @wraps(main)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -94,7 +93,7 @@ def graceful_exit(main: Callable[..., Any]) -> Callable[..., None]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         # Libraries make millions of objects that stay: among them garbage is looked for slowly.
         gc.set_threshold(_GC_THRESHOLD)
-        reporting(*args, **kwargs)
+        _reporting(main)(*args, **kwargs)
         # The program itself, not a command inside another one.
         if unwrap(main).__globals__ is vars(sys.modules["__main__"]):
             _end_process()
@@ -199,8 +198,7 @@ def _in_one_line(error: HydraException, config_name: str) -> str:
 
 def _names(config: DictConfig) -> list[str]:
     """All dotted names, of groups as well as of values."""
-    names = [name for name, _ in flat(OmegaConf.to_container(config, resolve=False))]
-    parts = (name.split(".") for name in names)
+    parts = (name.split(".") for name, _ in flat(OmegaConf.to_container(config, resolve=False)))
     return sorted({".".join(each[:stop]) for each in parts for stop in range(1, len(each) + 1)})
 
 

@@ -98,8 +98,7 @@ def build(settings: DictConfig, **arguments: Any) -> Any:
         if isinstance(cause, InputError):
             raise cause from None
         # A library's own check of its arguments; importing Lightning for the class takes seconds.
-        is_lightnings = type(cause).__name__ == "MisconfigurationException"
-        if isinstance(cause, ValueError) or is_lightnings:
+        if isinstance(cause, ValueError) or type(cause).__name__ == "MisconfigurationException":
             reason = " ".join(str(cause).split())
             raise InputError(f"{settings['_target_']}: {reason}; change its settings") from None
         raise

@@ -71,8 +71,7 @@ def rating_features(
     With s the sum, n the number and k imaginary ratings, `shrinkage`: s/(n+k) and n/(n+k). The mean
     shrunk towards any value m is a linear function of both, s/(n+k) + m·k/(n+k), so that the
     network finds the m that fits, and no statistic over other ratings is needed. The third number
-    is the logarithm of the number of `reviews`, rated or not: how popular a product, how active a
-    user is.
+    is the logarithm of the number of `reviews`, rated or not: how popular, or how active.
     """
     total = counts + shrinkage
     activity = np.log1p(reviews) / _LOG_MANY_REVIEWS

@@ -130,8 +130,7 @@ def require_unlearned(split: Split, graph: ReviewGraph, seen: Provenance) -> Non
     target = split.validation.target.copy()
     if split.test is not None:
         target |= split.test.target
-    leaking = int((target & seen.learned_edges(graph)).sum())
-    if leaking:
+    if leaking := int((target & seen.learned_edges(graph)).sum()):
         raise InputError(
             f"train.warm_start: the checkpoint has learned from {leaking} of the"
             f" {int(target.sum())} reviews that split={split.name} measures, which would flatter"

@@ -1,8 +1,7 @@
 """Ways to split a data set.
 
 Each is a class with a ``name`` and ``split(graph, seen)``, where `seen` tells what the weights have
-seen that the training starts from, if it starts from any: nothing is measured by what they have
-learned from.
+seen that the training starts from, if any: nothing is measured by what they have learned from.
 
 Copies of one review (`ReviewGraph.first_copy`), whoever wrote them, never stand on both sides.
 Where a split counts reviews, copies count as one, their oldest: they are known where it is known,
@@ -265,8 +264,7 @@ def _task(
     graph: ReviewGraph, target: np.ndarray, known: np.ndarray, begin: int | None = None
 ) -> Task:
     """The task of predicting targets, bool [E], from what is known of the same users, bool [E]."""
-    has_target = np.isin(graph.edge_user, graph.edge_user[target])
-    return Task(target, known & has_target, begin)
+    return Task(target, known & np.isin(graph.edge_user, graph.edge_user[target]), begin)
 
 
 def draw_groups(
@@ -276,8 +274,7 @@ def draw_groups(
     after an earlier split, whose groups are `known`, see `continue_groups`.
 
     A group is empty if its share is 0, otherwise it has at least one member. Returns the rest, of
-    one member at least, and the groups; int64, ascending. InputError, which names `what` is drawn,
-    if there are too few.
+    one member at least, and the groups; int64, ascending. InputError, naming `what`, for too few.
     """
     if known is not None:
         return continue_groups(known, shares, seed, what)

@@ -279,9 +279,8 @@ def build_history_batch(histories: Histories, base: Vectorbase, encode: Encode) 
     batch = builder.build(np.arange(len(histories)), np.zeros_like(hidden), hidden)
     # Edges are in the order of the reviews: both are by user, oldest first.
     review = np.flatnonzero(~hidden)
-    wishes = None
-    if (histories.wishes != "").any():
-        wishes = Wishes.of(vectors[wish_text], count_words(histories.wishes))
+    has_wishes = (histories.wishes != "").any()
+    wishes = Wishes.of(vectors[wish_text], count_words(histories.wishes)) if has_wishes else None
     # What an unknown product is called, and what is said about it.
     said = vectors[edge_text[review]] + vectors[name_text[product[review]]]
     links = base.match.links(said, row[review] == UNKNOWN)

@@ -109,8 +109,7 @@ def _people_of(data: ReviewData, user_ids: list[str] | None) -> pd.DataFrame:
 
 def with_products(reviews: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
     """Reviews of a data set with what its product table knows of their products."""
-    row = pd.Index(products["product_id"]).get_indexer(reviews["product_id"])
-    products = products.take(row)
+    products = products.take(pd.Index(products["product_id"]).get_indexer(reviews["product_id"]))
     return reviews.assign(**{own: products[name].to_numpy() for name, own in OWN_COLUMNS.items()})
 
 

@@ -136,8 +136,7 @@ class Recommender:
 
         `reviews` and `products` are files, or tables with the fields of a file, which are kept in
         ``paths.data_dir``; without reviews it is the demo. `settings` are those of a training, as
-        on the command line: ``"train.max_epochs=10"``. Raises InputError for what these commands
-        refuse.
+        on the command line: ``"train.max_epochs=10"``. Raises InputError where these commands do.
         """
         from rec_sys.train.train import train  # with PyTorch, which takes seconds
         from rec_sys.vector_database.create_vectorbase import create_vectorbase
@@ -224,8 +223,7 @@ class Recommender:
     def embed_users(self, reviews: Reviews, wish: str = "") -> np.ndarray:
         """float32 [U, d] of unit length, in the order in which the authors first occur; the cosine
         with the embedding of a product tells the predicted rating."""
-        histories = self._histories(reviews, wish)
-        batch = build_history_batch(histories, self.vectorbase, self.encode)
+        batch = build_history_batch(self._histories(reviews, wish), self.vectorbase, self.encode)
         return self.backend.embed(batch.inputs).user_embeddings
 
     def embed_products(self, products: Sequence[str] | None = None) -> np.ndarray:

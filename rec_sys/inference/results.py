@@ -176,8 +176,7 @@ def write_results(
 
 def show_results(results: Sequence[UserRecommendations], show_users: int) -> None:
     """Prints what the first few people get."""
-    rows = _shown_rows(results[:show_users])
-    if rows:
+    if rows := _shown_rows(results[:show_users]):
         show_table("recommendations", _SHOWN_COLUMNS, rows)
     for each in results[:show_users]:
         person = each.nickname or each.user_id
@@ -238,6 +237,5 @@ def _name(name: str) -> str:
 def _write_embeddings(path: Path, id_name: str, ids: Sequence[str], embeddings: np.ndarray) -> None:
     values = pa.array(np.ascontiguousarray(embeddings, dtype=np.float32).reshape(-1))
     column = pa.FixedSizeListArray.from_arrays(values, embeddings.shape[1])
-    table = pa.table({id_name: pa.array(ids, pa.string()), "embedding": column})
     with replacing(path) as draft:
-        pq.write_table(table, draft)
+        pq.write_table(pa.table({id_name: pa.array(ids, pa.string()), "embedding": column}), draft)

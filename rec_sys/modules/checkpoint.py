@@ -95,8 +95,7 @@ def find_checkpoint(
 
 def last_checkpoints(folder: str | Path) -> list[Path]:
     """The newest state of each training, the newest training first; InputError without any."""
-    found = list(Path(folder).glob(f"*{LAST_SUFFIX}"))
-    if not found:
+    if not (found := list(Path(folder).glob(f"*{LAST_SUFFIX}"))):
         raise InputError(f"{folder}: holds no interrupted training (*{LAST_SUFFIX}) to resume")
     return sorted(found, key=_age, reverse=True)
 
@@ -309,8 +308,7 @@ def fit_evidences(settings: DictConfig, known: KnownReviews) -> list[Feature]:
 
 def provenance_in(content: Mapping[str, Any]) -> Provenance | None:
     """Which reviews the training of a checkpoint has seen; None if it does not tell."""
-    kept = content.get(SEEN_KEY)
-    if kept is None:
+    if (kept := content.get(SEEN_KEY)) is None:
         return None
     arrays = {name: kept[name] for name in _SEEN_ARRAYS}
     begins, earlier = tuple(kept["begins"]), LearnedReviews(*kept["earlier"])

@@ -206,8 +206,7 @@ class MatchFeature(Feature):
 
         `vectors`: float [n, D], of all reviews, zero vectors lead nowhere; `unknown`: bool [n],
         those of which something is to be told. Returns float32 [n, P], the chances of the softmax
-        over all products, the likeliest of them; rows sum to at most 1. None if there is nothing to
-        be told.
+        over all products, the likeliest of them; rows sum to at most 1. None if there are none.
         """
         rows = np.flatnonzero(unknown & vectors.any(axis=1))
         if not len(rows):
@@ -246,8 +245,7 @@ class WordsFeature(Feature):
 
     def values(self, situation: Situation) -> csr_array:
         if situation.wishes is None:
-            empty = (situation.num_users, self.weights.shape[1])
-            return csr_array(empty, dtype=np.float32)
+            return csr_array((situation.num_users, self.weights.shape[1]), dtype=np.float32)
         words = situation.wishes.words.copy()
         words.data = 1 + np.log(words.data)
         scores = words @ self.weights

@@ -23,8 +23,7 @@ class Towers:
 
     With x the vector of a text, and n, i, m those of a product's name, its description, and the
     mean of its reviews, scaled to unit length, the logit is the inner product of ``x Q`` and
-    ``n N + i I + m M``, the latter scaled to unit length. The maps, in this order, are
-    float32 [D, D].
+    ``n N + i I + m M``, the latter scaled to unit length. The maps, in this order: float32 [D, D].
     """
 
     query: np.ndarray
@@ -64,8 +63,7 @@ class MatchFit:
     corrected for it. A review is never part of its own product's mean. Popular products are meant
     more often, which a learned weight of log(1 + reviews) takes up, so that the towers need not.
     The best epoch, by the same loss on the targets of the validation, is kept. With
-    `source_dropout`, a product without reviews is found by its name. ``config/match`` explains the
-    settings.
+    `source_dropout`, a product without reviews is found by its name. ``config/match`` tells more.
     """
 
     max_epochs: settings.PositiveCount
@@ -198,8 +196,7 @@ class _Learner:
         room = max(self._fit.products - len(own), 1)
         if len(others) <= room:
             return np.arange(size), np.zeros(size, np.float32)
-        drawn = self._rng.choice(others, room, replace=False)
-        products = np.sort(np.concatenate([own, drawn]))
+        products = np.sort(np.concatenate([own, self._rng.choice(others, room, replace=False)]))
         each_stands_for = np.log(len(others) / room)
         return products, np.where(np.isin(products, own), 0, each_stands_for).astype(np.float32)
 

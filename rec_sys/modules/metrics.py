@@ -80,8 +80,7 @@ def hit_rate(positions: TargetPositions, k: int) -> np.ndarray:
 def ndcg(positions: TargetPositions, k: int) -> np.ndarray:
     """Expected NDCG@k of each user, float64 [n]; ideal are min(k, targets) hits at the top."""
     ideal = np.r_[0, np.cumsum(1 / np.log2(np.arange(2, k + 2)))]
-    gains = positions.per_user(discounted_gain(positions, k))
-    return gains / ideal[np.minimum(positions.count, k)]
+    return positions.per_user(discounted_gain(positions, k)) / ideal[np.minimum(positions.count, k)]
 
 
 def ndcg_of(positions: TargetPositions, kept: np.ndarray, k: int) -> np.ndarray:

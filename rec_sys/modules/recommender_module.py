@@ -111,8 +111,7 @@ class RecommenderModule(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Logs the epoch's training metrics; validation has run before."""
-        training_values = self._log_metrics(self.train_metrics)
-        values = training_values | self.validation_values
+        values = self._log_metrics(self.train_metrics) | self.validation_values
         self.history.append({"epoch": self.current_epoch, **values})
 
     def configure_optimizers(self) -> dict[str, Any]:

@@ -142,8 +142,7 @@ def _is_defined_as(name: str) -> bool:
 
 
 def _is_convolution(name: str) -> bool:
-    matched = _CONVOLUTION_NAME.fullmatch(name)
-    if not matched:
+    if not (matched := _CONVOLUTION_NAME.fullmatch(name)):
         return False
     import torch_geometric.nn
     from torch_geometric.nn import MessagePassing

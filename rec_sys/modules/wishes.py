@@ -47,8 +47,7 @@ def bm25(
 
     `counts`: float32 [P, W], how often each word is in each document; `idf`: float32 [W];
     `mean_length`: words of a document; `k1`: how much a word counts that is there again and again;
-    `b`: how much long documents are held back, 0...1. Returns float32 [P, W], what each word of a
-    query adds to each document.
+    `b`: how much long documents are held back, 0...1. Returns float32 [P, W], what each word adds.
     """
     length = counts.sum(axis=1) / max(mean_length, 1)
     weights = counts.tocsr(copy=True)

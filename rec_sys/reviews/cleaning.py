@@ -178,8 +178,7 @@ def _require_told(cleaning: _Cleaning, what: str, is_told: np.ndarray, drop: boo
 
 def _join_twins(cleaning: _Cleaning) -> list[str]:
     """Returns the products that are twins of others and gone."""
-    threshold = cleaning.options.collapse_twins
-    if threshold is False:
+    if (threshold := cleaning.options.collapse_twins) is False:
         cleaning.step("variant twins", "off")
         return []
     cleaning.table, merged_ids, num_groups = collapse_twins(cleaning.table, threshold)
@@ -273,8 +272,7 @@ def _build_products(
     known = known.where(known.notna(), "").drop_duplicates("product_id").set_index("product_id")
     reviewed = pd.Index(reviews["product_id"].unique().to_pylist(), dtype=object)
     unreviewed = known.index.difference(reviewed, sort=False)
-    ids = reviewed.append(unreviewed) if keep_unreviewed else reviewed
-    ids = ids.sort_values()
+    ids = (reviewed.append(unreviewed) if keep_unreviewed else reviewed).sort_values()
     table = known.reindex(ids, fill_value="")
     filled = {}
     for column, own_column in OWN_COLUMNS.items():

@@ -74,8 +74,7 @@ def write_demo(
     Reviews are written oldest first. `reviews_per_user` is a mean: some have one, some three times
     the mean; nobody reviews a product twice. The same seed gives the same bytes."""
     products = invent_products(num_products, seed)
-    users = invent_users(num_users, seed)
-    reviews = invent_reviews(users, products, reviews_per_user, seed)
+    reviews = invent_reviews(invent_users(num_users, seed), products, reviews_per_user, seed)
     catalogue = [
         {
             "asin": product.asin,

@@ -107,8 +107,7 @@ def _fetch_rest(url: str, part: Path, about: Path, timeout: float) -> None:
             elif status == requests.codes.ok:
                 start, size = 0, _number(response.headers.get("Content-Length"))
                 part.unlink(missing_ok=True)
-                validator = _validator(response)
-                write_json(about, {"url": url, "size": size, "validator": validator})
+                write_json(about, {"url": url, "size": size, "validator": _validator(response)})
             elif status == requests.codes.requested_range_not_satisfiable:
                 part.unlink(missing_ok=True)
                 raise _Failed("the file changed on the server")

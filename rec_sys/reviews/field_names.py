@@ -65,8 +65,7 @@ def known_formats(what: What) -> tuple[Format, ...]:
     """All formats, those of higher rank first."""
     formats = []
     for path in sorted((CONFIG_DIR / "data" / "columns").glob("*.yaml")):
-        told = OmegaConf.to_container(OmegaConf.load(path)).get(what)
-        if told:
+        if told := OmegaConf.to_container(OmegaConf.load(path)).get(what):
             columns = {name: as_names(told.pop(name)) for name in COLUMNS[what] if name in told}
             lists = {name: tuple(told.pop(name, ())) for name in ("also", "only_with", "header")}
             formats.append(Format(path.stem, columns, **lists, **told))
@@ -99,8 +98,7 @@ def choose_format(
             each.columns["product_id"] = (*ids, *named["product_name"])
     if requested != AUTO:
         known = [AUTO, *(each.name for each in formats)]
-        formats = [each for each in formats if each.name == requested]
-        if not formats:
+        if not (formats := [each for each in formats if each.name == requested]):
             raise InputError(f"no format {requested!r}; known: {', '.join(known)}")
     usable = [
         each

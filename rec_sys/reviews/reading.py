@@ -316,8 +316,7 @@ class _ProductRows:
 
     def __call__(self, record: dict[str, Any]) -> tuple[str, str, str, str, str]:
         columns = self._columns
-        product = first_text(record, columns["product_id"])
-        if not product:
+        if not (product := first_text(record, columns["product_id"])):
             raise BrokenRecord(f"no product ({' or '.join(columns['product_id'])})")
         name = first_text(record, columns["name"])
         if has_script(name):

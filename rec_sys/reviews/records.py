@@ -55,8 +55,7 @@ def read_records(
     `decoded_lines`; `header` names the columns of a table without a heading line.
 
     Yields line numbers and records; one that is none comes as a `BrokenRecord` (a value, not
-    raised), so that the caller decides how many to bear. InputError if the file as a whole cannot
-    be read.
+    raised), so that the caller decides how many to bear. InputError if the file cannot be read.
     """
     path = Path(path).expanduser()
     with telling_file(path), open_unpacked(path) as file:

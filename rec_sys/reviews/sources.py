@@ -208,8 +208,7 @@ class DownloadedReviews(ReviewSource):
         return reviews, self._fetched(self.metadata_url, self.metadata_drive_id)
 
     def _fetched(self, url: str, drive_id: str | None) -> Path:
-        name = PurePosixPath(unquote(urlsplit(url).path)).name
-        if not name:
+        if not (name := PurePosixPath(unquote(urlsplit(url).path)).name):
             raise InputError(f"{url}: names no file; give the address of the file itself")
         patience = Patience(self.retries, self.backoff_seconds, self.timeout_seconds)
         return fetch_file(self.folder / name, url, drive_id, patience)

@@ -66,8 +66,7 @@ def fingerprint_of(*tables: pa.Table) -> str:
             digest.update(f"{name}:{column.type}".encode())
             digest.update(column.is_valid().to_numpy().astype(np.uint8))
             if pa.types.is_string(column.type):
-                lengths = pc.binary_length(column).fill_null(0).to_numpy()
-                digest.update(lengths.astype("<i8"))
+                digest.update(pc.binary_length(column).fill_null(0).to_numpy().astype("<i8"))
                 for chunk in column.fill_null("").chunks:
                     whole = pa.ListArray.from_arrays([0, len(chunk)], chunk)
                     digest.update(pc.binary_join(whole, "")[0].as_buffer())

@@ -136,8 +136,7 @@ def decoded_lines(
     """
     head = file.read(_BLOCK_BYTES)
     file.seek(0)
-    is_auto = encoding == AUTO_ENCODING
-    encoding = _encoding_of(head) if is_auto else encoding
+    encoding = _encoding_of(head) if encoding == AUTO_ENCODING else encoding
     try:
         is_utf8 = codecs.lookup(encoding).name == "utf-8"
     except LookupError:

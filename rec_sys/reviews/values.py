@@ -293,8 +293,7 @@ def time_notation(values: Iterable[Any]) -> str | None:
     "month first" or "day first"; None where each time says by itself what it is; InputError if days
     and months cannot be told apart.
     """
-    given = [as_text(value) for value in values if not isinstance(value, date)]
-    given = [text for text in given if text]
+    given = list(filter(None, (as_text(value) for value in values if not isinstance(value, date))))
     if not given:
         return None
     told = pd.Series(given)
@@ -324,8 +323,7 @@ def time_notation(values: Iterable[Any]) -> str | None:
 
 
 def _by_notation(value: Any, notation: str) -> datetime | None:
-    text = as_text(value)
-    if not text:
+    if not (text := as_text(value)):
         return None
     try:
         if notation == _EXCEL:

@@ -106,10 +106,9 @@ class Access:
         else:
             self._read_changed_file()
             key = headers.get(KEY_HEADER.lower())
-            found = self._callers.get(_digest(key)) if key else None
-            if found is None:
+            caller = self._callers.get(_digest(key)) if key else None
+            if caller is None:
                 _nobody(f"the header {KEY_HEADER} is missing or wrong")
-            caller = found
         rate = self._often[PERSON if caller.role == PERSON else CLIENT]
         seconds = rate.seconds_to_wait(f"{caller.role} {caller.name}")
         if seconds > 0:
@@ -148,8 +147,7 @@ class Access:
             line = line.partition("#")[0].strip()
             if not line:
                 continue
-            found = _KEY_LINE.fullmatch(line)
-            if not found:
+            if not (found := _KEY_LINE.fullmatch(line)):
                 raise InputError(
                     f"{path}:{number}: must be `{CLIENT} NAME SHA256` or `{ADMIN} NAME SHA256`, as"
                     f" `uv run -m rec_sys.serving.access {CLIENT} NAME` prints it"

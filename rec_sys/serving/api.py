@@ -215,8 +215,7 @@ def _user_routes(components: Components) -> APIRouter:
         return schemas.StoredOut(user=user_id, stored=stored, reviews=total)
 
     def kept(user_id: str, newest: int) -> schemas.StoredReviewsOut:
-        found = store.find(user_id, newest, "")
-        if found is None:
+        if (found := store.find(user_id, newest, "")) is None:
             raise nobody
         return schemas.StoredReviewsOut.model_validate(found)
 
@@ -304,8 +303,7 @@ def _product_routes(components: Components) -> APIRouter:
     @routes.get("/wishes")
     def example_wishes() -> dict[str, list[str]]:
         """What somebody may want here, to begin with: from the names of the most reviewed kinds."""
-        regions = service.served.regions[: settings.example_wishes]
-        return {"wishes": [each.wish for each in regions]}
+        return {"wishes": [each.wish for each in service.served.regions[: settings.example_wishes]]}
 
     return routes
 

@@ -122,8 +122,7 @@ class VectorCache:
             for text, vector in remembered.items():
                 if vector is not None:
                     self._vectors.move_to_end(keys[text])
-        missing = [text for text, vector in remembered.items() if vector is None]
-        if missing:
+        if missing := [text for text, vector in remembered.items() if vector is None]:
             found = np.asarray(encode(missing)).astype(VECTOR_DTYPE)
             remembered.update(zip(missing, found, strict=True))
             with self._lock:

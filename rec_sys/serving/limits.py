@@ -326,8 +326,7 @@ class LimitsMiddleware:
                 else:
                     raise Refused(400, "the connection ended before the body did")
         except TimeoutError:
-            seconds = self._limits.body_seconds
-            message = f"the body did not come within {seconds:g} s"
+            message = f"the body did not come within {self._limits.body_seconds:g} s"
             raise Refused(408, message, "", _UNREAD) from None
         finally:
             self._unread_bytes -= read

@@ -177,8 +177,7 @@ def request_models(limits: Limits) -> tuple[type[_Given], type[_Given]]:
                 return value
             given = [each.get("reviews") for each in people if isinstance(each, dict)]
             number = sum(len(each) for each in given if isinstance(each, list))
-            if number > limits.reviews_in_all:
-                most = limits.reviews_in_all
+            if number > (most := limits.reviews_in_all):
                 raise ValueError(f"people: {number} reviews are too many; send {most} at most")
             k = value.get("k", 10)
             if isinstance(k, int) and len(people) * k > limits.products_in_all:

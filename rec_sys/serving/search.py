@@ -52,8 +52,7 @@ class ProductSearch:
     def find(self, words: str, k: int, style: str | None = None) -> np.ndarray:
         """Finds products: rows of the vectorbase, int64 [at most k], the best first. Without any
         letter or digit in `words`, which were typed, the most popular products match."""
-        found = _WORD.findall(words)[:_MOST_WORDS]
-        if not found:
+        if not (found := _WORD.findall(words)[:_MOST_WORDS]):
             rows = self._by_popularity
             return (rows if style is None else rows[self._styles[rows] == style])[:k]
         query = " ".join(f'"{word}"*' for word in found)

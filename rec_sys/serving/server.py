@@ -81,8 +81,7 @@ def build_components(config: DictConfig) -> Components:
     settings = ServingSettings.of(config.serving)
     limits = settings.limits
     keys = settings.api_key, settings.admin_key, settings.keys_file, settings.person_secret
-    often = limits.requests_per_minute, limits.person_requests_per_minute
-    access = Access(*keys, *often)
+    access = Access(*keys, limits.requests_per_minute, limits.person_requests_per_minute)
     if settings.host not in LOOPBACK and access.is_open:
         raise InputError(
             f"serving.host={settings.host}: other machines could read and delete what everybody"

@@ -331,8 +331,7 @@ class Service:
         if not self._loading.acquire(blocking=False):
             raise Busy("a bundle is being loaded already; try again")
         try:
-            served = self._run(read_bundle(self._folder))
-            self._served = served
+            self._served = served = self._run(read_bundle(self._folder))
             log.info("now serving model %s", served.bundle.model_fingerprint)
             return served.bundle
         finally:

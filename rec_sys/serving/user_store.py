@@ -118,8 +118,7 @@ class UserStore:
             connection.rollback()
         path = self._engine.url.database
         if self._engine.dialect.name == "sqlite" and path and os.path.isfile(path):
-            paths = (path, f"{path}-wal", f"{path}-shm")
-            self._files = {each: _identity(each) for each in paths}
+            self._files = {each: _identity(each) for each in (path, f"{path}-wal", f"{path}-shm")}
 
     def _require_ours(self, are_new: bool) -> None:
         found = sa.inspect(self._engine)

@@ -112,8 +112,7 @@ def _encode(model: Any, tokenized: TokenizedTexts, rows: np.ndarray) -> np.ndarr
     }
     vectors = model({**padded, **tokenized.of_all})["sentence_embedding"].float().cpu().numpy()
     # Rounding to bf16 leaves lengths a little off 1, and not every model normalises.
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(lengths, _SMALLEST_LENGTH)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _SMALLEST_LENGTH)
 
 
 def pad(values: list[list[int]], name: str, tokenizer: Any) -> torch.Tensor:

@@ -109,8 +109,7 @@ class _Graph:
 
     def constant(self, array: np.ndarray, name: str = "") -> str:
         name = name or f"constant_{len(self._constants)}"
-        tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
-        self._constants.setdefault(name, tensor)
+        self._constants.setdefault(name, numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
     def number(self, value: float) -> str:

@@ -73,8 +73,7 @@ def _export_onnx(model: Any, path: Path, encoder: TextEncoder) -> None:
             features = {"input_ids": input_ids, "attention_mask": attention_mask}
             for part in self.parts:
                 features = part(features)
-            vectors = features["sentence_embedding"]
-            return torch.nn.functional.normalize(vectors, dim=1)
+            return torch.nn.functional.normalize(features["sentence_embedding"], dim=1)
 
     batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
     length = torch.export.Dim("length", min=1, max=encoder.max_length)
@@ -113,8 +112,7 @@ def main() -> None:
         raise InputError(f"--output_path={path}: the file must be called {MODEL_FILE}")
     overrides = [f"encoder.{each}" for each in given.overrides]
     config = compose_config("export_config", ["encoder=minilm", *overrides])
-    encoder = build(config.encoder, precision="fp32", device="cpu")
-    worst = export_encoder(encoder, path.parent)
+    worst = export_encoder(build(config.encoder, precision="fp32", device="cpu"), path.parent)
     note(f"maximum difference {worst:.1e} (at most {MAX_DIFFERENCE:.0e})")
     note(f"model: {path}, with {onnx.TOKENIZER_FILE} and {onnx.SETTINGS_FILE} beside it")
     if written := build(config.triton, onnx_path=path):

@@ -123,8 +123,7 @@ def _read_from(path: Path, first: int, dtype: Any) -> np.ndarray:
 
 
 def _sums_of(vectors: np.ndarray) -> np.ndarray:
-    rows = map(zlib.crc32, np.ascontiguousarray(vectors))
-    return np.fromiter(rows, _SUM_DTYPE, len(vectors))
+    return np.fromiter(map(zlib.crc32, np.ascontiguousarray(vectors)), _SUM_DTYPE, len(vectors))
 
 
 def _write_at(path: Path, offset: int, content: bytes, is_end: bool = True) -> None:
@@ -176,8 +175,7 @@ def encode_texts(
     way. If nothing is new, the encoder's weights are not even loaded."""
     distinct, row_of_text = distinct_texts(texts)
     rows = store.rows_of(["", *distinct])
-    new_texts = [distinct[row - 1] for row in np.flatnonzero(rows < 0)]
-    if new_texts:
+    if new_texts := [distinct[row - 1] for row in np.flatnonzero(rows < 0)]:
         found = f"{1 - len(new_texts) / len(distinct):.0%} found in the store"
         with progress(len(new_texts), f"encoding texts ({found})", "text", show_progress) as bar:
             for batch, vectors in encoder.encode_in_batches(new_texts):

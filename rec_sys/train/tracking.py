@@ -315,9 +315,8 @@ def plain_config(config: DictConfig) -> dict[str, Any]:
     for key, value in plain["data"].items():
         if key.endswith("_path") and value is not None:
             plain["data"][key] = str(Path(value).expanduser().resolve())
-    if isinstance(plain["train"].get("warm_start"), str):
-        path = Path(plain["train"]["warm_start"]).expanduser()
-        plain["train"]["warm_start"] = str(path.resolve())
+    if isinstance(path := plain["train"].get("warm_start"), str):
+        plain["train"]["warm_start"] = str(Path(path).expanduser().resolve())
     return plain
 
 

@@ -163,15 +163,13 @@ def tune(
                 proposed.suggest_float(name, low, high, log=low > 0)
             mine = values | _rounded(proposed.params)
             looked = trial(mine, _FIRST_LOOK)
-            behind = len(looked) and (first - looked).mean() > _error(first - looked)
-            if behind:
+            if len(looked) and (first - looked).mean() > _error(first - looked):
                 study.tell(proposed, state=optuna.trial.TrialState.PRUNED)
             else:
                 found[proposed.number] = trial(mine)
                 study.tell(proposed, float(found[proposed.number].mean()))
             longest = max(longest, time.monotonic() - began)
-        complete = [each for each in study.trials if each.value is not None]
-        if not complete:
+        if not (complete := [each for each in study.trials if each.value is not None]):
             rows.append((part, len(study.trials), None, None, "as given"))
             continue
         best = max(complete, key=lambda each: each.value)

@@ -76,7 +76,6 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
         catalogue = FullCatalogue(network, *known, features, combiner)
         drawn = np.random.default_rng(_SEED).permutation(graph.num_users)[:MEASURED_QUERIES]
         queries = catalogue.queries(graph, np.sort(drawn))
-    recall = require_recall(index, keys, queries, settings.min_recall)
     vectorbase = write_vectorbase(
         Vectorbase(
             folder=folder,
@@ -86,7 +85,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
                 "encoder_model_fingerprint": encoder.model_fingerprint,
                 "encoder": {name: own.get(name) for name in ("model", "max_length")},
                 "data_fingerprint": data.fingerprint,
-                "recall_at_10": recall,
+                "recall_at_10": require_recall(index, keys, queries, settings.min_recall),
                 "min_recall": settings.min_recall,
                 "max_quotes": settings.quotes,
             },
@@ -184,8 +183,7 @@ def _show_summary(vectorbase: Vectorbase, num_edges: int) -> None:
     manifest, unknown = vectorbase.manifest, vectorbase.products["num_reviews"] == 0
     walks = [each for each in vectorbase.features if isinstance(each, WalkFeature)]
     graphs = {id(each.graph.weights): each.graph.weights for each in walks}
-    people = len(vectorbase.queries)
-    recall = f"{manifest['recall_at_10']:.4f}, by the queries of {people} people"
+    recall = f"{manifest['recall_at_10']:.4f}, by the queries of {len(vectorbase.queries)} people"
     rows = [
         ["products", len(vectorbase.products)],
         ["without a review that may be known", int(unknown.sum())],

@@ -97,8 +97,7 @@ class ProductIndex:
                     rng = np.random.default_rng(_SEED)
                     sample = keys[np.sort(rng.choice(len(keys), settings.train_on, replace=False))]
                 index.train(_prepared(sample, mips_to_l2))
-            nothing = np.zeros(0, dtype=bool)
-            built = cls(index, mips_to_l2, nothing, factory, settings.search)
+            built = cls(index, mips_to_l2, np.zeros(0, dtype=bool), factory, settings.search)
             built.add(keys, settings.chunk_size)
         except RuntimeError as error:
             # FAISS says where in its sources it gave up, and then why.
@@ -327,8 +326,7 @@ def require_recall(
 def measure_recall(index: ProductIndex, keys: np.ndarray, queries: np.ndarray) -> float:
     """The mean share of the `RECALL_AT` best products that an index finds by queries, float32 [n >
     0, d]; of equals any counts. `keys`: float32 [P, d]."""
-    k = min(RECALL_AT, index.num_products)
-    if not k:
+    if not (k := min(RECALL_AT, index.num_products)):
         return 1.0
     best, _ = faiss.knn(queries, keys[~index.removed], k, metric=faiss.METRIC_INNER_PRODUCT)
     worst = best.min(axis=1, keepdims=True)

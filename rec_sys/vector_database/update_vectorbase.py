@@ -129,8 +129,7 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
     )
     if settings.solve_product_graph:
         solved = create_vectorbase.build_evidences(trained, prepared, edges, config)
-        solved = moved_features(solved, place, len(updated.keys))
-        updated = replace(updated, features=solved)
+        updated = replace(updated, features=moved_features(solved, place, len(updated.keys)))
     least = updated.manifest["min_recall"]
     facts = {
         "data_fingerprint": data.fingerprint,
@@ -211,7 +210,6 @@ def _with_changes(
 
 
 def _show_summary(vectorbase: Vectorbase, changes: ProductChanges, newly_encoded: int) -> None:
-    unused = int(vectorbase.index.removed.sum())
     rows = [
         ["added", int(changes.new.sum())],
         ["removed", len(changes.gone)],
@@ -220,7 +218,7 @@ def _show_summary(vectorbase: Vectorbase, changes: ProductChanges, newly_encoded
         ["unchanged", int((~changes.new & ~changes.changed).sum())],
         ["now", vectorbase.num_products],
         ["texts newly encoded", newly_encoded],
-        ["unused rows of removed and changed ones", unused],
+        ["unused rows of removed and changed ones", int(vectorbase.index.removed.sum())],
     ]
     show_table("products of the vectorbase", ["", "number"], rows)
     note(f"written: {vectorbase.folder}")

@@ -150,8 +150,7 @@ class Vectorbase:
 
     def require_model(self, fingerprint: str, name: str = "another model") -> None:
         """InputError if the embeddings are not of this model, `TrainedModel.fingerprint`."""
-        own = self.manifest["model_fingerprint"]
-        if own != fingerprint:
+        if (own := self.manifest["model_fingerprint"]) != fingerprint:
             raise InputError(
                 f"{self.folder}: built from another model ({self.manifest['checkpoint']},"
                 f" {own[:_SHOWN]}) than the one in use ({name}, {fingerprint[:_SHOWN]}); rebuild"
@@ -160,8 +159,7 @@ class Vectorbase:
 
     def require_encoder(self, model_fingerprint: str) -> None:
         """Raises InputError if vectors of this text encoder may not stand beside those here."""
-        own = self.manifest["encoder_model_fingerprint"]
-        if own != model_fingerprint:
+        if (own := self.manifest["encoder_model_fingerprint"]) != model_fingerprint:
             raise InputError(
                 f"{self.folder}: built with another text encoder ({own[:_SHOWN]}) than the one in"
                 f" use ({model_fingerprint[:_SHOWN]}); leave encoder=from_checkpoint, or train and"
@@ -211,11 +209,10 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
     its manifest tells of other things is kept. InputError if the folder holds something else."""
     files.require_replaceable(vectorbase.folder, files.MANIFEST, "paths.vectorbase_dir")
     _, evidences = plain_features(vectorbase.features)
-    table = to_table(vectorbase.products, VECTORBASE_SCHEMA)
     with files.replacing(vectorbase.folder) as draft:
         draft.mkdir()
         vectorbase.index.write(draft)
-        pq.write_table(table, draft / _PRODUCTS)
+        pq.write_table(to_table(vectorbase.products, VECTORBASE_SCHEMA), draft / _PRODUCTS)
         arrays = _arrays(vectorbase).items()
         save_file({name: np.ascontiguousarray(each) for name, each in arrays}, draft / _VECTORS)
         save_file(evidences, draft / _EVIDENCES)

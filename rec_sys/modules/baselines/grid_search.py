@@ -21,8 +21,7 @@ def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], An
     except (ImportError, ValueError) as error:
         raise InputError(f"{entry['model']}: not a model class; {error}") from None
     grid = {name: list(values) for name, values in (entry.get("grid") or {}).items()}
-    empty = [name for name, values in grid.items() if not values]
-    if empty:
+    if empty := [name for name, values in grid.items() if not values]:
         raise InputError(f"{entry['model']}: no value to try for {', '.join(empty)}")
     of_score = getattr(model_class, "score_settings", ())
     names = [[name for name in sorted(grid) if (name in of_score) == which] for which in (0, 1)]

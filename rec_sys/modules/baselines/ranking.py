@@ -145,8 +145,7 @@ class ItemKNN:
         self._similarity = coo_array(cells, (size, size)).tocsr()
 
     def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
-        history = history_matrix(histories, self.history_decay)
-        scores = (history @ self._similarity).toarray()
+        scores = (history_matrix(histories, self.history_decay) @ self._similarity).toarray()
         return popular_for_strangers(scores, histories, self._popularity)
 
 
@@ -164,9 +163,8 @@ class TextKNN:
         self._texts = product_text_vectors(train, vectors)
 
     def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
-        history = history_matrix(histories, self.history_decay)
         # A cosine does not ask for the length, so the sum does as well as the mean.
-        scores = unit(history @ self._texts) @ self._texts.T
+        scores = unit(history_matrix(histories, self.history_decay) @ self._texts) @ self._texts.T
         return popular_for_strangers(scores, histories, self._popularity)
 
 

@@ -35,8 +35,7 @@ def migrate(engine: sa.Engine) -> None:
         config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
         found = sa.inspect(connection)
         if found.has_table("reviews") and not found.has_table(VERSION_TABLE):
-            columns = {column["name"] for column in found.get_columns("reviews")}
-            has_time = "kept_at" in columns
+            has_time = "kept_at" in {column["name"] for column in found.get_columns("reviews")}
             command.stamp(config, _WITH_TIME_OF_KEEPING if has_time else _FIRST)
         try:
             command.upgrade(config, "head")
