@@ -45,7 +45,7 @@ from rec_sys.reviews.reading import ANONYMOUS_USER, read_reviews
 from rec_sys.reviews.schema import REVIEW_SCHEMA
 from rec_sys.text.encoder import EMBEDDED, TextEncoder
 from rec_sys.text.onnx import OnnxTextEncoder
-from rec_sys.text.words import columns_of
+from rec_sys.text.words import as_written, columns_of
 from rec_sys.vector_database.vectorbase import BUILD_COMMAND, Vectorbase, read_vectorbase
 
 log = logging.getLogger(__name__)
@@ -301,7 +301,8 @@ class Recommender:
         if situation.wishes is None or not wish:
             return [None] * len(rows)
         base, words = self.vectorbase, situation.wishes.words
-        said = {column: word for word, column in columns_of(wish).items()}
+        written = as_written(wish)
+        said = {column: written.get(word, word) for word, column in columns_of(wish).items()}
         matches: list[Match | None] = []
         by_word = base.match_words.words_for(words, rows)
         for row, share, added in zip(rows.tolist(), shares.tolist(), by_word, strict=True):

@@ -22,6 +22,7 @@ COLUMNS: dict[What, tuple[str, ...]] = {
 }
 SETTINGS: dict[What, str] = {"reviews": "data.columns", "products": "data.metadata_columns"}
 # A message stays readable if the file is something else altogether.
+_USEFUL = ("rating", "text", "timestamp")
 _SHOW_NAMES = 20
 _SHOW_NAME_CHARACTERS = 40
 _ALIKE = 0.8
@@ -116,12 +117,19 @@ def choose_format(
         for group in missing
     )
     told = filter(None, unused_fields(found, nearest, what).values())
-    say = " ".join({each[-1].partition("=")[0]: each[-1] for each in told}.values())
-    say = say or f"{SETTINGS[what]}.{missing[0][0]}=FIELD"
+    say = {each[-1].partition("=")[0]: each[-1] for each in told}
+    # What is not asked for by itself is told of, too, or it would be missed without a word.
+    for group in [*missing, *((name,) for name in _USEFUL if what == "reviews")]:
+        setting = f"{SETTINGS[what]}.{group[0]}"
+        if not nearest.tells(group, found):
+            say.setdefault(setting, f"{setting}=FIELD")
+    line = ""
+    if len(found) < 2 or any(each.replace(".", "").isdigit() for each in found):
+        line = "; a table needs names in its first line, between them comma, semicolon, tab or |,"
+        line += " or else data.header=[user_id,product_id,rating,timestamp]"
     raise InputError(
         f"no usable field names: found {shown(found)}; no field for {wanted}; say which it is, for"
-        f" instance {say}; a table needs names in its first line, between them comma, semicolon,"
-        " tab or |, or else data.header=[user_id,product_id,rating,timestamp]"
+        f" instance {' '.join(say.values())}{line}"
     )
 
 

@@ -22,6 +22,7 @@ from rec_sys.foundation.settings import Share
 from rec_sys.reviews.field_names import (
     AUTO,
     COLUMNS,
+    SETTINGS,
     Format,
     choose_format,
     known_formats,
@@ -177,7 +178,12 @@ def _warnings(table: pa.Table, bad_time: str) -> list[str]:
     """What makes a table of reviews hardly usable although every record could be read."""
     empty = {"text": pc.equal(table["text"], ""), "rating": table["rating"].is_null()}
     empty[f"time ({bad_time})" if bad_time else "time"] = table["timestamp"].is_null()
-    warnings = [f"no review has a {what}" for what, mask in empty.items() if pc.all(mask).as_py()]
+    columns = [f"; {SETTINGS['reviews']}.{name}=FIELD reads it" for name in ("text", "rating")]
+    columns.append("" if bad_time else f"; {SETTINGS['reviews']}.timestamp=FIELD reads it")
+    told = zip(empty.items(), columns, strict=True)
+    warnings = [
+        f"no review has a {what}{how}" for (what, mask), how in told if pc.all(mask).as_py()
+    ]
     first, last = datetime(FIRST_PLAUSIBLE_YEAR, 1, 1, tzinfo=UTC), datetime.now(UTC)
     times = table["timestamp"].drop_null()
     early, late = pc.less(times, pa.scalar(first)), pc.greater(times, pa.scalar(last))

@@ -145,7 +145,10 @@ def demo_people(data: ReviewData, number: int) -> list[dict[str, Any]]:
         product_style=products["style"].reindex(reviews["product_id"]).to_numpy(),
     )
     counts = reviews.groupby("user_id").size()
-    counts = counts[(counts >= _FEWEST_REVIEWS) & (counts <= _MOST_REVIEWS)]
+    counts = counts[counts >= _FEWEST_REVIEWS]
+    # Where too few have as few as a page shows well, the nearest to that.
+    beyond = (counts - _MOST_REVIEWS).clip(lower=0)
+    counts = counts[beyond <= beyond.nsmallest(number).max()]
     own = reviews[reviews["user_id"].isin(counts.index)]
     # A person's style is the one that they reviewed most, and how clearly they did.
     styles = own.groupby(["user_id", "product_style"]).size().rename("reviews").reset_index()

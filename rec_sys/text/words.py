@@ -33,6 +33,12 @@ def columns_of(text: str) -> dict[str, int]:
     return {word: _column(word) for word in _words(text)}
 
 
+def as_written(text: str) -> dict[str, str]:
+    """The distinct words of a text with the accents that they are written with."""
+    written = _WORD.findall(normalize("NFC", text).lower())
+    return {word: each for each in written for word in _words(each)}
+
+
 def _words(text: str) -> list[str]:
     text = text.lower()
     if not text.isascii():

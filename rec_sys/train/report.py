@@ -194,10 +194,12 @@ def verdict(
             how_much = f"({gain / best_known:+.0%} ± {noise / best_known:.0%})"
         people = f"{len(difference):,} people"
         against = f"the best simple baseline, {name}, on the next product of {people} {how_much}"
-        if gain > noise:
+        if len(difference) < _FEW_PEOPLE:
+            parts.append(f"{people} of the validation are too few to tell rec_sys from {name}")
+        elif gain > noise:
             parts.append(f"rec_sys beats {against}")
         elif gain >= -noise:
-            parts.append(f"rec_sys is as good as {against}")
+            parts.append(f"rec_sys cannot be told from {against}")
         else:
             advice = "try train.tune=true, with more train.tuning_trials"
             parts.append(f"rec_sys is behind {against}: {advice}")
@@ -209,6 +211,7 @@ def verdict(
     return "; ".join(parts) or "nothing to compare with"
 
 
+_FEW_PEOPLE = 20
 _SAME_MSE = 0.01  # more of it is nothing to do something about
 
 
@@ -281,6 +284,7 @@ def show_summary(
     note("next:       uv run -m rec_sys.vector_database.create_vectorbase")
     note("            uv run -m rec_sys.inference.infer")
     note("            uv run -m rec_sys.serving.create_bundle")
+    note("            uv run -m rec_sys.serving.app")
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     config = f"./{os.path.relpath(CONFIG_DIR)}/model/{choices.get('model', '<name>')}.yaml"
     note(f"            uv run python -m rec_sys.modules.model_export {checkpoint} {config}")

@@ -43,7 +43,13 @@ def test_wrong_names_list_what_was_found_and_what_is_known():
         choose_format(["customer", "stars\nout of five"], "reviews", REQUIRED)
     message = str(caught.value)
     assert "customer, stars out of five" in message and "\n" not in message
-    assert all(name in message for name in ("userID", "asin", "data.columns.", "data.header="))
+    assert all(name in message for name in ("userID", "asin", "data.columns."))
+    # All that would be missed is named at once; a header only where there may be none.
+    for column in ("user_id", "product_id", "rating", "text", "timestamp"):
+        assert f"data.columns.{column}=" in message
+    assert "data.header=" not in message
+    with pytest.raises(InputError, match="data.header="):
+        choose_format(["u1", "p1", "4.5"], "reviews", REQUIRED)
 
 
 def test_a_message_does_not_list_a_thousand_names():
@@ -132,7 +138,11 @@ def test_what_the_format_knows_is_no_mistake():
 def test_what_no_review_says_is_a_warning(tmp_path):
     records = [{"user_id": "u", "product_id": f"p{n}"} for n in range(3)]
     _, report = read_reviews(json_lines(tmp_path, records))
-    assert report.warnings == [f"no review has a {what}" for what in ("text", "rating", "time")]
+    fields = {"text": "text", "rating": "rating", "time": "timestamp"}
+    assert report.warnings == [
+        f"no review has a {what}; data.columns.{field}=FIELD reads it"
+        for what, field in fields.items()
+    ]
 
 
 def test_any_names_can_be_given(tmp_path):
@@ -154,7 +164,7 @@ def test_any_names_can_be_given(tmp_path):
     table, report = read_reviews(path, notation=Notation(columns=columns))
     [row] = table.to_dict("records")
     assert (row["user_id"], row["product_id"], row["text"], row["rating"]) == ("7", "p", "warm", 4)
-    assert row["product_name"] == "Drum" and report.warnings == ["no review has a time"]
+    assert row["product_name"] == "Drum" and report.warnings[0].startswith("no review has a time; ")
     for wrong, message in {
         "user": "data.columns.user: no such column; choose from review_id",
         "text": "data.columns.text=bodi: there is no such field; choose from body",

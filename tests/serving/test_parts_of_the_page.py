@@ -122,6 +122,8 @@ def test_demo_people_have_something_to_say():
     assert people[0]["reviews"][0]["asin"] == "p1"
     assert people[0]["reviews"][0]["ProductName"] == "Drum"
     assert demo_people(shop(rows), 9)[2]["nickname"] == "percussion and wind (2)"
+    busy = [("busy", f"p{number}", "often", 4, number) for number in range(1, 8)]
+    assert len(demo_people(shop(busy), 3)[0]["reviews"]) == 7  # there is nobody with fewer
     assert demo_people(shop([("short", "p1", "once", 4, 1)]), 3) == []
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import HashingVectorizer
 
-from rec_sys.text.words import NUM_WORDS, columns_of, count_words, words_by_row
+from rec_sys.text.words import NUM_WORDS, as_written, columns_of, count_words, words_by_row
 from tests.helpers.scores_by_hand import words_in
 
 TEXTS = st.text(st.sampled_from("abcéßÄx .,'-\n7") | st.characters(codec="utf-8"), max_size=30)
@@ -34,6 +34,7 @@ def test_case_accents_and_marks_do_not_count():
     assert (one != two).nnz == 0 and sorted(one.data.tolist()) == [1, 1, 2]
     assert count_words(["a I , -- 5"]).nnz == 0  # single letters are no words
     assert columns_of("Twice crème twice").keys() == {"twice", "creme"}
+    assert as_written("Für fu\u0308r Brûlée") == {"fur": "für", "brulee": "brûlée"}
     assert list(columns_of("warm nylon warm strings")) == ["warm", "nylon", "strings"]
 
 

@@ -141,14 +141,21 @@ def test_a_baseline_that_is_left_out_is_named(trained_once, capsys):
     "ours, theirs, mse, told",
     [
         ([0.6, 0.5, 0.7], [0.3, 0.25, 0.35], 0.9, ["beats", "Markov", "+100% ±", "10.0% below"]),
-        ([0.3, 0.0, 0.6], [0.0, 0.6, 0.3], 1.005, ["as good as", "+0% ±", "0.5% above"]),
+        ([0.3, 0.0, 0.6], [0.0, 0.6, 0.3], 1.005, ["cannot be told from", "+0% ±", "0.5% above"]),
         ([0.1, 0.2, 0.3], [0.0] * 3, 1.0, ["beats", "NDCG@10 0.200 ±", "where it has 0"]),
         ([0.1, 0.2, 0.1], [0.5, 0.6, 0.5], 1.2, ["behind", "tuning_trials", "objective=rating"]),
     ],
 )
 def test_the_verdict_tells_better_equal_and_worse(ours, theirs, mse, told):
-    rows = [Ranked({"ndcg10": each, "disliked_at_10": [0]}) for each in (ours, theirs, [0.0] * 3)]
+    many = (each * 10 for each in (ours, theirs, [0.0] * 3))
+    rows = [Ranked({"ndcg10": each, "disliked_at_10": [0]}) for each in many]
     simple = {"popularity": rows[2], "Markov": rows[1]}
     line = verdict(rows[0], simple, {"val/mse": mse}, {BIAS: {"mse": 1.0}})
     assert all(each in line for each in told)
     assert ("try" in line) == (mse > 1.01)
+
+
+def test_of_few_people_nothing_is_concluded():
+    rows = [Ranked({"ndcg10": [each] * 6, "disliked_at_10": [0]}) for each in (0.6, 0.1)]
+    line = verdict(rows[0], {"Markov": rows[1]}, {}, {BIAS: {}})
+    assert line == "6 people of the validation are too few to tell rec_sys from Markov"
