@@ -67,20 +67,25 @@ class Machines:
 
 @contextmanager
 def killing_one(find: Callable[[], list[int]]) -> Iterator[list[int]]:
-    """Kills the first process that `find` finds; at the end its list has that one's id."""
+    """Kills the first process that `find` finds; at the end its list has that one's id, or nothing
+    if there was none before what is done meanwhile has ended, however long that takes."""
     killed: list[int] = []
+    ended = threading.Event()
 
     def kill() -> None:
-        until = time.monotonic() + TIMEOUT
-        while not (found := find()) and time.monotonic() < until:
+        while not (found := find()) and not ended.is_set():
             time.sleep(POLL)
-        os.kill(found[0], signal.SIGKILL)
-        killed.append(found[0])
+        for pid in found[:1]:
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
 
     thread = threading.Thread(target=kill)
     thread.start()
-    yield killed
-    thread.join(TIMEOUT)
+    try:
+        yield killed
+    finally:
+        ended.set()
+        thread.join(TIMEOUT)
 
 
 def children_of(pid: int) -> list[int]:
