@@ -142,7 +142,8 @@ def likely_name(name: str, names: Sequence[str]) -> str | None:
     by_last = {each.rpartition(".")[2]: each for each in reversed(names)}
     if short in by_last:
         return by_last[short]
-    alike = get_close_matches(name, names, n=1)
+    begun = [each for each in names if each.rpartition(".")[2].startswith(f"{short}_")]
+    alike = begun or get_close_matches(name, names, n=1)
     alike = alike or [by_last[each] for each in get_close_matches(short, by_last, n=1)]
     return alike[0] if alike else None
 

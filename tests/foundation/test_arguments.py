@@ -45,6 +45,10 @@ def test_a_setting_is_found_without_its_place():
     parts = ["match.max_epochs", "train.max_epochs", "match.seed", "train.seed"]
     assert likely_name("epochs", parts) == "train.max_epochs"  # rather than that of a part
     assert likely_name("seed", parts) == "train.seed"
+    assert likely_name("xyzzy", NAMES) is None
+    files = ["trainer.devices", "data.reviews_path", "data.num_users", "data.columns.user_id"]
+    assert likely_name("reviews", files) == "data.reviews_path"
+    assert likely_name("data.columns.user", files) == "data.columns.user_id"
 
 
 def test_the_extra_of_the_service_brings_all_that_it_imports():
@@ -52,7 +56,6 @@ def test_the_extra_of_the_service_brings_all_that_it_imports():
     extras = told["project"]["optional-dependencies"]
     brought = {*told["project"]["dependencies"], *extras["serve"], *extras["triton"]}
     assert {*told["dependency-groups"]["serving"]} <= brought
-    assert likely_name("xyzzy", NAMES) is None
 
 
 def test_what_hydra_understands_stays_as_it_is():
