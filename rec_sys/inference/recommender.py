@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 #: Of a user of whom nothing is known: what has many reviews stands in.
 POPULAR = "popular"
 _EXCERPT_CHARACTERS = 160
-# Words that add so much less than the best one are "for" and "the".
+# Words that add, or are rare, so much less than the best one are "for" and "the".
 _TELLING = 0.3
 DEFAULT_BATCH_SIZE = 256
 DEFAULT_K = 10
@@ -305,11 +305,13 @@ class Recommender:
         said = {column: written.get(word, word) for word, column in columns_of(wish).items()}
         matches: list[Match | None] = []
         by_word = base.match_words.words_for(words, rows)
+        idf = base.match_words.idf[words.indices]
+        rare = idf > _TELLING * idf.max(initial=0)
         for row, share, added in zip(rows.tolist(), shares.tolist(), by_word, strict=True):
             if share <= 0:
                 matches.append(None)
                 continue
-            telling = np.flatnonzero(added > _TELLING * added.max(initial=0))
+            telling = np.flatnonzero(rare & (added > _TELLING * added.max(initial=0)))
             telling = telling[np.argsort(-added[telling], kind="stable")]
             columns = words.indices[telling]
             told = [said[column] for column in columns.tolist() if column in said]

@@ -16,6 +16,7 @@ from rec_sys.modules.combiner import Combiner
 from rec_sys.modules.features import ProductFeature, WalkFeature
 from rec_sys.modules.inference_backends import TorchBackend
 from rec_sys.modules.product_graph import ProductGraph
+from rec_sys.text.words import columns_of
 from rec_sys.vector_database.quotes import Quote, Quotes
 from tests.helpers.scores_by_hand import contributions_by_hand, words_in
 from tests.helpers.tiny_models import HELD_OUT, PRODUCTS, REVIEWS, FakeEncoder, review_table
@@ -381,6 +382,9 @@ def test_what_a_match_tells_is_true(quoting, built, rows, wishes):
             assert 0 < each.match.weight <= 1 + 1e-6
             assert set(each.match.words) <= set(words_in(person.wish)) & set(told[each.product_id])
             assert len(set(each.match.words)) == len(each.match.words) <= 3
+            # What nearly every product is told of with is no reason.
+            idf = {w: built.match_words.idf[c] for w, c in columns_of(person.wish).items()}
+            assert all(idf[word] > 0.3 * max(idf.values()) for word in each.match.words)
             if each.match.quote:
                 row, stars = sentences[each.match.quote.text]
                 assert built.product_ids[row] == each.product_id
