@@ -2,6 +2,7 @@
 
 import atexit
 import copy
+import errno
 import gc
 import os
 import re
@@ -20,6 +21,7 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from rec_sys.foundation.arguments import choices_with, for_hydra, help_text, likely_name
 from rec_sys.foundation.console import printable
@@ -44,8 +46,14 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     command line program. It runs from any working directory, to which it writes."""
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        @_reporting  # before Hydra, which would add a line about a failed job
+        @wraps(main)
+        def of_usable(config: DictConfig) -> Any:
+            require_usable(config)
+            return main(config)
+
         run = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(
-            _reporting(main)  # before Hydra, which would add a line about a failed job
+            of_usable
         )
 
         @graceful_exit
@@ -124,10 +132,9 @@ def _reporting(main: Callable[..., Any]) -> Callable[..., None]:
         except MemoryError:
             why = "not enough memory; give smaller files, or ask for less"
         except OSError as error:
-            if error.errno not in UNWRITABLE:
-                raise
-            why = f"cannot be written to ({error.strerror}); make room, or name another folder"
-            why = f"{error.filename or 'a file'}: {why}"
+            if not error.filename and error.errno not in UNWRITABLE:
+                raise  # of no file: a bug of ours
+            why = _about_file(error)
         except KeyboardInterrupt:
             print("interrupted; what was finished is kept, run again to go on", file=sys.stderr)
             sys.exit(EXIT_INTERRUPTED)
@@ -136,6 +143,30 @@ def _reporting(main: Callable[..., Any]) -> Callable[..., None]:
         sys.exit(EXIT_BAD_INPUT)
 
     return wrapped
+
+
+def _about_file(error: OSError) -> str:
+    where = error.filename2 or error.filename or "a file"  # of a copy the second is written to
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        why = f"may not be read or written ({error.strerror}); whose is it? Or name another"
+    elif error.errno in UNWRITABLE:
+        why = f"cannot be written to ({error.strerror}); make room, or name another folder"
+    else:
+        why = f"cannot be used ({error.strerror}); name another file or folder"
+    return f"{where}: {why}"
+
+
+def require_usable(config: DictConfig) -> None:
+    """InputError for a reference that leads nowhere, or a path that is no text."""
+    try:
+        values = flat(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+    except OmegaConfBaseException as error:
+        key, reason = error.full_key or "a setting", str(error).split("\n")[0]
+        raise InputError(f"{key}: {reason}; \\${{ stands for ${{ itself") from None
+    for name, value in values:
+        is_path = name.startswith("paths.") or name == "checkpoint"
+        if is_path and not isinstance(value, str | None):
+            raise InputError(f"{name}={value}: must be text; write \"{name}='{value}'\"")
 
 
 def with_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:

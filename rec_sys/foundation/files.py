@@ -2,6 +2,7 @@
 
 import errno
 import functools
+import glob
 import hashlib
 import json
 import os
@@ -9,11 +10,14 @@ import platform
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from rec_sys.foundation.errors import InputError
 
@@ -23,6 +27,8 @@ MANIFEST = "manifest.json"
 UNWRITABLE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
 # PyTorch, FAISS and NumPy when a disk is full; they do not tell the number of the error.
 _UNWRITTEN = r"failed writing file|unexpected pos|write error|requested and \d+ written"
+# Beside a draft: its writer's lock, and what it replaces.
+_LOCK, _ASIDE, _SECONDS_TO_LOCK = ".lock", "replaced", 60
 
 
 @contextmanager
@@ -32,24 +38,40 @@ def replacing(path: str | Path) -> Iterator[Path]:
     created. If the block raises, what stood at `path` is untouched."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    draft = beside / path.name
+    draft, lock = beside / path.name, FileLock(beside / _LOCK)
     try:
+        lock.acquire()
         yield draft
         if draft.is_dir() and path.is_dir():
             # A folder cannot be renamed onto a folder that holds files: step the old one aside.
-            os.replace(path, beside / "replaced")
+            os.replace(path, beside / _ASIDE)
         os.replace(draft, path)
     except Exception as error:  # NumPy, PyTorch, FAISS and safetensors have their own words
         told = re.search(r"os error (\d+)", str(error))
         is_unwritten = re.search(_UNWRITTEN, str(error))
         number = int(told[1]) if told else errno.EIO if is_unwritten else None
         number = getattr(error, "errno", None) or number
-        if number in UNWRITABLE and getattr(error, "filename", None) in (None, str(draft)):
+        where = getattr(error, "filename2", None) or getattr(error, "filename", None) or beside
+        if number in UNWRITABLE and str(where).startswith(str(beside)):
             raise OSError(number, os.strerror(number), str(path)) from error
         raise
     finally:
+        lock.release()
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _sweep(path: Path) -> None:
+    """Takes away what killed writers of `path` left beside it. They hold a lock while they live."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????"):
+        with suppress(OSError, Timeout):
+            is_old = time.time() - left.stat().st_mtime > _SECONDS_TO_LOCK
+            if is_old and (left / _LOCK).is_file():
+                with FileLock(left / _LOCK, timeout=0):
+                    if not path.exists() and (left / _ASIDE).exists():  # killed in between
+                        os.replace(left / _ASIDE, path)
+                    shutil.rmtree(left)
 
 
 def require_writable(folder: str | Path, setting: str) -> None:
@@ -95,8 +117,9 @@ def require_regular(path: str | Path) -> None:
     """InputError for what is there and may have no end, or none of its bytes now: a pipe, a device
     or what the kernel tells. Whoever opens a file that somebody else named asks this before."""
     path = Path(path)
-    is_data = path.is_file() and path.resolve().parts[1:2] not in (("proc",), ("sys",))
-    if path.exists() and not path.is_dir() and not is_data:
+    if not path.exists() or path.is_dir():
+        return
+    if not path.is_file() or path.resolve().parts[1:2] in (("proc",), ("sys",)):
         raise InputError(f"{path}: is no regular file; copy what it holds to one")
 
 

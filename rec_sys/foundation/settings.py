@@ -36,6 +36,8 @@ InnerShare = Annotated[float, Field(gt=0, lt=1)]
 #: A whole number from 0 up.
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
+#: What NumPy and PyTorch both take.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 # Strict: true is no number and "3" no count. Arbitrary types: other settings, built before.
 _CONFIG = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
@@ -91,6 +93,8 @@ def read_settings(cls: type[_T], config: DictConfig) -> _T:
 def build(settings: DictConfig, **arguments: Any) -> Any:
     """Hydra's ``instantiate`` for settings with a ``_target_``; what the class says about its
     arguments comes as an InputError, which Hydra would wrap in its own."""
+    if settings is not None and not (isinstance(settings, Mapping) and "_target_" in settings):
+        raise InputError(f"{settings}: names nothing to be made, as it has no _target_")
     try:
         return instantiate(settings, _convert_="all", **arguments)
     except InstantiationException as error:

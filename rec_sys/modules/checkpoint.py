@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.cli import load_choice
 from rec_sys.foundation.console import note
-from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.files import replacing, require_regular
 from rec_sys.foundation.settings import build, flat
 from rec_sys.foundation.torch_file import read_torch_file
@@ -63,7 +63,11 @@ _SHAPE: dict[str, Any] = {
 # What values that do not belong there lead to.
 _MISFITS = (InstantiationException, AttributeError, LookupError, TypeError, ValueError)
 _MISFIT_WIDTH = 300  # PyTorch names all weights that are missing
-_SEEN_ARRAYS = ("users", "products", "edge_user", "edge_product", "roles")
+_SEEN_ARRAYS = {
+    **dict.fromkeys(("users", "products"), np.int64),
+    **dict.fromkeys(("edge_user", "edge_product"), np.int32),
+    "roles": np.uint8,
+}
 
 
 def find_checkpoint(
@@ -208,9 +212,12 @@ class TrainedModel:
     def settings(self, config: DictConfig, axis: str) -> DictConfig:
         """Those of one axis: given now, otherwise (``{from_checkpoint: true}``, or no such axis) of
         the training. InputError if these name a class that they may not name."""
-        if axis not in config or config[axis].get("from_checkpoint"):
-            return trusted_settings(self.record["config"], axis, self.path)
-        return config[axis]
+        own = config.get(axis, {"from_checkpoint": True})
+        if "from_checkpoint" not in own:
+            return own
+        if own["from_checkpoint"] is not True:
+            raise InputError(f"{axis}.from_checkpoint: must be true, or choose another {axis}=NAME")
+        return trusted_settings(self.record["config"], axis, self.path)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -307,11 +314,16 @@ def fit_evidences(settings: DictConfig, known: KnownReviews) -> list[Feature]:
 
 
 def provenance_in(content: Mapping[str, Any]) -> Provenance | None:
-    """Which reviews the training of a checkpoint has seen; None if it does not tell."""
+    """Which reviews the training of a checkpoint has seen; None if it does not tell. What a file of
+    somebody else tells instead raises one exception or another."""
     if (kept := content.get(SEEN_KEY)) is None:
         return None
     arrays = {name: kept[name] for name in _SEEN_ARRAYS}
     begins, earlier = tuple(kept["begins"]), LearnedReviews(*kept["earlier"])
+    kinds = [(arrays[name], kind) for name, kind in _SEEN_ARRAYS.items()]
+    kinds += [(each, np.int64) for each in earlier]
+    if len(begins) != 2 or any(each.dtype != kind or each.ndim != 1 for each, kind in kinds):
+        raise ValueError("the reviews that it has seen are damaged")
     return Provenance(**arrays, has_test=kept["has_test"], begins=begins, earlier=earlier)
 
 
@@ -363,11 +375,10 @@ def split_as_trained(trained: TrainedModel, graph: ReviewGraph, config: DictConf
     """Splits the training's data set again; InputError if it comes out differently. `config` may
     have an axis ``split``: the same settings, from somebody who trusts a class outside rec_sys."""
     splitter = build(trained.settings(config, "split"))
-    if trained.seen is not None:
+    with told_as_unfit(trained.path, "train again"):
         # After a warm start it depends on what an earlier checkpoint had seen, which may be gone.
-        split = trained.seen.split(splitter.name, graph)
-    else:
-        split = splitter.split(graph)
+        seen = trained.seen
+        split = seen.split(splitter.name, graph) if seen else splitter.split(graph)
     if split_fingerprint(split) != trained.record["split"]["fingerprint"]:
         raise InputError(
             f"{trained.path}: the split of its training (split={split.name}) comes out differently"

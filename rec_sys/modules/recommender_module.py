@@ -134,7 +134,7 @@ class RecommenderModule(pl.LightningModule):
         checkpoint[_HISTORY_KEY] = self.history
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.history = checkpoint[_HISTORY_KEY]
+        self.history = list(checkpoint[_HISTORY_KEY])
 
     def _evaluate(
         self, outputs: GraphOutputs, batch: TensorBatch, metrics: MetricCollection

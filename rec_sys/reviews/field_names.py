@@ -26,6 +26,7 @@ _USEFUL = ("rating", "text", "timestamp")
 _SHOW_NAMES = 20
 _SHOW_NAME_CHARACTERS = 40
 _ALIKE = 0.8
+_MOST_COMPARED = 1000  # fields: with every known name each
 
 
 @dataclass(frozen=True)
@@ -166,18 +167,20 @@ def unused_fields(found: Sequence[str], layout: Format, what: What) -> dict[str,
         for each in known_formats(what)
         for column, names in each.columns.items()
     } | open_to
-    objects = {name.rpartition(".")[0] for name in found}
+    there, objects = set(found), {name.rpartition(".")[0] for name in found}
+    may_compare = len(there) <= _MOST_COMPARED
     unused: dict[str, tuple[str, ...]] = {}
     for name in found:
         if name in layout.fields or any(raw.startswith(f"{name}.") for raw in layout.fields):
             continue
         key, part = _key(name), _key(name.rpartition(".")[2])
-        near = get_close_matches(key, open_to, n=1, cutoff=_ALIKE) * (key not in exact)
+        compared = open_to if may_compare and key not in exact else ()
+        near = get_close_matches(key, compared, n=1, cutoff=_ALIKE)
         column = exact.get(key) or (near and open_to[near[0]]) or exact.get(part)
         if column and name not in {*objects, *layout.also}:
             own = layout.columns.get(column, (column,))[0]
             unused[name] = (own, shlex.quote(f"{SETTINGS[what]}.{column}={name}"))
-        elif name.rpartition(".")[0] not in found:
+        elif name.rpartition(".")[0] not in there:
             unused[name] = ()
     return unused
 

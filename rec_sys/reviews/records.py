@@ -249,6 +249,18 @@ def _csv_rows(
         yield number, BrokenRecord(damaged) if damaged else cells
 
 
+class _ToldTwice(ValueError):
+    pass
+
+
+def _record_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise _ToldTwice(f"two fields are named {name!r}; which one counts?")
+    return record
+
+
 def _is_one_record_a_line(head: list[str]) -> bool:
     first, second, *_ = (*filter(None, map(str.strip, head)), "", "")
     if first.startswith("["):
@@ -258,7 +270,7 @@ def _is_one_record_a_line(head: list[str]) -> bool:
 
 
 def _json_lines(lines: Iterable[str], bad: dict[int, str]) -> Iterator[Numbered]:
-    decode = json.JSONDecoder().raw_decode
+    decode = json.JSONDecoder(object_pairs_hook=_record_of).raw_decode
     for number, line in enumerate(lines, start=1):
         if bad and number in bad:
             yield number, BrokenRecord(bad[number])
@@ -276,10 +288,12 @@ def _json_lines(lines: Iterable[str], bad: dict[int, str]) -> Iterator[Numbered]
 
 def _values_in(line: str) -> Iterator[dict[str, Any] | BrokenRecord]:
     """The values of a line that is not simply one: glued together, with commas, in Python."""
-    decode, at = json.JSONDecoder().raw_decode, 0
+    decode, at = json.JSONDecoder(object_pairs_hook=_record_of).raw_decode, 0
     while (at := _BETWEEN_VALUES.match(line, at).end()) < len(line):  # type: ignore[union-attr]
         try:
             value, at = decode(line, at)
+        except _ToldTwice as error:
+            value, at = BrokenRecord(str(error)), len(line)
         except (ValueError, RecursionError) as error:
             value, at = _python_literal(line[at:], f"not JSON ({_reason(error)})"), len(line)
         yield value if isinstance(value, BrokenRecord) else _as_record(value)
@@ -295,7 +309,7 @@ def _python_literal(line: str, otherwise: str) -> dict[str, Any] | BrokenRecord:
 
 def _json_values(lines: Iterable[str], bad: dict[int, str], path: Path) -> Iterator[Numbered]:
     """Values of arrays, or one after the other, over any number of lines."""
-    decoder, lines = json.JSONDecoder(strict=False), iter(lines)  # line breaks in texts are some
+    decoder, lines = json.JSONDecoder(strict=False, object_pairs_hook=_record_of), iter(lines)
     text, at, line = _take(lines, _BLOCK_CHARACTERS), 0, 1
     depth, wanted = 0, _BLOCK_CHARACTERS
     while True:
@@ -310,7 +324,7 @@ def _json_values(lines: Iterable[str], bad: dict[int, str], path: Path) -> Itera
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
             # Perhaps the value only goes on: fetch more, each time twice as much.
-            if more := _take(lines, wanted):
+            if not isinstance(error, _ToldTwice) and (more := _take(lines, wanted)):
                 text, at, wanted = text[at:] + more, 0, 2 * wanted
                 continue
             if at == len(text) and not depth:
@@ -391,4 +405,6 @@ def _as_record(value: Any) -> dict[str, Any] | BrokenRecord:
 
 
 def _reason(error: Exception) -> str:
-    return error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply or too long"
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return str(error) if isinstance(error, _ToldTwice) else "nested too deeply or too long"

@@ -17,6 +17,7 @@ import jwt
 from fastapi import HTTPException
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import require_regular
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +140,7 @@ class Access:
 
     def _read_file(self, path: Path) -> None:
         try:
+            require_regular(path)
             state, lines = _state_of(path), path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"serving.keys_file={path}: cannot be read ({error})") from None

@@ -85,7 +85,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Does not wait for ever for somebody who takes no answer."""
         super().pause_writing()
-        self._taken = self._later(self.transport.abort)
+        self._taken = self.loop.call_later(self.limits.seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
 
@@ -44,6 +44,7 @@ class Limits:
     header_seconds: Positive
     connections: PositiveCount
     seconds: Positive
+    taken_per_second: Positive
     text_characters: PositiveCount
     texts: PositiveCount
     characters_per_turn: PositiveCount
@@ -221,8 +222,6 @@ _UNKNOWN = "unknown"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # As nginx logs it: whoever asked has not waited for the answer.
 _GONE = 499
-# Told with a refusal before the body has been read: what is left of it is not read.
-_UNREAD = {"Connection": "close"}
 _NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -304,7 +303,7 @@ class LimitsMiddleware:
 
     async def _body(self, headers: Headers, receive: Receive, limit: int) -> bytes:
         """Reads the body before anything else is begun: a slow one must not keep others waiting."""
-        too_large = Refused(413, f"the body is too large; send {limit} bytes at most", "", _UNREAD)
+        too_large = Refused(413, f"the body is too large; send {limit} bytes at most")
         length = headers.get("content-length", "0").strip()
         if not length.isdigit() or int(length) > limit:
             raise too_large
@@ -320,21 +319,23 @@ class LimitsMiddleware:
                     if read > limit:
                         raise too_large
                     if self._unread_bytes > self._limits.requests_at_once * limit:
-                        raise Refused(503, "too many bodies at once; try again", "", _UNREAD)
+                        raise Refused(503, "too many bodies at once; try again")
                     if not message.get("more_body"):
                         break
                 else:
                     raise Refused(400, "the connection ended before the body did")
         except TimeoutError:
             message = f"the body did not come within {self._limits.body_seconds:g} s"
-            raise Refused(408, message, "", _UNREAD) from None
+            raise Refused(408, message, "", {"Connection": "close"}) from None
         finally:
             self._unread_bytes -= read
         return b"".join(parts)
 
     async def _in_time(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-        """Answers, unless it takes too long or whoever asked has gone; then work stops soon."""
-        deadline = Deadline(self._limits.seconds)
+        """Answers, unless it takes too long or whoever asked has gone; then work stops soon. A long
+        answer may last as long as it is taken fast enough."""
+        limits, started, taken = self._limits, monotonic(), 0
+        deadline = Deadline(limits.seconds)
         has_started, is_over = False, asyncio.Event()
         rest = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -345,10 +346,11 @@ class LimitsMiddleware:
             return rest.pop()
 
         async def sending(message: Message) -> None:
-            nonlocal has_started
+            nonlocal has_started, taken
             if not is_over.is_set():
                 has_started = True
                 await send(message)
+                taken += len(message.get("body", b""))
 
         async def has_gone() -> None:
             while (await receive())["type"] != "http.disconnect":
@@ -360,8 +362,9 @@ class LimitsMiddleware:
         self._tasks.add(answering)
         answering.add_done_callback(self._done)
         try:
-            first = asyncio.FIRST_COMPLETED
-            await asyncio.wait((answering, gone), timeout=self._limits.seconds, return_when=first)
+            both, first, left = {answering, gone}, asyncio.FIRST_COMPLETED, limits.seconds
+            while left > 0 and not (await asyncio.wait(both, timeout=left, return_when=first))[0]:
+                left = started + limits.seconds + taken / limits.taken_per_second - monotonic()
         finally:
             gone.cancel()
             if not answering.done():

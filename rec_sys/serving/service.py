@@ -205,6 +205,8 @@ class ServedBundle:
         texts, most = len({*histories.all_texts} - {""}), self._settings.limits.texts
         if texts > most:
             raise Refused(422, f"{texts} distinct texts are too many; send {most} at most")
+        size = self.vectorbase.name_vectors.shape[1]  # a damaged vector is made again
+        known = {text: each for text, each in (known or {}).items() if len(each) == size}
 
         def recommend(backends: Backends) -> Answer:
             started = perf_counter()
@@ -213,7 +215,7 @@ class ServedBundle:
 
             def encode(texts: Sequence[str]) -> np.ndarray:
                 start = perf_counter()
-                vectors.update(self._cache.encode(texts, backends.text.encode, known or {}))
+                vectors.update(self._cache.encode(texts, backends.text.encode, known))
                 spent["encode"] += perf_counter() - start
                 return np.stack([vectors[text] for text in texts])
 

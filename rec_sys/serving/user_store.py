@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import require_regular
 from rec_sys.inference.histories import VECTOR_DTYPE, WrittenReview
 from rec_sys.serving.access import Refused
 from rec_sys.serving.migrations import VERSION_TABLE, migrate
@@ -202,12 +203,12 @@ class UserStore:
                 return None
             theirs = sa.select(_reviews).where(ours).order_by(*_NEWEST_FIRST).limit(newest)
             rows = [row._mapping for row in connection.execute(theirs)][::-1]
-        vectors = {
-            row["text"]: np.frombuffer(row["vector"], VECTOR_DTYPE)
-            for row in rows
-            if row["vector"] is not None and row["encoder"] == encoder
-        }
-        return StoredUser(user_id, user.nickname, list(map(_review, rows)), vectors)
+        reviews, vectors = list(map(_review, rows)), {}
+        for row in rows:
+            if isinstance(row["vector"], bytes) and row["encoder"] == encoder:
+                with suppress(ValueError):  # of half a number
+                    vectors[row["text"]] = np.frombuffer(row["vector"], VECTOR_DTYPE)
+        return StoredUser(user_id, user.nickname, reviews, vectors)
 
     def everything_of(self, user_id: str) -> Iterator[WrittenReview]:
         """All reviews of a person, the oldest first: few at a time, in a transaction each."""
@@ -254,7 +255,8 @@ class UserStore:
         """Makes sure that the database can be read, and written to unless this was seen lately."""
         proves = monotonic() > self._proven_until
         with self._transaction(proves) as connection:
-            connection.execute(sa.select(_users.c.id).limit(1)).first()
+            for table in (_users, _reviews):
+                connection.execute(sa.select(table.c.id).limit(1)).first()
             if proves:
                 _write(connection)
         if self._log_is_full:
@@ -292,6 +294,11 @@ class UserStore:
 
 
 def _review(row: Any) -> WrittenReview:
+    kinds = {**dict.fromkeys(_TEXTS, str), "rating": int | float | None, "time": int | None}
+    for name, kind in kinds.items():
+        if not isinstance(row[name], kind):  # SQLite keeps whatever another program writes
+            why = f"a kept review is damaged, its {name} is no value of its kind"
+            raise StoreUnavailable(f"the database: {why}", is_lasting=True)
     return WrittenReview(**{name: row[name] for name in _WRITTEN})
 
 
@@ -316,6 +323,7 @@ def _engine_of(url: str, seconds: float, connections: int) -> sa.Engine:
     elif parsed.database in (None, "", ":memory:"):
         raise InputError(f"serving.store={url}: names no file; try sqlite:///users.db")
     elif parsed.get_backend_name() == "sqlite":
+        require_regular(parsed.database)
         with suppress(OSError):  # what people write is nothing for other users of the machine
             os.close(os.open(parsed.database, os.O_CREAT, 0o600))
     engine = sa.create_engine(

@@ -9,7 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import LambdaCallback, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -121,7 +121,10 @@ def fit(
     trainer: pl.Trainer, module: RecommenderModule, datamodule: ReviewDataModule, state: Path | None
 ) -> None:
     """Trains to the end, from the beginning or the checkpoint `state`. KeyboardInterrupt for Ctrl-C
-    (finished epochs are saved), InputError if a callback monitors what is not measured."""
+    (finished epochs are saved), InputError if a callback monitors what is not measured, or `state`
+    is of no use."""
+    begun: list[bool] = []
+    trainer.callbacks.insert(0, LambdaCallback(on_train_start=lambda *_: begun.append(True)))
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=state, weights_only=True)
     except SystemExit:
@@ -134,3 +137,8 @@ def fit(
     except MisconfigurationException as error:
         reason = " ".join(str(error).split())
         raise InputError(f"trainer, callbacks: {reason}; change their settings") from None
+    except Exception as error:
+        if state is None or begun:
+            raise
+        why = f"its state cannot be gone on with ({type(error).__name__}: {error})"
+        raise InputError(f"{state}: {' '.join(why.split())}; train without train.resume") from None

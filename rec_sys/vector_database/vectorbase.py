@@ -200,7 +200,7 @@ _ORIGIN = ("model_fingerprint", "checkpoint", "encoder_model_fingerprint", "data
 # What every manifest tells.
 _FACTS = {
     **dict.fromkeys(("created", "factory", *_ORIGIN), str),
-    **{"search": dict, "features": list, "combiner": dict, "max_quotes": int},
+    **{"search": dict, "features": list, "combiner": dict, "max_quotes": int, "encoder": dict},
 }
 
 
@@ -209,6 +209,10 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
     its manifest tells of other things is kept. InputError if the folder holds something else."""
     files.require_replaceable(vectorbase.folder, files.MANIFEST, "paths.vectorbase_dir")
     _, evidences = plain_features(vectorbase.features)
+    for name, array in (_arrays(vectorbase) | evidences).items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():  # weights without measure
+            why = f"makes {name} that are no finite numbers; train again, nothing was replaced"
+            raise InputError(f"{vectorbase.manifest['checkpoint']}: {why}")
     with files.replacing(vectorbase.folder) as draft:
         draft.mkdir()
         vectorbase.index.write(draft)

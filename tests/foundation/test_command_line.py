@@ -17,7 +17,12 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from rec_sys.foundation.arguments import for_hydra
-from rec_sys.foundation.cli import EXIT_BAD_INPUT, graceful_exit
+from rec_sys.foundation.cli import (
+    EXIT_BAD_INPUT,
+    compose_config,
+    graceful_exit,
+    require_usable,
+)
 from rec_sys.foundation.console import TYPED, printable
 from rec_sys.foundation.errors import EXIT_INTERRUPTED, InputError
 from rec_sys.foundation.files import replacing
@@ -116,6 +121,9 @@ def full_index():
     ("error", "told"),
     [
         (MemoryError(), "error: not enough memory"),
+        (PermissionError(13, "Permission denied", "a.json"), "error: a.json: may not be read or "),
+        (NotADirectoryError(20, "Not a directory", "a/b"), "error: a/b: cannot be used (Not a "),
+        (OSError(28, "No space", "a.onnx", None, "b.onnx"), "error: b.onnx: cannot be written"),
         (InputError("a\x1b[2J\nb\ud800: no such file"), "error: a\ufffd[2J b\ufffd: no such file"),
     ],
 )
@@ -135,3 +143,19 @@ def test_commands_are_told_as_they_are_typed(monkeypatch):
     assert printable("run `uv run -m rec_sys.train.train`") == "run `uv run -m rec_sys.train.train`"
     monkeypatch.setitem(TYPED, "uv run -m rec_sys.train.train", "rec-sys train")
     assert printable("run `uv run -m rec_sys.train.train`") == "run `rec-sys train`"
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("infer.wish=${nope}", "infer.wish: Interpolation key 'nope' not found"),
+        ("infer.wish=${oc.env:NO_SUCH_NAME}", "infer.wish: KeyError raised while"),
+        ("paths.output_dir=2026", "paths.output_dir=2026: must be text; write"),
+        ("checkpoint=5", "checkpoint=5: must be text"),
+    ],
+)
+def test_values_that_nothing_can_be_made_of_are_one_line(override, told):
+    with pytest.raises(InputError) as refused:
+        require_usable(compose_config("infer_config", [override]))
+    assert str(refused.value).startswith(told)
+    require_usable(compose_config("infer_config", ["paths.output_dir='2026'"]))

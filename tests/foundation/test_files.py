@@ -1,3 +1,8 @@
+import os
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from rec_sys.foundation.errors import InputError
@@ -28,3 +33,61 @@ def test_unusable_json_is_named(tmp_path):
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(InputError, match=r"bad\.json: not valid JSON"):
         read_json(tmp_path / "bad.json")
+
+
+def killed_while_replacing(path, between):
+    """The folder of a writer of `path` whose process was killed, a minute and more ago."""
+    program = f"""
+import os, signal
+from rec_sys.foundation import files
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+with files.replacing({str(path)!r}) as draft:
+    draft.mkdir()
+    (draft / "half").touch()
+    if {between}:
+        move = os.replace
+        os.replace = lambda old, new: die() if old == draft else move(old, new)
+    else:
+        die()
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = path.parent.glob(f".{path.name}.*")
+    os.utime(left, (0, 0))
+    return left
+
+
+def test_the_next_writer_takes_away_what_a_killed_one_left(tmp_path):
+    left = killed_while_replacing(tmp_path / "folder", between=False)
+    kept = tmp_path / ".folder.12345678"  # as long a name, and nobody's draft
+    kept.mkdir()
+    os.utime(kept, (0, 0))
+    with replacing(tmp_path / "other"):
+        (tmp_path / "x").touch()
+        os.rename(tmp_path / "x", next(tmp_path.glob(".other.*")) / "other")
+    assert left.is_dir()
+    with replacing(tmp_path / "folder") as draft:
+        draft.mkdir()
+    assert not left.exists() and kept.is_dir()
+
+
+def test_a_folder_that_a_killed_writer_had_stepped_aside_comes_back(tmp_path):
+    path = tmp_path / "folder"
+    with replacing(path) as draft:
+        draft.mkdir()
+        (draft / "old").touch()
+    killed_while_replacing(path, between=True)
+    assert not path.exists()
+    with pytest.raises(RuntimeError), replacing(path):
+        raise RuntimeError
+    assert [each.name for each in path.iterdir()] == ["old"]
+
+
+def test_a_writer_that_lives_keeps_its_draft(tmp_path):
+    with replacing(tmp_path / "a") as draft:
+        os.utime(draft.parent, (0, 0))
+        with replacing(tmp_path / "a") as other:
+            other.write_text("other")
+        draft.write_text("last")
+    assert (tmp_path / "a").read_text() == "last"

@@ -18,6 +18,7 @@ from rec_sys.modules.checkpoint import (
     COMBINER_KEY,
     RECORD_KEY,
     TOWERS_KEY,
+    build_evidences,
     complete_checkpoint,
     find_checkpoint,
     last_checkpoints,
@@ -499,3 +500,33 @@ def test_no_settings_of_a_checkpoint_call_what_is_not_listed(markers, place, mor
     with contextlib.suppress(InputError, InstantiationException, TypeError):
         instantiate(trusted_settings({axis: more}, axis, "x.ckpt"), _convert_="all")
     assert not CALLED
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("begins", [1, 2, 3]),
+        ("users", torch.zeros(3)),
+        ("roles", torch.zeros(2, 2, dtype=torch.uint8)),
+        ("earlier", [torch.zeros(1)] * 3),
+    ],
+)
+def test_reviews_seen_of_another_kind_are_told(checkpoint, name, damage):
+    content = saved(checkpoint)
+    none = torch.zeros(0, dtype=torch.int64)
+    seen = dict(users=none, products=none, edge_user=none.int(), edge_product=none.int())
+    seen |= dict(roles=none.byte(), has_test=False, begins=[None, None], earlier=[none] * 3)
+    content["rec_sys_seen"] = seen
+    torch.save(content, checkpoint)
+    assert load_trained(checkpoint).seen is not None
+    seen[name] = damage
+    torch.save(content, checkpoint)
+    with pytest.raises(InputError, match="tiny.ckpt: no model can be made of it"):
+        load_trained(checkpoint)
+
+
+@pytest.mark.parametrize("nothing", [[], "x", 5, {"k1": 1.0}])
+def test_an_evidence_that_names_no_class_is_told(checkpoint, nothing):
+    trained = load_trained(with_settings(checkpoint, "evidence", {"texts": nothing}))
+    with pytest.raises(InputError):
+        build_evidences(trained.settings(OmegaConf.create(), "evidence"))

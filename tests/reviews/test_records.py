@@ -167,3 +167,17 @@ def test_zips_that_python_cannot_open(tmp_path):
     (tmp_path / "new.zip").write_bytes(content)
     assert "version 15.9" in failure(tmp_path / "new.zip")
     assert failure(tmp_path / "odd.zip")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "where"),
+    [
+        ("lines.jsonl", '{"a": 1}\n{"a": 1, "b": 2, "a": 3}\n{"a": 4}\n', 2),
+        ("glued.jsonl", '{"a": 1}\n {"b": {"a": 1, "a": 3}}, \n{"a": 4}\n', 2),
+        ("array.json", '[{"a": 1},\n{"a": 1,\n "a": 3},\n{"a": 4}]', 2),
+    ],
+)
+def test_a_field_that_is_told_twice_is_never_guessed(tmp_path, name, content, where):
+    first, second, third = read_records(write(tmp_path, name, content))
+    assert (first[1], third[1]) == ({"a": 1}, {"a": 4})
+    assert second[0] == where and "two fields are named 'a'" in str(second[1])

@@ -4,6 +4,8 @@ import hashlib
 import http.client
 import json
 import os
+import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -81,6 +83,8 @@ def test_keys_are_rotated_without_a_restart(service, tmp_path):
     path.write_text(line_of("admin", "boss", "new"))
     assert statuses() == [401, 200]
     path.unlink()
+    assert statuses() == [401, 200]
+    os.mkfifo(path)  # opening it would wait for a writer
     assert statuses() == [401, 200]
 
 
@@ -369,3 +373,32 @@ def test_what_kind_of_request_it_is(client):
         assert head.headers["Content-Type"] == get.headers["Content-Type"]
     wrong = client.put("/recommendations", json={})
     assert wrong.status_code == 405 and wrong.headers["Allow"] == "POST"
+
+
+def test_a_kept_vector_of_another_length_is_made_again(service, tmp_path):
+    client, _ = service()
+    assert client.post("/users/ann/reviews", json=REVIEW).status_code == 201
+    before = client.get("/users/ann/recommendations").json()
+    with sqlite3.connect(tmp_path / "users.db") as connection:
+        connection.execute("UPDATE reviews SET vector = x'0102'")
+    assert client.get("/users/ann/recommendations").json() == before
+
+
+def test_a_long_answer_may_be_taken_slowly_but_not_for_ever(server, tmp_path):
+    path = tmp_path / "users.db"
+    store = UserStore(f"sqlite:///{path}")
+    store.add("ann", [WrittenReview(f"r{n}", text=f"{n} " * 5000) for n in range(500)], {}, "e")
+    store.close()
+    limits = ("serving.limits.seconds=2", f"serving.store=sqlite:///{path}")
+    for speed, is_whole in ((1_000_000, True), (1_000_000_000, False)):
+        port = server(*limits, f"serving.limits.taken_per_second={speed}")
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(
+                b"GET /users/ann HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            )
+            started, said = time.monotonic(), b""
+            while part := connection.recv(65536):
+                said += part
+                time.sleep(0.02)  # some 3 MB a second
+        assert time.monotonic() > started + 2
+        assert said.endswith(b"]}\r\n0\r\n\r\n") == is_whole

@@ -343,7 +343,15 @@ def test_what_is_not_answered_in_time_is_not_kept_twice(server, text):
 def test_strangers_send_nothing(server):
     port = server()
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
-    assert b" 413 " in raw(port, head, b"x" * 1000).partition(b"\r\n")[0]
+    after = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    said = raw(port, head, b"x" * 1000 + after)
+    assert said.startswith(b"HTTP/1.1 413") and b"HTTP/1.1 200" in said
+
+
+def test_whoever_sends_far_too_much_reads_that_it_is_too_much(server):
+    port = server()
+    for _ in range(20):
+        assert ask(port, {"wish": "x" * 3_000_000})[0] == 413
 
 
 def test_health_is_told_when_there_are_too_many_connections(server):

@@ -440,3 +440,42 @@ def how_long(store):
     with suppress(StoreUnavailable):
         store.check()
     return time.monotonic() - started
+
+
+def test_a_store_whose_tables_have_gone_is_not_ready(store_url):
+    store = UserStore(store_url)
+    store.check()
+    with sa.create_engine(store_url).begin() as connection:
+        connection.execute(sa.text("ALTER TABLE reviews RENAME TO others"))
+    with pytest.raises(StoreUnavailable):
+        store.check()
+    store.close()
+
+
+@pytest.mark.parametrize("damage", ["text = x'ff00'", "rating = 'many'", "time = 'soon'"])
+def test_rows_that_another_program_has_written_are_told(tmp_path, damage):
+    path = tmp_path / "users.db"
+    store = UserStore(f"sqlite:///{path}")
+    store.add("ann", [review(0)], {"fine": VECTOR}, E)
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE reviews SET {damage}")
+    for ask in (lambda: store.find("ann", 9, E), lambda: list(store.everything_of("ann"))):
+        with pytest.raises(StoreUnavailable):
+            ask()
+    store.close()
+
+
+def test_a_vector_of_half_a_number_is_none(tmp_path):
+    path = tmp_path / "users.db"
+    store = UserStore(f"sqlite:///{path}")
+    store.add("ann", [review(0)], {"fine": VECTOR}, E)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE reviews SET vector = x'010203'")
+    assert store.find("ann", 9, E).vectors == {}
+    store.close()
+
+
+def test_a_pipe_is_no_database(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe: is no regular file"):
+        UserStore(f"sqlite:///{tmp_path / 'pipe'}")

@@ -77,3 +77,23 @@ def test_other_settings_or_data_cannot_be_resumed(interrupted, folder):
         train(small_config(folder, f"train.resume={interrupted}", "train.lr=0.1"))
     with pytest.raises(InputError, match="data.seed=0, now 5"):
         train(small_config(folder, f"train.resume={interrupted}", "data.seed=5"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("loops", {}),
+        ("callbacks", 5),
+        ("lr_schedulers", [5]),
+        ("rec_sys_history", 5),
+        ("optimizer_states", [{"state": {0: 5}, "param_groups": "x"}]),
+    ],
+)
+def test_a_state_of_somebody_else_is_refused_in_one_line(interrupted, folder, name, value):
+    content = torch.load(interrupted, weights_only=True)
+    content[name] = dict.fromkeys(content[name], 5) if name == "callbacks" else value
+    path = folder / "hostile.last.ckpt"
+    torch.save(content, path)
+    with pytest.raises(InputError, match=r"hostile.last.ckpt: its state cannot be gone on with"):
+        train(small_config(folder, f"train.resume={path}"))
+    path.unlink()

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from omegaconf import OmegaConf
 from safetensors.numpy import load_file, save_file
 
@@ -188,7 +189,7 @@ def test_a_folder_of_an_older_version_is_refused(built):
     path.write_text(json.dumps(built.manifest | {"format": 1}))
     with pytest.raises(InputError, match="of another version of rec_sys; rebuild it with"):
         read_vectorbase(built.folder)
-    for name in ("features", "combiner", "max_quotes", "sha256"):
+    for name in ("features", "combiner", "max_quotes", "encoder", "sha256"):
         path.write_text(json.dumps(built.manifest | {name: None}))
         with pytest.raises(InputError, match="damaged"):
             read_vectorbase(built.folder)
@@ -396,3 +397,22 @@ def test_a_folder_of_something_else_is_not_replaced(built, tmp_path):
             config_of("vectorbase_config", tmp_path, f"paths.vectorbase_dir={folder}")
         )
     assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
+
+
+def test_weights_without_measure_replace_nothing(built, tmp_path):
+    folder = tmp_path / "checkpoint_dir"
+    content = torch.load(folder / "tiny.ckpt", weights_only=True)
+    content["state_dict"]["model.product_head.weight"].fill_(3e38)
+    torch.save(content, folder / "huge.ckpt")
+    before = (built.folder / "manifest.json").read_text()
+    config = config_of("vectorbase_config", tmp_path, f"checkpoint={folder / 'huge.ckpt'}")
+    with pytest.raises(InputError, match=r"huge.ckpt: makes .* no finite numbers; train again"):
+        create_vectorbase(config)
+    assert (built.folder / "manifest.json").read_text() == before
+    assert read_vectorbase(built.folder).num_products == built.num_products
+
+
+@pytest.mark.parametrize("override", ["encoder.from_checkpoint=false", "data.from_checkpoint=null"])
+def test_data_and_encoder_are_the_trainings_or_named(built, tmp_path, override):
+    with pytest.raises(InputError, match="from_checkpoint: must be true, or choose another"):
+        create_vectorbase(config_of("vectorbase_config", tmp_path, override))
