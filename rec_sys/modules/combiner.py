@@ -70,7 +70,7 @@ class Combiner:
             len(evidences) != len(features)
             or arrays["weights"].shape != shape
             or arrays["shares"].shape != shape
-            or not np.isfinite(arrays["weights"]).all()
+            or not all(np.isfinite(each).all() for each in arrays.values())
         ):
             raise ValueError("the weights of the evidences do not fit together")
         shrinkage = [np.inf if each is None else each for each in plain["shrinkage"]]

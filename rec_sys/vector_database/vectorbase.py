@@ -200,7 +200,8 @@ _ORIGIN = ("model_fingerprint", "checkpoint", "encoder_model_fingerprint", "data
 # What every manifest tells.
 _FACTS = {
     **dict.fromkeys(("created", "factory", *_ORIGIN), str),
-    **{"search": dict, "features": list, "combiner": dict, "max_quotes": int, "encoder": dict},
+    **dict.fromkeys(("num_products", "vector_dim", "embedding_dim", "max_quotes"), int),
+    **{"search": dict, "features": list, "combiner": dict, "encoder": dict},
 }
 
 

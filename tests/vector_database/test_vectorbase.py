@@ -189,7 +189,7 @@ def test_a_folder_of_an_older_version_is_refused(built):
     path.write_text(json.dumps(built.manifest | {"format": 1}))
     with pytest.raises(InputError, match="of another version of rec_sys; rebuild it with"):
         read_vectorbase(built.folder)
-    for name in ("features", "combiner", "max_quotes", "encoder", "sha256"):
+    for name in ("features", "combiner", "max_quotes", "encoder", "num_products", "sha256"):
         path.write_text(json.dumps(built.manifest | {name: None}))
         with pytest.raises(InputError, match="damaged"):
             read_vectorbase(built.folder)
@@ -211,6 +211,7 @@ def other_feature(row, **changes):
         other_weights(weights="heavy"),
         other_weights(weights=[[math.nan] * len(WEIGHTS)] * len(GROUPS)),
         other_weights(shares=[[1.0]]),
+        other_weights(shares=[[math.inf] * len(WEIGHTS)] * len(GROUPS)),
         other_weights(evidences=["co-reviewing"]),
         other_weights(evidences=["popularity"] * len(WEIGHTS)),
         other_weights(features=list(WEIGHTS)[::-1]),
