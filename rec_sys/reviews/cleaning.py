@@ -58,8 +58,8 @@ class _Cleaning:
 
     def step(self, name: str, note: str, keep: np.ndarray | None = None, advice: str = "") -> None:
         """Keeps some rows, bool [N], or all, and reports it; `advice` helps if nothing is left."""
-        if keep is not None:
-            self.table = tables.kept_rows(self.table, keep)
+        if keep is not None and not keep.all():  # or it would be a copy
+            self.table = self.table.filter(pa.array(keep))
         self.report.append({"step": name, "rows": self.table.num_rows, "note": note})
         if not self.table.num_rows:
             raise InputError(f"no reviews are left after the step {name!r} ({note}); {advice}")
@@ -183,10 +183,8 @@ def _join_twins(cleaning: _Cleaning) -> list[str]:
         return []
     cleaning.table, merged_ids, num_groups = collapse_twins(cleaning.table, threshold)
     keep = tables.newest_of_pairs(cleaning.table)
-    note = (
-        f"{len(merged_ids)} products merged into {num_groups} others that share {threshold:g} of"
-        f" the users or more; {(~keep).sum()} older reviews by the same user removed"
-    )
+    note = f"{len(merged_ids)} products merged into {num_groups} others that share {threshold:g}"
+    note += f" of the users or more; {(~keep).sum()} older reviews by the same user removed"
     cleaning.step("variant twins", note, keep)
     return merged_ids
 

@@ -169,10 +169,9 @@ class LocalSequences(ReviewSource):
         }
         files: dict[str, Path] = {}
         for key, (given, suffix) in wanted.items():
-            path = given or ids_beside(self.sequences_path, suffix)
-            if path and not path.is_file():
-                raise InputError(f"data.{key}: {path}: no such file")
-            if path:
+            if path := given or ids_beside(self.sequences_path, suffix):
+                if not path.is_file():
+                    raise InputError(f"data.{key}: {path}: no such file")
                 files[key] = path
         return files
 

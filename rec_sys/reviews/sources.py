@@ -31,14 +31,10 @@ def _checked_path(value: Any, info: ValidationInfo) -> Path:
     return Path(value).expanduser()
 
 
-def _path_if_any(value: Any, info: ValidationInfo) -> Path | None:
-    return None if value is None or value == "" else _checked_path(value, info)
-
-
 # All other settings of a source decide what reading makes of a file.
 _NOT_OF_READING = {"name", "cache_dir", "cleaning"}
 FolderPath = Annotated[Path, BeforeValidator(_checked_path)]
-FilePath = Annotated[Path | None, BeforeValidator(_path_if_any)]
+FilePath = Annotated[FolderPath | None, BeforeValidator(lambda path: None if path == "" else path)]
 
 
 @dataclass(frozen=True, kw_only=True)

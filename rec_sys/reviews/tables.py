@@ -39,11 +39,6 @@ def seconds_of(timestamps: pa.ChunkedArray) -> np.ndarray:
     return timestamps.cast(pa.int64()).fill_null(schema.NO_TIME).to_numpy()
 
 
-def kept_rows(table: pa.Table, keep: np.ndarray) -> pa.Table:
-    """The rows where `keep`, bool [N], is True; the table itself, not a copy, if all are."""
-    return table if keep.all() else table.filter(pa.array(keep))
-
-
 def without_markup(column: pa.ChunkedArray, empty_is_missing: bool) -> tuple[pa.ChunkedArray, int]:
     """Applies `plain_text` to every text, string [N] or null, that it could change; one that ends
     up empty becomes null if `empty_is_missing`. Returns also how many had tags or entities."""
@@ -194,8 +189,7 @@ def last_of_groups(groups: np.ndarray, seconds: np.ndarray) -> np.ndarray:
 def _pairs(table: pa.Table) -> np.ndarray:
     """One number for every (user, product), int64 [N], without gaps."""
     users, products = codes_of(table["user_id"]), codes_of(table["product_id"])
-    numbers = users * (products.max(initial=0) + 1) + products
-    return np.unique(numbers, return_inverse=True)[1]
+    return np.unique(users * (products.max(initial=0) + 1) + products, return_inverse=True)[1]
 
 
 def cache_folder(cache_dir: Path, files: Iterable[Path], settings: dict[str, Any]) -> Path:

@@ -26,8 +26,7 @@ def collapse_twins(table: pa.Table, threshold: float) -> tuple[pa.Table, list[st
     ids = np.array(column.dictionary.to_pylist(), dtype=object)
     groups = twin_groups(codes_of(table["user_id"]), products, threshold)
     num_reviews = np.bincount(products, minlength=len(ids))
-    rank = np.empty(len(ids), dtype=np.int64)
-    rank[np.argsort(ids)] = np.arange(len(ids))
+    rank = np.unique(ids, return_inverse=True)[1]
     by_group = np.lexsort((rank, -num_reviews, groups))  # the first of each group represents it
     _, first = np.unique(groups[by_group], return_index=True)
     represented_by = by_group[first][groups]
@@ -35,8 +34,6 @@ def collapse_twins(table: pa.Table, threshold: float) -> tuple[pa.Table, list[st
     is_merged = represented_by != np.arange(len(ids))
     merged_ids = sorted(ids[is_merged])
     num_groups = len(np.unique(represented_by[is_merged]))
-    if not merged_ids:
-        return table, [], 0
     new = column.dictionary.take(pa.array(represented_by[products]))
     table = table.set_column(table.schema.get_field_index("product_id"), "product_id", new)
     return table, merged_ids, num_groups

@@ -188,10 +188,9 @@ class RatingScale:
         if number is None:
             return None
         if not low <= number <= high:
-            raise InputError(
-                f"rating {reprlib.repr(value)} is outside of data.rating_scale=[{low:g},{high:g}];"
-                f" widen it, or set data.missing_rating={value} if it says 'not rated'"
-            )
+            scale = f"data.rating_scale=[{low:g},{high:g}]"
+            remedy = f"widen it, or set data.missing_rating={value} if it says 'not rated'"
+            raise InputError(f"rating {reprlib.repr(value)} is outside of {scale}; {remedy}")
         return MIN_RATING + (number - low) / (high - low) * (MAX_RATING - MIN_RATING)
 
 
