@@ -44,7 +44,9 @@ def encode_in_batches(
     Yields the rows of a batch in `texts`, int64 [B], and their vectors, float32 [B, dimension], of
     unit length. Long and short texts take turns, so that a clock can tell the time left.
     """
-    workers, threads = _division_of_labour(model, len(texts))
+    cores, on_cpu = torch.get_num_threads(), model.device.type == "cpu"
+    workers = max(1, min(cores, len(texts), _MAX_WORKERS)) if on_cpu else _GPU_WORKERS
+    threads = cores // workers if on_cpu else cores
     waiting: deque[tuple[np.ndarray, Future[np.ndarray]]] = deque()
     with threads_of(1, 1) as tokenizing, threads_of(workers, threads) as passes:
 
@@ -127,12 +129,3 @@ def pad(values: list[list[int]], name: str, tokenizer: Any) -> torch.Tensor:
         else:
             row[: len(value)] = value
     return torch.from_numpy(padded)
-
-
-def _division_of_labour(model: Any, texts: int) -> tuple[int, int]:
-    """How many passes run at once, and how many cores each of them gets."""
-    cores = torch.get_num_threads()
-    if model.device.type != "cpu":
-        return _GPU_WORKERS, cores
-    workers = max(1, min(cores, texts, _MAX_WORKERS))
-    return workers, cores // workers

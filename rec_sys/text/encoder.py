@@ -229,7 +229,11 @@ def _fastest_faithful(encoder: TextEncoder, cache_dir: Path) -> str:
             return kept["precision"]
 
     note("finding out in which precision the text encoder is fastest on this machine (once)")
-    texts = _probe_texts()
+    count = len(_PROBE_SENTENCES)
+    texts = [  # of 1 to 6 sentences, each different
+        " ".join(_PROBE_SENTENCES[(i + j) % count] for j in range(1 + (i // count) % count))
+        for i in range(_PROBE_TEXTS)
+    ]
     reference, slow = _measure(encoder, "fp32", texts)
     vectors, fast = _measure(encoder, "bf16", texts)
     cosine = float((vectors * reference).sum(axis=1).min())
@@ -246,15 +250,6 @@ def _measure(encoder: TextEncoder, precision: str, texts: list[str]) -> tuple[np
     vectors = encoder.encode(texts, model)  # the first pass pays for set-up
     seconds = timeit.repeat(lambda: encoder.encode(texts, model), number=1, repeat=_TIMED_ROUNDS)
     return vectors, min(seconds)
-
-
-def _probe_texts() -> list[str]:
-    """Texts of 1 to 6 sentences, each different."""
-    count = len(_PROBE_SENTENCES)
-    return [
-        " ".join(_PROBE_SENTENCES[(i + j) % count] for j in range(1 + (i // count) % count))
-        for i in range(_PROBE_TEXTS)
-    ]
 
 
 def _machine_and_model(encoder: TextEncoder) -> str:

@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -114,9 +113,8 @@ class VectorStore:
         self._row_of_key.update(zip(keys, range(rows, rows + len(keys)), strict=True))
 
 
-def _read_from(path: Path, first: int, dtype: Any) -> np.ndarray:
+def _read_from(path: Path, first: int, dtype: np.dtype) -> np.ndarray:
     """The whole elements of a file from one on."""
-    dtype = np.dtype(dtype)
     if not path.exists():
         return np.empty(0, dtype=dtype)
     return np.fromfile(path, dtype, offset=min(first * dtype.itemsize, path.stat().st_size))
