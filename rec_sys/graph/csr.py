@@ -32,9 +32,8 @@ def segment_sum(values: np.ndarray, segment: np.ndarray, num_segments: int) -> n
 def members_of(pointers: np.ndarray, segments: np.ndarray) -> np.ndarray:
     """The rows, int64, of segments, int64 [n], one after the other; see `rows_to_pointers`."""
     lengths = np.diff(pointers)[segments]
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(pointers[segments] - (ends - lengths), lengths)
+    starts = np.cumsum(lengths) - lengths
+    return np.arange(lengths.sum()) + np.repeat(pointers[segments] - starts, lengths)
 
 
 def read_vectors(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:

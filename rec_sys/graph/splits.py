@@ -53,8 +53,7 @@ class LeaveOneOut:
             np.maximum.at(newest, graph.edge_user[learned], learned)
             newer = np.arange(graph.num_edges) > newest[graph.edge_user]
             validation, test = validation & newer, test & newer
-        train: np.ndarray = ~validation & ~test
-        train &= ~_elsewhere(graph, validation, test)
+        train = ~(validation | test | _elsewhere(graph, validation, test))
         tasks = _task(graph, validation, train), _task(graph, test, train | validation)
         return Split(self.name, train, *tasks)
 

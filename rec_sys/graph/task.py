@@ -24,7 +24,6 @@ class Task:
     begin: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuses a leak."""
         if (self.target & self.history).any():
             raise ValueError("an edge is both a target and part of the history")
 
@@ -66,7 +65,6 @@ class Split:
     test: Task | None
 
     def __post_init__(self) -> None:
-        """Refuses a leak."""
         for task in (self.validation, self.test):
             if task is not None and (task.target & self.train).any():
                 raise ValueError(f"split {self.name}: a target is among the training edges")
