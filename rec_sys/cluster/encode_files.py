@@ -108,10 +108,9 @@ class EncodingWorker:
     def __init__(self, settings: dict, fingerprint: str) -> None:
         self._encoder = build(OmegaConf.create(settings))
         if self._encoder.fingerprint != fingerprint:
-            raise InputError(
-                f"encoder.model={settings.get('model')}: is another one on a machine of the"
-                " cluster; install the same version of rec_sys and its packages everywhere"
-            )
+            where = f"encoder.model={settings.get('model')}"
+            remedy = "install the same version of rec_sys and its packages everywhere"
+            raise InputError(f"{where}: is another one on a machine of the cluster; {remedy}")
 
     def __call__(self, texts: list[str]) -> pa.Table:
         """From texts to texts and float16 vectors."""
