@@ -63,10 +63,8 @@ def trusted_settings(config: Any, axis: str, path: str | Path) -> DictConfig:
         if max(users * reviews, products) > _MOST_INVENTED:
             raise _refused(path, axis, "sizes of a shop that would take hours to invent")
     if axis == "encoder" and not is_here(str(copied.get("model", EMBEDDED))):
-        raise InputError(
-            f"{path}: its text encoder would be downloaded from the hub (encoder.model="
-            f"{copied.model}); if you trust it, give these settings on the command line"
-        )
+        what = f"its text encoder would be downloaded from the hub (encoder.model={copied.model})"
+        raise _untrusted(path, what)
     return copied
 
 
@@ -116,10 +114,8 @@ def _check_target(target: Any, place: str, path: str | Path) -> None:
             return
         if target in trusted_classes().get(place, ()) and _is_defined_as(target):
             return
-    raise InputError(
-        f"{path}: its settings name {target!r}, which is not a part of rec_sys that may stand at"
-        f" {place}; if you trust it, give these settings on the command line"
-    )
+    why = f"which is not a part of rec_sys that may stand at {place}"
+    raise _untrusted(path, f"its settings name {target!r}, {why}")
 
 
 def _check_addresses(settings: DictConfig, path: str | Path) -> None:
@@ -128,10 +124,8 @@ def _check_addresses(settings: DictConfig, path: str | Path) -> None:
     for name in _ADDRESSES:
         address = settings.get(name)
         if address is not None and address not in [each.get(name) for each in ours]:
-            raise InputError(
-                f"{path}: its data would be downloaded from {name}={address}, which no file in"
-                " config/data names; if you trust it, give these settings on the command line"
-            )
+            where = f"{name}={address}, which no file in config/data names"
+            raise _untrusted(path, f"its data would be downloaded from {where}")
 
 
 def _is_defined_as(name: str) -> bool:
@@ -158,7 +152,9 @@ def _is_convolution(name: str) -> bool:
 
 
 def _refused(path: str | Path, place: str, what: str) -> InputError:
-    return InputError(
-        f"{path}: its settings hold {what} at {place}, which is not run or filled in from a"
-        " checkpoint; if you trust it, give these settings on the command line"
-    )
+    why = f"at {place}, which is not run or filled in from a checkpoint"
+    return _untrusted(path, f"its settings hold {what} {why}")
+
+
+def _untrusted(path: str | Path, what: str) -> InputError:
+    return InputError(f"{path}: {what}; if you trust it, give these settings on the command line")
