@@ -278,7 +278,6 @@ _KINDS: dict[str, type] = {
     "words": WordsFeature,
 }
 _TOWERS = tuple(each.name for each in fields(Towers))
-_BM25 = ("mean_length", "k1", "b", "name_weight")
 
 
 def plain_features(
@@ -290,22 +289,20 @@ def plain_features(
     for feature in features:
         if isinstance(feature, TrendFeature):
             feature = feature.as_of_now()
-        plain = {"kind": kinds[type(feature)], "name": feature.name, "evidence": feature.evidence}
+        values = vars(feature).items()
+        plain = {"kind": kinds[type(feature)]}
+        plain |= {name: value for name, value in values if isinstance(value, str | int | float)}
         if isinstance(feature, WalkFeature):
-            plain |= {"scale": feature.scale, "graph_name": feature.graph_name}
             plain |= {name: getattr(feature.graph, name) for name in _GRAPH_SETTINGS}
             for name, kind in _GRAPH_ARRAYS.items():
                 array = np.ascontiguousarray(getattr(feature.graph, name), kind)
                 arrays[f"{feature.graph_name}.{name}"] = array
         elif isinstance(feature, ProductFeature):
             arrays[f"values.{feature.name}"] = np.ascontiguousarray(feature.product_values)
-        elif isinstance(feature, LikingFeature):
-            plain |= {"middle": feature.middle, "steepness": feature.steepness}
         elif isinstance(feature, MatchFeature):
             arrays |= {f"towers.{name}": getattr(feature.towers, name) for name in _TOWERS}
             arrays["towers.products"] = feature.products
         elif isinstance(feature, WordsFeature):
-            plain |= {name: getattr(feature, name) for name in _BM25}
             told_of, weights = np.flatnonzero(feature.idf), feature.weights
             arrays |= {"words.column": told_of, "words.idf": feature.idf[told_of]}
             arrays |= {"words.length": np.diff(weights.indptr)[told_of].astype(np.int32)}
@@ -355,8 +352,7 @@ def moved_features(features: Sequence[Feature], rows: np.ndarray, num_rows: int)
     """The same features of products that stand in other rows. `rows`: int64 [P], distinct: where
     each product stands, below 0 if nowhere any more. Of the other `num_rows` no review is known."""
     there = rows >= 0
-    ones = np.ones(there.sum(), dtype=np.float32)
-    cells = ones, (np.flatnonzero(there), rows[there])
+    cells = np.ones(there.sum(), dtype=np.float32), (np.flatnonzero(there), rows[there])
     # Multiplied by it from the right, columns move; by its transpose from the left, rows do.
     move = csr_array(cells, (len(rows), num_rows))
     moved: list[Feature] = []
