@@ -25,15 +25,6 @@ def history_matrix(histories: ReviewGraph, decay: float) -> csr_array:
     return csr_array(cells, (histories.num_users, histories.num_products))
 
 
-def popular_for_strangers(
-    scores: np.ndarray, histories: ReviewGraph, popularity: np.ndarray
-) -> np.ndarray:
-    """Ranks by popularity for users without a history, as a shop would: in place. A linear model
-    gives them 0 everywhere, a random order; beating that would prove nothing."""
-    scores[histories.degrees == 0] = popularity
-    return scores
-
-
 def product_text_vectors(products: ReviewGraph, vectors: np.ndarray) -> np.ndarray:
     """The vectors of name and description, side by side, without their means (all names of a shop
     resemble each other): float32 [P, 2 D] of length one, zero without any text. So products without
@@ -73,17 +64,13 @@ class RecentPopularity(Popularity):
     name: str = "recent popularity"
 
     def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
-        weights = 0.5 ** self._half_lives(train)
-        counts = np.bincount(train.edge_product, weights=weights, minlength=train.num_products)
-        self._popularity = counts.astype(np.float32)
-
-    def _half_lives(self, train: ReviewGraph) -> np.ndarray:
-        """How often each review has lost half its weight, float64 [n]."""
         known = train.edge_time != NO_TIME
-        if not known.any():
-            return train.steps_back / self.half_life_steps
-        time = np.where(known, train.edge_time, train.edge_time[known].min())
-        return (time.max() - time) / (self.half_life_days * SECONDS_PER_DAY)
+        half_lives = train.steps_back / self.half_life_steps  # that each review has lost
+        if known.any():
+            time = np.where(known, train.edge_time, train.edge_time[known].min())
+            half_lives = (time.max() - time) / (self.half_life_days * SECONDS_PER_DAY)
+        counts = np.bincount(train.edge_product, 0.5**half_lives, train.num_products)
+        self._popularity = counts.astype(np.float32)
 
 
 @settings_of("Markov", frozen=False)
@@ -116,14 +103,24 @@ class Markov:
         return scores / (seen + np.float32(self.smoothing))[:, None]
 
 
+class _FromHistory:
+    """Scores by the weighted history, and by popularity for users without one, as a shop would: a
+    linear model gives them 0 everywhere, a random order; beating that would prove nothing."""
+
+    score_settings = ("history_decay",)
+
+    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
+        scores = self._scores(history_matrix(histories, self.history_decay))
+        scores[histories.degrees == 0] = self._popularity
+        return scores
+
+
 @settings_of("ItemKNN", frozen=False)
-class ItemKNN:
+class ItemKNN(_FromHistory):
     """Scores by the sum of the similarities to the history (see `history_matrix`): with c_ij common
     reviewers, c_ij / (sqrt(c_ii c_jj) + shrink), the shrunk cosine of Ferrari Dacrema, Cremonesi &
     Jannach, RecSys 2019. `shrink` is in reviewers; a product listens to so many most similar
     `neighbours`, and to those tied with the last."""
-
-    score_settings = ("history_decay",)
 
     shrink: NotNegative
     neighbours: PositiveCount
@@ -144,16 +141,13 @@ class ItemKNN:
         cells = similarity[kept], (column[kept], row[kept])
         self._similarity = coo_array(cells, (size, size)).tocsr()
 
-    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
-        scores = (history_matrix(histories, self.history_decay) @ self._similarity).toarray()
-        return popular_for_strangers(scores, histories, self._popularity)
+    def _scores(self, history: csr_array) -> np.ndarray:
+        return (history @ self._similarity).toarray()
 
 
 @settings_of("TextKNN", frozen=False)
-class TextKNN:
+class TextKNN(_FromHistory):
     """Scores by the cosine between a product's text and the decayed mean text of the history."""
-
-    score_settings = ("history_decay",)
 
     history_decay: Decay
     name: str = "text kNN"
@@ -162,18 +156,15 @@ class TextKNN:
         self._popularity = popularity(train)
         self._texts = product_text_vectors(train, vectors)
 
-    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
+    def _scores(self, history: csr_array) -> np.ndarray:
         # A cosine does not ask for the length, so the sum does as well as the mean.
-        scores = unit(history_matrix(histories, self.history_decay) @ self._texts) @ self._texts.T
-        return popular_for_strangers(scores, histories, self._popularity)
+        return unit(history @ self._texts) @ self._texts.T
 
 
 @settings_of("Ease", frozen=False)
-class Ease:
+class Ease(_FromHistory):
     """Scores by the history times the weights of `ease_weights` (Steck, WWW 2019). With a
     `history_decay` of 1 (see `history_matrix`) this is the published model."""
-
-    score_settings = ("history_decay",)
 
     l2: Positive
     history_decay: Decay
@@ -183,9 +174,8 @@ class Ease:
         self._popularity = popularity(train)
         self._weights = ease_weights(self._gram(train, vectors), self.l2)
 
-    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
-        scores = history_matrix(histories, self.history_decay) @ self._weights
-        return popular_for_strangers(scores, histories, self._popularity)
+    def _scores(self, history: csr_array) -> np.ndarray:
+        return history @ self._weights
 
     def _gram(self, train: ReviewGraph, vectors: np.ndarray) -> np.ndarray | sparray:
         """What is inverted: float32 [P, P], symmetric."""
