@@ -7,7 +7,7 @@ popularity, for those who say what they want the match. Few targets then do no h
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,13 +65,9 @@ class Combiner:
         """From what `plain` gave; ValueError if it does not fit together."""
         features, evidences = tuple(plain["features"]), tuple(plain["evidences"])
         arrays = {name: np.array(plain[name], dtype=np.float64) for name in ("weights", "shares")}
-        shape = (len(GROUPS), len(features))
-        if (
-            len(evidences) != len(features)
-            or arrays["weights"].shape != shape
-            or arrays["shares"].shape != shape
-            or not all(np.isfinite(each).all() for each in arrays.values())
-        ):
+        shapes = {each.shape for each in arrays.values()}
+        fits = len(evidences) == len(features) and shapes == {(len(GROUPS), len(features))}
+        if not fits or not all(np.isfinite(each).all() for each in arrays.values()):
             raise ValueError("the weights of the evidences do not fit together")
         shrinkage = [np.inf if each is None else each for each in plain["shrinkage"]]
         return cls(features, evidences, shrinkage=np.array(shrinkage, dtype=np.float64), **arrays)
@@ -208,9 +204,7 @@ class CombinerFit:
     ) -> Combiner:
         """Learns weights; features are of the training reviews, groups one for each of `GROUPS`."""
         prior = Combiner.prior(features)
-        weights, shrinkage, shares = (
-            each.copy() for each in (prior.weights, prior.shrinkage, prior.shares)
-        )
+        weights, shrinkage, shares = prior.weights, prior.shrinkage, prior.shares
         num_users = 1 + max(int(each.user.max(initial=-1)) for each in groups)
         fold = np.full((len(GROUPS), num_users + 1), -1)
         held_out = np.tile(prior.weights, (self.folds + 1, 1, 1))
@@ -221,12 +215,10 @@ class CombinerFit:
             weights[group], shrinkage[group] = found.weights, found.shrinkage
             shares[group], fold[group, found.users] = found.shares, found.fold
             held_out[:-1, group] = found.held_out
-        _break_ties(weights, features)
         held_out[-1] = weights
-        for each in held_out[:-1]:
+        for each in (weights, *held_out):
             _break_ties(each, features)
-        measured = HeldOut(fold, held_out)
-        return Combiner(prior.features, prior.evidences, weights, shrinkage, shares, measured)
+        return replace(prior, held_out=HeldOut(fold, held_out))
 
     def gains(
         self, features: Sequence[Feature], questions: Questions, num_products: int
@@ -294,10 +286,8 @@ class CombinerFit:
         error = behind.std(axis=1) / np.sqrt(judged.shape[1])
         near = behind.mean(axis=1) <= self.standard_errors * error
         weights, held_out = weights[near].mean(axis=0), held_out[near].mean(axis=0)
-        gains = np.zeros(len(asked))
-        for number, weight in enumerate(held_out):
-            inside = fold[asked] == number
-            gains[inside] = choice.gains(weight, self.k)[inside]
+        gains = np.stack([choice.gains(weight, self.k) for weight in held_out])
+        gains = gains[fold[asked], np.arange(len(asked))]
 
         def of_all(found: np.ndarray) -> np.ndarray:
             every = np.zeros((*found.shape[:-1], len(features)))
