@@ -37,15 +37,14 @@ def ease_weights(gram: np.ndarray | sparray, l2: float) -> np.ndarray:
     by their rows of X times B. Raises InputError if `l2`, in reviewers, is not positive, or so
     small that the matrix cannot be inverted.
     """
-    weights = ridge_inverse(gram, l2)
-    inverse_to_ease(weights)
-    return weights
+    return inverse_to_ease(ridge_inverse(gram, l2))
 
 
-def inverse_to_ease(inverse: np.ndarray) -> None:
+def inverse_to_ease(inverse: np.ndarray) -> np.ndarray:
     """Turns `ridge_inverse`, float32 [P, P], into `ease_weights` in place: there is one copy."""
     inverse /= -np.diag(inverse).copy()
     np.fill_diagonal(inverse, 0)
+    return inverse
 
 
 def add_inner_products(gram: np.ndarray, features: np.ndarray) -> None:

@@ -135,8 +135,7 @@ class Order:
         steps = coo_array(cells, (size, size)).tocsr()
         share = (known.counts + 1) / (known.counts.sum() + size)
         steps.data = np.log1p(steps.data / (self.smoothing * share[steps.indices]))
-        matrix = _most_similar(steps.astype(np.float32), self.neighbours)
-        chain = known.item_graph(matrix, 1.0)
+        chain = known.item_graph(_most_similar(steps.astype(np.float32), self.neighbours), 1.0)
         walk = features.WalkFeature(self.name, self.name, chain, 0.0, "order")
         return _by_decay(walk, self.history_decays)
 
@@ -213,8 +212,7 @@ class Match:
 
     def fit(self, known: KnownReviews) -> list[features.Feature]:
         names, others = product_words(known.graph, known.words, known.edges)
-        counts = (self.name_weight * names + others).tocsr()
-        weights = word_weights(counts, self.k1, self.b)
+        weights = word_weights((self.name_weight * names + others).tocsr(), self.k1, self.b)
         settings = (self.k1, self.b, self.name_weight)
         return [
             features.MatchFeature(self.name, self.name, known.towers, known.products),
@@ -232,8 +230,7 @@ class Texts:
     name: str = "texts"
 
     def fit(self, known: KnownReviews) -> list[features.Feature]:
-        walk = known.text_graph(self.neighbours, self.history_decay)
-        liked = replace(walk, disliked_weight=0.0)
+        liked = replace(known.text_graph(self.neighbours, self.history_decay), disliked_weight=0.0)
         return [features.WalkFeature(self.name, self.name, liked, self.scale, "texts")]
 
 

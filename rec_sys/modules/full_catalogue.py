@@ -55,13 +55,12 @@ def embed_products(
     # Products do not depend on users: a graph of one, without any review, will do.
     shapes = [(1, vector_dim), (1, NUM_RATING_FEATURES), (0, vector_dim), (0,), (0,), (0,)]
     user, rating, *edges = (np.zeros(shape, np.float32) for shape in shapes)
-    nobody = user, rating
     no_edges = np.zeros((2, 0), np.int64), *edges
     with progress(num_products, "embedding products", "product", show_progress) as bar:
         for start in range(0, num_products, chunk_size):
             chunk = slice(start, start + chunk_size)
             features = [each[chunk].astype(np.float32) for each in sources]
-            inputs = zip(MODEL_INPUTS, (*nobody, *features, *no_edges), strict=True)
+            inputs = zip(MODEL_INPUTS, (user, rating, *features, *no_edges), strict=True)
             output = model.embed(dict(inputs))
             embeddings[chunk], keys[chunk] = output.product_embeddings, output.product_keys
             bar.advance(len(features[0]))

@@ -92,8 +92,7 @@ class OnnxBackend:
             of = {name: [n if isinstance(n, int) else 1 for n in inputs[name]] for name in inputs}
             one = {name: np.zeros(of[name], np.float32) for name in MODEL_INPUTS}
             one["edge_index"] = one["edge_index"].astype(np.int64)
-            nothing = self.embed(one)
-            if not all(np.isfinite(each).all() for each in nothing):
+            if not all(np.isfinite(each).all() for each in self.embed(one)):
                 raise ValueError("its answers are no numbers")
 
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:

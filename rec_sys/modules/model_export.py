@@ -137,10 +137,8 @@ def check_parity(
         with torch.inference_mode():
             expected = model(*map(torch.from_numpy, arrays.values()))
         found = session.run(list(ego_batch.GraphOutputs._fields), arrays)
-        difference = max(
-            float(np.abs(one - other.numpy()).max(initial=0.0))
-            for one, other in zip(found, expected, strict=True)
-        )
+        gaps = (np.abs(one - other.numpy()) for one, other in zip(found, expected, strict=True))
+        difference = max(float(gap.max(initial=0.0)) for gap in gaps)
         users, products = len(arrays["user_features"]), len(arrays["product_name_features"])
         rows.append(Parity(case, users, products, arrays["edge_index"].shape[1], difference))
     return rows
@@ -148,10 +146,8 @@ def check_parity(
 
 def parity_batches(vector_dim: int) -> dict[str, dict[str, np.ndarray]]:
     """Random batches of the `PARITY_SHAPES`, isolated users and products among them."""
-    return {
-        f"random {number}": random_inputs(vector_dim, *shape, seed=number)
-        for number, shape in enumerate(PARITY_SHAPES, start=1)
-    }
+    shapes = enumerate(PARITY_SHAPES, start=1)
+    return {f"random {n}": random_inputs(vector_dim, *shape, seed=n) for n, shape in shapes}
 
 
 def random_inputs(

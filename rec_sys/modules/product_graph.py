@@ -179,8 +179,7 @@ class ProductGraphBuilder:
         inverse = ease.ridge_inverse(together, self.l2, overwrite=True)
         del together
         unreviewed = ease.UnreviewedProducts.of(inverse, own, self.l2)
-        ease.inverse_to_ease(inverse)
-        weights = inverse  # by this name from here on
+        weights = ease.inverse_to_ease(inverse)  # by this name from here on
         if self.order_share:
             self._add_before_to_after(weights, graph.edge_user[edges], product, own)
         scale = self.new_product_boost * unreviewed.scale_to(weights, foreign)

@@ -168,9 +168,8 @@ class MeanVectors:
 
     @classmethod
     def of_products(cls, vectors: np.ndarray, reviews: ReviewGraph) -> "MeanVectors":
-        product, size = reviews.edge_product, reviews.num_products
-        sums = vector_sums(vectors, reviews.edge_text, product, size)
-        return cls(sums, np.bincount(product, minlength=size))
+        sums = vector_sums(vectors, reviews.edge_text, reviews.edge_product, reviews.num_products)
+        return cls(sums, np.bincount(reviews.edge_product, minlength=reviews.num_products))
 
     def of_rows(self, segment: np.ndarray) -> np.ndarray:
         """Means of some users or products, float32 [t, D]; zero without a review."""

@@ -57,15 +57,9 @@ class RecommenderModule(pl.LightningModule):
         self.warmup_epochs, self.max_epochs = warmup_epochs, max_epochs
         self.record, self.seen = record, seen
         self.history: list[dict[str, float]] = []
-        metrics = MetricCollection(
-            {
-                "loss": MeanMetric(),
-                "ranking_loss": MeanMetric(),
-                "objective": MeanMetric(),
-                "rating": RatingMetrics(liked_above),
-            },
-            compute_groups=False,  # each is given something else
-        )
+        means = {name: MeanMetric() for name in ("loss", "ranking_loss", "objective")}
+        each = means | {"rating": RatingMetrics(liked_above)}
+        metrics = MetricCollection(each, compute_groups=False)  # each is given something else
         self.val_ndcg = MeanMetric()
         self.train_metrics = metrics.clone(prefix="train/")
         self.val_metrics = metrics.clone(prefix="val/")
