@@ -124,10 +124,9 @@ def _interrupted(config: DictConfig, data: ReviewData) -> Resumption:
     start, origin = now["train"]["warm_start"], record["warm_start"]
     if start and start != (origin or {}).get("asked"):
         started = f"train.warm_start={origin['asked']}" if origin else "random weights"
-        raise InputError(
-            f"{path}: this training started from {started}, not from train.warm_start={start};"
-            " leave train.warm_start out to resume it, or train without train.resume"
-        )
+        why = f"this training started from {started}, not from train.warm_start={start}"
+        remedy = "leave train.warm_start out to resume it, or train without train.resume"
+        raise InputError(f"{path}: {why}; {remedy}")
     if differing := _differences(deciding_settings(record["config"]), deciding_settings(now)):
         remedy = "give the same ones to resume it, or train without train.resume"
         raise InputError(f"{path}: was trained with other settings ({differing}); {remedy}")

@@ -141,8 +141,7 @@ class ReviewDataModule(pl.LightningDataModule):
         measured: bool,
     ) -> DataLoader:
         def collate(chosen: Sequence[int]) -> TensorBatch:
-            others = self.sample.draw(rng)
-            batch = self.builder.build(np.asarray(chosen), target, hidden, others)
+            batch = self.builder.build(np.asarray(chosen), target, hidden, self.sample.draw(rng))
             shown = batch.edge_index.shape[1] + len(batch.target_user)
             arrays = vars(batch) | {"log_q": self.sample.log_q(batch.products, shown)}
             return {name: torch.from_numpy(array) for name, array in arrays.items()}

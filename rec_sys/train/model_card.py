@@ -88,8 +88,7 @@ def markdown_table(
 
 def _short(value: Any) -> Any:
     """The number of a list of people, which is in the checkpoint, will do."""
-    is_long = isinstance(value, list) and len(value) > _SHOWN
-    return f"{len(value)} of them" if is_long else value
+    return f"{len(value)} of them" if isinstance(value, list) and len(value) > _SHOWN else value
 
 
 def _table(rows: Mapping[str, Mapping[str, float]]) -> str:

@@ -57,10 +57,8 @@ def score_baselines(
         target = np.zeros_like(target)  # nothing to learn a rating from
         predictions = dict.fromkeys((MAJORITY, BIAS), np.zeros(0, dtype=np.float32))
     true = torch.from_numpy(graph.edge_rating[target])
-    return {
-        name: rating_row(torch.from_numpy(predicted), true, distance, liked_above)
-        for name, predicted in predictions.items()
-    }
+    judged = true, distance, liked_above
+    return {name: rating_row(torch.from_numpy(each), *judged) for name, each in predictions.items()}
 
 
 def rating_row(

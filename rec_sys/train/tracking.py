@@ -129,9 +129,8 @@ class Tracking:
     def start(
         cls, config: DictConfig, data_name: str, run_name: str | None, run_id: str | None = None
     ) -> "Tracking":
-        """Starts a run of ``config/logger``, or goes on with that of MLflow's `run_id`; it is named
-        by data set and time if `run_name` is None. Raises InputError if the tracking server does
-        not answer, or does not know the run."""
+        """Starts a run of ``config/logger``, or goes on with MLflow's `run_id`; it is named by data
+        set and time if `run_name` is None. InputError if no server answers, or knows the run."""
         # A server that is not there should be reported within seconds, not minutes.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         from mlflow.exceptions import MlflowException
@@ -154,10 +153,9 @@ class Tracking:
                 logger.log_metrics = _uninterrupted()(logger.log_metrics)
         except (MlflowException, SQLAlchemyError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise InputError(
-                f"logger.tracking_uri={config.tracking_uri}: cannot be used ({reason}); start the"
-                " tracking server, or leave it at sqlite:///mlflow.db"
-            ) from None
+            where = f"logger.tracking_uri={config.tracking_uri}"
+            remedy = "start the tracking server, or leave it at sqlite:///mlflow.db"
+            raise InputError(f"{where}: cannot be used ({reason}); {remedy}") from None
         return cls(logger, data_name, run_name, config.tracking_uri)
 
     @contextmanager
@@ -198,8 +196,7 @@ class Tracking:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         data, config = record["data"], record["config"]["data"]
-        told = {key: value for key, value in config.items() if key.endswith(("_path", "_url"))}
-        told = {key: value for key, value in told.items() if value}
+        told = {k: v for k, v in config.items() if v and k.endswith(("_path", "_url"))}
         kind = "http" if any(key.endswith("_url") for key in told) else "local"
         dataset = Dataset(
             name=data["name"],
@@ -267,8 +264,8 @@ class Tracking:
             )
 
     def log_stages(self, stages: Stages) -> None:
-        named = {name.replace(" ", "_"): seconds for name, seconds in stages.seconds.items()}
-        metrics = {f"wall_seconds/{name}": seconds for name, seconds in named.items()}
+        took = stages.seconds.items()
+        metrics = {f"wall_seconds/{name.replace(' ', '_')}": seconds for name, seconds in took}
         self.logger.log_metrics(metrics | {"peak_memory_gib": peak_memory()})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import LambdaCallback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import LambdaCallback, RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -96,10 +96,8 @@ def build_trainer(config: DictConfig, logger: Logger, files: Mapping[str, Path])
     for name, settings in config.callbacks.items():
         if name == "progress" and not config.trainer.get("enable_progress_bar", True):
             continue
-        place = {}
-        if file := files.get(name):
-            stem = file.name.removesuffix(ModelCheckpoint.FILE_EXTENSION)
-            place = {"dirpath": file.parent, "filename": stem}
+        file = files.get(name)
+        place = {"dirpath": file.parent, "filename": file.stem} if file else {}
         callbacks.append(build(settings, **place))
     trainer = build(
         config.trainer,
