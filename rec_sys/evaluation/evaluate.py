@@ -59,13 +59,7 @@ class EvaluationSettings:
     head_share: settings.InnerShare
     twin_jaccard: settings.Decay
     folder: str
-    audit: audit.Limits
-
-    @classmethod
-    def of(cls, config: DictConfig) -> "EvaluationSettings":
-        """From ``evaluation``; an `InputError` names the first key that does not fit."""
-        values = OmegaConf.to_container(config, resolve=True)
-        return cls(**{**values, "audit": audit.Limits(**values["audit"])})
+    audit: Annotated[audit.Limits, BeforeValidator(lambda values: audit.Limits(**values))]
 
     def __post_init__(self) -> None:
         for key in ("splits", "seeds", "history_lengths", "ks", "mask_history", "ablations"):
@@ -132,7 +126,7 @@ def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     from rec_sys.train.train import TrainSettings  # with PyTorch, which takes seconds
 
     settings.read_settings(TrainSettings, config.train)
-    wanted = EvaluationSettings.of(config.evaluation)
+    wanted = settings.read_settings(EvaluationSettings, config.evaluation)
     source = settings.build(config.data)
     # Two evaluations may start within a second, and each has a folder of its own.
     run_name = f"{source.name}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

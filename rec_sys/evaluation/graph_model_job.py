@@ -71,7 +71,6 @@ class Ablation:
 def load_ablations(names: Sequence[str]) -> list[Ablation]:
     """The ablations of ``config/evaluation/ablations.yaml`` by their names; InputError for none."""
     known = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "evaluation" / "ablations.yaml"))
-    assert isinstance(known, dict)
     if unknown := [name for name in names if name not in known]:
         there = f"no ablation {', '.join(unknown)}; there are {', '.join(known)}"
         raise InputError(f"evaluation.ablations: {there}")
@@ -209,11 +208,7 @@ def evidence_trial(
 
 
 def audit_tuning(
-    stage: Stage,
-    catalogue: "FullCatalogue",
-    towers: Towers,
-    tuned: "Tuned",
-    limits: audit.Limits,
+    stage: Stage, catalogue: "FullCatalogue", towers: Towers, tuned: "Tuned", limits: audit.Limits
 ) -> audit.Finding:
     """Judges the settings that tuning was given and those that it kept again."""
 

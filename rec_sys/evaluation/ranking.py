@@ -162,10 +162,8 @@ def by_history_length(histories: ReviewGraph, starts: Sequence[int]) -> dict[str
     """Groups users by how much is known of them: group to bool [U]; everyone is in one group. The
     shortest histories [0, 1, 5] make the groups "0", "1-4" and "5+"."""
     group = np.searchsorted(starts, np.diff(histories.user_ptr), side="right") - 1
-    names = [
-        f"{start}" if stop == start + 1 else f"{start}-{stop - 1}"
-        for start, stop in zip(starts, starts[1:], strict=False)
-    ]
+    pairs = zip(starts, starts[1:], strict=False)
+    names = [f"{start}" if stop == start + 1 else f"{start}-{stop - 1}" for start, stop in pairs]
     return {name: group == i for i, name in enumerate([*names, f"{starts[-1]}+"])}
 
 
@@ -187,10 +185,8 @@ def twins_in_history(
     known = twin_groups(reviews.edge_user, reviews.edge_product, min_jaccard)
     # Products without a review are nobody's twins.
     size = reviews.num_products
-    group = np.arange(len(known), len(known) + size)
-    group[: len(known)] = known
-    num_groups = len(known) + size
+    group = np.append(known, np.arange(len(known), size))
     user, product = targets.edge_user, targets.edge_product
     own, known_products = histories.edge_user, histories.edge_product
-    related = np.isin(user * num_groups + group[product], own * num_groups + group[known_products])
+    related = np.isin(user * size + group[product], own * size + group[known_products])
     return related & ~np.isin(user * size + product, own * size + known_products)

@@ -226,10 +226,8 @@ class Report:
             rows[label] = {**found, "people": len(ours)}
         people = Column("people", "people", None)
         columns = [*_versus(f"{_heading(self._metric)}, difference"), people]
-        note = (
-            "Paired bootstrap over people, each the mean of its seeds. The best baseline is chosen"
-            " by the test itself, which favours it."
-        )
+        note = "Paired bootstrap over people, each the mean of its seeds."
+        note += " The best baseline is chosen by the test itself, which favours it."
         yield Table(f"{test.heading}: is it better?", columns, rows, note)
 
     def _ablation_table(self, test: _Test) -> Iterator[Table]:
@@ -285,12 +283,10 @@ class Report:
             values = np.concatenate([run.per_target[self._metric] for _, run in runs])
             rows[name] = {group: float(values[of].mean()) for group, of in groups.items()}
         columns = [Column(group, f"{group} (n = {of.sum()})") for group, of in groups.items()]
-        note = (
-            "Of single targets, those of all seeds together. Head: the products with"
-            f" {self.slicing.head_share:.0%} of the training reviews. Twins: products with nearly"
-            f" the same reviewers (Jaccard {self.slicing.twin_jaccard:g} or more), told from all"
-            " reviews."
-        )
+        note = "Of single targets, those of all seeds together. Head: the products with"
+        note += f" {self.slicing.head_share:.0%} of the training reviews. Twins: products with"
+        note += f" nearly the same reviewers (Jaccard {self.slicing.twin_jaccard:g} or more), told"
+        note += " from all reviews."
         title = f"{test.heading}: {_heading(self._metric)} by kind of target"
         return Table(title, columns, rows, note)
 
@@ -304,23 +300,18 @@ class Report:
             if len(pair[0]) > 1:
                 rows[name] |= self.bootstrap.compare(*pair)
         columns = [*_RATING_COLUMNS, *_versus(f"MSE against {Bias.name}")]
-        note = (
-            "Means over the seeds. Differences and ratios of the MSE by paired bootstrap over"
-            f" people (below 0 and below 1: better than {Bias.name})."
-        )
+        note = "Means over the seeds. Differences and ratios of the MSE by paired bootstrap over"
+        note += f" people (below 0 and below 1: better than {Bias.name})."
         yield Table(f"Rating, review unseen, {title}", columns, rows, note)
 
     def _known_table(self, title: str) -> Iterator[Table]:
         if not (models := self._runs(["review known"], "rating", title)):
             return
-        rows = _rating_rows(models)
-        note = (
-            "These models read the review whose stars they tell, so nothing here can be compared"
-            " with the table above. rec_sys is not among them: it tells what a person will think"
-            " of a product from everything but the review in question, and has no input for that"
-            " review."
-        )
-        yield Table(f"Rating, review known, {title}", _RATING_COLUMNS, rows, note)
+        note = "These models read the review whose stars they tell, so nothing here can be"
+        note += " compared with the table above. rec_sys is not among them: it tells what a person"
+        note += " will think of a product from everything but the review in question, and has no"
+        note += " input for that review."
+        yield Table(f"Rating, review known, {title}", _RATING_COLUMNS, _rating_rows(models), note)
 
     def _settings_table(self) -> Table:
         chosen: dict[str, list[str]] = {}
