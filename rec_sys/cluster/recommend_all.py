@@ -52,9 +52,7 @@ def recommend_all(config: DictConfig) -> Path:
     cluster = read_settings(ClusterSettings, config.cluster)
     folder = Path(config.folder)
     require_replaceable(folder, ABOUT_FILE, "folder")
-    reviews = None
-    if settings.reviews is not None:
-        reviews = infer.read_people(settings.reviews, config.data)
+    reviews = None if settings.reviews is None else infer.read_people(settings.reviews, config.data)
     vectorbase, trained, encoder = open_vectorbase(config)
     if reviews is None:
         data = load_data(trained, config)

@@ -130,9 +130,8 @@ class GlobalTime(_WithShares):
                     f"split=time: leaves no review {what}; change split.validation_from,"
                     " split.test_from or the shares, or use split=leave_one_out"
                 )
-        to_validate, to_test = _task(graph, validation, train, validation_from), None
-        if test_from is not None:
-            to_test = _task(graph, test, train | validation, test_from)
+        to_validate = _task(graph, validation, train, validation_from)
+        to_test = None if test_from is None else _task(graph, test, train | validation, test_from)
         return Split(self.name, train, to_validate, to_test)
 
     def _cuts(self, times: np.ndarray) -> tuple[int, int | None]:

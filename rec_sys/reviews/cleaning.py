@@ -58,7 +58,7 @@ class _Cleaning:
 
     def step(self, name: str, note: str, keep: np.ndarray | None = None, advice: str = "") -> None:
         """Keeps some rows, bool [N], or all, and reports it; `advice` helps if nothing is left."""
-        if keep is not None and not keep.all():  # or it would be a copy
+        if keep is not None and not keep.all():  # no copy if all stay
             self.table = self.table.filter(pa.array(keep))
         self.report.append({"step": name, "rows": self.table.num_rows, "note": note})
         if not self.table.num_rows:

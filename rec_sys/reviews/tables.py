@@ -75,8 +75,7 @@ def fingerprint_of(*tables: pa.Table) -> str:
 def with_known_names(
     table: pa.Table, id_column: str, name_column: str, known: dict[str, set[str]] | None
 ) -> tuple[pa.Table, int, int]:
-    """Gives every row that is known by a name alone, which the readers take for its id, the id that
-    belongs to the name.
+    """Gives each row known by a name alone, which the readers take for its id, the id of the name.
 
     Names are compared by `name_key`. `known` leads from keys of names to ids, as other tables tell
     them; the table's own rows add to it. None if a name is no proof (people): then only its
