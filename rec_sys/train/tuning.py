@@ -95,7 +95,7 @@ class EvidenceTrial:
         graph = build(config.product_graph).build(known.graph, known.vectors, known.edges)
         return replace(known, product_graph=graph)
 
-    def _once(self, name: Any, settings: Any, compute: Callable[[], Any]) -> Any:
+    def _once(self, name: str, settings: Any, compute: Callable[[], Any]) -> Any:
         """What was computed last time, if the settings are those of last time."""
         key = OmegaConf.to_yaml(OmegaConf.create(settings))
         if self._kept.get(name, ("",))[0] != key:
@@ -104,7 +104,14 @@ class EvidenceTrial:
 
     def _remembered(self, name: str, of: Callable[[np.ndarray], Any]) -> Callable:
         """The answers for the few sets of users that trials ask about, which do not change."""
-        return lambda users: self._once((name, users.tobytes()), {}, lambda: of(users))
+
+        def answer(users: np.ndarray) -> Any:
+            key = name, users.tobytes()
+            if key not in self._kept:
+                self._kept[key] = of(users)
+            return self._kept[key]
+
+        return answer
 
 
 @dataclass(frozen=True)
