@@ -203,12 +203,12 @@ class UserStore:
                 return None
             theirs = sa.select(_reviews).where(ours).order_by(*_NEWEST_FIRST).limit(newest)
             rows = [row._mapping for row in connection.execute(theirs)][::-1]
-        reviews, vectors = list(map(_review, rows)), {}
+        nickname, reviews, vectors = _checked(user._mapping, "nickname"), [*map(_review, rows)], {}
         for row in rows:
             if isinstance(row["vector"], bytes) and row["encoder"] == encoder:
                 with suppress(ValueError):  # of half a number
                     vectors[row["text"]] = np.frombuffer(row["vector"], VECTOR_DTYPE)
-        return StoredUser(user_id, user.nickname, reviews, vectors)
+        return StoredUser(user_id, nickname, reviews, vectors)
 
     def everything_of(self, user_id: str) -> Iterator[WrittenReview]:
         """All reviews of a person, the oldest first: few at a time, in a transaction each."""
@@ -294,12 +294,15 @@ class UserStore:
 
 
 def _review(row: Any) -> WrittenReview:
-    kinds = {**dict.fromkeys(_TEXTS, str), "rating": int | float | None, "time": int | None}
-    for name, kind in kinds.items():
-        if not isinstance(row[name], kind):  # SQLite keeps whatever another program writes
-            why = f"a kept review is damaged, its {name} is no value of its kind"
-            raise StoreUnavailable(f"the database: {why}", is_lasting=True)
-    return WrittenReview(**{name: row[name] for name in _WRITTEN})
+    return WrittenReview(**{name: _checked(row, name) for name in _WRITTEN})
+
+
+def _checked(row: Any, name: str) -> Any:
+    kind = {"rating": int | float | None, "time": int | None, "nickname": str | None}.get(name, str)
+    if not isinstance(row[name], kind):  # SQLite keeps whatever another program writes
+        why = f"the database: a kept row is damaged, its {name} is no value of its kind"
+        raise StoreUnavailable(why, is_lasting=True)
+    return row[name]
 
 
 def _write(connection: sa.Connection) -> None:

@@ -465,6 +465,17 @@ def test_rows_that_another_program_has_written_are_told(tmp_path, damage):
     store.close()
 
 
+def test_a_nickname_that_is_no_text_is_told(tmp_path):
+    path = tmp_path / "users.db"
+    store = UserStore(f"sqlite:///{path}")
+    store.add("ann", [review(0)], {}, E, "Ann")
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE users SET nickname = x'ff00'")
+    with pytest.raises(StoreUnavailable):
+        store.find("ann", 0, E)
+    store.close()
+
+
 def test_a_vector_of_half_a_number_is_none(tmp_path):
     path = tmp_path / "users.db"
     store = UserStore(f"sqlite:///{path}")
