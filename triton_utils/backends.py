@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.graph.ego_batch import MODEL_INPUTS, GraphOutputs
-from rec_sys.modules.inference_backends import run_exported
+from rec_sys.modules.inference_backends import BackendUnavailable, run_exported
 from rec_sys.text.onnx import ENCODER_INPUTS, ENCODER_OUTPUT, TextTokenizer, TokenBatch
 from triton_utils.connection import TritonConnection
-from triton_utils.served_model import ServedModel
+from triton_utils.served_model import CHECK_EVERY_SECONDS, ServedModel
 
 
 class TritonGraphBackend:
@@ -55,8 +56,15 @@ class TritonGraphBackend:
             BackendUnavailable: The server does not answer, or does not serve this model any more.
         """
 
+        def infer(each: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+            users, size = len(each["user_features"]), self.embedding_dim
+            products, edges = len(each["product_name_features"]), each["edge_index"].shape[1]
+            embeddings, ranking = ((users, size), (products, size)), (users, size + 1)
+            shapes = (*embeddings, ranking, (products, size + 1), (edges, _ANY))
+            return _checked(self._model, each, dict(zip(GraphOutputs._fields, shapes, strict=True)))
+
         def run() -> GraphOutputs:
-            return run_exported(inputs, lambda each: self._model.infer(each, GraphOutputs._fields))
+            return run_exported(inputs, infer)
 
         if len(inputs["user_features"]) != 1 or len(inputs["product_name_features"]):
             return run()
@@ -111,7 +119,42 @@ class TritonTextBackend:
         return self._tokenizer.encode(texts, self._run, self._batch_size, pad_to_step=True)
 
     def _run(self, batch: TokenBatch) -> np.ndarray:
-        return self._model.infer(batch.inputs, [ENCODER_OUTPUT])[0]
+        shape = len(batch.rows), self.vector_dim
+        return _checked(self._model, batch.inputs, {ENCODER_OUTPUT: shape})[0]
+
+
+_ANY = -1
+
+
+def _checked(
+    model: ServedModel, inputs: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
+) -> list[np.ndarray]:
+    """What a model returns: finite numbers of these shapes, by the names of the outputs.
+
+    What is wrong in one answer would be kept as somebody's vector.
+
+    Raises:
+        InputError: The model does not take such inputs.
+        BackendUnavailable: It returns something else, or see `ServedModel.infer`.
+    """
+    try:
+        arrays = model.infer(inputs, list(shapes))
+        wrong = [
+            name
+            for (name, shape), array in zip(shapes.items(), arrays, strict=True)
+            if array.dtype != np.float32
+            or len(array.shape) != len(shape)
+            or any(size not in (_ANY, own) for size, own in zip(shape, array.shape, strict=True))
+            or not np.isfinite(array).all()
+        ]
+    except (InputError, BackendUnavailable):
+        raise
+    except Exception as error:  # of the client that reads the answer, or of an array that is none
+        wrong = [f"{type(error).__name__}: {error}"]
+    if wrong:
+        why = f"{model.name} returned no finite numbers of the right shape ({', '.join(wrong)})"
+        raise BackendUnavailable(f"Triton at {model.connection.url}: {why}", CHECK_EVERY_SECONDS)
+    return arrays
 
 
 class TritonModels(NamedTuple):
@@ -152,8 +195,9 @@ def connect(
         BackendUnavailable: The server does not answer.
     """
     connection = TritonConnection(url, **settings)
-    return TritonModels(
-        TritonGraphBackend(connection, graph_model, model_fingerprint),
-        TritonTextBackend(connection, encoder_folder, text_encoder),
-        connection.is_ready,
-    )
+    with told_as_unfit(f"Triton at {url}", "export its models again", BackendUnavailable):
+        return TritonModels(
+            TritonGraphBackend(connection, graph_model, model_fingerprint),
+            TritonTextBackend(connection, encoder_folder, text_encoder),
+            connection.is_ready,
+        )

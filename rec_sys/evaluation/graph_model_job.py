@@ -26,9 +26,8 @@ from rec_sys.modules.checkpoint import fit_evidences
 from rec_sys.modules.combiner import MANY, dense_features
 from rec_sys.modules.evidences import KnownReviews, Trend
 from rec_sys.modules.features import Feature, Situation
-from rec_sys.modules.match import Towers, match_sources
+from rec_sys.modules.match import Towers, Wishes, match_sources
 from rec_sys.modules.product_graph import ProductGraph
-from rec_sys.modules.wishes import Wishes
 from rec_sys.text.store import EMPTY_TEXT_ROW
 
 if TYPE_CHECKING:

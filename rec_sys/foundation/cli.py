@@ -4,6 +4,7 @@ import atexit
 import copy
 import errno
 import gc
+import logging
 import os
 import re
 import signal
@@ -242,6 +243,7 @@ def _no_such_choice(error: MissingConfigException) -> str:
 
 def _be_quiet() -> None:
     """Keeps the terminal for what the person can act on."""
+    logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback
     # MLflow and Hugging Face libraries call home or chat unless told otherwise.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

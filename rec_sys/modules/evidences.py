@@ -16,9 +16,8 @@ from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import SECONDS_PER_DAY, ReviewGraph
 from rec_sys.modules import features
 from rec_sys.modules.ease import co_occurrence
-from rec_sys.modules.match import Towers
+from rec_sys.modules.match import Towers, word_weights
 from rec_sys.modules.product_graph import ROWS_AT_ONCE, ProductGraph, heaviest
-from rec_sys.modules.wishes import word_weights
 from rec_sys.reviews.schema import NO_TIME
 
 

@@ -9,9 +9,8 @@ import numpy as np
 from scipy.sparse import csr_array, hstack
 
 from rec_sys.graph.task import NOW
-from rec_sys.modules.match import Towers, unit
+from rec_sys.modules.match import Towers, Wishes, bm25, unit
 from rec_sys.modules.product_graph import ProductGraph, heaviest
-from rec_sys.modules.wishes import Wishes, bm25
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.task import Task
 from rec_sys.modules.combiner import Combiner, CombinerFit, Questions
 from rec_sys.modules.features import Feature, Situation
-from rec_sys.modules.wishes import Wishes
+from rec_sys.modules.match import Wishes
 from rec_sys.text.store import EMPTY_TEXT_ROW
 
 if TYPE_CHECKING:

@@ -242,7 +242,11 @@ class ServedBundle:
         if self._spare is not None and monotonic() < self._spare_until:
             return use(self._spare)
         try:
-            return use(self._connected())
+            backends = self._connected()
+            try:
+                return use(backends)
+            except InputError as error:  # whoever asks is not to blame for what a server refuses
+                raise BackendUnavailable(str(error), _WRONG_MODELS_SECONDS) from error
         except BackendUnavailable as error:
             if self._spare is None:
                 raise

@@ -133,10 +133,8 @@ class Tracking:
         set and time if `run_name` is None. InputError if no server answers, or knows the run."""
         # A server that is not there should be reported within seconds, not minutes.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
+        import mlflow  # noqa: F401 (it sets the levels of these)
 
-        # After the import, which sets them.
         for chatty in ("alembic", "mlflow", "pytorch_lightning.loggers.mlflow"):
             logging.getLogger(chatty).setLevel(logging.ERROR)
 
@@ -151,10 +149,13 @@ class Tracking:
                 logger = build(config, run_name=run_name, run_id=run_id)
                 logger.experiment.update_run(logger.run_id, status="RUNNING")
                 logger.log_metrics = _uninterrupted()(logger.log_metrics)
-        except (MlflowException, SQLAlchemyError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except InputError:
+            raise
+        except Exception as error:  # MLflow's, SQLAlchemy's or Alembic's, bare or in Hydra's
+            reason = str(error.__cause__ or error).strip().splitlines()[0]
             where = f"logger.tracking_uri={config.tracking_uri}"
-            remedy = "start the tracking server, or leave it at sqlite:///mlflow.db"
+            remedy = "start the tracking server, leave it at sqlite:///mlflow.db, or delete a file"
+            remedy += " that was cut off while it was made"
             raise InputError(f"{where}: cannot be used ({reason}); {remedy}") from None
         return cls(logger, data_name, run_name, config.tracking_uri)
 

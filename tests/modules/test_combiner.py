@@ -11,7 +11,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.graph.task import NOW
 from rec_sys.modules.combiner import GROUPS, Combiner, CombinerFit, Questions, groups_of
 from rec_sys.modules.features import ProductFeature, Situation
-from rec_sys.modules.wishes import Wishes
+from rec_sys.modules.match import Wishes
 from rec_sys.text.words import count_words
 
 PRODUCTS = 12

@@ -34,8 +34,8 @@ from rec_sys.modules.features import (
     TrendFeature,
     WalkFeature,
 )
+from rec_sys.modules.match import Wishes
 from rec_sys.modules.product_graph import ProductGraph
-from rec_sys.modules.wishes import Wishes
 from rec_sys.reviews.schema import NO_TIME
 from rec_sys.text.words import count_words
 from tests.helpers.graphs_by_hand import graph_of

@@ -24,8 +24,8 @@ from rec_sys.modules.features import (
     plain_features,
     read_features,
 )
+from rec_sys.modules.match import Wishes, bm25
 from rec_sys.modules.product_graph import ProductGraph
-from rec_sys.modules.wishes import Wishes, bm25
 from tests.helpers.tiny_models import tiny_towers
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -24,8 +24,8 @@ from rec_sys.modules.features import (
     WalkFeature,
 )
 from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
+from rec_sys.modules.match import Wishes
 from rec_sys.modules.product_graph import ProductGraph
-from rec_sys.modules.wishes import Wishes
 from rec_sys.text.store import EMPTY_TEXT_ROW
 from rec_sys.text.words import count_words
 from tests.helpers.tiny_models import tiny_towers

@@ -17,9 +17,8 @@ from rec_sys.modules.features import (
     moved_features,
     told_features,
 )
-from rec_sys.modules.match import Towers
+from rec_sys.modules.match import Towers, Wishes, bm25
 from rec_sys.modules.product_graph import ProductGraph
-from rec_sys.modules.wishes import Wishes, bm25
 from rec_sys.text.words import count_words
 from tests.helpers.graphs_by_hand import graph_of
 from tests.helpers.tiny_models import tiny_towers

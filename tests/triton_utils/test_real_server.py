@@ -192,3 +192,39 @@ def test_whole_recommendations_are_the_same(built, backend, onnx_backend):
             assert each.score == pytest.approx(wanted.score, abs=1e-5)
             assert each.predicted_rating == pytest.approx(wanted.predicted_rating, abs=1e-5)
             assert [r.review_id for r in each.because] == [r.review_id for r in wanted.because]
+
+
+def raises(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda array: np.full_like(array, np.nan),
+        lambda array: np.full_like(array, np.inf),
+        lambda array: array[:-1],
+        lambda array: array[:, :-1],
+        lambda array: array[None],
+        lambda array: array.astype(np.float64),
+        lambda array: None,
+        lambda array: raises(ValueError("of other bytes")),
+    ],
+)
+def test_answers_that_are_no_numbers_of_the_right_shape_reach_nobody(
+    connection, backend, exported_encoder, monkeypatch, lie
+):
+    infer = TritonConnection.infer
+
+    def lying(self, *args, **more):
+        one, *others = infer(self, *args, **more)
+        return [lie(one), *others]
+
+    inputs = random_inputs(VECTOR_DIM, *SHAPES[5], seed=0)
+    text = TritonTextBackend(connection, exported_encoder)
+    backend.embed(inputs)
+    monkeypatch.setattr(TritonConnection, "infer", lying)
+    with pytest.raises(BackendUnavailable, match="graph_model returned no finite numbers of the"):
+        backend.embed(inputs)
+    with pytest.raises(BackendUnavailable, match="text_encoder returned no finite numbers of the"):
+        text.encode(TEXTS)

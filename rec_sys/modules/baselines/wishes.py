@@ -11,8 +11,7 @@ from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 from rec_sys.modules.baselines.ranking import Popularity
 from rec_sys.modules.evidences import product_words
-from rec_sys.modules.match import unit
-from rec_sys.modules.wishes import word_weights
+from rec_sys.modules.match import unit, word_weights
 
 # A name counts twice in BM25, as in `rec_sys.modules.evidences.Match`.
 _NAME_WEIGHT = 2.0
