@@ -191,3 +191,14 @@ def test_what_is_served_is_told_and_that_there_is_a_newer_index(two_bundles, bun
         assert f"bundle: {bundle} (6 products, tiny0.ckpt)" in printed
         assert ("holds another index" in printed) is is_other
         assert (CREATE_COMMAND in printed) is is_other
+
+
+def test_what_the_models_do_not_take_is_not_the_askers_fault(service, text, monkeypatch):
+    client, _ = service()
+
+    def refuse(texts):
+        raise InputError("Triton: other inputs")
+
+    monkeypatch.setattr(text, "encode", refuse)
+    answer = client.post("/recommendations", json={"wish": "something never heard of"})
+    assert answer.status_code == 503 and "Retry-After" in answer.headers

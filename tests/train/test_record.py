@@ -1,12 +1,15 @@
 """The names of settings that stand in the code are names of settings."""
 
+import sqlite3
+
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from rec_sys.foundation.cli import CONFIG_DIR
+from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import flat
-from rec_sys.train.tracking import AXES, DECIDING_KEYS, FREE_KEYS, deciding_settings
+from rec_sys.train.tracking import AXES, DECIDING_KEYS, FREE_KEYS, Tracking, deciding_settings
 
 
 def composed(*overrides):
@@ -50,3 +53,12 @@ def test_every_free_key_belongs_to_an_axis_and_every_deciding_one_to_none():
 def test_what_decides_the_result(override, decides):
     differs = deciding_settings(composed()) != deciding_settings(composed(override))
     assert differs == decides
+
+
+def test_a_database_that_was_cut_off_while_it_was_made_is_told(tmp_path):
+    path = tmp_path / "m.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE experiments (experiment_id INTEGER)")
+    config = OmegaConf.create(composed(f"logger.tracking_uri=sqlite:///{path}")["logger"])
+    with pytest.raises(InputError, match=r"m.db: cannot be used .* cut off while it was made"):
+        Tracking.start(config, "shop", None)
