@@ -160,13 +160,13 @@ def _about_file(error: OSError) -> str:
 def require_usable(config: DictConfig) -> None:
     """InputError for a reference that leads nowhere, or a path that is no text."""
     try:
-        values = flat(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+        values: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         key, reason = error.full_key or "a setting", str(error).split("\n")[0]
         raise InputError(f"{key}: {reason}; \\${{ stands for ${{ itself") from None
-    for name, value in values:
-        is_path = name.startswith("paths.") or name == "checkpoint"
-        if is_path and not isinstance(value, str | None):
+    paths = {f"paths.{name}": value for name, value in values.get("paths", {}).items()}
+    for name, value in (paths | {"checkpoint": values.get("checkpoint")}).items():
+        if not isinstance(value, str | None):
             raise InputError(f"{name}={value}: must be text; write \"{name}='{value}'\"")
 
 

@@ -71,6 +71,8 @@ class LimitedProtocol(HttpToolsProtocol):
         """Waits for the next request, whose first part Uvicorn waits for."""
         super().on_message_complete()
         self._is_before_request, self._bytes, self._came = True, 0, _cancelled(self._came)
+        if self.cycle.response_complete:  # before its request: Uvicorn has stopped waiting
+            self._came = self._later(self._too_slow)
 
     def on_response_complete(self) -> None:
         """Waits a little for what is left of a request that has been answered."""

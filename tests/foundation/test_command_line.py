@@ -152,6 +152,7 @@ def test_commands_are_told_as_they_are_typed(monkeypatch):
         ("infer.wish=${oc.env:NO_SUCH_NAME}", "infer.wish: KeyError raised while"),
         ("paths.output_dir=2026", "paths.output_dir=2026: must be text; write"),
         ("checkpoint=5", "checkpoint=5: must be text"),
+        ("paths.cache_dir={}", "paths.cache_dir={}: must be text"),
     ],
 )
 def test_values_that_nothing_can_be_made_of_are_one_line(override, told):

@@ -348,6 +348,14 @@ def test_strangers_send_nothing(server):
     assert said.startswith(b"HTTP/1.1 413") and b"HTTP/1.1 200" in said
 
 
+def test_whoever_was_refused_and_says_nothing_more_is_let_go(server):
+    port = server("serving.limits.header_seconds=0.5")
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+    started = time.monotonic()
+    assert raw(port, head, b"x" * 1000, pause=0.1).startswith(b"HTTP/1.1 413")
+    assert time.monotonic() < started + 4
+
+
 def test_whoever_sends_far_too_much_reads_that_it_is_too_much(server):
     port = server()
     for _ in range(20):
