@@ -124,6 +124,8 @@ class TritonTextBackend:
 
 
 _ANY = -1
+# Vectors are kept in half precision; a larger number would be infinite there.
+_LARGEST = np.finfo(np.float16).max
 
 
 def _checked(
@@ -145,7 +147,7 @@ def _checked(
             if array.dtype != np.float32
             or len(array.shape) != len(shape)
             or any(size not in (_ANY, own) for size, own in zip(shape, array.shape, strict=True))
-            or not np.isfinite(array).all()
+            or not (np.abs(array) <= _LARGEST).all()  # neither is what is no number
         ]
     except (InputError, BackendUnavailable):
         raise

@@ -3,6 +3,7 @@
 import logging
 import signal
 import socket
+import sys
 import threading
 from pathlib import Path
 
@@ -27,13 +28,15 @@ from rec_sys.serving.user_store import UserStore
 log = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 10
+# A thread that waits for Python gets it from another one after so long: health is asked meanwhile.
+_SWITCH_SECONDS = 0.001
 
 
 def serve(config: DictConfig) -> None:
     """Serves until told to stop; InputError for a bad setting, bundle, store or address."""
     components = build_components(config)
     settings = components.settings
-    logging.raiseExceptions = False  # a full disk is no reason to print each line's traceback
+    sys.setswitchinterval(_SWITCH_SECONDS)
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -282,8 +282,7 @@ def _only_rows(index: faiss.Index, wanted: np.ndarray, factory: str) -> faiss.Se
 def _parameters(index: faiss.Index, selector: faiss.IDSelector) -> faiss.SearchParameters:
     index = faiss.downcast_index(index)
     if isinstance(index, faiss.IndexPreTransform):
-        inner = _parameters(index.index, selector)
-        return faiss.SearchParametersPreTransform(index_params=inner)
+        return faiss.SearchParametersPreTransform(index_params=_parameters(index.index, selector))
     if isinstance(index, faiss.IndexRefine):
         inner = _parameters(index.base_index, selector)
         return faiss.IndexRefineSearchParameters(k_factor=index.k_factor, base_index_params=inner)
@@ -334,5 +333,4 @@ def measure_recall(index: ProductIndex, keys: np.ndarray, queries: np.ndarray) -
     # Taken from the keys: an index may know its own scores only roughly.
     scores = np.einsum("nd,nkd->nk", queries, keys[rows])
     scale = np.maximum(np.abs(worst), np.linalg.norm(queries, axis=1, keepdims=True))
-    good = (rows >= 0) & (scores >= worst - _ROUNDING * scale)
-    return float(good.mean())
+    return float(((rows >= 0) & (scores >= worst - _ROUNDING * scale)).mean())

@@ -203,6 +203,7 @@ def raises(error):
     [
         lambda array: np.full_like(array, np.nan),
         lambda array: np.full_like(array, np.inf),
+        lambda array: np.full_like(array, 3e38),
         lambda array: array[:-1],
         lambda array: array[:, :-1],
         lambda array: array[None],
