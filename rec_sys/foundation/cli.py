@@ -67,6 +67,10 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 spec = sys.modules[main.__module__].__spec__
                 show_help(config_name, f"python -m {spec.name if spec else own}", arguments)
                 return
+            for each in arguments:
+                group = each.removeprefix("~").removesuffix("=null")
+                if group != each and (CONFIG_DIR / group).is_dir():
+                    raise InputError(f"{each}: is needed; leave it out, or choose {group}=NAME")
             try:
                 sys.argv = [own, *for_hydra(arguments, _names(_compose(config_name)))]
                 run()
@@ -147,14 +151,10 @@ def _reporting(main: Callable[..., Any]) -> Callable[..., None]:
 
 
 def _about_file(error: OSError) -> str:
-    where = error.filename2 or error.filename or "a file"  # of a copy the second is written to
-    if error.errno in {errno.EACCES, errno.EPERM}:
-        why = f"may not be read or written ({error.strerror}); whose is it? Or name another"
-    elif error.errno in UNWRITABLE:
+    why = f"cannot be used ({error.strerror}); see whose it is, or name another one"
+    if error.errno in UNWRITABLE - {errno.EACCES}:
         why = f"cannot be written to ({error.strerror}); make room, or name another folder"
-    else:
-        why = f"cannot be used ({error.strerror}); name another file or folder"
-    return f"{where}: {why}"
+    return f"{error.filename2 or error.filename or 'a file'}: {why}"  # 2: of a copy, its target
 
 
 def require_usable(config: DictConfig) -> None:

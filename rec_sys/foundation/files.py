@@ -66,8 +66,7 @@ def _sweep(path: Path) -> None:
     """Takes away what killed writers of `path` left beside it. They hold a lock while they live."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.????????"):
         with suppress(OSError, Timeout):
-            is_old = time.time() - left.stat().st_mtime > _SECONDS_TO_LOCK
-            if is_old and (left / _LOCK).is_file():
+            if time.time() - left.stat().st_mtime > _SECONDS_TO_LOCK and (left / _LOCK).is_file():
                 with FileLock(left / _LOCK, timeout=0):
                     if not path.exists() and (left / _ASIDE).exists():  # killed in between
                         os.replace(left / _ASIDE, path)

@@ -36,8 +36,6 @@ InnerShare = Annotated[float, Field(gt=0, lt=1)]
 #: A whole number from 0 up.
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
-#: What NumPy and PyTorch both take.
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 # Strict: true is no number and "3" no count. Arbitrary types: other settings, built before.
 _CONFIG = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)

@@ -63,11 +63,8 @@ _SHAPE: dict[str, Any] = {
 # What values that do not belong there lead to.
 _MISFITS = (InstantiationException, AttributeError, LookupError, TypeError, ValueError)
 _MISFIT_WIDTH = 300  # PyTorch names all weights that are missing
-_SEEN_ARRAYS = {
-    **dict.fromkeys(("users", "products"), np.int64),
-    **dict.fromkeys(("edge_user", "edge_product"), np.int32),
-    "roles": np.uint8,
-}
+_SEEN_ARRAYS = {"users": np.int64, "products": np.int64, "roles": np.uint8}
+_SEEN_ARRAYS |= {"edge_user": np.int32, "edge_product": np.int32}
 
 
 def find_checkpoint(
@@ -314,8 +311,7 @@ def fit_evidences(settings: DictConfig, known: KnownReviews) -> list[Feature]:
 
 
 def provenance_in(content: Mapping[str, Any]) -> Provenance | None:
-    """Which reviews the training of a checkpoint has seen; None if it does not tell. What a file of
-    somebody else tells instead raises one exception or another."""
+    """Which reviews the training of a checkpoint has seen; None if it does not tell."""
     if (kept := content.get(SEEN_KEY)) is None:
         return None
     arrays = {name: kept[name] for name in _SEEN_ARRAYS}

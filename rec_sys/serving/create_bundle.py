@@ -61,7 +61,7 @@ def create_bundle(config: DictConfig) -> bundles.Bundle:
     exported model computes something else than PyTorch."""
     settings = read_settings(BundleSettings, config.bundle)
     folder = Path(config.paths.bundle_dir)
-    require_replaceable(folder, MANIFEST, "paths.bundle_dir")
+    require_replaceable(folder, bundles.PEOPLE, "paths.bundle_dir")
     index = built_from(config.paths.vectorbase_dir)
     path = checkpoint.find_checkpoint(config.checkpoint, config.paths.checkpoint_dir, index)
     config = OmegaConf.merge(config, {"checkpoint": str(path)})  # of an index, too

@@ -77,6 +77,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Waits a little for what is left of a request that has been answered."""
         super().on_response_complete()
+        _cancelled(self._taken)
+        self._taken = self.loop.call_later(2 * self.limits.seconds, self._end_if_untaken)
         if self.cycle.response_complete and not self._is_before_request:
             self._came = self._later(self.transport.close)
 
@@ -88,6 +90,10 @@ class LimitedProtocol(HttpToolsProtocol):
         """Does not wait for ever for somebody who takes no answer."""
         super().pause_writing()
         self._taken = self.loop.call_later(self.limits.seconds, self.transport.abort)
+
+    def _end_if_untaken(self) -> None:
+        if self.transport.is_closing():  # which waits for ever for who takes nothing
+            self.transport.abort()
 
     def resume_writing(self) -> None:
         super().resume_writing()

@@ -332,8 +332,7 @@ class LimitsMiddleware:
         return b"".join(parts)
 
     async def _in_time(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-        """Answers, unless it takes too long or whoever asked has gone; then work stops soon. A long
-        answer may last as long as it is taken fast enough."""
+        """Answers, unless it takes too long, is taken too slowly, or whoever asked has gone."""
         limits, started, taken = self._limits, monotonic(), 0
         deadline = Deadline(limits.seconds)
         has_started, is_over = False, asyncio.Event()

@@ -83,7 +83,7 @@ class ServingSettings:
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
         for name in ("api_key", "admin_key", "keys_file", "person_secret"):
             values[name] = "" if values.get(name) is None else str(values[name])
-        return cls(**values | {"limits": Limits(**values.get("limits", {}))})
+        return cls(**values | {"limits": Limits(**(values.get("limits") or {}))})
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ _Checkpoint = Annotated[Any, AfterValidator(_names_checkpoint)]
 class TrainSettings:
     """``config/train``, which says what each of them means."""
 
-    seed: Count
+    seed: Annotated[Count, Field(lt=2**32)]  # what NumPy and PyTorch both take
     train_target_share: InnerShare
     negatives: PositiveCount
     liked_above: Annotated[float, Field(ge=MIN_RATING, lt=MAX_RATING)]

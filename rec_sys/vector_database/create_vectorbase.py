@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import MANIFEST, require_replaceable
+from rec_sys.foundation.files import require_replaceable
 from rec_sys.foundation.settings import build, read_settings
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, prepare_reviews
@@ -24,6 +24,7 @@ from rec_sys.modules.inference_backends import OnnxBackend, exported_or_torch
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.vector_database.index import (
+    INDEX_FILE,
     MEASURED_QUERIES,
     RECALL_AT,
     IndexSettings,
@@ -48,7 +49,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     Raises InputError if settings, checkpoint or data cannot be used."""
     settings = read_settings(IndexSettings, config.vector_db)
     folder = Path(config.paths.vectorbase_dir)
-    require_replaceable(folder, MANIFEST, "paths.vectorbase_dir")
+    require_replaceable(folder, INDEX_FILE, "paths.vectorbase_dir")
     path = checkpoint.find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
     if (older := built_from(folder)) not in (None, path.name):
         note(f"{folder}: replaces the index of {older}")

@@ -208,7 +208,7 @@ _FACTS = {
 def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
     """Writes a vectorbase to its folder, replacing that as a whole, and reads it back; what
     its manifest tells of other things is kept. InputError if the folder holds something else."""
-    files.require_replaceable(vectorbase.folder, files.MANIFEST, "paths.vectorbase_dir")
+    files.require_replaceable(vectorbase.folder, INDEX_FILE, "paths.vectorbase_dir")
     _, evidences = plain_features(vectorbase.features)
     for name, array in (_arrays(vectorbase) | evidences).items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():  # weights without measure

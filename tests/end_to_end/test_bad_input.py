@@ -125,6 +125,8 @@ def test_what_is_not_there(small_shop):
             "data=locale: there is no such choice; there are demo, from_checkpoint, local",
         ),
         ("train.seed", "settings are given as key=value"),
+        ("paths=null", "paths=null: is needed; leave it out, or choose paths=NAME"),
+        ("~encoder", "~encoder: is needed; leave it out, or choose encoder=NAME"),
     ],
 )
 def test_settings_that_do_not_exist(small_shop, override, answer):

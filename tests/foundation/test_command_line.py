@@ -121,7 +121,7 @@ def full_index():
     ("error", "told"),
     [
         (MemoryError(), "error: not enough memory"),
-        (PermissionError(13, "Permission denied", "a.json"), "error: a.json: may not be read or "),
+        (PermissionError(13, "Permission denied", "a.json"), "error: a.json: cannot be used (Perm"),
         (NotADirectoryError(20, "Not a directory", "a/b"), "error: a/b: cannot be used (Not a "),
         (OSError(28, "No space", "a.onnx", None, "b.onnx"), "error: b.onnx: cannot be written"),
         (InputError("a\x1b[2J\nb\ud800: no such file"), "error: a\ufffd[2J b\ufffd: no such file"),

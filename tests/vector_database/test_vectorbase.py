@@ -389,6 +389,16 @@ def test_another_index_is_one_word(built, tmp_path):
     assert other.index.search(built.keys, 3)[0].tolist() == exact.tolist()
 
 
+def test_a_folder_of_a_bundle_is_not_replaced(built, tmp_path):
+    bundle = tmp_path / "bundle_dir"
+    bundle.mkdir()
+    for name in ("manifest.json", "people.json"):
+        (bundle / name).write_text("{}")
+    config = config_of("vectorbase_config", tmp_path, f"paths.vectorbase_dir={bundle}")
+    with pytest.raises(InputError, match="holds something else"):
+        create_vectorbase(config)
+
+
 def test_a_folder_of_something_else_is_not_replaced(built, tmp_path):
     folder = tmp_path / "precious"
     folder.mkdir()
