@@ -32,11 +32,12 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._bytes, self._is_before_request = 0, True
         self._status = HTTPStatus.BAD_REQUEST
-        self._came, self._taken = self._later(self._too_slow), None
+        self._came, self._taken, self._ended = self._later(self._too_slow), None, None
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._came, self._taken = _cancelled(self._came), _cancelled(self._taken)
+        for timer in (self._came, self._taken, self._ended):
+            _cancelled(timer)
 
     def data_received(self, data: bytes) -> None:
         if self._is_before_request:
@@ -77,8 +78,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Waits a little for what is left of a request that has been answered."""
         super().on_response_complete()
-        _cancelled(self._taken)
-        self._taken = self.loop.call_later(2 * self.limits.seconds, self._end_if_untaken)
+        wait = self.timeout_keep_alive + 2 * self.limits.seconds
+        self._ended = _cancelled(self._ended) or self.loop.call_later(wait, self._end_if_untaken)
         if self.cycle.response_complete and not self._is_before_request:
             self._came = self._later(self.transport.close)
 

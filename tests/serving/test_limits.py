@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -346,6 +347,25 @@ def test_strangers_send_nothing(server):
     after = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     said = raw(port, head, b"x" * 1000 + after)
     assert said.startswith(b"HTTP/1.1 413") and b"HTTP/1.1 200" in said
+
+
+def test_whoever_takes_no_end_of_an_answer_is_let_go(server):
+    port = server("serving.limits.seconds=1")
+    asked = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    stalled = []
+    for number in range(40, 90):  # the system keeps some 60 of these answers, the server the rest
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.connect(("127.0.0.1", port))
+        connection.sendall(asked * number)
+        stalled.append(connection)
+    time.sleep(9)
+    kept = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    ours = [line.split() for line in kept if line.split()[1].endswith(f":{port:04X}")]
+    assert [each for each in ours if each[3] == "01"] == []  # established
+    for connection in stalled:
+        connection.close()
+    assert ask(port, ONE)[0] == 200
 
 
 def test_whoever_was_refused_and_says_nothing_more_is_let_go(server):
