@@ -225,6 +225,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         content = read_torch_file(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such checkpoint") from None
+    except PermissionError:
+        raise
     except Exception:  # whatever somebody else's file makes of unpickling
         raise InputError(
             f"{path}: not a readable checkpoint (damaged, or more than tensors and plain values)"

@@ -3,7 +3,6 @@
 import logging
 import signal
 import socket
-import sys
 import threading
 from pathlib import Path
 
@@ -28,15 +27,12 @@ from rec_sys.serving.user_store import UserStore
 log = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 10
-# A thread that waits for Python gets it from another one after so long: health is asked meanwhile.
-_SWITCH_SECONDS = 0.001
 
 
 def serve(config: DictConfig) -> None:
     """Serves until told to stop; InputError for a bad setting, bundle, store or address."""
     components = build_components(config)
     settings = components.settings
-    sys.setswitchinterval(_SWITCH_SECONDS)
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
