@@ -47,10 +47,14 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     command line program. It runs from any working directory, to which it writes."""
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        has_begun = False
+
         @_reporting  # before Hydra, which would add a line about a failed job
         @wraps(main)
         def of_usable(config: DictConfig) -> Any:
+            nonlocal has_begun
             require_usable(config)
+            has_begun = True
             return main(config)
 
         run = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(
@@ -67,16 +71,17 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 spec = sys.modules[main.__module__].__spec__
                 show_help(config_name, f"python -m {spec.name if spec else own}", arguments)
                 return
-            for each in arguments:
-                group = each.removeprefix("~").removesuffix("=null")
-                if group != each and (CONFIG_DIR / group).is_dir():
-                    raise InputError(f"{each}: is needed; leave it out, or choose {group}=NAME")
             try:
+                _require_groups(arguments)
                 sys.argv = [own, *for_hydra(arguments, _names(_compose(config_name)))]
                 run()
             except HydraException as error:
                 GlobalHydra.instance().clear()
                 raise InputError(_in_one_line(error, config_name)) from None
+            except OmegaConfBaseException as error:
+                if has_begun:
+                    raise  # a bug of ours
+                raise _without_target(error) from None  # among Hydra's own settings
 
         return program
 
@@ -162,12 +167,23 @@ def require_usable(config: DictConfig) -> None:
     try:
         values: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        key, reason = error.full_key or "a setting", str(error).split("\n")[0]
-        raise InputError(f"{key}: {reason}; \\${{ stands for ${{ itself") from None
+        raise _without_target(error) from None
     paths = {f"paths.{name}": value for name, value in values.get("paths", {}).items()}
     for name, value in (paths | {"checkpoint": values.get("checkpoint")}).items():
         if not isinstance(value, str | None):
             raise InputError(f"{name}={value}: must be text; write \"{name}='{value}'\"")
+
+
+def _without_target(error: OmegaConfBaseException) -> InputError:
+    key, reason = error.full_key or "a setting", str(error).split("\n")[0]
+    return InputError(f"{key}: {reason}; \\${{ stands for ${{ itself")
+
+
+def _require_groups(arguments: Sequence[str]) -> None:
+    for each in arguments:
+        group = each.removeprefix("~").removesuffix("=null")
+        if group != each and (CONFIG_DIR / group).is_dir():
+            raise InputError(f"{each}: is needed; leave it out, or choose {group}=NAME")
 
 
 def with_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -197,10 +213,13 @@ def load_choice(group: str, name: str) -> DictConfig:
 
 def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
     """What a command with these arguments is given; an `InputError` tells what is wrong."""
+    _require_groups(overrides)
     try:
-        return _compose(config_name, overrides)
+        config = _compose(config_name, overrides)
     except HydraException as error:
         raise InputError(_in_one_line(error, config_name)) from None
+    require_usable(config)
+    return config
 
 
 def _compose(

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 #: Names of this machine for itself.
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PAGE = Path(__file__).parent / "page"
-# A readiness that takes longer to find out is none.
+# A readiness that takes longer to find out is none; it is looked at again after so long.
 _READY_SECONDS = 1.0
 _RETENTION_PAUSE_SECONDS = 3600.0
 # What any guarded route may refuse, and one that takes a body.
@@ -103,6 +103,7 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
             # Neither takes a thread from those who ask.
             run = partial(anyio.to_thread.run_sync, limiter=anyio.CapacityLimiter(2))
             tasks.start_soon(run, on_start)
+            tasks.start_soon(_look_whether_ready, components, app)
             if settings.retention_days is not None:
                 tasks.start_soon(_forget_in_time, components.store, settings.retention_days, run)
             yield
@@ -116,6 +117,7 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
         description="Reviews in, recommendations out, each with its reason.",
         lifespan=lifespan,
     )
+    app.state.is_ready, app.state.own_threads = False, anyio.CapacityLimiter(2)
     add_refusals(app, settings.retry_after)
     # For the documentation alone: the middleware looks at them before it reads a body.
     schemes = [APIKeyHeader(name=KEY_HEADER, auto_error=False), HTTPBearer(auto_error=False)]
@@ -139,6 +141,20 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
     shared = settings.limits, components.access, components.metrics, settings.retry_after
     app.add_middleware(LimitsMiddleware, *shared)
     return app
+
+
+async def _look_whether_ready(components: Components, app: FastAPI) -> None:
+    """Whoever asks for it waits for nobody's texts and nobody's table lock."""
+    while True:
+        app.state.is_ready = await _is_ready(components, app)
+        await anyio.sleep(_READY_SECONDS)
+
+
+async def _is_ready(components: Components, app: FastAPI) -> bool:
+    with anyio.move_on_after(_READY_SECONDS):
+        run = partial(anyio.to_thread.run_sync, abandon_on_cancel=True)
+        return await run(components.is_ready, limiter=app.state.own_threads)
+    return False
 
 
 async def _forget_in_time(store: UserStore, days: float, run: Callable[..., Any]) -> None:
@@ -331,18 +347,10 @@ def _health_routes(components: Components) -> APIRouter:
         """Whether the process answers."""
         return {"status": "live"}
 
-    # Whoever asks whether the service is ready waits for nobody's texts and nobody's table lock.
-    own_threads = anyio.CapacityLimiter(2)
-
     @routes.get("/health/ready", responses={503: {"description": "Not yet, or not now."}})
-    async def ready(response: Response) -> dict[str, str]:
-        """Whether recommendations can be had and reviews be kept: models and store work."""
-        is_ready = False
-        with anyio.move_on_after(_READY_SECONDS):
-            is_ready = await anyio.to_thread.run_sync(
-                components.is_ready, limiter=own_threads, abandon_on_cancel=True
-            )
-        if is_ready:
+    async def ready(request: Request, response: Response) -> dict[str, str]:
+        """Whether recommendations can be had and reviews be kept, as last looked at."""
+        if request.app.state.is_ready or await _is_ready(components, request.app):
             return {"status": "ready"}
         response.status_code = 503
         response.headers["Retry-After"] = str(components.settings.retry_after)

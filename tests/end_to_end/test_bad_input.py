@@ -126,6 +126,7 @@ def test_what_is_not_there(small_shop):
         ),
         ("train.seed", "settings are given as key=value"),
         ("paths=null", "paths=null: is needed; leave it out, or choose paths=NAME"),
+        ("hydra.run.dir=${nope}", "hydra.run.dir: Interpolation key 'nope' not found"),
         ("~encoder", "~encoder: is needed; leave it out, or choose encoder=NAME"),
     ],
 )

@@ -1,6 +1,7 @@
 """A bundle of the tiny shop, and a service over it without a real text encoder."""
 
 import shutil
+import time
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -55,3 +56,13 @@ def config_with(bundle: Path, *overrides: str):
             "serve_config",
             [f"paths.bundle_dir={bundle}", f"serving.store=sqlite:///{store}", *overrides],
         )
+
+
+def becomes(client, status: int) -> bool:
+    """Whether the service's readiness, which it looks at now and then, becomes this status."""
+    until = time.monotonic() + 10
+    while client.get("/health/ready").status_code != status:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True

@@ -20,7 +20,7 @@ from rec_sys.inference.histories import WrittenReview
 from rec_sys.serving.access import RequestRate
 from rec_sys.serving.server import _reload_when, build_components
 from rec_sys.serving.user_store import UserStore
-from tests.helpers.tiny_service import config_with
+from tests.helpers.tiny_service import becomes, config_with
 
 SECRET = "s" * 32
 REVIEW = {"reviews": [{"TextReview": "my own words"}]}
@@ -331,7 +331,7 @@ def test_a_service_that_cannot_keep_anything_is_not_ready(service, tmp_path):
     os.rename(tmp_path / "users.db", tmp_path / "elsewhere.db")
     answer = client.post("/users/ann/reviews", json=REVIEW)
     assert answer.status_code == 503 and "Retry-After" not in answer.headers
-    assert client.get("/health/ready").status_code == 503
+    assert becomes(client, 503)
     assert client.post("/recommendations", json=REVIEW).status_code == 200
     os.rename(tmp_path / "elsewhere.db", tmp_path / "users.db")
     assert client.get("/health/ready").status_code == 200

@@ -281,13 +281,16 @@ def test_a_locked_table_stops_only_those_who_need_it(server, postgresql_url):
             thread.start()
         time.sleep(0.3)
         others = [ask(port, ONE) for _ in range(5)]
-        ready = ask(port, path="/health/ready", method="GET")
+        ready = []
+        while not ready or (ready[-1][0] == 200 and len(ready) < 100):
+            ready.append(ask(port, path="/health/ready", method="GET"))
+            time.sleep(0.05)
         for thread in waiting:
             thread.join()
     assert {status for status, _, _ in answers} == {503}
     assert max(seconds for _, seconds, _ in answers) < 3
     assert all(status == 200 and seconds < 0.5 for status, seconds, _ in others)
-    assert ready[0] == 503 and ready[1] < 1.5
+    assert ready[-1][0] == 503 and max(seconds for _, seconds, _ in ready) < 1.5
     time.sleep(1.1)
     assert ask(port, new, "/users/ann/reviews")[0] == 201
     assert ask(port, path="/health/ready", method="GET")[0] == 200

@@ -8,7 +8,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.inference.bundle import CREATE_COMMAND, GRAPH_MODEL, VECTORBASE
 from rec_sys.modules.inference_backends import BackendUnavailable, OnnxBackend
 from rec_sys.serving.server import build_components, reload_service
-from tests.helpers.tiny_service import FakeText, config_with
+from tests.helpers.tiny_service import FakeText, becomes, config_with
 from triton_utils.backends import TritonModels
 
 BODY = {"reviews": [{"asin": "p1", "TextReview": "good tone", "rating": 5}], "k": 3}
@@ -114,7 +114,7 @@ def test_triton_down_is_503_and_what_is_written_is_kept(service, triton):
     refused = client.post("/recommendations", json=new)
     assert refused.status_code == 503 and int(refused.headers["Retry-After"]) >= 1
     assert client.get("/health/live").status_code == 200
-    assert client.get("/health/ready").status_code == 503
+    assert becomes(client, 503)
     assert client.post("/users/ann/reviews", json=new).status_code == 201
     triton.text.is_down = False
     (person,) = client.get("/users/ann/recommendations").json()["people"]
@@ -159,10 +159,7 @@ def test_a_service_waits_for_triton(service, triton):
     assert client.post("/recommendations", json=BODY).status_code == 503
     assert client.get("/people").status_code == client.get("/").status_code == 200
     triton.text.is_down = False
-    for _ in range(200):
-        if client.get("/health/ready").status_code == 200:
-            break
-        time.sleep(0.05)
+    assert becomes(client, 200)
     assert client.post("/recommendations", json=BODY).status_code == 200
     assert triton.connections >= 2
 
