@@ -12,7 +12,7 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 
 from rec_sys.evaluation.protocol import Queries
-from rec_sys.evaluation.ranking import evaluate_ranking
+from rec_sys.evaluation.scores import evaluate_ranking
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.settings import build
 from rec_sys.graph.review_graph import build_review_graph

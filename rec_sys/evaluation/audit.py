@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from rec_sys.evaluation.protocol import Stage
-from rec_sys.evaluation.ranking import Slicing
+from rec_sys.evaluation.scores import Slicing
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, NotNegative, PositiveCount, Share, settings_of
 from rec_sys.graph.ego_batch import MIDDLE_RATING, EgoBatch

@@ -17,8 +17,8 @@ from rec_sys.evaluation import audit, leaderboard
 from rec_sys.evaluation.graph_model_job import GraphModelJob, load_ablations
 from rec_sys.evaluation.jobs import Baseline, Job, JobContext, Kind, Measuring, run_all
 from rec_sys.evaluation.protocol import build_stage
-from rec_sys.evaluation.ranking import Slicing
 from rec_sys.evaluation.report import Report, about_ties, not_measured
+from rec_sys.evaluation.scores import Slicing
 from rec_sys.evaluation.statistics import Bootstrap
 from rec_sys.foundation import settings
 from rec_sys.foundation.cli import CONFIG_DIR, command, load_choice

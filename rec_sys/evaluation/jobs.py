@@ -21,8 +21,14 @@ from rec_sys.evaluation.protocol import (
     Stage,
     WishModel,
 )
-from rec_sys.evaluation.ranking import RankingResult, evaluate_ranking
-from rec_sys.evaluation.rating_scores import RatingScores, best_threshold, predict, score_ratings
+from rec_sys.evaluation.scores import (
+    RankingResult,
+    RatingScores,
+    best_threshold,
+    evaluate_ranking,
+    predict,
+    score_ratings,
+)
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import told_as_unfit
 from rec_sys.foundation.files import code_fingerprint, replacing

@@ -11,9 +11,14 @@ from rec_sys.evaluation.jobs import Job, Kind, Measuring, Record
 from rec_sys.evaluation.leaderboard import GRAPH_MODEL_NAME, Cell, Column, Table
 from rec_sys.evaluation.pictures import draw_metric, draw_over_groups, draw_over_k
 from rec_sys.evaluation.protocol import Stage, tied_last_share
-from rec_sys.evaluation.ranking import RankingResult, Slicing, beyond_accuracy, by_history_length
 from rec_sys.evaluation.rating_baselines import Bias
-from rec_sys.evaluation.rating_scores import RatingScores
+from rec_sys.evaluation.scores import (
+    RankingResult,
+    RatingScores,
+    Slicing,
+    beyond_accuracy,
+    by_history_length,
+)
 from rec_sys.evaluation.statistics import Bootstrap, average_over_seeds
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 from rec_sys.modules.baselines.ranking import popularity

@@ -10,8 +10,7 @@ from rec_sys.evaluation.audit import Finding
 from rec_sys.evaluation.graph_model_job import Ablation, GraphModelRanker
 from rec_sys.evaluation.jobs import Measured, Measuring, load_measured, save_measured
 from rec_sys.evaluation.protocol import Stage, shuffle_ties, tied_last_share
-from rec_sys.evaluation.ranking import evaluate_ranking
-from rec_sys.evaluation.rating_scores import score_ratings
+from rec_sys.evaluation.scores import evaluate_ranking, score_ratings
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import NO_TIME
 from rec_sys.graph.task import Split, Task

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rec_sys.evaluation.ranking import evaluate_ranking
+from rec_sys.evaluation.scores import evaluate_ranking
 from rec_sys.foundation.errors import InputError
 from tests.helpers.reviews_of import queries_of, reviews_of
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from rec_sys.evaluation.rating_scores import best_threshold, macro_f1, score_ratings
+from rec_sys.evaluation.scores import best_threshold, macro_f1, score_ratings
 from rec_sys.foundation.errors import InputError
 from rec_sys.modules.metrics import rating_metrics
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rec_sys.evaluation.ranking import (
+from rec_sys.evaluation.scores import (
     beyond_accuracy,
     by_history_length,
     head_products,

@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from rec_sys.evaluation.jobs import Measuring
-from rec_sys.evaluation.rating_scores import predict
+from rec_sys.evaluation.scores import predict
 from rec_sys.foundation.errors import InputError
 from rec_sys.modules.baselines.grid_search import combinations, search_grid
 from rec_sys.modules.baselines.ranking import Ease

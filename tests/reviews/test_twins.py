@@ -4,9 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews import twins
-from rec_sys.reviews.cleaning import CleaningOptions, clean_reviews
-from rec_sys.reviews.twins import MIN_SHARED_USERS, twin_groups
+from rec_sys.reviews import cleaning
+from rec_sys.reviews.cleaning import MIN_SHARED_USERS, CleaningOptions, clean_reviews, twin_groups
 from tests.helpers.review_samples import product_frame, review_frame
 
 
@@ -99,7 +98,7 @@ def test_groups_agree_with_sets(pairs, threshold):
                 expected = [low if group == high else group for group in expected]
     for block in (1, 7, 1 << 22):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(twins, "_BLOCK_PAIRS", block)
+            patch.setattr(cleaning, "_BLOCK_PAIRS", block)
             found = twin_groups(users, products, threshold)
         assert len(found) == len(sets)
         same = np.equal.outer(found, found)
