@@ -1,6 +1,7 @@
 """Both models of a Triton server, in place of the backends that run in this process."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,6 +76,19 @@ class TritonGraphBackend:
             self._alone = alone = told, run()
         return alone[1]
 
+    def probe(self) -> None:
+        """Embeds one user and one product of whom nothing is known.
+
+        Raises:
+            InputError, BackendUnavailable: See `embed`.
+        """
+        inputs = {}
+        for name, shape in self._model.input_shapes.items():
+            number = 0 if name.startswith("edge_") else 1  # they are not connected
+            dtype = np.int64 if name == "edge_index" else np.float32
+            inputs[name] = np.zeros([number if size == _ANY else size for size in shape], dtype)
+        self.embed(inputs)
+
 
 class TritonTextBackend:
     """The text encoder on a server; see `rec_sys.modules.inference_backends.TextBackend`.
@@ -124,6 +138,7 @@ class TritonTextBackend:
 
 
 _ANY = -1
+_PROBE = "ready?"
 # Vectors are kept in half precision; a larger number would be infinite there.
 _LARGEST = np.finfo(np.float16).max
 
@@ -165,7 +180,7 @@ class TritonModels(NamedTuple):
     Attributes:
         graph: The graph model.
         text: The text encoder.
-        is_ready: Whether the server answers and has its models loaded.
+        is_ready: Whether the server has its models loaded, and these two compute: asks them.
     """
 
     graph: TritonGraphBackend
@@ -198,8 +213,14 @@ def connect(
     """
     connection = TritonConnection(url, **settings)
     with told_as_unfit(f"Triton at {url}", "export its models again", BackendUnavailable):
-        return TritonModels(
-            TritonGraphBackend(connection, graph_model, model_fingerprint),
-            TritonTextBackend(connection, encoder_folder, text_encoder),
-            connection.is_ready,
-        )
+        graph = TritonGraphBackend(connection, graph_model, model_fingerprint)
+        text = TritonTextBackend(connection, encoder_folder, text_encoder)
+
+    def is_ready() -> bool:
+        with suppress(BackendUnavailable, InputError):
+            text.encode([_PROBE])
+            graph.probe()
+            return connection.is_ready()
+        return False
+
+    return TritonModels(graph, text, is_ready)

@@ -59,7 +59,7 @@ class EvaluationSettings:
     head_share: settings.InnerShare
     twin_jaccard: settings.Decay
     folder: str
-    audit: Annotated[audit.Limits, BeforeValidator(lambda values: audit.Limits(**values))]
+    audit: Annotated[audit.Limits, settings.nested(audit.Limits)]
 
     def __post_init__(self) -> None:
         for key in ("splits", "seeds", "history_lengths", "ks", "mask_history", "ablations"):

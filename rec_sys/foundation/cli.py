@@ -22,7 +22,7 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from rec_sys.foundation.arguments import choices_with, for_hydra, help_text, likely_name
 from rec_sys.foundation.console import printable
@@ -38,6 +38,7 @@ EXIT_BAD_INPUT = 2
 #: New objects after which Python looks for garbage.
 _GC_THRESHOLD = 100_000
 
+_CHOICE = re.compile(r"[\"']?(?!(null|true|false|nan|inf)$)[^\W\d]")  # no other value is one
 _NO_SUCH_KEY = re.compile(r"Could not override '(?P<key>[^']+)'")
 _ALL_SETTINGS = "`--help all` lists all that there are"
 
@@ -159,13 +160,14 @@ def _about_file(error: OSError) -> str:
     why = f"cannot be used ({error.strerror}); see whose it is, or name another one"
     if error.errno in UNWRITABLE - {errno.EACCES}:
         why = f"cannot be written to ({error.strerror}); make room, or name another folder"
-    return f"{error.filename2 or error.filename or 'a file'}: {why}"  # 2: of a copy, its target
+    nameless = f"a file below {Path.cwd()}"  # one of Hydra's, for instance
+    return f"{error.filename2 or error.filename or nameless}: {why}"  # 2: of a copy, its target
 
 
 def require_usable(config: DictConfig) -> None:
     """InputError for a reference that leads nowhere, or a path that is no text."""
     try:
-        values: Any = OmegaConf.to_container(config, resolve=True)
+        values: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise _without_target(error) from None
     paths = {f"paths.{name}": value for name, value in values.get("paths", {}).items()}
@@ -176,13 +178,16 @@ def require_usable(config: DictConfig) -> None:
 
 def _without_target(error: OmegaConfBaseException) -> InputError:
     key, reason = error.full_key or "a setting", str(error).split("\n")[0]
-    return InputError(f"{key}: {reason}; \\${{ stands for ${{ itself")
+    is_missing = isinstance(error, MissingMandatoryValue)
+    advice = "give it a value" if is_missing else "\\${ stands for ${ itself"
+    return InputError(f"{key}: {reason}; {advice}")
 
 
 def _require_groups(arguments: Sequence[str]) -> None:
+    groups = {path.name for path in CONFIG_DIR.iterdir() if path.is_dir()}
     for each in arguments:
-        group = each.removeprefix("~").removesuffix("=null")
-        if group != each and (CONFIG_DIR / group).is_dir():
+        group, _, choice = each.lstrip("+~").partition("=")
+        if group in groups and (each.startswith("~") or not _CHOICE.match(choice)):
             raise InputError(f"{each}: is needed; leave it out, or choose {group}=NAME")
 
 

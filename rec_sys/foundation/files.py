@@ -105,10 +105,12 @@ def read_json(path: str | Path) -> Any:
     """Reads a JSON file; an `InputError` if it is missing or is not JSON."""
     require_regular(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+        return found
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeError) as error:
         raise InputError(f"{path}: not valid JSON ({error})") from None
 
 

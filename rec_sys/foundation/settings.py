@@ -21,7 +21,7 @@ from typing import Annotated, Any, TypeVar, dataclass_transform
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from rec_sys.foundation.errors import InputError
@@ -88,6 +88,17 @@ def read_settings(cls: type[_T], config: DictConfig) -> _T:
     return cls(**OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
 
 
+def nested(cls: type[_T]) -> BeforeValidator:
+    """For a field of settings that holds those of another class."""
+
+    def make(values: Any) -> _T:
+        if not isinstance(values, Mapping):
+            raise ValueError("holds settings of its own; set these")
+        return cls(**values)
+
+    return BeforeValidator(make)
+
+
 def build(settings: DictConfig, **arguments: Any) -> Any:
     """Hydra's ``instantiate`` for settings with a ``_target_``; what the class says about its
     arguments comes as an InputError, which Hydra would wrap in its own."""
@@ -100,7 +111,8 @@ def build(settings: DictConfig, **arguments: Any) -> Any:
         if isinstance(cause, InputError):
             raise cause from None
         # A library's own check of its arguments; importing Lightning for the class takes seconds.
-        if isinstance(cause, ValueError) or type(cause).__name__ == "MisconfigurationException":
+        is_theirs = type(cause).__name__ == "MisconfigurationException"
+        if isinstance(cause, TypeError | ValueError) or is_theirs:
             reason = " ".join(str(cause).split())
             raise InputError(f"{settings['_target_']}: {reason}; change its settings") from None
         raise

@@ -180,7 +180,8 @@ class TrainedModel:
         try:
             return Combiner.of_plain(self.plain_combiner)
         except (KeyError, OverflowError, TypeError, ValueError):
-            raise InputError(f"{self.path}: its weights of evidences are damaged") from None
+            why = "its weights of evidences are damaged; train again, or name another checkpoint"
+            raise InputError(f"{self.path}: {why}") from None
 
     @cached_property
     def towers(self) -> Towers:

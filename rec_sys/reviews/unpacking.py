@@ -138,8 +138,9 @@ def decoded_lines(
     file.seek(0)
     encoding = _encoding_of(head) if encoding == AUTO_ENCODING else encoding
     try:
+        "a".encode(encoding)
         is_utf8 = codecs.lookup(encoding).name == "utf-8"
-    except LookupError:
+    except (LookupError, UnicodeError):  # such as rot13, which is none of texts
         raise InputError(f"data.encoding={encoding}: unknown; for instance cp1252") from None
     if not is_utf8:
         yield from io.TextIOWrapper(file, encoding, newline="")

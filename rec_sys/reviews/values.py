@@ -37,15 +37,15 @@ _STAR_MARKS = re.compile(r"[★⭐][★⭐\ufe0f]*☆*")
 
 #: Times are in the unit that puts them after 1973 and before 5138: (at least, divide by).
 _UNITS_BELOW_SECONDS = ((1e17, 10**9), (1e14, 10**6), (1e11, 10**3))
-_FIRST_SECOND = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
-_LAST_SECOND = int(datetime.max.replace(tzinfo=UTC).timestamp())
+FIRST_SECOND = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
+LAST_SECOND = int(datetime.max.replace(tzinfo=UTC).timestamp())
 # Reviews were hardly written before the web.
 FIRST_PLAUSIBLE_YEAR = 1990
 _LAST_PLAUSIBLE_YEAR = 2099
 # Excel counts days from here, as it takes 1900 for a leap year; 1954 to 2119 are no other numbers.
 _EXCEL_START, _EXCEL_DAYS = datetime(1899, 12, 30, tzinfo=UTC), (20_000, 80_000)
-# Digits that are a date, by how many there are.
-_COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 4: "%Y"}
+#: Digits that are a date, by how many there are.
+COMPACT_DATES = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 4: "%Y"}
 _AMAZON_DATE = "%m %d, %Y"
 _TEXT_DATES = (_AMAZON_DATE, "%Y-%m", "%Y/%m", "%Y/%m/%d")
 _DAY_AND_MONTH = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
@@ -280,7 +280,7 @@ def as_seconds(value: Any, notation: str | None = None) -> int | None:
                 value //= per_second
                 break
     seconds = math.floor(value)
-    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+    if not FIRST_SECOND <= seconds <= LAST_SECOND:
         raise _not_a_time(value)
     return seconds
 
@@ -296,7 +296,7 @@ def time_notation(values: Iterable[Any]) -> str | None:
     if not given:
         return None
     told = pd.Series(given)
-    for digits, notation in _COMPACT.items():
+    for digits, notation in COMPACT_DATES.items():
         if (told.str.isdecimal() & (told.str.len() == digits)).all():
             years = pd.to_datetime(told, format=notation, errors="coerce").dt.year
             if years.between(FIRST_PLAUSIBLE_YEAR, _LAST_PLAUSIBLE_YEAR).all():

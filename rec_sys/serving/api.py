@@ -216,6 +216,8 @@ def _user_routes(components: Components) -> APIRouter:
             )
             for given, review in zip(body.reviews, author.reviews, strict=True)
         ]
+        if len({review.review_id for review in reviews}) < len(reviews):
+            raise Refused(422, "two reviews have one reviewID; give each its own", "reviews")
         encoder = service.bundle.encoder_fingerprint
         try:
             served = service.served
@@ -227,8 +229,7 @@ def _user_routes(components: Components) -> APIRouter:
         if deadline := DEADLINE.get():
             deadline.seconds_left()  # whoever was told to try again must not be kept twice
         total = store.add(user_id, reviews, vectors, encoder, author.nickname)
-        stored = len({review.review_id for review in reviews})
-        return schemas.StoredOut(user=user_id, stored=stored, reviews=total)
+        return schemas.StoredOut(user=user_id, stored=len(reviews), reviews=total)
 
     def kept(user_id: str, newest: int) -> schemas.StoredReviewsOut:
         if (found := store.find(user_id, newest, "")) is None:

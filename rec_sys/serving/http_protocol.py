@@ -10,10 +10,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from rec_sys.serving.limits import ALWAYS, Limits
 
 _WHY = {
-    HTTPStatus.BAD_REQUEST: "this is no HTTP request",
+    HTTPStatus.BAD_REQUEST: "this is no HTTP/1.1 request; leave out a header Upgrade before a body",
     HTTPStatus.REQUEST_TIMEOUT: "the headers did not come in time",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "address and headers are too large",
 }
+# Headers of a request that has a body.
+_OF_BODIES = (b"content-length", b"transfer-encoding")
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -64,6 +66,9 @@ class LimitedProtocol(HttpToolsProtocol):
         if size > self.limits.header_bytes:
             self._status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             raise ValueError  # the parser stops, and `send_400_response` is called
+        sizes = [value for name, value in self.headers if name in _OF_BODIES and value != b"0"]
+        if sizes and self.parser.should_upgrade():  # the parser would pass over the body
+            raise ValueError
         is_health = self.url.decode("latin-1").startswith(ALWAYS)
         self.limit_concurrency = None if is_health else self.limits.connections
         super().on_headers_complete()

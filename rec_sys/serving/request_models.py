@@ -19,7 +19,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_whole_text
 from rec_sys.inference.histories import Author, WrittenReview
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
-from rec_sys.reviews.values import BrokenRecord, as_seconds, as_text
+from rec_sys.reviews.values import COMPACT_DATES, BrokenRecord, as_seconds, as_text, time_notation
 from rec_sys.serving.limits import Limits
 
 # No name or category of a shop is longer; texts have a limit of their own in the settings.
@@ -116,8 +116,9 @@ def request_models(limits: Limits) -> tuple[type[_Given], type[_Given]]:
         @field_validator("time")
         @classmethod
         def _a_time(cls, value: int | str | None) -> int | None:
+            may_be_date = isinstance(value, str) and len(value.strip()) in COMPACT_DATES
             try:
-                seconds = as_seconds(value)
+                seconds = as_seconds(value, time_notation([value]) if may_be_date else None)
             except (BrokenRecord, InputError, OverflowError) as error:
                 raise ValueError(str(error)) from None
             if seconds is None and value is not None:

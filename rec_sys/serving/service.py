@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
 from rec_sys.foundation.errors import InputError, told_as_unfit
-from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
+from rec_sys.foundation.settings import Count, Positive, PositiveCount, nested, settings_of
 from rec_sys.graph.ego_batch import GraphOutputs
 from rec_sys.inference.bundle import CREATE_COMMAND, Bundle, read_bundle
 from rec_sys.inference.histories import UNKNOWN, Author, Histories, WrittenReview, read_histories
@@ -74,7 +74,7 @@ class ServingSettings:
     map_products: PositiveCount
     map_regions: Count
     example_wishes: Count
-    limits: Limits
+    limits: Annotated[Limits, nested(Limits)]
     triton: dict[str, Any]
 
     @classmethod
@@ -83,7 +83,7 @@ class ServingSettings:
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
         for name in ("api_key", "admin_key", "keys_file", "person_secret"):
             values[name] = "" if values.get(name) is None else str(values[name])
-        return cls(**values | {"limits": Limits(**(values.get("limits") or {}))})
+        return cls(**values)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from sqlalchemy import exc
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import require_regular
 from rec_sys.inference.histories import VECTOR_DTYPE, WrittenReview
+from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+from rec_sys.reviews.values import FIRST_SECOND, LAST_SECOND
 from rec_sys.serving.access import Refused
 from rec_sys.serving.migrations import VERSION_TABLE, migrate
 
@@ -52,6 +54,7 @@ _reviews = sa.Table(
 _ADDED = {"kept_at"}
 _WRITTEN = (*_TEXTS, "rating", "time")
 _NEWEST_FIRST = (_reviews.c.time.desc().nulls_last(), _reviews.c.id.desc())
+_BETWEEN = {"rating": (MIN_RATING, MAX_RATING), "time": (FIRST_SECOND, LAST_SECOND)}
 _AT_ONCE = 20  # reviews in memory when all are handed over
 
 
@@ -73,6 +76,10 @@ class StoreUnavailable(Exception):
     def __init__(self, message: str, is_lasting: bool) -> None:
         super().__init__(message)
         self.is_lasting = is_lasting
+
+
+class _Conflict(StoreUnavailable):
+    """Other rows, or a rule of somebody else, do not admit what is written."""
 
 
 class UserStore:
@@ -145,8 +152,8 @@ class UserStore:
             self._require_files()
             if proves:
                 self._proven_until = monotonic() + self._seconds
-        except exc.IntegrityError:
-            raise
+        except exc.IntegrityError as error:
+            raise _Conflict(f"the database: {_reason(error)}", is_lasting=True) from None
         except _FAULTS as error:
             passing, self._proven_until = _is_passing(error), 0.0
             if passing and monotonic() - started > self._seconds / 2:
@@ -190,7 +197,7 @@ class UserStore:
                 "kept_at": int(time()),
             }
         for _ in range(_RETRIES):
-            with suppress(exc.IntegrityError):
+            with suppress(_Conflict):
                 return self._add(user_id, list(rows.values()), nickname)
         return self._add(user_id, list(rows.values()), nickname)
 
@@ -207,7 +214,9 @@ class UserStore:
         for row in rows:
             if isinstance(row["vector"], bytes) and row["encoder"] == encoder:
                 with suppress(ValueError):  # of half a number
-                    vectors[row["text"]] = np.frombuffer(row["vector"], VECTOR_DTYPE)
+                    vector = np.frombuffer(row["vector"], VECTOR_DTYPE)
+                    if np.isfinite(vector).all():
+                        vectors[row["text"]] = vector
         return StoredUser(user_id, nickname, reviews, vectors)
 
     def everything_of(self, user_id: str) -> Iterator[WrittenReview]:
@@ -298,16 +307,20 @@ def _review(row: Any) -> WrittenReview:
 
 
 def _checked(row: Any, name: str) -> Any:
+    value, (low, high) = row[name], _BETWEEN.get(name, (None, None))
     kind = {"rating": int | float | None, "time": int | None, "nickname": str | None}.get(name, str)
-    if not isinstance(row[name], kind):  # SQLite keeps whatever another program writes
+    is_right = isinstance(value, kind)  # SQLite keeps whatever another program writes
+    if not is_right or (low is not None and value is not None and not low <= value <= high):
         why = f"the database: a kept row is damaged, its {name} is no value of its kind"
         raise StoreUnavailable(why, is_lasting=True)
-    return row[name]
+    return value
 
 
 def _write(connection: sa.Connection) -> None:
-    """Writes somebody without an id, whom nobody else is, and takes them out."""
+    """Writes a review of somebody without an id, whom nobody else is, and takes both out."""
     connection.execute(_users.insert().values(id=""))
+    connection.execute(_reviews.insert().values(user_id="", **dict.fromkeys(_TEXTS, "")))
+    connection.execute(sa.delete(_reviews).where(_reviews.c.user_id == ""))
     connection.execute(sa.delete(_users).where(_users.c.id == ""))
 
 

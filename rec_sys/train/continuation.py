@@ -112,11 +112,12 @@ def _interrupted(config: DictConfig, data: ReviewData) -> Resumption:
     asked, folder = config.train.resume, config.paths.checkpoint_dir
     paths = checkpoint.last_checkpoints(folder) if asked is True else [Path(asked)]
     for path in paths:
-        content = checkpoint.read_checkpoint(path)
-        record = content[checkpoint.RECORD_KEY]
-        done = content["epoch"] + 1
-        if done < record["config"]["train"]["max_epochs"] or not _has_ended(path):
-            break
+        with told_as_unfit(path, "train anew"):
+            content = checkpoint.read_checkpoint(path)
+            record = content[checkpoint.RECORD_KEY]
+            done = content["epoch"] + 1
+            if done < record["config"]["train"]["max_epochs"] or not _has_ended(path):
+                break
     else:
         raise InputError(f"{path}: this training is complete ({done} epochs); nothing to resume")
     now = plain_config(config)

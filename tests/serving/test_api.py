@@ -99,6 +99,24 @@ def test_what_is_written_counts_in_the_next_answer(client, text):
     assert client.get("/users/ann/reviews").status_code == 404
 
 
+def test_two_reviews_of_one_request_do_not_replace_each_other(client):
+    reviews = [{"reviewID": each, "TextReview": each + "x"} for each in ("r", " r")]
+    refused = client.post("/users/ann/reviews", json={"reviews": reviews})
+    assert refused.status_code == 422 and "reviewID" in refused.json()["detail"][0]["message"]
+    assert client.get("/users/ann/reviews").status_code == 404
+
+
+def test_digits_that_are_a_date_are_no_seconds(client):
+    told = {"20240517": "2024-05-17", "2024": "2024-01-01", "1715941800": "2024-05-17"}
+    for number, given in enumerate(told):
+        reviews = [{"reviewID": f"r{number}", "TextReview": "x", "time": given}]
+        assert client.post("/users/ann/reviews", json={"reviews": reviews}).status_code == 201
+    kept = client.get("/users/ann/reviews").json()["reviews"]
+    assert {each["reviewID"]: each["time"][:10] for each in kept} == {
+        f"r{number}": expected for number, expected in enumerate(told.values())
+    }
+
+
 def test_a_review_without_a_time_was_written_now(client):
     client.post("/users/bob/reviews", json={"reviews": [{"TextReview": "first"}]})
     (review,) = client.get("/users/bob/reviews").json()["reviews"]

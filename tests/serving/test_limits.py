@@ -244,6 +244,17 @@ def test_what_follows_a_body_or_an_answer_has_a_size_and_a_time(server):
     assert raw(port, post.replace(end, json_type) + chunks).startswith(b"HTTP/1.1 200")
 
 
+def test_a_body_is_not_passed_over_for_a_protocol_that_is_not_spoken(server):
+    port = server()
+    body = json.dumps(ONE).encode()
+    wish = b"Host: localhost\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n"
+    length = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    said = raw(port, b"POST /recommendations HTTP/1.1\r\n" + wish + length + body)
+    assert said.startswith(b"HTTP/1.1 400") and b"Upgrade" in said
+    said = raw(port, b"GET /health/live HTTP/1.1\r\n" + wish + b"\r\n")
+    assert said.startswith(b"HTTP/1.1 200")
+
+
 def test_the_longest_headers_on_one_connection_are_counted_for_each_request(server):
     port = server("serving.limits.header_bytes=500")
     connection = http.client.HTTPConnection("127.0.0.1", port)

@@ -452,7 +452,13 @@ def test_a_store_whose_tables_have_gone_is_not_ready(store_url):
     store.close()
 
 
-@pytest.mark.parametrize("damage", ["text = x'ff00'", "rating = 'many'", "time = 'soon'"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *("text = x'ff00'", "rating = 'many'", "time = 'soon'"),
+        *("rating = 9e999", "rating = -3", "time = 1000000000000"),
+    ],
+)
 def test_rows_that_another_program_has_written_are_told(tmp_path, damage):
     path = tmp_path / "users.db"
     store = UserStore(f"sqlite:///{path}")
@@ -476,13 +482,28 @@ def test_a_nickname_that_is_no_text_is_told(tmp_path):
     store.close()
 
 
-def test_a_vector_of_half_a_number_is_none(tmp_path):
+@pytest.mark.parametrize("numbers", ["010203", "007e" * len(VECTOR), "007c" * len(VECTOR)])
+def test_a_vector_of_what_are_no_numbers_is_none(tmp_path, numbers):
     path = tmp_path / "users.db"
     store = UserStore(f"sqlite:///{path}")
     store.add("ann", [review(0)], {"fine": VECTOR}, E)
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE reviews SET vector = x'010203'")
+        connection.execute(f"UPDATE reviews SET vector = x'{numbers}'")
     assert store.find("ann", 9, E).vectors == {}
+    store.close()
+
+
+def test_a_rule_of_somebody_else_is_no_fault_of_the_service(tmp_path):
+    path = tmp_path / "users.db"
+    store = UserStore(f"sqlite:///{path}")
+    rule = "CREATE TRIGGER none BEFORE INSERT ON reviews BEGIN SELECT RAISE(ABORT, 'never'); END"
+    with sqlite3.connect(path) as connection:
+        connection.execute(rule)
+    with pytest.raises(StoreUnavailable, match="never") as told:
+        store.add("ann", [review(0)], {}, E)
+    assert told.value.is_lasting
+    with pytest.raises(StoreUnavailable, match="never"):
+        store.check()
     store.close()
 
 

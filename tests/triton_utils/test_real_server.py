@@ -23,7 +23,7 @@ from tests.helpers.tiny_models import (
     review_table,
     save_checkpoint,
 )
-from triton_utils.backends import TritonGraphBackend, TritonTextBackend
+from triton_utils.backends import TritonGraphBackend, TritonTextBackend, connect
 from triton_utils.connection import TritonConnection
 
 SHAPES = [(1, 0, 0), (1, 1, 0), (3, 5, 0), (1, 1, 1), (5, 2, 1), (3, 5, 7), (40, 60, 2000)]
@@ -170,6 +170,22 @@ def test_texts_of_many_people_are_joined(server, connection, exported_encoder):
     (stats,) = requests.get(url, timeout=10).json()["model_stats"]
     requested = stats["inference_stats"]["success"]["count"]
     assert stats["execution_count"] < requested  # warm-up aside, several requests in one run
+
+
+@pytest.mark.parametrize("model", ["graph_model", "text_encoder"])
+def test_ready_is_who_computes(server, connection, backend, exported_encoder, monkeypatch, model):
+    told = {"encoder_folder": exported_encoder, "model_fingerprint": backend.model_fingerprint}
+    models = connect(server.url, **told)
+    assert models.is_ready()
+    infer = TritonConnection.infer
+
+    def failing(self, name, *args, **more):
+        if name == model:
+            raise BackendUnavailable("does not answer", 1.0)
+        return infer(self, name, *args, **more)
+
+    monkeypatch.setattr(TritonConnection, "infer", failing)
+    assert connection.is_ready() and not models.is_ready()
 
 
 def test_texts_of_another_encoder_are_refused(connection, exported_encoder, tmp_path):

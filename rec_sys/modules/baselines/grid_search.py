@@ -16,6 +16,8 @@ def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], An
     """Each combination of an entry's ``grid``, setting to the values to try, with its unfitted
     ``model``, the dotted name of its class. Those that share what `fit` computes stand in one list:
     they differ in `score_settings` alone. InputError if class, setting or value does not fit."""
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("model"), str):
+        raise InputError(f"{entry}: must be a baseline: its model, the name of a class, and a grid")
     try:
         model_class = get_class(entry["model"])
     except (ImportError, ValueError) as error:
