@@ -12,23 +12,10 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from rec_sys.evaluation import protocol, scores
 from rec_sys.evaluation.audit import Finding, Limits, check_invariance, require_clean
-from rec_sys.evaluation.protocol import (
-    Queries,
-    RankingModel,
-    RatingModel,
-    ReviewKnownModel,
-    Stage,
-    WishModel,
-)
-from rec_sys.evaluation.scores import (
-    RankingResult,
-    RatingScores,
-    best_threshold,
-    evaluate_ranking,
-    predict,
-    score_ratings,
-)
+from rec_sys.evaluation.protocol import Queries, RankingModel, RatingModel, Stage
+from rec_sys.evaluation.scores import RankingResult, RatingScores, best_threshold, predict
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import told_as_unfit
 from rec_sys.foundation.files import code_fingerprint, replacing
@@ -100,12 +87,12 @@ class Measuring:
     def ndcg(self, model: RankingModel, queries: Queries, block_size: int | None = None) -> float:
         """NDCG@k, the one number that settings are chosen by and that probes watch."""
         block_size = block_size or self.block_size
-        result = evaluate_ranking(model, queries, [self.k], self.mask_history[0], block_size)
+        result = scores.evaluate_ranking(model, queries, [self.k], self.mask_history[0], block_size)
         return result.means()[f"ndcg@{self.k}"]
 
     def ranking(
         self,
-        model: RankingModel | WishModel,
+        model: RankingModel | protocol.WishModel,
         stage: Stage,
         true: Stage | None = None,
         wishes: bool = False,
@@ -118,21 +105,24 @@ class Measuring:
             liked = ~((true or stage).test(title).targets.edge_rating <= self.liked_above)
             for masked in [True] if wishes else self.mask_history:
                 how = self.ks, masked, self.block_size, liked
-                results[title, masked] = evaluate_ranking(model, queries, *how)
+                results[title, masked] = scores.evaluate_ranking(model, queries, *how)
         return results
 
     def rating(
-        self, model: RatingModel | ReviewKnownModel, stage: Stage, true: Stage | None = None
+        self,
+        model: RatingModel | protocol.ReviewKnownModel,
+        stage: Stage,
+        true: Stage | None = None,
     ) -> dict[str, RatingScores]:
         """As `ranking`; the threshold of "liked" is chosen on the validation."""
         true, validation = true or stage, stage.validation
         stars = true.validation.targets.edge_rating
         threshold = best_threshold(predict(model, validation), stars, self.liked_above)
-        results = {}
+        results, how = {}, (self.liked_above, threshold)
         for title in stage.tests:
             queries, stars = stage.test(title), true.test(title).targets.edge_rating
             predicted, user = predict(model, queries), queries.users[queries.targets.edge_user]
-            results[title] = score_ratings(predicted, stars, user, self.liked_above, threshold)
+            results[title] = scores.score_ratings(predicted, stars, user, *how)
         return results
 
 

@@ -6,19 +6,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from rec_sys.evaluation import scores
 from rec_sys.evaluation.audit import Finding
 from rec_sys.evaluation.jobs import Job, Kind, Measuring, Record
 from rec_sys.evaluation.leaderboard import GRAPH_MODEL_NAME, Cell, Column, Table
 from rec_sys.evaluation.pictures import draw_metric, draw_over_groups, draw_over_k
 from rec_sys.evaluation.protocol import Stage, tied_last_share
 from rec_sys.evaluation.rating_baselines import Bias
-from rec_sys.evaluation.scores import (
-    RankingResult,
-    RatingScores,
-    Slicing,
-    beyond_accuracy,
-    by_history_length,
-)
+from rec_sys.evaluation.scores import RankingResult, RatingScores, Slicing, beyond_accuracy
 from rec_sys.evaluation.statistics import Bootstrap, average_over_seeds
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 from rec_sys.modules.baselines.ranking import popularity
@@ -268,7 +263,7 @@ class Report:
     def _by_history(self, test: _Test) -> tuple[dict[str, int], dict[str, list[float]]]:
         """Group to the number of users, without empty groups, and model to a value for each."""
         histories = [stage.test(test.title).histories for stage in test.stages]
-        groups = [by_history_length(each, self.slicing.history_starts) for each in histories]
+        groups = [scores.by_history_length(each, self.slicing.history_starts) for each in histories]
         sizes: dict[str, int] = {}
         values: dict[str, list[float]] = {name: [] for name in test.models}
         for group in groups[0]:

@@ -7,14 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rec_sys.evaluation.protocol import (
-    Queries,
-    RankingModel,
-    RatingModel,
-    ReviewKnownModel,
-    Stage,
-    WishModel,
-)
+from rec_sys.evaluation import protocol
+from rec_sys.evaluation.protocol import Queries, RankingModel, RatingModel, Stage, WishModel
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.baselines.ranking import popularity
@@ -211,7 +205,7 @@ class RatingScores:
     squared_error: np.ndarray
 
 
-def predict(model: RatingModel | ReviewKnownModel, queries: Queries) -> np.ndarray:
+def predict(model: RatingModel | protocol.ReviewKnownModel, queries: Queries) -> np.ndarray:
     """Ratings of the targets, float32 [T]; a model of known reviews reads the targets' texts."""
     histories, targets = queries.histories, queries.targets
     pairs = targets.edge_user, targets.edge_product

@@ -16,13 +16,7 @@ from rec_sys.foundation.settings import Count, PositiveCount, read_settings, set
 from rec_sys.inference.histories import Author, Encode, authors_in, read_histories
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.results import UserRecommendations, show_results, write_results
-from rec_sys.modules import checkpoint
-from rec_sys.modules.inference_backends import (
-    GraphBackend,
-    OnnxBackend,
-    TorchBackend,
-    exported_or_torch,
-)
+from rec_sys.modules import checkpoint, inference_backends
 from rec_sys.reviews.cleaning import OWN_COLUMNS
 from rec_sys.reviews.reading import ReviewFile
 from rec_sys.reviews.schema import ReviewData
@@ -115,14 +109,14 @@ def with_products(reviews: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame
 
 def choose_backend(
     settings: InferSettings, trained: checkpoint.TrainedModel, vectorbase: Vectorbase
-) -> GraphBackend:
+) -> inference_backends.GraphBackend:
     """What runs the graph model, ``infer.backend``. Raises InputError if the exported model cannot
     be used, or is of another checkpoint."""
     if settings.backend == "torch":
-        return TorchBackend(trained)
+        return inference_backends.TorchBackend(trained)
     if settings.onnx_path is None:
-        return exported_or_torch(trained, settings.threads)
-    backend = OnnxBackend(settings.onnx_path, settings.threads)
+        return inference_backends.exported_or_torch(trained, settings.threads)
+    backend = inference_backends.OnnxBackend(settings.onnx_path, settings.threads)
     vectorbase.require_model(backend.model_fingerprint, str(settings.onnx_path))
     return backend
 

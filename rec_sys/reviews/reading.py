@@ -19,16 +19,8 @@ from pydantic import BeforeValidator
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Share
-from rec_sys.reviews.field_names import (
-    AUTO,
-    COLUMNS,
-    SETTINGS,
-    Format,
-    choose_format,
-    known_formats,
-    shown,
-    unused_fields,
-)
+from rec_sys.reviews import field_names
+from rec_sys.reviews.field_names import AUTO, COLUMNS, SETTINGS, Format, choose_format, shown
 from rec_sys.reviews.markup import has_markup, has_script, plain_text
 from rec_sys.reviews.records import read_records
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, to_frame
@@ -353,7 +345,7 @@ def _build_table(
     is_file = isinstance(source, str | Path)
     file = str(source) if is_file else what
     report = ReadReport(file)
-    of_format = (each.header for each in known_formats(what) if each.name == format)
+    of_format = (each.header for each in field_names.known_formats(what) if each.name == format)
     header = notation.header or next(of_format, None)
     if is_file:
         records = read_records(file, encoding=notation.encoding, header=header)
@@ -366,7 +358,7 @@ def _build_table(
         if whole:
             layout = choose_format(list(found), what, rows.required, format, notation.columns)
             report.format = layout.name
-            unused = unused_fields(list(found), layout, what)
+            unused = field_names.unused_fields(list(found), layout, what)
             plain = [name for name, advice in unused.items() if not advice]
             report.notes += [f"not used: {shown(plain)}"] * bool(plain)
             report.warnings += [

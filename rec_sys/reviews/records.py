@@ -16,17 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.unpacking import (
-    ARROW_MAGIC,
-    ARROW_STREAM_MAGIC,
-    AUTO_ENCODING,
-    PARQUET_MAGIC,
-    decoded_lines,
-    open_unpacked,
-    telling_file,
-)
+from rec_sys.reviews.unpacking import AUTO_ENCODING, decoded_lines, open_unpacked, telling_file
 from rec_sys.reviews.values import BrokenRecord, Numbered
 
+_PARQUET, _ARROW, _ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 _BLOCK_CHARACTERS = 1 << 18
@@ -59,9 +52,9 @@ def read_records(
     """
     path = Path(path).expanduser()
     with telling_file(path), open_unpacked(path) as file:
-        magic = file.read(len(ARROW_MAGIC))
+        magic = file.read(len(_ARROW))
         file.seek(0)
-        if magic.startswith((PARQUET_MAGIC, ARROW_MAGIC, ARROW_STREAM_MAGIC)):
+        if magic.startswith((_PARQUET, _ARROW, _ARROW_STREAM)):
             yield from _table_records(file, magic, path)
             return
         if not magic:
@@ -111,10 +104,10 @@ def _first_lines(lines: Iterator[str]) -> list[str]:
 
 def _table_records(file: IO[bytes], magic: bytes, path: Path) -> Iterator[Numbered]:
     source = io.BytesIO(file.read()) if not isinstance(file, io.BufferedReader) else file
-    if magic.startswith(PARQUET_MAGIC):
+    if magic.startswith(_PARQUET):
         table = pq.ParquetFile(source)
         names, batches = table.schema_arrow.names, table.iter_batches(_BATCH_ROWS)
-    elif magic == ARROW_MAGIC:
+    elif magic == _ARROW:
         table = pa.ipc.open_file(source)
         names, batches = table.schema.names, map(table.get_batch, range(table.num_record_batches))
     else:
@@ -123,7 +116,7 @@ def _table_records(file: IO[bytes], magic: bytes, path: Path) -> Iterator[Number
     _require_distinct(names, path)
     number = 0
     for batch in batches:
-        if not magic.startswith(PARQUET_MAGIC):
+        if not magic.startswith(_PARQUET):
             batch.validate(full=True)  # Arrow believes where a file says that its texts lie
         columns = [_values(column) for column in batch.columns]
         for row in zip(*columns, strict=True):

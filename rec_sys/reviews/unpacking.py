@@ -20,7 +20,6 @@ from rec_sys.foundation.files import require_regular
 
 GZIP_SUFFIX = ".gz"
 PACKED_SUFFIXES = (GZIP_SUFFIX, ".bz2", ".xz", ".zst", ".zip")
-PARQUET_MAGIC, ARROW_MAGIC, ARROW_STREAM_MAGIC = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 AUTO_ENCODING = "auto"
 
 _UNPACK = {
