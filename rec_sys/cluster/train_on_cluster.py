@@ -56,9 +56,8 @@ class RayLauncher:
             try:
                 best = trainer.fit().return_value
             except WorkerGroupError as error:
-                reasons = [_bad_input(each) for each in error.worker_failures.values()]
-                reason = next(filter(None, reasons), None)
-                if reason is None:
+                reasons = map(_bad_input, error.worker_failures.values())
+                if (reason := next(filter(None, reasons), None)) is None:
                     raise
                 raise reason from None
         checkpoint = best.pop(_CHECKPOINT)

@@ -38,30 +38,14 @@ def draw_metric(table: Table, column: Column, confidence: float) -> "Figure":
     dots.sort(key=lambda dot: dot[1], reverse=column.better != "lower")
     axes = _axes(_ABOVE_ROWS + _ROW_HEIGHT * max(len(dots), 1))
     for place, (model, value, low, high) in enumerate(dots):
-        is_ours = model == GRAPH_MODEL_NAME
-        color = _OURS if is_ours else _QUIET
-        axes.errorbar(
-            value,
-            place,
-            # A bootstrap of few people may lie beside their mean by rounding.
-            xerr=[[max(value - low, 0)], [max(high - value, 0)]],
-            fmt="o",
-            color=color,
-            markersize=8 if is_ours else 6,
-            elinewidth=2.5 if is_ours else 1.5,
-            capsize=4,
-        )
-        axes.annotate(
-            f"{value:.{column.decimals}f}",
-            (high, place),
-            xytext=(8, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize="small",
-            color=color,
-            # Measures the text, so that the axis leaves room for it.
-            annotation_clip=False,
-        )
+        color, size, width = (_OURS, 8, 2.5) if model == GRAPH_MODEL_NAME else (_QUIET, 6, 1.5)
+        # A bootstrap of few people may lie beside their mean by rounding.
+        whiskers = [[max(value - low, 0)], [max(high - value, 0)]]
+        style = dict(fmt="o", color=color, markersize=size, elinewidth=width, capsize=4)
+        axes.errorbar(value, place, xerr=whiskers, **style)
+        style = dict(textcoords="offset points", va="center", fontsize="small", color=color)
+        style["annotation_clip"] = False  # measures the text, so that the axis leaves room for it
+        axes.annotate(f"{value:.{column.decimals}f}", (high, place), xytext=(8, 0), **style)
     axes.set_yticks(range(len(dots)), [model for model, *_ in dots])
     for label in axes.get_yticklabels():
         if label.get_text() == GRAPH_MODEL_NAME:

@@ -66,11 +66,9 @@ class _Test:
         has = [~np.isnan(run.per_user[metric]) for run in runs]
         if groups is not None:
             has = [rows & group for rows, group in zip(has, groups, strict=True)]
-        chosen = list(zip(runs, has, strict=True))
-        return average_over_seeds(
-            [run.users[rows] for run, rows in chosen],
-            [run.per_user[metric][rows] for run, rows in chosen],
-        )[1]
+        users = [run.users[rows] for run, rows in zip(runs, has, strict=True)]
+        values = [run.per_user[metric][rows] for run, rows in zip(runs, has, strict=True)]
+        return average_over_seeds(users, values)[1]
 
     def mean(self, model: str, metric: str) -> float:
         return float(self.per_user(model, metric).mean())
@@ -376,8 +374,6 @@ def not_measured(
 
 def about_ties(graph: ReviewGraph) -> str:
     """How the order of simultaneous reviews was chosen, in one sentence."""
-    return (
-        f"{tied_last_share(graph):.0%} of the people with two reviews or more have their"
-        " last two at the same moment; each seed draws a new order among such reviews, the same"
-        " for all models."
-    )
+    tied = f"{tied_last_share(graph):.0%} of the people with two reviews or more"
+    tied += " have their last two at the same moment"
+    return f"{tied}; each seed draws a new order among such reviews, the same for all models."

@@ -38,12 +38,9 @@ class LeaveOneOut:
     name = "leave_one_out"
 
     def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
-        """Splits a graph.
-
-        After an earlier training a review is a target only if it is newer than all of its user's
+        """After an earlier training a review is a target only if it is newer than all of its user's
         that were learned from, and trains otherwise: who had two reviews, and trained with both,
-        and now has a third one, has a target for the test but none for validation.
-        """
+        and now has a third one, has a target for the test but none for validation."""
         edges, distinct = _distinct(graph)
         ends = distinct.user_ptr[1:][distinct.degrees >= _LEAST_REVIEWS]
         validation, test = graph.edge_mask(edges[ends - 2]), graph.edge_mask(edges[ends - 1])
@@ -69,11 +66,9 @@ class _WithShares:
 
     def __post_init__(self) -> None:
         if sum(self.shares) >= 1:
-            raise InputError(
-                f"split.validation_share={self.validation_share} and"
-                f" split.test_share={self.test_share}: leave nothing to train with; their sum must"
-                " be below 1"
-            )
+            validation, test = self.shares
+            both = f"split.validation_share={validation} and split.test_share={test}"
+            raise InputError(f"{both}: leave nothing to train with; their sum must be below 1")
 
 
 def _seconds(day: str | None) -> int | None:
@@ -126,10 +121,9 @@ class GlobalTime(_WithShares):
         parts |= {} if test_from is None else {"to test with": test}
         for what, edges in parts.items():
             if not edges.any():
-                raise InputError(
-                    f"split=time: leaves no review {what}; change split.validation_from,"
-                    " split.test_from or the shares, or use split=leave_one_out"
-                )
+                remedy = "change split.validation_from, split.test_from or the shares"
+                remedy += ", or use split=leave_one_out"
+                raise InputError(f"split=time: leaves no review {what}; {remedy}")
         to_validate = _task(graph, validation, train, validation_from)
         to_test = None if test_from is None else _task(graph, test, train | validation, test_from)
         return Split(self.name, train, to_validate, to_test)
@@ -154,11 +148,10 @@ class GlobalTime(_WithShares):
 
 def _nearest(values: np.ndarray, older: np.ndarray, wanted: float, open_to: np.ndarray) -> int:
     if not open_to.any():
-        raise InputError(
-            f"split=time: the {len(values)} different times of the reviews cannot be cut into"
-            " training, validation and test; change the shares or days of config/split, or use"
-            " split=leave_one_out"
-        )
+        parts = "training, validation and test"
+        why = f"the {len(values)} different times of the reviews cannot be cut into {parts}"
+        remedy = "change the shares or days of config/split, or use split=leave_one_out"
+        raise InputError(f"split=time: {why}; {remedy}")
     values, older = values[open_to], older[open_to]
     return int(values[np.abs(older - wanted).argmin()])
 

@@ -119,7 +119,6 @@ class Histories:
     wishes: np.ndarray
 
     def __len__(self) -> int:
-        """U."""
         return len(self.user_ids)
 
     def part(self, first: int, last: int) -> "Histories":

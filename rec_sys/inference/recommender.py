@@ -325,10 +325,8 @@ class Recommender:
         shares = self.vectorbase.combiner.decides(0)
         *others, last = [name for name, share in shares.items() if share > 0]
         evidences = f"{', '.join(others)} and {last}" if others else last
-        return (
-            "no review has a text or is of a product of the catalogue, so the order is the same"
-            f" for everybody: by {evidences}"
-        )
+        why = "no review has a text or is of a product of the catalogue"
+        return f"{why}, so the order is the same for everybody: by {evidences}"
 
     def _reasons(
         self, histories: Histories, reviews: np.ndarray, weights: np.ndarray

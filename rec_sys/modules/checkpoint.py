@@ -84,10 +84,8 @@ def find_checkpoint(
     if not path.is_file():
         there = ", ".join(sorted(each.name for each in Path(folder).glob(f"*{BEST_SUFFIX}")))
         whose = "" if checkpoint is not None else ", from which the index was built"
-        raise InputError(
-            f"{path}: no such checkpoint{whose}; {folder} holds {there or 'none'}: checkpoint=..."
-            " names one"
-        )
+        hint = f"{folder} holds {there or 'none'}: checkpoint=... names one"
+        raise InputError(f"{path}: no such checkpoint{whose}; {hint}")
     note(f"using {path}")
     if checkpoint is None and built_from is not None and newest not in (None, path):
         note(f"as the index does; {newest.name} is newer: create_vectorbase makes an index of it")
@@ -140,10 +138,9 @@ class TrainedModel:
             model.load_state_dict({n: torch.from_numpy(a) for n, a in self.weights.items()})
         except RuntimeError as error:  # PyTorch's, a heading and a line for each weight
             misfit = shorten(str(error).splitlines()[:2][-1], _MISFIT_WIDTH)
-            raise InputError(
-                f"{self.path}: its weights do not fit the model's settings ({misfit}); use the"
-                " model config it was trained with"
-            ) from None
+            why = f"its weights do not fit the model's settings ({misfit})"
+            remedy = "use the model config it was trained with"
+            raise InputError(f"{self.path}: {why}; {remedy}") from None
         except _MISFITS as error:
             raise _no_model(self.path, error) from None
         return model.eval()
@@ -173,10 +170,8 @@ class TrainedModel:
     def combiner(self) -> Combiner:
         """The weights of the evidences; InputError if training has none yet or they are damaged."""
         if self.plain_combiner is None:
-            raise InputError(
-                f"{self.path}: its training has not ended, so it is not known how much each"
-                " evidence counts; go on with train.resume=true"
-            )
+            why = "its training has not ended, so it is not known how much each evidence counts"
+            raise InputError(f"{self.path}: {why}; go on with train.resume=true")
         try:
             return Combiner.of_plain(self.plain_combiner)
         except (KeyError, OverflowError, TypeError, ValueError):
@@ -202,10 +197,9 @@ class TrainedModel:
     ) -> None:
         """Raises InputError if texts mean something else than in training; precision may differ."""
         if encoder.model_fingerprint != self.record["encoder"]["model_fingerprint"]:
-            raise InputError(
-                f"{self.path}: was trained with another text encoder"
-                f" (encoder.model={self.record['config']['encoder'].get('model')}); {advice}"
-            )
+            own = self.record["config"]["encoder"].get("model")
+            why = f"was trained with another text encoder (encoder.model={own})"
+            raise InputError(f"{self.path}: {why}; {advice}")
 
     def settings(self, config: DictConfig, axis: str) -> DictConfig:
         """Those of one axis: given now, otherwise (``{from_checkpoint: true}``, or no such axis) of
@@ -229,9 +223,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except PermissionError:
         raise
     except Exception:  # whatever somebody else's file makes of unpickling
-        raise InputError(
-            f"{path}: not a readable checkpoint (damaged, or more than tensors and plain values)"
-        ) from None
+        why = "not a readable checkpoint (damaged, or more than tensors and plain values)"
+        raise InputError(f"{path}: {why}") from None
     record = content.get(RECORD_KEY) if isinstance(content, dict) else None
     if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT:
         raise InputError(f"{path}: not a checkpoint of this version of rec_sys; train again")
@@ -259,7 +252,6 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
         are_finite = all(bool(np.isfinite(array).all()) for array in weights.values())
         seen = provenance_in(content)
         require_bounded(content[RECORD_KEY]["config"]["model"], "model", path)
-        flat(content[RECORD_KEY]["config"]["model"])  # the model's identity
         if {*map(type, weights.values())} - {np.ndarray}:
             raise TypeError("weights that are no tensors")
     except InputError:

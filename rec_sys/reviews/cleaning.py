@@ -304,10 +304,8 @@ def _build_products(
         note = f"{is_new.sum()} of {len(ids)} reviewed products are not in the metadata"
         if alike:
             one, other = alike[0]
-            note += (
-                f"; {len(alike)} ids differ in leading zeros or a trailing .0 alone ({one} and"
-                f" {other}): write the ids of both files as text"
-            )
+            note += f"; {len(alike)} ids differ in leading zeros or a trailing .0 alone"
+            note += f" ({one} and {other}): write the ids of both files as text"
         if is_new.all() or alike:
             notes["warning"] = note
         what = "kept" if keep_unreviewed else "dropped"

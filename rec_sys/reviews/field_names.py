@@ -128,10 +128,9 @@ def choose_format(
     if len(found) < 2 or any(each.replace(".", "").isdigit() for each in found):
         line = "; a table needs names in its first line, between them comma, semicolon, tab or |,"
         line += " or else data.header=[user_id,product_id,rating,timestamp]"
-    raise InputError(
-        f"no usable field names: found {shown(found)}; no field for {wanted}; say which it is, for"
-        f" instance {' '.join(say.values())}{line}"
-    )
+    why = f"found {shown(found)}; no field for {wanted}"
+    remedy = f"say which it is, for instance {' '.join(say.values())}{line}"
+    raise InputError(f"no usable field names: {why}; {remedy}")
 
 
 def _checked(

@@ -118,8 +118,7 @@ def _table_records(file: IO[bytes], magic: bytes, path: Path) -> Iterator[Number
     for batch in batches:
         if not magic.startswith(_PARQUET):
             batch.validate(full=True)  # Arrow believes where a file says that its texts lie
-        columns = [_values(column) for column in batch.columns]
-        for row in zip(*columns, strict=True):
+        for row in zip(*map(_values, batch.columns), strict=True):
             number += 1
             broken = next((value for value in row if isinstance(value, BrokenRecord)), None)
             yield number, broken or dict(zip(names, row, strict=True))

@@ -163,13 +163,10 @@ class LocalSequences(ReviewSource):
         return self.sequences_path, self.metadata_path
 
     def further_files(self) -> dict[str, Path]:
-        wanted = {
-            "user_ids_path": (self.user_ids_path, USER_IDS_SUFFIX),
-            "product_ids_path": (self.product_ids_path, PRODUCT_IDS_SUFFIX),
-        }
+        suffixes = {"user_ids_path": USER_IDS_SUFFIX, "product_ids_path": PRODUCT_IDS_SUFFIX}
         files: dict[str, Path] = {}
-        for key, (given, suffix) in wanted.items():
-            if path := given or ids_beside(self.sequences_path, suffix):
+        for key, suffix in suffixes.items():
+            if path := getattr(self, key) or ids_beside(self.sequences_path, suffix):
                 if not path.is_file():
                     raise InputError(f"data.{key}: {path}: no such file")
                 files[key] = path

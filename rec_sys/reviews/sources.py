@@ -82,11 +82,9 @@ class ReviewSource(reading.ReviewFile, ABC):
             note(f"{reviews_path}: read and cleaned before, taken from {folder}")
         data, num_records = cached or self._cleaned(reviews_path, metadata_path)
         if self.expected_reviews is not None and num_records != self.expected_reviews:
-            raise InputError(
-                f"{reviews_path}: holds {num_records} reviews, expected {self.expected_reviews};"
-                " delete the file and run again, or set data.expected_reviews=null if it is the"
-                " right one"
-            )
+            why = f"holds {num_records} reviews, expected {self.expected_reviews}"
+            remedy = "delete the file and run again, or set data.expected_reviews=null"
+            raise InputError(f"{reviews_path}: {why}; {remedy} if it is the right one")
         if folder and not cached:
             save_tables(folder, data, num_records)
         return data

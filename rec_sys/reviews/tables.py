@@ -23,8 +23,8 @@ FORMAT_VERSION = 4
 MIN_COPIED_WORDS = 10
 _FOLDER = "review_tables"
 _KEY_DIGITS = 24
-_REVIEWS_FILE = "reviews.parquet"
-_PRODUCTS_FILE = "products.parquet"
+# The tables of a data set, by the names of their files.
+_SCHEMAS = {"reviews": schema.REVIEW_SCHEMA, "products": schema.PRODUCT_SCHEMA}
 _REPORT_FILE = "report.json"
 
 
@@ -206,12 +206,9 @@ def save_tables(folder: Path, data: schema.ReviewData, num_records: int) -> None
     `num_records` are those of the review file before cleaning."""
     with replacing(folder) as draft:
         draft.mkdir()
-        for name, frame, kind in (
-            (_REVIEWS_FILE, data.reviews, schema.REVIEW_SCHEMA),
-            (_PRODUCTS_FILE, data.products, schema.PRODUCT_SCHEMA),
-        ):
-            table = schema.to_table(frame, kind).replace_schema_metadata(None)
-            pq.write_table(table, draft / name, compression="zstd")
+        for name, kind in _SCHEMAS.items():
+            table = schema.to_table(getattr(data, name), kind).replace_schema_metadata(None)
+            pq.write_table(table, draft / f"{name}.parquet", compression="zstd")
         about = {"fingerprint": data.fingerprint, "report": data.report}
         write_json(draft / _REPORT_FILE, {**about, "num_records": num_records})
 
@@ -220,16 +217,12 @@ def load_tables(folder: Path) -> tuple[schema.ReviewData, int] | None:
     """The data set and the number of records; None if there is none, or a damaged one."""
     try:
         about = read_json(folder / _REPORT_FILE)
-        reviews = pq.read_table(folder / _REVIEWS_FILE, schema=schema.REVIEW_SCHEMA)
-        products = pq.read_table(folder / _PRODUCTS_FILE, schema=schema.PRODUCT_SCHEMA)
-        if fingerprint_of(reviews, products) != about["fingerprint"]:
+        kinds = _SCHEMAS.items()
+        tables = [pq.read_table(folder / f"{name}.parquet", schema=kind) for name, kind in kinds]
+        if fingerprint_of(*tables) != about["fingerprint"]:
             return None
-        data = schema.ReviewData(
-            reviews=schema.to_frame(reviews, schema.REVIEW_SCHEMA),
-            products=schema.to_frame(products, schema.PRODUCT_SCHEMA),
-            report=list(about["report"]),
-            fingerprint=about["fingerprint"],
-        )
+        frames = map(schema.to_frame, tables, _SCHEMAS.values())
+        data = schema.ReviewData(*frames, list(about["report"]), about["fingerprint"])
         return data, int(about["num_records"])
     # Whatever is wrong with it: it can be made again from the input files.
     except (InputError, OSError, pa.ArrowException, KeyError, TypeError, ValueError):

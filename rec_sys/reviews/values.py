@@ -159,8 +159,7 @@ class RatingScale:
     def __init__(self, steps: Sequence[Any] | None, missing: Any) -> None:
         self._missing = set(map(_word, missing if isinstance(missing, list) else [missing]))
         self._words = list(map(_word, steps or ()))
-        is_range = steps and all(map(is_number, steps))
-        self._ends = tuple(map(float, steps)) if is_range else ()
+        self._ends = tuple(map(float, steps)) if steps and all(map(is_number, steps)) else ()
         if self._ends:
             is_scale = len(steps) == 2 and self._ends[0] < self._ends[1]
         else:
@@ -224,10 +223,9 @@ def _written_rating(value: Any, highest: float) -> float:
         raise InputError(f"rating {value!r} is on another scale; name it: {scale}")
     unrated = f"set {shlex.quote(f'data.missing_rating={text}')} if it says 'not rated', or "
     is_word = text.isprintable() and 0 < len(text) <= _LONGEST_MISSING
-    raise BrokenRecord(
-        f"rating {reprlib.repr(value)} is not a number; {unrated * is_word}name words from worst to"
-        " best, for instance data.rating_scale=[false,true]"
-    )
+    remedy = unrated * is_word
+    remedy += "name words from worst to best, for instance data.rating_scale=[false,true]"
+    raise BrokenRecord(f"rating {reprlib.repr(value)} is not a number; {remedy}")
 
 
 def as_rating(value: Any) -> float | None:
@@ -362,7 +360,6 @@ def _parsed_date(text: str, notation: str | None) -> datetime:
 
 
 def _not_a_time(value: Any) -> BrokenRecord:
-    return BrokenRecord(
-        f"time {reprlib.repr(value)} is neither a unix time nor a date like 2024-12-31; say how it"
-        " is written with data.time_format"
-    )
+    why = "is neither a unix time nor a date like 2024-12-31"
+    remedy = "say how it is written with data.time_format"
+    return BrokenRecord(f"time {reprlib.repr(value)} {why}; {remedy}")

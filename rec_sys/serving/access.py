@@ -150,10 +150,9 @@ class Access:
             if not line:
                 continue
             if not (found := _KEY_LINE.fullmatch(line)):
-                raise InputError(
-                    f"{path}:{number}: must be `{CLIENT} NAME SHA256` or `{ADMIN} NAME SHA256`, as"
-                    f" `uv run -m rec_sys.serving.access {CLIENT} NAME` prints it"
-                )
+                form = f"`{CLIENT} NAME SHA256` or `{ADMIN} NAME SHA256`"
+                printed = f"`uv run -m rec_sys.serving.access {CLIENT} NAME` prints it"
+                raise InputError(f"{path}:{number}: must be {form}, as {printed}")
             role, name, digest = found.groups()
             callers[digest.lower()] = Caller(role, name)
         self._callers, self._file_state = self._fixed | callers, state

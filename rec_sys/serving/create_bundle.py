@@ -110,12 +110,11 @@ def _vectorbase_of(trained: checkpoint.TrainedModel, config: DictConfig) -> Vect
             if settings.fits(index):
                 return vectorbase
             if manifest.get("updated"):
-                raise InputError(
-                    f"vector_db.factory={settings.factory}: {folder} has another index"
-                    f" ({index.factory}), and products were added or removed there, which a new one"
-                    f" would lose; use vector_db.factory={index.factory} with its"
-                    " vector_db.search, or run create_vectorbase"
-                )
+                why = f"{folder} has another index ({index.factory}), and products were added or"
+                why += " removed there, which a new one would lose"
+                remedy = f"use vector_db.factory={index.factory} with its vector_db.search"
+                remedy += ", or run create_vectorbase"
+                raise InputError(f"vector_db.factory={settings.factory}: {why}; {remedy}")
     return create_vectorbase(config)
 
 
@@ -161,8 +160,8 @@ def demo_people(data: ReviewData, number: int) -> list[dict[str, Any]]:
     people: dict[str, dict[str, Any]] = {}
     for user in chosen:
         reviews = own[own["user_id"] == user]
-        told = [name for name in reviews["nickname"].dropna() if name != user]
-        told = [name for name in told if not _HASH.search(name)]
+        names = reviews["nickname"].dropna()
+        told = [name for name in names if name != user and not _HASH.search(name)]
         name = first = told[-1] if told else _tastes(reviews)
         same = 1
         while name in people:

@@ -51,12 +51,13 @@ PathId = Annotated[
     AfterValidator(_whole_characters),
 ]
 
+_TIME = "2024-05-17T10:30:00Z"
 _REVIEW = {
     "reviewID": "r1",
     "ProductName": "Nylon guitar strings",
     "TextReview": "Warm tone, easy on the fingers, and they stay in tune.",
     "rating": 5,
-    "time": "2024-05-17T10:30:00Z",
+    "time": _TIME,
 }
 _WISH = "a small amplifier that sounds good when it is quiet"
 # A review without any of these says nothing.
@@ -101,9 +102,7 @@ def request_models(limits: Limits) -> tuple[type[_Given], type[_Given]]:
             None, ge=MIN_RATING, le=MAX_RATING, strict=True, description="Stars."
         )
         time: StrictInt | Text | None = Field(
-            None,
-            description="ISO 8601, or a unix time in seconds or finer.",
-            examples=["2024-05-17T10:30:00Z"],
+            None, description="ISO 8601, or a unix time in seconds or finer.", examples=[_TIME]
         )
 
         model_config = ConfigDict(
@@ -122,7 +121,7 @@ def request_models(limits: Limits) -> tuple[type[_Given], type[_Given]]:
             except (BrokenRecord, InputError, OverflowError) as error:
                 raise ValueError(str(error)) from None
             if seconds is None and value is not None:
-                raise ValueError("not a time; try 2024-05-17T10:30:00Z, or leave it out")
+                raise ValueError(f"not a time; try {_TIME}, or leave it out")
             return seconds
 
         @model_validator(mode="after")

@@ -86,10 +86,9 @@ def build_components(config: DictConfig) -> Components:
     keys = settings.api_key, settings.admin_key, settings.keys_file, settings.person_secret
     access = Access(*keys, limits.requests_per_minute, limits.person_requests_per_minute)
     if settings.host not in LOOPBACK and access.is_open:
-        raise InputError(
-            f"serving.host={settings.host}: other machines could read and delete what everybody"
-            " wrote; set REC_SYS_API_KEY or serving.keys_file, or leave serving.host=127.0.0.1"
-        )
+        why = "other machines could read and delete what everybody wrote"
+        remedy = "set REC_SYS_API_KEY or serving.keys_file, or leave serving.host=127.0.0.1"
+        raise InputError(f"serving.host={settings.host}: {why}; {remedy}")
     folder = Path(config.paths.bundle_dir)
     if not (folder / MANIFEST).is_file():
         note(f"{folder}: no bundle yet, making it")
@@ -142,9 +141,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen()
     except OSError as error:
         listener.close()
-        reason = error.strerror or str(error)
-        raise InputError(
-            f"serving.host={host} serving.port={port}: cannot be listened on ({reason}); name"
-            " another port, or 0 for any free one"
-        ) from None
+        why = f"cannot be listened on ({error.strerror or error})"
+        remedy = "name another port, or 0 for any free one"
+        raise InputError(f"serving.host={host} serving.port={port}: {why}; {remedy}") from None
     return listener

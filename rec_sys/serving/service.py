@@ -184,9 +184,7 @@ class ServedBundle:
     @property
     def can_answer(self) -> bool:
         """Whether something computes right now; asks the server, if there is one."""
-        if self._spare is not None:
-            return True
-        return self._backends is not None and self._backends.is_ready()
+        return bool(self._spare or (self._backends and self._backends.is_ready()))
 
     def recommend(
         self,

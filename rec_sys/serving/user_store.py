@@ -109,9 +109,8 @@ class UserStore:
             # Not the URL, which may hold a password.
             raise InputError(f"serving.store: no such kind of database ({error})") from None
         except _FAULTS as error:
-            raise InputError(
-                f"serving.store={self._engine.url!r}: cannot be opened ({_reason(error)})"
-            ) from None
+            why = f"cannot be opened ({_reason(error)})"
+            raise InputError(f"serving.store={self._engine.url!r}: {why}") from None
 
     def _prepare(self) -> None:
         """Brings the tables to the newest version; makes sure that they are ours and writable."""
@@ -388,11 +387,10 @@ def _bound_waits(engine: sa.Engine, seconds: float) -> None:
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    try:
+    with suppress(OSError):
         found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        return found.st_dev, found.st_ino
+    return None
 
 
 def _is_passing(error: Exception) -> bool:

@@ -87,8 +87,7 @@ def embedded_model(encoder: TextEncoder) -> onnx.ModelProto:
         found = dense(gelu, f"{layer}.output.dense")
         x = normed(graph("Add", x, found), f"{layer}.output.LayerNorm")
     # The length of the mean does not matter, so that the sum will do.
-    last = graph.constant(np.array([2]))
-    told = graph("Mul", x, graph("Unsqueeze", mask, last))
+    told = graph("Mul", x, graph("Unsqueeze", mask, graph.constant(np.array([2]))))
     total = graph("ReduceSum", told, graph.constant(np.array([1])), keepdims=0)
     graph("LpNormalization", total, axis=1, p=2, output=exported.ENCODER_OUTPUT)
     return graph.model({ENCODER_FINGERPRINT_KEY: encoder.model_fingerprint}, encoder.dimension)

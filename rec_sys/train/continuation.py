@@ -156,11 +156,9 @@ def _earlier(config: DictConfig) -> WarmStart:
         remedy = "give the same ones to start from its weights, or train without train.warm_start"
         raise InputError(f"{path}: its network has other settings ({differing}); {remedy}")
     if trained.seen is None:
-        raise InputError(
-            f"{path}: was written by a version of rec_sys whose checkpoints do not tell what they"
-            " have learned from, so validation could flatter the new model; train once without"
-            " train.warm_start"
-        )
+        why = "was written by a version of rec_sys whose checkpoints do not tell what they have"
+        why += " learned from, so validation could flatter the new model"
+        raise InputError(f"{path}: {why}; train once without train.warm_start")
     note(f"starting from the weights of {path}")
     return WarmStart(trained, now["train"]["warm_start"])
 

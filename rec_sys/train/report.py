@@ -242,14 +242,12 @@ def show_rankings(
 ) -> None:
     """Prints how well the validation is ranked, and what decides; `missing`: see `left_out`."""
     measured = [f"NDCG@{K}", f"NDCG@{K}, liked targets", f"disliked targets in the top {K}"]
-    show_table(
-        "ranking, validation (the model with weights that were learned without the person at hand)",
-        ["", *measured, "settings"],
-        [
-            [name, *row.means.values(), ", ".join(f"{k} {v}" for k, v in row.settings.items())]
-            for name, row in rows.items()
-        ],
-    )
+    how = "the model with weights that were learned without the person at hand"
+    ranked = [
+        [name, *row.means.values(), ", ".join(f"{k} {v}" for k, v in row.settings.items())]
+        for name, row in rows.items()
+    ]
+    show_table(f"ranking, validation ({how})", ["", *measured, "settings"], ranked)
     for name, limit in missing.items():
         note(f"without {name}: more than {limit:,} products (baselines.{name}.max_products)")
     if wishes:

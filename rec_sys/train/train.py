@@ -75,8 +75,7 @@ def train(
     ``trained`` (the best checkpoint, loaded) and ``catalogue`` (its products, ready to rank)."""
     # Data, and where to start from.
     settings = read_settings(TrainSettings, config.train)
-    splitter = build(config.split)
-    graph_builder = build(config.product_graph)
+    splitter, graph_builder = build(config.split), build(config.product_graph)
     build_evidences(config.evidence)  # what is wrong with settings is told before the training
     match_fit, combiner_fit = build(config.match), build(config.combiner)
     calibration = build(config.calibration)
@@ -205,9 +204,8 @@ def train(
             record["config"] = plain_config(with_values(config, tuned.values))
             record["tuned"] = tuned.values
         with stages("evidences"):
-            catalogue = catalogue.fitted(
-                combiner_fit, graph, split.validation, settings.liked_above
-            )
+            asked = split.validation, settings.liked_above
+            catalogue = catalogue.fitted(combiner_fit, graph, *asked)
             weights = model.state_dict()
             complete_checkpoint(files["best"], catalogue.combiner, towers, record, weights)
             journal.unlink(missing_ok=True)

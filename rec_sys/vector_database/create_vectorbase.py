@@ -144,10 +144,9 @@ def build_evidences(
     features = checkpoint.fit_evidences(model.settings(config, "evidence"), known)
     if model.combiner.features != tuple(each.name for each in features):
         raise InputError(f"{model.path}: has no weights for these evidences; train again")
-    note(
-        f"evidences: {len(features)} features, {len(product_graph.weights)} edges of the product"
-        f" graph, solved for in {perf_counter() - started:.1f} s"
-    )
+    edges_told = f"{len(product_graph.weights)} edges of the product graph"
+    took = f"{perf_counter() - started:.1f} s"
+    note(f"evidences: {len(features)} features, {edges_told}, solved for in {took}")
     return features
 
 

@@ -102,10 +102,9 @@ class ProductIndex:
         except RuntimeError as error:
             # FAISS says where in its sources it gave up, and then why.
             reason = str(error).strip().splitlines()[-1].rpartition(".cpp:")[2]
-            raise InputError(
-                f"vector_db.factory={factory}: FAISS cannot build it for {len(keys)}"
-                f" products ({reason}); use vector_db.factory=Flat"
-            ) from None
+            why = f"FAISS cannot build it for {len(keys)} products ({reason})"
+            remedy = "use vector_db.factory=Flat"
+            raise InputError(f"vector_db.factory={factory}: {why}; {remedy}") from None
         return built
 
     def __len__(self) -> int:
@@ -254,10 +253,9 @@ def set_parameters(index: faiss.Index, search: Mapping[str, float]) -> dict[str,
             faiss.ParameterSpace().set_index_parameter(index, name, value)
         except RuntimeError:
             if name not in _OF_ONE_KIND:
-                raise InputError(
-                    f"vector_db.search.{name}: an index like this has no such parameter; leave it"
-                    f" out, or use {' or '.join(_OF_ONE_KIND)}"
-                ) from None
+                why = "an index like this has no such parameter"
+                remedy = f"leave it out, or use {' or '.join(_OF_ONE_KIND)}"
+                raise InputError(f"vector_db.search.{name}: {why}; {remedy}") from None
         else:
             applied[name] = int(value) if float(value).is_integer() else value
     return applied
@@ -272,10 +270,9 @@ def _only_rows(index: faiss.Index, wanted: np.ndarray, factory: str) -> faiss.Se
         # FAISS only tells by a search whether it can do it.
         index.search(np.zeros((1, index.d), dtype=np.float32), 1, params=parameters)
     except RuntimeError:
-        raise InputError(
-            f"vector_db.factory={factory}: FAISS cannot leave out single products of such an"
-            " index; build it again without them, or with Flat, HNSW32 or IVF1024,Flat"
-        ) from None
+        why = "FAISS cannot leave out single products of such an index"
+        remedy = "build it again without them, or with Flat, HNSW32 or IVF1024,Flat"
+        raise InputError(f"vector_db.factory={factory}: {why}; {remedy}") from None
     return parameters
 
 

@@ -151,20 +151,18 @@ class Vectorbase:
     def require_model(self, fingerprint: str, name: str = "another model") -> None:
         """InputError if the embeddings are not of this model, `TrainedModel.fingerprint`."""
         if (own := self.manifest["model_fingerprint"]) != fingerprint:
-            raise InputError(
-                f"{self.folder}: built from another model ({self.manifest['checkpoint']},"
-                f" {own[:_SHOWN]}) than the one in use ({name}, {fingerprint[:_SHOWN]}); rebuild"
-                f" it with `{BUILD_COMMAND}`, or use the checkpoint it was built from"
-            )
+            why = f"built from another model ({self.manifest['checkpoint']}, {own[:_SHOWN]})"
+            why += f" than the one in use ({name}, {fingerprint[:_SHOWN]})"
+            remedy = f"{_REMEDY}, or use the checkpoint it was built from"
+            raise InputError(f"{self.folder}: {why}; {remedy}")
 
     def require_encoder(self, model_fingerprint: str) -> None:
         """Raises InputError if vectors of this text encoder may not stand beside those here."""
         if (own := self.manifest["encoder_model_fingerprint"]) != model_fingerprint:
-            raise InputError(
-                f"{self.folder}: built with another text encoder ({own[:_SHOWN]}) than the one in"
-                f" use ({model_fingerprint[:_SHOWN]}); leave encoder=from_checkpoint, or train and"
-                f" run `{BUILD_COMMAND}` again"
-            )
+            why = f"built with another text encoder ({own[:_SHOWN]})"
+            why += f" than the one in use ({model_fingerprint[:_SHOWN]})"
+            remedy = f"leave encoder=from_checkpoint, or train and run `{BUILD_COMMAND}` again"
+            raise InputError(f"{self.folder}: {why}; {remedy}")
 
     @cached_property
     def _row_of_id(self) -> dict[str, int]:

@@ -40,8 +40,7 @@ def migrate(engine: sa.Engine) -> None:
         try:
             command.upgrade(config, "head")
         except CommandError:
-            raise InputError(
-                f"serving.store={engine.url!r}: a newer version of rec_sys made its tables; use"
-                " that one, or name another database"
-            ) from None
+            why = "a newer version of rec_sys made its tables"
+            remedy = "use that one, or name another database"
+            raise InputError(f"serving.store={engine.url!r}: {why}; {remedy}") from None
         connection.commit()
