@@ -68,12 +68,10 @@ class Bundle:
 
     @property
     def graph_model(self) -> Path:
-        """The ONNX file of the graph model."""
         return self.folder / GRAPH_MODEL
 
     @property
     def text_encoder(self) -> Path:
-        """The folder of the text encoder."""
         return self.folder / TEXT_ENCODER
 
 

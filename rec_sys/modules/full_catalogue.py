@@ -8,15 +8,9 @@ import numpy as np
 import scipy.sparse
 
 from rec_sys.foundation.console import progress
+from rec_sys.graph import ego_batch
 from rec_sys.graph.csr import read_vectors
-from rec_sys.graph.ego_batch import (
-    MODEL_INPUTS,
-    NUM_RATING_FEATURES,
-    EgoBatchBuilder,
-    FixedReviews,
-    ReviewSummary,
-    predicted_rating,
-)
+from rec_sys.graph.ego_batch import EgoBatchBuilder, FixedReviews, ReviewSummary, predicted_rating
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.task import Task
 from rec_sys.modules.combiner import Combiner, CombinerFit, Questions
@@ -53,14 +47,15 @@ def embed_products(
     embeddings = np.empty((num_products, model.embedding_dim), dtype=np.float32)
     keys = np.empty((num_products, model.embedding_dim + 1), dtype=np.float32)
     # Products do not depend on users: a graph of one, without any review, will do.
-    shapes = [(1, vector_dim), (1, NUM_RATING_FEATURES), (0, vector_dim), (0,), (0,), (0,)]
+    ratings = ego_batch.NUM_RATING_FEATURES
+    shapes = [(1, vector_dim), (1, ratings), (0, vector_dim), (0,), (0,), (0,)]
     user, rating, *edges = (np.zeros(shape, np.float32) for shape in shapes)
     no_edges = np.zeros((2, 0), np.int64), *edges
     with progress(num_products, "embedding products", "product", show_progress) as bar:
         for start in range(0, num_products, chunk_size):
             chunk = slice(start, start + chunk_size)
             features = [each[chunk].astype(np.float32) for each in sources]
-            inputs = zip(MODEL_INPUTS, (user, rating, *features, *no_edges), strict=True)
+            inputs = zip(ego_batch.MODEL_INPUTS, (user, rating, *features, *no_edges), strict=True)
             output = model.embed(dict(inputs))
             embeddings[chunk], keys[chunk] = output.product_embeddings, output.product_keys
             bar.advance(len(features[0]))

@@ -19,27 +19,14 @@ from pydantic import BeforeValidator
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Share
-from rec_sys.reviews import field_names
+from rec_sys.reviews import field_names, values
 from rec_sys.reviews.field_names import AUTO, COLUMNS, SETTINGS, Format, choose_format, shown
 from rec_sys.reviews.markup import has_markup, has_script, plain_text
 from rec_sys.reviews.records import read_records
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, to_frame
 from rec_sys.reviews.tables import with_known_names
 from rec_sys.reviews.unpacking import AUTO_ENCODING
-from rec_sys.reviews.values import (
-    FIRST_PLAUSIBLE_YEAR,
-    BrokenRecord,
-    Numbered,
-    RatingScale,
-    as_rating,
-    as_seconds,
-    as_text,
-    first_given,
-    first_text,
-    style_of,
-    time_notation,
-    unpacked,
-)
+from rec_sys.reviews.values import BrokenRecord, Numbered, as_text, first_given, first_text
 
 #: The user of a hand-written file that names nobody.
 ANONYMOUS_USER = "you"
@@ -176,10 +163,11 @@ def _warnings(table: pa.Table, bad_time: str) -> list[str]:
     warnings = [
         f"no review has a {what}{how}" for (what, mask), how in told if pc.all(mask).as_py()
     ]
-    first, last = datetime(FIRST_PLAUSIBLE_YEAR, 1, 1, tzinfo=UTC), datetime.now(UTC)
+    year = values.FIRST_PLAUSIBLE_YEAR
+    first, last = datetime(year, 1, 1, tzinfo=UTC), datetime.now(UTC)
     times = table["timestamp"].drop_null()
     early, late = pc.less(times, pa.scalar(first)), pc.greater(times, pa.scalar(last))
-    for what, odd in ((f"before {FIRST_PLAUSIBLE_YEAR}", early), ("in the future", late)):
+    for what, odd in ((f"before {year}", early), ("in the future", late)):
         if count := pc.sum(odd).as_py():
             advice = "if they are written in another way, say how with data.time_format"
             advice += ", if they say 'not known' with data.missing_time"
@@ -227,7 +215,7 @@ class _ReviewRows:
         steps = layout.rating_scale if steps is None else steps
         missing = layout.missing_rating if missing is None else missing
         plain = steps is None and missing is None
-        self._as_rating = as_rating if plain else RatingScale(steps, missing)
+        self._as_rating = values.as_rating if plain else values.RatingScale(steps, missing)
         self._time = time
         self._no_time = self._notation.no_times
 
@@ -248,7 +236,7 @@ class _ReviewRows:
         try:
             time = first_given(record, columns["timestamp"])
             is_missing = self._no_time and as_text(time) in self._no_time
-            seconds = None if is_missing else as_seconds(time, self._time)
+            seconds = None if is_missing else values.as_seconds(time, self._time)
         except BrokenRecord as error:
             self.found["times that cannot be read, taken as missing"] += 1
             self.bad_time = self.bad_time or str(error)
@@ -257,7 +245,7 @@ class _ReviewRows:
             self.found["texts missing, their headline taken"] += 1
         nickname, name, info = [first_text(record, names) or None for names in self._others]
         style = first_given(record, columns["style"])
-        style = style and (as_text(unpacked(style)) or None)
+        style = style and (as_text(values.unpacked(style)) or None)
         review = first_text(record, columns["review_id"])
         review = review or content_id(user, product, text, rating, seconds)
         about = product or None, name, info, style
@@ -322,8 +310,9 @@ class _ProductRows:
             name = ""
         self.titles["titles freed from HTML"] += has_markup(name)
         given = (first_given(record, columns[part]) for part in ("description", "features"))
-        info = plain_text(" ".join(filter(None, (as_text(unpacked(part)) for part in given))))
-        style = style_of(unpacked(first_given(record, columns["style"])))
+        told = (as_text(values.unpacked(part)) for part in given)
+        info = plain_text(" ".join(filter(None, told)))
+        style = values.style_of(values.unpacked(first_given(record, columns["style"])))
         brand = plain_text(first_text(record, columns["brand"]))
         if len(info) > (most := self._max_info_characters):
             info = info[: most + 1].rpartition(" ")[0] or info[:most]
@@ -444,7 +433,8 @@ def _time_notation(
     while True:
         try:
             times = (first_given(each, names) for each in _dicts(head))
-            return time_notation(each for each in times if as_text(each) not in notation.no_times)
+            known = (each for each in times if as_text(each) not in notation.no_times)
+            return values.time_notation(known)
         except InputError:
             if not (more := list(islice(records, len(head)))):
                 raise
@@ -463,13 +453,13 @@ def _dig(record: dict[str, Any], path: str) -> Any:
 
 def _batch(rows: list[tuple], schema: pa.Schema) -> pa.RecordBatch:
     columns = zip(*rows, strict=True) if rows else ((),) * len(schema)
-    arrays = [_array(values, column.type) for values, column in zip(columns, schema, strict=True)]
+    arrays = [_array(given, column.type) for given, column in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+def _array(given: Sequence[Any], kind: pa.DataType) -> pa.Array:
     try:
-        return pa.array(values, kind)
+        return pa.array(given, kind)
     except UnicodeEncodeError:  # half a surrogate pair: JSON can say it, UTF-8 cannot
-        whole = [value and value.encode("utf-8", "replace").decode() for value in values]
+        whole = [value and value.encode("utf-8", "replace").decode() for value in given]
         return pa.array(whole, kind)

@@ -39,5 +39,4 @@ class Metrics:
         self._model.labels(model).set(1)
 
     def text(self) -> bytes:
-        """All numbers in Prometheus's text format."""
         return generate_latest(self._registry)

@@ -4,16 +4,8 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictInt,
-    field_validator,
-    model_validator,
-)
+import pydantic
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_whole_text
@@ -74,7 +66,7 @@ class _Given(BaseModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
-    @model_validator(mode="before")
+    @pydantic.model_validator(mode="before")
     @classmethod
     def _of_few_fields(cls, value: Any) -> Any:
         if isinstance(value, dict) and len(value) > _MOST_FIELDS:
@@ -112,7 +104,7 @@ def request_models(limits: Limits) -> tuple[type[_Given], type[_Given]]:
             }
         )
 
-        @field_validator("time")
+        @pydantic.field_validator("time")
         @classmethod
         def _a_time(cls, value: int | str | None) -> int | None:
             may_be_date = isinstance(value, str) and len(value.strip()) in COMPACT_DATES
@@ -124,7 +116,7 @@ def request_models(limits: Limits) -> tuple[type[_Given], type[_Given]]:
                 raise ValueError(f"not a time; try {_TIME}, or leave it out")
             return seconds
 
-        @model_validator(mode="after")
+        @pydantic.model_validator(mode="after")
         def _says_something(self) -> "ReviewIn":
             if not (self.text or self.product_id or self.product_name):
                 raise ValueError("needs a TextReview, an asin or a ProductName")
@@ -168,7 +160,7 @@ def request_models(limits: Limits) -> tuple[type[_Given], type[_Given]]:
             }
         )
 
-        @model_validator(mode="before")
+        @pydantic.model_validator(mode="before")
         @classmethod
         def _not_too_many(cls, value: Any) -> Any:
             # Before anything is read: that alone would take long.
@@ -185,7 +177,7 @@ def request_models(limits: Limits) -> tuple[type[_Given], type[_Given]]:
                 raise ValueError(f"people: {asked} are too many; ask for {most} at most")
             return value
 
-        @model_validator(mode="after")
+        @pydantic.model_validator(mode="after")
         def _one_of_both(self) -> "RecommendationsIn":
             if (self.reviews is None and not self.wish) == (self.people is None):
                 either = "reviews and a wish (of one person) or people (with theirs)"

@@ -23,12 +23,8 @@ from rec_sys.inference.bundle import CREATE_COMMAND, Bundle, read_bundle
 from rec_sys.inference.histories import UNKNOWN, Author, Histories, WrittenReview, read_histories
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.results import UserRecommendations
-from rec_sys.modules.inference_backends import (
-    BackendUnavailable,
-    GraphBackend,
-    OnnxBackend,
-    TextBackend,
-)
+from rec_sys.modules import inference_backends
+from rec_sys.modules.inference_backends import BackendUnavailable, GraphBackend, TextBackend
 from rec_sys.reviews.schema import MAX_RATING
 from rec_sys.serving.access import Refused
 from rec_sys.serving.encoding import DEADLINE, Busy, TextTurns, VectorCache
@@ -101,7 +97,8 @@ def in_process(bundle: Bundle, settings: ServingSettings) -> Backends:
     limits, encoder = settings.limits, OnnxTextEncoder(bundle.text_encoder, settings.threads)
     turns = limits.characters_per_turn, limits.bulk_turns, limits.bulk_at_once
     text = TextTurns(encoder, settings.parallel_texts, *turns)
-    return Backends("onnx", OnnxBackend(bundle.graph_model, settings.threads), text)
+    graph = inference_backends.OnnxBackend(bundle.graph_model, settings.threads)
+    return Backends("onnx", graph, text)
 
 
 def connect_triton(bundle: Bundle, settings: ServingSettings) -> Backends:

@@ -23,14 +23,7 @@ from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
 from rec_sys.modules.inference_backends import OnnxBackend, exported_or_torch
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
 from rec_sys.text.encoder import TextEncoder
-from rec_sys.vector_database.index import (
-    INDEX_FILE,
-    MEASURED_QUERIES,
-    RECALL_AT,
-    IndexSettings,
-    ProductIndex,
-    require_recall,
-)
+from rec_sys.vector_database import index as indexes
 from rec_sys.vector_database.quotes import Quotes
 from rec_sys.vector_database.vectorbase import (
     VECTORBASE_SCHEMA,
@@ -47,9 +40,9 @@ _SEED = 0
 def create_vectorbase(config: DictConfig) -> Vectorbase:
     """Embeds the products of a data set and makes them searchable in ``paths.vectorbase_dir``.
     Raises InputError if settings, checkpoint or data cannot be used."""
-    settings = read_settings(IndexSettings, config.vector_db)
+    settings = read_settings(indexes.IndexSettings, config.vector_db)
     folder = Path(config.paths.vectorbase_dir)
-    require_replaceable(folder, INDEX_FILE, "paths.vectorbase_dir")
+    require_replaceable(folder, indexes.INDEX_FILE, "paths.vectorbase_dir")
     path = checkpoint.find_checkpoint(config.checkpoint, config.paths.checkpoint_dir)
     if (older := built_from(folder)) not in (None, path.name):
         note(f"{folder}: replaces the index of {older}")
@@ -71,12 +64,12 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     features = build_evidences(trained, prepared, edges, config)
 
     keys, own = embedded.keys, trained.settings(config, "encoder")
-    index, queries = ProductIndex.build(keys, settings), keys[:0]
+    index, queries = indexes.ProductIndex.build(keys, settings), keys[:0]
     if not index.is_exact:
         known = vectors, prepared.words, reviews, embedded
         catalogue = FullCatalogue(network, *known, features, combiner)
-        drawn = np.random.default_rng(_SEED).permutation(graph.num_users)[:MEASURED_QUERIES]
-        queries = catalogue.queries(graph, np.sort(drawn))
+        drawn = np.random.default_rng(_SEED).permutation(graph.num_users)
+        queries = catalogue.queries(graph, np.sort(drawn[: indexes.MEASURED_QUERIES]))
     vectorbase = write_vectorbase(
         Vectorbase(
             folder=folder,
@@ -86,7 +79,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
                 "encoder_model_fingerprint": encoder.model_fingerprint,
                 "encoder": {name: own.get(name) for name in ("model", "max_length")},
                 "data_fingerprint": data.fingerprint,
-                "recall_at_10": require_recall(index, keys, queries, settings.min_recall),
+                "recall_at_10": indexes.require_recall(index, keys, queries, settings.min_recall),
                 "min_recall": settings.min_recall,
                 "max_quotes": settings.quotes,
             },
@@ -191,7 +184,7 @@ def _show_summary(vectorbase: Vectorbase, num_edges: int) -> None:
         ["edges between them", sum(map(len, graphs.values()))],
         ["index", manifest["factory"]],
         *([f"its {name}", value] for name, value in manifest["search"].items()),
-        [f"its recall@{RECALL_AT}", "1, exact" if vectorbase.index.is_exact else recall],
+        [f"its recall@{indexes.RECALL_AT}", "1, exact" if vectorbase.index.is_exact else recall],
         ["embedding", f"{manifest['embedding_dim']} dimensions"],
         ["checkpoint", manifest["checkpoint"]],
     ]

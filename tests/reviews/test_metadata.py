@@ -1,8 +1,9 @@
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.reading import read_products, style_of
+from rec_sys.reviews.reading import read_products
 from rec_sys.reviews.schema import PRODUCT_SCHEMA
+from rec_sys.reviews.values import style_of
 from tests.helpers.review_samples import (
     BRANDS,
     INFOS,
