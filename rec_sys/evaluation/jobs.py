@@ -14,7 +14,7 @@ import numpy as np
 
 from rec_sys.evaluation import protocol, scores
 from rec_sys.evaluation.audit import Finding, Limits, check_invariance, require_clean
-from rec_sys.evaluation.protocol import Queries, RankingModel, RatingModel, Stage
+from rec_sys.evaluation.protocol import Queries, RankingModel, RatingModel, ReviewKnownModel, Stage
 from rec_sys.evaluation.scores import RankingResult, RatingScores, best_threshold, predict
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import told_as_unfit
@@ -109,10 +109,7 @@ class Measuring:
         return results
 
     def rating(
-        self,
-        model: RatingModel | protocol.ReviewKnownModel,
-        stage: Stage,
-        true: Stage | None = None,
+        self, model: RatingModel | ReviewKnownModel, stage: Stage, true: Stage | None = None
     ) -> dict[str, RatingScores]:
         """As `ranking`; the threshold of "liked" is chosen on the validation."""
         true, validation = true or stage, stage.validation

@@ -21,13 +21,8 @@ from rec_sys.foundation.onnx import MAX_DIFFERENCE, open_session, require_agreem
 from rec_sys.foundation.settings import build
 from rec_sys.graph import ego_batch
 from rec_sys.graph.review_graph import prepare_reviews
-from rec_sys.modules.checkpoint import (
-    TrainedModel,
-    find_checkpoint,
-    load_data,
-    load_encoder,
-    load_trained,
-)
+from rec_sys.modules import checkpoint as checkpoints
+from rec_sys.modules.checkpoint import TrainedModel, find_checkpoint, load_data, load_trained
 from rec_sys.modules.graph_model import GraphModel
 from rec_sys.modules.trusted_settings import trusted_settings
 from rec_sys.reviews.schema import ReviewData
@@ -199,7 +194,8 @@ def _read_model_config(path: Path) -> DictConfig:
 
 
 def _batch_of(trained: TrainedModel, data: ReviewData, config: DictConfig) -> dict[str, np.ndarray]:
-    prepared = prepare_reviews(data, load_encoder(trained, config), config.paths.cache_dir)
+    encoder = checkpoints.load_encoder(trained, config)
+    prepared = prepare_reviews(data, encoder, config.paths.cache_dir)
     graph, vectors = prepared.graph, prepared.vectors
     nothing = np.zeros(graph.num_edges, dtype=bool)
     known = ego_batch.ProductReviews.of(graph, vectors, np.arange(graph.num_edges))

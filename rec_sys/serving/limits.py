@@ -114,8 +114,7 @@ def add_refusals(app: FastAPI, retry_after: int) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        troubles = list(map(_trouble, error.errors()[:_MOST_TROUBLES]))
-        return JSONResponse({"detail": troubles}, 422)
+        return JSONResponse({"detail": list(map(_trouble, error.errors()[:_MOST_TROUBLES]))}, 422)
 
     @app.exception_handler(BackendUnavailable)
     def unavailable(request: Request, error: BackendUnavailable) -> JSONResponse:

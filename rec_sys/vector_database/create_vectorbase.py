@@ -24,14 +24,9 @@ from rec_sys.modules.inference_backends import OnnxBackend, exported_or_torch
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.vector_database import index as indexes
+from rec_sys.vector_database import vectorbase as vectorbases
 from rec_sys.vector_database.quotes import Quotes
-from rec_sys.vector_database.vectorbase import (
-    VECTORBASE_SCHEMA,
-    Vectorbase,
-    built_from,
-    read_vectorbase,
-    write_vectorbase,
-)
+from rec_sys.vector_database.vectorbase import VECTORBASE_SCHEMA, Vectorbase, built_from
 
 # The people by whose queries an index is measured are drawn with this seed.
 _SEED = 0
@@ -70,7 +65,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
         catalogue = FullCatalogue(network, *known, features, combiner)
         drawn = np.random.default_rng(_SEED).permutation(graph.num_users)
         queries = catalogue.queries(graph, np.sort(drawn[: indexes.MEASURED_QUERIES]))
-    vectorbase = write_vectorbase(
+    vectorbase = vectorbases.write_vectorbase(
         Vectorbase(
             folder=folder,
             manifest={
@@ -107,7 +102,7 @@ def open_vectorbase(config: DictConfig) -> tuple[Vectorbase, checkpoint.TrainedM
     paths = config.paths
     own = built_from(paths.vectorbase_dir)
     path = checkpoint.find_checkpoint(config.checkpoint, paths.checkpoint_dir, own)
-    vectorbase = read_vectorbase(paths.vectorbase_dir)
+    vectorbase = vectorbases.read_vectorbase(paths.vectorbase_dir)
     trained = checkpoint.load_trained(path)
     vectorbase.require_model(trained.fingerprint, path.name)
     encoder = checkpoint.load_encoder(trained, config)

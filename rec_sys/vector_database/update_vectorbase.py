@@ -36,13 +36,9 @@ from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.modules.inference_backends import exported_or_torch
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
 from rec_sys.vector_database import create_vectorbase
+from rec_sys.vector_database import vectorbase as vectorbases
 from rec_sys.vector_database.index import IndexSettings, ProductIndex, require_recall
-from rec_sys.vector_database.vectorbase import (
-    UPDATED,
-    VECTORBASE_SCHEMA,
-    Vectorbase,
-    write_vectorbase,
-)
+from rec_sys.vector_database.vectorbase import VECTORBASE_SCHEMA, Vectorbase
 
 _TEXTS = [name for name in PRODUCT_SCHEMA.names if name != "product_id"]
 # Means of the same reviews, added up in another order, differ by no more.
@@ -134,9 +130,10 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
     facts = {
         "data_fingerprint": data.fingerprint,
         "recall_at_10": require_recall(updated.index, updated.keys, updated.queries, least),
-        UPDATED: datetime.now(UTC).isoformat(timespec="seconds"),
+        vectorbases.UPDATED: datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    updated = write_vectorbase(replace(updated, manifest=updated.manifest | facts))
+    updated = replace(updated, manifest=updated.manifest | facts)
+    updated = vectorbases.write_vectorbase(updated)
     _show_summary(updated, changes, prepared.newly_encoded)
     return updated
 
