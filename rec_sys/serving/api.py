@@ -1,13 +1,14 @@
 """The service over HTTP: its routes, and the components that they share."""
 
 import logging
+import math
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from typing import Annotated, Any
 
 import anyio
@@ -38,6 +39,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PAGE = Path(__file__).parent / "page"
 # A readiness that takes longer to find out is none; it is looked at again after so long.
 _READY_SECONDS = 1.0
+# Nobody looks any more when nobody has asked for so long: a look writes to the database.
+_ASKED_SECONDS = 60.0
 _RETENTION_PAUSE_SECONDS = 3600.0
 # What any guarded route may refuse, and one that takes a body.
 _COMMON, _OF_BODY = refusals(400, 401, 403, 422, 429, 503), refusals(408, 413, 415)
@@ -117,7 +120,8 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
         description="Reviews in, recommendations out, each with its reason.",
         lifespan=lifespan,
     )
-    app.state.is_ready, app.state.own_threads = False, anyio.CapacityLimiter(2)
+    app.state.is_ready, app.state.asked = False, -math.inf
+    app.state.own_threads = anyio.CapacityLimiter(2)
     add_refusals(app, settings.retry_after)
     # For the documentation alone: the middleware looks at them before it reads a body.
     schemes = [APIKeyHeader(name=KEY_HEADER, auto_error=False), HTTPBearer(auto_error=False)]
@@ -144,9 +148,10 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
 
 
 async def _look_whether_ready(components: Components, app: FastAPI) -> None:
-    """Whoever asks for it waits for nobody's texts and nobody's table lock."""
+    """Whoever asks for it all the time waits for nobody's texts and nobody's table lock."""
     while True:
-        app.state.is_ready = await _is_ready(components, app)
+        is_asked = monotonic() < app.state.asked + _ASKED_SECONDS
+        app.state.is_ready = is_asked and await _is_ready(components, app)
         await anyio.sleep(_READY_SECONDS)
 
 
@@ -351,6 +356,7 @@ def _health_routes(components: Components) -> APIRouter:
     @routes.get("/health/ready", responses={503: {"description": "Not yet, or not now."}})
     async def ready(request: Request, response: Response) -> dict[str, str]:
         """Whether recommendations can be had and reviews be kept, as last looked at."""
+        request.app.state.asked = monotonic()
         if request.app.state.is_ready or await _is_ready(components, request.app):
             return {"status": "ready"}
         response.status_code = 503

@@ -121,6 +121,23 @@ def test_triton_down_is_503_and_what_is_written_is_kept(service, triton):
     assert person["fallback"] is None
 
 
+def test_who_asks_whether_it_is_ready_waits_for_no_look(service, monkeypatch):
+    client, components = service()
+    assert becomes(client, 200)
+    looks, check = [], components.store.check
+
+    def slow_check():
+        looks.append(time.monotonic())
+        time.sleep(0.3)
+        check()
+
+    monkeypatch.setattr(components.store, "check", slow_check)
+    time.sleep(1.5)  # the service looks by itself
+    asked = len(looks)
+    answers = [client.get("/health/ready").status_code for _ in range(50)]
+    assert set(answers) == {200} and 1 <= asked and len(looks) <= asked + 2
+
+
 def test_the_spare_answers_while_triton_is_down_and_says_so(service, triton, text):
     client, _ = service(*TRITON, "serving.fallback=true")
     good = client.post("/recommendations", json=BODY).json()
