@@ -89,6 +89,16 @@ def seal_bundle(folder: Path, vectorbase: Vectorbase) -> None:
     write_manifest(folder, facts)
 
 
+def _is_person(told: Any) -> bool:
+    """Whether it is somebody with reviews, all else of them without parts: it is sent as it is."""
+    reviews = told.get("reviews") if isinstance(told, dict) else None
+    parts = [told | {"reviews": None}, *reviews] if isinstance(reviews, list) else [None]
+    return all(
+        isinstance(each, dict) and not any(isinstance(x, dict | list) for x in each.values())
+        for each in parts
+    )
+
+
 def read_bundle(folder: str | Path) -> Bundle:
     """Opens a bundle; InputError if anything is missing, damaged, or products of another model."""
     folder, remedy = Path(folder), f"run `{CREATE_COMMAND}` again"
@@ -101,6 +111,6 @@ def read_bundle(folder: str | Path) -> Bundle:
         vectorbase.require_model(manifest["model_fingerprint"])
         vectorbase.require_encoder(manifest["encoder_fingerprint"])
         people = read_json(folder / PEOPLE)
-        if not isinstance(people, list) or not all(isinstance(each, dict) for each in people):
+        if not isinstance(people, list) or not all(map(_is_person, people)):
             raise InputError(f"{folder / PEOPLE}: must be a list of people; {remedy}")
         return Bundle(folder, manifest, vectorbase, people)

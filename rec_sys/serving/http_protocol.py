@@ -1,6 +1,7 @@
 """How long and how large what comes over a connection may be before there is a request."""
 
 import json
+import resource
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable
 from http import HTTPStatus
@@ -14,6 +15,10 @@ _WHY = {
     HTTPStatus.REQUEST_TIMEOUT: "the headers did not come in time",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "address and headers are too large",
 }
+#: Connections that wait to be taken; so many may be taken in one go.
+BACKLOG = 128
+# Some goes of them, before those that are too many have ended; the database, models, the log.
+_OTHER_FILES = 4 * BACKLOG + 200
 # Headers of a request that has a body.
 _OF_BODIES = (b"content-length", b"transfer-encoding")
 
@@ -24,14 +29,23 @@ class LimitedProtocol(HttpToolsProtocol):
     ends a connection whose other end takes no answer, or was answered and goes on."""
 
     limits: Limits
+    most_open: int
 
     @classmethod
     def within(cls, limits: Limits) -> type["LimitedProtocol"]:
-        """The protocol with limits; Uvicorn wants a class."""
-        return type(cls.__name__, (cls,), {"limits": limits})
+        """The protocol with limits; Uvicorn wants a class. The process may have as many files open
+        then as twice the connections need: on more it could not even take one to close it."""
+        most, (soft, hard) = 2 * limits.connections, resource.getrlimit(resource.RLIMIT_NOFILE)
+        if (needed := most + _OTHER_FILES) > soft != resource.RLIM_INFINITY:
+            soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            most = max(1, soft - _OTHER_FILES)
+        return type(cls.__name__, (cls,), {"limits": limits, "most_open": most})
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > self.most_open:
+            transport.abort()
         self._bytes, self._is_before_request = 0, True
         self._status = HTTPStatus.BAD_REQUEST
         self._came, self._taken, self._ended = self._later(self._too_slow), None, None

@@ -19,7 +19,7 @@ from rec_sys.modules.inference_backends import BackendUnavailable
 from rec_sys.serving.access import Access
 from rec_sys.serving.api import LOOPBACK, Components, create_app
 from rec_sys.serving.encoding import Busy
-from rec_sys.serving.http_protocol import LimitedProtocol
+from rec_sys.serving.http_protocol import BACKLOG, LimitedProtocol
 from rec_sys.serving.limits import Limits
 from rec_sys.serving.prometheus import Metrics
 from rec_sys.serving.service import Service, ServingSettings
@@ -73,6 +73,7 @@ def server_of(app: FastAPI, limits: Limits) -> uvicorn.Server:
             timeout_graceful_shutdown=_GRACE_SECONDS,
             server_header=False,
             http=LimitedProtocol.within(limits),
+            backlog=BACKLOG,
             ws="none",
             proxy_headers=False,
         )

@@ -188,6 +188,9 @@ SPOILED = {
     "no graph model": lambda bundle: (bundle / GRAPH_MODEL).write_bytes(b"no model"),
     "no text encoder": lambda bundle: shutil.rmtree(bundle / TEXT_ENCODER),
     "people who are none": lambda bundle: (bundle / "people.json").write_text('{"a": 1}'),
+    "people with parts": lambda bundle: (bundle / "people.json").write_text(
+        json.dumps([{"reviews": [{"TextReview": [[]]}]}])
+    ),
     "half a character": lambda bundle: (bundle / "people.json").write_text('[{"a": "\\ud800"}]'),
     "features of another kind": change_manifest(lambda told: told.update(features=[1])),
     "a combiner of nothing": change_manifest(lambda told: told.update(combiner={})),

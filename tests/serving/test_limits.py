@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import resource
 import socket
 import threading
 import time
@@ -394,6 +395,33 @@ def test_whoever_sends_far_too_much_reads_that_it_is_too_much(server):
     port = server()
     for _ in range(20):
         assert ask(port, {"wish": "x" * 3_000_000})[0] == 413
+
+
+def is_open(connection):
+    connection.setblocking(False)
+    try:
+        return bool(connection.recv(1))
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+
+
+def test_files_do_not_run_out(server):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (600, before[1]))
+    try:
+        port = server("serving.limits.connections=20")
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 700
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
+        time.sleep(0.5)
+        assert sum(map(is_open, idle)) == 40
+        for connection in idle:
+            connection.close()
+        time.sleep(0.2)
+        assert ask(port, ONE)[0] == 200
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_health_is_told_when_there_are_too_many_connections(server):

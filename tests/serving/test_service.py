@@ -135,7 +135,7 @@ def test_who_asks_whether_it_is_ready_waits_for_no_look(service, monkeypatch):
     time.sleep(1.5)  # the service looks by itself
     asked = len(looks)
     answers = [client.get("/health/ready").status_code for _ in range(50)]
-    assert set(answers) == {200} and 1 <= asked and len(looks) <= asked + 2
+    assert set(answers) == {200} and asked >= 1 and len(looks) <= asked + 2
 
 
 def test_the_spare_answers_while_triton_is_down_and_says_so(service, triton, text):
