@@ -55,6 +55,7 @@ _ADDED = {"kept_at"}
 _WRITTEN = (*_TEXTS, "rating", "time")
 _NEWEST_FIRST = (_reviews.c.time.desc().nulls_last(), _reviews.c.id.desc())
 _BETWEEN = {"rating": (MIN_RATING, MAX_RATING), "time": (FIRST_SECOND, LAST_SECOND)}
+_KEEPS_NOTHING = "the database: does not keep what it is given; a rule of somebody else is in it"
 _AT_ONCE = 20  # reviews in memory when all are handed over
 
 
@@ -108,7 +109,7 @@ class UserStore:
         except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
             # Not the URL, which may hold a password.
             raise InputError(f"serving.store: no such kind of database ({error})") from None
-        except _FAULTS as error:
+        except (*_FAULTS, StoreUnavailable) as error:
             why = f"cannot be opened ({_reason(error)})"
             raise InputError(f"serving.store={self._engine.url!r}: {why}") from None
 
@@ -291,9 +292,15 @@ class UserStore:
             if not connection.execute(changed).rowcount:
                 connection.execute(_users.insert().values(id=user_id, **named))
             ids = [row["review_id"] for row in rows]
-            connection.execute(sa.delete(_reviews).where(ours, _reviews.c.review_id.in_(ids)))
+            these = ours & _reviews.c.review_id.in_(ids)
+            connection.execute(sa.delete(_reviews).where(these))
             connection.execute(_reviews.insert(), rows)
-            count = connection.execute(sa.select(sa.func.count()).where(ours)).scalar_one()
+            count, kept = (
+                connection.execute(sa.select(sa.func.count()).where(which)).scalar_one()
+                for which in (ours, these)
+            )
+            if kept < len(rows):
+                raise StoreUnavailable(_KEEPS_NOTHING, is_lasting=True)
             if count > self._most_reviews:
                 message = f"{count} would be kept of this person; {self._most_reviews} at most are"
                 message += ": replace older ones, or delete the person"
@@ -319,7 +326,8 @@ def _write(connection: sa.Connection) -> None:
     """Writes a review of somebody without an id, whom nobody else is, and takes both out."""
     connection.execute(_users.insert().values(id=""))
     connection.execute(_reviews.insert().values(user_id="", **dict.fromkeys(_TEXTS, "")))
-    connection.execute(sa.delete(_reviews).where(_reviews.c.user_id == ""))
+    if not connection.execute(sa.delete(_reviews).where(_reviews.c.user_id == "")).rowcount:
+        raise StoreUnavailable(_KEEPS_NOTHING, is_lasting=True)
     connection.execute(sa.delete(_users).where(_users.c.id == ""))
 
 

@@ -493,18 +493,21 @@ def test_a_vector_of_what_are_no_numbers_is_none(tmp_path, numbers):
     store.close()
 
 
-def test_a_rule_of_somebody_else_is_no_fault_of_the_service(tmp_path):
+@pytest.mark.parametrize("rule", ["ABORT, 'does not keep'", "IGNORE"])
+def test_a_rule_of_somebody_else_is_no_fault_of_the_service(tmp_path, rule):
     path = tmp_path / "users.db"
     store = UserStore(f"sqlite:///{path}")
-    rule = "CREATE TRIGGER none BEFORE INSERT ON reviews BEGIN SELECT RAISE(ABORT, 'never'); END"
+    rule = f"CREATE TRIGGER none BEFORE INSERT ON reviews BEGIN SELECT RAISE({rule}); END"
     with sqlite3.connect(path) as connection:
         connection.execute(rule)
-    with pytest.raises(StoreUnavailable, match="never") as told:
+    with pytest.raises(StoreUnavailable, match="does not keep") as told:
         store.add("ann", [review(0)], {}, E)
     assert told.value.is_lasting
-    with pytest.raises(StoreUnavailable, match="never"):
+    with pytest.raises(StoreUnavailable, match="does not keep"):
         store.check()
     store.close()
+    with pytest.raises(InputError, match="users.db.*does not keep"):
+        UserStore(f"sqlite:///{path}")
 
 
 def test_a_pipe_is_no_database(tmp_path):
