@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -204,14 +204,11 @@ _FACTS = {
 
 
 def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
-    """Writes a vectorbase to its folder, replacing that as a whole, and reads it back; what
-    its manifest tells of other things is kept. InputError if the folder holds something else."""
+    """Writes a vectorbase to its folder, replacing that as a whole once it could be read back; what
+    its manifest tells of other things is kept. InputError if the folder holds something else, or
+    the checkpoint has weights without measure."""
     files.require_replaceable(vectorbase.folder, INDEX_FILE, "paths.vectorbase_dir")
     _, evidences = plain_features(vectorbase.features)
-    for name, array in (_arrays(vectorbase) | evidences).items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():  # weights without measure
-            why = f"makes {name} that are no finite numbers; train again, nothing was replaced"
-            raise InputError(f"{vectorbase.manifest['checkpoint']}: {why}")
     with files.replacing(vectorbase.folder) as draft:
         draft.mkdir()
         vectorbase.index.write(draft)
@@ -226,7 +223,14 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
         if vectorbase.graph_model is not None:
             shutil.copyfile(vectorbase.graph_model, draft / _GRAPH_MODEL)
         files.write_manifest(draft, _facts_of(vectorbase))
-    return read_vectorbase(vectorbase.folder)
+        try:
+            written = read_vectorbase(draft)
+        except InputError as error:
+            why = str(error).replace(f"{draft}", "its index").removesuffix(f"; {_REMEDY}")
+            checkpoint = vectorbase.manifest["checkpoint"]
+            raise InputError(f"{checkpoint}: {why}; train again, nothing was replaced") from None
+    own_model = written.graph_model and vectorbase.folder / _GRAPH_MODEL
+    return replace(written, folder=vectorbase.folder, graph_model=own_model)
 
 
 def built_from(folder: str | Path) -> str | None:

@@ -410,14 +410,23 @@ def test_a_folder_of_something_else_is_not_replaced(built, tmp_path):
     assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
 
 
-def test_weights_without_measure_replace_nothing(built, tmp_path):
+def without_measure(content):
+    content["state_dict"]["model.product_head.weight"].fill_(3e38)
+
+
+def of_other_evidences(content):
+    content["rec_sys_combiner"]["evidences"][2] = "other"
+
+
+@pytest.mark.parametrize("spoil", [without_measure, of_other_evidences])
+def test_a_checkpoint_of_which_no_index_can_be_made_replaces_nothing(built, tmp_path, spoil):
     folder = tmp_path / "checkpoint_dir"
     content = torch.load(folder / "tiny.ckpt", weights_only=True)
-    content["state_dict"]["model.product_head.weight"].fill_(3e38)
+    spoil(content)
     torch.save(content, folder / "huge.ckpt")
     before = (built.folder / "manifest.json").read_text()
     config = config_of("vectorbase_config", tmp_path, f"checkpoint={folder / 'huge.ckpt'}")
-    with pytest.raises(InputError, match=r"huge.ckpt: makes .* no finite numbers; train again"):
+    with pytest.raises(InputError, match=r"huge.ckpt: its index.*; train again"):
         create_vectorbase(config)
     assert (built.folder / "manifest.json").read_text() == before
     assert read_vectorbase(built.folder).num_products == built.num_products
