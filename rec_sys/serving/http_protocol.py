@@ -15,10 +15,10 @@ _WHY = {
     HTTPStatus.REQUEST_TIMEOUT: "the headers did not come in time",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "address and headers are too large",
 }
-#: Connections that wait to be taken; so many may be taken in one go.
-BACKLOG = 128
-# Some goes of them, before those that are too many have ended; the database, models, the log.
-_OTHER_FILES = 4 * BACKLOG + 200
+#: So many connections are taken in one go of the loop; so many may wait to be.
+AT_ONCE, BACKLOG = 4, 512
+# Of connections that are too many and not yet ended, the database, the models, the log.
+_OTHER_FILES = 200
 # Headers of a request that has a body.
 _OF_BODIES = (b"content-length", b"transfer-encoding")
 

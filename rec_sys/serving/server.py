@@ -5,7 +5,11 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
+from queue import SimpleQueue
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,7 +23,7 @@ from rec_sys.modules.inference_backends import BackendUnavailable
 from rec_sys.serving.access import Access
 from rec_sys.serving.api import LOOPBACK, Components, create_app
 from rec_sys.serving.encoding import Busy
-from rec_sys.serving.http_protocol import BACKLOG, LimitedProtocol
+from rec_sys.serving.http_protocol import AT_ONCE, BACKLOG, LimitedProtocol
 from rec_sys.serving.limits import Limits
 from rec_sys.serving.prometheus import Metrics
 from rec_sys.serving.service import Service, ServingSettings
@@ -55,16 +59,39 @@ def serve(config: DictConfig) -> None:
     threading.Thread(target=_reload_when, args=[wanted, components], daemon=True).start()
     note(f"serving on {address} (stop with Ctrl-C)")
     try:
-        server.run(sockets=[listener])
+        with _log_written_aside():
+            server.run(sockets=[listener])
     except KeyboardInterrupt:  # raised again by uvicorn when all is closed
         note("stopped")
     if failed:
         raise failed[0]
 
 
+@contextmanager
+def _log_written_aside() -> Iterator[None]:
+    """The loop, which answers for health, waits for no disk."""
+    root, queue = logging.getLogger(), SimpleQueue()
+    handlers = root.handlers
+    writer = QueueListener(queue, *handlers, respect_handler_level=True)
+    root.handlers = [QueueHandler(queue)]
+    writer.start()
+    try:
+        yield
+    finally:
+        root.handlers = handlers
+        writer.stop()
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for each in sockets or ():  # asyncio has as many wait as it takes in one go
+            each.listen(BACKLOG)
+
+
 def server_of(app: FastAPI, limits: Limits) -> uvicorn.Server:
     """The server of an application, which keeps connections within their limits."""
-    return uvicorn.Server(
+    return _Server(
         uvicorn.Config(
             app,
             # Its own log of requests holds paths, and with them what people searched for.
@@ -73,7 +100,7 @@ def server_of(app: FastAPI, limits: Limits) -> uvicorn.Server:
             timeout_graceful_shutdown=_GRACE_SECONDS,
             server_header=False,
             http=LimitedProtocol.within(limits),
-            backlog=BACKLOG,
+            backlog=AT_ONCE,
             ws="none",
             proxy_headers=False,
         )
