@@ -158,7 +158,10 @@ async def _look_whether_ready(components: Components, app: FastAPI) -> None:
 async def _is_ready(components: Components, app: FastAPI) -> bool:
     with anyio.move_on_after(_READY_SECONDS):
         run = partial(anyio.to_thread.run_sync, abandon_on_cancel=True)
-        return await run(components.is_ready, limiter=app.state.own_threads)
+        try:
+            return await run(components.is_ready, limiter=app.state.own_threads)
+        except Exception:  # a fault of ours ends the look, not the service
+            log.exception("cannot tell whether the service is ready")
     return False
 
 

@@ -138,6 +138,20 @@ def test_who_asks_whether_it_is_ready_waits_for_no_look(service, monkeypatch):
     assert set(answers) == {200} and asked >= 1 and len(looks) <= asked + 2
 
 
+def test_a_look_that_fails_does_not_end_the_service(service, monkeypatch):
+    client, components = service()
+    assert becomes(client, 200)
+
+    def broken():
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(components.store, "check", broken)
+    assert becomes(client, 503)
+    assert client.post("/recommendations", json=BODY).status_code == 200
+    monkeypatch.undo()
+    assert becomes(client, 200)
+
+
 def test_the_spare_answers_while_triton_is_down_and_says_so(service, triton, text):
     client, _ = service(*TRITON, "serving.fallback=true")
     good = client.post("/recommendations", json=BODY).json()
