@@ -16,6 +16,12 @@ _STORAGES |= {"IntStorage": np.int32, "LongStorage": np.int64, "HalfStorage": np
 _STORAGES |= {"FloatStorage": np.float32, "DoubleStorage": np.float64}
 # Tensors may share numbers, as tied weights do.
 _MOST_SHARED = 4
+# Ids of people are among them.
+_MOST_VALUES = 5_000_000
+
+
+class TooManyValues(ValueError):
+    """The file is small, and what it stands for is not."""
 
 
 def read_torch_file(path: str | Path) -> Any:
@@ -28,8 +34,25 @@ def read_torch_file(path: str | Path) -> Any:
             raise zipfile.BadZipFile("packed, as PyTorch's files are not")
         (index,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         folder = index.removesuffix("data.pkl")
-        most = _MOST_SHARED * sum(each.file_size for each in archive.infolist())
-        return _Unpickler(archive, folder, archive.read(index), most).load()
+        # Of the file: what its entries say of their sizes may be as wrong as anything else in it.
+        most = _MOST_SHARED * Path(path).stat().st_size
+        content = _Unpickler(archive, folder, archive.read(index), most).load()
+        _require_few(content)
+        return content
+
+
+def _require_few(content: Any) -> None:
+    """`TooManyValues`, each counted as often as it stands somewhere: a list may hold another one
+    many times, and that a third, until nobody can walk through them."""
+    left, number = [content], 1
+    while left:
+        each = left.pop()
+        parts = (*each, *each.values()) if isinstance(each, dict) else each
+        if isinstance(parts, list | tuple):
+            number += len(parts)
+            if number > _MOST_VALUES:
+                raise TooManyValues("too many values")
+            left += parts
 
 
 class _Unpickler(pickle.Unpickler):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torchmetrics import MeanMetric, MetricCollection
 
+from rec_sys.foundation.settings import is_number
 from rec_sys.graph.ego_batch import MODEL_INPUTS, GraphOutputs, ProductReviews
 from rec_sys.graph.provenance import Provenance
 from rec_sys.graph.review_graph import ReviewGraph
@@ -128,7 +129,9 @@ class RecommenderModule(pl.LightningModule):
         checkpoint[_HISTORY_KEY] = self.history
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.history = list(checkpoint[_HISTORY_KEY])
+        self.history = [dict(epoch) for epoch in checkpoint[_HISTORY_KEY]]
+        if not all(map(is_number, (value for epoch in self.history for value in epoch.values()))):
+            raise ValueError("its epochs have other values than numbers")
 
     def _evaluate(
         self, outputs: GraphOutputs, batch: TensorBatch, metrics: MetricCollection

@@ -1,6 +1,7 @@
 """The Lightning trainer with its callbacks, and an interruption that loses one epoch at most."""
 
 import logging
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -85,8 +86,8 @@ def checkpoint_files(folder: str | Path, run_name: str) -> dict[str, Path]:
 
 def best_epoch(history: Sequence[Mapping[str, float]], settings: DictConfig) -> dict[str, float]:
     """The epoch that ``callbacks.best`` has saved, of `RecommenderModule.history`."""
-    choose = max if settings.mode == "max" else min
-    return dict(choose(history, key=lambda epoch: epoch[settings.monitor]))
+    choose, worst = (max, -math.inf) if settings.mode == "max" else (min, math.inf)
+    return dict(choose(history, key=lambda epoch: epoch.get(settings.monitor, worst)))
 
 
 def build_trainer(config: DictConfig, logger: Logger, files: Mapping[str, Path]) -> pl.Trainer:

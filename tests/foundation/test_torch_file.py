@@ -68,3 +68,24 @@ def test_a_packed_file_is_refused(tmp_path):
             packed.writestr(name, stored.read(name))
     with pytest.raises(zipfile.BadZipFile, match="packed"):
         read_torch_file(tmp_path / "b.ckpt")
+
+
+@pytest.mark.parametrize("double", [lambda each: [each, each], lambda each: {"a": each, "b": each}])
+def test_lists_in_lists_many_times_are_refused(tmp_path, double):
+    value = 0
+    for _ in range(60):
+        value = double(value)
+    torch.save({"value": value}, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match="too many values"):
+        read_torch_file(tmp_path / "a.ckpt")
+
+
+def test_what_a_file_says_of_its_size_makes_no_room_for_many_tensors_of_one(tmp_path):
+    shared = torch.ones(100_000)
+    torch.save([shared[:].clone().set_(shared) for _ in range(100)], tmp_path / "a.ckpt")
+    content = (tmp_path / "a.ckpt").read_bytes()
+    at = content.rindex(b"PK\x01\x02")  # the last entry of the index: of nothing that is read
+    size = at + 24
+    (tmp_path / "a.ckpt").write_bytes(content[:size] + b"\xff\xff\xff\x7f" + content[size + 4 :])
+    with pytest.raises(ValueError, match="many times what the file holds"):
+        read_torch_file(tmp_path / "a.ckpt")

@@ -86,6 +86,8 @@ def test_other_settings_or_data_cannot_be_resumed(interrupted, folder):
         ("callbacks", 5),
         ("lr_schedulers", [5]),
         ("rec_sys_history", 5),
+        ("rec_sys_history", [[1], [2]]),
+        ("rec_sys_history", [{"epoch": "first"}]),
         ("optimizer_states", [{"state": {0: 5}, "param_groups": "x"}]),
     ],
 )
