@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from rec_sys.foundation.errors import InputError
+
 # As PyTorch calls the types of numbers in a file.
 _STORAGES = {"ByteStorage": np.uint8, "BoolStorage": np.bool_, "ShortStorage": np.int16}
 _STORAGES |= {"IntStorage": np.int32, "LongStorage": np.int64, "HalfStorage": np.float16}
@@ -18,10 +20,6 @@ _STORAGES |= {"FloatStorage": np.float32, "DoubleStorage": np.float64}
 _MOST_SHARED = 4
 # Ids of people are among them.
 _MOST_VALUES = 5_000_000
-
-
-class TooManyValues(ValueError):
-    """The file is small, and what it stands for is not."""
 
 
 def read_torch_file(path: str | Path) -> Any:
@@ -37,13 +35,13 @@ def read_torch_file(path: str | Path) -> Any:
         # Of the file: what its entries say of their sizes may be as wrong as anything else in it.
         most = _MOST_SHARED * Path(path).stat().st_size
         content = _Unpickler(archive, folder, archive.read(index), most).load()
-        _require_few(content)
+        _require_few(content, path)
         return content
 
 
-def _require_few(content: Any) -> None:
-    """`TooManyValues`, each counted as often as it stands somewhere: a list may hold another one
-    many times, and that a third, until nobody can walk through them."""
+def _require_few(content: Any, path: str | Path) -> None:
+    """InputError for too many values, each counted as often as it stands somewhere: a list may hold
+    another one many times, and that a third, until nobody can walk through them."""
     left, number = [content], 1
     while left:
         each = left.pop()
@@ -51,7 +49,7 @@ def _require_few(content: Any) -> None:
         if isinstance(parts, list | tuple):
             number += len(parts)
             if number > _MOST_VALUES:
-                raise TooManyValues("too many values")
+                raise InputError(f"{path}: holds too many values, some many times; train again")
             left += parts
 
 

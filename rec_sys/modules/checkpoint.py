@@ -17,7 +17,7 @@ from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.files import replacing, require_regular
 from rec_sys.foundation.settings import build, flat
-from rec_sys.foundation.torch_file import TooManyValues, read_torch_file
+from rec_sys.foundation.torch_file import read_torch_file
 from rec_sys.graph.provenance import LearnedReviews, Provenance
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
@@ -220,10 +220,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         content = read_torch_file(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such checkpoint") from None
-    except PermissionError:
+    except (InputError, PermissionError):
         raise
-    except TooManyValues:
-        raise InputError(f"{path}: holds too many values, some many times; train again") from None
     except Exception:  # whatever somebody else's file makes of unpickling
         why = "not a readable checkpoint (damaged, or more than tensors and plain values)"
         raise InputError(f"{path}: {why}") from None

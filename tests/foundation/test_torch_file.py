@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.torch_file import read_torch_file
 
 
@@ -76,7 +77,7 @@ def test_lists_in_lists_many_times_are_refused(tmp_path, double):
     for _ in range(60):
         value = double(value)
     torch.save({"value": value}, tmp_path / "a.ckpt")
-    with pytest.raises(ValueError, match="too many values"):
+    with pytest.raises(InputError, match="a.ckpt: holds too many values"):
         read_torch_file(tmp_path / "a.ckpt")
 
 
