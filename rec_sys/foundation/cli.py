@@ -38,7 +38,8 @@ EXIT_BAD_INPUT = 2
 #: New objects after which Python looks for garbage.
 _GC_THRESHOLD = 100_000
 
-_CHOICE = re.compile(r"[\"']?(?!(null|true|false|nan|inf)$)[^\W\d]")  # no other value is one
+# A name, or settings that are merged into the chosen ones.
+_CHOICE = re.compile(r"\{|[\"']?(?!(null|true|false|nan|inf)$)[^\W\d]")
 _NO_SUCH_KEY = re.compile(r"Could not override '(?P<key>[^']+)'")
 _ALL_SETTINGS = "`--help all` lists all that there are"
 

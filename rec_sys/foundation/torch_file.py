@@ -23,9 +23,9 @@ _MOST_VALUES = 5_000_000
 
 
 def read_torch_file(path: str | Path) -> Any:
-    """Reads a file; no code in it is run, as with ``torch.load(weights_only=True)``. If damaged or
-    holding anything else, such as bfloat16, it raises OSError, `zipfile.BadZipFile` or what
-    unpickling raises (`pickle.UnpicklingError`, EOFError, KeyError, ValueError and others)."""
+    """Reads a file; no code in it is run, as with ``torch.load(weights_only=True)``. InputError for
+    too many values; if damaged or holding anything else, such as bfloat16, OSError or what reading
+    raises (`zipfile.BadZipFile`, `pickle.UnpicklingError`, EOFError, ValueError and others)."""
     with zipfile.ZipFile(path) as archive:
         # PyTorch stores: what unpacks to more than the file holds is of somebody else.
         if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):

@@ -165,3 +165,4 @@ def test_values_that_nothing_can_be_made_of_are_one_line(override, told):
         compose_config("infer_config", [override])
     assert str(refused.value).startswith(told)
     compose_config("infer_config", ["paths.output_dir='2026'"])
+    assert compose_config("infer_config", ["infer={wish: warm}"]).infer.wish == "warm"

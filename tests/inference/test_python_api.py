@@ -185,7 +185,7 @@ def test_fit_trains_on_tables_and_indexes_them(tmp_path):
     fitted = Recommender.fit(
         reviews,
         products,
-        *("train.max_epochs=1", "encoder.precision=fp32"),
+        *("train.max_epochs=1", "baselines={}", "encoder.precision=fp32"),
         *(f"logger.tracking_uri=sqlite:///{tmp_path}/mlflow.db", *folders),
     )
     (found,) = fitted.recommend(wish="Lamp, small", k=6)
