@@ -53,8 +53,9 @@ def _require_few(content: Any, path: str | Path) -> None:
             left += parts
 
 
-class _Unpickler(pickle.Unpickler):
-    """Knows the few names that tensors, ordered dictionaries and sizes are written with."""
+class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
+    """Knows the few names that tensors, ordered dictionaries and sizes are written with. It is the
+    one in Python: that in C makes room for as many values as a few bytes say."""
 
     def __init__(self, archive: zipfile.ZipFile, folder: str, content: bytes, most: int) -> None:
         super().__init__(BytesIO(content))

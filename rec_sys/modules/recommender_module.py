@@ -68,6 +68,16 @@ class RecommenderModule(pl.LightningModule):
     def forward(self, batch: TensorBatch) -> GraphOutputs:
         return self.model(*(batch[name] for name in MODEL_INPUTS))
 
+    def on_train_start(self) -> None:
+        """ValueError if the state that the training goes on from holds other numbers than one for
+        each weight: the optimizer writes to their memory without a look at its size."""
+        for weight, state in self.optimizers(use_pl_optimizer=False).state.items():
+            for name, value in state.items():
+                like = torch.empty(()) if name == "step" else weight
+                expected = like.shape, like.dtype, like.stride()
+                if (value.shape, value.dtype, value.stride()) != expected:
+                    raise ValueError("its optimizer does not fit the weights")
+
     def on_train_batch_start(self, batch: TensorBatch, batch_index: int) -> None:
         """Makes dropout a function of seed, epoch, batch and process, whatever ran before."""
         place = (self.seed, self.current_epoch, batch_index, self.global_rank)

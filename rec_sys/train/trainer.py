@@ -67,7 +67,12 @@ class EpochProgress(RichProgressBar):
 
 class WholeCheckpoints(TorchCheckpointIO):
     """Saves a checkpoint whole or not at all, on the file system that it belongs to. Lightning's
-    own way over a temporary folder copies where that is another file system."""
+    own way over a temporary folder copies where that is another file system. Removes only what it
+    has saved: the state that a training goes on from may name any folder as one to be replaced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._saved: set[str] = set()
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -76,6 +81,11 @@ class WholeCheckpoints(TorchCheckpointIO):
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
+        self._saved.add(str(path))
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        if str(path) in self._saved:
+            super().remove_checkpoint(path)
 
 
 def checkpoint_files(folder: str | Path, run_name: str) -> dict[str, Path]:
@@ -122,8 +132,9 @@ def fit(
     """Trains to the end, from the beginning or the checkpoint `state`. KeyboardInterrupt for Ctrl-C
     (finished epochs are saved), InputError if a callback monitors what is not measured, or `state`
     is of no use."""
-    begun: list[bool] = []
-    trainer.callbacks.insert(0, LambdaCallback(on_train_start=lambda *_: begun.append(True)))
+    begun: list[int] = []
+    begin = LambdaCallback(on_train_epoch_start=lambda t, _: begun.append(t.current_epoch))
+    trainer.callbacks.insert(0, begin)
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=state, weights_only=True)
     except SystemExit:
@@ -137,7 +148,8 @@ def fit(
         reason = " ".join(str(error).split())
         raise InputError(f"trainer, callbacks: {reason}; change their settings") from None
     except Exception as error:
-        if state is None or begun:
+        # Some of a state is used only when its first epoch ends.
+        if state is None or len(begun) > 1 or isinstance(error, OSError):
             raise
         why = f"its state cannot be gone on with ({type(error).__name__}: {error})"
         raise InputError(f"{state}: {' '.join(why.split())}; train without train.resume") from None

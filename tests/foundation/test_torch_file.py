@@ -1,6 +1,7 @@
 """Files of ``torch.save`` without PyTorch, beside what PyTorch reads."""
 
 import pickle
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -90,3 +91,15 @@ def test_what_a_file_says_of_its_size_makes_no_room_for_many_tensors_of_one(tmp_
     (tmp_path / "a.ckpt").write_bytes(content[:size] + b"\xff\xff\xff\x7f" + content[size + 4 :])
     with pytest.raises(ValueError, match="many times what the file holds"):
         read_torch_file(tmp_path / "a.ckpt")
+
+
+def test_a_few_bytes_make_no_room_for_many_values(tmp_path):
+    """The place in the memo that they name; the reader of the standard library in C takes 8 GiB."""
+    path = tmp_path / "few.ckpt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("few/data.pkl", b"\x80\x02}r" + (2**29).to_bytes(4, "little") + b".")
+    tracemalloc.start()
+    assert read_torch_file(path) == {}
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**20

@@ -89,13 +89,46 @@ def test_other_settings_or_data_cannot_be_resumed(interrupted, folder):
         ("rec_sys_history", [[1], [2]]),
         ("rec_sys_history", [{"epoch": "first"}]),
         ("optimizer_states", [{"state": {0: 5}, "param_groups": "x"}]),
+        ("optimizer", lambda state, group: group.update(amsgrad=True)),
+        ("optimizer", lambda state, group: group.update(lr=(1,))),
+        ("optimizer", lambda state, group: state.update(step=torch.zeros(0))),
+        ("optimizer", lambda state, group: state.update(exp_avg=torch.zeros(2, 2))),
+        ("best", {"kth_best_model_path": "nowhere"}),
     ],
 )
 def test_a_state_of_somebody_else_is_refused_in_one_line(interrupted, folder, name, value):
     content = torch.load(interrupted, weights_only=True)
-    content[name] = dict.fromkeys(content[name], 5) if name == "callbacks" else value
+    if name == "optimizer":
+        (optimizer,) = content["optimizer_states"]
+        value(optimizer["state"][1], optimizer["param_groups"][0])
+    elif name == "best":
+        content["callbacks"][_best(content)] |= value
+    else:
+        content[name] = dict.fromkeys(content[name], 5) if name == "callbacks" else value
     path = folder / "hostile.last.ckpt"
     torch.save(content, path)
     with pytest.raises(InputError, match=r"hostile.last.ckpt: its state cannot be gone on with"):
         train(small_config(folder, f"train.resume={path}"))
     path.unlink()
+
+
+def _best(content) -> str:
+    (best,) = (key for key in content["callbacks"] if "val/objective" in key and "Model" in key)
+    return best
+
+
+def test_what_a_state_of_somebody_else_names_is_not_removed(interrupted, folder):
+    """As its worst of the best checkpoints, which Lightning replaces by a better one."""
+    content = torch.load(interrupted, weights_only=True)
+    precious = folder / "checkpoints" / ".." / "precious"
+    precious.mkdir()
+    worst = torch.tensor(1e9)
+    content["callbacks"][_best(content)] |= {
+        "best_model_score": worst,
+        "kth_value": worst,
+        "kth_best_model_path": str(precious),
+        "best_k_models": {str(precious): worst},
+    }
+    torch.save(content, interrupted)
+    train(small_config(folder, f"train.resume={interrupted}"))
+    assert precious.is_dir()
