@@ -1,5 +1,6 @@
 """Requests to a Triton Inference Server that end in time, one way or the other."""
 
+import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,9 @@ _INTERNAL = "StatusCode.INTERNAL"
 _NO_REQUEST_ID = "[request id: <id_unknown>] "
 _UNLIMITED = -1
 _KEEPALIVE_MS = 30_000
+
+# Answers that are none are told as errors of the request; gRPC would log a traceback beside each.
+logging.getLogger("grpc._common").setLevel(logging.CRITICAL)
 
 
 @settings_of("serving.triton")

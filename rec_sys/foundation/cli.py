@@ -188,6 +188,8 @@ def _require_groups(arguments: Sequence[str]) -> None:
     groups = {path.name for path in CONFIG_DIR.iterdir() if path.is_dir()}
     for each in arguments:
         group, _, choice = each.lstrip("+~").partition("=")
+        if group == "hydra":
+            raise InputError(f"{each}: is Hydra's own; set what is below it, as hydra.run.dir")
         if group in groups and (each.startswith("~") or not _CHOICE.match(choice)):
             raise InputError(f"{each}: is needed; leave it out, or choose {group}=NAME")
 

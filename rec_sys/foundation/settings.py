@@ -16,10 +16,11 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from inspect import signature
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_args
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -57,6 +58,8 @@ _WORDS = {
     "mapping_type": "must be names with values, like {{name: 1}}",
     "too_short": "needs at least {min_length} values",
 }
+
+_PLAIN = {str, int, float, bool, type(None)}
 
 _T = TypeVar("_T")
 
@@ -105,6 +108,8 @@ def build(settings: DictConfig, **arguments: Any) -> Any:
     if settings is not None and not (isinstance(settings, Mapping) and "_target_" in settings):
         raise InputError(f"{settings}: names nothing to be made, as it has no _target_")
     try:
+        if settings is not None:
+            _require_kinds(settings)
         return instantiate(settings, _convert_="all", **arguments)
     except InstantiationException as error:
         cause = error.__cause__
@@ -116,6 +121,23 @@ def build(settings: DictConfig, **arguments: Any) -> Any:
             reason = " ".join(str(cause).split())
             raise InputError(f"{settings['_target_']}: {reason}; change its settings") from None
         raise
+
+
+def _require_kinds(settings: DictConfig) -> None:
+    """InputError for a value of another kind than a library's class says: few of them look. Ours
+    do."""
+    if (target := str(settings["_target_"])).startswith("rec_sys."):
+        return
+    try:
+        known = signature(get_object(target)).parameters
+    except (ImportError, ValueError):  # told when it is to be made
+        return
+    for name in known.keys() & settings.keys():
+        kinds = get_args(known[name].annotation) or (known[name].annotation,)
+        taken = (*kinds, int) if float in kinds else kinds
+        if _PLAIN.issuperset(kinds) and not isinstance(settings[name], taken):
+            named = " or ".join(each.__name__ for each in kinds)
+            raise InputError(f"{target}: {name}={settings[name]}: must be {named}")
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -120,6 +120,9 @@ def _interrupted(config: DictConfig, data: ReviewData) -> Resumption:
                 break
     else:
         raise InputError(f"{path}: this training is complete ({done} epochs); nothing to resume")
+    own = record["run_name"] + checkpoint.LAST_SUFFIX
+    if path.name != own:  # the files of that run are replaced
+        raise InputError(f"{path}: is the state of another run; name it {own} to go on with that")
     now = plain_config(config)
     # The interrupted command may be given again with train.resume, or without its start.
     start, origin = now["train"]["warm_start"], record["warm_start"]

@@ -158,6 +158,7 @@ def test_commands_are_told_as_they_are_typed(monkeypatch):
         ("+data=-0.5", "+data=-0.5: is needed"),
         ("data=true", "data=true: is needed"),
         ("paths=null", "paths=null: is needed"),
+        ("hydra=null", "hydra=null: is Hydra's own"),
     ],
 )
 def test_values_that_nothing_can_be_made_of_are_one_line(override, told):

@@ -105,11 +105,16 @@ def test_a_state_of_somebody_else_is_refused_in_one_line(interrupted, folder, na
         content["callbacks"][_best(content)] |= value
     else:
         content[name] = dict.fromkeys(content[name], 5) if name == "callbacks" else value
-    path = folder / "hostile.last.ckpt"
-    torch.save(content, path)
-    with pytest.raises(InputError, match=r"hostile.last.ckpt: its state cannot be gone on with"):
-        train(small_config(folder, f"train.resume={path}"))
-    path.unlink()
+    torch.save(content, interrupted)
+    with pytest.raises(InputError, match=r"cut.last.ckpt: its state cannot be gone on with"):
+        train(small_config(folder, f"train.resume={interrupted}"))
+
+
+def test_a_state_replaces_the_files_of_no_other_run(interrupted, folder):
+    other = interrupted.rename(folder / "foreign.last.ckpt")
+    with pytest.raises(InputError, match=r"foreign.last.ckpt: .* name it cut.last.ckpt"):
+        train(small_config(folder, f"train.resume={other}"))
+    other.rename(interrupted)
 
 
 def _best(content) -> str:
