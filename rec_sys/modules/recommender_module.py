@@ -140,6 +140,8 @@ class RecommenderModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = [dict(epoch) for epoch in checkpoint[_HISTORY_KEY]]
+        if [epoch["epoch"] for epoch in self.history] != list(range(checkpoint["epoch"] + 1)):
+            raise ValueError("its epochs are others than it has gone through")
         if not all(map(is_number, (value for epoch in self.history for value in epoch.values()))):
             raise ValueError("its epochs have other values than numbers")
 

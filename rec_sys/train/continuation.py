@@ -65,9 +65,10 @@ class WarmStart(Start):
 
     def split(self, splitter: Any, graph: ReviewGraph) -> tuple[Split, Provenance]:
         seen = self.trained.seen
-        split = splitter.split(graph, seen)
-        require_unlearned(split, graph, seen)
-        return split, Provenance.of(split, graph, seen)
+        with told_as_unfit(self.trained.path, "train anew"):
+            split = splitter.split(graph, seen)
+            require_unlearned(split, graph, seen)
+            return split, Provenance.of(split, graph, seen)
 
     def put_weights(self, model: "nn.Module") -> None:
         model.load_state_dict(self.trained.model.state_dict())
@@ -96,7 +97,8 @@ class Resumption(Start):
         """See `Start`; after a warm start as written down, for that checkpoint may be gone."""
         if self.origin is None:
             return super().split(splitter, graph)
-        return self.seen.split(splitter.name, graph), self.seen
+        with told_as_unfit(self.state, "train anew"):
+            return self.seen.split(splitter.name, graph), self.seen
 
 
 def find_start(config: DictConfig, data: ReviewData) -> Start:

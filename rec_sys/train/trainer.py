@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import LambdaCallback, RichProgressBar
+from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -132,9 +132,6 @@ def fit(
     """Trains to the end, from the beginning or the checkpoint `state`. KeyboardInterrupt for Ctrl-C
     (finished epochs are saved), InputError if a callback monitors what is not measured, or `state`
     is of no use."""
-    begun: list[int] = []
-    begin = LambdaCallback(on_train_epoch_start=lambda t, _: begun.append(t.current_epoch))
-    trainer.callbacks.insert(0, begin)
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=state, weights_only=True)
     except SystemExit:
@@ -148,8 +145,8 @@ def fit(
         reason = " ".join(str(error).split())
         raise InputError(f"trainer, callbacks: {reason}; change their settings") from None
     except Exception as error:
-        # Some of a state is used only when its first epoch ends.
-        if state is None or len(begun) > 1 or isinstance(error, OSError):
+        # What is wrong with a state may show as late as when the last epoch ends.
+        if state is None or isinstance(error, OSError | MemoryError | InputError):
             raise
         why = f"its state cannot be gone on with ({type(error).__name__}: {error})"
         raise InputError(f"{state}: {' '.join(why.split())}; train without train.resume") from None
