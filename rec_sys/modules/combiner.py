@@ -178,8 +178,8 @@ class CombinerFit:
     users of the validation cannot tell from the best, because its mean NDCG@k is within
     `standard_errors` of the paired difference, is averaged: a choice among equals would be luck,
     and as far as the leading feature alone is among them the others count less. The network,
-    learned from all training reviews, is no guess of a few targets. Users who are too many to be
-    fitted to judge, too.
+    learned from all training reviews, is no guess of a few targets. Where users times products
+    are too many, each user chooses among some: what any feature puts among the best.
     """
 
     liked_only: bool
@@ -188,13 +188,16 @@ class CombinerFit:
     folds: PositiveCount
     k: PositiveCount
     max_cells: PositiveCount
-    judges: Count
+    candidates: PositiveCount
+    batches: PositiveCount
     min_targets: PositiveCount
     seed: Count
 
     def draw_users(self, users: np.ndarray, num_products: int) -> np.ndarray:
         """So many of the users that `max_cells` is kept to, int64, ascending."""
-        most = max(self.max_cells // max(num_products, 1), self.folds)
+        return self._draw(users, max(self.max_cells // max(num_products, 1), self.folds))
+
+    def _draw(self, users: np.ndarray, most: int) -> np.ndarray:
         if len(users) <= most:
             return users
         return np.sort(np.random.default_rng(self.seed).choice(users, most, replace=False))
@@ -234,31 +237,40 @@ class CombinerFit:
         user, product = questions.user, questions.product
         if self.liked_only and questions.liked.any():
             user, product = user[questions.liked], product[questions.liked]
-        everybody = np.unique(user)
-        users = self.draw_users(everybody, num_products)
+        users, width = np.unique(user), num_products
+        at_once = max(self.max_cells // num_products, 1)
+        if len(users) > at_once:
+            width = min(self.candidates, num_products)
+            users = self._draw(users, min(self.max_cells // width, self.batches * at_once))
         some = np.isin(user, users)
         if some.sum() < self.min_targets:
             return None
+        user, product = np.searchsorted(users, user[some]), product[some]
+        parts = []
+        for start in range(0, len(users), at_once):
+            asked = users[start : start + at_once]
+            values = dense_features(features, questions.situation(asked), num_products)
+            out = questions.seen(asked)
+            mine = (user >= start) & (user < start + at_once)
+            out[user[mine] - start, product[mine]] = False  # somebody may choose again
+            listed = _best_of_any(values, out, width)
+            values = np.take_along_axis(values, listed[:, None], axis=2)  # the others are too many
+            parts.append((listed, values, np.take_along_axis(out, listed, axis=1)))
+        listed, values, out = map(np.concatenate, zip(*parts, strict=True))
+        del parts
+        found = listed[user] == product[:, None]
+        is_listed, place = found.any(axis=1), found.argmax(axis=1)
+        if is_listed.sum() < self.min_targets:
+            return None
 
-        def features_of(users: np.ndarray) -> np.ndarray:
-            return dense_features(features, questions.situation(users), num_products)
-
-        def choices(users: np.ndarray, values: np.ndarray) -> _Choice:
-            some = np.isin(user, users)
-            values = values[:, varying] / scale[:, None].astype(np.float32)
-            asked = np.searchsorted(users, user[some]), product[some]
-            return _Choice(values, questions.seen(users), *asked)
-
-        values = features_of(users)
         spread = values.std(axis=2).mean(axis=0)
         deviation = values.std(axis=(0, 2), dtype=np.float64)
         leading = _leading(features)[group]
         varying = np.flatnonzero((deviation > 0) | (np.arange(len(features)) == leading))
         scale = np.where(deviation > 0, deviation, 1.0)[varying]
-        choice = choices(users, values)
-        del values  # they are large
+        values = values[:, varying] / scale[:, None].astype(np.float32)
+        choice = _Choice(values, out, user[is_listed], place[is_listed])
 
-        asked = np.searchsorted(users, user[some])
         fold = np.random.default_rng(self.seed).permutation(len(users)) % self.folds
         bounds, strengths = [varying == leading], sorted(self.strengths, reverse=True)
         network = np.array([features[number].evidence == "network" for number in varying])
@@ -267,27 +279,21 @@ class CombinerFit:
             bounds.append(bounds[0] | network)
         path = choice.path(bounds, strengths)
         penalties = [np.inf] * len(bounds) + strengths
-        gains = np.zeros((len(penalties), len(asked)))
+        gains = np.zeros((len(penalties), len(user)))  # none for what is not among the candidates
         held_out = np.zeros((len(penalties), self.folds, len(varying)))
         for number in range(self.folds):
-            inside = fold[asked] == number
-            for place, weight in enumerate(choice.refits(path, ~inside)):
-                gains[place, inside] = choice.gains(weight, self.k)[inside]
-                held_out[place, number] = weight
+            inside = fold[user] == number
+            for step, weight in enumerate(choice.refits(path, ~inside[is_listed])):
+                gains[step, inside & is_listed] = choice.gains(weight, self.k)[inside[is_listed]]
+                held_out[step, number] = weight
         weights = np.array([each.weights.numpy() for each in path])
-        judged = [gains]
-        others = np.random.default_rng(self.seed).permutation(np.setdiff1d(everybody, users))
-        for start in range(0, min(len(others), self.judges * len(users)), len(users)):
-            judges = np.sort(others[start : start + len(users)])
-            of_them = choices(judges, features_of(judges))
-            judged.append(np.stack([of_them.gains(each, self.k) for each in weights]))
-        judged = np.concatenate(judged, axis=1)
-        behind = judged[judged.mean(axis=1).argmax()] - judged
-        error = behind.std(axis=1) / np.sqrt(judged.shape[1])
+        behind = gains[gains.mean(axis=1).argmax()] - gains
+        error = behind.std(axis=1) / np.sqrt(len(user))
         near = behind.mean(axis=1) <= self.standard_errors * error
         weights, held_out = weights[near].mean(axis=0), held_out[near].mean(axis=0)
-        gains = np.stack([choice.gains(weight, self.k) for weight in held_out])
-        gains = gains[fold[asked], np.arange(len(asked))]
+        each_fold = np.stack([choice.gains(weight, self.k) for weight in held_out])
+        gains = np.zeros(len(user))
+        gains[is_listed] = each_fold[fold[user[is_listed]], np.arange(is_listed.sum())]
 
         def of_all(found: np.ndarray) -> np.ndarray:
             every = np.zeros((*found.shape[:-1], len(features)))
@@ -322,18 +328,16 @@ class _Fitted(NamedTuple):
 
 class _Choice:
     """Likelihood and lists of the weights of features when users chose products. `values`:
-    float32 [U, K, P]; `seen`, out of choice: bool [U, P]; `user`, `product`: int64 [T]."""
+    float32 [U, K, P]; `out` of choice: bool [U, P]; `user`, `product`: int64 [T]."""
 
     def __init__(
-        self, values: np.ndarray, seen: np.ndarray, user: np.ndarray, product: np.ndarray
+        self, values: np.ndarray, out: np.ndarray, user: np.ndarray, product: np.ndarray
     ) -> None:
         import torch  # here: what is fitted serves without it
 
         self._torch = torch
         self._values = torch.from_numpy(values)
-        offset = np.where(seen, np.float32(-np.inf), np.float32(0))
-        offset[user, product] = 0  # somebody may choose again
-        self._offset = torch.from_numpy(offset)
+        self._offset = torch.from_numpy(np.where(out, np.float32(-np.inf), np.float32(0)))
         self._user, self._product = torch.from_numpy(user), torch.from_numpy(product)
         self._chosen = torch.from_numpy(values[user, :, product]).double()  # [T, K]
 
@@ -423,6 +427,24 @@ _STEPS_OF_REFIT = 1
 _SHORTEST_STEP = 1e-4
 _SUFFICIENT = 1e-4  # of the decrease that the slope promises (Armijo, 1966)
 _TOLERANCE = 1e-5  # of the mean log-likelihood; NDCG does not see less
+
+
+def _best_of_any(values: np.ndarray, out: np.ndarray, width: int) -> np.ndarray:
+    """The products that any feature puts among the best of a user, int64 [U, width], ascending.
+    `values`: float32 [U, K, P]; `out`, not among them: bool [U, P]. What is behind in all features
+    is behind in their sum, so that nearly all places in its list are theirs. By the independence of
+    irrelevant alternatives a logit has the same weights among them as among all products."""
+    users, _, products = values.shape
+    if width == products:
+        return np.tile(np.arange(products), (users, 1))
+    varying = np.flatnonzero(values.std(axis=2).any(axis=0))
+    each = max(width // max(len(varying), 1), 1)
+    is_best = np.zeros((users, products), dtype=bool)
+    for column in varying:
+        behind = np.where(out, np.inf, -values[:, column])
+        np.put_along_axis(is_best, behind.argpartition(each, axis=1)[:, :each], True, axis=1)
+    # What several put forward leaves room for others.
+    return np.sort(np.argsort(~is_best, axis=1, kind="stable")[:, :width], axis=1)
 
 
 def dense_features(

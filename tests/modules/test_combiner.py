@@ -49,7 +49,8 @@ def settings(**changes) -> CombinerFit:
         "folds": 4,
         "k": 10,
         "max_cells": 10**6,
-        "judges": 20,
+        "candidates": 6,
+        "batches": 100,
         "min_targets": 30,
         "seed": 0,
     }
@@ -176,19 +177,32 @@ def test_what_the_validation_cannot_tell_apart_is_averaged():
     assert all_of_them[1] == pytest.approx(expected, rel=0.05)
 
 
-@pytest.mark.parametrize(("second", "helps"), [(0.15, False), (0.3, True)])
-def test_users_who_are_not_fitted_to_judge_too(second, helps):
-    """A hundred of them take luck for taste, thousands do not: weights that were learned from so
-    few help only if a second feature counts for much."""
-    features, target = choices(np.array([2.0, second, 0.0, 0.0]), users=3000)
-    few = {"max_cells": 100 * PRODUCTS}
-    alone, judged = (fit(features, target, **few, judges=number) for number in (0, 29))
-    if not helps:
-        assert np.isfinite(alone.shrinkage[2])
-    assert np.isfinite(judged.shrinkage[2]) == helps
-    # They judge, but neither are weights fitted to them nor are they measured with others.
-    for each in (alone, judged):
-        assert (each.held_out.fold[2] >= 0).sum() == 100
+def test_candidates_give_the_weights_of_all_products():
+    """Of twelve products each user chooses among six: those that some feature puts first."""
+    true = np.array([2.0, 1.0, 0.0, 0.0])
+    features, target = choices(true, users=6000)
+    found = fit(features, target, max_cells=6000 * 6)
+    np.testing.assert_allclose(found.weights[2], true, atol=0.2)
+    assert (found.held_out.fold[2] >= 0).all(where=np.arange(6001) < 6000)
+
+
+@pytest.mark.parametrize(("batches", "users"), [(1, 150), (2, 300), (9, 300)])
+def test_of_too_many_users_some_are_drawn(batches, users):
+    features, target = choices(np.array([2.0, 1.0, 0.0, 0.0]), users=1000)
+    found = fit(features, target, max_cells=150 * PRODUCTS, batches=batches)
+    assert (found.held_out.fold[2] >= 0).sum() == users
+
+
+def test_what_is_no_candidate_is_missed():
+    features, target = choices(np.array([9.0, 0.0, 0.0, 0.0]), users=200)
+    lists = [
+        [t.argmax() for t in rows] for rows in zip(*(each.table for each in features), strict=True)
+    ]
+    few = settings(max_cells=200 * 4, candidates=4, min_targets=1)
+    gains = few.gains(features, questions(target), PRODUCTS)
+    is_listed = np.array([p in best for p, best in zip(target[1], lists, strict=True)])
+    assert (gains[~is_listed] == 0).all() and (gains[is_listed] > 0).all()
+    assert 0 < (~is_listed).sum() < 200
 
 
 def test_the_network_comes_before_all_others():
