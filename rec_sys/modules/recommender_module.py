@@ -1,5 +1,6 @@
 """The Lightning module: model, objective and metrics, and how they are trained."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from rec_sys.modules.metrics import RatingMetrics, TargetPositions, ndcg
 from rec_sys.modules.objectives import ObjectiveOutput
 
 _HISTORY_KEY = "rec_sys_history"
+_METRIC = re.compile(r"\w+(/\w+)?", re.ASCII)
 #: Length of the lists of NDCG.
 K = 10
 #: How well the network ranks alone, an epoch.
@@ -142,8 +144,9 @@ class RecommenderModule(pl.LightningModule):
         self.history = [dict(epoch) for epoch in checkpoint[_HISTORY_KEY]]
         if [epoch["epoch"] for epoch in self.history] != list(range(checkpoint["epoch"] + 1)):
             raise ValueError("its epochs are others than it has gone through")
-        if not all(map(is_number, (value for epoch in self.history for value in epoch.values()))):
-            raise ValueError("its epochs have other values than numbers")
+        for name, value in (each for epoch in self.history for each in epoch.items()):
+            if not (is_number(value) and _METRIC.fullmatch(name)):
+                raise ValueError(f"its epochs hold {name!r}, which is no metric or no number")
 
     def _evaluate(
         self, outputs: GraphOutputs, batch: TensorBatch, metrics: MetricCollection

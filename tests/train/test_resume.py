@@ -89,6 +89,7 @@ def test_other_settings_or_data_cannot_be_resumed(interrupted, folder):
         ("rec_sys_history", [[1], [2]]),
         ("rec_sys_history", [{"epoch": "first"}]),
         ("rec_sys_history", []),
+        ("rec_sys_history", [{"epoch": 0}, {"epoch": 1, "b c/..//": 2}]),
         ("optimizer_states", [{"state": {0: 5}, "param_groups": "x"}]),
         ("optimizer", lambda state, group: group.update(amsgrad=True)),
         ("optimizer", lambda state, group: group.update(lr=(1,))),

@@ -213,6 +213,7 @@ def test_a_training_from_random_weights_is_not_resumed_as_a_warm_start(first, la
     trained = first("users")["trained"]
     content = torch.load(trained.path, weights_only=True)
     content["rec_sys"]["config"]["train"]["max_epochs"] = 5
+    content["rec_sys"]["run_name"] = "unfinished"
     path = folder / "unfinished.last.ckpt"
     torch.save(content, path)
     with pytest.raises(InputError, match="started from random weights, not from"):
