@@ -60,6 +60,7 @@ class RecommenderModule(pl.LightningModule):
         self.warmup_epochs, self.max_epochs = warmup_epochs, max_epochs
         self.record, self.seen = record, seen
         self.history: list[dict[str, float]] = []
+        self.validation_values: dict[str, float] = {}
         means = {name: MeanMetric() for name in ("loss", "ranking_loss", "objective")}
         each = means | {"rating": RatingMetrics(liked_above)}
         metrics = MetricCollection(each, compute_groups=False)  # each is given something else
