@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torchmetrics import MeanMetric, MetricCollection
 
+from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_number
 from rec_sys.graph.ego_batch import MODEL_INPUTS, GraphOutputs, ProductReviews
 from rec_sys.graph.provenance import Provenance
@@ -118,7 +119,9 @@ class RecommenderModule(pl.LightningModule):
         self.validation_values = self._log_metrics(self.val_metrics) | ranking
 
     def on_train_epoch_end(self) -> None:
-        """Logs the epoch's training metrics; validation has run before."""
+        """Logs the epoch's training metrics; validation has run before, or an InputError."""
+        if not self.validation_values:
+            raise InputError("trainer: no validation has run; leave out what keeps it from that")
         values = self._log_metrics(self.train_metrics) | self.validation_values
         self.history.append({"epoch": self.current_epoch, **values})
 

@@ -242,7 +242,7 @@ def test_other_choices_train_too(folder, overrides):
         ("~evidence.co_reviewing", "evidence: co-reviewing is needed"),
         ("train.resume=3", "train.resume=3: must be null, true .* or the path of a checkpoint"),
         ("callbacks.best.monitor=val/lost", "could not find the monitored key"),
-        ("+trainer.limit_val_batches=0", "could not find the monitored key"),
+        ("+trainer.limit_val_batches=0", "trainer: no validation has run"),
         ("callbacks.stop.patience=x", r"EarlyStopping: patience=x: must be int"),
         ("callbacks.best.monitor=[]", r"ModelCheckpoint: monitor=\[\]: must be str or NoneType"),
         ("train.run_name=a/b", "train.run_name=a/b"),
