@@ -4,6 +4,7 @@ import math
 import pickle
 import zipfile
 from collections import OrderedDict
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -53,20 +54,44 @@ def _require_few(content: Any, path: str | Path) -> None:
             left += parts
 
 
+# What PyTorch writes; others make room for what a few bytes say, or walk through far more.
+_OPCODES = (
+    *(pickle.PROTO, pickle.STOP, pickle.GLOBAL, pickle.REDUCE, pickle.BUILD, pickle.BINPERSID),
+    *(pickle.BINGET, pickle.LONG_BINGET, pickle.BINPUT, pickle.LONG_BINPUT, pickle.MARK),
+    *(pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
+    *(pickle.EMPTY_LIST, pickle.APPEND, pickle.APPENDS),
+    *(pickle.EMPTY_DICT, pickle.SETITEM, pickle.SETITEMS),
+    *(pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.BINUNICODE, pickle.BINFLOAT),
+    *(pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.LONG1),
+)
+
+
 class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
     """Knows the few names that tensors, ordered dictionaries and sizes are written with. It is the
     one in Python: that in C makes room for as many values as a few bytes say."""
+
+    dispatch = {code[0]: pickle._Unpickler.dispatch[code[0]] for code in _OPCODES}  # type: ignore[attr-defined]
 
     def __init__(self, archive: zipfile.ZipFile, folder: str, content: bytes, most: int) -> None:
         super().__init__(BytesIO(content))
         self._archive, self._folder, self._room = archive, folder, most  # bytes
         self._storages: dict[str, np.ndarray] = {}
 
+    def load_setitems(self) -> None:
+        _require_plain(self.stack[::2])
+        super().load_setitems()
+
+    def load_setitem(self) -> None:
+        _require_plain(self.stack[-2:-1])
+        super().load_setitem()
+
+    dispatch |= {pickle.SETITEMS[0]: load_setitems, pickle.SETITEM[0]: load_setitem}
+
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _STORAGES:
             return name
         known = {
-            ("collections", "OrderedDict"): OrderedDict,
+            ("collections", "OrderedDict"): _ordered,
             ("torch._utils", "_rebuild_tensor_v2"): self._array,
             ("torch", "Size"): tuple,
         }
@@ -76,6 +101,7 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
 
     def persistent_load(self, told: Any) -> np.ndarray:
         _, kind, key, *_ = told
+        _require_plain((kind, key))
         if key not in self._storages:
             content = self._archive.read(f"{self._folder}data/{key}")
             kind = np.dtype(_STORAGES[kind]).newbyteorder("<")
@@ -86,6 +112,8 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
         # No tensor of a tensor, which may have rows without any bytes.
         if not any(numbers is each for each in self._storages.values()):
             raise ValueError("a tensor of something else than numbers of the file")
+        if any(type(each) is not int for each in (offset, *shape, *stride)):
+            raise ValueError("a tensor whose sizes are no numbers")
         steps = [step * numbers.itemsize for step in stride]
         last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
         if min((offset, *shape, *stride)) < 0 or math.prod(shape) > len(numbers):
@@ -97,3 +125,13 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
             raise ValueError("tensors of many times what the file holds")
         view = np.lib.stride_tricks.as_strided(numbers[offset:], shape, steps, writeable=False)
         return view.copy()  # in one piece, and of this machine's byte order
+
+
+def _ordered() -> OrderedDict:
+    return OrderedDict()
+
+
+def _require_plain(keys: Sequence[Any]) -> None:
+    """ValueError for keys that are more than one value: to look one up, all in it is looked at."""
+    if any(not isinstance(each, str | int | float | None) for each in keys):
+        raise ValueError("keys that are neither texts nor numbers")

@@ -7,6 +7,7 @@ of the paired difference ahead.
 """
 
 import copy
+import functools
 import json
 import math
 import time
@@ -138,7 +139,8 @@ def tune(
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with told_as_unfit(journal, "delete it to begin the tuning anew"):
+    as_unfit = functools.partial(told_as_unfit, journal, "delete it to begin the tuning anew")
+    with as_unfit():
         _drop_torn_line(journal)
         storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
         storage.get_all_studies()
@@ -158,9 +160,11 @@ def tune(
         study.sampler = optuna.samplers.TPESampler(seed=seed + number + len(study.trials))
         found = {}
         while len(study.trials) < trials // len(space) and time.monotonic() + longest < end:
-            began, proposed = time.monotonic(), study.ask()
-            for name, (low, high) in settings.items():
-                proposed.suggest_float(name, low, high, log=low > 0)
+            began = time.monotonic()
+            with as_unfit():  # it may hold trials of others
+                proposed = study.ask()
+                for name, (low, high) in settings.items():
+                    proposed.suggest_float(name, low, high, log=low > 0)
             mine = values | _rounded(proposed.params)
             looked = trial(mine, _FIRST_LOOK)
             if len(looked) and (first - looked).mean() > _error(first - looked):

@@ -93,6 +93,30 @@ def test_what_a_file_says_of_its_size_makes_no_room_for_many_tensors_of_one(tmp_
         read_torch_file(tmp_path / "a.ckpt")
 
 
+# A pair of a pair twice, 60 times over, which has 2 ** 60 values.
+_PAIRS = b")q\x00" + b"".join(b"(h%ch%ctq%c" % (n, n, n + 1) for n in range(60))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"}" + _PAIRS + b"K\x01s.",
+        b"}(" + _PAIRS + b"K\x01u.",
+        b"(" + _PAIRS + b"\x91.",
+        b"(X\x07\0\0\0storagectorch\nFloatStorage\n" + _PAIRS + b"K\x01tQ.",
+        b"ccollections\nOrderedDict\n](" + _PAIRS + b"K\x01ta\x85R.",
+        b"\x96" + (2**33).to_bytes(8, "little") + b".",
+    ],
+)
+def test_what_pytorch_does_not_write_is_refused_at_once(tmp_path, content):
+    """Keys to be hashed value by value, and arrays of as many bytes as a few say."""
+    path = tmp_path / "odd.ckpt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("odd/data.pkl", b"\x80\x02" + content)
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        read_torch_file(path)
+
+
 def test_a_few_bytes_make_no_room_for_many_values(tmp_path):
     """The place in the memo that they name; the reader of the standard library in C takes 8 GiB."""
     path = tmp_path / "few.ckpt"

@@ -130,3 +130,12 @@ def test_a_journal_of_something_else_is_told(tuned, tmp_path, content):
     (tmp_path / "d.tuning").write_bytes(content)
     with pytest.raises(InputError, match="d.tuning: cannot be used .*delete it"):
         tuned(Trial(), trials=2, journal="d.tuning")
+
+
+def test_a_journal_with_trials_of_somebody_else_is_told(tuned, tmp_path):
+    tuned(Trial(), trials=2, journal="e.tuning")
+    journal = tmp_path / "e.tuning"
+    strange = journal.read_text().replace("FloatDistribution", "IntDistribution")
+    journal.write_text(strange.replace('\\"log\\": false', '\\"log\\": true'))
+    with pytest.raises(InputError, match="e.tuning: cannot be used .*delete it"):
+        tuned(Trial(), trials=8, journal="e.tuning")
