@@ -87,8 +87,8 @@ class EvidenceTrial:
         """NDCG@k of each choice by a share of the users, float64 [T], see `CombinerFit.gains`."""
         asked = self.questions
         some = asked.user < share * (asked.user.max(initial=0) + 1)
-        known = (self._remembered(name, getattr(asked, name)) for name in ("situation", "seen"))
-        asked = Questions(*known, asked.user[some], asked.product[some], asked.liked[some])
+        told = asked.user[some], asked.product[some], asked.liked[some]
+        asked = Questions(asked.situation, asked.seen, *told)
         return self.fit.gains(self.features(values), asked, self.known.graph.num_products)
 
     def _with_graph(self, config: DictConfig) -> KnownReviews:
@@ -102,17 +102,6 @@ class EvidenceTrial:
         if self._kept.get(name, ("",))[0] != key:
             self._kept[name] = key, compute()
         return self._kept[name][1]
-
-    def _remembered(self, name: str, of: Callable[[np.ndarray], Any]) -> Callable:
-        """The answers for the few sets of users that trials ask about, which do not change."""
-
-        def answer(users: np.ndarray) -> Any:
-            key = name, users.tobytes()
-            if key not in self._kept:
-                self._kept[key] = of(users)
-            return self._kept[key]
-
-        return answer
 
 
 @dataclass(frozen=True)
