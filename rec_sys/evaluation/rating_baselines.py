@@ -7,14 +7,12 @@ import numpy as np
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
-from rec_sys.graph.csr import rows_to_pointers, segment_sum
+from rec_sys.graph.csr import rows_to_pointers
 from rec_sys.graph.ego_batch import PRODUCT_SHRINKAGE, USER_SHRINKAGE
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.rating_bias import MeanVectors, RatingBias, predict_each_from_the_others
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 
-# The squares of so many ratings are held at once (plus those of one user or product).
-_RATINGS_AT_ONCE = 65_536
 _PREDICTED_AT_ONCE = 16_384
 
 
@@ -128,20 +126,13 @@ class MatrixFactorisation:
         1], zero without a rating. `own`: int64 [n], ascending, whose rating, float64 [n], it is;
         `other`: int64 [n], row of `others`, float64 [m, rank + 1], vectors, then the bias."""
         penalties = np.diag([self.factor_penalty] * self.rank + [self.bias_penalty])
-        solved = np.zeros((size, self.rank + 1))
-        pointers = rows_to_pointers(own, size)
-        start = 0
-        while start < size:
-            limit = pointers[start] + _RATINGS_AT_ONCE
-            end = max(start + 1, int(np.searchsorted(pointers, limit, side="right")) - 1)
-            rows = slice(pointers[start], pointers[end])
-            segment, known = own[rows] - start, others[other[rows]]
+        solved, pointers = np.zeros((size, self.rank + 1)), rows_to_pointers(own, size)
+        for row in np.flatnonzero(np.diff(pointers)):
+            rows = slice(pointers[row], pointers[row + 1])
+            known = others[other[rows]]
+            inputs = np.column_stack([known[:, :-1], np.ones(len(known))])
             rest = rating[rows] - self._mean - known[:, -1]
-            inputs = np.hstack([known[:, :-1], np.ones((len(known), 1))])
-            squares = segment_sum(inputs[:, :, None] * inputs[:, None, :], segment, end - start)
-            sums = segment_sum(inputs * rest[:, None], segment, end - start)
-            solved[start:end] = np.linalg.solve(squares + penalties, sums[:, :, None])[:, :, 0]
-            start = end
+            solved[row] = np.linalg.solve(inputs.T @ inputs + penalties, inputs.T @ rest)
         return solved
 
 

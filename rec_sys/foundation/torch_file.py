@@ -54,23 +54,17 @@ def _require_few(content: Any, path: str | Path) -> None:
             left += parts
 
 
-# What PyTorch writes; others make room for what a few bytes say, or walk through far more.
-_OPCODES = (
-    *(pickle.PROTO, pickle.STOP, pickle.GLOBAL, pickle.REDUCE, pickle.BUILD, pickle.BINPERSID),
-    *(pickle.BINGET, pickle.LONG_BINGET, pickle.BINPUT, pickle.LONG_BINPUT, pickle.MARK),
-    *(pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
-    *(pickle.EMPTY_LIST, pickle.APPEND, pickle.APPENDS),
-    *(pickle.EMPTY_DICT, pickle.SETITEM, pickle.SETITEMS),
-    *(pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.BINUNICODE, pickle.BINFLOAT),
-    *(pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.LONG1),
-)
+# What PyTorch writes, by the codes of `pickletools`: PROTO, STOP, GLOBAL, REDUCE, BUILD, BINPERSID,
+# GET, PUT, MARK, tuples, lists, dicts, constants, text and numbers. Others make room for what a few
+# bytes say, or walk through far more.
+_OPCODES = b"\x80.cRbQhjqr()t\x85\x86\x87]ae}suN\x88\x89XGJMK\x8a"
 
 
 class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
     """Knows the few names that tensors, ordered dictionaries and sizes are written with. It is the
     one in Python: that in C makes room for as many values as a few bytes say."""
 
-    dispatch = {code[0]: pickle._Unpickler.dispatch[code[0]] for code in _OPCODES}  # type: ignore[attr-defined]
+    dispatch = {c: pickle._Unpickler.dispatch[c] for c in _OPCODES}  # type: ignore[attr-defined]
 
     def __init__(self, archive: zipfile.ZipFile, folder: str, content: bytes, most: int) -> None:
         super().__init__(BytesIO(content))
@@ -91,7 +85,7 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
         if module == "torch" and name in _STORAGES:
             return name
         known = {
-            ("collections", "OrderedDict"): _ordered,
+            ("collections", "OrderedDict"): lambda: OrderedDict(),  # and nothing to begin with
             ("torch._utils", "_rebuild_tensor_v2"): self._array,
             ("torch", "Size"): tuple,
         }
@@ -125,10 +119,6 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
             raise ValueError("tensors of many times what the file holds")
         view = np.lib.stride_tricks.as_strided(numbers[offset:], shape, steps, writeable=False)
         return view.copy()  # in one piece, and of this machine's byte order
-
-
-def _ordered() -> OrderedDict:
-    return OrderedDict()
 
 
 def _require_plain(keys: Sequence[Any]) -> None:

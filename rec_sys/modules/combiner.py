@@ -193,11 +193,8 @@ class CombinerFit:
     min_targets: PositiveCount
     seed: Count
 
-    def draw_users(self, users: np.ndarray, num_products: int) -> np.ndarray:
-        """So many of the users that `max_cells` is kept to, int64, ascending."""
-        return self._draw(users, max(self.max_cells // max(num_products, 1), self.folds))
-
-    def _draw(self, users: np.ndarray, most: int) -> np.ndarray:
+    def draw_users(self, users: np.ndarray, most: int) -> np.ndarray:
+        """Some of the users, int64, ascending, if they are too many."""
         if len(users) <= most:
             return users
         return np.sort(np.random.default_rng(self.seed).choice(users, most, replace=False))
@@ -241,7 +238,7 @@ class CombinerFit:
         at_once = max(self.max_cells // num_products, 1)
         if len(users) > at_once:
             width = min(self.candidates, num_products)
-            users = self._draw(users, min(self.max_cells // width, self.batches * at_once))
+            users = self.draw_users(users, min(self.max_cells // width, self.batches * at_once))
         some = np.isin(user, users)
         if some.sum() < self.min_targets:
             return None

@@ -209,7 +209,8 @@ def train(
             weights = model.state_dict()
             complete_checkpoint(files["best"], catalogue.combiner, towers, record, weights)
             journal.unlink(missing_ok=True)
-            users = combiner_fit.draw_users(split.validation.users(graph), graph.num_products)
+            most = 1 + combiner_fit.max_cells // graph.num_products
+            users = combiner_fit.draw_users(split.validation.users(graph), most)
             ranking_task = report.RankingTask(graph, split.validation, users, settings.liked_above)
             # Both with weights that were learned without the person at hand.
             ranked = report.rank_model(catalogue, ranking_task)

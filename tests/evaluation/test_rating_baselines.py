@@ -160,18 +160,6 @@ def test_matrix_factorisation_recovers_a_planted_structure():
     assert error < 0.2 * mean_squared_error(bias, histories, *target)
 
 
-def test_blocks_of_the_factorisation_change_nothing(shop, monkeypatch):
-    train, vectors = shop
-    pairs = np.repeat(np.arange(5), 5), np.tile(np.arange(5), 5)
-    stars = []
-    for size in (65_536, 4):
-        monkeypatch.setattr("rec_sys.evaluation.rating_baselines._RATINGS_AT_ONCE", size)
-        model = MatrixFactorisation()
-        model.fit(train, vectors)
-        stars.append(model.rate(train, *pairs))
-    np.testing.assert_allclose(*stars, rtol=1e-5)
-
-
 @pytest.fixture
 def telling_texts():
     """What others wrote of a product tells how good it is; 60 people, 30 products, no user bias."""
