@@ -265,8 +265,7 @@ def show_summary(
     """Prints the best epoch and the baselines, the verdict, and what can be done next."""
     stages = {"model, training": "train", "model, validation": "val"}
     rows = [[name, *(best.get(f"{of}/{each}") for each in _COLUMNS)] for name, of in stages.items()]
-    for name, values in baselines.items():
-        rows.append([f"{name}, validation", *(values.get(metric) for metric in _COLUMNS)])
+    rows += [[f"{name}, validation", *map(of.get, _COLUMNS)] for name, of in baselines.items()]
     epoch = int(best["epoch"]) + 1
     title = f"best epoch: {epoch}; validation with stars calibrated on other people"
     show_table(title, ["", *_COLUMNS.values()], rows)
