@@ -153,9 +153,7 @@ def rank_baselines(
 
     found = {}
     missing = left_out(entries, graph.num_products)
-    for key, entry in entries.items():
-        if key in missing:
-            continue
+    for entry in (each for key, each in entries.items() if key not in missing):
         model, settings = search_grid(
             entry, train, prepared.vectors, lambda model: _mean(measured(model)[f"ndcg{K}"])
         )
