@@ -165,12 +165,9 @@ def room_for(cpus: int, gpus: float) -> int:
     """For how many workers there is room on all machines together; an `InputError` for none."""
     import ray
 
-    room = 0
-    for node in ray.nodes():
-        if node["Alive"]:
-            there = node["Resources"]
-            fit = there.get("CPU", 0) // cpus
-            room += int(min(fit, there.get("GPU", 0) // gpus) if gpus else fit)
+    needed = {"CPU": cpus} | ({"GPU": gpus} if gpus else {})
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    room = sum(int(min(of.get(each, 0) // n for each, n in needed.items())) for of in machines)
     if not room:
         wanted = f"cluster.cpus_per_actor={cpus}, cluster.gpus_per_actor={gpus:g}"
         raise InputError(f"{wanted}: no machine of the cluster has so many; ask for fewer")

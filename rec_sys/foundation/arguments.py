@@ -3,6 +3,7 @@
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from itertools import takewhile
 from pathlib import Path
@@ -150,15 +151,13 @@ def likely_name(name: str, names: Sequence[str]) -> str | None:
 
 def _quoted(argument: str) -> str:
     key, _, value = argument.partition("=")
-    try:
+    with suppress(HydraException):
         read = OverridesParser.create().parse_override(argument)
         if not read.is_sweep_override():
             told = read.value()
             # In a text Hydra lets backslashes escape; what somebody has quoted is meant so.
             if not isinstance(told, str) or told == value or value.startswith(("'", '"')):
                 return argument
-    except HydraException:
-        pass
     # Backslashes before a quotation mark have to be doubled, others are themselves.
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
     escaped += "\\" * (len(value) - len(value.rstrip("\\")))

@@ -85,10 +85,8 @@ class Provenance:
             raise InputError(f"the checkpoint {why}; use the data of its training")
         begin, test_begin = self.begins
         validation = Task(self._has(_VALIDATION), self._has(_VALIDATION_HISTORY), begin)
-        test = None
-        if self.has_test:
-            test = Task(self._has(_TEST), self._has(_TEST_HISTORY), test_begin)
-        return Split(name, self._has(_TRAIN), validation, test)
+        test = Task(self._has(_TEST), self._has(_TEST_HISTORY), test_begin)
+        return Split(name, self._has(_TRAIN), validation, test if self.has_test else None)
 
     @cached_property
     def reviews(self) -> np.ndarray:

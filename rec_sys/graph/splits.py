@@ -133,9 +133,8 @@ class GlobalTime(_WithShares):
         values, older = np.unique(times, return_index=True)  # older: how many reviews come before
         validation_from, test_from = self.validation_from, self.test_from
         if test_from is None and self.test_share:
-            if validation_from is None:
-                open_to = np.arange(len(values)) >= 2  # a moment each for training and validation
-            else:
+            open_to = np.arange(len(values)) >= 2  # a moment each for training and validation
+            if validation_from is not None:
                 open_to = values > validation_from
             test_from = _nearest(values, older, len(times) * (1 - self.test_share), open_to)
         if validation_from is None:
@@ -346,5 +345,4 @@ def _held_out_user_ids(split: Split, graph: ReviewGraph, task: Task | None) -> l
     if task is None or split.name not in (HeldOutUsers.name, NewUsers.name):
         return []
     # All reviews of a held-out user are in the task, also of one who has no target.
-    users = np.unique(graph.edge_user[task.target | task.history])
-    return graph.user_ids[users].tolist()
+    return graph.user_ids[np.unique(graph.edge_user[task.target | task.history])].tolist()

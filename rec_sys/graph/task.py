@@ -74,10 +74,9 @@ def check_usable(split: Split, graph: ReviewGraph) -> None:
     """InputError without a training edge, or a validation target whose user has a history."""
     if not split.train.any():
         raise InputError(f"split={split.name}: leaves no review to train with; use more reviews")
-    user = graph.edge_user
-    has_copies = (graph.first_copy != np.arange(graph.num_edges)).any()
-    task = split.validation
+    user, task = graph.edge_user, split.validation
     if not np.isin(user[task.target], user[task.history]).any():
+        has_copies = (graph.first_copy != np.arange(graph.num_edges)).any()
         copies = "; copies of one review count as one" if has_copies else ""
         raise InputError(
             f"split={split.name}: nobody has both an older review and a newer one to be predicted:"

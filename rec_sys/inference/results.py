@@ -186,7 +186,10 @@ def show_results(results: Sequence[UserRecommendations], show_users: int) -> Non
             first = each.recommendations[0]
             note(f"{person}, {_name(first.name)} because of:")
             for reason in first.because:
-                note(f"  {_as_words(reason)}")
+                text = shortened(reason.text, _SHOWN_CHARACTERS)
+                said = f"“{text}”" if text else "rated without a text"
+                about = f"{_name(reason.product_name)}{_stars(reason.rating)}"
+                note(f"  {reason.weight:.0%} {about}: {said}")
     if len(results) > show_users:
         note(f"and {len(results) - show_users} more people (infer.show_users shows more of them)")
 
@@ -211,12 +214,6 @@ def _stars(rating: float | None) -> str:
 def shortened(text: str, characters: int) -> str:
     """The beginning of a text, with an ellipsis where something is left out."""
     return text if len(text) <= characters else text[: characters - 1].rstrip() + "…"
-
-
-def _as_words(reason: Reason) -> str:
-    text = shortened(reason.text, _SHOWN_CHARACTERS)
-    said = f"“{text}”" if text else "rated without a text"
-    return f"{reason.weight:.0%} {_name(reason.product_name)}{_stars(reason.rating)}: {said}"
 
 
 def _in_short(product: Recommendation) -> str | None:

@@ -95,8 +95,7 @@ class ProductEncoder(nn.Module):
     def forward(self, name: Tensor, info: Tensor, reviews: Tensor, ratings: Tensor) -> Tensor:
         # By their length: comparing every number with zero would take ten times as long.
         lengths = [torch.linalg.vector_norm(source, dim=1) for source in (name, info, reviews)]
-        given = torch.stack(lengths, dim=1) > 0
-        given = given.to(name.dtype)
+        given = (torch.stack(lengths, dim=1) > 0).to(name.dtype)
         if self.training and self.modality_dropout > 0:
             kept = (torch.rand_like(given) >= self.modality_dropout).to(given.dtype)
             given, ratings = given * kept, ratings * kept[:, 2:]

@@ -187,11 +187,9 @@ def unused_fields(found: Sequence[str], layout: Format, what: What) -> dict[str,
 @cache
 def _vocabulary(what: What) -> dict[str, tuple[str, ...]]:
     """All names under which a column is known anywhere."""
-    names: dict[str, dict[str, None]] = {column: {} for column in COLUMNS[what]}
-    for each in known_formats(what):
-        for column, raw in each.columns.items():
-            names[column] |= dict.fromkeys(raw)
-    return {column: (*raw, column) for column, raw in names.items()}
+    told = [each.columns for each in known_formats(what)]
+    names = {name: [raw for of in told for raw in of.get(name, ())] for name in COLUMNS[what]}
+    return {column: (*dict.fromkeys(raw), column) for column, raw in names.items()}
 
 
 def _key(name: str) -> str:

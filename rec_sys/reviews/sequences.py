@@ -105,7 +105,6 @@ class _Ids:
 
 
 def _numbered_ids(path: Path) -> dict[str, str]:
-    """From number to id."""
     id_of: dict[str, str] = {}
     known: set[str] = set()
     for line, text in enumerate(read_lines(path), start=1):

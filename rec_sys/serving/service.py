@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import monotonic, perf_counter
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
+from rec_sys.foundation.console import Stages
 from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, nested, settings_of
 from rec_sys.graph.ego_batch import GraphOutputs
@@ -111,22 +113,6 @@ def connect_triton(bundle: Bundle, settings: ServingSettings) -> Backends:
     return Backends("triton", models.graph, models.text, models.is_ready)
 
 
-class _TimedGraph:
-    """A graph model; ``spent["graph"]`` grows by the seconds that each call takes."""
-
-    def __init__(self, backend: GraphBackend, spent: dict[str, float]) -> None:
-        self._backend, self._spent = backend, spent
-        self.model_fingerprint = backend.model_fingerprint
-
-    def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
-        if deadline := DEADLINE.get():
-            deadline.seconds_left()  # or nobody waits for it any more
-        start = perf_counter()
-        outputs = self._backend.embed(inputs)
-        self._spent["graph"] += perf_counter() - start
-        return outputs
-
-
 @dataclass(frozen=True)
 class Answer:
     """Recommendations with what the page draws. `places`: float32 [U, 2], the people on the map;
@@ -204,17 +190,25 @@ class ServedBundle:
         known = {text: each for text, each in (known or {}).items() if len(each) == size}
 
         def recommend(backends: Backends) -> Answer:
-            started = perf_counter()
-            spent = {"encode": 0.0, "graph": 0.0}
+            started, stages = perf_counter(), Stages()
+            spent = stages.seconds
+            spent |= {"encode": 0.0, "graph": 0.0}
             vectors: dict[str, np.ndarray] = {}
 
             def encode(texts: Sequence[str]) -> np.ndarray:
-                start = perf_counter()
-                vectors.update(self._cache.encode(texts, backends.text.encode, known))
-                spent["encode"] += perf_counter() - start
+                with stages("encode"):
+                    vectors.update(self._cache.encode(texts, backends.text.encode, known))
                 return np.stack([vectors[text] for text in texts])
 
-            recommender = Recommender(_TimedGraph(backends.graph, spent), self.vectorbase, encode)
+            def embed(inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
+                if deadline := DEADLINE.get():
+                    deadline.seconds_left()  # or nobody waits for it any more
+                with stages("graph"):
+                    return backends.graph.embed(inputs)
+
+            fingerprint = backends.graph.model_fingerprint
+            graph = SimpleNamespace(embed=embed, model_fingerprint=fingerprint)
+            recommender = Recommender(graph, self.vectorbase, encode)
             people = recommender.recommend(histories, k=k, candidates=candidates)
             users = range(len(histories))
             places = np.stack([self._place(histories, user, vectors) for user in users])

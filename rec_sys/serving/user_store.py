@@ -291,8 +291,7 @@ class UserStore:
             changed = sa.update(_users).where(_users.c.id == user_id).values(id=user_id, **named)
             if not connection.execute(changed).rowcount:
                 connection.execute(_users.insert().values(id=user_id, **named))
-            ids = [row["review_id"] for row in rows]
-            these = ours & _reviews.c.review_id.in_(ids)
+            these = ours & _reviews.c.review_id.in_([row["review_id"] for row in rows])
             connection.execute(sa.delete(_reviews).where(these))
             connection.execute(_reviews.insert(), rows)
             count, kept = (
@@ -402,12 +401,10 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _is_passing(error: Exception) -> bool:
-    """Whether it may go by itself."""
     cause = error.orig if isinstance(error, exc.DBAPIError) else error
     if isinstance(cause, sqlite3.Error):
         # SQLITE_BUSY_SNAPSHOT is a kind of SQLITE_BUSY.
-        name = getattr(cause, "sqlite_errorname", "")
-        return "_".join(name.split("_")[:2]) in _PASSING
+        return "_".join(getattr(cause, "sqlite_errorname", "").split("_")[:2]) in _PASSING
     return isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
 
 

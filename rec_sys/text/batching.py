@@ -124,8 +124,6 @@ def pad(values: list[list[int]], name: str, tokenizer: Any) -> torch.Tensor:
     length = max(map(len, values))
     padded = np.full((len(values), length), paddings.get(name, 0), dtype=np.int64)
     for row, value in zip(padded, values, strict=True):
-        if tokenizer.padding_side == "left":
-            row[length - len(value) :] = value
-        else:
-            row[: len(value)] = value
+        start = length - len(value) if tokenizer.padding_side == "left" else 0
+        row[start : start + len(value)] = value
     return torch.from_numpy(padded)

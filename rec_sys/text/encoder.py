@@ -68,7 +68,6 @@ class TextEncoder:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether it is the one that is installed with the project."""
         return self.settings.model == EMBEDDED
 
     @cached_property

@@ -55,8 +55,7 @@ class VectorStore:
     @property
     def vectors(self) -> np.ndarray:
         """All vectors, float16 [N, dimension], memory-mapped and read-only."""
-        shape = len(self), self.dimension
-        return np.memmap(self._vectors_path, dtype=_DTYPE, mode="r", shape=shape)
+        return np.memmap(self._vectors_path, _DTYPE, "r", shape=(len(self), self.dimension))
 
     def rows_of(self, texts: Sequence[str]) -> np.ndarray:
         """The row of each text, int64 [len(texts)], -1 where it is not stored yet."""

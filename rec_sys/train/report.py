@@ -153,9 +153,7 @@ def rank_baselines(
 
     found = {}
     missing = left_out(entries, graph.num_products)
-    for key, entry in entries.items():
-        if key in missing:
-            continue
+    for entry in (each for key, each in entries.items() if key not in missing):
         model, settings = search_grid(
             entry, train, prepared.vectors, lambda model: _mean(measured(model)[f"ndcg{K}"])
         )
@@ -265,8 +263,7 @@ def show_summary(
     """Prints the best epoch and the baselines, the verdict, and what can be done next."""
     stages = {"model, training": "train", "model, validation": "val"}
     rows = [[name, *(best.get(f"{of}/{each}") for each in _COLUMNS)] for name, of in stages.items()]
-    for name, values in baselines.items():
-        rows.append([f"{name}, validation", *(values.get(metric) for metric in _COLUMNS)])
+    rows += [[f"{name}, validation", *map(of.get, _COLUMNS)] for name, of in baselines.items()]
     epoch = int(best["epoch"]) + 1
     title = f"best epoch: {epoch}; validation with stars calibrated on other people"
     show_table(title, ["", *_COLUMNS.values()], rows)

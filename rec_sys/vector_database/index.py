@@ -38,7 +38,6 @@ class IndexSettings:
     quotes: Count = 0
 
     def factory_for(self, num_products: int) -> str:
-        """The factory string that FAISS gets."""
         if self.factory != AUTO:
             return self.factory.strip()
         return FLAT if num_products <= self.exact_up_to else self.large_factory
@@ -87,7 +86,9 @@ class ProductIndex:
         FAISS does not know factory or search parameter, or needs more products."""
         factory, mips_to_l2, width = settings.factory_for(len(keys)), None, keys.shape[1]
         if factory != FLAT:
-            width = _index_width(keys.shape[1], factory)
+            # One longer, by what fills up a key's length; product quantizers cut it equally.
+            parts = math.lcm(*filter(None, map(int, re.findall(r"PQ(\d+)", factory))))
+            width = -(-(width + 1) // parts) * parts
             mips_to_l2 = MipsToL2.of(keys, settings.chunk_size, width)
         try:
             index = faiss.index_factory(width, factory, faiss.METRIC_INNER_PRODUCT)
@@ -226,12 +227,6 @@ class MipsToL2:
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:
     return np.linalg.norm(vectors.astype(np.float64), axis=1)
-
-
-def _index_width(key_dim: int, factory: str) -> int:
-    # One longer, by what fills up a key's length; product quantizers, "PQ16", cut it equally.
-    parts = math.lcm(*(int(number) for number in re.findall(r"PQ(\d+)", factory) if int(number)))
-    return -(-(key_dim + 1) // parts) * parts
 
 
 def _prepared(keys: np.ndarray, mips_to_l2: MipsToL2 | None) -> np.ndarray:
