@@ -57,7 +57,7 @@ def _require_few(content: Any, path: str | Path) -> None:
 # What PyTorch writes, by the codes of `pickletools`: PROTO, STOP, GLOBAL, REDUCE, BUILD, BINPERSID,
 # GET, PUT, MARK, tuples, lists, dicts, constants, text and numbers. Others make room for what a few
 # bytes say, or walk through far more.
-_OPCODES = b"\x80.cRbQhjqr()t\x85\x86\x87]ae}suN\x88\x89XGJMK\x8a"
+_OPCODES = b"\x80.cRbQhjqr()t\x85\x86\x87]ae}suN\x88\x89XGJMK\x8a\x8b"
 
 
 class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]

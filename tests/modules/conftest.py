@@ -7,7 +7,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from rec_sys.modules.checkpoint import RECORD_FORMAT, RECORD_KEY
+from rec_sys.modules.checkpoint import RECORD_FORMAT, RECORD_KEY, SEEN_KEY
 from tests.helpers.configs import model_settings
 
 VECTOR_DIM = 8
@@ -40,6 +40,11 @@ def checkpoint(model, settings, tmp_path) -> Path:
         "data": {"fingerprint": "fake"},
     }
     weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    none = torch.zeros(0, dtype=torch.int64)
+    seen = dict(users=none, products=none, roles=none.byte(), has_test=False)
+    seen |= dict(edge_user=none.int(), edge_product=none.int())
+    seen |= dict(begins=[None, None], earlier=[none] * 3)
     path = tmp_path / "tiny.ckpt"
-    torch.save({"state_dict": weights, RECORD_KEY: record, "epoch": 0}, path)
+    content = {"state_dict": weights, RECORD_KEY: record, SEEN_KEY: seen, "epoch": 0}
+    torch.save(content, path)
     return path
