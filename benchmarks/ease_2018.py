@@ -17,7 +17,7 @@ from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.settings import build
 from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.graph.splits import LeaveOneOut
-from rec_sys.modules.baselines.ranking import Ease
+from rec_sys.modules.baselines import Ease
 
 EXPECTED = {True: 0.1025, False: 0.0914}
 TOLERANCE = 0.0003

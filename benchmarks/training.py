@@ -31,10 +31,10 @@ from torch_geometric.loader import DataLoader as GraphLoader
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.settings import build
 from rec_sys.graph.ego_batch import EgoBatch
-from rec_sys.graph.provenance import Provenance
+from rec_sys.graph.task import Provenance
 from rec_sys.modules.graph_model import TensorBatch
 from rec_sys.modules.recommender_module import RecommenderModule
-from rec_sys.train.datamodule import ReviewDataModule
+from rec_sys.train.trainer import ReviewDataModule
 
 STEPS = 100
 OBJECTIVES = ("joint", "rating")

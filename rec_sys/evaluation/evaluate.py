@@ -18,14 +18,13 @@ from rec_sys.evaluation.graph_model_job import GraphModelJob, load_ablations
 from rec_sys.evaluation.jobs import Baseline, Job, JobContext, Kind, Measuring, run_all
 from rec_sys.evaluation.protocol import build_stage
 from rec_sys.evaluation.report import Report, about_ties, not_measured
-from rec_sys.evaluation.scores import Slicing
-from rec_sys.evaluation.statistics import Bootstrap
+from rec_sys.evaluation.scores import Bootstrap, Slicing
 from rec_sys.foundation import settings
 from rec_sys.foundation.cli import CONFIG_DIR, command, load_choice
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import ReviewGraph, prepare_reviews
-from rec_sys.modules.baselines.grid_search import combinations
+from rec_sys.modules.baselines import combinations
 from rec_sys.reviews.cleaning import require_learnable, show_report
 from rec_sys.reviews.schema import NO_TIME
 from rec_sys.train.tracking import plain_config
@@ -57,7 +56,7 @@ class EvaluationSettings:
     bootstrap_seed: settings.Count
     history_starts: Annotated[list[settings.Count], _SOME]
     head_share: settings.InnerShare
-    twin_jaccard: settings.Decay
+    twin_jaccard: settings.Share
     folder: str
     audit: Annotated[audit.Limits, settings.nested(audit.Limits)]
 

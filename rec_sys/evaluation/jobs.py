@@ -20,7 +20,7 @@ from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import told_as_unfit
 from rec_sys.foundation.files import code_fingerprint, replacing
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
-from rec_sys.modules.baselines.grid_search import search_grid
+from rec_sys.modules.baselines import search_grid
 
 #: A baseline that ranks, finds what is wished for, predicts ratings, or reads the very review whose
 #: rating it tells; the graph model, and the graph model without something.

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic_core import to_jsonable_python
 
 from rec_sys.evaluation.audit import Finding
-from rec_sys.evaluation.statistics import Interval
+from rec_sys.evaluation.scores import Interval
 from rec_sys.foundation.console import console, note, show_table
 from rec_sys.foundation.files import replacing, versions_of, write_json
 from rec_sys.train.model_card import markdown_list, markdown_table

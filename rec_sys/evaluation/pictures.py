@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from rec_sys.evaluation.leaderboard import GRAPH_MODEL_NAME, Cell, Column, Table, number_of, percent
-from rec_sys.evaluation.statistics import Interval
+from rec_sys.evaluation.scores import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

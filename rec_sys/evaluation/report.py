@@ -13,10 +13,9 @@ from rec_sys.evaluation.leaderboard import GRAPH_MODEL_NAME, Cell, Column, Table
 from rec_sys.evaluation.pictures import draw_metric, draw_over_groups, draw_over_k
 from rec_sys.evaluation.protocol import Stage, tied_last_share
 from rec_sys.evaluation.rating_baselines import Bias
-from rec_sys.evaluation.scores import RankingResult, RatingScores, Slicing, beyond_accuracy
-from rec_sys.evaluation.statistics import Bootstrap, average_over_seeds
+from rec_sys.evaluation.scores import Bootstrap, RankingResult, RatingScores, Slicing
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
-from rec_sys.modules.baselines.ranking import popularity
+from rec_sys.modules.baselines import popularity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +67,7 @@ class _Test:
             has = [rows & group for rows, group in zip(has, groups, strict=True)]
         users = [run.users[rows] for run, rows in zip(runs, has, strict=True)]
         values = [run.per_user[metric][rows] for run, rows in zip(runs, has, strict=True)]
-        return average_over_seeds(users, values)[1]
+        return scores.average_over_seeds(users, values)[1]
 
     def mean(self, model: str, metric: str) -> float:
         return float(self.per_user(model, metric).mean())
@@ -172,7 +171,9 @@ class Report:
             if len(runs) > 1:
                 means = [result.per_user[main].mean() for _, result in runs]
                 rows[name][_SPREAD] = float(np.std(means, ddof=1))
-            shown = [beyond_accuracy(r.exposure[k], popularity(stage.train)) for stage, r in runs]
+            shown = [
+                scores.beyond_accuracy(r.exposure[k], popularity(stage.train)) for stage, r in runs
+            ]
             rows[name] |= {key: float(np.mean([each[key] for each in shown])) for key in shown[0]}
             if not liked.all():
                 rows[name]["disliked"] = float(np.mean([run.disliked(k) for _, run in runs]))

@@ -110,7 +110,7 @@ def read_json(path: str | Path) -> Any:
         return found
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error})") from None
 
 
@@ -142,14 +142,15 @@ def read_manifest(
     folder: Path, version: int, facts: Mapping[str, type], files: Sequence[str], remedy: str
 ) -> dict[str, Any]:
     """What `write_manifest` wrote. InputError, with the remedy, if the ``format`` is not that
-    version, one of the facts is no value of its type, or one of the files, or of those that the
-    manifest tells, is missing or has another checksum."""
+    version, one of the facts is no value of its type (of numbers, up to 31 bits), or one of the
+    files, or of those that the manifest tells, is missing or has another checksum."""
     path = folder / MANIFEST
     manifest = read_json(path)
     if (
         not isinstance(manifest, dict)
         or manifest.get("format") != version
-        or not all(isinstance(manifest.get(name), kind) for name, kind in facts.items())
+        or not all(type(manifest.get(name)) is kind for name, kind in facts.items())
+        or not all(0 <= manifest[name] < 2**31 for name, kind in facts.items() if kind is int)
         or not isinstance(manifest.get("sha256"), dict)
     ):
         raise InputError(f"{path}: damaged, or of another version of rec_sys; {remedy}")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import is_whole_text
 
 # As PyTorch calls the types of numbers in a file.
 _STORAGES = {"ByteStorage": np.uint8, "BoolStorage": np.bool_, "ShortStorage": np.int16}
@@ -41,11 +42,13 @@ def read_torch_file(path: str | Path) -> Any:
 
 
 def _require_few(content: Any, path: str | Path) -> None:
-    """InputError for too many values, each counted as often as it stands somewhere: a list may hold
-    another one many times, and that a third, until nobody can walk through them."""
+    """InputError for half of a character, or for too many values, each counted as often as it
+    stands somewhere: a list may hold another one many times, and that a third, without end."""
     left, number = [content], 1
     while left:
         each = left.pop()
+        if isinstance(each, str) and not is_whole_text(each):
+            raise InputError(f"{path}: holds half of a character; train again")
         parts = (*each, *each.values()) if isinstance(each, dict) else each
         if isinstance(parts, list | tuple):
             number += len(parts)

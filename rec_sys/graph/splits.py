@@ -21,9 +21,8 @@ from pydantic import BeforeValidator
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, InnerShare, PositiveCount, Share, settings_of
-from rec_sys.graph.provenance import Groups, Provenance
 from rec_sys.graph.review_graph import ReviewGraph
-from rec_sys.graph.task import Split, Task, mask_of_last, newest_targets
+from rec_sys.graph.task import Groups, Provenance, Split, Task, mask_of_last, newest_targets
 from rec_sys.reviews.schema import NO_TIME
 
 # One to train with, one to validate and one to test with.

@@ -133,7 +133,7 @@ def encode_once(encoder: TextEncoder, cache_dir: str, texts: list[str]) -> Encod
     if len(new) > _FEW_TEXTS or not encoder.is_embedded:
         encode_texts(texts, encoder, store)
     elif new:
-        from rec_sys.text.embedded import run_embedded
+        from rec_sys.text.encoder_export import run_embedded
 
         # In single precision, and not stored: the store may be of another one.
         found = dict(zip(new, run_embedded(encoder).encode(new), strict=True))

@@ -118,7 +118,9 @@ class Recommender:
 
         @cache
         def text_encoder() -> OnnxTextEncoder:
-            from rec_sys.text.embedded import run_embedded  # only if there is anything to encode
+            from rec_sys.text.encoder_export import (
+                run_embedded,  # only if there is anything to encode
+            )
 
             return run_embedded(encoder, threads)
 

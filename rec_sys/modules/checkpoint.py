@@ -18,10 +18,9 @@ from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.files import replacing, require_regular
 from rec_sys.foundation.settings import build, flat
 from rec_sys.foundation.torch_file import read_torch_file
-from rec_sys.graph.provenance import LearnedReviews, Provenance
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
-from rec_sys.graph.task import Split
+from rec_sys.graph.task import LearnedReviews, Provenance, Split
 from rec_sys.modules.combiner import Combiner, require_leading
 from rec_sys.modules.evidences import Evidence, KnownReviews
 from rec_sys.modules.features import Feature
@@ -134,8 +133,11 @@ class TrainedModel:
                     why = f"its weights do not fit the model's settings (model.{name}={value})"
                     raise InputError(f"{self.path}: {why}; train again")
         try:
-            model = build(settings, vector_dim=self.record["vector_dim"])
-            model.load_state_dict({n: torch.from_numpy(a) for n, a in self.weights.items()})
+            for device in ("meta", "cpu"):  # at first without any memory: whether they fit
+                with torch.device(device):
+                    model = build(settings, vector_dim=self.record["vector_dim"])
+                tensors = {n: torch.from_numpy(a).to(device) for n, a in self.weights.items()}
+                model.load_state_dict(tensors)
         except RuntimeError as error:  # PyTorch's, a heading and a line for each weight
             misfit = shorten(str(error).splitlines()[:2][-1], _MISFIT_WIDTH)
             why = f"its weights do not fit the model's settings ({misfit})"
@@ -233,6 +235,18 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
+def as_tensors(content: Any) -> Any:
+    """What `read_checkpoint` gives, with tensors as PyTorch saved it. ``torch.load`` is not asked:
+    it may find something else in a file than what was looked at."""
+    import torch
+
+    if isinstance(content, np.ndarray):
+        return torch.from_numpy(content)
+    if isinstance(content, dict):
+        return {name: as_tensors(each) for name, each in content.items()}
+    return type(content)(map(as_tensors, content)) if isinstance(content, list | tuple) else content
+
+
 def _has_shape(value: Any, shape: Any) -> bool:
     if not (isinstance(shape, dict) and isinstance(value, dict)):
         return type(value) is shape
@@ -283,7 +297,7 @@ def complete_checkpoint(
     settings that tuning has changed, as a new record, and the model's calibrated weights."""
     import torch
 
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    content = as_tensors(read_checkpoint(path))
     for name, each in (weights or {}).items():
         content["state_dict"][_WEIGHTS_PREFIX + name] = each
     content[RECORD_KEY] = record or content[RECORD_KEY]

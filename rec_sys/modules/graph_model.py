@@ -280,16 +280,17 @@ class GraphModel(nn.Module):
         the rating features. A user's mean is taken of what the products leave open, as in
         `rec_sys.modules.rating_bias`. Where nothing is rated, m is foreseen."""
         self.mean_rating.fill_(mean)
-        self.centre_angle.fill_(_angle_of(min(mean, _HIGHEST_CENTRE)))
+        centre = _angle_of(min(mean, _HIGHEST_CENTRE))
+        self.centre_angle.fill_(centre)
         distance = (mean - MIDDLE_RATING) / HALF_RANGE
-        radians = -1 / self._stars_per_radian().item()
+        radians = -1 / (_HALF_SCALE * math.sin(centre))
         product = [HALF_RANGE * radians, -HALF_RANGE * radians * distance, 0.0]
         user = [radians, 0.0, 0.0, 0.0]
         for layer, weights in ((self.product_angle, product), (self.user_angle, user)):
             with torch.no_grad():
                 layer.weight.copy_(torch.tensor([weights]))
             nn.init.zeros_(layer.bias)
-        nn.init.constant_(self.user_angle.bias, _angle_of(mean) - self.centre_angle.item())
+        nn.init.constant_(self.user_angle.bias, _angle_of(mean) - centre)
 
 
 def _reshrunk(features: Tensor, given: float, wanted: Tensor) -> Tensor:

@@ -153,7 +153,7 @@ class ProductGraphBuilder:
     past_decay: settings.Share
     future_decay: settings.Share
     longest_history: Annotated[int, Field(ge=2)]
-    history_decay: settings.Decay
+    history_decay: settings.Share
     disliked_weight: settings.Share
     liked_above: float
     neighbours: settings.Count

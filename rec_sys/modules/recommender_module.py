@@ -14,8 +14,8 @@ from torchmetrics import MeanMetric, MetricCollection
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_number
 from rec_sys.graph.ego_batch import MODEL_INPUTS, GraphOutputs, ProductReviews
-from rec_sys.graph.provenance import Provenance
 from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.task import Provenance
 from rec_sys.modules.checkpoint import RECORD_KEY, SEEN_KEY, plain_provenance
 from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.modules.graph_model import TensorBatch, full_precision

@@ -15,7 +15,7 @@ from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, PositiveCount, is_number, settings_of
 from rec_sys.reviews import schema, tables
-from rec_sys.reviews.markup import name_key
+from rec_sys.reviews.values import name_key
 
 OPTIONS_AT = "data.cleaning"
 #: From the columns of a product to those by which a review describes its product.

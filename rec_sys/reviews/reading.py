@@ -21,12 +21,11 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Share
 from rec_sys.reviews import field_names, values
 from rec_sys.reviews.field_names import AUTO, COLUMNS, SETTINGS, Format, choose_format, shown
-from rec_sys.reviews.markup import has_markup, has_script, plain_text
 from rec_sys.reviews.records import read_records
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, to_frame
 from rec_sys.reviews.tables import with_known_names
 from rec_sys.reviews.unpacking import AUTO_ENCODING
-from rec_sys.reviews.values import BrokenRecord, Numbered, as_text, first_given, first_text
+from rec_sys.reviews.values import BrokenRecord, Numbered, first_given, first_text
 
 #: The user of a hand-written file that names nobody.
 ANONYMOUS_USER = "you"
@@ -95,7 +94,7 @@ class Notation:
     def no_times(self) -> frozenset[str]:
         """What says "not known" for a time."""
         missing = self.missing_time if isinstance(self.missing_time, list) else [self.missing_time]
-        return frozenset(as_text(each) for each in missing if each is not None)
+        return frozenset(values.as_text(each) for each in missing if each is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,17 +234,17 @@ class _ReviewRows:
         rating = self._as_rating(first_given(record, columns["rating"]))
         try:
             time = first_given(record, columns["timestamp"])
-            is_missing = self._no_time and as_text(time) in self._no_time
+            is_missing = self._no_time and values.as_text(time) in self._no_time
             seconds = None if is_missing else values.as_seconds(time, self._time)
         except BrokenRecord as error:
             self.found["times that cannot be read, taken as missing"] += 1
             self.bad_time = self.bad_time or str(error)
             seconds = None
-        if text and len(columns["text"]) > 1 and not as_text(record.get(self._body)):
+        if text and len(columns["text"]) > 1 and not values.as_text(record.get(self._body)):
             self.found["texts missing, their headline taken"] += 1
         nickname, name, info = [first_text(record, names) or None for names in self._others]
         style = first_given(record, columns["style"])
-        style = style and (as_text(values.unpacked(style)) or None)
+        style = style and (values.as_text(values.unpacked(style)) or None)
         review = first_text(record, columns["review_id"])
         review = review or content_id(user, product, text, rating, seconds)
         about = product or None, name, info, style
@@ -305,18 +304,18 @@ class _ProductRows:
         if not (product := first_text(record, columns["product_id"])):
             raise BrokenRecord(f"no product ({' or '.join(columns['product_id'])})")
         name = first_text(record, columns["name"])
-        if has_script(name):
+        if values.has_script(name):
             self.titles["titles that were a script made empty"] += 1
             name = ""
-        self.titles["titles freed from HTML"] += has_markup(name)
+        self.titles["titles freed from HTML"] += values.has_markup(name)
         given = (first_given(record, columns[part]) for part in ("description", "features"))
-        told = (as_text(values.unpacked(part)) for part in given)
-        info = plain_text(" ".join(filter(None, told)))
+        told = (values.as_text(values.unpacked(part)) for part in given)
+        info = values.plain_text(" ".join(filter(None, told)))
         style = values.style_of(values.unpacked(first_given(record, columns["style"])))
-        brand = plain_text(first_text(record, columns["brand"]))
+        brand = values.plain_text(first_text(record, columns["brand"]))
         if len(info) > (most := self._max_info_characters):
             info = info[: most + 1].rpartition(" ")[0] or info[:most]
-        return product, plain_text(name), info, style, brand
+        return product, values.plain_text(name), info, style, brand
 
 
 def _build_table(
@@ -433,7 +432,7 @@ def _time_notation(
     while True:
         try:
             times = (first_given(each, names) for each in _dicts(head))
-            known = (each for each in times if as_text(each) not in notation.no_times)
+            known = (each for each in times if values.as_text(each) not in notation.no_times)
             return values.time_notation(known)
         except InputError:
             if not (more := list(islice(records, len(head)))):

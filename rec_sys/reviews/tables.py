@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, replacing, write_json
 from rec_sys.reviews import schema
-from rec_sys.reviews.markup import SUSPICIOUS, has_markup, name_key, plain_text
+from rec_sys.reviews.values import SUSPICIOUS, has_markup, name_key, plain_text
 
 #: Raise it with every change of readers or cleaning that changes a result.
 FORMAT_VERSION = 4

@@ -96,6 +96,12 @@ class Access:
         """Whether anybody may ask, as nothing tells callers apart."""
         return not (self._fixed or self._file or self._secret)
 
+    @property
+    def parties(self) -> int:
+        """How many may want to ask at once: clients by their keys, and all people together."""
+        clients = [each for each in self._callers.values() if each.role == CLIENT]
+        return max(1, len(clients) + bool(self._secret))
+
     def caller(self, headers: Mapping[str, str]) -> Caller:
         """Finds out who asks by the request's headers, names in lower case. Raises Refused if it is
         nobody who may (401), or too often (429)."""

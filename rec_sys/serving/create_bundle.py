@@ -14,19 +14,18 @@ from omegaconf import DictConfig, OmegaConf
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import MANIFEST, read_json, replacing, require_replaceable, write_json
+from rec_sys.foundation.files import replacing, require_replaceable, write_json
 from rec_sys.foundation.onnx import MODEL_FILE
 from rec_sys.foundation.settings import Count, build, read_settings, settings_of
 from rec_sys.inference import bundle as bundles
 from rec_sys.modules import checkpoint
 from rec_sys.modules.inference_backends import OnnxBackend, exported_or_torch
 from rec_sys.reviews.schema import ReviewData
-from rec_sys.text.embedded import write_embedded
 from rec_sys.text.encoder import TextEncoder
-from rec_sys.text.encoder_export import export_encoder
+from rec_sys.text.encoder_export import export_encoder, write_embedded
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.index import IndexSettings
-from rec_sys.vector_database.vectorbase import Vectorbase, built_from, read_vectorbase
+from rec_sys.vector_database.vectorbase import Vectorbase, built_from, facts_in, read_vectorbase
 
 # Enough reviews for a taste to show, few enough to be read.
 _FEWEST_REVIEWS, _MOST_REVIEWS = 3, 6
@@ -99,8 +98,7 @@ def create_bundle(config: DictConfig) -> bundles.Bundle:
 def _vectorbase_of(trained: checkpoint.TrainedModel, config: DictConfig) -> Vectorbase:
     folder = Path(config.paths.vectorbase_dir)
     as_trained = config.data.get("from_checkpoint") and config.encoder.get("from_checkpoint")
-    if as_trained and (folder / MANIFEST).is_file():
-        manifest = read_json(folder / MANIFEST)
+    if as_trained and (manifest := facts_in(folder)):
         is_data = manifest.get("data_fingerprint") == trained.record["data"]["fingerprint"]
         # What somebody has updated would be lost in a new one from the training's data.
         is_wanted = is_data or bool(manifest.get("updated"))

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from time import monotonic, perf_counter
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
+from weakref import WeakValueDictionary
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,7 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import Positive, PositiveCount, settings_of
+from rec_sys.foundation.settings import Positive, PositiveCount, Seconds, settings_of
 from rec_sys.modules.inference_backends import BackendUnavailable
 from rec_sys.serving.access import PERSON, Access, Caller, Refused, pseudonym
 from rec_sys.serving.encoding import DEADLINE, Busy, Deadline
@@ -39,11 +40,11 @@ class Limits:
     """How much a request may ask for, and how long it may take; see ``config/serving``."""
 
     body_bytes: PositiveCount
-    body_seconds: Positive
+    body_seconds: Seconds
     header_bytes: PositiveCount
-    header_seconds: Positive
+    header_seconds: Seconds
     connections: PositiveCount
-    seconds: Positive
+    seconds: Seconds
     taken_per_second: Positive
     text_characters: PositiveCount
     texts: PositiveCount
@@ -235,7 +236,8 @@ class LimitsMiddleware:
         self._retry_after = retry_after
         self._unread_bytes = 0
         self._store_turns = asyncio.Semaphore(max(1, limits.threads // 2))
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._turns: WeakValueDictionary[Caller | None, asyncio.Semaphore] = WeakValueDictionary()
+        self._tasks: dict[asyncio.Task[None], Caller | None] = {}
         metrics.working.set_function(lambda: len(self._tasks))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -296,7 +298,10 @@ class LimitsMiddleware:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and kind != "application/json":
             raise Refused(415, "the body has to be JSON; say so: Content-Type: application/json")
-        if len(self._tasks) >= self._limits.requests_at_once:
+        most, working = self._limits.requests_at_once, list(self._tasks.values())
+        # One key, or one person, leaves room for the others.
+        share = max(1, most // self._access.parties)
+        if len(working) >= most or working.count(scope["state"].get("caller")) >= share:
             raise Busy("too many requests at once; try again")
         await self._in_time(scope, body, receive, send)
 
@@ -357,7 +362,7 @@ class LimitsMiddleware:
         DEADLINE.set(deadline)
         answering = asyncio.create_task(self._answer(scope, given, sending))
         gone = asyncio.create_task(has_gone())
-        self._tasks.add(answering)
+        self._tasks[answering] = scope["state"].get("caller")
         answering.add_done_callback(self._done)
         try:
             both, first, left = {answering, gone}, asyncio.FIRST_COMPLETED, limits.seconds
@@ -387,13 +392,21 @@ class LimitsMiddleware:
                 await turn.aclose()  # whoever takes a long answer slowly keeps nobody waiting
                 await send(message)
 
+            await turn.enter_async_context(self._turns_of(scope["state"].get("caller")))
             # Whoever waits for the database holds no thread that others could work in.
             if scope["path"].startswith("/users/"):
                 await turn.enter_async_context(self._store_turns)
             await self._app(scope, receive, sending)
 
+    def _turns_of(self, caller: Caller | None) -> asyncio.Semaphore:
+        """How many requests of one caller are worked on at once: so few that turns at the database
+        are left for the others, if there are any."""
+        parties, threads = self._access.parties, self._limits.threads
+        most = threads // 2 // parties if parties > 1 else threads
+        return self._turns.setdefault(caller, asyncio.Semaphore(max(1, most)))
+
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        del self._tasks[task]
         if not task.cancelled():
             task.exception()  # of one that was given up nobody else asks for it
 

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from rec_sys.foundation.console import Stages
 from rec_sys.foundation.errors import InputError, told_as_unfit
-from rec_sys.foundation.settings import Count, Positive, PositiveCount, nested, settings_of
+from rec_sys.foundation.settings import Count, PositiveCount, Seconds, nested, settings_of
 from rec_sys.graph.ego_batch import GraphOutputs
 from rec_sys.inference.bundle import CREATE_COMMAND, Bundle, read_bundle
 from rec_sys.inference.histories import UNKNOWN, Author, Histories, WrittenReview, read_histories
@@ -66,14 +66,19 @@ class ServingSettings:
     parallel_texts: PositiveCount
     cached_texts: Count
     store: str
-    store_seconds: Positive
-    retention_days: Positive | None
+    store_seconds: Seconds
+    retention_days: Annotated[float, Field(gt=0, le=1e6)] | None
     retry_after: PositiveCount
     map_products: PositiveCount
     map_regions: Count
     example_wishes: Count
     limits: Annotated[Limits, nested(Limits)]
     triton: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if any("*" in name.removeprefix("*.") for name in self.hosts if name != "*"):
+            why = "a * stands alone, or before a domain as in *.example.org"
+            raise InputError(f"serving.hosts={self.hosts}: {why}")
 
     @classmethod
     def of(cls, config: DictConfig) -> "ServingSettings":

@@ -55,7 +55,12 @@ _ADDED = {"kept_at"}
 _WRITTEN = (*_TEXTS, "rating", "time")
 _NEWEST_FIRST = (_reviews.c.time.desc().nulls_last(), _reviews.c.id.desc())
 _BETWEEN = {"rating": (MIN_RATING, MAX_RATING), "time": (FIRST_SECOND, LAST_SECOND)}
-_KEEPS_NOTHING = "the database: does not keep what it is given; a rule of somebody else is in it"
+_KEEPS_NOTHING = (
+    "the database: does not keep what it is given; somebody else's rule or type is in it"
+)
+_EVERY_LETTER = "é 音 🎸"
+_PROBE = {**dict.fromkeys(_TEXTS, _EVERY_LETTER), "rating": 4.5, "time": LAST_SECOND}
+_PROBE |= {"vector": b"\x00\xff", "encoder": "e" * 64, "kept_at": LAST_SECOND}
 _AT_ONCE = 20  # reviews in memory when all are handed over
 
 
@@ -109,9 +114,11 @@ class UserStore:
         except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
             # Not the URL, which may hold a password.
             raise InputError(f"serving.store: no such kind of database ({error})") from None
-        except (*_FAULTS, StoreUnavailable) as error:
-            why = f"cannot be opened ({_reason(error)})"
-            raise InputError(f"serving.store={self._engine.url!r}: {why}") from None
+        except InputError:
+            raise
+        except Exception as error:  # drivers have many of their own, also for what a URL holds
+            url = f"={self._engine.url!r}" if hasattr(self, "_engine") else ""
+            raise InputError(f"serving.store{url}: cannot be opened ({_reason(error)})") from None
 
     def _prepare(self) -> None:
         """Brings the tables to the newest version; makes sure that they are ours and writable."""
@@ -235,9 +242,12 @@ class UserStore:
 
     def forget(self, user_id: str) -> bool:
         """Deletes a person and all that they wrote; whether there was anybody."""
+        same = _users.c.id == user_id
         with self._transaction() as connection:
+            # Takes the person's row first, as `add` does: neither waits for what the other holds.
+            connection.execute(sa.update(_users).where(same).values(id=user_id))
             connection.execute(sa.delete(_reviews).where(_reviews.c.user_id == user_id))
-            found = connection.execute(sa.delete(_users).where(_users.c.id == user_id)).rowcount > 0
+            found = connection.execute(sa.delete(_users).where(same)).rowcount > 0
         self._empty_log()
         return found
 
@@ -323,9 +333,11 @@ def _checked(row: Any, name: str) -> Any:
 
 def _write(connection: sa.Connection) -> None:
     """Writes a review of somebody without an id, whom nobody else is, and takes both out."""
-    connection.execute(_users.insert().values(id=""))
-    connection.execute(_reviews.insert().values(user_id="", **dict.fromkeys(_TEXTS, "")))
-    if not connection.execute(sa.delete(_reviews).where(_reviews.c.user_id == "")).rowcount:
+    connection.execute(_users.insert().values(id="", nickname=_EVERY_LETTER))
+    connection.execute(_reviews.insert().values(user_id="", **_PROBE))
+    columns, nobodys = [_reviews.c[name] for name in _PROBE], _reviews.c.user_id == ""
+    kept = connection.execute(sa.select(*columns).where(nobodys)).mappings().all()
+    if kept != [_PROBE] or not connection.execute(sa.delete(_reviews).where(nobodys)).rowcount:
         raise StoreUnavailable(_KEEPS_NOTHING, is_lasting=True)
     connection.execute(sa.delete(_users).where(_users.c.id == ""))
 
@@ -336,14 +348,19 @@ def _engine_of(url: str, seconds: float, connections: int) -> sa.Engine:
     arguments: dict[str, Any] = {}
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "postgresql":
-        timeouts = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+        names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+        timeouts = (f"-c {name}={milliseconds}" for name in names)
         arguments = {
-            "options": " ".join(f"-c {name}={milliseconds}" for name in timeouts),
+            "options": " ".join([parsed.query.get("options", ""), *timeouts]),
+            "client_encoding": "UTF8",  # whatever the server's default is
             "connect_timeout": max(2, round(seconds)),  # libpq takes no less
             "tcp_user_timeout": milliseconds,
         }
-    elif parsed.database in (None, "", ":memory:"):
-        raise InputError(f"serving.store={url}: names no file; try sqlite:///users.db")
+        if threshold := parsed.query.get("prepare_threshold"):  # 0 behind PgBouncer
+            arguments["prepare_threshold"] = int(threshold)
+    elif parsed.database in (None, "", ":memory:") or parsed.query:
+        why = "names no file, or options beside it; try sqlite:///users.db"
+        raise InputError(f"serving.store={parsed!r}: {why}")
     elif parsed.get_backend_name() == "sqlite":
         require_regular(parsed.database)
         with suppress(OSError):  # what people write is nothing for other users of the machine

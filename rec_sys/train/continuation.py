@@ -9,9 +9,8 @@ from omegaconf import DictConfig
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.settings import flat
-from rec_sys.graph.provenance import Provenance, require_unlearned
 from rec_sys.graph.review_graph import ReviewGraph
-from rec_sys.graph.task import Split
+from rec_sys.graph.task import Provenance, Split, require_unlearned
 from rec_sys.modules import checkpoint
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder

@@ -22,7 +22,7 @@ from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
 from rec_sys.graph.task import Split, Task
-from rec_sys.modules.baselines.grid_search import search_grid
+from rec_sys.modules.baselines import search_grid
 from rec_sys.modules.combiner import GROUPS, MANY, Combiner
 from rec_sys.modules.full_catalogue import FullCatalogue
 from rec_sys.modules.metrics import TargetPositions, ndcg_of, rating_metrics, recall

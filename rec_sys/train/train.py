@@ -22,7 +22,7 @@ from rec_sys.foundation.settings import (
     read_settings,
     settings_of,
 )
-from rec_sys.modules.baselines.grid_search import combinations
+from rec_sys.modules.baselines import combinations
 from rec_sys.modules.checkpoint import build_evidences
 from rec_sys.reviews.cleaning import require_learnable, show_report
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
@@ -106,10 +106,9 @@ def train(
     from rec_sys.modules.rating_bias import fit_rating_start
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train import report
-    from rec_sys.train.datamodule import ReviewDataModule
     from rec_sys.train.model_card import model_card
     from rec_sys.train.tracking import Tracking, plain_config, record_of
-    from rec_sys.train.trainer import best_epoch, build_trainer, checkpoint_files, fit
+    from rec_sys.train.trainer import ReviewDataModule, best_epoch, build_trainer, fit, saved_files
     from rec_sys.train.tuning import EvidenceTrial, tune, with_values
 
     # Texts become vectors and reviews a graph, whose edges are split.
@@ -163,7 +162,7 @@ def train(
             record=record,
             seen=seen,
         )
-        files = checkpoint_files(config.paths.checkpoint_dir, tracking.run_name)
+        files = saved_files(config.paths.checkpoint_dir, tracking.run_name)
         trainer = build_trainer(config, tracking.logger, files)
         with stages("training"):
             fit(trainer, module, datamodule, start.state)

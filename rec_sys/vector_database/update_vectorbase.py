@@ -92,7 +92,7 @@ def find_changes(
     tables = vectorbase.products.iloc[old_rows], products.iloc[there]
 
     def differ(names: list[str]) -> np.ndarray:
-        then, now = (table[names].to_numpy(dtype=object) for table in tables)
+        then, now = (table[names].to_numpy(dtype=object, na_value=None) for table in tables)
         return (then != now).any(axis=1)
 
     retold, reviewed = (np.zeros(len(rows), dtype=bool) for _ in range(2))

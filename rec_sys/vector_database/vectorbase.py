@@ -29,8 +29,8 @@ from rec_sys.modules.features import (
     read_features,
 )
 from rec_sys.modules.match import unit
-from rec_sys.reviews.markup import name_key
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
+from rec_sys.reviews.values import name_key
 from rec_sys.vector_database.index import INDEX_FILE, ROWS_FILE, ProductIndex
 from rec_sys.vector_database.quotes import Quotes
 
@@ -235,10 +235,15 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
 
 def built_from(folder: str | Path) -> str | None:
     """Name of the checkpoint that the index in a folder was built from; None without an index."""
+    name = facts_in(folder).get("checkpoint")
+    return name if isinstance(name, str) else None
+
+
+def facts_in(folder: str | Path) -> dict[str, Any]:
+    """What the manifest of an index tells, whole or not; nothing without an index."""
     manifest = Path(folder) / files.MANIFEST
     facts = files.read_json(manifest) if manifest.is_file() else {}
-    name = facts.get("checkpoint") if isinstance(facts, dict) else None
-    return name if isinstance(name, str) else None
+    return facts if isinstance(facts, dict) else {}
 
 
 def read_vectorbase(folder: str | Path) -> Vectorbase:

@@ -50,7 +50,7 @@ def extended(tmp_path, monkeypatch):
 def test_the_baseline(extended):
     name = extended("evaluation=quick", "evaluate_config").evaluation.ranking_baselines
     assert f"config/evaluation/{name}.yaml" in FILES
-    model = get_class("rec_sys.modules.baselines.most_liked.MostLiked")(liked_above=3)
+    model = get_class("rec_sys.modules.most_liked.MostLiked")(liked_above=3)
     train = reviews_of([[0, 1], [1, 2], [1]])
     train.edge_rating[:] = [5, 4, 4, 1, 5]
     model.fit(train, vectors_of())

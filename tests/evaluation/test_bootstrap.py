@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rec_sys.evaluation.statistics import Bootstrap, Interval, average_over_seeds
+from rec_sys.evaluation.scores import Bootstrap, Interval, average_over_seeds
 from rec_sys.foundation.errors import InputError
 
 DRAWS = Bootstrap(300, 0.95, 0)

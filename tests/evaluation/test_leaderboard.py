@@ -14,7 +14,7 @@ from rec_sys.evaluation.leaderboard import (
     show_leaderboard,
     write_leaderboard,
 )
-from rec_sys.evaluation.statistics import Interval
+from rec_sys.evaluation.scores import Interval
 
 NDCG = Column("ndcg@10", "NDCG@10")
 MAE = Column("mae", "MAE", "lower", 2)

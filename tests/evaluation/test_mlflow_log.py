@@ -15,7 +15,7 @@ from rec_sys.evaluation.leaderboard import (
     write_leaderboard,
 )
 from rec_sys.evaluation.pictures import draw_metric
-from rec_sys.evaluation.statistics import Interval
+from rec_sys.evaluation.scores import Interval
 
 NDCG = Column("ndcg@10", "NDCG@10")
 

@@ -8,8 +8,7 @@ from omegaconf import OmegaConf
 from rec_sys.evaluation.jobs import Measuring
 from rec_sys.evaluation.scores import predict
 from rec_sys.foundation.errors import InputError
-from rec_sys.modules.baselines.grid_search import combinations, search_grid
-from rec_sys.modules.baselines.ranking import Ease
+from rec_sys.modules.baselines import Ease, combinations, search_grid
 from tests.helpers.reviews_of import queries_of, reviews_of, scores_of, vectors_of
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "evaluation"
@@ -51,7 +50,7 @@ class Likes:
 
 
 FITTED = []
-EASE = "rec_sys.modules.baselines.ranking.Ease"
+EASE = "rec_sys.modules.baselines.Ease"
 
 
 def test_each_fit_serves_all_settings_of_scoring():

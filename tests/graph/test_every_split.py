@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build
-from rec_sys.graph.provenance import Provenance
 from rec_sys.graph.splits import (
     GlobalTime,
     HeldOutUsers,
@@ -21,7 +20,7 @@ from rec_sys.graph.splits import (
     describe_split,
     split_fingerprint,
 )
-from rec_sys.graph.task import NOW, Split, Task
+from rec_sys.graph.task import NOW, Provenance, Split, Task
 from rec_sys.reviews.schema import NO_TIME
 from tests.helpers.graphs_by_hand import at, graph_of
 

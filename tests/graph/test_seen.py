@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.provenance import Groups, Provenance, require_unlearned
 from rec_sys.graph.splits import (
     GlobalTime,
     HeldOutUsers,
@@ -11,7 +10,7 @@ from rec_sys.graph.splits import (
     continue_groups,
     split_fingerprint,
 )
-from rec_sys.graph.task import Split, Task
+from rec_sys.graph.task import Groups, Provenance, Split, Task, require_unlearned
 from tests.helpers.graphs_by_hand import at, edges, graph_of, told
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import NO_TIME
-from rec_sys.modules.baselines.ranking import (
+from rec_sys.modules.baselines import (
     Ease,
     ItemKNN,
     Markov,

@@ -2,6 +2,7 @@ import contextlib
 import importlib
 import os
 import shutil
+import struct
 
 import hypothesis
 import hypothesis.strategies as st
@@ -28,6 +29,7 @@ from rec_sys.modules.checkpoint import (
 )
 from rec_sys.modules.combiner import GROUPS, Combiner
 from rec_sys.modules.trusted_settings import trusted_classes, trusted_settings
+from rec_sys.train.trainer import WholeCheckpoints
 from tests.helpers.tiny_models import tiny_towers
 from tests.modules.conftest import VECTOR_DIM
 
@@ -522,3 +524,61 @@ def test_an_evidence_that_names_no_class_is_told(checkpoint, nothing):
     trained = load_trained(with_settings(checkpoint, "evidence", {"texts": nothing}))
     with pytest.raises(InputError):
         build_evidences(trained.settings(OmegaConf.create(), "evidence"))
+
+
+def seen_by_one_reader_each(pytorchs, pythons):
+    """A file that is one archive to PyTorch's reader and another one to Python's `zipfile`, which
+    finds the directory at the end that the last record does not name."""
+
+    def parts(content):
+        end = content.rfind(b"PK\x05\x06")
+        count, size, start = struct.unpack("<10xHII", content[end : end + 20])
+        if content[end - 20 : end - 16] == b"PK\x06\x07":
+            at = struct.unpack("<8xQ", content[end - 20 : end - 4])[0]
+            count, size, start = struct.unpack("<32xQQQ", content[at : at + 56])
+        return content[: start + size], count, size, start
+
+    def end64(count, size, start):
+        head = struct.pack("<QHHIIQQ", 44, 45, 45, 0, 0, count, count)
+        return b"PK\x06\x06" + head + struct.pack("<QQ", size, start)
+
+    body, *facts = parts(pytorchs)
+    other, *other_facts = parts(pythons)
+    locator = b"PK\x06\x07" + struct.pack("<IQI", 0, len(body), 1)
+    last = b"PK\x05\x06" + struct.pack("<4x") + b"\xff" * 12 + b"\0\0"
+    return body + end64(*facts) + other + end64(*other_facts) + locator + last
+
+
+def test_a_state_is_read_by_one_reader_alone(checkpoint, tmp_path):
+    """What was looked at is what is gone on with."""
+    content = torch.load(checkpoint, weights_only=True)
+    torch.save({"epoch": 9}, tmp_path / "other")
+    path = tmp_path / "both.last.ckpt"
+    path.write_bytes(
+        seen_by_one_reader_each((tmp_path / "other").read_bytes(), checkpoint.read_bytes())
+    )
+    assert torch.load(path, weights_only=True) == {"epoch": 9}
+    found = WholeCheckpoints().load_checkpoint(path, weights_only=True)
+    assert found[RECORD_KEY] == content[RECORD_KEY]
+    for name, tensor in content["state_dict"].items():
+        assert torch.equal(found["state_dict"][name], tensor)
+
+
+@pytest.mark.parametrize("place", ["run_name", "key"])
+def test_half_a_character_is_refused(checkpoint, place):
+    content = saved(checkpoint)
+    if place == "key":
+        content["state_dict"]["model.\ud800"] = torch.zeros(1)
+    else:
+        content[RECORD_KEY]["run_name"] = "\ud800"
+    torch.save(content, checkpoint)
+    with pytest.raises(InputError, match="tiny.ckpt: holds half of a character"):
+        load_trained(checkpoint)
+
+
+def test_a_model_takes_no_more_memory_than_its_weights(checkpoint):
+    content = saved(checkpoint)
+    content[RECORD_KEY]["vector_dim"] = 10**12
+    torch.save(content, checkpoint)
+    with pytest.raises(InputError, match="do not fit"):
+        _ = load_trained(checkpoint).model

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.reviews.markup import name_key
 from rec_sys.reviews.reading import read_reviews
 from rec_sys.reviews.schema import to_table
 from rec_sys.reviews.tables import MIN_COPIED_WORDS, copies_of
+from rec_sys.reviews.values import name_key
 from tests.helpers.cleaning_by_hand import clean, ids, review, step
 from tests.helpers.review_samples import json_lines, review_frame, write
 

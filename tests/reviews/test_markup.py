@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rec_sys.reviews.markup import SUSPICIOUS, has_markup, has_script, plain_text
+from rec_sys.reviews.values import SUSPICIOUS, has_markup, has_script, plain_text
 
 # Texts in which the odd pieces meet.
 PIECES = st.sampled_from(

@@ -297,6 +297,20 @@ def test_names_of_the_shop(service):
         assert answer.status_code == status, host
 
 
+@pytest.mark.parametrize("name", ["a*b", "*shop.example", "**", "*.*.example"])
+def test_a_name_of_the_shop_that_matches_nothing(service, name):
+    with pytest.raises(InputError, match=r"serving.hosts=.*a \* stands alone"):
+        service(f"serving.hosts=['{name}']")
+
+
+@pytest.mark.parametrize(
+    "setting", ["limits.seconds=1e20", "store_seconds=1e20", "retention_days=1e15"]
+)
+def test_times_beyond_what_clocks_count(service, setting):
+    with pytest.raises(InputError, match=f"serving.{setting.partition('=')[0]}=.*must be at most"):
+        service(f"serving.{setting}")
+
+
 def test_many_wishes_to_reload_are_one(service, monkeypatch):
     _, components = service()
     loads, go_on = [], threading.Event()

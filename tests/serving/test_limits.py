@@ -1,5 +1,6 @@
 """Work is bounded: whoever asks for much, or slowly, keeps nobody else waiting."""
 
+import hashlib
 import http.client
 import json
 import resource
@@ -88,6 +89,34 @@ def test_one_review_does_not_wait_for_hundreds_of_texts(server, text):
     # In turns with the bulk, not after it, however fast the machine is.
     assert max(times) < done[0][1] / 4
     assert max(seconds for _, seconds, _ in ready) < done[0][1] / 4
+
+
+def test_one_key_leaves_time_to_another(server, text, tmp_path):
+    slow(text, 0.02)
+    keys = {name: f"key of {name}" for name in ("greedy", "modest")}
+    told = [f"client {n} {hashlib.sha256(k.encode()).hexdigest()}\n" for n, k in keys.items()]
+    (tmp_path / "keys").write_text("".join(told))
+    port = server(f"serving.keys_file={tmp_path / 'keys'}", "serving.limits.requests_at_once=40")
+    answered = []
+
+    def post(name):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        headers = JSON | {"X-API-Key": keys[name]}
+        connection.request("POST", "/recommendations", json.dumps(many(10)), headers)
+        answered.append((name, connection.getresponse().status))
+        connection.close()
+
+    greedy = [threading.Thread(target=post, args=["greedy"]) for _ in range(30)]
+    for each in greedy:
+        each.start()
+    time.sleep(0.5)
+    post("modest")
+    before = answered.copy()
+    for each in greedy:
+        each.join()
+    assert before[-1] == ("modest", 200)
+    assert before.count(("greedy", 200)) < 10 and answered.count(("greedy", 200)) >= 20
+    assert answered.count(("greedy", 503)) == 10  # half of the room is the other one's
 
 
 def test_more_bulk_than_bearable_is_told_to_come_back(server, text):

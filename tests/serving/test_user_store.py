@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -276,15 +277,49 @@ def test_a_file_that_is_no_database(tmp_path):
     path.write_text("This is a letter, and no database at all. " * 100)
     with pytest.raises(InputError, match="cannot be opened .*not a database"):
         UserStore(f"sqlite:///{path}")
-    with pytest.raises(InputError, match="names no file"):
-        UserStore("sqlite://")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///{folder}/users.db?timeout=abc",
+        "sqlite:///file:{folder}/users.db?uri=true",  # a file of another name than it seems
+        "sqlite:///file::memory:?cache=shared&uri=true",
+    ],
+)
+def test_an_address_of_sqlite_names_a_file_and_nothing_else(url, tmp_path):
+    with pytest.raises(InputError, match="serving.store=sqlite.*names no file, or options"):
+        UserStore(url.format(folder=tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("url", ["sqlite:///a%00b.db", "postgresql+psycopg://127.0.0.1:abc/shop"])
+def test_an_address_that_nothing_can_be_made_of(url):
+    with pytest.raises(InputError, match="serving.store: cannot be opened"):
+        UserStore(url)
+
+
+def test_a_version_that_is_none(store_url):
+    UserStore(store_url).close()
+    engine = sa.create_engine(store_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = ''"))
+    engine.dispose()
+    with pytest.raises(InputError, match="cannot be opened"):
+        UserStore(store_url)
 
 
 def test_a_database_that_cannot_be_written_to(tmp_path):
     path = tmp_path / "users.db"
     UserStore(f"sqlite:///{path}").close()
-    with pytest.raises(InputError, match="cannot be opened .*readonly"):
-        UserStore(f"sqlite:///file:{path}?mode=ro&uri=true")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # as a full disk
+        with pytest.raises(InputError, match="cannot be opened"):
+            UserStore(f"sqlite:///{path}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_database_that_is_deleted_while_it_is_in_use(tmp_path):
@@ -388,6 +423,53 @@ def test_nobody_else_on_the_machine_reads_the_file(tmp_path):
         store.close()
     finally:
         os.umask(before)
+
+
+def test_postgresql_keeps_every_letter_or_is_refused(postgresql_url):
+    store = UserStore(f"{postgresql_url}?client_encoding=latin1&prepare_threshold=0")
+    store.add("ann", [replace(review(0), text="é 音 🎸")], {}, E)
+    (kept,) = store.find("ann", 1, E).reviews
+    assert kept.text == "é 音 🎸"
+    store.close()
+    base, _, name = postgresql_url.replace("+psycopg", "").rpartition("/")
+    import psycopg
+
+    with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
+        how = "ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+        connection.execute(f"CREATE DATABASE {name}_latin {how}")
+    with pytest.raises(InputError, match="cannot be opened .*LATIN1"):
+        UserStore(f"{postgresql_url}_latin")
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [("rating", "integer"), ("rating", "text"), ("kept_at", "text"), ("text", "varchar(2)")],
+)
+def test_columns_of_another_type_are_refused(postgresql_url, column, kind):
+    UserStore(postgresql_url).close()
+    engine = sa.create_engine(postgresql_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"ALTER TABLE reviews ALTER {column} TYPE {kind}"))
+    engine.dispose()
+    with pytest.raises(InputError, match="cannot be opened"):
+        UserStore(postgresql_url)
+
+
+def test_one_person_is_deleted_and_written_to_at_once(store):
+    def write(_):
+        for number in range(10):
+            store.add("ann", [review(number)], {}, E)
+
+    def forget(_):
+        for _ in range(10):
+            store.forget("ann")
+
+    at_once(lambda do: do(0), [write, forget] * 2)  # nobody is told that the store does not answer
+
+
+def test_options_of_an_address_are_not_passed_over(postgresql_url):
+    with pytest.raises(InputError, match="cannot be opened .*no_such_option"):
+        UserStore(f"{postgresql_url}?options=-c%20no_such_option%3D1")
 
 
 def test_postgresql_that_has_gone_is_no_fault(postgresql_url):

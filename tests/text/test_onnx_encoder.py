@@ -10,9 +10,8 @@ import pytest
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.text import encoder_export
-from rec_sys.text.embedded import run_embedded, write_embedded
 from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY
-from rec_sys.text.encoder_export import export_encoder, main
+from rec_sys.text.encoder_export import export_encoder, main, run_embedded, write_embedded
 from rec_sys.text.onnx import LENGTH_STEP, OnnxTextEncoder, TextTokenizer
 
 TEXTS = [

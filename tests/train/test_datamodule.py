@@ -10,7 +10,7 @@ import torch
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.splits import LeaveOneOut
 from rec_sys.graph.task import Split, Task
-from rec_sys.train.datamodule import LoaderAhead, ReviewDataModule
+from rec_sys.train.trainer import LoaderAhead, ReviewDataModule
 
 
 def module_of(*data, batch_size, negatives):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rec_sys.train.datamodule import ProductSample
+from rec_sys.train.trainer import ProductSample
 
 COUNTS = np.array([0, 1, 5, 40, 200, 3, 3, 9])
 

@@ -258,6 +258,10 @@ def test_whatever_a_file_holds_it_is_told_in_one_line(built, content):
                 read_vectorbase(folder)
         (folder / name).write_bytes(kept)
         (folder / "manifest.json").write_text(manifest)
+    for told in ('{"checkpoint": ' * 9000, "9" * 5000):
+        (folder / "manifest.json").write_text(told)
+        with pytest.raises(InputError, match="not valid JSON"):
+            built_from(folder)
     for told in ("[]", "5", "null", '"x"'):
         (folder / "manifest.json").write_text(told)
         assert built_from(folder) is None
@@ -337,6 +341,13 @@ def test_a_damaged_or_missing_file_is_refused(built, name):
 def test_a_manifest_of_something_else_is_refused(built, content):
     (built.folder / "manifest.json").write_text(content)
     with pytest.raises(InputError):
+        read_vectorbase(built.folder)
+
+
+@pytest.mark.parametrize(("fact", "value"), [("max_quotes", 10**30), ("max_quotes", True)])
+def test_facts_of_another_kind_are_refused(built, fact, value):
+    (built.folder / "manifest.json").write_text(json.dumps(built.manifest | {fact: value}))
+    with pytest.raises(InputError, match="damaged"):
         read_vectorbase(built.folder)
 
 

@@ -1,15 +1,27 @@
-"""Baselines that rank: popularity, what follows what, item and text neighbours, EASE."""
+"""Baselines that rank, or find products by a wish, and the search for their settings."""
 
+import copy
+from collections.abc import Callable, Mapping
 from dataclasses import field
+from itertools import product
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from hydra.utils import get_class
 from scipy.sparse import coo_array, csr_array, sparray
 
-from rec_sys.foundation.settings import Decay, NotNegative, Positive, PositiveCount, settings_of
-from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY, ReviewGraph
+from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.settings import NotNegative, Positive, PositiveCount, Share, settings_of
+from rec_sys.graph.csr import read_vectors
+from rec_sys.graph.ego_batch import ProductReviews
+from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY, PreparedReviews, ReviewGraph
 from rec_sys.modules.ease import co_occurrence, ease_weights
-from rec_sys.modules.match import unit
+from rec_sys.modules.evidences import product_words
+from rec_sys.modules.match import unit, word_weights
+
+# A name counts twice in BM25, as in `rec_sys.modules.evidences.Match`.
+_NAME_WEIGHT = 2.0
 
 
 def popularity(train: ReviewGraph) -> np.ndarray:
@@ -124,7 +136,7 @@ class ItemKNN(_FromHistory):
 
     shrink: NotNegative
     neighbours: PositiveCount
-    history_decay: Decay
+    history_decay: Share
     name: str = "ItemKNN"
 
     def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
@@ -149,7 +161,7 @@ class ItemKNN(_FromHistory):
 class TextKNN(_FromHistory):
     """Scores by the cosine between a product's text and the decayed mean text of the history."""
 
-    history_decay: Decay
+    history_decay: Share
     name: str = "text kNN"
 
     def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
@@ -167,7 +179,7 @@ class Ease(_FromHistory):
     `history_decay` of 1 (see `history_matrix`) this is the published model."""
 
     l2: Positive
-    history_decay: Decay
+    history_decay: Share
     name: str = "EASE"
 
     def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
@@ -195,3 +207,131 @@ class TextEase(Ease):
     def _gram(self, train: ReviewGraph, vectors: np.ndarray) -> np.ndarray:
         texts = product_text_vectors(train, vectors) * np.float32(np.sqrt(self.text_weight))
         return texts @ texts.T + super()._gram(train, vectors)
+
+
+@settings_of("PopularWish", frozen=False)
+class PopularWish(Popularity):
+    """What has the most reviews, whatever is wished for."""
+
+    def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
+        return self.score(histories, asked)
+
+
+@settings_of("NearestTexts", frozen=False)
+class NearestTexts:
+    """MiniLM: cosine of the wish with name, description or mean review, or their z-scored sum."""
+
+    source: Literal["names", "descriptions", "reviews", "all"]
+
+    @property
+    def name(self) -> str:
+        return f"MiniLM, {self.source}"
+
+    def fit(self, train: ReviewGraph, texts: PreparedReviews) -> None:
+        vectors = texts.vectors
+        means = ProductReviews.of(train, vectors, np.arange(train.num_edges)).summary().texts
+        sources = {
+            "names": read_vectors(vectors, train.product_name_text),
+            "descriptions": read_vectors(vectors, train.product_info_text),
+            "reviews": unit(means),
+        }
+        chosen = list(sources) if self.source == "all" else [self.source]
+        self._vectors, self._products = vectors, [sources[name] for name in chosen]
+
+    def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
+        queries = read_vectors(self._vectors, wish)
+        cosines = [queries @ products.T for products in self._products]
+        if len(cosines) == 1:
+            return cosines[0]
+        import scipy.stats  # takes a moment
+
+        scores = (scipy.stats.zscore(each, axis=1) for each in cosines)
+        return sum(map(np.nan_to_num, scores))  # NaN where all are alike
+
+
+@settings_of("WordSearch", frozen=False)
+class WordSearch:
+    """BM25 over name, description and reviews of each product; for the settings see `bm25`."""
+
+    k1: Positive
+    b: Share
+    name: str = "BM25"
+
+    def fit(self, train: ReviewGraph, texts: PreparedReviews) -> None:
+        names, others = product_words(train, texts.words, np.arange(train.num_edges))
+        counts = csr_array(_NAME_WEIGHT * names + others)
+        self._weights, _, _ = word_weights(counts, self.k1, self.b)
+        self._words = texts.words
+
+    def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
+        return (self._words[wish] @ self._weights).toarray().astype(np.float32)
+
+
+@settings_of("FusedSearch", frozen=False)
+class FusedSearch:
+    """MiniLM and BM25 by reciprocal rank + `damping` (Cormack et al., SIGIR 2009)."""
+
+    source: Literal["names", "descriptions", "reviews", "all"]
+    k1: Positive
+    b: Share
+    damping: Positive
+    name: str = "MiniLM + BM25, reciprocal ranks"
+
+    def fit(self, train: ReviewGraph, texts: PreparedReviews) -> None:
+        self._parts = (NearestTexts(source=self.source), WordSearch(k1=self.k1, b=self.b))
+        for part in self._parts:
+            part.fit(train, texts)
+
+    def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
+        import scipy.stats  # takes a moment
+
+        scores = (part.find(histories, asked, wish) for part in self._parts)
+        # Equals in the order of the products.
+        ranks = (scipy.stats.rankdata(-each, "ordinal", axis=1) for each in scores)
+        gains = [1 / (self.damping + rank.astype(np.float32)) for rank in ranks]
+        return np.sum(gains, axis=0, dtype=np.float32)
+
+
+def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], Any]]]:
+    """Each combination of an entry's ``grid``, setting to the values to try, with its unfitted
+    ``model``, the dotted name of its class. Those that share what `fit` computes stand in one list:
+    they differ in `score_settings` alone. InputError if class, setting or value does not fit."""
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("model"), str):
+        raise InputError(f"{entry}: must be a baseline: its model, the name of a class, and a grid")
+    try:
+        model_class = get_class(entry["model"])
+    except (ImportError, ValueError) as error:
+        raise InputError(f"{entry['model']}: not a model class; {error}") from None
+    grid = {name: list(values) for name, values in (entry.get("grid") or {}).items()}
+    if empty := [name for name, values in grid.items() if not values]:
+        raise InputError(f"{entry['model']}: no value to try for {', '.join(empty)}")
+    of_score = getattr(model_class, "score_settings", ())
+    names = [[name for name in sorted(grid) if (name in of_score) == which] for which in (0, 1)]
+    for_fit, for_score = (
+        [dict(zip(some, values, strict=True)) for values in product(*map(grid.get, some))]
+        for some in names
+    )
+    return [
+        [(each, model_class(**each)) for each in ({**fit, **score} for score in for_score)]
+        for fit in for_fit
+    ]
+
+
+def search_grid(
+    entry: Mapping[str, Any], train: ReviewGraph, texts: Any, score: Callable[[Any], float]
+) -> tuple[Any, dict[str, Any]]:
+    """Fits all `combinations`; the highest `score` on the validation wins, of equals the first one.
+    Returns the best model, fitted, and its settings."""
+    best, best_score = None, -np.inf
+    for choices in combinations(entry):
+        fitted = choices[0][1]
+        fitted.fit(train, texts)
+        for settings, model in choices:
+            candidate = copy.copy(fitted)
+            for name in getattr(candidate, "score_settings", ()):
+                setattr(candidate, name, getattr(model, name))
+            value = score(candidate)
+            if best is None or value > best_score:
+                chosen = {name: settings[name] for name in entry.get("grid") or {}}
+                best, best_score = (candidate, chosen), value
+    return best

@@ -1,1 +1,0 @@
-"""Models without a network, strong ones among them: what ours must beat to be worth its price."""
