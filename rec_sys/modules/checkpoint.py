@@ -54,7 +54,7 @@ _SHAPE: dict[str, Any] = {
         "config": {},
         "run_name": str,
         "vector_dim": int,
-        "split": {"fingerprint": str, "validation_user_ids": list},
+        "split": {"fingerprint": str, "validation_user_ids": [str]},
         "data": {"fingerprint": str},
         "encoder": {"model_fingerprint": str},
     },
@@ -248,6 +248,8 @@ def as_tensors(content: Any) -> Any:
 
 
 def _has_shape(value: Any, shape: Any) -> bool:
+    if isinstance(shape, list):
+        return type(value) is list and all(type(each) in shape for each in value)
     if not (isinstance(shape, dict) and isinstance(value, dict)):
         return type(value) is shape
     return all(_has_shape(value.get(name), each) for name, each in shape.items())

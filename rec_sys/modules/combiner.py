@@ -70,7 +70,10 @@ class Combiner:
         if not fits or not all(np.isfinite(each).all() for each in arrays.values()):
             raise ValueError("the weights of the evidences do not fit together")
         shrinkage = [np.inf if each is None else each for each in plain["shrinkage"]]
-        return cls(features, evidences, shrinkage=np.array(shrinkage, dtype=np.float64), **arrays)
+        arrays["shrinkage"] = np.array(shrinkage, dtype=np.float64)
+        if arrays["shrinkage"].shape != (len(GROUPS),):
+            raise ValueError("a shrinkage for other groups")
+        return cls(features, evidences, **arrays)
 
     def plain(self) -> dict[str, Any]:
         """As values that JSON knows."""

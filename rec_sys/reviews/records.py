@@ -22,7 +22,8 @@ from rec_sys.reviews.values import BrokenRecord, Numbered
 _PARQUET, _ARROW, _ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
-_BLOCK_CHARACTERS = 1 << 18
+# Read at once; looked at for one value, at first; of what has no end of its own, such as -Infinity.
+_BLOCK_CHARACTERS, _VALUE_CHARACTERS, _LONGEST_TOKEN = 1 << 18, 1 << 12, 16
 _BETWEEN_VALUES = re.compile(r"[\s,\ufeff]*")  # a byte order mark is where files were joined
 _NEXT_OBJECT = re.compile(r"\n\s*,?\s*(?=\{)")
 _BATCH_ROWS = 4096
@@ -302,8 +303,7 @@ def _python_literal(line: str, otherwise: str) -> dict[str, Any] | BrokenRecord:
 def _json_values(lines: Iterable[str], bad: dict[int, str], path: Path) -> Iterator[Numbered]:
     """Values of arrays, or one after the other, over any number of lines."""
     decoder, lines = json.JSONDecoder(strict=False, object_pairs_hook=_record_of), iter(lines)
-    text, at, line = _take(lines, _BLOCK_CHARACTERS), 0, 1
-    depth, wanted = 0, _BLOCK_CHARACTERS
+    text, at, line, depth, wanted = "", 0, 1, 0, _VALUE_CHARACTERS
     while True:
         start = _BETWEEN_VALUES.match(text, at).end()  # type: ignore[union-attr]
         line += text.count("\n", at, start)
@@ -312,28 +312,48 @@ def _json_values(lines: Iterable[str], bad: dict[int, str], path: Path) -> Itera
         if (depth == 0 and text.startswith("[", at)) or (depth and text.startswith("]", at)):
             depth, at = 1 - depth, at + 1
             continue
+        # A part alone: an error counts the lines of all that it is given.
+        part, length, error = text[at : at + wanted], 0, None
         try:
-            value, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError) as error:
-            # Perhaps the value only goes on: fetch more, each time twice as much.
-            if not isinstance(error, _ToldTwice) and (more := _take(lines, wanted)):
-                text, at, wanted = text[at:] + more, 0, 2 * wanted
+            value, length = decoder.raw_decode(part)
+        except (ValueError, RecursionError) as raised:
+            error = raised
+        if length == len(part) or _is_cut_off(error, len(part)):
+            # Perhaps the value only goes on: look at more, each time twice as much.
+            wanted *= 2
+            if len(text) - at < wanted:
+                text, at = text[at:] + _take(lines, max(wanted, _BLOCK_CHARACTERS)), 0
+            if len(text) - at > len(part):
                 continue
+        wanted = _VALUE_CHARACTERS
+        if error is not None:
             if at == len(text) and not depth:
                 return
             # Only this one is broken if another begins further down.
-            if not (found := _NEXT_OBJECT.search(text, at + 1)):
-                why = f"not JSON from here on ({_reason(error)}); repair or fetch the file again"
-                raise InputError(f"{path}, line {line}: {why}") from None
+            while not (found := _NEXT_OBJECT.search(text, at + 1)):
+                if not (more := _take(lines, len(text) + _BLOCK_CHARACTERS)):
+                    why = (
+                        f"not JSON from here on ({_reason(error)}); repair or fetch the file again"
+                    )
+                    raise InputError(f"{path}, line {line}: {why}")
+                text += more
             yield line, BrokenRecord(f"not JSON ({_reason(error)})")
             line += text.count("\n", at, found.end())
             at = found.end()
             continue
+        end = at + length
         lines_of_value = range(line, line + text.count("\n", at, end) + 1) if bad else ()
         damaged = next((bad[number] for number in lines_of_value if number in bad), None)
         yield line, BrokenRecord(damaged) if damaged else _as_record(value)
         line += text.count("\n", at, end)
-        at, wanted = end, _BLOCK_CHARACTERS
+        at = end
+
+
+def _is_cut_off(error: Exception | None, length: int) -> bool:
+    """Whether a value may be right that is not in so many characters."""
+    if not isinstance(error, json.JSONDecodeError):
+        return False
+    return error.pos > length - _LONGEST_TOKEN or error.msg.startswith("Unterminated")
 
 
 def _unwrapped(records: Iterator[Numbered]) -> Iterator[Numbered]:

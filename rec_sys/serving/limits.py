@@ -236,7 +236,7 @@ class LimitsMiddleware:
         self._retry_after = retry_after
         self._unread_bytes = 0
         self._store_turns = asyncio.Semaphore(max(1, limits.threads // 2))
-        self._turns: WeakValueDictionary[Caller | None, asyncio.Semaphore] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[Any, asyncio.Semaphore] = WeakValueDictionary()
         self._tasks: dict[asyncio.Task[None], Caller | None] = {}
         metrics.working.set_function(lambda: len(self._tasks))
 
@@ -392,18 +392,16 @@ class LimitsMiddleware:
                 await turn.aclose()  # whoever takes a long answer slowly keeps nobody waiting
                 await send(message)
 
-            await turn.enter_async_context(self._turns_of(scope["state"].get("caller")))
             # Whoever waits for the database holds no thread that others could work in.
-            if scope["path"].startswith("/users/"):
+            at_store = scope["path"].startswith("/users/")
+            if (parties := self._access.parties) > 1:
+                # So few of one caller that turns at the database are left for the others.
+                most = asyncio.Semaphore(max(1, self._limits.threads // 2 // parties))
+                key = scope["state"].get("caller"), at_store
+                await turn.enter_async_context(self._turns.setdefault(key, most))
+            if at_store:
                 await turn.enter_async_context(self._store_turns)
             await self._app(scope, receive, sending)
-
-    def _turns_of(self, caller: Caller | None) -> asyncio.Semaphore:
-        """How many requests of one caller are worked on at once: so few that turns at the database
-        are left for the others, if there are any."""
-        parties, threads = self._access.parties, self._limits.threads
-        most = threads // 2 // parties if parties > 1 else threads
-        return self._turns.setdefault(caller, asyncio.Semaphore(max(1, most)))
 
     def _done(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from rec_sys.foundation.console import note, progress
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import read_json, write_json
+from rec_sys.foundation.files import read_json, require_regular, write_json
 from rec_sys.text.encoder import TextEncoder
 
 #: Row of the empty text in every store: the zero vector, "nothing was said".
@@ -114,6 +114,7 @@ class VectorStore:
 
 def _read_from(path: Path, first: int, dtype: np.dtype) -> np.ndarray:
     """The whole elements of a file from one on."""
+    require_regular(path)
     if not path.exists():
         return np.empty(0, dtype=dtype)
     return np.fromfile(path, dtype, offset=min(first * dtype.itemsize, path.stat().st_size))

@@ -199,7 +199,7 @@ _ORIGIN = ("model_fingerprint", "checkpoint", "encoder_model_fingerprint", "data
 _FACTS = {
     **dict.fromkeys(("created", "factory", *_ORIGIN), str),
     **dict.fromkeys(("num_products", "vector_dim", "embedding_dim", "max_quotes"), int),
-    **{"search": dict, "features": list, "combiner": dict, "encoder": dict},
+    **{"min_recall": float, "search": dict, "features": list, "combiner": dict, "encoder": dict},
 }
 
 

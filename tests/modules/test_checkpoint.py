@@ -582,3 +582,12 @@ def test_a_model_takes_no_more_memory_than_its_weights(checkpoint):
     torch.save(content, checkpoint)
     with pytest.raises(InputError, match="do not fit"):
         _ = load_trained(checkpoint).model
+
+
+@pytest.mark.parametrize("ids", [[[1], {}, None], ["ann", 5], {}])
+def test_ids_of_people_are_texts(checkpoint, ids):
+    content = saved(checkpoint)
+    content[RECORD_KEY]["split"]["validation_user_ids"] = ids
+    torch.save(content, checkpoint)
+    with pytest.raises(InputError, match="tiny.ckpt: its record or its weights are damaged"):
+        load_trained(checkpoint)

@@ -53,6 +53,23 @@ def test_any_json_round_trips(records, tmp_path):
         assert [record for _, record in read(write(tmp_path, name, content))] == records, name
 
 
+def test_values_of_any_length_and_broken_ones_between_them(tmp_path):
+    """What is larger than what is read at once, and values that end where that does."""
+    values = [{"n": 12345678901, "t": "x" * length} for length in (1, 4000, 4083, 300_000, 70_000)]
+    text = (
+        "[\n" + ',\n{"a": "b\n'.join(json.dumps(each, indent=1) for each in values) + ",\n-1.5e300]"
+    )
+    found = [record for _, record in read(write(tmp_path, "values.json", text))]
+    assert [each for each in found if isinstance(each, dict)] == values
+    assert sum(isinstance(each, BrokenRecord) for each in found) == 5
+
+
+def test_many_broken_values_take_no_time_without_end(tmp_path):
+    text = "[\n" + "".join(f'{{"k{n}": "a\n' for n in range(100_000)) + '{"good": 1}]'
+    found = read(write(tmp_path, "broken.json", text))  # each took as long as all that were before
+    assert len(found) == 100_001 and found[-1] == (100_002, {"good": 1})
+
+
 @many
 @given(rows=st.lists(st.tuples(FIELD, FIELD), min_size=1))
 def test_any_csv_round_trips(rows, tmp_path):

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -150,3 +152,11 @@ def test_a_hole_that_a_crash_left_is_no_vector(tmp_path):
     truncated(tmp_path / "vectors.f16", 2 * ROW)
     truncated(tmp_path / "vectors.f16", 9 * ROW)  # grows again, with zeros
     assert vectors_of(tmp_path) == ([0, *range(1, 9)], 7)
+
+
+def test_a_pipe_in_the_folder_is_not_waited_for(tmp_path):
+    encode_texts(["good"], CountingEncoder(), open_store(tmp_path), show_progress=False)
+    (tmp_path / "vectors.f16").unlink()
+    os.mkfifo(tmp_path / "vectors.f16")
+    with pytest.raises(InputError, match="vectors.f16: is no regular file"):
+        open_store(tmp_path)

@@ -216,6 +216,7 @@ def other_feature(row, **changes):
         other_weights(evidences=["popularity"] * len(WEIGHTS)),
         other_weights(features=list(WEIGHTS)[::-1]),
         lambda manifest: manifest["combiner"].pop("shrinkage"),
+        other_weights(shrinkage=[[1.0]] * len(GROUPS)),
         lambda manifest: manifest["features"].pop(),
         lambda manifest: manifest["features"].reverse(),
         lambda manifest: manifest.update(features=["network"]),
@@ -344,7 +345,9 @@ def test_a_manifest_of_something_else_is_refused(built, content):
         read_vectorbase(built.folder)
 
 
-@pytest.mark.parametrize(("fact", "value"), [("max_quotes", 10**30), ("max_quotes", True)])
+@pytest.mark.parametrize(
+    ("fact", "value"), [("max_quotes", 10**30), ("max_quotes", True), ("min_recall", None)]
+)
 def test_facts_of_another_kind_are_refused(built, fact, value):
     (built.folder / "manifest.json").write_text(json.dumps(built.manifest | {fact: value}))
     with pytest.raises(InputError, match="damaged"):
