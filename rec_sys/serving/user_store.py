@@ -21,7 +21,7 @@ from rec_sys.serving.access import Refused
 from rec_sys.serving.migrations import VERSION_TABLE, migrate
 
 # Writers who meet on a new person, or processes that make the tables: the second finds them there.
-_RETRIES = 2
+_RETRIES = 8
 # What passes by itself, or when somebody makes room; whatever else SQLite reports stays so.
 _PASSING = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM"}
 _DAY_SECONDS = 86_400
@@ -245,11 +245,12 @@ class UserStore:
         same = _users.c.id == user_id
         with self._transaction() as connection:
             # Takes the person's row first, as `add` does: neither waits for what the other holds.
-            connection.execute(sa.update(_users).where(same).values(id=user_id))
+            if not connection.execute(sa.update(_users).where(same).values(id=user_id)).rowcount:
+                return False
             connection.execute(sa.delete(_reviews).where(_reviews.c.user_id == user_id))
-            found = connection.execute(sa.delete(_users).where(same)).rowcount > 0
+            connection.execute(sa.delete(_users).where(same))
         self._empty_log()
-        return found
+        return True
 
     def forget_older(self, days: float) -> int:
         """Deletes reviews kept longer ago, how many it returns, and people of whom nothing is left.
