@@ -18,9 +18,8 @@ from pydantic_core import to_jsonable_python
 
 from rec_sys.evaluation.audit import Finding
 from rec_sys.evaluation.scores import Interval
-from rec_sys.foundation.console import console, note, show_table
+from rec_sys.foundation.console import console, markdown_list, markdown_table, note, show_table
 from rec_sys.foundation.files import replacing, versions_of, write_json
-from rec_sys.train.model_card import markdown_list, markdown_table
 from rec_sys.train.tracking import Tracking
 
 if TYPE_CHECKING:

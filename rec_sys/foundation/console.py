@@ -1,4 +1,4 @@
-"""What a person sees in the terminal: short tables, one-line notes, progress, time and memory."""
+"""What a person sees: tables, also in Markdown, one-line notes, progress, time and memory."""
 
 import math
 import re
@@ -46,6 +46,21 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
         # As `Text`: square brackets in a product's name are not rich's markup.
         table.add_row(*(Text(_as_text(value)) for value in row))
     console().print(table)
+
+
+def markdown_list(lines: Iterable[str]) -> str:
+    """Lines with a dash each."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def markdown_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], right_aligned: int = 0
+) -> str:
+    """A table whose last `right_aligned` columns are of numbers."""
+    rule = ["---"] * (len(headings) - right_aligned) + ["---:"] * right_aligned
+    # A line break or a bar in a name would end the cell.
+    cells = ([" ".join(c.split()).replace("|", "\\|") for c in row] for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (headings, rule, *cells))
 
 
 #: Commands as messages tell them, and as they are typed where that differs; `rec-sys` fills it.

@@ -396,9 +396,9 @@ class LimitsMiddleware:
             at_store = scope["path"].startswith("/users/")
             if (parties := self._access.parties) > 1:
                 # So few of one caller that turns at the database are left for the others.
-                most = asyncio.Semaphore(max(1, self._limits.threads // 2 // parties))
+                turns = asyncio.Semaphore(max(1, self._limits.threads // 2 // parties))
                 key = scope["state"].get("caller"), at_store
-                await turn.enter_async_context(self._turns.setdefault(key, most))
+                await turn.enter_async_context(self._turns.setdefault(key, turns))
             if at_store:
                 await turn.enter_async_context(self._store_turns)
             await self._app(scope, receive, sending)

@@ -55,9 +55,7 @@ _ADDED = {"kept_at"}
 _WRITTEN = (*_TEXTS, "rating", "time")
 _NEWEST_FIRST = (_reviews.c.time.desc().nulls_last(), _reviews.c.id.desc())
 _BETWEEN = {"rating": (MIN_RATING, MAX_RATING), "time": (FIRST_SECOND, LAST_SECOND)}
-_KEEPS_NOTHING = (
-    "the database: does not keep what it is given; somebody else's rule or type is in it"
-)
+_KEEPS_NOTHING = "the database: does not keep what it is given; it has a rule or type of its own"
 _EVERY_LETTER = "é 音 🎸"
 _PROBE = {**dict.fromkeys(_TEXTS, _EVERY_LETTER), "rating": 4.5, "time": LAST_SECOND}
 _PROBE |= {"vector": b"\x00\xff", "encoder": "e" * 64, "kept_at": LAST_SECOND}
@@ -359,10 +357,10 @@ def _engine_of(url: str, seconds: float, connections: int) -> sa.Engine:
         }
         if threshold := parsed.query.get("prepare_threshold"):  # 0 behind PgBouncer
             arguments["prepare_threshold"] = int(threshold)
-    elif parsed.database in (None, "", ":memory:") or parsed.query:
-        why = "names no file, or options beside it; try sqlite:///users.db"
-        raise InputError(f"serving.store={parsed!r}: {why}")
     elif parsed.get_backend_name() == "sqlite":
+        if parsed.database in (None, "", ":memory:") or parsed.query:
+            why = "names no file, or options beside it; try sqlite:///users.db"
+            raise InputError(f"serving.store={parsed!r}: {why}")
         require_regular(parsed.database)
         with suppress(OSError):  # what people write is nothing for other users of the machine
             os.close(os.open(parsed.database, os.O_CREAT, 0o600))

@@ -1,4 +1,5 @@
-"""What training ends with: the baselines beside the model, and a table of both."""
+"""What training ends with: the baselines beside the model, a table of both, and a model card
+(Mitchell et al., FAT* 2019), in words that travel with the model."""
 
 import hashlib
 import json
@@ -16,8 +17,9 @@ from hydra.core.hydra_config import HydraConfig
 from torch import Tensor
 
 from rec_sys.foundation.cli import CONFIG_DIR
-from rec_sys.foundation.console import note, show_table
+from rec_sys.foundation.console import markdown_list, markdown_table, note, show_table
 from rec_sys.foundation.files import code_fingerprint, read_json, write_json
+from rec_sys.foundation.settings import flat
 from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
@@ -29,6 +31,7 @@ from rec_sys.modules.metrics import TargetPositions, ndcg_of, rating_metrics, re
 from rec_sys.modules.objectives import Distance
 from rec_sys.modules.rating_bias import RatingBias
 from rec_sys.modules.recommender_module import K
+from rec_sys.text.encoder import EMBEDDED
 from rec_sys.train.tracking import Tracking
 
 #: A label, of a model or of a baseline, to its metrics.
@@ -37,6 +40,8 @@ Rows = Mapping[str, Mapping[str, float]]
 #: Always the most frequent rating.
 MAJORITY = "majority"
 BIAS = "user + product bias"
+_CARD = Path(__file__).with_name("model_card.md")
+_SHOWN = 3  # of a list
 
 
 def score_baselines(
@@ -281,3 +286,42 @@ def show_summary(
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     config = f"./{os.path.relpath(CONFIG_DIR)}/model/{choices.get('model', '<name>')}.yaml"
     note(f"            uv run python -m rec_sys.modules.model_export {checkpoint} {config}")
+
+
+def model_card(
+    record: Mapping[str, Any],
+    cleaning_report: Sequence[Mapping[str, Any]],
+    ratings: Mapping[str, Mapping[str, float]],
+    *rankings: Mapping[str, Mapping[str, float]],
+) -> str:
+    """A model's card in Markdown, from `TrainedModel.record` and what was measured."""
+    data, encoder = record["data"], record["encoder"]
+    named = record["config"]["encoder"].get("model")
+    steps = (f"{each['rows']} {each['step']}: {each['note']}" for each in cleaning_report)
+    return _CARD.read_text(encoding="utf-8").format(
+        run_name=record["run_name"],
+        **{name: data[name] for name in ("name", "users", "products", "reviews", "fingerprint")},
+        cleaning=markdown_list(steps),
+        split=markdown_list(f"{key}: {_short(value)}" for key, value in flat(record["split"])),
+        ratings=_table(ratings),
+        rankings="\n\n".join(_table(rows) for rows in rankings if rows),
+        encoder="all-MiniLM-L6-v2" if named == EMBEDDED else named,
+        dimension=encoder["dimension"],
+        encoder_fingerprint=encoder["model_fingerprint"],
+        licence="Apache-2.0." if named == EMBEDDED else "Its licence is its publisher's.",
+        versions=markdown_list(f"{name} {value}" for name, value in record["versions"].items()),
+    )
+
+
+def _short(value: Any) -> Any:
+    """The number of a list of people, which is in the checkpoint, will do."""
+    return f"{len(value)} of them" if isinstance(value, list) and len(value) > _SHOWN else value
+
+
+def _table(rows: Mapping[str, Mapping[str, float]]) -> str:
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    cells = (
+        [label, *(f"{row[name]:.4g}" if name in row else "" for name in names)]
+        for label, row in rows.items()
+    )
+    return markdown_table(["", *names], cells)

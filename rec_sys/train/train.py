@@ -106,7 +106,6 @@ def train(
     from rec_sys.modules.rating_bias import fit_rating_start
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train import report
-    from rec_sys.train.model_card import model_card
     from rec_sys.train.tracking import Tracking, plain_config, record_of
     from rec_sys.train.trainer import ReviewDataModule, best_epoch, build_trainer, fit, saved_files
     from rec_sys.train.tuning import EvidenceTrial, tune, with_values
@@ -238,7 +237,9 @@ def train(
         shown = next(iter(baselines.values()))
         model_row = {name: metrics.get(f"val/{name}", np.nan) for name in shown}
         means = {name: each.means for name, each in rankings.items()}
-        card = model_card(record, data.report, {"model": model_row} | baselines, means, wishes)
+        card = report.model_card(
+            record, data.report, {"model": model_row} | baselines, means, wishes
+        )
         with replacing(trained.card) as draft:
             draft.write_text(card, encoding="utf-8")
         with stages("tracking"):
