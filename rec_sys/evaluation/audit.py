@@ -15,9 +15,9 @@ from rec_sys.evaluation.scores import Slicing
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, NotNegative, PositiveCount, Share, settings_of
 from rec_sys.graph.ego_batch import MIDDLE_RATING, EgoBatch
-from rec_sys.graph.review_graph import NO_TIME, PreparedReviews, ReviewGraph
+from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 from rec_sys.graph.task import Split, Task
-from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+from rec_sys.reviews.schema import MAX_RATING, MIN_RATING, NO_TIME
 
 
 @settings_of("evaluation.audit")

@@ -56,7 +56,7 @@ class EvaluationSettings:
     bootstrap_seed: settings.Count
     history_starts: Annotated[list[settings.Count], _SOME]
     head_share: settings.InnerShare
-    twin_jaccard: settings.Share
+    twin_jaccard: settings.Decay
     folder: str
     audit: Annotated[audit.Limits, settings.nested(audit.Limits)]
 

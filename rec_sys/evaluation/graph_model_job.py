@@ -17,9 +17,8 @@ from rec_sys.evaluation.protocol import Stage
 from rec_sys.foundation.cli import CONFIG_DIR, with_overrides
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build, settings_of
-from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder, ProductReviews
-from rec_sys.graph.review_graph import NO_BRAND, NO_TIME, PreparedReviews, ReviewGraph
+from rec_sys.graph.review_graph import NO_BRAND, PreparedReviews, ReviewGraph, read_vectors
 from rec_sys.graph.splits import GlobalTime, split_fingerprint
 from rec_sys.graph.task import Task
 from rec_sys.modules.checkpoint import fit_evidences
@@ -28,6 +27,7 @@ from rec_sys.modules.evidences import KnownReviews, Trend
 from rec_sys.modules.features import Feature, Situation
 from rec_sys.modules.match import Towers, Wishes, match_sources
 from rec_sys.modules.product_graph import ProductGraph
+from rec_sys.reviews.schema import NO_TIME
 from rec_sys.text.store import EMPTY_TEXT_ROW
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from rec_sys.foundation.cli import with_overrides
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build
-from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
+from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
 from rec_sys.graph.task import Split, Task, check_usable
+from rec_sys.reviews.schema import NO_TIME
 
 _NEW_USERS = "new_users"
 

@@ -7,9 +7,8 @@ import numpy as np
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, Positive, PositiveCount, settings_of
-from rec_sys.graph.csr import rows_to_pointers
 from rec_sys.graph.ego_batch import PRODUCT_SHRINKAGE, USER_SHRINKAGE
-from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.review_graph import ReviewGraph, rows_to_pointers
 from rec_sys.modules.rating_bias import MeanVectors, RatingBias, predict_each_from_the_others
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 

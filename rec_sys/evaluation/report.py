@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from rec_sys.evaluation import scores
+from rec_sys.evaluation import leaderboard, scores
 from rec_sys.evaluation.audit import Finding
 from rec_sys.evaluation.jobs import Job, Kind, Measuring, Record
 from rec_sys.evaluation.leaderboard import GRAPH_MODEL_NAME, Cell, Column, Table
-from rec_sys.evaluation.pictures import draw_metric, draw_over_groups, draw_over_k
 from rec_sys.evaluation.protocol import Stage, tied_last_share
 from rec_sys.evaluation.rating_baselines import Bias
 from rec_sys.evaluation.scores import Bootstrap, RankingResult, RatingScores, Slicing
@@ -111,11 +110,13 @@ class Report:
             name = test.heading.lower().replace(",", "").replace(" ", "_")
             column, ks = Column(self._metric, _heading(self._metric)), self.measuring.ks
             table, confidence = tables[test.heading], self.bootstrap.confidence
-            found[f"{name}_ndcg.png"] = draw_metric(table, column, confidence)
+            found[f"{name}_ndcg.png"] = leaderboard.draw_metric(table, column, confidence)
             lines = {m: [test.mean(m, f"recall@{k}") for k in ks] for m in test.models}
-            found[f"{name}_recall_over_k.png"] = draw_over_k(test.heading, "recall@k", ks, lines)
+            found[f"{name}_recall_over_k.png"] = leaderboard.draw_over_k(
+                test.heading, "recall@k", ks, lines
+            )
             sizes, lines = self._by_history(test)
-            found[f"{name}_history.png"] = draw_over_groups(
+            found[f"{name}_history.png"] = leaderboard.draw_over_groups(
                 test.heading, column.heading, sizes, "reviews in the history", lines
             )
         return found

@@ -30,6 +30,8 @@ from rec_sys.foundation.errors import InputError
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+#: Above 0, at most 1.
+Decay = Annotated[float, Field(gt=0, le=1)]
 #: Strictly between 0 and 1.
 InnerShare = Annotated[float, Field(gt=0, lt=1)]
 #: How long something takes or is waited for: less than what clocks can count.

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rec_sys.graph.csr import read_vectors, segment_sum, vector_sums
-from rec_sys.graph.review_graph import SECONDS_PER_DAY, ReviewGraph
-from rec_sys.reviews.schema import MAX_RATING, MIN_RATING, NO_TIME
+from rec_sys.graph.review_graph import ReviewGraph, read_vectors, segment_sum, vector_sums
+from rec_sys.reviews.schema import MAX_RATING, MIN_RATING, NO_TIME, SECONDS_PER_DAY
 
 MIDDLE_RATING = (MIN_RATING + MAX_RATING) / 2
 HALF_RANGE = (MAX_RATING - MIN_RATING) / 2

@@ -11,9 +11,9 @@ import scipy.sparse
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import EgoBatchBuilder, FixedReviews, ReviewSummary
-from rec_sys.graph.review_graph import NO_BRAND, NO_TIME, ReviewGraph, product_info_text
+from rec_sys.graph.review_graph import NO_BRAND, ReviewGraph, product_info_text
 from rec_sys.modules.match import Wishes
-from rec_sys.reviews.schema import to_table
+from rec_sys.reviews.schema import NO_TIME, to_table
 from rec_sys.reviews.tables import seconds_of
 from rec_sys.reviews.values import name_key, plain_text
 from rec_sys.text.store import distinct_texts

@@ -17,8 +17,8 @@ from rec_sys.foundation.cli import compose_config
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing
-from rec_sys.graph.csr import rows_to_pointers
 from rec_sys.graph.ego_batch import predicted_rating
+from rec_sys.graph.review_graph import rows_to_pointers
 from rec_sys.graph.task import NOW
 from rec_sys.inference.bundle import CREATE_COMMAND, VECTORBASE, read_bundle
 from rec_sys.inference.histories import (
@@ -118,9 +118,7 @@ class Recommender:
 
         @cache
         def text_encoder() -> OnnxTextEncoder:
-            from rec_sys.text.encoder_export import (
-                run_embedded,  # only if there is anything to encode
-            )
+            from rec_sys.text.encoder_export import run_embedded  # if there is a text at all
 
             return run_embedded(encoder, threads)
 

@@ -13,12 +13,12 @@ from scipy.sparse import coo_array, csr_array, sparray
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import NotNegative, Positive, PositiveCount, Share, settings_of
-from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.ego_batch import ProductReviews
-from rec_sys.graph.review_graph import NO_TIME, SECONDS_PER_DAY, PreparedReviews, ReviewGraph
-from rec_sys.modules.ease import co_occurrence, ease_weights
+from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, read_vectors
 from rec_sys.modules.evidences import product_words
 from rec_sys.modules.match import unit, word_weights
+from rec_sys.modules.product_graph import co_occurrence, ease_weights
+from rec_sys.reviews.schema import NO_TIME, SECONDS_PER_DAY
 
 # A name counts twice in BM25, as in `rec_sys.modules.evidences.Match`.
 _NAME_WEIGHT = 2.0

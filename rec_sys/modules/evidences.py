@@ -13,12 +13,11 @@ from scipy.sparse import coo_array, csr_array, vstack
 
 from rec_sys.foundation.settings import NotNegative, Positive, PositiveCount, Share, settings_of
 from rec_sys.graph.ego_batch import ProductReviews
-from rec_sys.graph.review_graph import SECONDS_PER_DAY, ReviewGraph
+from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules import features
-from rec_sys.modules.ease import co_occurrence
 from rec_sys.modules.match import Towers, word_weights
-from rec_sys.modules.product_graph import ROWS_AT_ONCE, ProductGraph, heaviest
-from rec_sys.reviews.schema import NO_TIME
+from rec_sys.modules.product_graph import ROWS_AT_ONCE, ProductGraph, co_occurrence, heaviest
+from rec_sys.reviews.schema import NO_TIME, SECONDS_PER_DAY
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ import scipy.sparse
 
 from rec_sys.foundation.console import progress
 from rec_sys.graph import ego_batch
-from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.ego_batch import EgoBatchBuilder, FixedReviews, ReviewSummary, predicted_rating
-from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.review_graph import ReviewGraph, read_vectors
 from rec_sys.graph.task import Task
 from rec_sys.modules.combiner import Combiner, CombinerFit, Questions
 from rec_sys.modules.features import Feature, Situation

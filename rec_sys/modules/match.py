@@ -10,9 +10,8 @@ from pydantic import Field
 
 from rec_sys.foundation import settings
 from rec_sys.foundation.console import progress
-from rec_sys.graph.csr import read_vectors
 from rec_sys.graph.ego_batch import ProductReviews
-from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.review_graph import ReviewGraph, read_vectors
 from rec_sys.graph.task import Split
 
 #: The sources of a product's vector, in the order in which they are given.

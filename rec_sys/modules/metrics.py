@@ -11,7 +11,7 @@ from torchmetrics import Metric
 from torchmetrics.functional import classification, mean_absolute_error, mean_squared_error
 from torchmetrics.utilities import dim_zero_cat
 
-from rec_sys.graph.csr import segment_sum
+from rec_sys.graph.review_graph import segment_sum
 from rec_sys.reviews.schema import MAX_RATING
 
 

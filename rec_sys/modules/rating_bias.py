@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.linalg
 
-from rec_sys.graph.csr import read_vectors, segment_sum, vector_sums
 from rec_sys.graph.ego_batch import MIDDLE_RATING, PRODUCT_SHRINKAGE, USER_SHRINKAGE
-from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.review_graph import ReviewGraph, read_vectors, segment_sum, vector_sums
 from rec_sys.graph.task import Split
 
 

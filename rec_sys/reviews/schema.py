@@ -9,6 +9,7 @@ import pyarrow as pa
 
 #: Seconds of a review whose time is not known: older than all others.
 NO_TIME = np.iinfo(np.int64).min
+SECONDS_PER_DAY = 86_400
 MIN_RATING = 1.0
 MAX_RATING = 5.0
 

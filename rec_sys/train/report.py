@@ -20,8 +20,7 @@ from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.console import markdown_list, markdown_table, note, show_table
 from rec_sys.foundation.files import code_fingerprint, read_json, write_json
 from rec_sys.foundation.settings import flat
-from rec_sys.graph.csr import read_vectors
-from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
+from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, read_vectors
 from rec_sys.graph.splits import split_fingerprint
 from rec_sys.graph.task import Split, Task
 from rec_sys.modules.baselines import search_grid

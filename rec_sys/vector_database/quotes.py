@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
-from rec_sys.graph.csr import rows_to_pointers
+from rec_sys.graph.review_graph import rows_to_pointers
 from rec_sys.text.words import NUM_WORDS, count_words
 
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+|\n+")

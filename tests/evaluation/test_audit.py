@@ -21,8 +21,8 @@ from rec_sys.evaluation.audit import (
 )
 from rec_sys.evaluation.rating_baselines import Bias, MatrixFactorisation
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.review_graph import NO_TIME
 from rec_sys.graph.task import Split, Task
+from rec_sys.reviews.schema import NO_TIME
 from tests.helpers.planted import (
     PER_USER,
     PRODUCTS,

@@ -12,8 +12,8 @@ from rec_sys.evaluation.jobs import Measured, Measuring, load_measured, save_mea
 from rec_sys.evaluation.protocol import Stage, shuffle_ties, tied_last_share
 from rec_sys.evaluation.scores import evaluate_ranking, score_ratings
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.review_graph import NO_TIME
 from rec_sys.graph.task import Split, Task
+from rec_sys.reviews.schema import NO_TIME
 from tests.helpers.fake_training import FakeCatalogue
 from tests.helpers.reviews_of import queries_of, reviews_of, scores_of, vectors_of
 

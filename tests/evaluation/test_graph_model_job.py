@@ -22,12 +22,13 @@ from rec_sys.evaluation.protocol import build_stage
 from rec_sys.foundation.cli import CONFIG_DIR, with_overrides
 from rec_sys.foundation.settings import build
 from rec_sys.graph.ego_batch import ProductReviews
-from rec_sys.graph.review_graph import NO_TIME, ReviewGraph
+from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.checkpoint import fit_evidences
 from rec_sys.modules.evidences import KnownReviews, Trend
 from rec_sys.modules.features import Situation
 from rec_sys.modules.full_catalogue import FullCatalogue
 from rec_sys.modules.match import Towers
+from rec_sys.reviews.schema import NO_TIME
 from rec_sys.text.words import count_words
 from rec_sys.train.tuning import tune
 

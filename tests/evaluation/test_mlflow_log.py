@@ -9,12 +9,12 @@ from rec_sys.evaluation.leaderboard import (
     Leaderboard,
     RunFacts,
     Table,
+    draw_metric,
     log_evaluation,
     metric_name,
     metrics_of,
     write_leaderboard,
 )
-from rec_sys.evaluation.pictures import draw_metric
 from rec_sys.evaluation.scores import Interval
 
 NDCG = Column("ndcg@10", "NDCG@10")

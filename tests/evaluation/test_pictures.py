@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from rec_sys.evaluation.leaderboard import Column, Table
-from rec_sys.evaluation.pictures import draw_metric, draw_over_groups, draw_over_k
+from rec_sys.evaluation.leaderboard import Column, Table, draw_metric, draw_over_groups, draw_over_k
 from rec_sys.evaluation.scores import Interval
 
 NDCG = Column("ndcg@10", "NDCG@10")

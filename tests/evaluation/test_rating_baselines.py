@@ -9,8 +9,7 @@ from rec_sys.evaluation.rating_baselines import (
     TextRidge,
 )
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.csr import rows_to_pointers
-from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.review_graph import ReviewGraph, rows_to_pointers
 from rec_sys.modules.rating_bias import RatingBias
 
 DIMENSION = 6

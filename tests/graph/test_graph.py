@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rec_sys.graph.csr import segment_sum
 from rec_sys.graph.ego_batch import PRODUCT_SHRINKAGE, EgoBatchBuilder, ProductReviews
+from rec_sys.graph.review_graph import segment_sum
 from rec_sys.graph.task import drawn_targets, newest_targets
 from tests.helpers.graphs_by_hand import at, graph_of
 

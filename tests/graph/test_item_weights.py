@@ -3,7 +3,7 @@ import pytest
 import scipy.sparse
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.modules.ease import co_occurrence, ease_weights
+from rec_sys.modules.product_graph import co_occurrence, ease_weights
 
 # Four people on products 0 and 1, 0 and 1, 1 and 2, 3 alone; the last pair is there twice.
 USER = np.array([0, 0, 1, 1, 2, 2, 3, 3])

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rec_sys.modules.ease import partial_histories
+from rec_sys.modules.product_graph import partial_histories
 
 NUM_PRODUCTS = 5
 

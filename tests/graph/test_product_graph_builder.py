@@ -5,8 +5,12 @@ import pytest
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import NO_BRAND, ReviewGraph
-from rec_sys.modules.ease import co_occurrence, ease_weights, partial_histories
-from rec_sys.modules.product_graph import ProductGraphBuilder
+from rec_sys.modules.product_graph import (
+    ProductGraphBuilder,
+    co_occurrence,
+    ease_weights,
+    partial_histories,
+)
 from rec_sys.reviews.schema import NO_TIME
 
 NUM_PRODUCTS, DIMENSION = 8, 6

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from rec_sys.graph.csr import rows_to_pointers
-from rec_sys.graph.review_graph import NO_BRAND, ReviewGraph
+from rec_sys.graph.review_graph import NO_BRAND, ReviewGraph, rows_to_pointers
 
 
 def graph_of(*users, products=None):

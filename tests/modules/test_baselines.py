@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.review_graph import NO_TIME
 from rec_sys.modules.baselines import (
     Ease,
     ItemKNN,
@@ -15,6 +14,7 @@ from rec_sys.modules.baselines import (
     TextEase,
     TextKNN,
 )
+from rec_sys.reviews.schema import NO_TIME
 from tests.helpers.reviews_of import reviews_of, scores_of, vectors_of
 
 SIZE = 7
@@ -108,7 +108,7 @@ def test_a_shop_with_a_single_review_or_none(model):
         lambda: ItemKNN(shrink=0, neighbours=0, history_decay=1),
         lambda: Ease(l2=0, history_decay=1),
         lambda: Ease(l2=1, history_decay=1.1),
-        lambda: TextKNN(history_decay=0),
+        lambda: TextKNN(history_decay=-0.1),
         lambda: TextEase(l2=1, history_decay=1, text_weight=float("nan")),
     ],
 )

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.review_graph import SECONDS_PER_DAY
 from rec_sys.graph.task import NOW
 from rec_sys.modules.checkpoint import build_evidences, fit_evidences
 from rec_sys.modules.evidences import (
@@ -36,7 +35,7 @@ from rec_sys.modules.features import (
 )
 from rec_sys.modules.match import Wishes
 from rec_sys.modules.product_graph import ProductGraph
-from rec_sys.reviews.schema import NO_TIME
+from rec_sys.reviews.schema import NO_TIME, SECONDS_PER_DAY
 from rec_sys.text.words import count_words
 from tests.helpers.graphs_by_hand import graph_of
 from tests.helpers.tiny_models import tiny_towers
