@@ -288,7 +288,7 @@ Lines: TypeAlias = Mapping[str, Sequence[float | Interval]]
 def draw_metric(table: Table, column: Column, confidence: float) -> "Figure":
     """One metric of all models that have it: a dot each, with whiskers, the best on top."""
     cells = {model: cells.get(column.key) for model, cells in table.rows.items()}
-    dots = [(m, *_parts(cell)) for m, cell in cells.items() if number_of(cell) is not None]
+    dots = [(m, *_value_and_ends(cell)) for m, cell in cells.items() if number_of(cell) is not None]
     dots.sort(key=lambda dot: dot[1], reverse=column.better != "lower")
     axes = _axes(_ABOVE_ROWS + _ROW_HEIGHT * max(len(dots), 1))
     for place, (model, value, low, high) in enumerate(dots):
@@ -355,7 +355,7 @@ def _draw_lines(
         else:
             color, marker, dashes = next(looks)
             style = dict(color=color, marker=marker, linestyle=dashes, linewidth=1.5, markersize=5)
-        value, low, high = np.array([_parts(v) for v in values], dtype=float).T
+        value, low, high = np.array([_value_and_ends(v) for v in values], dtype=float).T
         errors = None if np.array_equal(low, high, equal_nan=True) else [value - low, high - value]
         axes.errorbar(x + shift, value, yerr=errors, label=model, capsize=3, **style)
 
@@ -365,11 +365,11 @@ def _draw_lines(
     axes.grid(alpha=0.3)
     # Beside the picture: inside it would hide a line sooner or later. In the order of the lines'
     # right ends, so that the eye goes straight across.
-    ends = {model: np.nan_to_num(_parts(values[-1])[0]) for model, values in lines.items()}
+    ends = {model: np.nan_to_num(_value_and_ends(values[-1])[0]) for model, values in lines.items()}
     handles = sorted(axes.containers, key=lambda drawn: -ends[drawn.get_label()])
     axes.figure.legend(handles=handles, loc="outside right upper", frameon=False, handlelength=3.5)
     return axes
 
 
-def _parts(cell: Cell) -> tuple[float, float, float]:
+def _value_and_ends(cell: Cell) -> tuple[float, float, float]:
     return (cell.value, cell.low, cell.high) if isinstance(cell, Interval) else (cell, cell, cell)
