@@ -26,7 +26,6 @@ _LEGEND_WIDTH = 2.0
 _ROW_HEIGHT = 0.36
 _ABOVE_ROWS = 1.3
 
-
 #: Model to its value for each x; an `Interval` gets whiskers, NaN is left out.
 Lines: TypeAlias = Mapping[str, Sequence[float | Interval]]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column, Table
 from rich.text import Text
 
 from rec_sys.foundation.distributed import is_main_process
@@ -95,7 +95,7 @@ class ProgressBar:
         self.description = description
         self._show()
 
-    def state(self) -> str:
+    def __str__(self) -> str:
         """How much is done, how fast (on average, since work is uneven) and the time left."""
         seconds = max(time.perf_counter() - self._start, 1e-9)
         rate = (self.done - self._initial) / seconds
@@ -122,7 +122,7 @@ class ProgressBar:
             self._print_line()
 
     def _print_line(self) -> None:
-        print(f"{self.description}: {self.state()}", file=sys.stderr, flush=True)
+        print(f"{self.description}: {self}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -153,11 +153,6 @@ def progress(
         bar._print_line()
 
 
-class _State(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(task.fields["bar"].state())
-
-
 _displays: list[Progress] = []
 
 
@@ -167,7 +162,8 @@ def _display() -> Iterator[Progress]:
     if _displays:
         yield _displays[0]
         return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), _State())
+    state = TextColumn("{task.fields[bar]}", markup=False, table_column=Column())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), state)
     # Redirected: what is printed meanwhile stands above the bar. A file's lines stay its own.
     where = {"console": Console(stderr=True), "redirect_stdout": sys.stdout.isatty()}
     with Progress(*columns, **where) as display:

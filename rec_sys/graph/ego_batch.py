@@ -124,16 +124,17 @@ class ProductReviews:
         ratings = rating_sums(graph.edge_rating[edges], product, graph.num_products)
         return cls(sums, counts, *ratings, graph.edge_mask(edges))
 
+    @cached_property
     def summary(self) -> ReviewSummary:
         """Of all products, nothing left out."""
-        return self._whole
+        return _summary(*self._sums)
 
     def summary_without(
         self, products: np.ndarray, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray
     ) -> ReviewSummary:
         """Summary of some products, int64 [n] ascending and distinct, as if some edges of theirs,
         int64 [m], did not exist; `vectors`: the vector store's rows, float [N, D]."""
-        texts, ratings = (each[products] for each in self._whole)
+        texts, ratings = (each[products] for each in self.summary)
         edges = edges[self.member[edges]]  # others are not in the sums
         # A batch leaves out reviews of a few of its products: only those are summed up anew.
         changed, local = np.unique(graph.edge_product[edges], return_inverse=True)
@@ -150,10 +151,6 @@ class ProductReviews:
     @property
     def _sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         return self.sums, self.counts, self.rating_sums, self.rating_counts
-
-    @cached_property
-    def _whole(self) -> ReviewSummary:
-        return _summary(*self._sums)
 
 
 def _summary(

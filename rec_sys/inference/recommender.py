@@ -118,9 +118,8 @@ class Recommender:
 
         @cache
         def text_encoder() -> OnnxTextEncoder:
-            from rec_sys.text.encoder_export import (
-                run_embedded,  # only if there is anything to encode
-            )
+            # Only if there is anything to encode.
+            from rec_sys.text.encoder_export import run_embedded
 
             return run_embedded(encoder, threads)
 

@@ -49,7 +49,7 @@ class KnownReviews:
     def products(self) -> np.ndarray:
         """What the towers make of the products, float32 [P, D]."""
         graph, vectors = self.graph, self.vectors
-        reviews = ProductReviews.of(graph, vectors, self.edges).summary().texts
+        reviews = ProductReviews.of(graph, vectors, self.edges).summary.texts
         names, infos = vectors[graph.product_name_text], vectors[graph.product_info_text]
         return self.towers.products(names, infos, reviews)
 

@@ -42,11 +42,6 @@ class Situation:
     def num_users(self) -> int:
         return len(self.user_ptr) - 1
 
-    @property
-    def lengths(self) -> np.ndarray:
-        """int64 [U], number of reviews."""
-        return np.diff(self.user_ptr)
-
     def of_user(self, user: int) -> "Situation":
         own = slice(self.user_ptr[user], self.user_ptr[user + 1])
         one = slice(user, user + 1)

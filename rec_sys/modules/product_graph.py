@@ -206,7 +206,7 @@ class ProductGraphBuilder:
         sources = (
             (self.name_weight, read_vectors(vectors, graph.product_name_text)),
             (self.info_weight, read_vectors(vectors, graph.product_info_text)),
-            (self.review_weight, ProductReviews.of(graph, vectors, edges).summary().texts),
+            (self.review_weight, ProductReviews.of(graph, vectors, edges).summary.texts),
             (self.brand_weight, brand_columns(graph.product_brand)),
         )
         parts = []

@@ -153,12 +153,7 @@ def train(
             graph=graph,
             vectors=vectors,
             product_reviews=datamodule.product_reviews,
-            lr=settings.lr,
-            weight_decay=settings.weight_decay,
-            warmup_epochs=settings.warmup_epochs,
-            max_epochs=settings.max_epochs,
-            liked_above=settings.liked_above,
-            seed=settings.seed,
+            settings=settings,
             record=record,
             seen=seen,
         )
@@ -187,7 +182,7 @@ def train(
             product_graph = graph_builder.build(graph, vectors, edges)
             known = KnownReviews(graph, edges, product_graph, vectors, prepared.words, towers)
             features = fit_evidences(config.evidence, known)
-            reviews = datamodule.product_reviews.summary()
+            reviews = datamodule.product_reviews.summary
             catalogue = FullCatalogue.of(model, graph, vectors, prepared.words, reviews, features)
         journal = files["best"].with_suffix(".tuning")
         if space:

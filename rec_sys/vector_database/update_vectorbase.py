@@ -114,7 +114,7 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
     prepared = prepare_reviews(data, encoder, config.paths.cache_dir)
 
     edges = create_vectorbase.known_edges(trained, prepared, config)
-    reviews = ProductReviews.of(prepared.graph, prepared.vectors, edges).summary()
+    reviews = ProductReviews.of(prepared.graph, prepared.vectors, edges).summary
     products = create_vectorbase.with_statistics(data.products, prepared.graph, edges)
     changes = find_changes(vectorbase, products, reviews)
     if not changes.any and vectorbase.manifest["data_fingerprint"] == data.fingerprint:
