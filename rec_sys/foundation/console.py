@@ -43,8 +43,10 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
         is_number = all(isinstance(row[position], int | float | None) for row in rows)
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
+        told = ("–" if value is None else value for value in row)
+        told = (f"{value:.4f}" if isinstance(value, float) else str(value) for value in told)
         # As `Text`: square brackets in a product's name are not rich's markup.
-        table.add_row(*(Text(_as_text(value)) for value in row))
+        table.add_row(*(Text(printable(value)) for value in told))
     console().print(table)
 
 
@@ -69,12 +71,6 @@ def note(message: str, fold: bool = False) -> None:
             how = {"break_long_words": False, "break_on_hyphens": False}
             message = textwrap.fill(message, console().width, subsequent_indent=" " * 12, **how)
         console().print(printable(message), markup=False, highlight=False, soft_wrap=True)
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return "–" if value is None else printable(str(value))
 
 
 class ProgressBar:

@@ -58,8 +58,7 @@ class KnownReviews:
         products, parts = self.products, []
         for start in range(0, len(products), ROWS_AT_ONCE):
             cosine = products[start : start + ROWS_AT_ONCE] @ products.T
-            rows = np.arange(len(cosine))
-            cosine[rows, start + rows] = 0
+            np.fill_diagonal(cosine[:, start:], 0)
             parts.append(heaviest(np.maximum(cosine, 0), neighbours))
         return self.item_graph(vstack(parts, format="csr"), history_decay)
 

@@ -42,8 +42,14 @@ class VectorStore:
         self._lock = FileLock(self.folder / "lock")
         self._row_of_key: dict[bytes, int] = {}
         self._rows = 0
+        manifest_path = self.folder / "manifest.json"
+        identity = {"encoder_fingerprint": fingerprint, "dimension": dimension}
         with self._lock:
-            self._check_identity(fingerprint)
+            if not manifest_path.exists():
+                write_json(manifest_path, identity)
+            elif read_json(manifest_path) != identity:
+                why = "holds vectors of another text encoder; use another paths.cache_dir"
+                raise InputError(f"{self.folder}: {why}")
             self._read_new_rows()
             if not self._rows:
                 self._write([key_of("")], np.zeros((1, dimension), dtype=_DTYPE))
@@ -71,15 +77,6 @@ class VectorStore:
             keys = enumerate(map(key_of, texts))
             new = {key: position for position, key in keys if key not in self._row_of_key}
             self._write(list(new), vectors[list(new.values())].astype(_DTYPE))
-
-    def _check_identity(self, fingerprint: str) -> None:
-        manifest_path = self.folder / "manifest.json"
-        identity = {"encoder_fingerprint": fingerprint, "dimension": self.dimension}
-        if not manifest_path.exists():
-            write_json(manifest_path, identity)
-        elif read_json(manifest_path) != identity:
-            why = "holds vectors of another text encoder; use another paths.cache_dir"
-            raise InputError(f"{self.folder}: {why}")
 
     def _read_new_rows(self) -> None:
         """Learns the rows that this or another process has added since the last look."""
@@ -165,9 +162,7 @@ class EncodedTexts:
     newly_encoded: int
 
 
-def encode_texts(
-    texts: Sequence[str], encoder: TextEncoder, store: VectorStore, show_progress: bool = True
-) -> EncodedTexts:
+def encode_texts(texts: Sequence[str], encoder: TextEncoder, store: VectorStore) -> EncodedTexts:
     """Makes sure that every text has a vector in the store; repetitions and empty ones are welcome.
     Each batch is stored as soon as it is encoded: an interruption loses only the few that are under
     way. If nothing is new, the encoder's weights are not even loaded."""
@@ -175,7 +170,7 @@ def encode_texts(
     rows = store.rows_of(["", *distinct])
     if new_texts := [distinct[row - 1] for row in np.flatnonzero(rows < 0)]:
         found = f"{1 - len(new_texts) / len(distinct):.0%} found in the store"
-        with progress(len(new_texts), f"encoding texts ({found})", "text", show_progress) as bar:
+        with progress(len(new_texts), f"encoding texts ({found})", "text") as bar:
             for batch, vectors in encoder.encode_in_batches(new_texts):
                 store.append([new_texts[row] for row in batch], vectors)
                 bar.advance(len(batch))

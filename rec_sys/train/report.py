@@ -56,8 +56,7 @@ def score_baselines(
     else:
         target = np.zeros_like(target)  # nothing to learn a rating from
         predictions = dict.fromkeys((MAJORITY, BIAS), np.zeros(0, dtype=np.float32))
-    true = torch.from_numpy(graph.edge_rating[target])
-    judged = true, distance, liked_above
+    judged = torch.from_numpy(graph.edge_rating[target]), distance, liked_above
     return {name: rating_row(torch.from_numpy(each), *judged) for name, each in predictions.items()}
 
 
