@@ -132,8 +132,7 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
         "recall_at_10": require_recall(updated.index, updated.keys, updated.queries, least),
         vectorbases.UPDATED: datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    updated = replace(updated, manifest=updated.manifest | facts)
-    updated = vectorbases.write_vectorbase(updated)
+    updated = vectorbases.write_vectorbase(replace(updated, manifest=updated.manifest | facts))
     _show_summary(updated, changes, prepared.newly_encoded)
     return updated
 
