@@ -3,9 +3,9 @@
 import hashlib
 import os
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -63,7 +63,7 @@ class VectorStore:
         """All vectors, float16 [N, dimension], memory-mapped and read-only."""
         return np.memmap(self._vectors_path, _DTYPE, "r", shape=(len(self), self.dimension))
 
-    def rows_of(self, texts: Sequence[str]) -> np.ndarray:
+    def rows_of(self, texts: Collection[str]) -> np.ndarray:
         """The row of each text, int64 [len(texts)], -1 where it is not stored yet."""
         find = self._row_of_key.get
         return np.fromiter((find(key_of(text), -1) for text in texts), np.int64, len(texts))
@@ -154,8 +154,7 @@ def distinct_texts(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
     return list(row_of)[1:], rows
 
 
-@dataclass(frozen=True)
-class EncodedTexts:
+class EncodedTexts(NamedTuple):
     """Where the vectors of n texts are, `rows` of the store, int64 [n]; how many texts were new."""
 
     rows: np.ndarray

@@ -118,8 +118,7 @@ class Ranked(NamedTuple):
     def means(self) -> dict[str, float]:
         """Means over the users who have the metric; disliked targets are counted."""
         means = {name: _mean(values) for name, values in self.per_user.items()}
-        name = f"disliked_at_{K}"
-        return means | {name: sum(self.per_user[name])}
+        return means | {f"disliked_at_{K}": sum(self.per_user[f"disliked_at_{K}"])}
 
 
 def rank_model(catalogue: FullCatalogue, asked: RankingTask) -> Ranked:
