@@ -150,7 +150,7 @@ def evidences(files: FullSizeSet, measurement: Measurement) -> None:
     edges = np.flatnonzero(split.train)
     product_graph = build(config.product_graph).build(graph, vectors, edges)
     model = load_trained(find_checkpoint(None, "checkpoints")).model
-    known = ProductReviews.of(graph, vectors, edges).summary()
+    known = ProductReviews.of(graph, vectors, edges).summary
     with measurement.timed():
         features = fit_evidences(config.evidence, graph, edges, product_graph)
         catalogue = FullCatalogue.of(model, graph, vectors, known, features)

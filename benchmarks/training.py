@@ -191,15 +191,13 @@ def train_steps(
         seed=settings.seed,
     )
     datamodule.steps = steps
-    names = ("lr", "weight_decay", "warmup_epochs", "max_epochs", "liked_above")
     module = RecommenderModule(
         build(config.model, vector_dim=prepared.encoder.dimension),
         objective,
         graph=graph,
         vectors=prepared.vectors,
         product_reviews=datamodule.product_reviews,
-        **{name: settings[name] for name in names},
-        seed=settings.seed,
+        settings=settings,
         record={},
         seen=Provenance.of(split, graph),
     )

@@ -37,8 +37,18 @@ def encode_files(config: DictConfig) -> EncodedFiles:
     cluster = read_settings(ClusterSettings, config.cluster)
     files = review_files(config.data)
     encoder = build(config.encoder)
+    data = OmegaConf.to_container(config.data, resolve=True)
+    for key in ("metadata_path", "cache_dir"):
+        # A worker's working directory may be another.
+        if data[key]:
+            data[key] = str(Path(data[key]).expanduser().absolute())
+    texts: dict[str, None] = {}
     with connected(cluster):
-        if not (texts := _distinct_texts(files, config.data, cluster)):
+        with progress(len(files), "reading files", "file") as bar:
+            for table in work_on(list(map(str, files)), 1, ReadingWorker, (data,), cluster):
+                texts |= dict.fromkeys(table[_TEXT].to_pylist())
+                bar.advance()
+        if not texts:
             note("nobody says anything: no text to encode")
             return EncodedFiles(files, 0, 0)
         store = open_store(config.paths.cache_dir, encoder)
@@ -86,18 +96,17 @@ def review_files(data: DictConfig) -> list[Path]:
 
 
 class ReadingWorker:
-    """Reads files of reviews, with the settings of ``config/data``."""
+    """Reads a file of reviews, with the settings of ``config/data``."""
 
     def __init__(self, settings: dict) -> None:
         self._settings = OmegaConf.create(settings)
 
     def __call__(self, files: list[str]) -> pa.Table:
-        """From file names to the distinct texts of the files, empty ones aside."""
-        texts: dict[str, None] = {}
-        for path in files:
-            data = build(self._settings, reviews_path=path).load()
-            names, infos = product_texts(data.products)
-            texts |= dict.fromkeys([*data.reviews["text"], *names, *infos])
+        """From the name of one file to its distinct texts, empty ones aside."""
+        (path,) = files
+        data = build(self._settings, reviews_path=path).load()
+        names, infos = product_texts(data.products)
+        texts = dict.fromkeys([*data.reviews["text"], *names, *infos])
         texts.pop("", None)
         return pa.table({_TEXT: pa.array(texts, pa.string())})
 
@@ -117,20 +126,6 @@ class EncodingWorker:
         vectors = self._encoder.encode(texts).astype(np.float16)
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
         return pa.table({_TEXT: texts, _VECTOR: column})
-
-
-def _distinct_texts(files: list[Path], data: DictConfig, cluster: ClusterSettings) -> list[str]:
-    settings = OmegaConf.to_container(data, resolve=True)
-    for key in ("metadata_path", "cache_dir"):
-        # A worker's working directory may be another.
-        if settings[key]:
-            settings[key] = str(Path(settings[key]).expanduser().absolute())
-    texts: dict[str, None] = {}
-    with progress(len(files), "reading files", "file") as bar:
-        for table in work_on(list(map(str, files)), 1, ReadingWorker, (settings,), cluster):
-            texts |= dict.fromkeys(table[_TEXT].to_pylist())
-            bar.advance()
-    return list(texts)
 
 
 if __name__ == "__main__":

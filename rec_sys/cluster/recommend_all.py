@@ -95,16 +95,14 @@ class RecommendingWorker:
         self._backend = infer.choose_backend(settings, load_trained(checkpoint), self._vectorbase)
 
     def __call__(self, numbers: list[int]) -> pa.Table:
-        """From numbers of parts to the recommendations for the people in them."""
+        """From the number of one part to the recommendations for the people in it."""
         import ray
 
-        tables = []
-        for number in numbers:
-            part = ray.get(self._parts[number])
-            recommender = Recommender(self._backend, self._vectorbase, part.encode)
-            how = {"k": self._settings.k, "batch_size": self._settings.batch_size}
-            tables.append(as_table(recommender.recommend(part.histories, **how)))
-        return pa.concat_tables(tables)
+        (number,) = numbers
+        part = ray.get(self._parts[number])
+        recommender = Recommender(self._backend, self._vectorbase, part.encode)
+        how = {"k": self._settings.k, "batch_size": self._settings.batch_size}
+        return as_table(recommender.recommend(part.histories, **how))
 
 
 def _parts(histories: Histories, people: int, encode: Encode) -> Iterator[Part]:

@@ -23,7 +23,7 @@ from rec_sys.foundation import settings
 from rec_sys.foundation.cli import CONFIG_DIR, command, load_choice
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.review_graph import ReviewGraph, prepare_reviews
+from rec_sys.graph.review_graph import prepare_reviews
 from rec_sys.modules.baselines import combinations
 from rec_sys.reviews.cleaning import require_learnable, show_report
 from rec_sys.reviews.schema import NO_TIME
@@ -106,17 +106,9 @@ def _entries(name: str | None) -> Sequence[Mapping[str, Any]]:
     if not path.is_file():
         raise InputError(f"{path}: no such file of baselines")
     entries = OmegaConf.to_container(OmegaConf.load(path))
-    assert isinstance(entries, list)
     for entry in entries:
         combinations(entry)  # mistakes are told before anything is computed
     return entries
-
-
-def _default_splits(graph: ReviewGraph) -> list[str]:
-    if (graph.edge_time != NO_TIME).any():
-        return ["time"]
-    note("no review has a time, so the newest reviews of each user are predicted (leave_one_out)")
-    return ["leave_one_out"]
 
 
 def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
@@ -137,7 +129,10 @@ def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     require_learnable(data)
     prepared = prepare_reviews(data, settings.build(config.encoder), config.paths.cache_dir)
     graph = prepared.graph
-    splits = wanted.splits or _default_splits(graph)
+    splits = wanted.splits or ["time"]
+    if not (wanted.splits or (graph.edge_time != NO_TIME).any()):
+        splits, what = ["leave_one_out"], "the newest reviews of each user"
+        note(f"no review has a time, so {what} are predicted (leave_one_out)")
     stages = [build_stage(config, graph, name, seed) for name in splits for seed in wanted.seeds]
 
     slicing = Slicing(wanted.history_starts, wanted.head_share, wanted.twin_jaccard)

@@ -315,8 +315,7 @@ def draw_metric(table: Table, column: Column, confidence: float) -> "Figure":
 
 def draw_over_k(title: str, metric: str, ks: Sequence[int], lines: Lines) -> "Figure":
     """A metric of lists over their length, such as recall@k; `ks` ascend, on a logarithmic axis."""
-    x = np.asarray(ks, dtype=float)
-    axes = _draw_lines(title, "k, products shown", metric, x, lines, spread=0.0)
+    axes = _draw_lines(title, "k, products shown", metric, np.asarray(ks, float), lines, spread=0.0)
     axes.set_xscale("log")
     axes.set_xticks(ks, [str(k) for k in ks])
     axes.minorticks_off()

@@ -166,18 +166,15 @@ def build_stage(config: DictConfig, graph: ReviewGraph, name: str, seed: int) ->
     tests = {name.replace("_", " "): split.test}
     if name == _NEW_USERS:
         # The same users train, whatever the others show: one training answers for all lengths.
-        title = "new users who show {} review{}"
-        tests = {title.format(n, "s" * (n > 1)): _test_with(own, graph, n) for n in lengths}
+        tests = {}
+        for length in lengths:
+            asked = with_overrides(own, [f"split.history_length={length}"])
+            test = build(asked.split).split(graph).test
+            if not test.target.any():
+                why = f"nobody among the new users has more than {length} reviews"
+                raise InputError(f"evaluation.history_lengths: {why}")
+            tests[f"new users who show {length} review{'s' * (length > 1)}"] = test
     return Stage(own, seed, graph, split, tests)
-
-
-def _test_with(config: DictConfig, graph: ReviewGraph, history_length: int) -> Task:
-    config = with_overrides(config, [f"split.history_length={history_length}"])
-    test = build(config.split).split(graph).test
-    if test is None or not test.target.any():
-        why = f"nobody among the new users has more than {history_length} reviews"
-        raise InputError(f"evaluation.history_lengths: {why}")
-    return test
 
 
 def shuffle_ties(graph: ReviewGraph, seed: int) -> ReviewGraph:

@@ -201,11 +201,10 @@ def twins_in_history(
 
 @dataclass(frozen=True)
 class RatingScores:
-    """`rec_sys.modules.metrics` and ``macro_f1_tuned``, where "liked" is above `threshold`; for a
-    bootstrap that draws users, of rated targets: `user` int64 [T], `squared_error` float64 [T]."""
+    """`rec_sys.modules.metrics` and ``macro_f1_tuned``, see `score_ratings`; for a bootstrap that
+    draws users, of rated targets: `user` int64 [T], `squared_error` float64 [T]."""
 
     metrics: dict[str, float]
-    threshold: float
     user: np.ndarray
     squared_error: np.ndarray
 
@@ -235,7 +234,7 @@ def score_ratings(
     both = (torch.from_numpy(each.astype(np.float32)) for each in (predicted, true))
     metrics = rating_metrics(*both, liked_above)
     metrics["macro_f1_tuned"] = macro_f1(predicted > threshold, true > liked_above)
-    return RatingScores(metrics, threshold, user, (predicted.astype(np.float64) - true) ** 2)
+    return RatingScores(metrics, user, (predicted.astype(np.float64) - true) ** 2)
 
 
 def macro_f1(answer: np.ndarray, liked: np.ndarray) -> float:

@@ -75,8 +75,7 @@ def _explained(name: str, entry: Path, values: Mapping[str, Any], chosen: Mappin
         comment = next(filter(None, (_comments(file).get(rest or name) for file in files)), "")
     shown = f"  {name}={'null' if value is None else value}".replace("True", "true")
     shown = shown.replace("False", "false")
-    indent = " " * _KEY_WIDTH
-    text = textwrap.fill(comment, _WIDTH, initial_indent=indent, subsequent_indent=indent)
+    text = textwrap.indent(textwrap.fill(comment, _WIDTH - _KEY_WIDTH), " " * _KEY_WIDTH)
     if len(shown) < _KEY_WIDTH:
         return shown + text[len(shown) :]
     return f"{shown}\n{text}".rstrip()

@@ -51,17 +51,14 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
         has_begun = False
 
+        @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
         @_reporting  # before Hydra, which would add a line about a failed job
         @wraps(main)
-        def of_usable(config: DictConfig) -> Any:
+        def run(config: DictConfig) -> Any:
             nonlocal has_begun
             require_usable(config)
             has_begun = True
             return main(config)
-
-        run = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)(
-            of_usable
-        )
 
         @graceful_exit
         @wraps(main)

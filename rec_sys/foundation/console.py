@@ -12,8 +12,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column, Table
 from rich.text import Text
 
 from rec_sys.foundation.distributed import is_main_process
@@ -43,8 +43,10 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
         is_number = all(isinstance(row[position], int | float | None) for row in rows)
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
+        told = ("–" if value is None else value for value in row)
+        told = (f"{value:.4f}" if isinstance(value, float) else str(value) for value in told)
         # As `Text`: square brackets in a product's name are not rich's markup.
-        table.add_row(*(Text(_as_text(value)) for value in row))
+        table.add_row(*(Text(printable(value)) for value in told))
     console().print(table)
 
 
@@ -86,12 +88,6 @@ def note(message: str, fold: bool = False) -> None:
         console().print(printable(message), markup=False, highlight=False, soft_wrap=True)
 
 
-def _as_text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return "–" if value is None else printable(str(value))
-
-
 class ProgressBar:
     """Work that is counted while it is done; made by `progress`."""
 
@@ -110,7 +106,7 @@ class ProgressBar:
         self.description = description
         self._show()
 
-    def state(self) -> str:
+    def __str__(self) -> str:
         """How much is done, how fast (on average, since work is uneven) and the time left."""
         seconds = max(time.perf_counter() - self._start, 1e-9)
         rate = (self.done - self._initial) / seconds
@@ -137,7 +133,7 @@ class ProgressBar:
             self._print_line()
 
     def _print_line(self) -> None:
-        print(f"{self.description}: {self.state()}", file=sys.stderr, flush=True)
+        print(f"{self.description}: {self}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -168,11 +164,6 @@ def progress(
         bar._print_line()
 
 
-class _State(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(task.fields["bar"].state())
-
-
 _displays: list[Progress] = []
 
 
@@ -182,7 +173,8 @@ def _display() -> Iterator[Progress]:
     if _displays:
         yield _displays[0]
         return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), _State())
+    state = TextColumn("{task.fields[bar]}", markup=False, table_column=Column())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), state)
     # Redirected: what is printed meanwhile stands above the bar. A file's lines stay its own.
     where = {"console": Console(stderr=True), "redirect_stdout": sys.stdout.isatty()}
     with Progress(*columns, **where) as display:

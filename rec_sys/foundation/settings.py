@@ -123,8 +123,7 @@ def build(settings: DictConfig, **arguments: Any) -> Any:
 
 
 def _require_kinds(settings: DictConfig) -> None:
-    """InputError for a value of another kind than a library's class says: few of them look. Ours
-    do."""
+    """InputError for a value of another kind than a library's class says: few look, ours do."""
     if (target := str(settings["_target_"])).startswith("rec_sys."):
         return
     try:

@@ -123,16 +123,17 @@ class ProductReviews:
         ratings = rating_sums(graph.edge_rating[edges], product, graph.num_products)
         return cls(sums, counts, *ratings, graph.edge_mask(edges))
 
+    @cached_property
     def summary(self) -> ReviewSummary:
         """Of all products, nothing left out."""
-        return self._whole
+        return _summary(*self._sums)
 
     def summary_without(
         self, products: np.ndarray, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray
     ) -> ReviewSummary:
         """Summary of some products, int64 [n] ascending and distinct, as if some edges of theirs,
         int64 [m], did not exist; `vectors`: the vector store's rows, float [N, D]."""
-        texts, ratings = (each[products] for each in self._whole)
+        texts, ratings = (each[products] for each in self.summary)
         edges = edges[self.member[edges]]  # others are not in the sums
         # A batch leaves out reviews of a few of its products: only those are summed up anew.
         changed, local = np.unique(graph.edge_product[edges], return_inverse=True)
@@ -149,10 +150,6 @@ class ProductReviews:
     @property
     def _sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         return self.sums, self.counts, self.rating_sums, self.rating_counts
-
-    @cached_property
-    def _whole(self) -> ReviewSummary:
-        return _summary(*self._sums)
 
 
 def _summary(
@@ -251,6 +248,9 @@ class EgoBatchBuilder:
         lengths = np.bincount(history_user, minlength=len(users))
         sums = segment_sum(edge_attr, history_user, len(users))
         newer = np.cumsum(lengths)[history_user] - 1 - np.arange(len(history))
+        time, newest = graph.edge_time[history], np.full(len(users), NO_TIME)
+        np.maximum.at(newest, history_user, time)
+        age = np.where(time == NO_TIME, 0, newest[history_user] - time) / SECONDS_PER_DAY
         rating = graph.edge_rating[history]
         rated = rating_sums(rating, history_user, len(users))
         known = self.product_reviews.summary_without(products, graph, self.vectors, targets)
@@ -264,7 +264,7 @@ class EgoBatchBuilder:
             edge_index=np.stack([local_product[: len(history)], history_user]).astype(np.int64),
             edge_attr=edge_attr,
             edge_rating=np.nan_to_num(rating, nan=0.0),
-            edge_age=_age_in_days(graph.edge_time[history], history_user, len(users)),
+            edge_age=age.astype(np.float32),
             edge_step=newer.astype(np.float32),
             target_user=local_user[is_target].astype(np.int64),
             target_product=local_product[len(history) :].astype(np.int64),
@@ -272,12 +272,3 @@ class EgoBatchBuilder:
             users=np.asarray(users, dtype=np.int64),
             products=products,
         )
-
-
-def _age_in_days(time: np.ndarray, user: np.ndarray, num_users: int) -> np.ndarray:
-    newest = np.full(num_users, NO_TIME)
-    np.maximum.at(newest, user, time)
-    known = time != NO_TIME
-    age = np.zeros(len(time), dtype=np.float32)
-    age[known] = (newest[user][known] - time[known]) / SECONDS_PER_DAY
-    return age

@@ -1,6 +1,6 @@
 """What people wrote, as histories and as inputs of the graph model, which need not know them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from operator import itemgetter
@@ -167,21 +167,23 @@ def read_histories(reviews: pd.DataFrame | Sequence[Author], vectorbase: Vectorb
         user_ptr.append(len(kept))
     reviews = [review for review, _ in kept]
     unknown = [review if row == UNKNOWN else None for review, row in kept]
+    names = (plain_text(each.product_name) if each else "" for each in unknown)
+    infos = (
+        product_info_text(plain_text(each.style), plain_text(each.product_info)) if each else ""
+        for each in unknown
+    )
     return Histories(
-        review_ids=_objects(review.review_id for review in reviews),
-        texts=_objects(plain_text(review.text) for review in reviews),
+        review_ids=np.array([review.review_id for review in reviews], object),
+        texts=np.array([plain_text(review.text) for review in reviews], object),
         rating=np.array([review.rating for review in reviews], np.float32),  # None becomes NaN
         time=np.array([review.seconds for review in reviews], np.int64),
         catalogue_row=np.array([row for _, row in kept], np.int64),
-        product_names=_objects(plain_text(each.product_name) if each else "" for each in unknown),
-        product_infos=_objects(
-            product_info_text(plain_text(each.style), plain_text(each.product_info)) if each else ""
-            for each in unknown
-        ),
-        user_ids=_objects(author.user_id for author in authors),
+        product_names=np.fromiter(names, object),
+        product_infos=np.fromiter(infos, object),
+        user_ids=np.array([author.user_id for author in authors], object),
         user_ptr=np.array(user_ptr, np.int64),
-        nicknames=_objects(author.nickname for author in authors),
-        wishes=_objects(map(plain_text, wishes)),
+        nicknames=np.array([author.nickname for author in authors], object),
+        wishes=np.fromiter(map(plain_text, wishes), object),
     )
 
 
@@ -207,13 +209,6 @@ def _newest_in_order(
             age = (review.seconds, place, review.review_id, review.product_key)
             newest[product] = age, review, row
     return [(review, row) for _, review, row in sorted(newest.values(), key=itemgetter(0))]
-
-
-def _objects(values: Iterable[str | None]) -> np.ndarray:
-    values = list(values)
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
 
 
 #: Distinct texts, none of them empty -> float [n, D].

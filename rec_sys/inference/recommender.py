@@ -180,8 +180,7 @@ class Recommender:
             batch_size: Users at a time; decides memory, not results.
             candidates: bool [P], which products of the vectorbase may be recommended.
 
-        Raises:
-            InputError: There is nobody, a review cannot be read, or a number is too small.
+        Raises InputError if there is nobody, a review cannot be read, or a number is too small.
         """
         if k < 1:
             raise InputError(f"k={k}: at least 1 product must be asked for")

@@ -229,7 +229,7 @@ class NearestTexts:
 
     def fit(self, train: ReviewGraph, texts: PreparedReviews) -> None:
         vectors = texts.vectors
-        means = ProductReviews.of(train, vectors, np.arange(train.num_edges)).summary().texts
+        means = ProductReviews.of(train, vectors, np.arange(train.num_edges)).summary.texts
         sources = {
             "names": read_vectors(vectors, train.product_name_text),
             "descriptions": read_vectors(vectors, train.product_info_text),

@@ -48,7 +48,7 @@ class KnownReviews:
     def products(self) -> np.ndarray:
         """What the towers make of the products, float32 [P, D]."""
         graph, vectors = self.graph, self.vectors
-        reviews = ProductReviews.of(graph, vectors, self.edges).summary().texts
+        reviews = ProductReviews.of(graph, vectors, self.edges).summary.texts
         names, infos = vectors[graph.product_name_text], vectors[graph.product_info_text]
         return self.towers.products(names, infos, reviews)
 
@@ -57,8 +57,7 @@ class KnownReviews:
         products, parts = self.products, []
         for start in range(0, len(products), ROWS_AT_ONCE):
             cosine = products[start : start + ROWS_AT_ONCE] @ products.T
-            rows = np.arange(len(cosine))
-            cosine[rows, start + rows] = 0
+            np.fill_diagonal(cosine[:, start:], 0)
             parts.append(heaviest(np.maximum(cosine, 0), neighbours))
         return self.item_graph(vstack(parts, format="csr"), history_decay)
 

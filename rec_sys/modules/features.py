@@ -42,11 +42,6 @@ class Situation:
     def num_users(self) -> int:
         return len(self.user_ptr) - 1
 
-    @property
-    def lengths(self) -> np.ndarray:
-        """int64 [U], number of reviews."""
-        return np.diff(self.user_ptr)
-
     def of_user(self, user: int) -> "Situation":
         own = slice(self.user_ptr[user], self.user_ptr[user + 1])
         one = slice(user, user + 1)
@@ -333,18 +328,14 @@ def read_features(
             values["towers"] = Towers(*(arrays[f"towers.{name}"] for name in _TOWERS))
             values["products"] = arrays["towers.products"]
         elif kind is WordsFeature:
-            values |= _read_words(arrays)
+            column, shape = arrays["words.column"], tuple(arrays["words.size"].tolist())
+            idf, lengths = np.zeros(shape[0], np.float32), np.zeros(shape[0], np.int64)
+            idf[column], lengths[column] = arrays["words.idf"], arrays["words.length"]
+            pointers = np.append(0, np.cumsum(lengths))
+            cells = arrays["words.weight"], arrays["words.product"], pointers
+            values |= {"idf": idf, "weights": csr_array(cells, shape)}
         features.append(kind(**values))
     return features
-
-
-def _read_words(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    num_words, num_products = arrays["words.size"].tolist()
-    idf, lengths = np.zeros(num_words, np.float32), np.zeros(num_words, np.int64)
-    idf[arrays["words.column"]] = arrays["words.idf"]
-    lengths[arrays["words.column"]] = arrays["words.length"]
-    cells = arrays["words.weight"], arrays["words.product"], np.append(0, np.cumsum(lengths))
-    return {"idf": idf, "weights": csr_array(cells, (num_words, num_products))}
 
 
 def moved_features(features: Sequence[Feature], rows: np.ndarray, num_rows: int) -> list[Feature]:

@@ -164,8 +164,7 @@ class FullCatalogue:
         """What evidences take of users, see `score`."""
         shape = (history.num_users, len(self.products.keys))
         network, rating = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        for start, embeddings, queries in self._users(history):
-            rows = slice(start, start + len(queries))
+        for rows, embeddings, queries in self._users(history):
             network[rows] = queries @ self.products.keys.T
             rating[rows] = predicted_rating(embeddings @ self.products.embeddings.T)
         wishes = None
@@ -176,12 +175,12 @@ class FullCatalogue:
 
     def _users(
         self, history: ReviewGraph, users: np.ndarray | None = None
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """The user side, block by block: position of the first, embeddings, queries."""
+    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """The user side, block by block: which of the users, embeddings, queries."""
         users = np.arange(history.num_users) if users is None else users
         builder = EgoBatchBuilder(history, self.vectors, FixedReviews(self.reviews))
         nothing = np.zeros(history.num_edges, dtype=bool)
         for start in range(0, len(users), _USERS_AT_ONCE):
-            block = users[start : start + _USERS_AT_ONCE]
-            outputs = self.model.embed(builder.build(block, nothing, nothing).model_inputs())
-            yield start, outputs.user_embeddings, outputs.user_queries
+            rows = slice(start, start + _USERS_AT_ONCE)
+            outputs = self.model.embed(builder.build(users[rows], nothing, nothing).model_inputs())
+            yield rows, outputs.user_embeddings, outputs.user_queries

@@ -9,15 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rec_sys.graph.ego_batch import (
-    HALF_RANGE,
-    MIDDLE_RATING,
-    MODEL_INPUTS,
-    NUM_RATING_FEATURES,
-    PRODUCT_SHRINKAGE,
-    USER_SHRINKAGE,
-    GraphOutputs,
-)
+from rec_sys.graph import ego_batch
+from rec_sys.graph.ego_batch import NUM_RATING_FEATURES, PRODUCT_SHRINKAGE, USER_SHRINKAGE
 from rec_sys.modules.rating_bias import RatingStart
 from rec_sys.reviews.schema import MAX_RATING
 
@@ -68,7 +61,7 @@ class ReviewEncoder(nn.Module):
         self, edge_attr: Tensor, edge_rating: Tensor, edge_age: Tensor, edge_step: Tensor
     ) -> Tensor:
         known = (edge_rating > 0).to(edge_attr.dtype)
-        distance = known * (edge_rating - MIDDLE_RATING) / HALF_RANGE
+        distance = known * (edge_rating - ego_batch.MIDDLE_RATING) / ego_batch.HALF_RANGE
         age = torch.log1p(edge_age) / _LOG_LONGEST_AGE
         place = torch.log1p(edge_step) / _LOG_LONGEST_HISTORY
         context = torch.stack([known, distance, distance.square(), age, place], dim=1)
@@ -171,7 +164,7 @@ class GraphModel(nn.Module):
         edge_rating: Tensor,
         edge_age: Tensor,
         edge_step: Tensor,
-    ) -> GraphOutputs:
+    ) -> ego_batch.GraphOutputs:
         """Embeds the users and products of a batch, described at `EgoBatch`; E may be 0."""
         sources = product_name_features, product_info_features, product_review_features
         x_product = self.product_encoder(*sources, product_rating_features)
@@ -195,15 +188,15 @@ class GraphModel(nn.Module):
             product = self._on_sphere(-product_angle, x_product + self.product_head(x_product))
             query = self.query_head(known) / self.embedding_dim**0.5
             query, key = F.pad(query, (0, 1), value=1.0), self.key_head(x_product)
-            return GraphOutputs(user, product, query, key, attention.float())
+            return ego_batch.GraphOutputs(user, product, query, key, attention.float())
 
     @torch.inference_mode()
-    def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
+    def embed(self, inputs: Mapping[str, np.ndarray]) -> ego_batch.GraphOutputs:
         """A `GraphBackend` where the model is; leaves it in evaluation mode."""
         self.eval()
         device = self.residual_length.device
-        tensors = (torch.from_numpy(inputs[name]).to(device) for name in MODEL_INPUTS)
-        return GraphOutputs(*(output.cpu().numpy() for output in self(*tensors)))
+        tensors = (torch.from_numpy(inputs[name]).to(device) for name in ego_batch.MODEL_INPUTS)
+        return ego_batch.GraphOutputs(*(output.cpu().numpy() for output in self(*tensors)))
 
     def start_from_ratings(self, start: RatingStart) -> None:
         """Takes up what biases and mean texts say about ratings, in a linear part that is solved
@@ -282,9 +275,9 @@ class GraphModel(nn.Module):
         self.mean_rating.fill_(mean)
         centre = _angle_of(min(mean, _HIGHEST_CENTRE))
         self.centre_angle.fill_(centre)
-        distance = (mean - MIDDLE_RATING) / HALF_RANGE
+        distance = (mean - ego_batch.MIDDLE_RATING) / ego_batch.HALF_RANGE
         radians = -1 / (_HALF_SCALE * math.sin(centre))
-        product = [HALF_RANGE * radians, -HALF_RANGE * radians * distance, 0.0]
+        product = [ego_batch.HALF_RANGE * radians, -ego_batch.HALF_RANGE * radians * distance, 0.0]
         user = [radians, 0.0, 0.0, 0.0]
         for layer, weights in ((self.product_angle, product), (self.user_angle, user)):
             with torch.no_grad():

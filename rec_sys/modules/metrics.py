@@ -103,18 +103,14 @@ def reciprocal_rank(positions: TargetPositions) -> np.ndarray:
     number = np.bincount(positions.user[first], minlength=positions.num_users)
     size = np.zeros(positions.num_users, dtype=np.int64)
     size[positions.user[first]] = positions.tied[first]
+    # It is at place j of the tie with P(1) = m / E, P(j + 1) = P(j) (E - m - j + 1) / (E - j).
     for user in np.flatnonzero(number > 1):
-        values[user] = _first_of_several(best[user], size[user], number[user])
+        tied, targets = size[user], number[user]
+        place = np.arange(1, tied - targets + 2)
+        steps = (tied - targets - place[:-1] + 1) / (tied - place[:-1])
+        chance = targets / tied * np.r_[1, np.cumprod(steps)]
+        values[user] = (chance / (best[user] + place)).sum()
     return values
-
-
-def _first_of_several(above: int, tied: int, targets: int) -> float:
-    """Expected 1 / position of the first of several targets in a tie. It is at place j of the tie
-    with P(1) = m / E, P(j + 1) = P(j) (E - m - j + 1) / (E - j)."""
-    place = np.arange(1, tied - targets + 2)
-    steps = (tied - targets - place[:-1] + 1) / (tied - place[:-1])
-    chance = targets / tied * np.r_[1, np.cumprod(steps)]
-    return float((chance / (above + place)).sum())
 
 
 def _mean_over_tie(positions: TargetPositions, sums: np.ndarray) -> np.ndarray:

@@ -82,17 +82,12 @@ def ridge_inverse(gram: np.ndarray | sparray, l2: float, overwrite: bool = False
         inverse, failed = scipy.linalg.lapack.spotri(factor, lower=False, overwrite_c=True)
     if failed:
         raise InputError(f"l2={l2}: too small for these reviews, the weights cannot be solved for")
-    _mirror_upper(inverse)
-    return inverse.T  # the same values, rows one after the other
-
-
-def _mirror_upper(matrix: np.ndarray) -> None:
-    size = len(matrix)
-    for start in range(0, size, _MIRROR_ROWS):
-        stop = min(start + _MIRROR_ROWS, size)
-        matrix[stop:, start:stop] = matrix[start:stop, stop:].T
-        block = matrix[start:stop, start:stop]
+    for start in range(0, len(inverse), _MIRROR_ROWS):
+        stop = start + _MIRROR_ROWS
+        inverse[stop:, start:stop] = inverse[start:stop, stop:].T
+        block = inverse[start:stop, start:stop]
         block[:] = np.triu(block) + np.triu(block, 1).T
+    return inverse.T  # the same values, rows one after the other
 
 
 def partial_histories(
@@ -369,7 +364,7 @@ class ProductGraphBuilder:
         sources = (
             (self.name_weight, read_vectors(vectors, graph.product_name_text)),
             (self.info_weight, read_vectors(vectors, graph.product_info_text)),
-            (self.review_weight, ProductReviews.of(graph, vectors, edges).summary().texts),
+            (self.review_weight, ProductReviews.of(graph, vectors, edges).summary.texts),
             (self.brand_weight, brand_columns(graph.product_brand)),
         )
         parts = []

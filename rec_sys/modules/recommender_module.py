@@ -32,10 +32,11 @@ NETWORK_NDCG = f"val/network_ndcg{K}"
 
 class RecommenderModule(pl.LightningModule):
     """Trains a `GraphModel`; `history` has a row per finished epoch, ``epoch`` and every metric.
-    Validation ranks all products of the `graph`. The learning rate of AdamW grows linearly to `lr`
-    in the epoch `warmup_epochs`, counted from 1, and falls along a cosine to zero in `max_epochs`.
-    Dropout follows from `seed` and epoch, so that a resumed training repeats it. A checkpoint tells
-    the `record`, plain values on its origin, and which reviews training has `seen`."""
+    Validation ranks all products of the `graph`. By `settings`, those of ``config/train``, AdamW's
+    learning rate grows linearly to `lr` in the epoch `warmup_epochs`, counted from 1, and falls
+    along a cosine to zero in `max_epochs`; dropout follows from `seed` and epoch, so that a resumed
+    training repeats it. A checkpoint tells the `record`, plain values on its origin, and which
+    reviews training has `seen`."""
 
     def __init__(
         self,
@@ -45,25 +46,18 @@ class RecommenderModule(pl.LightningModule):
         graph: ReviewGraph,
         vectors: np.ndarray,
         product_reviews: ProductReviews,
-        lr: float,
-        weight_decay: float,
-        warmup_epochs: int,
-        max_epochs: int,
-        liked_above: float,
-        seed: int,
+        settings: Any,
         record: dict[str, Any],
         seen: Provenance,
     ) -> None:
         super().__init__()
         self.model, self.objective = model, objective
         self.graph, self.vectors, self.product_reviews = graph, vectors, product_reviews
-        self.lr, self.weight_decay, self.seed = lr, weight_decay, seed
-        self.warmup_epochs, self.max_epochs = warmup_epochs, max_epochs
-        self.record, self.seen = record, seen
+        self.settings, self.record, self.seen = settings, record, seen
         self.history: list[dict[str, float]] = []
         self.validation_values: dict[str, float] = {}
         means = {name: MeanMetric() for name in ("loss", "ranking_loss", "objective")}
-        each = means | {"rating": RatingMetrics(liked_above)}
+        each = means | {"rating": RatingMetrics(settings.liked_above)}
         metrics = MetricCollection(each, compute_groups=False)  # each is given something else
         self.val_ndcg = MeanMetric()
         self.train_metrics = metrics.clone(prefix="train/")
@@ -84,7 +78,7 @@ class RecommenderModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: TensorBatch, batch_index: int) -> None:
         """Makes dropout a function of seed, epoch, batch and process, whatever ran before."""
-        place = (self.seed, self.current_epoch, batch_index, self.global_rank)
+        place = (self.settings.seed, self.current_epoch, batch_index, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
     def training_step(self, batch: TensorBatch, batch_index: int) -> Tensor:
@@ -95,7 +89,7 @@ class RecommenderModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         rows = self.graph.product_name_text, self.graph.product_info_text
         texts = (self.vectors[each] for each in rows)
-        products = embed_products(self.model, *texts, self.product_reviews.summary())
+        products = embed_products(self.model, *texts, self.product_reviews.summary)
         self.keys = torch.from_numpy(products.keys).to(self.device)
         self.val_ndcg.reset()
 
@@ -128,14 +122,14 @@ class RecommenderModule(pl.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = torch.optim.AdamW(
             self.parameters(),
-            lr=self.lr,
-            weight_decay=self.weight_decay,
+            lr=self.settings.lr,
+            weight_decay=self.settings.weight_decay,
             # One pass over all weights; Lightning cannot clip gradients for it in mixed precision.
             fused=self.trainer.precision == "32-true",
         )
-        warmup = max(1, self.warmup_epochs)
+        warmup = max(1, self.settings.warmup_epochs)
         rising = LinearLR(optimizer, 1 / warmup, total_iters=warmup - 1)
-        falling = CosineAnnealingLR(optimizer, max(1, self.max_epochs - warmup))
+        falling = CosineAnnealingLR(optimizer, max(1, self.settings.max_epochs - warmup))
         schedule = SequentialLR(optimizer, [rising, falling], milestones=[warmup])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule}}
 

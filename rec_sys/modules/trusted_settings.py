@@ -7,10 +7,10 @@ value, and only classes of rec_sys that a file of ``config`` names pass, each in
 import functools
 import re
 from collections.abc import Iterator
-from importlib import import_module
 from inspect import isclass
 from itertools import count
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -57,7 +57,13 @@ def trusted_settings(config: Any, axis: str, path: str | Path) -> DictConfig:
         raise InputError(f"{path}: holds no settings of {axis}; train again")
     copied = OmegaConf.create(_copied(settings, [axis], path, count()))
     if axis == "data":
-        _check_addresses(copied, path)
+        # Nothing is downloaded from where none of ours come from.
+        ours = [OmegaConf.load(each) for each in sorted((CONFIG_DIR / "data").glob("*.yaml"))]
+        for name in _ADDRESSES:
+            address = copied.get(name)
+            if address is not None and address not in [each.get(name) for each in ours]:
+                where = f"{name}={address}, which no file in config/data names"
+                raise _untrusted(path, f"its data would be downloaded from {where}")
         sizes = [copied.get(name) for name in ("num_users", "reviews_per_user", "num_products")]
         users, reviews, products = (each if type(each) is int else 1 for each in sizes)
         if max(users * reviews, products) > _MOST_INVENTED:
@@ -112,27 +118,12 @@ def _check_target(target: Any, place: str, path: str | Path) -> None:
     if isinstance(target, str):
         if place == CONVOLUTION and _is_convolution(target):
             return
-        if target in trusted_classes().get(place, ()) and _is_defined_as(target):
+        # Defined under this name, not only imported there.
+        found = locate(target) if target in trusted_classes().get(place, ()) else None
+        if isclass(found) and f"{found.__module__}.{found.__qualname__}" == target:
             return
     why = f"which is not a part of rec_sys that may stand at {place}"
     raise _untrusted(path, f"its settings name {target!r}, {why}")
-
-
-def _check_addresses(settings: DictConfig, path: str | Path) -> None:
-    """Refuses data that would be downloaded from where none of ours come from."""
-    ours = [OmegaConf.load(each) for each in sorted((CONFIG_DIR / "data").glob("*.yaml"))]
-    for name in _ADDRESSES:
-        address = settings.get(name)
-        if address is not None and address not in [each.get(name) for each in ours]:
-            where = f"{name}={address}, which no file in config/data names"
-            raise _untrusted(path, f"its data would be downloaded from {where}")
-
-
-def _is_defined_as(name: str) -> bool:
-    """Whether the class was defined under this name, not only imported there."""
-    module, _, attribute = name.rpartition(".")
-    found = getattr(import_module(module), attribute, None)
-    return isclass(found) and f"{found.__module__}.{found.__qualname__}" == name
 
 
 def _is_convolution(name: str) -> bool:

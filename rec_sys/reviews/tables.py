@@ -165,10 +165,9 @@ def _copies_of_alike(table: pa.Table, of_one_user: bool) -> np.ndarray:
     alone = ~is_long & (rows["second"] == schema.NO_TIME)
     rows["alone"] = np.where(alone, np.arange(len(rows)), -1)
     rows.loc[is_long, ["rating", "second"]] = -1
+    alike = rows.assign(number=suspects).groupby(list(rows.columns), sort=False)
     numbers = np.arange(len(pairs))
-    keys = list(rows.columns)
-    rows["number"] = suspects
-    numbers[suspects] = rows.groupby(keys, sort=False)["number"].transform("first")
+    numbers[suspects] = alike["number"].transform("first")
     return numbers
 
 

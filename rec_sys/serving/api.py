@@ -289,11 +289,7 @@ def _product_routes(components: Components) -> APIRouter:
     number = Annotated[int, Query(ge=1, le=settings.limits.k)]
 
     @routes.get("/products/search")
-    def search(
-        q: Name = "",
-        k: number = 10,  # type: ignore[valid-type]
-        style: Name | None = None,
-    ) -> schemas.SearchOut:
+    def search(q: Name = "", k: number = 10, style: Name | None = None) -> schemas.SearchOut:  # type: ignore
         """Finds products whose words begin with those of `q`; the most popular ones without any."""
         served = service.served
         require_style(served, style)

@@ -1,5 +1,6 @@
 """How texts of requests become vectors: remembered, in fair turns, while somebody waits."""
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,15 +29,14 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self._until = monotonic() + seconds
-        self._has_gone = False
 
     def give_up(self) -> None:
-        self._has_gone = True
+        self._until = -math.inf
 
     def seconds_left(self) -> float:
         """How long somebody will wait yet; `Busy` if nobody does."""
         left = self._until - monotonic()
-        if self._has_gone or left <= 0:
+        if left <= 0:
             raise Busy
         return left
 

@@ -298,10 +298,12 @@ class LimitsMiddleware:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and kind != "application/json":
             raise Refused(415, "the body has to be JSON; say so: Content-Type: application/json")
-        most, working = self._limits.requests_at_once, list(self._tasks.values())
-        # One key, or one person, leaves room for the others.
+        # One key, all people together, and one of them, leave room for the others.
+        most, caller = self._limits.requests_at_once, scope["state"].get("caller")
         share = max(1, most // self._access.parties)
-        if len(working) >= most or working.count(scope["state"].get("caller")) >= share:
+        counts = Counter(each for one in self._tasks.values() for each in {one, _party(one)})
+        is_full = len(self._tasks) >= most or counts[_party(caller)] >= share
+        if is_full or (_party(caller) == PERSON and counts[caller] >= max(1, share // 2)):
             raise Busy("too many requests at once; try again")
         await self._in_time(scope, body, receive, send)
 
@@ -394,11 +396,15 @@ class LimitsMiddleware:
 
             # Whoever waits for the database holds no thread that others could work in.
             at_store = scope["path"].startswith("/users/")
-            if (parties := self._access.parties) > 1:
-                # So few of one caller that turns at the database are left for the others.
-                turns = asyncio.Semaphore(max(1, self._limits.threads // 2 // parties))
-                key = scope["state"].get("caller"), at_store
-                await turn.enter_async_context(self._turns.setdefault(key, turns))
+            # So few of one caller that turns at the database are left for the others.
+            caller, parties = scope["state"].get("caller"), self._access.parties
+            most = max(1, self._limits.threads // 2 // parties)
+            at_once = {_party(caller): most} if parties > 1 else {}
+            if _party(caller) == PERSON:
+                at_once = {caller: max(1, most // 2), **at_once}
+            for whose, number in at_once.items():
+                turns = self._turns.setdefault((whose, at_store), asyncio.Semaphore(number))
+                await turn.enter_async_context(turns)
             if at_store:
                 await turn.enter_async_context(self._store_turns)
             await self._app(scope, receive, sending)
@@ -407,6 +413,11 @@ class LimitsMiddleware:
         del self._tasks[task]
         if not task.cancelled():
             task.exception()  # of one that was given up nobody else asks for it
+
+
+def _party(caller: Caller | None) -> Caller | str | None:
+    """By whom a caller is counted: people together, each client alone."""
+    return PERSON if caller is not None and caller.role == PERSON else caller
 
 
 def _exact_path(scope: Scope) -> str:

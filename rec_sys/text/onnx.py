@@ -88,7 +88,13 @@ class TextTokenizer:
         the longest text: requests of strangers then have the same few lengths, and a server can
         join them. InputError if a text is no text, or holds half a character.
         """
-        tokens = self._tokenize(texts)
+        for number, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise InputError(f"text {number}: is {type(text).__name__}, not a text")
+            if not is_whole_text(text):
+                why = "holds half of a surrogate pair, which is no character; remove it"
+                raise InputError(f"text {number}: {why}")
+        tokens = [each.ids for each in self._tokenizer.encode_batch(list(texts))]
         lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
         steps = np.minimum(-(-lengths // LENGTH_STEP) * LENGTH_STEP, self._max_length)
         for step in np.unique(steps)[::-1]:
@@ -102,15 +108,6 @@ class TextTokenizer:
                     ids[position, : lengths[row]] = tokens[row]
                 mask = np.arange(length) < lengths[part][:, None]
                 yield TokenBatch(part, {INPUT_IDS: ids, ATTENTION_MASK: mask.astype(np.int64)})
-
-    def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        for number, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise InputError(f"text {number}: is {type(text).__name__}, not a text")
-            if not is_whole_text(text):
-                why = "holds half of a surrogate pair, which is no character; remove it"
-                raise InputError(f"text {number}: {why}")
-        return [each.ids for each in self._tokenizer.encode_batch(list(texts))]
 
 
 def exported_settings(encoder: TextEncoder) -> ExportedEncoder:

@@ -3,9 +3,9 @@
 import hashlib
 import os
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -42,8 +42,14 @@ class VectorStore:
         self._lock = FileLock(self.folder / "lock")
         self._row_of_key: dict[bytes, int] = {}
         self._rows = 0
+        manifest_path = self.folder / "manifest.json"
+        identity = {"encoder_fingerprint": fingerprint, "dimension": dimension}
         with self._lock:
-            self._check_identity(fingerprint)
+            if not manifest_path.exists():
+                write_json(manifest_path, identity)
+            elif read_json(manifest_path) != identity:
+                why = "holds vectors of another text encoder; use another paths.cache_dir"
+                raise InputError(f"{self.folder}: {why}")
             self._read_new_rows()
             if not self._rows:
                 self._write([key_of("")], np.zeros((1, dimension), dtype=_DTYPE))
@@ -57,7 +63,7 @@ class VectorStore:
         """All vectors, float16 [N, dimension], memory-mapped and read-only."""
         return np.memmap(self._vectors_path, _DTYPE, "r", shape=(len(self), self.dimension))
 
-    def rows_of(self, texts: Sequence[str]) -> np.ndarray:
+    def rows_of(self, texts: Collection[str]) -> np.ndarray:
         """The row of each text, int64 [len(texts)], -1 where it is not stored yet."""
         find = self._row_of_key.get
         return np.fromiter((find(key_of(text), -1) for text in texts), np.int64, len(texts))
@@ -71,15 +77,6 @@ class VectorStore:
             keys = enumerate(map(key_of, texts))
             new = {key: position for position, key in keys if key not in self._row_of_key}
             self._write(list(new), vectors[list(new.values())].astype(_DTYPE))
-
-    def _check_identity(self, fingerprint: str) -> None:
-        manifest_path = self.folder / "manifest.json"
-        identity = {"encoder_fingerprint": fingerprint, "dimension": self.dimension}
-        if not manifest_path.exists():
-            write_json(manifest_path, identity)
-        elif read_json(manifest_path) != identity:
-            why = "holds vectors of another text encoder; use another paths.cache_dir"
-            raise InputError(f"{self.folder}: {why}")
 
     def _read_new_rows(self) -> None:
         """Learns the rows that this or another process has added since the last look."""
@@ -157,17 +154,14 @@ def distinct_texts(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
     return list(row_of)[1:], rows
 
 
-@dataclass(frozen=True)
-class EncodedTexts:
+class EncodedTexts(NamedTuple):
     """Where the vectors of n texts are, `rows` of the store, int64 [n]; how many texts were new."""
 
     rows: np.ndarray
     newly_encoded: int
 
 
-def encode_texts(
-    texts: Sequence[str], encoder: TextEncoder, store: VectorStore, show_progress: bool = True
-) -> EncodedTexts:
+def encode_texts(texts: Sequence[str], encoder: TextEncoder, store: VectorStore) -> EncodedTexts:
     """Makes sure that every text has a vector in the store; repetitions and empty ones are welcome.
     Each batch is stored as soon as it is encoded: an interruption loses only the few that are under
     way. If nothing is new, the encoder's weights are not even loaded."""
@@ -175,7 +169,7 @@ def encode_texts(
     rows = store.rows_of(["", *distinct])
     if new_texts := [distinct[row - 1] for row in np.flatnonzero(rows < 0)]:
         found = f"{1 - len(new_texts) / len(distinct):.0%} found in the store"
-        with progress(len(new_texts), f"encoding texts ({found})", "text", show_progress) as bar:
+        with progress(len(new_texts), f"encoding texts ({found})", "text") as bar:
             for batch, vectors in encoder.encode_in_batches(new_texts):
                 store.append([new_texts[row] for row in batch], vectors)
                 bar.advance(len(batch))

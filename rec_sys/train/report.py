@@ -60,8 +60,7 @@ def score_baselines(
     else:
         target = np.zeros_like(target)  # nothing to learn a rating from
         predictions = dict.fromkeys((MAJORITY, BIAS), np.zeros(0, dtype=np.float32))
-    true = torch.from_numpy(graph.edge_rating[target])
-    judged = true, distance, liked_above
+    judged = torch.from_numpy(graph.edge_rating[target]), distance, liked_above
     return {name: rating_row(torch.from_numpy(each), *judged) for name, each in predictions.items()}
 
 
@@ -123,8 +122,7 @@ class Ranked(NamedTuple):
     def means(self) -> dict[str, float]:
         """Means over the users who have the metric; disliked targets are counted."""
         means = {name: _mean(values) for name, values in self.per_user.items()}
-        name = f"disliked_at_{K}"
-        return means | {name: sum(self.per_user[name])}
+        return means | {f"disliked_at_{K}": sum(self.per_user[f"disliked_at_{K}"])}
 
 
 def rank_model(catalogue: FullCatalogue, asked: RankingTask) -> Ranked:

@@ -8,20 +8,11 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from pydantic import AfterValidator, Field
 
+from rec_sys.foundation import settings
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import Stages
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing, require_writable
-from rec_sys.foundation.settings import (
-    Count,
-    InnerShare,
-    NotNegative,
-    Positive,
-    PositiveCount,
-    build,
-    read_settings,
-    settings_of,
-)
 from rec_sys.modules.baselines import combinations
 from rec_sys.modules.checkpoint import build_evidences
 from rec_sys.reviews.cleaning import require_learnable, show_report
@@ -42,24 +33,24 @@ def _names_checkpoint(value: Any) -> Any:
 _Checkpoint = Annotated[Any, AfterValidator(_names_checkpoint)]
 
 
-@settings_of("train")
+@settings.settings_of("train")
 class TrainSettings:
     """``config/train``, which says what each of them means."""
 
-    seed: Annotated[Count, Field(lt=2**32)]  # what NumPy and PyTorch both take
-    train_target_share: InnerShare
-    negatives: PositiveCount
+    seed: Annotated[settings.Count, Field(lt=2**32)]  # what NumPy and PyTorch both take
+    train_target_share: settings.InnerShare
+    negatives: settings.PositiveCount
     liked_above: Annotated[float, Field(ge=MIN_RATING, lt=MAX_RATING)]
-    max_epochs: PositiveCount
-    batch_size: PositiveCount
-    lr: Positive
-    weight_decay: NotNegative
-    warmup_epochs: Count
+    max_epochs: settings.PositiveCount
+    batch_size: settings.PositiveCount
+    lr: settings.Positive
+    weight_decay: settings.NotNegative
+    warmup_epochs: settings.Count
     export: bool
     run_name: str | None
     tune: bool
-    tuning_trials: PositiveCount
-    tuning_minutes: Positive
+    tuning_trials: settings.PositiveCount
+    tuning_minutes: settings.Positive
     warm_start: _Checkpoint
     resume: _Checkpoint
 
@@ -74,16 +65,16 @@ def train(
     first process only, ``stars`` (those of the validation), ``tuned`` (with ``train.tune``),
     ``trained`` (the best checkpoint, loaded) and ``catalogue`` (its products, ready to rank)."""
     # Data, and where to start from.
-    settings = read_settings(TrainSettings, config.train)
-    splitter, graph_builder = build(config.split), build(config.product_graph)
+    wanted = settings.read_settings(TrainSettings, config.train)
+    splitter, graph_builder = settings.build(config.split), settings.build(config.product_graph)
     build_evidences(config.evidence)  # what is wrong with settings is told before the training
-    match_fit, combiner_fit = build(config.match), build(config.combiner)
-    calibration = build(config.calibration)
+    match_fit, combiner_fit = settings.build(config.match), settings.build(config.combiner)
+    calibration = settings.build(config.calibration)
     simple_models = OmegaConf.to_container(config.baselines)
     for entry in simple_models.values():
         combinations(entry)
-    space = search_space(config) if settings.tune else {}
-    source = build(config.data)
+    space = search_space(config) if wanted.tune else {}
+    source = settings.build(config.data)
     for folder in ("checkpoint_dir", "cache_dir"):
         require_writable(config.paths[folder], f"paths.{folder}")
     stages = Stages()
@@ -111,13 +102,13 @@ def train(
     from rec_sys.train.tuning import EvidenceTrial, tune, with_values
 
     # Texts become vectors and reviews a graph, whose edges are split.
-    objective = build(config.objective)
-    encoder = prepared.encoder if prepared else build(config.encoder)
+    objective = settings.build(config.objective)
+    encoder = prepared.encoder if prepared else settings.build(config.encoder)
     start.check_encoder(encoder)
     with stages("texts and graph"):
         prepared = prepared or prepare_reviews(data, encoder, config.paths.cache_dir)
     graph, vectors = prepared.graph, prepared.vectors
-    pl.seed_everything(settings.seed, verbose=False)
+    pl.seed_everything(wanted.seed, verbose=False)
     split, seen = start.split(splitter, graph)
     check_usable(split, graph)
     if not objective.ranks and np.isnan(graph.edge_rating[split.train]).all():
@@ -130,17 +121,17 @@ def train(
         graph,
         vectors,
         split,
-        batch_size=settings.batch_size,
-        train_target_share=settings.train_target_share,
-        negatives=settings.negatives if objective.ranks else 0,
-        seed=settings.seed,
+        batch_size=wanted.batch_size,
+        train_target_share=wanted.train_target_share,
+        negatives=wanted.negatives if objective.ranks else 0,
+        seed=wanted.seed,
     )
-    model = build(config.model, vector_dim=encoder.dimension)
-    if rating_start := fit_rating_start(graph, vectors, split, settings.seed):
+    model = settings.build(config.model, vector_dim=encoder.dimension)
+    if rating_start := fit_rating_start(graph, vectors, split, wanted.seed):
         model.start_from_ratings(rating_start)
     start.put_weights(model)
     changes = start.changes(seen, prepared.newly_encoded)
-    run_name = start.run_name or settings.run_name
+    run_name = start.run_name or wanted.run_name
     tracking = Tracking.start(config.logger, source.name, run_name, start.run_id)
     with tracking.marks_run_failed():
         record = record_of(config, prepared, split, tracking, warm_start=start.origin)
@@ -152,12 +143,7 @@ def train(
             graph=graph,
             vectors=vectors,
             product_reviews=datamodule.product_reviews,
-            lr=settings.lr,
-            weight_decay=settings.weight_decay,
-            warmup_epochs=settings.warmup_epochs,
-            max_epochs=settings.max_epochs,
-            liked_above=settings.liked_above,
-            seed=settings.seed,
+            settings=wanted,
             record=record,
             seen=seen,
         )
@@ -186,43 +172,43 @@ def train(
             product_graph = graph_builder.build(graph, vectors, edges)
             known = KnownReviews(graph, edges, product_graph, vectors, prepared.words, towers)
             features = fit_evidences(config.evidence, known)
-            reviews = datamodule.product_reviews.summary()
+            reviews = datamodule.product_reviews.summary
             catalogue = FullCatalogue.of(model, graph, vectors, prepared.words, reviews, features)
         journal = files["best"].with_suffix(".tuning")
         if space:
             if not start.state:
                 journal.unlink(missing_ok=True)
             with stages("tuning"):
-                questions = catalogue.questions(graph, split.validation, settings.liked_above)[MANY]
+                questions = catalogue.questions(graph, split.validation, wanted.liked_above)[MANY]
                 trial = EvidenceTrial(config, combiner_fit, known, questions)
-                budget = settings.tuning_trials, settings.tuning_minutes
-                tuned = tune(trial, space, *budget, settings.seed, journal)
+                budget = wanted.tuning_trials, wanted.tuning_minutes
+                tuned = tune(trial, space, *budget, wanted.seed, journal)
                 catalogue = replace(catalogue, features=trial.features(tuned.values))
             objects["tuned"] = tuned
             record["config"] = plain_config(with_values(config, tuned.values))
             record["tuned"] = tuned.values
         with stages("evidences"):
-            asked = split.validation, settings.liked_above
+            asked = split.validation, wanted.liked_above
             catalogue = catalogue.fitted(combiner_fit, graph, *asked)
             weights = model.state_dict()
             complete_checkpoint(files["best"], catalogue.combiner, towers, record, weights)
             journal.unlink(missing_ok=True)
             most = 1 + combiner_fit.max_cells // graph.num_products
             users = combiner_fit.draw_users(split.validation.users(graph), most)
-            ranking_task = report.RankingTask(graph, split.validation, users, settings.liked_above)
+            ranking_task = report.RankingTask(graph, split.validation, users, wanted.liked_above)
             # Both with weights that were learned without the person at hand.
             ranked = report.rank_model(catalogue, ranking_task)
             wishes = report.score_wishes(catalogue, graph, split.validation, users)
 
         # What has come out.
         trained = load_trained(files["best"])
-        if settings.export:
+        if wanted.export:
             with stages("export"):
                 export_checked(trained, trained.exported)
         with stages("baselines"):
             cache = Path(config.paths.cache_dir) / "baselines"
             simple = report.rank_baselines(simple_models, prepared, split, ranking_task, cache)
-            judged = objective.distance, settings.liked_above
+            judged = objective.distance, wanted.liked_above
             baselines = report.score_baselines(graph, split, *judged)
         rated = report.rating_row(stars.predicted, stars.true, *judged)
         measured = rated | ranked.means | wishes.get("model", {})
@@ -245,7 +231,7 @@ def train(
         with stages("tracking"):
             rows = baselines | {name: each.means for name, each in simple.items()}
             tracking.log_results(trained, module.history, metrics, rows)
-            if settings.export:
+            if wanted.export:
                 tracking.log_model(trained)
         tracking.log_stages(stages)
         stages.show()
@@ -255,7 +241,7 @@ def train(
 @command("train_config")
 def main(config: DictConfig) -> None:
     """The command line."""
-    build(config.launcher)(config)
+    settings.build(config.launcher)(config)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     edges = known_edges(trained, prepared, config)
     name_vectors = vectors[graph.product_name_text]
     info_vectors = vectors[graph.product_info_text]
-    reviews = ProductReviews.of(graph, vectors, edges).summary()
+    reviews = ProductReviews.of(graph, vectors, edges).summary
     told = name_vectors, info_vectors, reviews
     embedded = embed_products(network, *told, settings.chunk_size, show_progress=True)
     features = build_evidences(trained, prepared, edges, config)

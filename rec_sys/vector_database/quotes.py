@@ -104,9 +104,8 @@ class Quotes:
         lengths = [np.diff(arrays["pointers"]), arrays["text_length"], arrays["word_count"]]
         if any((each < 0).any() for each in lengths) or int(ends[-1:].sum()) != len(whole):
             raise ValueError("sentences of other lengths")
-        texts = np.empty(len(ends), dtype=object)
         places = zip(starts.tolist(), ends.tolist(), strict=True)
-        texts[:] = [whole[start:end].decode() for start, end in places]
+        texts = np.array([whole[start:end].decode() for start, end in places], dtype=object)
         pointers = np.append(0, np.cumsum(arrays["word_count"], dtype=np.int64))
         ones = np.ones(len(arrays["word"]), dtype=np.float32)
         shape = (len(arrays["word_count"]), NUM_WORDS)

@@ -114,7 +114,7 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
     prepared = prepare_reviews(data, encoder, config.paths.cache_dir)
 
     edges = create_vectorbase.known_edges(trained, prepared, config)
-    reviews = ProductReviews.of(prepared.graph, prepared.vectors, edges).summary()
+    reviews = ProductReviews.of(prepared.graph, prepared.vectors, edges).summary
     products = create_vectorbase.with_statistics(data.products, prepared.graph, edges)
     changes = find_changes(vectorbase, products, reviews)
     if not changes.any and vectorbase.manifest["data_fingerprint"] == data.fingerprint:
@@ -132,8 +132,7 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
         "recall_at_10": require_recall(updated.index, updated.keys, updated.queries, least),
         vectorbases.UPDATED: datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    updated = replace(updated, manifest=updated.manifest | facts)
-    updated = vectorbases.write_vectorbase(updated)
+    updated = vectorbases.write_vectorbase(replace(updated, manifest=updated.manifest | facts))
     _show_summary(updated, changes, prepared.newly_encoded)
     return updated
 

@@ -46,7 +46,7 @@ def test_a_product_mean_of_test_reviews_is_seen(graph, vectors, split):
     honest, users = batches_of(split, split.train), np.arange(USERS)
 
     def leaks(given, vectors):
-        everything = ProductReviews.of(given, vectors, given.edges_of(users)).summary()
+        everything = ProductReviews.of(given, vectors, given.edges_of(users)).summary
         return [
             replace(
                 batch,

@@ -186,7 +186,7 @@ def catalogue(stage, prepared):
     towers = Towers.untrained(DIMENSION, 10.0)
     known = KnownReviews(graph, train, product_graph, vectors, words, towers)
     features = fit_evidences(stage.config.evidence, known)
-    reviews = ProductReviews.of(graph, vectors, train).summary()
+    reviews = ProductReviews.of(graph, vectors, train).summary
     model = build(stage.config.model, vector_dim=DIMENSION)
     return FullCatalogue.of(model, graph, vectors, words, reviews, features)
 

@@ -122,7 +122,7 @@ def test_product_reviews_equal_a_naive_mean(small_graph):
     known = ProductReviews.of(graph, vectors, np.array([0, 2, 3, 4]))
     p1 = [e for e in (0, 2, 3, 4) if graph.edge_product[e] == 0]
     naive = vectors[graph.edge_text[p1]].astype(np.float32).mean(axis=0)
-    summary = known.summary()
+    summary = known.summary
     np.testing.assert_allclose(summary.texts[0], naive, rtol=1e-5)
     # p1 has 5, 4 and 4 stars: distances 1, 0.5 and 0.5 from the middle, against imaginary ones.
     total = 3 + PRODUCT_SHRINKAGE
@@ -138,7 +138,7 @@ def test_what_is_left_out_equals_never_known(small_graph):
         products, graph, vectors, edges
     )
     never = ProductReviews.of(graph, vectors, np.setdiff1d(np.arange(graph.num_edges), edges))
-    for one, two in zip(without, never.summary(), strict=True):
+    for one, two in zip(without, never.summary, strict=True):
         np.testing.assert_allclose(one, two[products], atol=1e-3)
 
 

@@ -50,7 +50,7 @@ def shop(change):
 def stars(model, builder, task):
     """What the embeddings say, as everything that uses the model computes it."""
     graph = builder.graph
-    summary = builder.product_reviews.summary()
+    summary = builder.product_reviews.summary
     catalogue = FullCatalogue.of(model, graph, builder.vectors, None, summary, [], object())
     target = np.flatnonzero(task.target)
     users = np.arange(graph.num_users)

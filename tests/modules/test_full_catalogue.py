@@ -90,7 +90,7 @@ def combiner(features):
 @pytest.fixture
 def known(small_graph):
     graph, vectors = small_graph
-    return ProductReviews.of(graph, vectors, np.arange(graph.num_edges)).summary()
+    return ProductReviews.of(graph, vectors, np.arange(graph.num_edges)).summary
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_a_situation_is_what_the_network_says_of_the_history(
     graph, vectors = small_graph
     outputs = outputs_of(model, graph, vectors, known, np.arange(4))
     situation = catalogue.situation(graph, asked)
-    assert (situation.num_users, situation.lengths.tolist()) == (4, [3, 1, 3, 1])
+    assert np.diff(situation.user_ptr).tolist() == [3, 1, 3, 1]
     assert situation.product.tolist() == graph.edge_product.tolist()
     np.testing.assert_array_equal(situation.rating, graph.edge_rating)
     assert situation.asked.tolist() == asked.tolist()
@@ -260,7 +260,7 @@ def test_weights_are_fitted_to_what_may_be_known(catalogue, small_graph, combine
                 wish[chosen],
             )
             require_same(questions.situation(np.array(chosen)), expected)
-    assert groups[0].situation(np.array([0, 1])).lengths.tolist() == [0, 0]
+    assert groups[0].situation(np.array([0, 1])).user_ptr.tolist() == [0, 0, 0]
     assert groups[2].situation(np.array([0, 1])).asked.tolist() == [7, 7]
     for questions in groups[:3]:
         assert questions.user.tolist() == [0, 0, 1, 1]

@@ -120,10 +120,10 @@ def test_each_batch_is_stored_when_it_is_done(encoder, tmp_path, monkeypatch):
     store = VectorStore(tmp_path, fresh.fingerprint, fresh.dimension)
     monkeypatch.setattr(store, "append", interrupted_after(store.append, 3))
     with pytest.raises(KeyboardInterrupt):
-        encode_texts(TEXTS, fresh, store, show_progress=False)
+        encode_texts(TEXTS, fresh, store)
     store = VectorStore(tmp_path, fresh.fingerprint, fresh.dimension)
     assert len(store) == 1 + 3
-    rest = encode_texts(TEXTS, fresh, store, show_progress=False)
+    rest = encode_texts(TEXTS, fresh, store)
     assert rest.newly_encoded == len({*TEXTS} - {""}) - 3
     stored = store.vectors[rest.rows].astype(np.float32)
     expected = encoder.encode(TEXTS)

@@ -36,29 +36,29 @@ def test_each_distinct_text_is_encoded_once_and_never_again(tmp_path):
     texts = ["good", "", "bad", "good", "so so", ""]
     encoder = CountingEncoder()
     store = open_store(tmp_path)
-    result = encode_texts(texts, encoder, store, show_progress=False)
+    result = encode_texts(texts, encoder, store)
     assert sorted(encoder.encoded) == ["bad", "good", "so so"]
     assert result.newly_encoded == 3
     assert store.vectors[result.rows][:, 0].tolist() == [4, 0, 3, 4, 5, 0]
     assert result.rows[1] == EMPTY_TEXT_ROW
 
     again = CountingEncoder()
-    second = encode_texts(texts, again, open_store(tmp_path), show_progress=False)
+    second = encode_texts(texts, again, open_store(tmp_path))
     assert again.encoded == [] and second.rows.tolist() == result.rows.tolist()
 
 
 def test_an_interruption_loses_one_batch_at_most(tmp_path):
     texts = ["a", "bb", "ccc", "dddd", "eeeee"]
     with pytest.raises(KeyboardInterrupt):
-        encode_texts(texts, CountingEncoder(break_after=2), open_store(tmp_path), False)
+        encode_texts(texts, CountingEncoder(break_after=2), open_store(tmp_path))
     rest = CountingEncoder()
-    encode_texts(texts, rest, open_store(tmp_path), False)
+    encode_texts(texts, rest, open_store(tmp_path))
     assert sorted(rest.encoded) == ["ccc", "dddd", "eeeee"]
 
 
 def test_the_bar_tells_the_share_that_the_store_held(tmp_path, capsys):
     store = open_store(tmp_path)
-    encode_texts(["a", "bb", "ccc"], CountingEncoder(), store, show_progress=False)
+    encode_texts(["a", "bb", "ccc"], CountingEncoder(), store)
     encode_texts(["a", "bb", "", "ccc", "a", "dddd"], CountingEncoder(), store)
     printed = capsys.readouterr().err
     assert "75% found in the store" in printed and "1/1" in printed and "text" in printed
@@ -101,7 +101,7 @@ TEXTS = [f"{'x' * number}" for number in range(1, 9)]
 def vectors_of(folder, texts=TEXTS):
     """The first number of each vector, and how many texts had to be encoded for it."""
     encoder, store = CountingEncoder(), open_store(folder)
-    rows = encode_texts(["", *texts], encoder, store, show_progress=False).rows
+    rows = encode_texts(["", *texts], encoder, store).rows
     return store.vectors[rows][:, 0].tolist(), len(encoder.encoded)
 
 
@@ -155,7 +155,7 @@ def test_a_hole_that_a_crash_left_is_no_vector(tmp_path):
 
 
 def test_a_pipe_in_the_folder_is_not_waited_for(tmp_path):
-    encode_texts(["good"], CountingEncoder(), open_store(tmp_path), show_progress=False)
+    encode_texts(["good"], CountingEncoder(), open_store(tmp_path))
     (tmp_path / "vectors.f16").unlink()
     os.mkfifo(tmp_path / "vectors.f16")
     with pytest.raises(InputError, match="vectors.f16: is no regular file"):
