@@ -150,7 +150,7 @@ def likely_name(name: str, names: Sequence[str]) -> str | None:
 
 def _quoted(argument: str) -> str:
     key, _, value = argument.partition("=")
-    with suppress(HydraException):
+    with suppress(HydraException, ValueError):  # of a number of thousands of digits
         read = OverridesParser.create().parse_override(argument)
         if not read.is_sweep_override():
             told = read.value()

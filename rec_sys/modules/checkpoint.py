@@ -331,6 +331,9 @@ def provenance_in(content: Mapping[str, Any]) -> Provenance | None:
     kinds += [(each, np.int64) for each in earlier]
     if len(begins) != 2 or any(each.dtype != kind or each.ndim != 1 for each, kind in kinds):
         raise ValueError("the reviews that it has seen are damaged")
+    for name, of in (("edge_user", "users"), ("edge_product", "products")):
+        if not ((arrays[name] >= 0) & (arrays[name] < len(arrays[of]))).all():
+            raise ValueError("the reviews that it has seen are of nobody, or of nothing")
     return Provenance(**arrays, has_test=kept["has_test"], begins=begins, earlier=earlier)
 
 

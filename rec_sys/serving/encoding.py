@@ -2,12 +2,13 @@
 
 import math
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,8 @@ class Deadline:
 
 #: Of the request that the thread works for; None where nobody waits.
 DEADLINE: ContextVar[Deadline | None] = ContextVar("DEADLINE", default=None)
+#: Who has asked: a client, or all people together.
+PARTY: ContextVar[Any] = ContextVar("PARTY", default=None)
 
 
 @contextmanager
@@ -59,13 +62,14 @@ def half_the_time() -> Iterator[None]:
 class TextTurns:
     """A text encoder that requests use in turns: who has many texts lets others in between. So many
     `characters` are encoded before it is another one's turn, one text at least. A request that
-    needs more turns than `bulk` is a large one; further ones than `bulk_at_once` are `Busy`."""
+    needs more turns than `bulk` is a large one; of one `PARTY` further ones than `bulk_at_once` are
+    `Busy`."""
 
     def __init__(
         self, encoder: TextBackend, at_once: int, characters: int, bulk: int, bulk_at_once: int
     ) -> None:
         self._encoder, self._characters, self._bulk = encoder, characters, bulk
-        self._bulk_free = threading.BoundedSemaphore(bulk_at_once)
+        self._bulk_at_once, self._bulks, self._counting = bulk_at_once, Counter(), threading.Lock()
         # Its queue is the order of the turns.
         self._turns = ThreadPoolExecutor(at_once, "texts")
         self.encoder_fingerprint = encoder.encoder_fingerprint
@@ -81,16 +85,19 @@ class TextTurns:
         if len(parts) == 1:
             return self._turn(texts)
         is_bulk = len(parts) > self._bulk
-        if is_bulk and not self._bulk_free.acquire(blocking=False):
-            raise Busy("too many requests with many texts at once; send fewer texts, or try again")
+        party = PARTY.get()
+        with self._counting:
+            if is_bulk and self._bulks[party] >= self._bulk_at_once:
+                raise Busy("too many requests with many texts at once; send fewer, or try again")
+            self._bulks[party] += is_bulk
         try:
             vectors = np.empty((len(texts), self.vector_dim), dtype=np.float32)
             for rows in parts:
                 vectors[rows] = self._turn([texts[row] for row in rows])
             return vectors
         finally:
-            if is_bulk:
-                self._bulk_free.release()
+            with self._counting:
+                self._bulks[party] -= is_bulk
 
     def _turn(self, texts: Sequence[str]) -> np.ndarray:
         deadline = DEADLINE.get()

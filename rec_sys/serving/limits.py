@@ -26,7 +26,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Positive, PositiveCount, Seconds, settings_of
 from rec_sys.modules.inference_backends import BackendUnavailable
 from rec_sys.serving.access import PERSON, Access, Caller, Refused, pseudonym
-from rec_sys.serving.encoding import DEADLINE, Busy, Deadline
+from rec_sys.serving.encoding import DEADLINE, PARTY, Busy, Deadline
 from rec_sys.serving.prometheus import Metrics
 from rec_sys.serving.user_store import StoreUnavailable
 
@@ -234,7 +234,7 @@ class LimitsMiddleware:
     ) -> None:
         self._app, self._limits, self._access, self._metrics = app, limits, access, metrics
         self._retry_after = retry_after
-        self._unread_bytes = 0
+        self._unread_bytes: Counter[Any] = Counter()
         self._store_turns = asyncio.Semaphore(max(1, limits.threads // 2))
         self._turns: WeakValueDictionary[Any, asyncio.Semaphore] = WeakValueDictionary()
         self._tasks: dict[asyncio.Task[None], Caller | None] = {}
@@ -294,20 +294,27 @@ class LimitsMiddleware:
                     raise Refused(403, "set serving.admin_key to do this over HTTP")
                 caller.require_admin()
         # Strangers have nothing to send, and must not fill the room for bodies.
-        body = await self._body(headers, receive, 0 if is_public else self._limits.body_bytes)
+        party = _party(scope["state"].get("caller"))
+        limit = 0 if is_public else self._limits.body_bytes
+        body = await self._body(headers, receive, limit, party)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and kind != "application/json":
             raise Refused(415, "the body has to be JSON; say so: Content-Type: application/json")
         # One key, all people together, and one of them, leave room for the others.
-        most, caller = self._limits.requests_at_once, scope["state"].get("caller")
-        share = max(1, most // self._access.parties)
+        caller, share = scope["state"].get("caller"), self._share
         counts = Counter(each for one in self._tasks.values() for each in {one, _party(one)})
-        is_full = len(self._tasks) >= most or counts[_party(caller)] >= share
-        if is_full or (_party(caller) == PERSON and counts[caller] >= max(1, share // 2)):
+        is_full = counts[party] >= share
+        if is_full or (party == PERSON and counts[caller] >= max(1, share // 2)):
             raise Busy("too many requests at once; try again")
+        PARTY.set(party)
         await self._in_time(scope, body, receive, send)
 
-    async def _body(self, headers: Headers, receive: Receive, limit: int) -> bytes:
+    @property
+    def _share(self) -> int:
+        """Of the requests at once those of each client, of all people, and of strangers."""
+        return max(1, self._limits.requests_at_once // self._access.parties)
+
+    async def _body(self, headers: Headers, receive: Receive, limit: int, party: Any) -> bytes:
         """Reads the body before anything else is begun: a slow one must not keep others waiting."""
         too_large = Refused(413, f"the body is too large; send {limit} bytes at most")
         length = headers.get("content-length", "0").strip()
@@ -321,10 +328,10 @@ class LimitsMiddleware:
                 while (message := await receive())["type"] == "http.request":
                     parts.append(message.get("body", b""))
                     read += len(parts[-1])
-                    self._unread_bytes += len(parts[-1])
+                    self._unread_bytes[party] += len(parts[-1])
                     if read > limit:
                         raise too_large
-                    if self._unread_bytes > self._limits.requests_at_once * limit:
+                    if self._unread_bytes[party] > self._share * limit:
                         raise Refused(503, "too many bodies at once; try again")
                     if not message.get("more_body"):
                         break
@@ -334,7 +341,7 @@ class LimitsMiddleware:
             message = f"the body did not come within {self._limits.body_seconds:g} s"
             raise Refused(408, message, "", {"Connection": "close"}) from None
         finally:
-            self._unread_bytes -= read
+            self._unread_bytes[party] -= read
         return b"".join(parts)
 
     async def _in_time(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:

@@ -38,6 +38,11 @@ def test_a_mistake_is_answered_with_what_was_meant(arguments, message):
         for_hydra(arguments, NAMES)
 
 
+def test_a_number_of_thousands_of_digits_is_told_by_the_setting():
+    number = "1" + "0" * 5000  # more than Python makes a number of
+    assert for_hydra([f"train.max_epochs={number}"], NAMES) == [f"train.max_epochs='{number}'"]
+
+
 def test_a_setting_is_found_without_its_place():
     assert likely_name("port", NAMES) == "serving.port"
     assert likely_name("epochs", NAMES) == "train.max_epochs"

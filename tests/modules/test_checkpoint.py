@@ -509,6 +509,8 @@ def test_no_settings_of_a_checkpoint_call_what_is_not_listed(markers, place, mor
         ("users", torch.zeros(3)),
         ("roles", torch.zeros(2, 2, dtype=torch.uint8)),
         ("earlier", [torch.zeros(1)] * 3),
+        ("edge_product", torch.tensor([-5], dtype=torch.int32)),
+        ("edge_user", torch.tensor([9], dtype=torch.int32)),
     ],
 )
 def test_reviews_seen_of_another_kind_are_told(checkpoint, name, damage):

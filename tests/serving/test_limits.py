@@ -501,3 +501,24 @@ def test_health_is_told_when_there_are_too_many_connections(server):
         connection.close()
     time.sleep(0.2)
     assert ask(port, path="/styles", method="GET")[0] == 200
+
+
+def test_bodies_of_one_key_leave_room_for_those_of_another(server, tmp_path):
+    keys = {name: f"key of {name}" for name in ("greedy", "modest")}
+    told = [f"client {n} {hashlib.sha256(k.encode()).hexdigest()}\n" for n, k in keys.items()]
+    (tmp_path / "keys").write_text("".join(told))
+    limits = "serving.limits.requests_at_once=4", "serving.limits.body_bytes=100000"
+    port = server(f"serving.keys_file={tmp_path / 'keys'}", *limits)
+    head = "POST /recommendations HTTP/1.1\r\nHost: localhost\r\nX-API-Key: key of greedy\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
+    waiting = [socket.create_connection(("127.0.0.1", port)) for _ in range(8)]
+    for each in waiting:  # all but the last byte of each
+        each.sendall(head.encode() + b" " * 99_999)
+    time.sleep(0.5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    headers = JSON | {"X-API-Key": keys["modest"]}
+    connection.request("POST", "/recommendations", json.dumps(ONE), headers)
+    assert connection.getresponse().status == 200
+    connection.close()
+    for each in waiting:
+        each.close()
