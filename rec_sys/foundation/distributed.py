@@ -8,6 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from rec_sys.foundation.errors import InputError
+
 # By which torchrun and Ray, Lightning, and SLURM tell each of several processes its place.
 _RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 _SPIN_ROUNDS = "1000"
@@ -17,8 +19,17 @@ _QUOTA_AND_PERIOD = [Path(f"/sys/fs/cgroup/cpu/cpu.cfs_{name}_us") for name in (
 
 def is_main_process() -> bool:
     """Whether this process prints, tracks and saves for all that train together."""
-    ranks = (os.environ.get(name) for name in _RANK_VARIABLES)
-    return int(next((rank for rank in ranks if rank is not None), 0)) == 0
+    return (
+        _number_in(next((each for each in _RANK_VARIABLES if each in os.environ), "RANK"), 0) == 0
+    )
+
+
+def _number_in(variable: str, otherwise: int) -> int:
+    try:
+        return int(os.environ.get(variable, otherwise))
+    except ValueError:
+        why = "must be a whole number, as torchrun, Ray and SLURM set it; unset it"
+        raise InputError(f"{variable}={os.environ[variable]}: {why}") from None
 
 
 def bound_threads() -> None:
@@ -54,7 +65,7 @@ def _cpu_quota() -> float | None:
 def one_at_a_time(folder: str | Path) -> Iterator[None]:
     """Lets the processes that train together into the block one after the other: what the first one
     leaves in `folder`, shared by those on one machine, the others find."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    if _number_in("WORLD_SIZE", 1) == 1:
         yield
         return
     Path(folder).mkdir(parents=True, exist_ok=True)

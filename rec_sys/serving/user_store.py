@@ -115,7 +115,7 @@ class UserStore:
         except InputError:
             raise
         except Exception as error:  # drivers have many of their own, also for what a URL holds
-            url = f"={self._engine.url!r}" if hasattr(self, "_engine") else ""
+            url = f"={_shown(self._engine.url)}" if hasattr(self, "_engine") else ""
             raise InputError(f"serving.store{url}: cannot be opened ({_reason(error)})") from None
 
     def _prepare(self) -> None:
@@ -140,7 +140,7 @@ class UserStore:
             ours = set(table.columns.keys())
             if there != ours and (are_new or there != ours - _ADDED):
                 why = f"its table {table.name} is another program's; name another database"
-                raise InputError(f"serving.store={self._engine.url!r}: {why}")
+                raise InputError(f"serving.store={_shown(self._engine.url)}: {why}")
 
     @contextmanager
     def _transaction(self, proves: bool = False) -> Iterator[sa.Connection]:
@@ -407,6 +407,11 @@ def _bound_waits(engine: sa.Engine, seconds: float) -> None:
     @sa.event.listens_for(engine, "do_connect")
     def connect(dialect: Any, record: Any, arguments: Any, settings: Any) -> Connection:
         return Connection.connect(*arguments, **settings)
+
+
+def _shown(url: sa.URL) -> str:
+    """Without the password, wherever it stands."""
+    return repr(url.set(query={}))
 
 
 def _identity(path: str) -> tuple[int, int] | None:

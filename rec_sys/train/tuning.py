@@ -166,7 +166,8 @@ def tune(
             rows.append((part, len(study.trials), None, None, "as given"))
             continue
         best = max(complete, key=lambda each: each.value)
-        mine = values | _rounded(best.params)
+        with as_unfit():
+            mine = values | _rounded(best.params)
         better = found[best.number] if best.number in found else trial(mine)
         lead, enough = (better - gains).mean(), by_chance * _error(better - gains)
         kept = "as given"

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from rec_sys.foundation import distributed
+from rec_sys.foundation.errors import InputError
 
 _SHOW = """
 import os, rec_sys
@@ -57,3 +58,9 @@ def test_threads_follow_the_quota_of_the_container(files, threads, tmp_path, mon
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(name, "1")  # so that it is taken back
     assert found == threads
+
+
+def test_a_rank_that_is_no_number_is_told(monkeypatch):
+    monkeypatch.setenv("RANK", "abc")
+    with pytest.raises(InputError, match="RANK=abc: must be a whole number"):
+        distributed.is_main_process()
