@@ -19,9 +19,8 @@ _QUOTA_AND_PERIOD = [Path(f"/sys/fs/cgroup/cpu/cpu.cfs_{name}_us") for name in (
 
 def is_main_process() -> bool:
     """Whether this process prints, tracks and saves for all that train together."""
-    return (
-        _number_in(next((each for each in _RANK_VARIABLES if each in os.environ), "RANK"), 0) == 0
-    )
+    told = next((name for name in _RANK_VARIABLES if name in os.environ), "RANK")
+    return _number_in(told, 0) == 0
 
 
 def _number_in(variable: str, otherwise: int) -> int:

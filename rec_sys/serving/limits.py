@@ -294,14 +294,15 @@ class LimitsMiddleware:
                     raise Refused(403, "set serving.admin_key to do this over HTTP")
                 caller.require_admin()
         # Strangers have nothing to send, and must not fill the room for bodies.
-        party = _party(scope["state"].get("caller"))
+        caller = scope["state"].get("caller")
+        party = _party(caller)
         limit = 0 if is_public else self._limits.body_bytes
         body = await self._body(headers, receive, limit, party)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and kind != "application/json":
             raise Refused(415, "the body has to be JSON; say so: Content-Type: application/json")
         # One key, all people together, and one of them, leave room for the others.
-        caller, share = scope["state"].get("caller"), self._share
+        share = self._share
         counts = Counter(each for one in self._tasks.values() for each in {one, _party(one)})
         is_full = counts[party] >= share
         if is_full or (party == PERSON and counts[caller] >= max(1, share // 2)):
