@@ -18,7 +18,6 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response, Secur
 from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.staticfiles import StaticFiles
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import UNKNOWN, Author
@@ -26,7 +25,13 @@ from rec_sys.modules.inference_backends import BackendUnavailable
 from rec_sys.serving import schemas
 from rec_sys.serving.access import KEY_HEADER, Access, Refused
 from rec_sys.serving.encoding import DEADLINE, Busy, half_the_time
-from rec_sys.serving.limits import ExactRoute, LimitsMiddleware, add_refusals, refusals
+from rec_sys.serving.limits import (
+    ExactRoute,
+    HostsMiddleware,
+    LimitsMiddleware,
+    add_refusals,
+    refusals,
+)
 from rec_sys.serving.prometheus import Metrics
 from rec_sys.serving.request_models import Id, Name, PathId, Text, author_of, request_models
 from rec_sys.serving.service import ServedBundle, Service, ServingSettings
@@ -140,7 +145,7 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
         # A page of another site could reach the service under a name of its own (DNS rebinding).
         names += [f"[{name}]" if ":" in name else name for name in LOOPBACK]
     if names:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
+        app.add_middleware(HostsMiddleware, names=names)
     # The last one is the outermost: it counts what the other one refuses, too.
     shared = settings.limits, components.access, components.metrics, settings.retry_after
     app.add_middleware(LimitsMiddleware, *shared)

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rec_sys.foundation.errors import InputError
@@ -222,7 +223,33 @@ _UNKNOWN = "unknown"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # As nginx logs it: whoever asked has not waited for the answer.
 _GONE = 499
+#: A key may hold a thread at its texts, and one at the database.
+LEAST_THREADS = 3
 _NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+
+class HostsMiddleware:
+    """Refuses to be asked under other names than these, which may begin with ``*.``."""
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
+        self._app, self._names = app, names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_known = scope["type"] != "http"
+
+        async def known(*_: Any) -> None:
+            nonlocal is_known
+            is_known = True
+
+        async def unsaid(_: Message) -> None:
+            """Starlette's refusal is no JSON."""
+
+        if not is_known:
+            check = TrustedHostMiddleware(known, self._names, www_redirect=False)
+            await check(scope, receive, unsaid)
+        if not is_known:
+            raise Refused(400, "this service has another name; it is set by serving.hosts")
+        await self._app(scope, receive, send)
 
 
 class LimitsMiddleware:

@@ -24,7 +24,7 @@ from rec_sys.serving.access import Access
 from rec_sys.serving.api import LOOPBACK, Components, create_app
 from rec_sys.serving.encoding import Busy
 from rec_sys.serving.http_protocol import AT_ONCE, BACKLOG, LimitedProtocol
-from rec_sys.serving.limits import Limits
+from rec_sys.serving.limits import LEAST_THREADS, Limits
 from rec_sys.serving.prometheus import Metrics
 from rec_sys.serving.service import Service, ServingSettings
 from rec_sys.serving.user_store import UserStore
@@ -117,6 +117,9 @@ def build_components(config: DictConfig) -> Components:
         why = "other machines could read and delete what everybody wrote"
         remedy = "set REC_SYS_API_KEY or serving.keys_file, or leave serving.host=127.0.0.1"
         raise InputError(f"serving.host={settings.host}: {why}; {remedy}")
+    if not access.is_open and limits.threads < LEAST_THREADS:
+        why = f"with keys {LEAST_THREADS} at least: one that asks for much must leave one free"
+        raise InputError(f"serving.limits.threads={limits.threads}: {why}")
     folder = Path(config.paths.bundle_dir)
     if not (folder / MANIFEST).is_file():
         note(f"{folder}: no bundle yet, making it")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic, time
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ from rec_sys.inference.histories import VECTOR_DTYPE, WrittenReview
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 from rec_sys.reviews.values import FIRST_SECOND, LAST_SECOND
 from rec_sys.serving.access import Refused
-from rec_sys.serving.migrations import VERSION_TABLE, migrate
+from rec_sys.serving.migrations import VERSION_TABLE, changes_to, migrate
 
 # Writers who meet on a new person, or processes that make the tables: the second finds them there.
 _RETRIES = 8
@@ -121,11 +121,12 @@ class UserStore:
     def _prepare(self) -> None:
         """Brings the tables to the newest version; makes sure that they are ours and writable."""
         if not sa.inspect(self._engine).has_table(VERSION_TABLE):
-            self._require_ours(are_new=False)
+            self._require_ours()
         migrate(self._engine)
         if self._engine.driver == "psycopg":
             _bound_waits(self._engine, _PATIENCE * self._seconds)
-        self._require_ours(are_new=True)
+        for table, change in changes_to(self._engine, _metadata):
+            self._refuse(table, f"not as rec_sys makes it ({change})")
         with self._engine.begin() as connection:
             _write(connection)
             connection.rollback()
@@ -133,14 +134,17 @@ class UserStore:
         if self._engine.dialect.name == "sqlite" and path and os.path.isfile(path):
             self._files = {each: _identity(each) for each in (path, f"{path}-wal", f"{path}-shm")}
 
-    def _require_ours(self, are_new: bool) -> None:
+    def _require_ours(self) -> None:
         found = sa.inspect(self._engine)
         for table in filter(lambda table: found.has_table(table.name), _metadata.sorted_tables):
             there = {column["name"] for column in found.get_columns(table.name)}
             ours = set(table.columns.keys())
-            if there != ours and (are_new or there != ours - _ADDED):
-                why = f"its table {table.name} is another program's; name another database"
-                raise InputError(f"serving.store={_shown(self._engine.url)}: {why}")
+            if there not in (ours, ours - _ADDED):
+                self._refuse(table.name, "another program's")
+
+    def _refuse(self, table: str, why: str) -> NoReturn:
+        why = f"its table {table} is {why}; name another database"
+        raise InputError(f"serving.store={_shown(self._engine.url)}: {why}")
 
     @contextmanager
     def _transaction(self, proves: bool = False) -> Iterator[sa.Connection]:

@@ -265,6 +265,7 @@ def test_what_is_kept_too_long_is_deleted(service, monkeypatch):
         (["serving.person_secret=short"], "at least 32"),
         (["serving.keys_file=/no/such/file"], "keys_file=/no/such/file: cannot be read"),
         (["serving.limits.texts=100"], "at least 3 times"),
+        (["serving.limits.threads=2", "serving.api_key=k"], "threads=2: with keys 3 at least"),
         (["serving.retention_days=0"], "above 0"),
     ],
 )
@@ -295,6 +296,8 @@ def test_names_of_the_shop(service):
     ):
         answer = client.get("/styles", headers={"Host": host})
         assert answer.status_code == status, host
+        if status == 400:
+            assert answer.json()["detail"][0]["message"].startswith("this service has another name")
 
 
 @pytest.mark.parametrize("name", ["a*b", "*shop.example", "**", "*.*.example"])

@@ -442,17 +442,48 @@ def test_postgresql_keeps_every_letter_or_is_refused(postgresql_url):
 
 
 @pytest.mark.parametrize(
-    ("column", "kind"),
-    [("rating", "integer"), ("rating", "text"), ("kept_at", "text"), ("text", "varchar(2)")],
+    ("change", "told"),
+    [
+        ("ALTER {} TYPE integer USING 1", "modify type rating"),
+        ("ALTER {} TYPE numeric(2, 1)", "modify type rating"),
+        ("ALTER {} SET NOT NULL", "modify nullable rating"),
+        ("ADD UNIQUE ({})", "remove constraint reviews_rating_key"),
+        ("DROP {}", "add column rating|another program's"),
+    ],
 )
-def test_columns_of_another_type_are_refused(postgresql_url, column, kind):
+def test_columns_that_somebody_has_changed_are_refused(postgresql_url, change, told):
     UserStore(postgresql_url).close()
     engine = sa.create_engine(postgresql_url)
     with engine.begin() as connection:
-        connection.execute(sa.text(f"ALTER TABLE reviews ALTER {column} TYPE {kind}"))
+        connection.execute(sa.text("ALTER TABLE reviews " + change.format("rating")))
     engine.dispose()
-    with pytest.raises(InputError, match="cannot be opened"):
+    with pytest.raises(InputError, match=f"table reviews is .*({told})"):
         UserStore(postgresql_url)
+
+
+@pytest.mark.parametrize("column", ["reviews.text", "reviews.user_id", "users.id"])
+def test_columns_too_narrow_for_what_is_kept_are_refused(postgresql_url, column):
+    UserStore(postgresql_url).close()
+    engine = sa.create_engine(postgresql_url)
+    table, _, name = column.partition(".")
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"ALTER TABLE {table} ALTER {name} TYPE varchar(900)"))
+    engine.dispose()
+    with pytest.raises(InputError, match=rf"table {table} is .*\(modify type {name}\)"):
+        UserStore(postgresql_url)
+
+
+def test_of_foreign_indexes_only_one_that_forbids_something_is_refused(store_url):
+    UserStore(store_url).close()
+    engine = sa.create_engine(store_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE INDEX faster ON reviews (product_id)"))
+    UserStore(store_url).close()
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE UNIQUE INDEX once ON reviews (text)"))
+    engine.dispose()
+    with pytest.raises(InputError, match=r"table reviews is .*\(remove index once\)"):
+        UserStore(store_url)
 
 
 def test_one_person_is_deleted_and_written_to_at_once(store):

@@ -1,10 +1,13 @@
 """Versions of the store's tables: ``versions`` leads from each to the next, by Alembic."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import command
+from alembic.autogenerate import compare_metadata
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.util import CommandError
 
 from rec_sys.foundation.errors import InputError
@@ -44,3 +47,24 @@ def migrate(engine: sa.Engine) -> None:
             remedy = "use that one, or name another database"
             raise InputError(f"serving.store={engine.url!r}: {why}; {remedy}") from None
         connection.commit()
+
+
+def changes_to(engine: sa.Engine, metadata: sa.MetaData) -> Iterator[tuple[str, str]]:
+    """What somebody else has changed in these tables: yields the table, and what would undo it, in
+    Alembic's words. An index that only makes something faster is no change."""
+
+    def is_ours(name: str | None, kind: str, parents: object) -> bool:
+        return kind != "table" or name in metadata.tables
+
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_name": is_ours})
+        for found in compare_metadata(context, metadata):
+            # A list is of changes to one column.
+            kind, *about = found[0] if isinstance(found, list) else found
+            what = kind.replace("_", " ")
+            if kind.endswith("column") or kind.startswith("modify"):
+                yield about[1], f"{what} {getattr(about[2], 'name', about[2])}"
+            elif kind.endswith("_table"):
+                yield about[0].name, what
+            elif kind != "remove_index" or about[0].unique:
+                yield about[0].table.name, f"{what} {about[0].name}"
