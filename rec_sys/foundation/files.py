@@ -114,6 +114,23 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path}: not valid JSON ({error})") from None
 
 
+def write_kept(path: str | Path, value: Any) -> None:
+    """Keeps what can be found out again, JSON-ready, with its checksum."""
+    write_json(path, {"sha256": _sha256_of_value(value), "kept": value})
+
+
+def read_kept(path: str | Path) -> Any:
+    """What `write_kept` wrote; None if there is nothing, or it is damaged: find it out again."""
+    with suppress(InputError, OSError, KeyError, TypeError):
+        found = read_json(path)
+        return found["kept"] if found["sha256"] == _sha256_of_value(found["kept"]) else None
+    return None
+
+
+def _sha256_of_value(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def require_regular(path: str | Path) -> None:
     """InputError for what is there and may have no end, or none of its bytes now: a pipe, a device
     or what the kernel tells. Whoever opens a file that somebody else named asks this before."""

@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import read_json, replacing, write_json
+from rec_sys.foundation.files import read_kept, replacing, write_kept
 from rec_sys.reviews import schema
 from rec_sys.reviews.values import SUSPICIOUS, has_markup, name_key, plain_text
 
@@ -209,20 +208,20 @@ def save_tables(folder: Path, data: schema.ReviewData, num_records: int) -> None
             table = schema.to_table(getattr(data, name), kind).replace_schema_metadata(None)
             pq.write_table(table, draft / f"{name}.parquet", compression="zstd")
         about = {"fingerprint": data.fingerprint, "report": data.report}
-        write_json(draft / _REPORT_FILE, {**about, "num_records": num_records})
+        write_kept(draft / _REPORT_FILE, {**about, "num_records": num_records})
 
 
 def load_tables(folder: Path) -> tuple[schema.ReviewData, int] | None:
     """The data set and the number of records; None if there is none, or a damaged one."""
     try:
-        about = read_json(folder / _REPORT_FILE)
+        about = read_kept(folder / _REPORT_FILE)
         kinds = _SCHEMAS.items()
         tables = [pq.read_table(folder / f"{name}.parquet", schema=kind) for name, kind in kinds]
         if fingerprint_of(*tables) != about["fingerprint"]:
             return None
         frames = map(schema.to_frame, tables, _SCHEMAS.values())
-        data = schema.ReviewData(*frames, list(about["report"]), about["fingerprint"])
-        return data, int(about["num_records"])
+        data = schema.ReviewData(*frames, about["report"], about["fingerprint"])
+        return data, about["num_records"]
     # Whatever is wrong with it: it can be made again from the input files.
-    except (InputError, OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+    except (OSError, pa.ArrowException, TypeError, ValueError):
         return None

@@ -8,10 +8,10 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -22,14 +22,59 @@ GZIP_SUFFIX = ".gz"
 PACKED_SUFFIXES = (GZIP_SUFFIX, ".bz2", ".xz", ".zst", ".zip")
 AUTO_ENCODING = "auto"
 
+_BLOCK_BYTES = 1 << 18
+
+
+class _Streams(io.RawIOBase):
+    """Unpacks streams that follow each other, as parallel packers write them. Python's own files
+    end without a word where a further stream is damaged."""
+
+    def __init__(self, file: IO[bytes], kind: Callable[[], Any]) -> None:
+        self._file, self._kind, self._stream, self._at = file, kind, kind(), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        while whence == io.SEEK_END and self.read(_BLOCK_BYTES):
+            pass
+        offset += 0 if whence == io.SEEK_SET else self._at
+        if offset < self._at:
+            self._file.seek(0)
+            self._stream, self._at = self._kind(), 0
+        while self._at < offset and self.read(min(offset - self._at, _BLOCK_BYTES)):
+            pass
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        found = b""
+        while not found:
+            packed = b""
+            if self._stream.eof:
+                packed = self._stream.unused_data.lstrip(b"\0")  # zeros may pad a stream
+                while not packed and (block := self._file.read(_BLOCK_BYTES)):
+                    packed = block.lstrip(b"\0")
+                if not packed:
+                    break
+                self._stream = self._kind()
+            elif self._stream.needs_input and not (packed := self._file.read(_BLOCK_BYTES)):
+                raise EOFError
+            found = self._stream.decompress(packed, len(buffer))
+        buffer[: len(found)] = found
+        self._at += len(found)
+        return len(found)
+
+
 _UNPACK = {
     b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ\0": lzma.open,
+    b"BZh": lambda file: _Streams(file, bz2.BZ2Decompressor),
+    b"\xfd7zXZ\0": lambda file: _Streams(file, lzma.LZMADecompressor),
     b"\x28\xb5\x2f\xfd": lambda file: io.BytesIO(pa.input_stream(file, "zstd").read()),
 }
 _ZIP = b"PK\x03\x04"
-_BLOCK_BYTES = 1 << 18
 _HEAD_BYTES = 1 << 10
 # Someone packed what was packed already; more than twice is a bomb.
 _MAX_LAYERS = 4

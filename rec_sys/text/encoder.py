@@ -16,7 +16,7 @@ from pydantic import WrapValidator
 
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import read_json, sha256_of, write_json
+from rec_sys.foundation.files import read_json, read_kept, sha256_of, write_kept
 from rec_sys.foundation.settings import PositiveCount, settings_of
 
 AUTO = "auto"
@@ -220,10 +220,8 @@ def _fastest_faithful(encoder: TextEncoder, cache_dir: Path) -> str:
     """Measures the precisions on a few review-like texts; remembers the answer for this machine: it
     is part of the vectors' identity, and timing noise must not make a second run encode anew."""
     remembered = cache_dir / "encoder_precision" / f"{_machine_and_model(encoder)}.json"
-    if remembered.is_file():
-        kept = read_json(remembered)
-        if isinstance(kept, dict) and kept.get("precision") in ("bf16", "fp32"):
-            return kept["precision"]
+    if kept := read_kept(remembered):
+        return kept["precision"]
 
     note("finding out in which precision the text encoder is fastest on this machine (once)")
     count = len(_PROBE_SENTENCES)
@@ -236,7 +234,7 @@ def _fastest_faithful(encoder: TextEncoder, cache_dir: Path) -> str:
     cosine = float((vectors * reference).sum(axis=1).min())
     chosen = "bf16" if cosine >= _MIN_COSINE and fast < slow else "fp32"
     measured = {"fp32_seconds": slow, "bf16_seconds": fast, "bf16_min_cosine": cosine}
-    write_json(remembered, {"precision": chosen, **measured})
+    write_kept(remembered, {"precision": chosen, **measured})
     ratio = slow / measured[f"{chosen}_seconds"]
     note(f"text encoder runs in {chosen} on this machine ({ratio:.1f} times the speed of fp32)")
     return chosen

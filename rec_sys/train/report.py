@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.console import markdown_list, markdown_table, note, show_table
-from rec_sys.foundation.files import code_fingerprint, read_json, write_json
+from rec_sys.foundation.files import code_fingerprint, read_kept, write_kept
 from rec_sys.foundation.settings import flat
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, read_vectors
 from rec_sys.graph.splits import split_fingerprint
@@ -146,8 +146,8 @@ def rank_baselines(
     vectors = prepared.encoder.model_fingerprint
     text = json.dumps([*known, vectors, entries, code_fingerprint()], sort_keys=True, default=str)
     path = cache / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
-    if path.is_file():
-        return {name: Ranked(*values) for name, values in read_json(path).items()}
+    if kept := read_kept(path):
+        return {name: Ranked(*values) for name, values in kept.items()}
     train = graph.histories(np.arange(graph.num_users), split.train)
 
     def measured(model: Any) -> dict[str, list[float]]:
@@ -160,8 +160,7 @@ def rank_baselines(
             entry, train, prepared.vectors, lambda model: _mean(measured(model)[f"ndcg{K}"])
         )
         found[model.name] = Ranked(measured(model), settings)
-    cache.mkdir(parents=True, exist_ok=True)
-    write_json(path, found)
+    write_kept(path, found)
     return found
 
 

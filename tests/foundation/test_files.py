@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import read_json, replacing, write_json
+from rec_sys.foundation.files import read_json, read_kept, replacing, write_json, write_kept
 
 
 def test_a_failing_block_leaves_the_old_file_and_no_litter(tmp_path):
@@ -33,6 +33,20 @@ def test_unusable_json_is_named(tmp_path):
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(InputError, match=r"bad\.json: not valid JSON"):
         read_json(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize(
+    "damaged", ["[]", "null", "5", '{"kept": [1]}', '{"sha256": "x", "kept": 1}', "{", ""]
+)
+def test_what_was_kept_is_had_again_unless_it_is_damaged(damaged, tmp_path):
+    path, value = tmp_path / "folder" / "kept.json", {"a": [0.1, float("inf"), None, "é"]}
+    assert read_kept(path) is None
+    write_kept(path, value)
+    assert read_kept(path) == value
+    path.write_text(path.read_text().replace("0.1", "0.2"))
+    assert read_kept(path) is None
+    path.write_text(damaged)
+    assert read_kept(path) is None
 
 
 def killed_while_replacing(path, between):

@@ -37,7 +37,15 @@ def zstd(content):
 
 
 PACKERS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
+
+
+def in_two(pack, between=b""):
+    return lambda content: pack(content[:50]) + between + pack(content[50:])
+
+
+PACKERS |= {f"{name}, two streams": in_two(pack) for name, pack in PACKERS.items()}
 PACKERS |= {
+    "padded": in_two(lzma.compress, bytes(4)),
     "zip": zipped,
     "zstd": zstd,
     "members": lambda content: gzip.compress(b"") + gzip.compress(content),
@@ -84,6 +92,12 @@ def test_a_cut_or_damaged_container_is_one_line(packer, tmp_path):
     assert "cut off or damaged" in failure(
         write(tmp_path, "a.json", packed[: len(packed) * 2 // 3])
     )
+
+
+@pytest.mark.parametrize("packer", ["bzip2", "gzip", "xz"])
+def test_a_further_stream_that_is_damaged_is_not_passed_over(packer, tmp_path):
+    one = PACKERS[packer](as_lines(RECORDS))
+    assert "damaged" in failure(write(tmp_path, "a.json", one + b"?" + one[1:]))
 
 
 @pytest.mark.parametrize(

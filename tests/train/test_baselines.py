@@ -127,6 +127,10 @@ def test_baselines_are_computed_once_for_the_same_data(trained_once, tmp_path):
     rows({"weight": [3.0]}, users=users[1:])
     assert FITTED == [1.0, 2.0, 3.0, 3.0]
     assert rows({}, max_products=1) == {}
+    for kept in (tmp_path / "cache").iterdir():
+        kept.write_text('{"counts itself": 5}')
+    assert rows({"weight": [3.0]})["counts itself"].means == first["counts itself"].means
+    assert FITTED[4:] == [3.0]
 
 
 def test_a_baseline_that_is_left_out_is_named(trained_once, capsys):
