@@ -1,10 +1,12 @@
 """Jobs of an evaluation: fit, answer, be audited; all of them are run, and what they found is kept.
 The baselines' jobs are here, with the tuning of their settings."""
 
+import base64
 import functools
 import hashlib
 import json
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,8 +19,7 @@ from rec_sys.evaluation.audit import Finding, Limits, check_invariance, require_
 from rec_sys.evaluation.protocol import Queries, RankingModel, RatingModel, ReviewKnownModel, Stage
 from rec_sys.evaluation.scores import RankingResult, RatingScores, best_threshold, predict
 from rec_sys.foundation.console import progress
-from rec_sys.foundation.errors import told_as_unfit
-from rec_sys.foundation.files import code_fingerprint, replacing
+from rec_sys.foundation.files import code_fingerprint, read_kept, write_kept
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 from rec_sys.modules.baselines import search_grid
 
@@ -41,28 +42,29 @@ class Measured:
 
 
 def save_measured(path: Path, measured: Measured) -> None:
-    """Writes one ``.npz`` without pickle: the arrays, and JSON that names them."""
-    arrays: dict[str, np.ndarray] = {}
+    """Writes what `load_measured` reads."""
 
-    def keep(array: np.ndarray) -> dict[str, str]:
-        name = f"array_{len(arrays)}"
-        arrays[name] = array
-        return {"array": name}
+    def packed(array: np.ndarray) -> dict[str, Any]:
+        content = base64.b64encode(zlib.compress(np.ascontiguousarray(array))).decode()
+        return {"array": content, "dtype": array.dtype.str, "shape": array.shape}
 
     plain = asdict(measured)
     plain["ranking"] = [[*key, asdict(result)] for key, result in measured.ranking.items()]
-    about = json.dumps(plain, default=keep)
-    with replacing(path) as draft, open(draft, "wb") as file:
-        np.savez_compressed(file, about=np.array(about), **arrays)
+    write_kept(path, json.dumps(plain, default=packed))
 
 
-def load_measured(path: Path) -> Measured:
-    """Reads what `save_measured` wrote."""
-    with np.load(path, allow_pickle=False) as file:
-        plain = json.loads(
-            str(file["about"]),
-            object_hook=lambda found: file[found["array"]] if set(found) == {"array"} else found,
-        )
+def load_measured(path: Path) -> Measured | None:
+    """What was measured, as `read_kept` tells it; None if it has to be measured again."""
+
+    def unpacked(found: dict[str, Any]) -> Any:
+        if "array" not in found:
+            return found
+        content = zlib.decompress(base64.b64decode(found["array"]))
+        return np.frombuffer(content, found["dtype"]).reshape(found["shape"])
+
+    if (kept := read_kept(path)) is None:
+        return None
+    plain = json.loads(kept, object_hook=unpacked)
     ranking = {}
     for title, masked, result in plain["ranking"]:
         result["exposure"] = {int(k): shown for k, shown in result["exposure"].items()}
@@ -244,11 +246,8 @@ def run_all(
         for stage, job in todo:
             bar.describe(f"{stage.split.name}, seed {stage.seed}, {job.label}")
             key = _key_of(job, stage, context)
-            path = cache / f"{key}.npz"
-            if path.exists():
-                with told_as_unfit(path, "delete it, and it is measured again"):
-                    measured = load_measured(path)
-            else:
+            path = cache / f"{key}.json"
+            if (measured := load_measured(path)) is None:
                 measured = job.run(stage, context)
                 require_clean([f.about(f"seed {stage.seed}") for f in measured.findings])
                 save_measured(path, measured)

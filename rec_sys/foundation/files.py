@@ -115,20 +115,22 @@ def read_json(path: str | Path) -> Any:
 
 
 def write_kept(path: str | Path, value: Any) -> None:
-    """Keeps what can be found out again, JSON-ready, with its checksum."""
-    write_json(path, {"sha256": _sha256_of_value(value), "kept": value})
+    """Keeps what can be found out again, JSON-ready, with a checksum of it and of the file's name,
+    which tells what it belongs to."""
+    write_json(path, {"sha256": _sha256_of_kept(path, value), "kept": value})
 
 
 def read_kept(path: str | Path) -> Any:
     """What `write_kept` wrote; None if there is nothing, or it is damaged: find it out again."""
     with suppress(InputError, OSError, KeyError, TypeError):
         found = read_json(path)
-        return found["kept"] if found["sha256"] == _sha256_of_value(found["kept"]) else None
+        return found["kept"] if found["sha256"] == _sha256_of_kept(path, found["kept"]) else None
     return None
 
 
-def _sha256_of_value(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+def _sha256_of_kept(path: str | Path, value: Any) -> str:
+    text = json.dumps([Path(path).name, value], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def require_regular(path: str | Path) -> None:

@@ -159,8 +159,9 @@ def test_a_kept_result_is_the_result(model, tmp_path):
         [Finding("check", True, "fine")],
         1.5,
     )
-    save_measured(tmp_path / "deep" / "kept.npz", measured)
-    loaded = load_measured(tmp_path / "deep" / "kept.npz")
+    path = tmp_path / "deep" / "kept.json"
+    save_measured(path, measured)
+    loaded = load_measured(path)
     for name in ("model", "settings", "findings", "seconds"):
         assert getattr(loaded, name) == getattr(measured, name)
     assert list(loaded.ranking) == list(measured.ranking)
@@ -175,3 +176,5 @@ def test_a_kept_result_is_the_result(model, tmp_path):
                 np.testing.assert_array_equal(kept[metric], given[metric])
     assert loaded.rating["time"].metrics == rating.metrics
     np.testing.assert_array_equal(loaded.rating["time"].squared_error, rating.squared_error)
+    path.rename(tmp_path / "deep" / "another.json")
+    assert load_measured(tmp_path / "deep" / "another.json") is None
