@@ -17,6 +17,8 @@ _WHY = {
 }
 #: So many connections are taken in one go of the loop; so many may wait to be.
 AT_ONCE, BACKLOG = 4, 512
+# Requests of a connection that wait for the one before; after more it ends, once they are answered.
+_MOST_WAITING = 8
 # Of connections that are too many and not yet ended, the database, the models, the log.
 _OTHER_FILES = 200
 # Headers of a request that has a body.
@@ -47,7 +49,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.connections) > self.most_open:
             transport.abort()
         self._bytes, self._is_before_request = 0, True
-        self._status = HTTPStatus.BAD_REQUEST
+        self._status, self._is_full = HTTPStatus.BAD_REQUEST, False
         self._came, self._taken, self._ended = self._later(self._too_slow), None, None
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -56,6 +58,8 @@ class LimitedProtocol(HttpToolsProtocol):
             _cancelled(timer)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_full:
+            return
         if self._is_before_request:
             self._came = self._came or self._later(self._too_slow)
         self._bytes += len(data)
@@ -76,10 +80,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._is_before_request, self._bytes, self._came = False, 0, _cancelled(self._came)
+        if len(self.pipeline) == _MOST_WAITING:
+            self._is_full, self.cycle.keep_alive = True, False
+            raise ValueError  # the parser stops, and `send_400_response` is called
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > self.limits.header_bytes:
             self._status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            raise ValueError  # the parser stops, and `send_400_response` is called
+            raise ValueError
         sizes = [value for name, value in self.headers if name in _OF_BODIES and value != b"0"]
         if sizes and self.parser.should_upgrade():  # the parser would pass over the body
             raise ValueError
@@ -104,7 +111,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuses what is no request, in the form of all refusals."""
-        self._refuse(self._status)
+        if not self._is_full:
+            self._refuse(self._status)
 
     def pause_writing(self) -> None:
         """Does not wait for ever for somebody who takes no answer."""

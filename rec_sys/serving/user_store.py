@@ -60,6 +60,7 @@ _EVERY_LETTER = "é 音 🎸"
 _PROBE = {**dict.fromkeys(_TEXTS, _EVERY_LETTER), "rating": 4.5, "time": LAST_SECOND}
 _PROBE |= {"vector": b"\x00\xff", "encoder": "e" * 64, "kept_at": LAST_SECOND}
 _AT_ONCE = 20  # reviews in memory when all are handed over
+_AT_A_TIME = 2_000  # rows looked at, of those that may have been kept for too long
 
 
 @dataclass(frozen=True)
@@ -258,20 +259,38 @@ class UserStore:
         """Deletes reviews kept longer ago, how many it returns, and people of whom nothing is left.
         Reviews from before there was a time of keeping count by their own time, or stay."""
         kept_at = sa.func.coalesce(_reviews.c.kept_at, _reviews.c.time)
+        is_old = kept_at < int(time() - days * _DAY_SECONDS)
         none_left = ~sa.exists().where(_reviews.c.user_id == _users.c.id)
-        with self._transaction() as connection:
-            old = sa.delete(_reviews).where(kept_at < int(time() - days * _DAY_SECONDS))
-            deleted = connection.execute(old).rowcount
-            empty = connection.execute(sa.select(_users.c.id).where(none_left)).scalars().all()
-        for user_id in empty:
+        deleted = 0
+        for these in self._parts_by(_reviews.c.id):
             with self._transaction() as connection:
-                # Takes the person's row first, as `add` does: what comes meanwhile is seen.
-                same = _users.c.id == user_id
-                connection.execute(sa.update(_users).where(same).values(id=user_id))
-                connection.execute(sa.delete(_users).where(same, none_left))
+                deleted += connection.execute(sa.delete(_reviews).where(these, is_old)).rowcount
+        for these in self._parts_by(_users.c.id):
+            with self._transaction() as connection:
+                found = sa.select(_users.c.id).where(these, none_left)
+                empty = connection.execute(found).scalars().all()
+            for user_id in empty:
+                with self._transaction() as connection:
+                    # Takes the person's row first, as `add` does: what comes meanwhile is seen.
+                    same = _users.c.id == user_id
+                    connection.execute(sa.update(_users).where(same).values(id=user_id))
+                    connection.execute(sa.delete(_users).where(same, none_left))
         if deleted:
             self._empty_log()
         return deleted
+
+    def _parts_by(self, key: sa.Column[Any]) -> Iterator[sa.ColumnElement[bool]]:
+        """Parts of a table, each soon done with: nobody waits for a lock, and no statement is so
+        long that it is ended."""
+        after: sa.ColumnElement[bool] = sa.true()
+        while True:
+            with self._transaction() as connection:
+                first = sa.select(key).where(after).order_by(key).limit(_AT_A_TIME)
+                keys = connection.execute(first).scalars().all()
+            if not keys:
+                return
+            yield after & (key <= keys[-1])
+            after = key > keys[-1]
 
     def check(self) -> None:
         """Makes sure that the database can be read, and written to unless this was seen lately."""

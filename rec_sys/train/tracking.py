@@ -9,7 +9,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,9 +20,9 @@ from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys import __version__
-from rec_sys.foundation.console import Stages, peak_memory
+from rec_sys.foundation.console import Stages, note, peak_memory
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import require_writable, versions_of
+from rec_sys.foundation.files import require_regular, require_writable, versions_of
 from rec_sys.foundation.settings import build, flat
 from rec_sys.graph.review_graph import PreparedReviews
 from rec_sys.graph.splits import describe_split
@@ -61,6 +61,7 @@ _PANELS = (
     ("network_ndcg10", "NDCG@10 of the network alone (all products)"),
 )
 _DIGEST_CHARACTERS = 36  # MLflow takes no more
+_NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
 
 
 def draw_learning_curves(
@@ -112,8 +113,17 @@ def _database_to_itself(uri: str) -> AbstractContextManager[Any]:
     if kind != "sqlite":
         return nullcontext()
     file = Path(path)
+    require_regular(file)
+    if file.is_dir():
+        raise InputError(f"logger.tracking_uri={uri}: is a folder; name a file in it")
     require_writable(file.parent, "logger.tracking_uri")
     return FileLock(file.with_name(f".{file.name}.lock"))
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    told = str(getattr(cause, "orig", cause))  # the driver's own words
+    return (told.strip().splitlines() or [type(cause).__name__])[0]
 
 
 @dataclass(frozen=True)
@@ -129,14 +139,16 @@ class Tracking:
     def start(
         cls, config: DictConfig, data_name: str, run_name: str | None, run_id: str | None = None
     ) -> "Tracking":
-        """Starts a run of ``config/logger``, or goes on with MLflow's `run_id`; it is named by data
-        set and time if `run_name` is None. InputError if no server answers, or knows the run."""
+        """Starts a run of ``config/logger``, or goes on with MLflow's `run_id` where that is known;
+        it is named by data set and time if `run_name` is None. InputError if no server answers."""
         # A server that is not there should be reported within seconds, not minutes.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         import mlflow  # noqa: F401 (it sets the levels of these)
 
         for chatty in ("alembic", "mlflow", "pytorch_lightning.loggers.mlflow"):
             logging.getLogger(chatty).setLevel(logging.ERROR)
+        # It logs with a traceback what it raises.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
         # Two runs may start within a second; the name is also a file's.
         now = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -152,7 +164,10 @@ class Tracking:
         except InputError:
             raise
         except Exception as error:  # MLflow's, SQLAlchemy's or Alembic's, bare or in Hydra's
-            reason = str(error.__cause__ or error).strip().splitlines()[0]
+            if run_id and getattr(error, "error_code", "") == _NO_SUCH_RUN:
+                note(f"{config.tracking_uri} does not know the run {run_id} any more: a new one")
+                return cls.start(config, data_name, run_name)
+            reason = _reason(error)
             where = f"logger.tracking_uri={config.tracking_uri}"
             remedy = "start the tracking server, leave it at sqlite:///mlflow.db, or delete a file"
             remedy += " that was cut off while it was made"
@@ -161,11 +176,19 @@ class Tracking:
 
     @contextmanager
     def marks_run_failed(self) -> Iterator[None]:
+        """An InputError tells what MLflow cannot do any more."""
+        from mlflow.exceptions import MlflowException
+
         try:
             yield
-        except BaseException:
-            self.logger.experiment.set_terminated(self.run_id, "FAILED")
-            raise
+        except BaseException as error:
+            with suppress(Exception):  # it may be MLflow that failed
+                self.logger.experiment.set_terminated(self.run_id, "FAILED")
+            if not isinstance(error, MlflowException):
+                raise
+            why = f"stopped working ({_reason(error)}); what is finished is kept: mend it, and"
+            remedy = "run the command again, a training with train.resume=true"
+            raise InputError(f"logger.tracking_uri={self.uri}: {why} {remedy}") from None
 
     @property
     def run_id(self) -> str:

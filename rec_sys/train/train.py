@@ -135,7 +135,7 @@ def train(
     tracking = Tracking.start(config.logger, source.name, run_name, start.run_id)
     with tracking.marks_run_failed():
         record = record_of(config, prepared, split, tracking, warm_start=start.origin)
-        if not start.state:
+        if tracking.run_id != start.run_id:
             tracking.log_inputs(record, data.report, changes)
         module = RecommenderModule(
             model,

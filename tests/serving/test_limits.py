@@ -278,6 +278,18 @@ def test_headers_have_a_size_and_a_time(server):
     assert ask(port, ONE)[0] == 200
 
 
+def test_few_requests_of_a_connection_wait_for_the_one_before(server):
+    port = server("serving.limits.header_seconds=1")
+    get = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last = get.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    assert raw(port, get * 4 + last).count(b"HTTP/1.1 200") == 5
+    started = time.monotonic()
+    said = raw(port, get * 3000)
+    assert said.count(b"HTTP/1.1 200") == said.count(b"HTTP/1.1 ") == 9
+    assert time.monotonic() - started < 5
+    assert raw(port, last).startswith(b"HTTP/1.1 200")
+
+
 def test_what_follows_a_body_or_an_answer_has_a_size_and_a_time(server):
     port = server("serving.limits.header_bytes=2000", "serving.limits.header_seconds=0.5")
     end = b"Transfer-Encoding: chunked\r\n\r\n"

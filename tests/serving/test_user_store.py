@@ -144,6 +144,32 @@ def test_many_make_the_tables_at_once(store_url):
     at_once(lambda _: UserStore(store_url).close(), range(6))
 
 
+def test_however_many_are_old_no_statement_takes_long(store_url):
+    store = UserStore(store_url)
+    store.add("zoe", [review(0)], {}, E)
+    engine, many, year = sa.create_engine(store_url), 4_500, 365 * 86_400
+    old = {"style": "", "product_id": "", "product_name": "", "text": "", "kept_at": year}
+    rows = [{"user_id": f"u{n}", "review_id": "r", **old} for n in range(many)]
+    names = ", ".join(rows[0])
+    values = ", ".join(f":{name}" for name in rows[0])
+    with engine.begin() as connection:
+        connection.execute(sa.text("INSERT INTO users (id) VALUES (:user_id)"), rows)
+        connection.execute(sa.text(f"INSERT INTO reviews ({names}) VALUES ({values})"), rows)
+    counts = []
+
+    @sa.event.listens_for(store._engine, "after_cursor_execute")
+    def count(connection, cursor, statement, *_):
+        if statement.startswith("DELETE FROM reviews"):
+            counts.append(cursor.rowcount)
+
+    assert store.forget_older(100) == many == sum(counts)
+    assert max(counts) < many / 2
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT id FROM users")).all() == [("zoe",)]
+    engine.dispose()
+    store.close()
+
+
 def test_a_database_from_before_there_was_retention(store_url):
     engine = sa.create_engine(store_url)
     UserStore(store_url).close()

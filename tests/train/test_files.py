@@ -1,6 +1,8 @@
 """What training writes: whole or not at all, and tried before hours are spent on it."""
 
+import os
 import signal
+import sqlite3
 import tempfile
 
 import pytest
@@ -48,6 +50,33 @@ def test_two_first_trainings_share_one_database(tmp_path, monkeypatch):
     config = OmegaConf.merge(config, {"tracking_uri": "sqlite:///runs/mlflow.db"})
     runs = at_once(lambda _: Tracking.start(config, "demo", None).run_id, range(3))
     assert len(set(runs)) == 3
+
+
+def test_a_database_that_goes_bad_is_told_in_one_line(folder):
+    config = small_config(folder).logger
+    config.tracking_uri = f"sqlite:///{folder / 'bad.db'}"
+    tracking = Tracking.start(config, "shop", "run")
+    with sqlite3.connect(folder / "bad.db") as connection:
+        connection.execute("DROP TABLE metrics")
+    told = r"bad.db: stopped working \(no such table: metrics\).*train.resume=true"
+    with pytest.raises(InputError, match=told), tracking.marks_run_failed():
+        tracking.logger.log_metrics({"loss": 1.5}, step=1)
+
+
+def test_what_is_no_database_is_told_at_once(folder):
+    config = small_config(folder).logger
+    (folder / "dir.db").mkdir()
+    os.mkfifo(folder / "pipe.db")
+    for name, why in (("dir.db", "is a folder"), ("pipe.db", "is no regular file")):
+        config.tracking_uri = f"sqlite:///{folder / name}"
+        with pytest.raises(InputError, match=f"{name}: {why}"):
+            Tracking.start(config, "shop", "run")
+
+
+def test_a_run_that_is_not_known_any_more_is_begun_anew(folder, capsys):
+    tracking = Tracking.start(small_config(folder).logger, "shop", "run", "0" * 32)
+    assert tracking.run_id != "0" * 32 and tracking.run_name == "run"
+    assert "does not know the run 000" in capsys.readouterr().out
 
 
 def test_ctrl_c_waits_until_metrics_are_written(folder, monkeypatch):
