@@ -107,7 +107,7 @@ def graceful_exit(main: Callable[..., Any]) -> Callable[..., None]:
     @wraps(main)
     def wrapped(*args: Any, **kwargs: Any) -> None:
         if signal.getsignal(signal.SIGINT) is end_at_once:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, _interrupt)
         # Libraries make millions of objects that stay: among them garbage is looked for slowly.
         gc.set_threshold(_GC_THRESHOLD)
         _reporting(main)(*args, **kwargs)
@@ -136,22 +136,36 @@ def _reporting(main: Callable[..., Any]) -> Callable[..., None]:
         _be_quiet()
         try:
             return main(*args, **kwargs)
-        except InputError as error:
-            why = str(error)
-        except MemoryError:
-            why = "not enough memory; give smaller files, or ask for less"
-        except OSError as error:
-            if not error.filename and error.errno not in UNWRITABLE:
-                raise  # of no file: a bug of ours
-            why = _about_file(error)
-        except KeyboardInterrupt:
-            print("interrupted; what was finished is kept, run again to go on", file=sys.stderr)
-            sys.exit(EXIT_INTERRUPTED)
+        except (Exception, KeyboardInterrupt) as error:
+            # Amid an import, libraries make something else of Ctrl-C.
+            if _pressed or isinstance(error, KeyboardInterrupt):
+                print("interrupted; what was finished is kept, run again to go on", file=sys.stderr)
+                sys.exit(EXIT_INTERRUPTED)
+            if (why := _why(error)) is None:
+                raise  # a bug of ours
         sys.stdout.flush()
         print(printable(f"error: {why}").replace("\n", " "), file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
 
     return wrapped
+
+
+_pressed: list[int] = []
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    _pressed.append(number)
+    signal.default_int_handler(number, frame)
+
+
+def _why(error: BaseException) -> str | None:
+    """What somebody can do about a failure; None if nothing."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory; give smaller files, or ask for less"
+    is_of_file = isinstance(error, OSError) and (error.filename or error.errno in UNWRITABLE)
+    return _about_file(error) if is_of_file else None
 
 
 def _about_file(error: OSError) -> str:

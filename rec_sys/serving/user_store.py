@@ -1,12 +1,13 @@
 """What people wrote to the service: kept in a database, SQLite or any that SQLAlchemy knows."""
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic, time
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -24,6 +25,10 @@ from rec_sys.serving.migrations import VERSION_TABLE, changes_to, migrate
 _RETRIES = 8
 # What passes by itself, or when somebody makes room; whatever else SQLite reports stays so.
 _PASSING = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM"}
+# PostgreSQL says it while a connection is made, without the number of the error.
+_NOT_LET_IN = re.compile("FATAL:.*(does not exist|not permitted|authentication|pg_hba)")
+# Its kinds of errors whose messages may quote a value, or are another program's.
+_QUOTING = ("220", "22P02", "23", "P0")
 _DAY_SECONDS = 86_400
 # Of the time after which a server ends a statement by itself: one that says nothing then is frozen.
 _PATIENCE = 1.25
@@ -126,9 +131,9 @@ class UserStore:
         migrate(self._engine)
         if self._engine.driver == "psycopg":
             _bound_waits(self._engine, _PATIENCE * self._seconds)
-        for table, change in changes_to(self._engine, _metadata):
-            self._refuse(table, f"not as rec_sys makes it ({change})")
         with self._engine.begin() as connection:
+            if change := _changed(connection):
+                raise InputError(f"serving.store={_shown(self._engine.url)}: {change}")
             _write(connection)
             connection.rollback()
         path = self._engine.url.database
@@ -141,11 +146,8 @@ class UserStore:
             there = {column["name"] for column in found.get_columns(table.name)}
             ours = set(table.columns.keys())
             if there not in (ours, ours - _ADDED):
-                self._refuse(table.name, "another program's")
-
-    def _refuse(self, table: str, why: str) -> NoReturn:
-        why = f"its table {table} is {why}; name another database"
-        raise InputError(f"serving.store={_shown(self._engine.url)}: {why}")
+                why = f"its table {table.name} is another program's; name another database"
+                raise InputError(f"serving.store={_shown(self._engine.url)}: {why}")
 
     @contextmanager
     def _transaction(self, proves: bool = False) -> Iterator[sa.Connection]:
@@ -169,6 +171,9 @@ class UserStore:
             if passing and monotonic() - started > self._seconds / 2:
                 # It was waited for. What fails at once, such as a full disk, is asked as before.
                 until = monotonic() + self._seconds
+            if not passing and not self._files:
+                # New connections may do what those that there are do not any more.
+                self._engine.dispose()
             message = f"the database: {_reason(error)}"
             raise StoreUnavailable(message, is_lasting=not passing) from None
         finally:
@@ -300,6 +305,8 @@ class UserStore:
                 connection.execute(sa.select(table.c.id).limit(1)).first()
             if proves:
                 _write(connection)
+                if change := _changed(connection):
+                    raise StoreUnavailable(f"the database: {change}", is_lasting=True)
         if self._log_is_full:
             self._empty_log()
 
@@ -351,6 +358,12 @@ def _checked(row: Any, name: str) -> Any:
         why = f"the database: a kept row is damaged, its {name} is no value of its kind"
         raise StoreUnavailable(why, is_lasting=True)
     return value
+
+
+def _changed(connection: sa.Connection) -> str:
+    for table, change in changes_to(connection, _metadata):
+        return f"its table {table} is not as rec_sys makes it; undo it ({change})"
+    return ""
 
 
 def _write(connection: sa.Connection) -> None:
@@ -449,10 +462,15 @@ def _is_passing(error: Exception) -> bool:
     if isinstance(cause, sqlite3.Error):
         # SQLITE_BUSY_SNAPSHOT is a kind of SQLITE_BUSY.
         return "_".join(getattr(cause, "sqlite_errorname", "").split("_")[:2]) in _PASSING
+    if _NOT_LET_IN.search(str(cause)):
+        return False
     return isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
 
 
 def _reason(error: Exception) -> str:
-    """The first line of what a driver says; further ones may quote what people wrote."""
-    told = str(error.orig if isinstance(error, exc.DBAPIError) else error).strip()
-    return f"{type(error).__name__}: {told.splitlines()[0] if told else 'no reason given'}"
+    """The first line of what a driver says, unless it may quote what people wrote."""
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    told = (str(cause).strip().splitlines() or ["no reason given"])[0]
+    if (state := getattr(cause, "sqlstate", None) or "").startswith(_QUOTING):
+        told = f"SQLSTATE {state}"
+    return f"{type(error).__name__}: {told}"

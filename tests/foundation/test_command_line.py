@@ -81,6 +81,25 @@ def test_ctrl_c_while_libraries_are_imported_is_one_line(module, tmp_path):
     assert told.startswith("interrupted") and told.count("\n") == 1
 
 
+def test_ctrl_c_of_which_a_library_makes_something_else_is_one_line():
+    program = """
+import os, signal
+from rec_sys.foundation.cli import graceful_exit
+@graceful_exit
+def main():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        raise ImportError("initialization failed") from None
+main()
+"""
+    start = "import sys; sys.argv = ['-m']; import signal\n"
+    start += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    done = subprocess.run([sys.executable, "-c", start + program], capture_output=True, text=True)
+    assert done.returncode == EXIT_INTERRUPTED
+    assert done.stderr.startswith("interrupted") and done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "write",
     [

@@ -504,12 +504,66 @@ def test_of_foreign_indexes_only_one_that_forbids_something_is_refused(store_url
     engine = sa.create_engine(store_url)
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE INDEX faster ON reviews (product_id)"))
-    UserStore(store_url).close()
+    store = UserStore(store_url)
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE UNIQUE INDEX once ON reviews (text)"))
+    with pytest.raises(StoreUnavailable, match="remove index once") as found:
+        store.check()
+    assert found.value.is_lasting
+    store.close()
     engine.dispose()
     with pytest.raises(InputError, match=r"table reviews is .*\(remove index once\)"):
         UserStore(store_url)
+
+
+def test_a_database_that_is_writable_again_is_written_to(postgresql_url):
+    engine, name = sa.create_engine(postgresql_url), sa.make_url(postgresql_url).database
+    store = UserStore(postgresql_url)
+
+    def make_writable(is_writable):
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            read_only = "off" if is_writable else "on"
+            connection.execute(sa.text("SET default_transaction_read_only = off"))
+            how = f"ALTER DATABASE {name} SET default_transaction_read_only = {read_only}"
+            connection.execute(sa.text(how))
+
+    make_writable(False)
+    store._engine.dispose()
+    with pytest.raises(StoreUnavailable, match="read-only") as found:
+        store.add("ann", [review(0)], {}, E)
+    assert found.value.is_lasting
+    make_writable(True)
+    assert store.add("ann", [review(0)], {}, E) == 1
+    store.close()
+    engine.dispose()
+
+
+def test_a_database_that_has_gone_is_no_reason_to_try_again(postgresql_url):
+    store = UserStore(postgresql_url)
+    store.close()
+    base, _, name = postgresql_url.replace("+psycopg", "").rpartition("/")
+    import psycopg
+
+    with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name}")
+    with pytest.raises(StoreUnavailable, match="does not exist") as found:
+        store.check()
+    assert found.value.is_lasting
+
+
+def test_what_a_rule_of_somebody_else_says_is_not_told(postgresql_url):
+    store, engine = UserStore(postgresql_url), sa.create_engine(postgresql_url)
+    body = "BEGIN RAISE EXCEPTION 'no: %', NEW.text; END"
+    rule = f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
+    with engine.begin() as connection:
+        connection.execute(sa.text(rule))
+        when = "BEFORE INSERT ON reviews FOR EACH ROW"
+        connection.execute(sa.text(f"CREATE TRIGGER t {when} EXECUTE FUNCTION refuse()"))
+    with pytest.raises(StoreUnavailable, match="SQLSTATE P0001") as found:
+        store.add("ann", [replace(review(0), text="my secret")], {}, E)
+    assert "secret" not in str(found.value)
+    store.close()
+    engine.dispose()
 
 
 def test_one_person_is_deleted_and_written_to_at_once(store):

@@ -49,22 +49,21 @@ def migrate(engine: sa.Engine) -> None:
         connection.commit()
 
 
-def changes_to(engine: sa.Engine, metadata: sa.MetaData) -> Iterator[tuple[str, str]]:
+def changes_to(connection: sa.Connection, metadata: sa.MetaData) -> Iterator[tuple[str, str]]:
     """What somebody else has changed in these tables: yields the table, and what would undo it, in
     Alembic's words. An index that only makes something faster is no change."""
 
     def is_ours(name: str | None, kind: str, parents: object) -> bool:
         return kind != "table" or name in metadata.tables
 
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"include_name": is_ours})
-        for found in compare_metadata(context, metadata):
-            # A list is of changes to one column.
-            kind, *about = found[0] if isinstance(found, list) else found
-            what = kind.replace("_", " ")
-            if kind.endswith("column") or kind.startswith("modify"):
-                yield about[1], f"{what} {getattr(about[2], 'name', about[2])}"
-            elif kind.endswith("_table"):
-                yield about[0].name, what
-            elif kind != "remove_index" or about[0].unique:
-                yield about[0].table.name, f"{what} {about[0].name}"
+    context = MigrationContext.configure(connection, opts={"include_name": is_ours})
+    for found in compare_metadata(context, metadata):
+        # A list is of changes to one column.
+        kind, *about = found[0] if isinstance(found, list) else found
+        what = kind.replace("_", " ")
+        if kind.endswith("column") or kind.startswith("modify"):
+            yield about[1], f"{what} {getattr(about[2], 'name', about[2])}"
+        elif kind.endswith("_table"):
+            yield about[0].name, what
+        elif kind != "remove_index" or about[0].unique:
+            yield about[0].table.name, f"{what} {about[0].name}"
