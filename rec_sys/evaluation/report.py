@@ -66,7 +66,7 @@ class _Test:
             has = [rows & group for rows, group in zip(has, groups, strict=True)]
         users = [run.users[rows] for run, rows in zip(runs, has, strict=True)]
         values = [run.per_user[metric][rows] for run, rows in zip(runs, has, strict=True)]
-        return scores.average_over_seeds(users, values)[1]
+        return scores.average_over_seeds(users, values).to_numpy()
 
     def mean(self, model: str, metric: str) -> float:
         return float(self.per_user(model, metric).mean())
@@ -112,13 +112,11 @@ class Report:
             table, confidence = tables[test.heading], self.bootstrap.confidence
             found[f"{name}_ndcg.png"] = leaderboard.draw_metric(table, column, confidence)
             lines = {m: [test.mean(m, f"recall@{k}") for k in ks] for m in test.models}
-            found[f"{name}_recall_over_k.png"] = leaderboard.draw_over_k(
-                test.heading, "recall@k", ks, lines
-            )
+            over_k = leaderboard.draw_over_k(test.heading, "recall@k", ks, lines)
             sizes, lines = self._by_history(test)
-            found[f"{name}_history.png"] = leaderboard.draw_over_groups(
-                test.heading, column.heading, sizes, "reviews in the history", lines
-            )
+            told = test.heading, column.heading, sizes, "reviews in the history", lines
+            by_history = leaderboard.draw_over_groups(*told)
+            found |= {f"{name}_recall_over_k.png": over_k, f"{name}_history.png": by_history}
         return found
 
     def findings(self) -> list[Finding]:

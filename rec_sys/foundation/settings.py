@@ -174,9 +174,7 @@ def _in_words(error: ValidationError, axis: str, cls: type) -> str:
     if first["type"] == "missing":
         return f"{key}: is missing"
     words = _WORDS.get(first["type"])
-    limits = {
-        name: f"{value:g}" if isinstance(value, float) else value
-        for name, value in first.get("ctx", {}).items()
-    }
+    told = first.get("ctx", {}).items()
+    limits = {name: f"{x:g}" if isinstance(x, float) else x for name, x in told}
     said = words.format(**limits) if words else first["msg"]
     return f"{key}={first['input']}: {said.removeprefix('Value error, ')}"

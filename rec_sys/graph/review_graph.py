@@ -46,13 +46,6 @@ def segment_sum(values: np.ndarray, segment: np.ndarray, num_segments: int) -> n
     return result
 
 
-def members_of(pointers: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """The rows, int64, of segments, int64 [n], one after the other; see `rows_to_pointers`."""
-    lengths = np.diff(pointers)[segments]
-    starts = np.cumsum(lengths) - lengths
-    return np.arange(lengths.sum()) + np.repeat(pointers[segments] - starts, lengths)
-
-
 def read_vectors(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Some rows, int64 [n], of the stored vectors, float [N, D]: float32 [n, D]."""
     chosen = vectors[rows]
@@ -142,7 +135,9 @@ class ReviewGraph:
 
     def edges_of(self, users: np.ndarray) -> np.ndarray:
         """All edges of some users, user after user, oldest first; int64."""
-        return members_of(self.user_ptr, users)
+        lengths = self.degrees[users]
+        starts = np.cumsum(lengths) - lengths
+        return np.arange(lengths.sum()) + np.repeat(self.user_ptr[users] - starts, lengths)
 
     @property
     def steps_back(self) -> np.ndarray:

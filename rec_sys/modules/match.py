@@ -199,10 +199,8 @@ class _Learner:
 
     def _logits(self, texts: Any, parts: list[Any], products: np.ndarray) -> Any:
         query, *others = self._maps
-        mapped = (
-            weight * (part + part @ each)
-            for weight, part, each in zip(self._weights, parts, others, strict=True)
-        )
+        weighted = zip(self._weights, parts, others, strict=True)
+        mapped = (weight * (part + part @ each) for weight, part, each in weighted)
         found = self._torch.nn.functional.normalize(sum(mapped), dim=1, eps=_TINY)
         logits = self._scale.exp() * (texts + texts @ query) @ found.T
         return logits + self._popularity_weight * self._popularity[products]

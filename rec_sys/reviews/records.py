@@ -332,10 +332,8 @@ def _json_values(lines: Iterable[str], bad: dict[int, str], path: Path) -> Itera
             # Only this one is broken if another begins further down.
             while not (found := _NEXT_OBJECT.search(text, at + 1)):
                 if not (more := _take(lines, len(text) + _BLOCK_CHARACTERS)):
-                    why = (
-                        f"not JSON from here on ({_reason(error)}); repair or fetch the file again"
-                    )
-                    raise InputError(f"{path}, line {line}: {why}")
+                    why = f"not JSON from here on ({_reason(error)})"
+                    raise InputError(f"{path}, line {line}: {why}; repair or fetch the file again")
                 text += more
             yield line, BrokenRecord(f"not JSON ({_reason(error)})")
             line += text.count("\n", at, found.end())

@@ -29,10 +29,9 @@ REVIEW_SCHEMA = pa.schema(
     ]
 )
 
+_OF_PRODUCTS = ("product_id", "name", "info", "style", "brand")
 #: One row per product. Whatever is missing is an empty string.
-PRODUCT_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("product_id", "name", "info", "style", "brand")]
-)
+PRODUCT_SCHEMA = pa.schema([(name, pa.string()) for name in _OF_PRODUCTS])
 
 
 @dataclass(frozen=True)

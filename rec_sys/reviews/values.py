@@ -224,13 +224,10 @@ def _word(value: Any) -> str:
 def _number(value: Any, highest: float = MAX_RATING) -> float | None:
     if value is None or value == "":
         return None
-    try:
-        if isinstance(value, bool):
-            raise TypeError
+    number = math.inf
+    with suppress(TypeError, ValueError, OverflowError):
         number = float(value)
-        if math.isinf(number):
-            raise OverflowError
-    except (TypeError, ValueError, OverflowError):
+    if isinstance(value, bool) or math.isinf(number):
         number = _written_rating(value, highest)
     return None if math.isnan(number) else number
 

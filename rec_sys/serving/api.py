@@ -187,9 +187,8 @@ def _recommendation_routes(components: Components) -> APIRouter:
     @routes.post("/recommendations", response_model=schemas.RecommendationsOut, responses=_OF_BODY)
     def recommend(body: taken) -> Response:  # type: ignore[valid-type]
         """Recommends to one person or many by their reviews; nothing is kept."""
-        return components.recommend(
-            service.served, body.authors, k=body.k, style=body.style, exclude=body.exclude
-        )
+        wanted = {"k": body.k, "style": body.style, "exclude": body.exclude}
+        return components.recommend(service.served, body.authors, **wanted)
 
     @routes.get("/people")
     def demo_people() -> schemas.PeopleOut:

@@ -63,8 +63,7 @@ def encode_in_batches(
                 if len(waiting) > 2 * workers:  # one waits for each pass, so that none is idle
                     done, vectors = waiting.popleft()
                     yield done, vectors.result()
-        while waiting:
-            done, vectors = waiting.popleft()
+        for done, vectors in waiting:
             yield done, vectors.result()
 
 

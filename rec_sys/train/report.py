@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from hydra.core.hydra_config import HydraConfig
 from torch import Tensor
@@ -121,7 +122,7 @@ class Ranked(NamedTuple):
     @property
     def means(self) -> dict[str, float]:
         """Means over the users who have the metric; disliked targets are counted."""
-        means = {name: _mean(values) for name, values in self.per_user.items()}
+        means = {name: pd.Series(values).mean() for name, values in self.per_user.items()}
         return means | {f"disliked_at_{K}": sum(self.per_user[f"disliked_at_{K}"])}
 
 
@@ -150,16 +151,16 @@ def rank_baselines(
         return {name: Ranked(*values) for name, values in kept.items()}
     train = graph.histories(np.arange(graph.num_users), split.train)
 
-    def measured(model: Any) -> dict[str, list[float]]:
-        return asked.measure(model.score(asked.history, asked.asked))
+    def measured(model: Any) -> Ranked:
+        return Ranked(asked.measure(model.score(asked.history, asked.asked)))
 
     found = {}
     missing = left_out(entries, graph.num_products)
     for entry in (each for key, each in entries.items() if key not in missing):
         model, settings = search_grid(
-            entry, train, prepared.vectors, lambda model: _mean(measured(model)[f"ndcg{K}"])
+            entry, train, prepared.vectors, lambda model: measured(model).means[f"ndcg{K}"]
         )
-        found[model.name] = Ranked(measured(model), settings)
+        found[model.name] = measured(model)._replace(settings=settings)
     write_kept(path, found)
     return found
 
@@ -168,11 +169,6 @@ def left_out(entries: Mapping[str, Mapping[str, Any]], num_products: int) -> dic
     """Baselines that would take too long for so many products, and how many they are for."""
     limits = {name: entry.get("max_products", num_products) for name, entry in entries.items()}
     return {name: limit for name, limit in limits.items() if limit < num_products}
-
-
-def _mean(values: Sequence[float]) -> float:
-    there = [value for value in values if not math.isnan(value)]
-    return float(np.mean(there)) if there else math.nan
 
 
 def verdict(

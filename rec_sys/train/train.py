@@ -223,9 +223,8 @@ def train(
         shown = next(iter(baselines.values()))
         model_row = {name: metrics.get(f"val/{name}", np.nan) for name in shown}
         means = {name: each.means for name, each in rankings.items()}
-        card = report.model_card(
-            record, data.report, {"model": model_row} | baselines, means, wishes
-        )
+        stars_of_all = {"model": model_row} | baselines
+        card = report.model_card(record, data.report, stars_of_all, means, wishes)
         with replacing(trained.card) as draft:
             draft.write_text(card, encoding="utf-8")
         with stages("tracking"):
