@@ -25,7 +25,6 @@ _SPREAD = "sd_over_seeds"
 #: A model's results, one for each seed.
 Runs: TypeAlias = Sequence[tuple[Stage, RankingResult]]
 RatingRuns: TypeAlias = Sequence[tuple[Stage, RatingScores]]
-#: Jobs that are compared with each other.
 _COMPARED: Sequence[Kind] = ("ranking", "wishes", "rating", "graph model")
 _ABLATED: Sequence[Kind] = ("graph model", "ablation")
 _RATING_COLUMNS = (

@@ -11,7 +11,6 @@ from rec_sys.reviews.schema import MAX_RATING, MIN_RATING, NO_TIME, SECONDS_PER_
 
 MIDDLE_RATING = (MIN_RATING + MAX_RATING) / 2
 HALF_RANGE = (MAX_RATING - MIN_RATING) / 2
-#: Length of a row of rating features.
 NUM_RATING_FEATURES = 3
 #: So many imaginary ratings stand against the real ones: a single one does not say much. Users
 #: differ more from each other than products do, so theirs count sooner.

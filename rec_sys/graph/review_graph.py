@@ -70,7 +70,6 @@ def vector_sums(vectors: np.ndarray, row: np.ndarray, segment: np.ndarray, size:
     return sums
 
 
-#: Brand of a product whose brand is not known.
 NO_BRAND = -1
 # A brand of one product joins nothing.
 _LEAST_PRODUCTS = 2

@@ -17,10 +17,8 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, NotNegative, Positive, PositiveCount, settings_of
 from rec_sys.modules.features import Feature, Situation, liked_above
 
-#: Kinds of users that have weights of their own: by the number of their reviews, dislikes left out,
-#: and whether they say what they want.
+#: Kinds of users with weights of their own: by their reviews, dislikes left out, and by a wish.
 GROUPS = ("no review", "one review", "several reviews", "wish", "wish and reviews")
-#: Places in `GROUPS` of those with one review and with several.
 _ONE, MANY = GROUPS.index("one review"), GROUPS.index("several reviews")
 _WISHING = GROUPS.index("wish")
 

@@ -18,7 +18,6 @@ from rec_sys.reviews.schema import NO_TIME, SECONDS_PER_DAY
 
 # Rows handled at once while one triangle is copied to the other; small enough for the cache.
 _MIRROR_ROWS = 256
-# Columns handled at once while another matrix is added.
 _COLUMNS_AT_ONCE = 2048
 
 

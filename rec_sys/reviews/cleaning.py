@@ -21,8 +21,7 @@ OPTIONS_AT = "data.cleaning"
 #: From the columns of a product to those by which a review describes its product.
 OWN_COLUMNS = {"name": "product_name", "info": "product_info", "style": "style"}
 
-#: Variants of one product, its twins, are told by having the same users; one or two who took the
-#: same two products say nothing.
+#: Twins, variants of one product, are told by the users that they share; one or two say nothing.
 MIN_SHARED_USERS = 3
 # So many (product, product) pairs are counted at a time; memory holds one such block.
 _BLOCK_PAIRS = 1 << 22

@@ -22,8 +22,7 @@ REVIEWS_FILE = "reviews.jsonl"
 PRODUCTS_FILE = "products.jsonl"
 WORDS_DIR = Path(__file__).parent / "demo_words"
 
-# One stream of random numbers for each part: more users leave the products as they are, and a
-# new phrase leaves the ratings as they are.
+# A stream of random numbers each: more users change no product, and a new phrase no rating.
 PRODUCTS, USERS, CHOICES, LUCK, TEXTS = range(5)
 
 

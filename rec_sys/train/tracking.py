@@ -51,7 +51,6 @@ FREE_KEYS = {
 DECIDING_KEYS = {"trainer.precision", "trainer.gradient_clip_val"}
 DECIDING_KEYS |= {"callbacks.best.monitor", "callbacks.best.mode", "callbacks.stop.patience"}
 _PACKAGES = ("torch", "torch-geometric", "pytorch-lightning", "sentence-transformers", "numpy")
-#: Metric and the heading of its panel.
 _PANELS = (
     ("loss", "loss (distance in stars)"),
     ("auc", "AUC"),

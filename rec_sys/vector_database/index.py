@@ -285,7 +285,6 @@ def _parameters(index: faiss.Index, selector: faiss.IDSelector) -> faiss.SearchP
     return faiss.SearchParameters(sel=selector)
 
 
-#: Recall is measured among so many.
 RECALL_AT = 10
 #: So many people's queries are enough: the measured share is then right to about half a percent.
 MEASURED_QUERIES = 500
