@@ -42,7 +42,6 @@ class Finding:
     detail: str
 
     def about(self, name: str) -> "Finding":
-        """The same, telling which model it is about."""
         return replace(self, check=f"{self.check} ({name})")
 
 

@@ -92,7 +92,6 @@ class Report:
             yield from self._known_table(title)
 
     def more_tables(self) -> Iterator[Table]:
-        """All list lengths, groups, and the settings that the validation chose."""
         for test in self._tests():
             yield self._lengths_table(test)
             yield self._history_table(test)

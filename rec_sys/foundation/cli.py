@@ -237,7 +237,6 @@ def _compose(
 
 
 def _in_one_line(error: HydraException, config_name: str) -> str:
-    """What is wrong with the command line, and what to do."""
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         return _no_such_choice(error)
     first = str(error).strip().split("\n", 1)[0]

@@ -201,7 +201,6 @@ class EgoBatch:
     products: np.ndarray
 
     def model_inputs(self) -> dict[str, np.ndarray]:
-        """The arrays that the graph model takes, by name, in the model's order."""
         return {name: getattr(self, name) for name in MODEL_INPUTS}
 
 

@@ -74,7 +74,6 @@ class Combiner:
         return cls(features, evidences, **arrays)
 
     def plain(self) -> dict[str, Any]:
-        """As values that JSON knows."""
         return {
             "features": list(self.features),
             "evidences": list(self.evidences),

@@ -27,14 +27,12 @@ from rec_sys.foundation.settings import build, flat
 from rec_sys.graph.review_graph import PreparedReviews
 from rec_sys.graph.splits import describe_split
 from rec_sys.graph.task import Split
-from rec_sys.modules.checkpoint import RECORD_FORMAT
+from rec_sys.modules.checkpoint import RECORD_FORMAT, TrainedModel
 from rec_sys.modules.combiner import GROUPS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pytorch_lightning.loggers import MLFlowLogger
-
-    from rec_sys.modules.checkpoint import TrainedModel
 
 #: The axes of the config that decide the result.
 AXES = ("data", "encoder", "split", "product_graph", "match", "evidence", "combiner")
@@ -213,7 +211,7 @@ class Tracking:
 
     def log_results(
         self,
-        trained: "TrainedModel",
+        trained: TrainedModel,
         history: list[dict[str, float]],
         best: dict[str, float],
         baselines: dict[str, dict[str, float]],
@@ -235,7 +233,7 @@ class Tracking:
         client.log_artifact(self.run_id, str(trained.card), "checkpoint")
         client.set_tag(self.run_id, "mlflow.note.content", trained.card.read_text("utf-8"))
 
-    def log_model(self, trained: "TrainedModel") -> None:
+    def log_model(self, trained: TrainedModel) -> None:
         import mlflow
         import onnx
         from mlflow.models import ModelSignature

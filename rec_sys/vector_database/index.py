@@ -43,7 +43,6 @@ class IndexSettings:
         return FLAT if num_products <= self.exact_up_to else self.large_factory
 
     def fits(self, index: "ProductIndex") -> bool:
-        """Whether an index is what these settings would build."""
         applied = index.search_parameters
         wanted = {name: self.search.get(name) for name in applied}
         return index.factory == self.factory_for(index.num_products) and wanted == applied
@@ -157,7 +156,6 @@ class ProductIndex:
         return rows, np.where(rows == NO_PRODUCT, np.nan, scores)
 
     def write(self, folder: Path) -> None:
-        """Writes `INDEX_FILE` and `ROWS_FILE` into a folder."""
         faiss.write_index(self._index, str(folder / INDEX_FILE))
         arrays = {"removed": self.removed}
         if self._mips_to_l2 is not None:

@@ -85,7 +85,6 @@ class Quotes:
         return Quotes(pointers, self.texts[order], self.rating[order], self.words[order])
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What `of_arrays` reads."""
         encoded = [text.encode() for text in self.texts]
         return {
             "pointers": self.pointers,
