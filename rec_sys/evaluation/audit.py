@@ -153,10 +153,8 @@ def check_shared_texts(
         short = shared & ~long & (words[text] > 0)
         share = long.sum() / max(len(text), 1)
         passed &= bool(share <= max_share)
-        details.append(
-            f"{int(long.sum())} of {len(text)} {name} targets ({share:.2%}) have a known text of"
-            f" {min_words} or more words, {int(short.sum())} a shorter one"
-        )
+        known = f"have a known text of {min_words} or more words, {int(short.sum())} a shorter one"
+        details.append(f"{int(long.sum())} of {len(text)} {name} targets ({share:.2%}) {known}")
     limit = f"at most {max_share:.2%} allowed"
     return Finding("texts are not on both sides", passed, "; ".join([*details, limit]))
 

@@ -131,10 +131,9 @@ def require_learnable(data: schema.ReviewData) -> None:
         raise InputError(f"{len(users)} reviews cannot be learned from: {why}")
     ratings = data.reviews["rating"].dropna()
     if len(ratings) and ratings.nunique() == 1:
-        note(
-            f"warning: every rating is {ratings.iloc[0]:g}: what people like cannot be told from"
-            " what they do not; what they chose is learned all the same"
-        )
+        why = "what people like cannot be told from what they do not"
+        told = f"every rating is {ratings.iloc[0]:g}: {why}"
+        note(f"warning: {told}; what they chose is learned all the same")
 
 
 def show_report(data: schema.ReviewData) -> None:

@@ -274,15 +274,10 @@ def _quoted(text: str) -> str:
 
 def found(served: ServedBundle, rows: np.ndarray) -> list[FoundProduct]:
     """What a search found."""
-    table = served.vectorbase.products
-    numbers = table["num_reviews"].to_numpy(dtype=np.int64)[rows].tolist()
-    means = table["mean_rating"].to_numpy(dtype=np.float64, na_value=np.nan)[rows].tolist()
-    return [
-        FoundProduct(
-            **_named(served, row), num_reviews=number, mean_rating=None if np.isnan(mean) else mean
-        )
-        for row, number, mean in zip(rows.tolist(), numbers, means, strict=True)
-    ]
+    table = served.vectorbase.products[["num_reviews", "mean_rating"]].iloc[rows].astype(object)
+    numbers = table.where(table.notna(), None).to_dict("records")
+    told = zip(rows.tolist(), numbers, strict=True)
+    return [FoundProduct(**_named(served, row), **of_reviews) for row, of_reviews in told]
 
 
 def similar(served: ServedBundle, row: int, k: int) -> SimilarOut:

@@ -281,15 +281,12 @@ def show_summary(
 
 
 def model_card(
-    record: Mapping[str, Any],
-    cleaning_report: Sequence[Mapping[str, Any]],
-    ratings: Mapping[str, Mapping[str, float]],
-    *rankings: Mapping[str, Mapping[str, float]],
+    record: Mapping[str, Any], cleaning: Sequence[Mapping[str, Any]], ratings: Rows, *rankings: Rows
 ) -> str:
     """A model's card in Markdown, from `TrainedModel.record` and what was measured."""
     data, encoder = record["data"], record["encoder"]
     named = record["config"]["encoder"].get("model")
-    steps = (f"{each['rows']} {each['step']}: {each['note']}" for each in cleaning_report)
+    steps = (f"{each['rows']} {each['step']}: {each['note']}" for each in cleaning)
     return _CARD.read_text(encoding="utf-8").format(
         run_name=record["run_name"],
         **{name: data[name] for name in ("name", "users", "products", "reviews", "fingerprint")},

@@ -169,10 +169,7 @@ class Tracking:
         return self.logger.run_id
 
     def log_inputs(
-        self,
-        record: dict[str, Any],
-        cleaning_report: list[dict[str, Any]],
-        changes: dict[str, Any] | None,
+        self, record: dict[str, Any], steps: list[dict[str, Any]], changes: dict[str, Any] | None
     ) -> None:
         config = record["config"]
         given = {axis: config[axis] for axis in (*AXES, "trainer")}
@@ -185,7 +182,7 @@ class Tracking:
         client = self.logger.experiment
         client.log_dict(self.run_id, config, "config.yaml")
         client.log_dict(self.run_id, record["split"], "split.json")
-        client.log_dict(self.run_id, {"steps": cleaning_report}, "cleaning_report.json")
+        client.log_dict(self.run_id, {"steps": steps}, "cleaning_report.json")
         if changes:
             client.log_dict(self.run_id, changes, "changes.json")
         self._log_dataset(record)
@@ -268,11 +265,7 @@ class Tracking:
 
 
 def record_of(
-    config: DictConfig,
-    prepared: PreparedReviews,
-    split: Split,
-    tracking: Tracking,
-    warm_start: dict[str, Any] | None,
+    config: DictConfig, prepared: PreparedReviews, split: Split, tracking: Tracking, warm_start: Any
 ) -> dict[str, Any]:
     """The record of a training, as plain values; `warm_start`: see `Start.origin`."""
     plain = plain_config(config)

@@ -113,15 +113,8 @@ def train(
         raise InputError(f"objective.ranking_weight=0: {why}; {remedy}")
 
     # What the training consists of.
-    datamodule = ReviewDataModule(
-        graph,
-        vectors,
-        split,
-        batch_size=wanted.batch_size,
-        train_target_share=wanted.train_target_share,
-        negatives=wanted.negatives if objective.ranks else 0,
-        seed=wanted.seed,
-    )
+    negatives = wanted.negatives if objective.ranks else 0
+    datamodule = ReviewDataModule(graph, vectors, split, wanted, negatives)
     model = settings.build(config.model, vector_dim=encoder.dimension)
     if rating_start := fit_rating_start(graph, vectors, split, wanted.seed):
         model.start_from_ratings(rating_start)
@@ -133,16 +126,7 @@ def train(
         record = record_of(config, prepared, split, tracking, warm_start=start.origin)
         if not start.state:
             tracking.log_inputs(record, data.report, changes)
-        module = RecommenderModule(
-            model,
-            objective,
-            graph=graph,
-            vectors=vectors,
-            product_reviews=datamodule.product_reviews,
-            settings=wanted,
-            record=record,
-            seen=seen,
-        )
+        module = RecommenderModule(model, objective, datamodule.builder, wanted, record, seen)
         files = saved_files(config.paths.checkpoint_dir, tracking.run_name)
         trainer = build_trainer(config, tracking.logger, files)
         with stages("training"):
