@@ -140,12 +140,9 @@ class ProgressBar:
 def progress(
     total: int | None, description: str, unit: str, show: bool = True, initial: int = 0
 ) -> Iterator[ProgressBar]:
-    """Shows on standard error how far some work is, in the main process only.
-
-    A terminal gets a bar; a log file gets a line about every tenth of the work and one at the end.
-    `total` is None if nobody knows, `unit` is singular ("B" is shown as kB, MB and so on), and
-    `initial` units were done before.
-    """
+    """Shows on standard error how far some work is, in the main process only. A terminal gets a
+    bar; a log file gets a line about every tenth of the work and one at the end. `total` is None if
+    nobody knows, `unit` is singular ("B" is shown as kB, MB ...); `initial` were done before."""
     bar = ProgressBar(total, description, unit, initial)
     if not (show and is_main_process()):
         yield bar

@@ -64,13 +64,11 @@ def rating_sums(
 def rating_features(
     sums: np.ndarray, counts: np.ndarray, reviews: np.ndarray, shrinkage: float
 ) -> np.ndarray:
-    """Turns sums and numbers of ratings, see `rating_sums`, into features, float32 [n, 3].
-
-    With s the sum, n the number and k imaginary ratings, `shrinkage`: s/(n+k) and n/(n+k). The mean
-    shrunk towards any value m is a linear function of both, s/(n+k) + m·k/(n+k), so that the
-    network finds the m that fits, and no statistic over other ratings is needed. The third number
-    is the logarithm of the number of `reviews`, rated or not: how popular, or how active.
-    """
+    """Turns sums and numbers of ratings, see `rating_sums`, into features, float32 [n, 3]. With s
+    the sum, n the number and k imaginary ratings, `shrinkage`: s/(n+k) and n/(n+k). The mean shrunk
+    towards any value m is a linear function of both, s/(n+k) + m·k/(n+k), so that the network finds
+    the m that fits, and no statistic over other ratings is needed. The third number is the
+    logarithm of the number of `reviews`, rated or not: how popular, or how active."""
     total = counts + shrinkage
     activity = np.log1p(reviews) / _LOG_MANY_REVIEWS
     return np.stack([sums / total, counts / total, activity], axis=1).astype(np.float32)
@@ -222,11 +220,9 @@ class EgoBatchBuilder:
     def build(
         self, users: np.ndarray, target: np.ndarray, hidden: np.ndarray, others: np.ndarray = _NONE
     ) -> EgoBatch:
-        """Builds the batch of some users, int64 [U]; ValueError if one occurs twice.
-
-        An edge of theirs is a target if ``target[edge]``, otherwise neither shown nor predicted if
-        ``hidden[edge]``, otherwise history, never both. `others`: int64, further products to embed.
-        """
+        """Builds the batch of some users, int64 [U]; ValueError if one occurs twice. An edge of
+        theirs is a target if ``target[edge]``, otherwise neither shown nor predicted if
+        ``hidden[edge]``, otherwise history. `others`: int64, further products to embed."""
         if len(np.unique(users)) != len(users):
             raise ValueError("a user occurs twice in one batch")
         graph = self.graph

@@ -254,12 +254,10 @@ def product_info_text(style: str, info: str) -> str:
 
 @dataclass(frozen=True)
 class PreparedReviews:
-    """A data set that is ready for the model; the store holds a vector of every text.
-
-    `edge_texts`: str [E]; `words` of the store's texts: float32 [N, W], none in rows of other data
-    sets; `newly_encoded`: distinct texts that had to be encoded just now. Without any text
-    (`has_texts`) nothing was asked of the encoder, not even its precision.
-    """
+    """A data set that is ready for the model; the store holds a vector of every text. `edge_texts`:
+    str [E]; `words` of the store's texts: float32 [N, W], none in rows of other data sets;
+    `newly_encoded`: distinct texts that had to be encoded just now. Without any text (`has_texts`)
+    nothing was asked of the encoder, not even its precision."""
 
     data: ReviewData
     graph: ReviewGraph

@@ -213,11 +213,9 @@ class NewUsers(_UserSplit):
 @settings_of("split")
 class NewProducts(_WithShares):
     """Holds out whole products, by shares of those that have reviews; who reviewed them is
-    predicted from reviews of the others.
-
-    Time plays no part: a history may hold reviews that are newer than the target. A review of a
-    held-out product by somebody who wrote about nothing else is in no part of the split.
-    """
+    predicted from reviews of the others. Time plays no part: a history may hold reviews that are
+    newer than the target. A review of a held-out product by somebody who wrote about nothing else
+    is in no part of the split."""
 
     name: ClassVar[str] = "new_products"
 
@@ -260,11 +258,9 @@ def draw_groups(
     number: int, shares: Sequence[float], seed: int, what: str, known: Groups | None = None
 ) -> list[np.ndarray]:
     """Draws disjoint groups by shares, rounded, by ``torch.utils.data.random_split`` with a seed;
-    after an earlier split, whose groups are `known`, see `continue_groups`.
-
-    A group is empty if its share is 0, otherwise it has at least one member. Returns the rest, of
-    one member at least, and the groups; int64, ascending. InputError, naming `what`, for too few.
-    """
+    after an earlier split, whose groups are `known`, see `continue_groups`. A group is empty if its
+    share is 0, otherwise it has at least one member. Returns the rest, of one member at least, and
+    the groups; int64, ascending. InputError, naming `what`, for too few."""
     if known is not None:
         return continue_groups(known, shares, seed, what)
     sizes: list[int] = []
@@ -280,12 +276,10 @@ def draw_groups(
 def continue_groups(
     known: Groups, shares: Sequence[float], seed: int, what: str
 ) -> list[np.ndarray]:
-    """Keeps the groups of an earlier split and draws those who are new by the same shares.
-
-    Who trained the earlier model trains again, who was held out is held out again, also for a test
-    that is not asked for any more. Of the new ones each group gets its share, and one at least if
-    nobody who is still there was in it. Returns and raises as `draw_groups`.
-    """
+    """Keeps the groups of an earlier split and draws those who are new by the same shares. Who
+    trained the earlier model trains again, who was held out is held out again, also for a test that
+    is not asked for any more. Of the new ones each group gets its share, and one at least if nobody
+    who is still there was in it. Returns and raises as `draw_groups`."""
     old = [np.flatnonzero(mask) for mask in (known.validation, known.test)]
     new = np.flatnonzero(~np.any(known, axis=0))
     sizes = [

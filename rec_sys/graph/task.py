@@ -107,12 +107,10 @@ def newest_targets(graph: ReviewGraph, users: np.ndarray, share: float) -> np.nd
 def drawn_targets(
     graph: ReviewGraph, users: np.ndarray, share: float, rng: np.random.Generator, train: np.ndarray
 ) -> np.ndarray:
-    """Random training reviews of each user, int64 [n], as targets for one epoch: bool [E].
-
-    Each user, who has an edge in `train`, bool [E], gives at least one target, in expectation
-    `share`. One with several training reviews keeps at least one as history; the only one of a user
-    is predicted from nothing, which teaches the model to start cold.
-    """
+    """Random training reviews of each user, int64 [n], as targets for one epoch: bool [E]. Each
+    user, who has an edge in `train`, bool [E], gives at least one target, in expectation `share`.
+    One with several training reviews keeps at least one as history; the only one of a user is
+    predicted from nothing, which teaches the model to start cold."""
     edges = graph.edges_of(users)
     owner = np.repeat(np.arange(len(users)), graph.degrees[users])
     edges, owner = edges[train[edges]], owner[train[edges]]

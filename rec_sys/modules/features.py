@@ -196,12 +196,10 @@ class MatchFeature(Feature):
         return self.towers.queries(vectors) @ self.products.T
 
     def links(self, vectors: np.ndarray, unknown: np.ndarray) -> csr_array | None:
-        """The products that texts are likely about, for reviews of unknown products.
-
-        `vectors`: float [n, D], of all reviews, zero vectors lead nowhere; `unknown`: bool [n],
-        those of which something is to be told. Returns float32 [n, P], the chances of the softmax
-        over all products, the likeliest of them; rows sum to at most 1. None if there are none.
-        """
+        """The products that texts are likely about, for reviews of unknown products. `vectors`:
+        float [n, D], of all reviews, zero vectors lead nowhere; `unknown`: bool [n], those of which
+        something is to be told. Returns float32 [n, P], the chances of the softmax over all
+        products, the likeliest of them; rows sum to at most 1. None if there are none."""
         rows = np.flatnonzero(unknown & vectors.any(axis=1))
         if not len(rows):
             return None

@@ -40,12 +40,10 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Towers:
-    """Linear maps after which a text lies near the product that it is about.
-
-    With x the vector of a text, and n, i, m those of a product's name, its description, and the
-    mean of its reviews, scaled to unit length, the logit is the inner product of ``x Q`` and
-    ``n N + i I + m M``, the latter scaled to unit length. The maps, in this order: float32 [D, D].
-    """
+    """Linear maps after which a text lies near the product that it is about. With x the vector of a
+    text, and n, i, m those of a product's name, its description, and the mean of its reviews,
+    scaled to unit length, the logit is the inner product of ``x Q`` and ``n N + i I + m M``, the
+    latter scaled to unit length. The maps, in this order: float32 [D, D]."""
 
     query: np.ndarray
     name: np.ndarray
@@ -259,12 +257,10 @@ def word_weights(
 def bm25(
     counts: scipy.sparse.csr_array, idf: np.ndarray, mean_length: float, k1: float, b: float
 ) -> scipy.sparse.csr_array:
-    """Okapi BM25 (Robertson & Zaragoza, "The Probabilistic Relevance Framework", 2009).
-
-    `counts`: float32 [P, W], how often each word is in each document; `idf`: float32 [W];
-    `mean_length`: words of a document; `k1`: how much a word counts that is there again and again;
-    `b`: how much long documents are held back, 0...1. Returns float32 [P, W], what each word adds.
-    """
+    """Okapi BM25 (Robertson & Zaragoza, "The Probabilistic Relevance Framework", 2009). `counts`:
+    float32 [P, W], how often each word is in each document; `idf`: float32 [W]; `mean_length`:
+    words of a document; `k1`: how much a word counts that is there again and again; `b`: how much
+    long documents are held back, 0...1. Returns float32 [P, W], what each word adds."""
     length = counts.sum(axis=1) / max(mean_length, 1)
     weights = counts.tocsr(copy=True)
     room = np.repeat(k1 * (1 - b + b * length), np.diff(weights.indptr))

@@ -61,11 +61,9 @@ _SEED = 0
 
 class ProductIndex:
     """A FAISS index over the products' keys, of any length; the inner product with a query ranks.
-
     Row i is the product that was added as the i-th, for ever: a removed one leaves its number
     behind, and is never found again. `mips_to_l2` tells how keys were changed before they were
-    added; `removed`: bool [P]; for `search` see `set_parameters`.
-    """
+    added; `removed`: bool [P]; for `search` see `set_parameters`."""
 
     def __init__(
         self,
@@ -139,12 +137,10 @@ class ProductIndex:
         self._set_removed(removed)
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Finds the k > 0 products with the highest inner products with queries, float32 [U, d].
-
-        An index that is not exact may find fewer than there are; it never returns a removed
-        product. Returns rows int64 [U, k], the highest first and of equals the lowest row,
-        `NO_PRODUCT` where none is left; and their inner products float32 [U, k], NaN there.
-        """
+        """Finds the k > 0 products with the highest inner products with queries, float32 [U, d]. An
+        index that is not exact may find fewer than there are; it never returns a removed product.
+        Returns rows int64 [U, k], the highest first and of equals the lowest row, `NO_PRODUCT`
+        where none is left; and their inner products float32 [U, k], NaN there."""
         queries, moved = np.ascontiguousarray(queries, dtype=np.float32), self._mips_to_l2
         wanted = queries if moved is None else moved.filled_up(queries)
         scores, rows = self._index.search(wanted, k, params=self._only)
