@@ -7,6 +7,7 @@ from typing import Annotated
 
 import numpy as np
 import scipy.linalg
+from numpy import ndarray
 from pydantic import Field
 from scipy.sparse import csr_array, issparse, sparray, vstack
 
@@ -21,9 +22,7 @@ _MIRROR_ROWS = 256
 _COLUMNS_AT_ONCE = 2048
 
 
-def co_occurrence(
-    user: np.ndarray, product: np.ndarray, num_users: int, num_products: int
-) -> csr_array:
+def co_occurrence(user: ndarray, product: ndarray, num_users: int, num_products: int) -> csr_array:
     """How many users reviewed both of two products: the Gram matrix X^T X, float32 [P, P], the
     number of reviewers of each on its diagonal. `user` and `product`: int64 [n], in any order; a
     pair that occurs twice counts once."""
@@ -34,7 +33,7 @@ def co_occurrence(
     return (reviewed.T @ reviewed).tocsr()
 
 
-def ease_weights(gram: np.ndarray | sparray, l2: float) -> np.ndarray:
+def ease_weights(gram: ndarray | sparray, l2: float) -> ndarray:
     """The weights of EASE: each product predicted from all others by one ridge regression.
 
     Minimises |X - X B|^2 + l2 |B|^2 over all B with a zero diagonal, where gram = X^T X,
@@ -46,21 +45,21 @@ def ease_weights(gram: np.ndarray | sparray, l2: float) -> np.ndarray:
     return inverse_to_ease(ridge_inverse(gram, l2))
 
 
-def inverse_to_ease(inverse: np.ndarray) -> np.ndarray:
+def inverse_to_ease(inverse: ndarray) -> ndarray:
     """Turns `ridge_inverse`, float32 [P, P], into `ease_weights` in place: there is one copy."""
     inverse /= -np.diag(inverse).copy()
     np.fill_diagonal(inverse, 0)
     return inverse
 
 
-def add_inner_products(gram: np.ndarray, features: np.ndarray) -> None:
+def add_inner_products(gram: ndarray, features: ndarray) -> None:
     """Adds features @ features.T, features float32 [P, D], to a float32 [P, P] matrix in place."""
     for start in range(0, len(gram), _COLUMNS_AT_ONCE):
         columns = slice(start, start + _COLUMNS_AT_ONCE)
         gram[:, columns] += features @ features[columns].T
 
 
-def ridge_inverse(gram: np.ndarray | sparray, l2: float, overwrite: bool = False) -> np.ndarray:
+def ridge_inverse(gram: ndarray | sparray, l2: float, overwrite: bool = False) -> ndarray:
     """The inverse of gram + l2 I, float32 [P, P]; raises as `ease_weights`.
 
     It is made in place by a Cholesky factorisation, half the work of a general inverse and one
@@ -90,8 +89,8 @@ def ridge_inverse(gram: np.ndarray | sparray, l2: float, overwrite: bool = False
 
 
 def partial_histories(
-    user: np.ndarray,
-    product: np.ndarray,
+    user: ndarray,
+    product: ndarray,
     num_products: int,
     past_decay: float,
     future_decay: float,
@@ -121,7 +120,7 @@ def partial_histories(
     return _stack(past, cuts, num_products), _stack(future, cuts, num_products)
 
 
-def _stack(entries: list[tuple[np.ndarray, ...]], rows: int, columns: int) -> csr_array:
+def _stack(entries: list[tuple[ndarray, ...]], rows: int, columns: int) -> csr_array:
     if not entries:
         return csr_array((rows, columns), dtype=np.float32)
     row, column, weight = (np.concatenate(each) for each in zip(*entries, strict=True))
@@ -140,29 +139,29 @@ class UnreviewedProducts:
     of K; `l2`: the ridge of the system.
     """
 
-    projected: np.ndarray
-    explained: np.ndarray
-    diagonal: np.ndarray
+    projected: ndarray
+    explained: ndarray
+    diagonal: ndarray
     l2: float
 
     @classmethod
-    def of(cls, inverse: np.ndarray, features: np.ndarray, l2: float) -> "UnreviewedProducts":
+    def of(cls, inverse: ndarray, features: ndarray, l2: float) -> "UnreviewedProducts":
         """Prepares for new products: `ridge_inverse` float32 [R, R], features float32 [R, D]."""
         projected = inverse @ features
         return cls(projected, features.T @ projected, np.diag(inverse).copy(), l2)
 
-    def columns(self, features: np.ndarray, rows: slice) -> np.ndarray:
+    def columns(self, features: ndarray, rows: slice) -> ndarray:
         """From solved products to new ones with features float32 [N, D]: float32 [rows, N]."""
         return self.projected[rows] @ features.T
 
-    def rows(self, features: np.ndarray) -> np.ndarray:
+    def rows(self, features: ndarray) -> ndarray:
         """From new products to the solved ones, float32 [N, R]."""
         own = np.einsum("nd,nd->n", features, features)
         explained = np.einsum("nd,nd->n", features @ self.explained, features)
         pivot = np.maximum(own - explained, 0) + self.l2
         return self.columns(features, slice(None)).T / (pivot[:, None] * self.diagonal)
 
-    def scale_to(self, weights: np.ndarray, features: np.ndarray) -> np.float32:
+    def scale_to(self, weights: ndarray, features: ndarray) -> np.float32:
         """Ratio of the median lengths of the columns of solved products, float32 [R, R], and new
         ones, with features float32 [N, D]; 1 where one of them has none."""
         squares = np.einsum("nd,nd->n", features @ (self.projected.T @ self.projected), features)
@@ -187,9 +186,9 @@ class ProductGraph:
     float32 [n]. Raises InputError if a number is out of its range.
     """
 
-    pointers: np.ndarray
-    neighbours: np.ndarray
-    weights: np.ndarray
+    pointers: ndarray
+    neighbours: ndarray
+    weights: ndarray
     history_decay: settings.Share
     disliked_weight: settings.Share
     liked_above: float
@@ -215,11 +214,7 @@ class ProductGraph:
         return cls(pointers, neighbours, weights, history_decay, disliked_weight, liked_above)
 
     def walk(
-        self,
-        user_ptr: np.ndarray,
-        product: np.ndarray,
-        rating: np.ndarray,
-        links: csr_array | None = None,
+        self, user_ptr: ndarray, product: ndarray, rating: ndarray, links: csr_array | None = None
     ) -> csr_array:
         """Walks one step from each review: float32 [U, P], the propagated scores where something
         leads, in order of the products. For the arguments see `Situation`: an unknown product
@@ -238,12 +233,8 @@ class ProductGraph:
         return scores
 
     def contributions(
-        self,
-        product: np.ndarray,
-        rating: np.ndarray,
-        targets: np.ndarray,
-        links: csr_array | None = None,
-    ) -> np.ndarray:
+        self, product: ndarray, rating: ndarray, targets: ndarray, links: csr_array | None = None
+    ) -> ndarray:
         """What each review of one user propagates to some products, rows int64 [m], see `walk`.
         Returns float32 [n, m]; the sum of a column is the product's score."""
         known, found = product >= 0, np.zeros((len(product), len(targets)), dtype=np.float32)
@@ -258,7 +249,7 @@ class ProductGraph:
         shape = (self.num_products, self.num_products)
         return csr_array((self.weights, self.neighbours, self.pointers), shape=shape)
 
-    def _review_weights(self, user_ptr: np.ndarray, rating: np.ndarray) -> np.ndarray:
+    def _review_weights(self, user_ptr: ndarray, rating: ndarray) -> ndarray:
         """float32 [n]: how much each review counts, wherever it leads."""
         steps = np.repeat(user_ptr[1:], np.diff(user_ptr)) - 1 - np.arange(len(rating))
         disliked = (rating > 0) & (rating <= self.liked_above)
@@ -270,7 +261,7 @@ class ProductGraph:
 ROWS_AT_ONCE = 2048
 
 
-def heaviest(weights: np.ndarray, most: int) -> csr_array:
+def heaviest(weights: ndarray, most: int) -> csr_array:
     """Keeps the `most` weights of each row, float [n, P], that are furthest from zero."""
     kept = min(most, weights.shape[1])
     columns = np.argpartition(-np.abs(weights), kept - 1, axis=1)[:, :kept]
@@ -317,7 +308,7 @@ class ProductGraphBuilder:
     new_product_boost: settings.NotNegative
     max_products: settings.PositiveCount
 
-    def build(self, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray) -> ProductGraph:
+    def build(self, graph: ReviewGraph, vectors: ndarray, edges: ndarray) -> ProductGraph:
         """Learns from the edges that may be known, int64 [n] ascending; `vectors`: float [N, D]."""
         if not self.neighbours or not len(edges):
             return ProductGraph.without_edges(graph.num_products)
@@ -356,8 +347,8 @@ class ProductGraphBuilder:
         return ProductGraph.of(matrix, self.history_decay, self.disliked_weight, self.liked_above)
 
     def _features(
-        self, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray, solved: np.ndarray
-    ) -> np.ndarray:
+        self, graph: ReviewGraph, vectors: ndarray, edges: ndarray, solved: ndarray
+    ) -> ndarray:
         """What is known of the products beside their reviewers, float32 [P, 3 D + brands]. Each
         source is centred on its mean; a product of which it says nothing has the mean."""
         sources = (
@@ -374,7 +365,7 @@ class ProductGraphBuilder:
             parts.append(np.sqrt(np.float32(weight)) * np.where(given[:, None], source - mean, 0))
         return np.concatenate(parts, axis=1).astype(np.float32)
 
-    def _gram(self, graph: ReviewGraph, edges: np.ndarray, product: np.ndarray) -> np.ndarray:
+    def _gram(self, graph: ReviewGraph, edges: ndarray, product: ndarray) -> ndarray:
         time, weight = graph.edge_time[edges], np.ones(len(edges))
         known = time != NO_TIME
         if self.half_life_days and known.any():
@@ -385,7 +376,7 @@ class ProductGraphBuilder:
         return (reviewed.T @ reviewed).toarray()
 
     def _add_before_to_after(
-        self, weights: np.ndarray, user: np.ndarray, product: np.ndarray, features: np.ndarray
+        self, weights: ndarray, user: ndarray, product: ndarray, features: ndarray
     ) -> None:
         how = self.past_decay, self.future_decay, self.longest_history
         past, future = partial_histories(user, product, len(features), *how)
