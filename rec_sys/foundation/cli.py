@@ -34,8 +34,6 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 #: In a wheel inside the package, in a checkout beside it.
 CONFIG_DIR = next(filter(Path.is_dir, (_PACKAGE / "config", _PACKAGE.parent / "config")))
 EXIT_BAD_INPUT = 2
-
-#: New objects after which Python looks for garbage.
 _GC_THRESHOLD = 100_000
 
 # A name, or settings that are merged into the chosen ones.

@@ -55,11 +55,9 @@ def markdown_list(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def markdown_table(
-    headings: Sequence[str], rows: Iterable[Sequence[str]], right_aligned: int = 0
-) -> str:
-    """A table whose last `right_aligned` columns are of numbers."""
-    rule = ["---"] * (len(headings) - right_aligned) + ["---:"] * right_aligned
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) -> str:
+    """A table whose last columns, so many, are of `numbers`."""
+    rule = ["---"] * (len(headings) - numbers) + ["---:"] * numbers
     # A line break or a bar in a name would end the cell.
     cells = ([" ".join(c.split()).replace("|", "\\|") for c in row] for row in rows)
     return "\n".join(f"| {' | '.join(row)} |" for row in (headings, rule, *cells))

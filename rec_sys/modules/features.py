@@ -272,9 +272,7 @@ _KINDS: dict[str, type] = {
 _TOWERS = tuple(each.name for each in fields(Towers))
 
 
-def plain_features(
-    features: Sequence[Feature],
-) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+def plain_features(features: Sequence[Feature]) -> tuple[list[dict], dict[str, np.ndarray]]:
     """JSON values and arrays for `read_features`; trends as of the newest review that is known."""
     kinds = {kind: name for name, kind in _KINDS.items()}
     told, arrays = [], {}

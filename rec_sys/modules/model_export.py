@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from rec_sys.foundation.cli import CONFIG_DIR, graceful_exit
+from rec_sys.foundation.cli import compose_config, graceful_exit
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing
@@ -59,8 +59,7 @@ def export_model(
     settings = _read_model_config(Path(model_config))
     path = find_checkpoint(checkpoint, Path(checkpoint).parent)
     trained = load_trained(path, OmegaConf.to_container(settings, resolve=True))
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = compose("export_config", list(overrides))
+    config = compose_config("export_config", overrides)
     batches = parity_batches(trained.model.vector_dim)
     try:
         data = load_data(trained, config)

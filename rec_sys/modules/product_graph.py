@@ -89,12 +89,7 @@ def ridge_inverse(gram: ndarray | sparray, l2: float, overwrite: bool = False) -
 
 
 def partial_histories(
-    user: ndarray,
-    product: ndarray,
-    num_products: int,
-    past_decay: float,
-    future_decay: float,
-    longest: int,
+    user: ndarray, product: ndarray, size: int, past_decay: float, future_decay: float, longest: int
 ) -> tuple[csr_array, csr_array]:
     """Cuts the `longest` newest reviews of each user between any two neighbours: the weighted past
     and the weighted future of each cut, float32 [cuts, P]. `user`, `product`: int64 [n], by user,
@@ -117,7 +112,7 @@ def partial_histories(
             weights = np.broadcast_to(weight.astype(np.float32), rows.shape)
             entries.append((rows.ravel(), columns.ravel(), weights.ravel()))
         cuts += (length - 1) * len(first)
-    return _stack(past, cuts, num_products), _stack(future, cuts, num_products)
+    return _stack(past, cuts, size), _stack(future, cuts, size)
 
 
 def _stack(entries: list[tuple[ndarray, ...]], rows: int, columns: int) -> csr_array:

@@ -25,7 +25,6 @@ _HISTORY_KEY = "rec_sys_history"
 _METRIC = re.compile(r"\w+(/\w+)?", re.ASCII)
 #: Length of the lists of NDCG.
 K = 10
-#: How well the network ranks alone, an epoch.
 NETWORK_NDCG = f"val/network_ndcg{K}"
 
 

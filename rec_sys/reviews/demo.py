@@ -63,11 +63,7 @@ class DemoUser:
 
 
 def write_demo(
-    folder: Path,
-    num_users: int = 800,
-    num_products: int = 240,
-    reviews_per_user: int = 8,
-    seed: int = 0,
+    folder: Path, num_users: int, num_products: int, reviews_per_user: int = 8, seed: int = 0
 ) -> tuple[Path, Path]:
     """Writes the demo set as two JSON Lines files, each whole or not at all; returns their paths.
     Reviews are written oldest first. `reviews_per_user` is a mean: some have one, some three times

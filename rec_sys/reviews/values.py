@@ -224,10 +224,11 @@ def _word(value: Any) -> str:
 def _number(value: Any, highest: float = MAX_RATING) -> float | None:
     if value is None or value == "":
         return None
-    number = math.inf
-    with suppress(TypeError, ValueError, OverflowError):
-        number = float(value)
-    if isinstance(value, bool) or math.isinf(number):
+    try:
+        number = math.inf if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.inf
+    if math.isinf(number):
         number = _written_rating(value, highest)
     return None if math.isnan(number) else number
 
