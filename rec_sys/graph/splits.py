@@ -213,10 +213,9 @@ class NewUsers(_UserSplit):
 
 @settings_of("split")
 class NewProducts(_WithShares):
-    """Holds out whole products, by shares of those that have reviews; who reviewed them is
-    predicted from reviews of the others. Time plays no part: a history may hold reviews that are
-    newer than the target. A review of a held-out product by somebody who wrote about nothing else
-    is in no part of the split."""
+    """Holds out products, by shares of those with reviews; who reviewed them is predicted from
+    reviews of the others. Time plays no part: histories may hold reviews newer than the target. A
+    review of a held-out product by somebody who wrote about nothing else is in no part."""
 
     name: ClassVar[str] = "new_products"
 

@@ -191,9 +191,8 @@ class Recommender:
     def explain(
         self, product: str, reviews: Reviews = (), wish: str = ""
     ) -> results.Recommendation:
-        """Why a product, named by its id or its name, gets its score with one person: see
-        `Recommendation`. Raises InputError if there is no such product, they have reviewed it, or
-        the reviews are those of several people."""
+        """Why a product, named by id or name, gets its score with one person: see `Recommendation`.
+        InputError if there is none, they have reviewed it, or several people wrote the reviews."""
         only = np.zeros(len(self.vectorbase.keys), dtype=bool)
         only[self._row_of(product)] = True
         found = self.recommend(reviews, wish, 1, candidates=only)

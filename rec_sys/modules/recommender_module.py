@@ -30,11 +30,10 @@ NETWORK_NDCG = f"val/network_ndcg{K}"
 
 class RecommenderModule(pl.LightningModule):
     """Trains a `GraphModel`; `history` has a row per finished epoch, ``epoch`` and every metric.
-    Validation ranks all products of the graph. By `settings`, those of ``config/train``, AdamW's
-    learning rate grows linearly to `lr` in the epoch `warmup_epochs`, counted from 1, and falls
-    along a cosine to zero in `max_epochs`; dropout follows from `seed` and epoch, so that a resumed
-    training repeats it. A checkpoint tells the `record`, plain values on its origin, and which
-    reviews training has `seen`."""
+    Validation ranks all products. By `settings`, ``config/train``, AdamW's learning rate grows
+    linearly to `lr` in the epoch `warmup_epochs`, counted from 1, and falls along a cosine to zero
+    in `max_epochs`; dropout follows from `seed` and epoch, so that a resumed training repeats it. A
+    checkpoint tells the `record`, plain values on its origin, and what training has `seen`."""
 
     def __init__(
         self,

@@ -306,8 +306,7 @@ def as_seconds(value: Any, notation: str | None = None) -> int | None:
 def time_notation(values: Iterable[Any]) -> str | None:
     """What the first times of a file say together and one alone does not. A format for
     `datetime.strptime` (20140228, 20140228103000, 2014), "excel" for Excel's days, "month first" or
-    "day first"; None where each time says by itself what it is; InputError if days and months
-    cannot be told apart."""
+    "day first"; None where each time tells by itself; InputError if day and month look alike."""
     given = list(filter(None, (as_text(value) for value in values if not isinstance(value, date))))
     if not given:
         return None
