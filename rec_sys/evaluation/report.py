@@ -112,8 +112,7 @@ class Report:
             lines = {m: [test.mean(m, f"recall@{k}") for k in ks] for m in test.models}
             over_k = leaderboard.draw_over_k(test.heading, "recall@k", ks, lines)
             sizes, lines = self._by_history(test)
-            told = test.heading, column.heading, sizes, "reviews in the history", lines
-            by_history = leaderboard.draw_over_groups(*told)
+            by_history = leaderboard.draw_over_groups(test.heading, column.heading, sizes, lines)
             found |= {f"{name}_recall_over_k.png": over_k, f"{name}_history.png": by_history}
         return found
 

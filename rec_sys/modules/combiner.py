@@ -16,7 +16,7 @@ from numpy import ndarray
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, NotNegative, Positive, PositiveCount, settings_of
-from rec_sys.modules.features import Feature, Situation, liked_above
+from rec_sys.modules.features import Features, Situation, liked_above
 
 #: Kinds of users with weights of their own: by their reviews, dislikes left out, and by a wish.
 GROUPS = ("no review", "one review", "several reviews", "wish", "wish and reviews")
@@ -24,8 +24,7 @@ _ONE, MANY = GROUPS.index("one review"), GROUPS.index("several reviews")
 _WISHING = GROUPS.index("wish")
 
 
-@dataclass(frozen=True)
-class HeldOut:
+class HeldOut(NamedTuple):
     """Weights for users of the validation that were learned without them. `fold`: int64 [5, U + 1],
     the part that each user belongs to, -1 if weights were not fitted to them, as to all that come
     after U; `weights`: float64 [folds + 1, 5, K], without a part; the last from all."""
@@ -50,7 +49,7 @@ class Combiner:
     held_out: HeldOut | None = None
 
     @classmethod
-    def prior(cls, features: Sequence[Feature]) -> "Combiner":
+    def prior(cls, features: Features) -> "Combiner":
         """What the weights are shrunk towards: one feature alone for each group."""
         weights = np.zeros((len(GROUPS), len(features)))
         weights[np.arange(len(GROUPS)), _leading(features)] = 1.0
@@ -85,7 +84,7 @@ class Combiner:
         }
 
     def weights_of(
-        self, features: Sequence[Feature], situation: Situation, validated: ndarray | None = None
+        self, features: Features, situation: Situation, validated: ndarray | None = None
     ) -> ndarray:
         """float32 [U, K], the weights for each of the users, see `score`."""
         groups = groups_of(situation, liked_above(features))
@@ -95,7 +94,7 @@ class Combiner:
         return self.held_out.weights[fold, groups].astype(np.float32)
 
     def score(
-        self, features: Sequence[Feature], situation: Situation, validated: ndarray | None = None
+        self, features: Features, situation: Situation, validated: ndarray | None = None
     ) -> ndarray:
         """What products are ordered by, float32 [U, P]; the history is not left out. `validated`:
         int64 [U], places of users of the validation, to be ranked with weights from others."""
@@ -114,9 +113,7 @@ class Combiner:
                 scores += weight[:, None] * values
         return scores
 
-    def contributions(
-        self, features: Sequence[Feature], situation: Situation, rows: ndarray
-    ) -> ndarray:
+    def contributions(self, features: Features, situation: Situation, rows: ndarray) -> ndarray:
         """What each feature adds to the scores of products, `rows` int64 [m], for one user. Returns
         float32 [K, m]; the sum of a column is the product's score."""
         (weights,) = self.weights_of(features, situation)
@@ -194,9 +191,7 @@ class CombinerFit:
             return users
         return np.sort(np.random.default_rng(self.seed).choice(users, most, replace=False))
 
-    def fit(
-        self, features: Sequence[Feature], groups: Sequence[Questions], num_products: int
-    ) -> Combiner:
+    def fit(self, features: Features, groups: Sequence[Questions], num_products: int) -> Combiner:
         """Learns weights; features are of the training reviews, groups one for each of `GROUPS`."""
         prior = Combiner.prior(features)
         weights, shrinkage, shares = prior.weights, prior.shrinkage, prior.shares
@@ -215,16 +210,14 @@ class CombinerFit:
             _break_ties(each, features)
         return replace(prior, held_out=HeldOut(fold, held_out))
 
-    def gains(
-        self, features: Sequence[Feature], questions: Questions, num_products: int
-    ) -> ndarray:
+    def gains(self, features: Features, questions: Questions, num_products: int) -> ndarray:
         """How well weights that are fitted to some users with several reviews rank the choices of
         the others: NDCG@k of each choice, alone in its list, float64 [T]; nothing for too few."""
         found = self._fit_group(features, questions, MANY, num_products)
         return np.empty(0) if found is None else found.gains
 
     def _fit_group(
-        self, features: Sequence[Feature], questions: Questions, group: int, num_products: int
+        self, features: Features, questions: Questions, group: int, num_products: int
     ) -> "_Group | None":
         user, product = questions.user, questions.product
         if self.liked_only and questions.liked.any():
@@ -437,7 +430,7 @@ def _best_of_any(values: ndarray, out: ndarray, width: int) -> ndarray:
     return np.sort(np.argsort(~is_best, axis=1, kind="stable")[:, :width], axis=1)
 
 
-def dense_features(features: Sequence[Feature], situation: Situation, num_products: int) -> ndarray:
+def dense_features(features: Features, situation: Situation, num_products: int) -> ndarray:
     """All features, float32 [U, K, P]."""
     values = np.empty((situation.num_users, len(features), num_products), dtype=np.float32)
     for column, feature in enumerate(features):
@@ -453,13 +446,13 @@ def require_leading(evidences: Sequence[str]) -> None:
             raise InputError(f"evidence: {name} is needed, the others are shrunk towards it")
 
 
-def _break_ties(weights: ndarray, features: Sequence[Feature]) -> None:
+def _break_ties(weights: ndarray, features: Features) -> None:
     """Gives popularity, float64 [5, K], the last word where it would have none."""
     column = weights[:, _leading(features)[0]]
     column[column == 0] = _TIE_BREAK
 
 
-def _leading(features: Sequence[Feature]) -> list[int]:
+def _leading(features: Features) -> list[int]:
     """For each group the feature that is not shrunk; raises as `require_leading`."""
     evidences = [each.evidence for each in features]
     require_leading(evidences)

@@ -247,8 +247,7 @@ class _ReviewRows:
         style = style and (values.as_text(values.unpacked(style)) or None)
         review = first_text(record, columns["review_id"])
         review = review or content_id(user, product, text, rating, seconds)
-        about = product or None, name, info, style
-        return review, user, nickname, *about, text, rating, seconds
+        return review, user, nickname, product or None, name, info, style, text, rating, seconds
 
 
 def content_id(*content: Any) -> str:

@@ -32,10 +32,10 @@ from rec_sys.modules.objectives import Distance
 from rec_sys.modules.rating_bias import RatingBias
 from rec_sys.modules.recommender_module import K
 from rec_sys.text.encoder import EMBEDDED
-from rec_sys.train.tracking import Tracking
+from rec_sys.train.tracking import Row, Tracking
 
 #: A label, of a model or of a baseline, to its metrics.
-Rows = Mapping[str, Mapping[str, float]]
+Rows = Mapping[str, Row]
 
 #: Always the most frequent rating.
 MAJORITY = "majority"
@@ -46,7 +46,7 @@ _SHOWN = 3  # of a list
 
 def score_baselines(
     graph: ReviewGraph, split: Split, distance: Distance, liked_above: float
-) -> dict[str, dict[str, float]]:
+) -> dict[str, Row]:
     """Predicts the validation targets without reading a word: for each baseline the loss, by
     `distance`, and the metrics of `RatingMetrics`; NaN if nothing is rated. Learns from the
     training edges' ratings only, and a user's bias from the history that the model sees too."""
@@ -65,9 +65,7 @@ def score_baselines(
     return {name: rating_row(torch.from_numpy(each), *judged) for name, each in predictions.items()}
 
 
-def rating_row(
-    predicted: Tensor, true: Tensor, distance: Distance, liked_above: float
-) -> dict[str, float]:
+def rating_row(predicted: Tensor, true: Tensor, distance: Distance, liked_above: float) -> Row:
     """The loss and the metrics of `RatingMetrics`, of ratings float32 [T]; NaN without any."""
     loss = distance(predicted, true).item()
     return {"loss": loss, **rating_metrics(predicted, true, liked_above)}
@@ -171,9 +169,7 @@ def left_out(entries: Mapping[str, Mapping[str, Any]], num_products: int) -> dic
     return {name: limit for name, limit in limits.items() if limit < num_products}
 
 
-def verdict(
-    model: Ranked, simple: Mapping[str, Ranked], best: Mapping[str, float], baselines: Rows
-) -> str:
+def verdict(model: Ranked, simple: Mapping[str, Ranked], best: Row, baselines: Rows) -> str:
     """How the model compares with the best baselines, equal within two standard errors of the
     paired difference, and what to do where it loses. `best`, `baselines`: see `show_summary`."""
     metric, parts = f"ndcg{K}", []

@@ -60,9 +60,11 @@ _PANELS = (
 _DIGEST_CHARACTERS = 36  # MLflow takes no more
 
 
-def draw_learning_curves(
-    history: Sequence[Mapping[str, float]], baselines: Mapping[str, Mapping[str, float]]
-) -> "Figure":
+#: Metrics of an epoch, of a model or of a baseline.
+Row = dict[str, float]
+
+
+def draw_learning_curves(history: Sequence[Row], baselines: Mapping[str, Row]) -> "Figure":
     """Draws one panel per metric over the epochs, the baselines as horizontal lines."""
     # Without pyplot: no window, no global state.
     from matplotlib.figure import Figure
@@ -207,11 +209,7 @@ class Tracking:
             client.set_tag(self.run_id, name, value)
 
     def log_results(
-        self,
-        trained: TrainedModel,
-        history: list[dict[str, float]],
-        best: dict[str, float],
-        baselines: dict[str, dict[str, float]],
+        self, trained: TrainedModel, history: list[Row], best: Row, baselines: Mapping[str, Row]
     ) -> None:
         client = self.logger.experiment
         metrics = {f"best/{name}": value for name, value in best.items()}

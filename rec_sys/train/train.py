@@ -168,8 +168,7 @@ def train(
             record["config"] = plain_config(with_values(config, tuned.values))
             record["tuned"] = tuned.values
         with stages("evidences"):
-            asked = split.validation, wanted.liked_above
-            catalogue = catalogue.fitted(combiner_fit, graph, *asked)
+            catalogue = catalogue.fitted(combiner_fit, graph, split.validation, wanted.liked_above)
             weights = model.state_dict()
             complete_checkpoint(files["best"], catalogue.combiner, towers, record, weights)
             journal.unlink(missing_ok=True)
