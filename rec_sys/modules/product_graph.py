@@ -23,9 +23,8 @@ _COLUMNS_AT_ONCE = 2048
 
 
 def co_occurrence(user: ndarray, product: ndarray, num_users: int, num_products: int) -> csr_array:
-    """How many users reviewed both of two products: the Gram matrix X^T X, float32 [P, P], the
-    number of reviewers of each on its diagonal. `user` and `product`: int64 [n], in any order; a
-    pair that occurs twice counts once."""
+    """How many users reviewed both products: the Gram matrix X^T X, float32 [P, P], reviewers on
+    its diagonal. `user` and `product`: int64 [n], in any order; equal pairs count once."""
     ones = np.ones(len(user), dtype=np.float32)
     reviewed = csr_array((ones, (user, product)), shape=(num_users, num_products))
     reviewed.sum_duplicates()

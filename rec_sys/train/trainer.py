@@ -272,9 +272,8 @@ def build_trainer(config: DictConfig, logger: Logger, files: Mapping[str, Path])
 def fit(
     trainer: pl.Trainer, module: RecommenderModule, datamodule: ReviewDataModule, state: Path | None
 ) -> None:
-    """Trains to the end, from the beginning or the checkpoint `state`. KeyboardInterrupt for Ctrl-C
-    (finished epochs are saved), InputError if a callback monitors what is not measured, or `state`
-    is of no use."""
+    """Trains from the beginning or the checkpoint `state`. KeyboardInterrupt for Ctrl-C (its epochs
+    are saved), InputError if a callback monitors what is not measured, or `state` is of no use."""
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=state, weights_only=True)
     except SystemExit:
