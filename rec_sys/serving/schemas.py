@@ -274,10 +274,12 @@ def _quoted(text: str) -> str:
 
 def found(served: ServedBundle, rows: np.ndarray) -> list[FoundProduct]:
     """What a search found."""
-    table = served.vectorbase.products[["num_reviews", "mean_rating"]].iloc[rows].astype(object)
-    numbers = table.where(table.notna(), None).to_dict("records")
-    told = zip(rows.tolist(), numbers, strict=True)
-    return [FoundProduct(**_named(served, row), **of_reviews) for row, of_reviews in told]
+    table, names = served.vectorbase.products, ("num_reviews", "mean_rating")
+    columns = (table[name].take(rows).to_numpy(dtype=object, na_value=None) for name in names)
+    return [
+        FoundProduct(**_named(served, row), num_reviews=number, mean_rating=mean)
+        for row, number, mean in zip(rows.tolist(), *columns, strict=True)
+    ]
 
 
 def similar(served: ServedBundle, row: int, k: int) -> SimilarOut:
