@@ -117,8 +117,13 @@ class Combiner:
         """What each feature adds to the scores of products, `rows` int64 [m], for one user. Returns
         float32 [K, m]; the sum of a column is the product's score."""
         (weights,) = self.weights_of(features, situation)
-        (values,) = dense_features(features, situation, situation.network.shape[1])
-        return weights[:, None] * values[:, rows]
+        found = np.zeros((len(features), len(rows)), dtype=np.float32)
+        for row, weight, feature in zip(found, weights, features, strict=True):
+            if weight:
+                values = feature.values(situation)[:, rows]
+                dense = values.toarray() if scipy.sparse.issparse(values) else values
+                row[:] = weight * dense[0]
+        return found
 
     def by_evidence(self, contributions: ndarray) -> dict[str, float]:
         """The contributions of features to one product, float [K], added up by evidence."""

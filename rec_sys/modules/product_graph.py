@@ -1,9 +1,8 @@
 """Linear item-to-item models in closed form: EASE, and edges between products from their reviewers,
 order, texts and brands."""
 
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -121,8 +120,7 @@ def _stack(entries: list[tuple[ndarray, ...]], rows: int, columns: int) -> csr_a
     return csr_array((weight, (row, column)), shape=(rows, columns))
 
 
-@dataclass(frozen=True)
-class UnreviewedProducts:
+class UnreviewedProducts(NamedTuple):
     """Adds products, each by itself, to a solved system of R products.
 
     With K the inverse of the system, t what is known of a new product (texts, brand) and T the same

@@ -7,10 +7,9 @@ writer looks for in general, a conclusion.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from omegaconf import OmegaConf
@@ -36,8 +35,7 @@ ASPECTS = [SimpleNamespace(**each) for each in _read("aspects")]
 PHRASES = _read("phrases")
 
 
-@dataclass(frozen=True)
-class DemoProduct:
+class DemoProduct(NamedTuple):
     """A product with what nobody is told about it; aspects are positions in `ASPECTS`."""
 
     asin: str
@@ -50,8 +48,7 @@ class DemoProduct:
     popularity: float
 
 
-@dataclass(frozen=True)
-class DemoUser:
+class DemoUser(NamedTuple):
     """A user with tastes; aspects are positions in `ASPECTS`, shelves in `CATEGORIES`."""
 
     user_id: str
