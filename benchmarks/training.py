@@ -181,23 +181,14 @@ def train_steps(
     settings, graph = config.train, prepared.graph
     pl.seed_everything(settings.seed, verbose=False)
     split = build(config.split).split(graph)
-    datamodule = kind(
-        graph,
-        prepared.vectors,
-        split,
-        batch_size=settings.batch_size,
-        train_target_share=settings.train_target_share,
-        negatives=settings.negatives if objective.ranks else 0,
-        seed=settings.seed,
-    )
+    negatives = settings.negatives if objective.ranks else 0
+    datamodule = kind(graph, prepared.vectors, split, settings, negatives)
     datamodule.steps = steps
     module = RecommenderModule(
         build(config.model, vector_dim=prepared.encoder.dimension),
         objective,
-        graph=graph,
-        vectors=prepared.vectors,
-        product_reviews=datamodule.product_reviews,
-        settings=settings,
+        datamodule.builder,
+        settings,
         record={},
         seen=Provenance.of(split, graph),
     )

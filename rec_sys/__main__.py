@@ -20,7 +20,6 @@ COMMANDS = {
     "export": ("modules.model_export", None, "write the network as an ONNX file"),
     "evaluate": ("evaluation.evaluate", "evaluate", "measure the model beside its baselines"),
 }
-# Package -> the extra that brings it.
 _SERVING = "alembic", "fastapi", "httptools", "jwt", "prometheus_client", "sqlalchemy", "uvicorn"
 _EXTRAS = dict.fromkeys(_SERVING, "serve") | {"tritonclient": "triton"}
 

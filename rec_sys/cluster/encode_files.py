@@ -2,8 +2,8 @@
 Other machines read and encode. This one alone keeps the store, so that they need not share a disk
 with it, and appends whatever arrives: an interruption loses only what is under way."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +21,7 @@ from rec_sys.text.store import open_store
 _TEXT, _VECTOR = "text", "vector"
 
 
-@dataclass(frozen=True)
-class EncodedFiles:
+class EncodedFiles(NamedTuple):
     """How many distinct texts some files have, empty ones aside, and how many were new."""
 
     files: list[Path]

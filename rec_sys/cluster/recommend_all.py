@@ -5,7 +5,7 @@ back to this machine, which alone writes."""
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,9 +24,6 @@ from rec_sys.inference.results import RECOMMENDATION_SCHEMA, as_table
 from rec_sys.modules.checkpoint import load_data, load_trained
 from rec_sys.vector_database.create_vectorbase import open_vectorbase
 from rec_sys.vector_database.vectorbase import read_vectorbase
-
-if TYPE_CHECKING:
-    from ray import ObjectRef
 
 ABOUT_FILE = "_about.json"  # readers of a folder of Parquet files skip names like this
 
@@ -87,7 +84,7 @@ class RecommendingWorker:
         checkpoint: Path,
         settings: infer.InferSettings,
         fingerprint: str,
-        parts: "Sequence[ObjectRef[Part]]",
+        parts: Sequence[Any],  # Ray's references to a `Part` each
     ) -> None:
         self._settings, self._parts = settings, parts
         self._vectorbase = read_vectorbase(vectorbase)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, TypeAlias
 
 import numpy as np
+from numpy import ndarray
 from pydantic import Field
 
 from rec_sys.evaluation.protocol import Stage
@@ -42,7 +43,6 @@ class Finding:
     detail: str
 
     def about(self, name: str) -> "Finding":
-        """The same, telling which model it is about."""
         return replace(self, check=f"{self.check} ({name})")
 
 
@@ -67,7 +67,7 @@ def summarised(findings: Sequence[Finding]) -> Iterator[Finding]:
         yield replace(first, detail=f"{first.detail}{seeds}")
 
 
-def audit_stage(stage: Stage, words: np.ndarray, limits: Limits, slicing: Slicing) -> list[Finding]:
+def audit_stage(stage: Stage, words: ndarray, limits: Limits, slicing: Slicing) -> list[Finding]:
     """All checks that need no fitted model, of each test; for `words` see `word_counts`. The
     baselines see nothing but their training reviews and histories, so that what they could learn
     from targets would have to come in there: these arrays must not move with the targets."""
@@ -76,7 +76,7 @@ def audit_stage(stage: Stage, words: np.ndarray, limits: Limits, slicing: Slicin
     for title, test in stage.tests.items():
         split = replace(stage.split, test=test)
 
-        def given(graph: ReviewGraph, title: str = title) -> np.ndarray:
+        def given(graph: ReviewGraph, title: str = title) -> ndarray:
             shown = replace(stage, graph=graph)
             queries = shown.test(title)
             parts = [getattr(of, name) for of in (shown.train, queries.histories) for name in names]
@@ -89,9 +89,7 @@ def audit_stage(stage: Stage, words: np.ndarray, limits: Limits, slicing: Slicin
     return findings
 
 
-def audit_split(
-    graph: ReviewGraph, split: Split, words: np.ndarray, limits: Limits
-) -> list[Finding]:
+def audit_split(graph: ReviewGraph, split: Split, words: ndarray, limits: Limits) -> list[Finding]:
     """What is known and what is predicted; times are checked if the split is called "time"."""
     findings = [check_edges(split), check_shared_texts(graph, split, words, limits)]
     return findings + ([check_times(graph, split)] if split.name == "time" else [])
@@ -138,9 +136,7 @@ def check_times(graph: ReviewGraph, split: Split) -> Finding:
     return Finding("known reviews are older than targets", not found, "; ".join(found) or passed)
 
 
-def check_shared_texts(
-    graph: ReviewGraph, split: Split, words: np.ndarray, limits: Limits
-) -> Finding:
+def check_shared_texts(graph: ReviewGraph, split: Split, words: ndarray, limits: Limits) -> Finding:
     """Few targets have a text that is also known: a copied review gives itself away. The same text
     has the same row of the vectors. Short texts are rightly equal ("great") and only reported. A
     text is known in training or in any history of the task."""
@@ -154,22 +150,20 @@ def check_shared_texts(
         short = shared & ~long & (words[text] > 0)
         share = long.sum() / max(len(text), 1)
         passed &= bool(share <= max_share)
-        details.append(
-            f"{int(long.sum())} of {len(text)} {name} targets ({share:.2%}) have a known text of"
-            f" {min_words} or more words, {int(short.sum())} a shorter one"
-        )
+        known = f"have a known text of {min_words} or more words, {int(short.sum())} a shorter one"
+        details.append(f"{int(long.sum())} of {len(text)} {name} targets ({share:.2%}) {known}")
     limit = f"at most {max_share:.2%} allowed"
     return Finding("texts are not on both sides", passed, "; ".join([*details, limit]))
 
 
-def word_counts(prepared: PreparedReviews) -> np.ndarray:
+def word_counts(prepared: PreparedReviews) -> ndarray:
     """Number of words of each row of the vector store, int64 [N]; 0 where it is of no review."""
     words = np.zeros(len(prepared.vectors), dtype=np.int64)
     words[prepared.graph.edge_text] = [len(text.split()) for text in prepared.edge_texts]
     return words
 
 
-def report_twins(has_twin: np.ndarray) -> Finding:
+def report_twins(has_twin: ndarray) -> Finding:
     """How many targets, bool [T], have a twin in their history: a variant of a product that shares
     its reviews and is easily recommended, which the tables do not tell. Never fails."""
     number, targets = int(has_twin.sum()), len(has_twin)
@@ -179,14 +173,14 @@ def report_twins(has_twin: np.ndarray) -> Finding:
 
 
 #: Learns from a graph and tells numbers of the true one, which it remembers: scores, for one.
-FitAndScore: TypeAlias = Callable[[ReviewGraph], np.ndarray]
+FitAndScore: TypeAlias = Callable[[ReviewGraph], ndarray]
 
 
 def check_batches(
-    build: Callable[[ReviewGraph, np.ndarray], Sequence[EgoBatch]],
+    build: Callable[[ReviewGraph, ndarray], Sequence[EgoBatch]],
     graph: ReviewGraph,
-    vectors: np.ndarray,
-    target: np.ndarray,
+    vectors: ndarray,
+    target: ndarray,
     tolerance: float,
 ) -> Finding:
     """The network is not shown what it predicts, `target`, bool [E]: no history edge is a target,
@@ -239,7 +233,7 @@ def check_statistics(fit_and_score: FitAndScore, graph: ReviewGraph, split: Spli
 
 
 def check_own_review(
-    sources: FitAndScore, graph: ReviewGraph, asked: np.ndarray, tolerance: float
+    sources: FitAndScore, graph: ReviewGraph, asked: ndarray, tolerance: float
 ) -> Finding:
     """What tells the products of reviews, `sources`, does not move with those `asked`, int64."""
     num_texts = int(graph.edge_text.max(initial=0)) + 1
@@ -251,9 +245,9 @@ def check_own_review(
 
 
 def check_moments(
-    fit_and_ask: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    time: np.ndarray,
-    asked: np.ndarray,
+    fit_and_ask: Callable[[ndarray, ndarray], ndarray],
+    time: ndarray,
+    asked: ndarray,
     tolerance: float,
 ) -> Finding:
     """What goes with the time knows nothing that others wrote since a user asked. Fits to some of
@@ -276,7 +270,7 @@ def check_moments(
     return Finding(check, not misled, f"{len(asked)} users, {len(moments)} moments: {detail}")
 
 
-def check_refit(learned: np.ndarray, refit: FitAndScore, stage: Stage, limits: Limits) -> Finding:
+def check_refit(learned: ndarray, refit: FitAndScore, stage: Stage, limits: Limits) -> Finding:
     """Training's weights come out again where the targets of all tests are garbage."""
     target = np.any([test.target for test in stage.tests.values()], axis=0)
     passed = _close(learned, refit(with_garbage(stage.graph, target)), limits.metric_tolerance)
@@ -286,7 +280,7 @@ def check_refit(learned: np.ndarray, refit: FitAndScore, stage: Stage, limits: L
 
 
 def check_invariance(
-    evaluate: Callable[[np.ndarray, int], float], num_products: int, limits: Limits
+    evaluate: Callable[[ndarray, int], float], num_products: int, limits: Limits
 ) -> Finding:
     """A metric depends neither on how products are numbered nor on the batch size, which `evaluate`
     is given: product ``p`` becomes ``numbers[p]``. It does if ties are broken by the product's
@@ -306,7 +300,7 @@ def check_invariance(
     return Finding("metrics do not depend on order or batch size", not found, detail)
 
 
-def with_garbage(graph: ReviewGraph, edges: np.ndarray) -> ReviewGraph:
+def with_garbage(graph: ReviewGraph, edges: ndarray) -> ReviewGraph:
     """Other stars, texts and products on some edges, bool [E]; times stay, they sort. All get the
     product that they name least often, so that popularity changes for certain."""
     product = graph.edge_product.copy()
@@ -315,7 +309,7 @@ def with_garbage(graph: ReviewGraph, edges: np.ndarray) -> ReviewGraph:
     return replace(_with_other_words(graph, edges, num_texts), edge_product=product)
 
 
-def _with_other_words(graph: ReviewGraph, edges: np.ndarray, num_texts: int) -> ReviewGraph:
+def _with_other_words(graph: ReviewGraph, edges: ndarray, num_texts: int) -> ReviewGraph:
     # The edge gets another row instead of the row another vector: others may have the same text.
     text, rating = graph.edge_text.copy(), graph.edge_rating.copy()
     text[edges] = (text[edges] + 1) % num_texts
@@ -325,6 +319,6 @@ def _with_other_words(graph: ReviewGraph, edges: np.ndarray, num_texts: int) -> 
     return replace(graph, edge_text=text, edge_rating=rating)
 
 
-def _close(before: np.ndarray | float, after: np.ndarray | float, tolerance: float) -> bool:
+def _close(before: ndarray | float, after: ndarray | float, tolerance: float) -> bool:
     same_shape = np.shape(before) == np.shape(after)
     return same_shape and np.allclose(before, after, rtol=0, atol=tolerance, equal_nan=True)

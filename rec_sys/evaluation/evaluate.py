@@ -28,6 +28,7 @@ from rec_sys.modules.baselines import combinations
 from rec_sys.reviews.cleaning import require_learnable, show_report
 from rec_sys.reviews.schema import NO_TIME
 from rec_sys.train.tracking import plain_config
+from rec_sys.train.train import TrainSettings
 
 _SOME = Field(min_length=1)
 _BOOL_AS_LIST = BeforeValidator(lambda value: [value] if isinstance(value, bool) else value)
@@ -80,13 +81,12 @@ class EvaluationSettings:
     def baselines(self, has_texts: bool, has_ratings: bool) -> list[Job]:
         """The jobs of all models but the graph model: without texts none that read, without ratings
         none that predict them. InputError for a file, model or value that is not there."""
-        files: dict[Kind, str | None] = {"ranking": self.ranking_baselines}
-        if has_texts:
-            files["wishes"] = self.wish_baselines
-        if has_ratings:
-            files["rating"] = self.rating_baselines
-        if has_ratings and has_texts:
-            files["review known"] = self.known_review_baselines
+        files: dict[Kind, str | None] = {
+            "ranking": self.ranking_baselines,
+            "wishes": self.wish_baselines if has_texts else None,
+            "rating": self.rating_baselines if has_ratings else None,
+            "review known": self.known_review_baselines if has_ratings and has_texts else None,
+        }
         return [
             Baseline(kind, entry)
             for kind, name in files.items()
@@ -114,8 +114,6 @@ def _entries(name: str | None) -> Sequence[Mapping[str, Any]]:
 def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     """Audits, fits, measures, compares, draws and logs what ``config/evaluate_config.yaml`` says.
     Returns what was found and its folder. LeakageError, before any table, if the audit failed."""
-    from rec_sys.train.train import TrainSettings  # with PyTorch, which takes seconds
-
     settings.read_settings(TrainSettings, config.train)
     wanted = settings.read_settings(EvaluationSettings, config.evaluation)
     source = settings.build(config.data)

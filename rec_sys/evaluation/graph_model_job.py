@@ -29,12 +29,13 @@ from rec_sys.modules.match import Towers, Wishes, match_sources
 from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.reviews.schema import NO_TIME
 from rec_sys.text.store import EMPTY_TEXT_ROW
+from rec_sys.train.tracking import deciding_settings, plain_config
+from rec_sys.train.tuning import EvidenceTrial, Tuned
 
 if TYPE_CHECKING:
     from rec_sys.modules.calibration import Calibrated
     from rec_sys.modules.full_catalogue import FullCatalogue
     from rec_sys.modules.graph_model import GraphModel
-    from rec_sys.train.tuning import EvidenceTrial, Tuned
 
 _OfTexts = Literal["mask_reviews", "shuffle_reviews", "mask_product_texts"]
 Change = Literal[_OfTexts, "mask_brands", "mask_ratings", "mask_times"]
@@ -111,8 +112,7 @@ def audit_graph_model(
 
     def batches(graph: ReviewGraph, vectors: np.ndarray) -> Sequence[EgoBatch]:
         builder = EgoBatchBuilder(graph, vectors, ProductReviews.of(graph, vectors, train))
-        hidden = test.hidden
-        return [builder.build(block, test.target, hidden) for block in blocks]
+        return [builder.build(block, test.target, test.hidden) for block in blocks]
 
     some = users[:: max(1, len(users) // limits.people)]
     asked, num_products = test.asked(stage.graph, some), stage.graph.num_products
@@ -195,10 +195,8 @@ def audit_calibration(
 
 def evidence_trial(
     stage: Stage, catalogue: "FullCatalogue", towers: Towers, graph: ReviewGraph, task: Task
-) -> "EvidenceTrial":
+) -> EvidenceTrial:
     """What tuning judges settings by, of a trained model; `task` should be the validation."""
-    from rec_sys.train.tuning import EvidenceTrial
-
     edges, liked_above = np.flatnonzero(stage.split.train), stage.config.train.liked_above
     product_graph = build(stage.config.product_graph).build(graph, catalogue.vectors, edges)
     known = KnownReviews(graph, edges, product_graph, catalogue.vectors, catalogue.words, towers)
@@ -207,7 +205,7 @@ def evidence_trial(
 
 
 def audit_tuning(
-    stage: Stage, catalogue: "FullCatalogue", towers: Towers, tuned: "Tuned", limits: audit.Limits
+    stage: Stage, catalogue: "FullCatalogue", towers: Towers, tuned: Tuned, limits: audit.Limits
 ) -> audit.Finding:
     """Judges the settings that tuning was given and those that it kept again."""
 
@@ -243,8 +241,6 @@ class GraphModelJob:
         return config
 
     def identity(self, stage: Stage) -> Mapping[str, Any]:
-        from rec_sys.train.tracking import deciding_settings, plain_config
-
         plain = plain_config(self.config(stage))
         del plain["trainer"]["enable_progress_bar"]  # the only one there that decides nothing
         return {

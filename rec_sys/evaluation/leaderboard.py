@@ -322,13 +322,11 @@ def draw_over_k(title: str, metric: str, ks: Sequence[int], lines: Lines) -> "Fi
     return axes.figure
 
 
-def draw_over_groups(
-    title: str, metric: str, groups: Mapping[str, int], xlabel: str, lines: Lines
-) -> "Figure":
-    """A metric for groups of users, with their numbers below: small groups are noisy."""
+def draw_over_groups(title: str, metric: str, groups: Mapping[str, int], lines: Lines) -> "Figure":
+    """A metric by length of history, with the numbers of users below: small groups are noisy."""
     x = np.arange(len(groups), dtype=float)
     # Side by side, or the whiskers of all models would lie on each other.
-    axes = _draw_lines(title, xlabel, metric, x, lines, spread=0.5)
+    axes = _draw_lines(title, "reviews in the history", metric, x, lines, spread=0.5)
     axes.set_xticks(x, [f"{group}\nn = {size:,}" for group, size in groups.items()])
     return axes.figure
 

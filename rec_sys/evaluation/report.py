@@ -25,7 +25,6 @@ _SPREAD = "sd_over_seeds"
 #: A model's results, one for each seed.
 Runs: TypeAlias = Sequence[tuple[Stage, RankingResult]]
 RatingRuns: TypeAlias = Sequence[tuple[Stage, RatingScores]]
-#: Jobs that are compared with each other.
 _COMPARED: Sequence[Kind] = ("ranking", "wishes", "rating", "graph model")
 _ABLATED: Sequence[Kind] = ("graph model", "ablation")
 _RATING_COLUMNS = (
@@ -66,7 +65,7 @@ class _Test:
             has = [rows & group for rows, group in zip(has, groups, strict=True)]
         users = [run.users[rows] for run, rows in zip(runs, has, strict=True)]
         values = [run.per_user[metric][rows] for run, rows in zip(runs, has, strict=True)]
-        return scores.average_over_seeds(users, values)[1]
+        return scores.average_over_seeds(users, values).to_numpy()
 
     def mean(self, model: str, metric: str) -> float:
         return float(self.per_user(model, metric).mean())
@@ -93,7 +92,6 @@ class Report:
             yield from self._known_table(title)
 
     def more_tables(self) -> Iterator[Table]:
-        """All list lengths, groups, and the settings that the validation chose."""
         for test in self._tests():
             yield self._lengths_table(test)
             yield self._history_table(test)
@@ -112,13 +110,10 @@ class Report:
             table, confidence = tables[test.heading], self.bootstrap.confidence
             found[f"{name}_ndcg.png"] = leaderboard.draw_metric(table, column, confidence)
             lines = {m: [test.mean(m, f"recall@{k}") for k in ks] for m in test.models}
-            found[f"{name}_recall_over_k.png"] = leaderboard.draw_over_k(
-                test.heading, "recall@k", ks, lines
-            )
+            over_k = leaderboard.draw_over_k(test.heading, "recall@k", ks, lines)
             sizes, lines = self._by_history(test)
-            found[f"{name}_history.png"] = leaderboard.draw_over_groups(
-                test.heading, column.heading, sizes, "reviews in the history", lines
-            )
+            by_history = leaderboard.draw_over_groups(test.heading, column.heading, sizes, lines)
+            found |= {f"{name}_recall_over_k.png": over_k, f"{name}_history.png": by_history}
         return found
 
     def findings(self) -> list[Finding]:

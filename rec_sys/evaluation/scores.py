@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from rec_sys.evaluation import protocol
 from rec_sys.evaluation.protocol import Queries, RankingModel, RatingModel, Stage, WishModel
@@ -342,11 +343,7 @@ def _difference_and_ratio(model: np.ndarray, baseline: np.ndarray, axis: int = -
     return np.stack([means[0] - means[1], means[0] / means[1]])
 
 
-def average_over_seeds(
-    users: Sequence[np.ndarray], values: Sequence[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of each user over the runs that they were in, float64, after all users, ascending: a
-    user measured thrice is drawn once. Each run has distinct users."""
-    everyone, index = np.unique(np.concatenate(users), return_inverse=True)
-    sums = np.bincount(index, weights=np.concatenate(values), minlength=len(everyone))
-    return everyone, sums / np.bincount(index, minlength=len(everyone))
+def average_over_seeds(users: Sequence[np.ndarray], values: Sequence[np.ndarray]) -> pd.Series:
+    """The mean of each user over the runs that they were in, float64, by user, ascending: a user
+    measured thrice is drawn once. Each run has distinct users."""
+    return pd.Series(np.concatenate(values)).groupby(np.concatenate(users)).mean()

@@ -33,12 +33,10 @@ _COMMENT = re.compile(r"\s#\s+(?P<text>.*)$")
 def help_text(
     program: str, entry: Path, settings: Mapping[str, Any], choices: Mapping[str, Any], full: bool
 ) -> str:
-    """Tells what a command does and what can be set, by its file `entry` in ``config/``.
-
-    Its first lines are comments: what it does, then ``often:`` with the names of the most used
-    settings, ``e.g.`` with arguments, and ``more:``, where to read on. `settings` are all of the
-    command by dotted names, told of if `full`; `choices` the file that is chosen in each folder.
-    """
+    """Tells what a command does and what can be set, by its file `entry` in ``config/``. Its first
+    lines are comments: what it does, then ``often:`` with the names of the most used settings,
+    ``e.g.`` with arguments, and ``more:``, where to read on. `settings` are all of the command by
+    dotted names, told of if `full`; `choices` the file that is chosen in each folder."""
     about, often, examples, more = [], [], [], ""
     lines = entry.read_text(encoding="utf-8").splitlines()
     for line in takewhile(lambda line: line.startswith("#"), lines):

@@ -34,8 +34,6 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 #: In a wheel inside the package, in a checkout beside it.
 CONFIG_DIR = next(filter(Path.is_dir, (_PACKAGE / "config", _PACKAGE.parent / "config")))
 EXIT_BAD_INPUT = 2
-
-#: New objects after which Python looks for garbage.
 _GC_THRESHOLD = 100_000
 
 # A name, or settings that are merged into the chosen ones.
@@ -251,7 +249,6 @@ def _compose(
 
 
 def _in_one_line(error: HydraException, config_name: str) -> str:
-    """What is wrong with the command line, and what to do."""
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         return _no_such_choice(error)
     first = str(error).strip().split("\n", 1)[0]
@@ -287,9 +284,8 @@ def _be_quiet() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # What PyTorch's C++ side would print: that an objective uses all heads, for one.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    # Libraries that warn about each other's future, and Lightning about loader processes that
-    # our batches, cut from arrays in memory, do not need, and about older checkpoints; pandas about
-    # the order of day and month.
+    # Libraries warn about each other's future, Lightning about loader processes that batches out of
+    # memory do not need and about older checkpoints, pandas about the order of day and month.
     quiet = ("torch.jit.script", "LeafSpec", "many workers", "exists and is not empty")
     for message in (*quiet, "Parsing dates in"):
         warnings.filterwarnings("ignore", f".*{message}.*")

@@ -55,11 +55,9 @@ def markdown_list(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def markdown_table(
-    headings: Sequence[str], rows: Iterable[Sequence[str]], right_aligned: int = 0
-) -> str:
-    """A table whose last `right_aligned` columns are of numbers."""
-    rule = ["---"] * (len(headings) - right_aligned) + ["---:"] * right_aligned
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) -> str:
+    """A table whose last columns, so many, are of `numbers`."""
+    rule = ["---"] * (len(headings) - numbers) + ["---:"] * numbers
     # A line break or a bar in a name would end the cell.
     cells = ([" ".join(c.split()).replace("|", "\\|") for c in row] for row in rows)
     return "\n".join(f"| {' | '.join(row)} |" for row in (headings, rule, *cells))
@@ -140,12 +138,9 @@ class ProgressBar:
 def progress(
     total: int | None, description: str, unit: str, show: bool = True, initial: int = 0
 ) -> Iterator[ProgressBar]:
-    """Shows on standard error how far some work is, in the main process only.
-
-    A terminal gets a bar; a log file gets a line about every tenth of the work and one at the end.
-    `total` is None if nobody knows, `unit` is singular ("B" is shown as kB, MB and so on), and
-    `initial` units were done before.
-    """
+    """Shows on standard error how far some work is, in the main process only. A terminal gets a
+    bar; a log file gets a line about every tenth of the work and one at the end. `total` is None if
+    nobody knows, `unit` is singular ("B" is shown as kB, MB ...); `initial` were done before."""
     bar = ProgressBar(total, description, unit, initial)
     if not (show and is_main_process()):
         yield bar

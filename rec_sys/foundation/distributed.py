@@ -32,13 +32,11 @@ def _number_in(variable: str, otherwise: int) -> int:
 
 
 def bound_threads() -> None:
-    """Bounds the threads of NumPy and PyTorch, unless the environment says otherwise.
-
-    Has to run before they are imported, which read the environment then. OpenMP's threads spin
-    while they wait for each other; on a busy machine a spinning one keeps those that it waits for
-    from their core, and training takes ten times its fair share. So many rounds are no time where
-    cores are free. In a container with a quota there are no more threads than it pays for.
-    """
+    """Bounds the threads of NumPy and PyTorch, unless the environment says otherwise. Has to run
+    before they are imported, which read the environment then. OpenMP's threads spin while they wait
+    for each other; on a busy machine a spinning one keeps those that it waits for from their core,
+    and training takes ten times its fair share. So many rounds are no time where cores are free. In
+    a container with a quota there are no more threads than it pays for."""
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_ROUNDS)
     quota = _cpu_quota()

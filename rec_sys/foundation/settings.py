@@ -30,13 +30,10 @@ from rec_sys.foundation.errors import InputError
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
-#: Above 0, at most 1.
 Decay = Annotated[float, Field(gt=0, le=1)]
-#: Strictly between 0 and 1.
 InnerShare = Annotated[float, Field(gt=0, lt=1)]
 #: How long something takes or is waited for: less than what clocks can count.
 Seconds = Annotated[float, Field(gt=0, le=1e9)]
-#: A whole number from 0 up, of 64 bits.
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 PositiveCount = Annotated[int, Field(ge=1, lt=2**63)]
 
@@ -174,9 +171,7 @@ def _in_words(error: ValidationError, axis: str, cls: type) -> str:
     if first["type"] == "missing":
         return f"{key}: is missing"
     words = _WORDS.get(first["type"])
-    limits = {
-        name: f"{value:g}" if isinstance(value, float) else value
-        for name, value in first.get("ctx", {}).items()
-    }
+    told = first.get("ctx", {}).items()
+    limits = {name: f"{x:g}" if isinstance(x, float) else x for name, x in told}
     said = words.format(**limits) if words else first["msg"]
     return f"{key}={first['input']}: {said.removeprefix('Value error, ')}"

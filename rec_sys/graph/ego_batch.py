@@ -5,13 +5,13 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy import ndarray
 
 from rec_sys.graph.review_graph import ReviewGraph, read_vectors, segment_sum, vector_sums
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING, NO_TIME, SECONDS_PER_DAY
 
 MIDDLE_RATING = (MIN_RATING + MAX_RATING) / 2
 HALF_RANGE = (MAX_RATING - MIN_RATING) / 2
-#: Length of a row of rating features.
 NUM_RATING_FEATURES = 3
 #: So many imaginary ratings stand against the real ones: a single one does not say much. Users
 #: differ more from each other than products do, so theirs count sooner.
@@ -51,9 +51,7 @@ def predicted_rating(cosine: Any) -> Any:
     return MAX_RATING / 2 * (cosine + 1)
 
 
-def rating_sums(
-    rating: np.ndarray, segment: np.ndarray, num_segments: int
-) -> tuple[np.ndarray, np.ndarray]:
+def rating_sums(rating: ndarray, segment: ndarray, num_segments: int) -> tuple[ndarray, ndarray]:
     """Adds up the known ratings, float32 [n], NaN if missing, of each user or product. Returns the
     sum of the distances from the middle of the scale, -1...1 each, float64, and how many, int64."""
     known = ~np.isnan(rating)
@@ -62,16 +60,12 @@ def rating_sums(
     return sums, np.bincount(segment[known], minlength=num_segments)
 
 
-def rating_features(
-    sums: np.ndarray, counts: np.ndarray, reviews: np.ndarray, shrinkage: float
-) -> np.ndarray:
-    """Turns sums and numbers of ratings, see `rating_sums`, into features, float32 [n, 3].
-
-    With s the sum, n the number and k imaginary ratings, `shrinkage`: s/(n+k) and n/(n+k). The mean
-    shrunk towards any value m is a linear function of both, s/(n+k) + m·k/(n+k), so that the
-    network finds the m that fits, and no statistic over other ratings is needed. The third number
-    is the logarithm of the number of `reviews`, rated or not: how popular, or how active.
-    """
+def rating_features(sums: ndarray, counts: ndarray, reviews: ndarray, shrinkage: float) -> ndarray:
+    """Turns sums and numbers of ratings, see `rating_sums`, into features, float32 [n, 3]. With s
+    the sum, n the number and k imaginary ratings, `shrinkage`: s/(n+k) and n/(n+k). The mean shrunk
+    towards any value m is a linear function of both, s/(n+k) + m·k/(n+k), so that the network finds
+    the m that fits, and no statistic over other ratings is needed. The third number is the
+    logarithm of the number of `reviews`, rated or not: how popular, or how active."""
     total = counts + shrinkage
     activity = np.log1p(reviews) / _LOG_MANY_REVIEWS
     return np.stack([sums / total, counts / total, activity], axis=1).astype(np.float32)
@@ -81,8 +75,8 @@ class ReviewSummary(NamedTuple):
     """The known reviews of n products: the mean vector of the texts, float32 [n, D], zero without a
     review, and `rating_features`, float32 [n, 3]."""
 
-    texts: np.ndarray
-    ratings: np.ndarray
+    texts: ndarray
+    ratings: ndarray
 
 
 @dataclass(frozen=True)
@@ -92,7 +86,7 @@ class FixedReviews:
     summary: ReviewSummary
 
     def summary_without(
-        self, products: np.ndarray, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray
+        self, products: ndarray, graph: ReviewGraph, vectors: ndarray, edges: ndarray
     ) -> ReviewSummary:
         """Of some products, int64 [n], as `ProductReviews.summary_without`."""
         return ReviewSummary(*(each[products] for each in self.summary))
@@ -108,14 +102,14 @@ class ProductReviews:
         member: bool [E], which edges of the graph are in the sums.
     """
 
-    sums: np.ndarray
-    counts: np.ndarray
-    rating_sums: np.ndarray
-    rating_counts: np.ndarray
-    member: np.ndarray
+    sums: ndarray
+    counts: ndarray
+    rating_sums: ndarray
+    rating_counts: ndarray
+    member: ndarray
 
     @classmethod
-    def of(cls, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray) -> "ProductReviews":
+    def of(cls, graph: ReviewGraph, vectors: ndarray, edges: ndarray) -> "ProductReviews":
         """Sums over the edges that may be known, int [n]: those that train."""
         product = graph.edge_product[edges]
         sums = vector_sums(vectors, graph.edge_text[edges], product, graph.num_products)
@@ -129,7 +123,7 @@ class ProductReviews:
         return _summary(*self._sums)
 
     def summary_without(
-        self, products: np.ndarray, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray
+        self, products: ndarray, graph: ReviewGraph, vectors: ndarray, edges: ndarray
     ) -> ReviewSummary:
         """Summary of some products, int64 [n] ascending and distinct, as if some edges of theirs,
         int64 [m], did not exist; `vectors`: the vector store's rows, float [N, D]."""
@@ -148,12 +142,12 @@ class ProductReviews:
         return ReviewSummary(texts, ratings)
 
     @property
-    def _sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _sums(self) -> tuple[ndarray, ndarray, ndarray, ndarray]:
         return self.sums, self.counts, self.rating_sums, self.rating_counts
 
 
 def _summary(
-    sums: np.ndarray, counts: np.ndarray, rating_sums: np.ndarray, rating_counts: np.ndarray
+    sums: ndarray, counts: ndarray, rating_sums: ndarray, rating_counts: ndarray
 ) -> ReviewSummary:
     means = sums / np.maximum(counts, 1).astype(np.float32)[:, None]
     means[counts == 0] = 0.0  # subtraction leaves rounding dust where nothing is left
@@ -184,25 +178,24 @@ class EgoBatch:
         users: int64 [U], index in the graph; `products`: int64 [P], likewise.
     """
 
-    user_features: np.ndarray
-    user_rating_features: np.ndarray
-    product_name_features: np.ndarray
-    product_info_features: np.ndarray
-    product_review_features: np.ndarray
-    product_rating_features: np.ndarray
-    edge_index: np.ndarray
-    edge_attr: np.ndarray
-    edge_rating: np.ndarray
-    edge_age: np.ndarray
-    edge_step: np.ndarray
-    target_user: np.ndarray
-    target_product: np.ndarray
-    target_rating: np.ndarray
-    users: np.ndarray
-    products: np.ndarray
+    user_features: ndarray
+    user_rating_features: ndarray
+    product_name_features: ndarray
+    product_info_features: ndarray
+    product_review_features: ndarray
+    product_rating_features: ndarray
+    edge_index: ndarray
+    edge_attr: ndarray
+    edge_rating: ndarray
+    edge_age: ndarray
+    edge_step: ndarray
+    target_user: ndarray
+    target_product: ndarray
+    target_rating: ndarray
+    users: ndarray
+    products: ndarray
 
-    def model_inputs(self) -> dict[str, np.ndarray]:
-        """The arrays that the graph model takes, by name, in the model's order."""
+    def model_inputs(self) -> dict[str, ndarray]:
         return {name: getattr(self, name) for name in MODEL_INPUTS}
 
 
@@ -218,17 +211,15 @@ class EgoBatchBuilder:
     """Cuts batches out of a graph by whole-array operations; for `vectors` see `read_vectors`."""
 
     graph: ReviewGraph
-    vectors: np.ndarray
+    vectors: ndarray
     product_reviews: ProductReviews | FixedReviews
 
     def build(
-        self, users: np.ndarray, target: np.ndarray, hidden: np.ndarray, others: np.ndarray = _NONE
+        self, users: ndarray, target: ndarray, hidden: ndarray, others: ndarray = _NONE
     ) -> EgoBatch:
-        """Builds the batch of some users, int64 [U]; ValueError if one occurs twice.
-
-        An edge of theirs is a target if ``target[edge]``, otherwise neither shown nor predicted if
-        ``hidden[edge]``, otherwise history, never both. `others`: int64, further products to embed.
-        """
+        """Builds the batch of some users, int64 [U]; ValueError if one occurs twice. An edge of
+        theirs is a target if ``target[edge]``, otherwise neither shown nor predicted if
+        ``hidden[edge]``, otherwise history. `others`: int64, further products to embed."""
         if len(np.unique(users)) != len(users):
             raise ValueError("a user occurs twice in one batch")
         graph = self.graph

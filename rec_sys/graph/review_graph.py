@@ -46,13 +46,6 @@ def segment_sum(values: np.ndarray, segment: np.ndarray, num_segments: int) -> n
     return result
 
 
-def members_of(pointers: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """The rows, int64, of segments, int64 [n], one after the other; see `rows_to_pointers`."""
-    lengths = np.diff(pointers)[segments]
-    starts = np.cumsum(lengths) - lengths
-    return np.arange(lengths.sum()) + np.repeat(pointers[segments] - starts, lengths)
-
-
 def read_vectors(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Some rows, int64 [n], of the stored vectors, float [N, D]: float32 [n, D]."""
     chosen = vectors[rows]
@@ -77,7 +70,6 @@ def vector_sums(vectors: np.ndarray, row: np.ndarray, segment: np.ndarray, size:
     return sums
 
 
-#: Brand of a product whose brand is not known.
 NO_BRAND = -1
 # A brand of one product joins nothing.
 _LEAST_PRODUCTS = 2
@@ -142,7 +134,9 @@ class ReviewGraph:
 
     def edges_of(self, users: np.ndarray) -> np.ndarray:
         """All edges of some users, user after user, oldest first; int64."""
-        return members_of(self.user_ptr, users)
+        lengths = self.degrees[users]
+        starts = np.cumsum(lengths) - lengths
+        return np.arange(lengths.sum()) + np.repeat(self.user_ptr[users] - starts, lengths)
 
     @property
     def steps_back(self) -> np.ndarray:
@@ -260,12 +254,10 @@ def product_info_text(style: str, info: str) -> str:
 
 @dataclass(frozen=True)
 class PreparedReviews:
-    """A data set that is ready for the model; the store holds a vector of every text.
-
-    `edge_texts`: str [E]; `words` of the store's texts: float32 [N, W], none in rows of other data
-    sets; `newly_encoded`: distinct texts that had to be encoded just now. Without any text
-    (`has_texts`) nothing was asked of the encoder, not even its precision.
-    """
+    """A data set that is ready for the model; the store holds a vector of every text. `edge_texts`:
+    str [E]; `words` of the store's texts: float32 [N, W], none in rows of other data sets;
+    `newly_encoded`: distinct texts that had to be encoded just now. Without any text (`has_texts`)
+    nothing was asked of the encoder, not even its precision."""
 
     data: ReviewData
     graph: ReviewGraph

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from numpy import ndarray
 from pydantic import BeforeValidator
 
 from rec_sys.foundation.errors import InputError
@@ -127,7 +128,7 @@ class GlobalTime(_WithShares):
         to_test = None if test_from is None else _task(graph, test, train | validation, test_from)
         return Split(self.name, train, to_validate, to_test)
 
-    def _cuts(self, times: np.ndarray) -> tuple[int, int | None]:
+    def _cuts(self, times: ndarray) -> tuple[int, int | None]:
         """First second of validation and test, by the known times, int64 [n], ascending."""
         values, older = np.unique(times, return_index=True)  # older: how many reviews come before
         validation_from, test_from = self.validation_from, self.test_from
@@ -144,7 +145,7 @@ class GlobalTime(_WithShares):
         return validation_from, test_from
 
 
-def _nearest(values: np.ndarray, older: np.ndarray, wanted: float, open_to: np.ndarray) -> int:
+def _nearest(values: ndarray, older: ndarray, wanted: float, open_to: ndarray) -> int:
     if not open_to.any():
         parts = "training, validation and test"
         why = f"the {len(values)} different times of the reviews cannot be cut into {parts}"
@@ -170,13 +171,13 @@ class _UserSplit(_WithShares):
         train &= ~_elsewhere(graph, validation.target, test.target)
         return Split(self.name, train, validation, test if len(others[-1]) else None)
 
-    def _task(self, graph: ReviewGraph, users: np.ndarray) -> Task:
+    def _task(self, graph: ReviewGraph, users: ndarray) -> Task:
         edges, distinct = _distinct(graph)
         target = graph.edge_mask(edges[self._targets(distinct, users)])
         shown = graph.edge_mask(graph.edges_of(users)) & ~target
         return Task(target, shown & ~_elsewhere(graph, target))
 
-    def _targets(self, graph: ReviewGraph, users: np.ndarray) -> np.ndarray:
+    def _targets(self, graph: ReviewGraph, users: ndarray) -> ndarray:
         """Which reviews of held-out users are to be predicted, bool [E]."""
         raise NotImplementedError
 
@@ -191,7 +192,7 @@ class HeldOutUsers(_UserSplit):
     target_share: InnerShare
     seed: Count
 
-    def _targets(self, graph: ReviewGraph, users: np.ndarray) -> np.ndarray:
+    def _targets(self, graph: ReviewGraph, users: ndarray) -> ndarray:
         return newest_targets(graph, users, self.target_share)
 
 
@@ -204,7 +205,7 @@ class NewUsers(_UserSplit):
     history_length: PositiveCount
     seed: Count
 
-    def _targets(self, graph: ReviewGraph, users: np.ndarray) -> np.ndarray:
+    def _targets(self, graph: ReviewGraph, users: ndarray) -> ndarray:
         degrees = graph.degrees[users]
         later = np.maximum(degrees - self.history_length, 0)
         return mask_of_last(graph, graph.edges_of(users), degrees, later)
@@ -212,12 +213,9 @@ class NewUsers(_UserSplit):
 
 @settings_of("split")
 class NewProducts(_WithShares):
-    """Holds out whole products, by shares of those that have reviews; who reviewed them is
-    predicted from reviews of the others.
-
-    Time plays no part: a history may hold reviews that are newer than the target. A review of a
-    held-out product by somebody who wrote about nothing else is in no part of the split.
-    """
+    """Holds out products, by shares of those with reviews; who reviewed them is predicted from
+    reviews of the others. Time plays no part: histories may hold reviews newer than the target. A
+    review of a held-out product by somebody who wrote about nothing else is in no part."""
 
     name: ClassVar[str] = "new_products"
 
@@ -237,34 +235,30 @@ class NewProducts(_WithShares):
         return Split(self.name, train, tasks[0], tasks[1] if len(groups[-1]) else None)
 
 
-def _distinct(graph: ReviewGraph) -> tuple[np.ndarray, ReviewGraph]:
+def _distinct(graph: ReviewGraph) -> tuple[ndarray, ReviewGraph]:
     """The edges that are the oldest of their copies, int64, and the graph of these alone."""
     is_first = graph.first_copy == np.arange(graph.num_edges)
     return np.flatnonzero(is_first), graph.histories(np.arange(graph.num_users), is_first)
 
 
-def _elsewhere(graph: ReviewGraph, *parts: np.ndarray) -> np.ndarray:
+def _elsewhere(graph: ReviewGraph, *parts: ndarray) -> ndarray:
     """Which edges are in another part, bool [E] each, than the oldest of their copies, bool [E]."""
     first = graph.first_copy
     return np.logical_or.reduce([part != part[first] for part in parts])
 
 
-def _task(
-    graph: ReviewGraph, target: np.ndarray, known: np.ndarray, begin: int | None = None
-) -> Task:
+def _task(graph: ReviewGraph, target: ndarray, known: ndarray, begin: int | None = None) -> Task:
     """The task of predicting targets, bool [E], from what is known of the same users, bool [E]."""
     return Task(target, known & np.isin(graph.edge_user, graph.edge_user[target]), begin)
 
 
 def draw_groups(
     number: int, shares: Sequence[float], seed: int, what: str, known: Groups | None = None
-) -> list[np.ndarray]:
+) -> list[ndarray]:
     """Draws disjoint groups by shares, rounded, by ``torch.utils.data.random_split`` with a seed;
-    after an earlier split, whose groups are `known`, see `continue_groups`.
-
-    A group is empty if its share is 0, otherwise it has at least one member. Returns the rest, of
-    one member at least, and the groups; int64, ascending. InputError, naming `what`, for too few.
-    """
+    after an earlier split, whose groups are `known`, see `continue_groups`. A group is empty if its
+    share is 0, otherwise it has at least one member. Returns the rest, of one member at least, and
+    the groups; int64, ascending. InputError, naming `what`, for too few."""
     if known is not None:
         return continue_groups(known, shares, seed, what)
     sizes: list[int] = []
@@ -277,15 +271,11 @@ def draw_groups(
     return _drawn(number, sizes, seed)
 
 
-def continue_groups(
-    known: Groups, shares: Sequence[float], seed: int, what: str
-) -> list[np.ndarray]:
-    """Keeps the groups of an earlier split and draws those who are new by the same shares.
-
-    Who trained the earlier model trains again, who was held out is held out again, also for a test
-    that is not asked for any more. Of the new ones each group gets its share, and one at least if
-    nobody who is still there was in it. Returns and raises as `draw_groups`.
-    """
+def continue_groups(known: Groups, shares: Sequence[float], seed: int, what: str) -> list[ndarray]:
+    """Keeps the groups of an earlier split and draws those who are new by the same shares. Who
+    trained the earlier model trains again, who was held out is held out again, also for a test that
+    is not asked for any more. Of the new ones each group gets its share, and one at least if nobody
+    who is still there was in it. Returns and raises as `draw_groups`."""
     old = [np.flatnonzero(mask) for mask in (known.validation, known.test)]
     new = np.flatnonzero(~np.any(known, axis=0))
     sizes = [
@@ -303,7 +293,7 @@ def continue_groups(
     return [train, *(np.sort(np.append(o, new[d])) for o, d in zip(old, drawn, strict=True))]
 
 
-def _drawn(number: int, sizes: Sequence[int], seed: int) -> list[np.ndarray]:
+def _drawn(number: int, sizes: Sequence[int], seed: int) -> list[ndarray]:
     """The rest and a group of each size, int64, ascending."""
     # PyTorch takes a second to import; settings are checked before that.
     import torch

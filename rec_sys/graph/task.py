@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
+from numpy import ndarray
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import ReviewGraph
@@ -29,30 +30,30 @@ class Task:
     holds no target. `begin`: seconds since 1970 from which on all targets are; None if each user
     has a time of their own, right after the newest review that is shown."""
 
-    target: np.ndarray
-    history: np.ndarray
+    target: ndarray
+    history: ndarray
     begin: int | None = None
 
     def __post_init__(self) -> None:
         if (self.target & self.history).any():
             raise ValueError("an edge is both a target and part of the history")
 
-    def users(self, graph: ReviewGraph) -> np.ndarray:
+    def users(self, graph: ReviewGraph) -> ndarray:
         """Everyone who has a target, int64 [n], ascending."""
         return np.unique(graph.edge_user[self.target])
 
     @property
-    def hidden(self) -> np.ndarray:
+    def hidden(self) -> ndarray:
         """Edges that are neither predicted nor shown, bool [E]."""
         return ~(self.target | self.history)
 
-    def targets_with_text(self, graph: ReviewGraph) -> np.ndarray:
+    def targets_with_text(self, graph: ReviewGraph) -> ndarray:
         """One target with a text of each user who has any, the first, whose words stand for what
         the user wants; edges, int64, ascending."""
         told = np.flatnonzero(self.target & (graph.edge_text != EMPTY_TEXT_ROW))
         return told[np.unique(graph.edge_user[told], return_index=True)[1]]
 
-    def asked(self, graph: ReviewGraph, users: np.ndarray) -> np.ndarray:
+    def asked(self, graph: ReviewGraph, users: ndarray) -> ndarray:
         """The moment of asking of users, int64 [n]: what others write from then on is not known.
         Taken from what is shown, never from the target: the moment of the newest review of the
         history, or `begin`; `NOW` where no time is known."""
@@ -70,7 +71,7 @@ class Split:
     [E], no target; `validation` chooses epochs and settings; `test`, if any, is looked at last."""
 
     name: str
-    train: np.ndarray
+    train: ndarray
     validation: Task
     test: Task | None
 
@@ -95,7 +96,7 @@ def check_usable(split: Split, graph: ReviewGraph) -> None:
         )
 
 
-def newest_targets(graph: ReviewGraph, users: np.ndarray, share: float) -> np.ndarray:
+def newest_targets(graph: ReviewGraph, users: ndarray, share: float) -> ndarray:
     """The newest reviews of each user, int64 [n], as targets: bool [E]. `share` of them, rounded,
     at least one; none of a user with a single review, who would have no history beside it."""
     degrees = graph.degrees[users]
@@ -105,14 +106,12 @@ def newest_targets(graph: ReviewGraph, users: np.ndarray, share: float) -> np.nd
 
 
 def drawn_targets(
-    graph: ReviewGraph, users: np.ndarray, share: float, rng: np.random.Generator, train: np.ndarray
-) -> np.ndarray:
-    """Random training reviews of each user, int64 [n], as targets for one epoch: bool [E].
-
-    Each user, who has an edge in `train`, bool [E], gives at least one target, in expectation
-    `share`. One with several training reviews keeps at least one as history; the only one of a user
-    is predicted from nothing, which teaches the model to start cold.
-    """
+    graph: ReviewGraph, users: ndarray, share: float, rng: np.random.Generator, train: ndarray
+) -> ndarray:
+    """Random training reviews of each user, int64 [n], as targets for one epoch: bool [E]. Each
+    user, who has an edge in `train`, bool [E], gives at least one target, in expectation `share`.
+    One with several training reviews keeps at least one as history; the only one of a user is
+    predicted from nothing, which teaches the model to start cold."""
     edges = graph.edges_of(users)
     owner = np.repeat(np.arange(len(users)), graph.degrees[users])
     edges, owner = edges[train[edges]], owner[train[edges]]
@@ -122,9 +121,7 @@ def drawn_targets(
     return mask_of_last(graph, shuffled, lengths, count)
 
 
-def mask_of_last(
-    graph: ReviewGraph, edges: np.ndarray, lengths: np.ndarray, count: np.ndarray
-) -> np.ndarray:
+def mask_of_last(graph: ReviewGraph, edges: ndarray, lengths: ndarray, count: ndarray) -> ndarray:
     """Marks the last edges of each of n users: bool [E]. `edges`: int64, user after user;
     `lengths`: int64 [n], how many belong to each; `count`: int64 [n], how many of them to mark."""
     ends = np.repeat(np.cumsum(lengths), lengths)
@@ -134,18 +131,18 @@ def mask_of_last(
 class LearnedReviews(NamedTuple):
     """What weights have learned from, as hashes: int64 [n] each, ascending."""
 
-    users: np.ndarray
-    products: np.ndarray
-    reviews: np.ndarray
+    users: ndarray
+    products: ndarray
+    reviews: ndarray
 
 
 class Groups(NamedTuple):
     """Which of n users, or products, had which part; one without any is new. bool [n] each: the
     weights have learned from them; they were held out as a whole for validation, or the test."""
 
-    learned: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
+    learned: ndarray
+    validation: ndarray
+    test: ndarray
 
 
 @dataclass(frozen=True)
@@ -160,11 +157,11 @@ class Provenance:
         earlier: What the trainings learned from that this one started from.
     """
 
-    users: np.ndarray
-    products: np.ndarray
-    edge_user: np.ndarray
-    edge_product: np.ndarray
-    roles: np.ndarray
+    users: ndarray
+    products: ndarray
+    edge_user: ndarray
+    edge_product: ndarray
+    roles: ndarray
     has_test: bool
     begins: tuple[int | None, int | None]
     earlier: LearnedReviews
@@ -202,7 +199,7 @@ class Provenance:
         return Split(name, self._has(_TRAIN), validation, test if self.has_test else None)
 
     @cached_property
-    def reviews(self) -> np.ndarray:
+    def reviews(self) -> ndarray:
         """int64 [E], a hash of user and product."""
         return _pairs(self.users[self.edge_user], self.products[self.edge_product])
 
@@ -214,7 +211,7 @@ class Provenance:
         own = users, products, self.reviews[train]
         return LearnedReviews(*map(np.union1d, own, self.earlier))
 
-    def learned_edges(self, graph: ReviewGraph) -> np.ndarray:
+    def learned_edges(self, graph: ReviewGraph) -> ndarray:
         """Which reviews of another graph the weights have learned from, bool [E]."""
         users, products = _hashes("user", graph.user_ids), _hashes("product", graph.product_ids)
         reviews = _pairs(users[graph.edge_user], products[graph.edge_product])
@@ -232,7 +229,7 @@ class Provenance:
         held_out = (self.products[self.edge_product[mask]] for mask in masks)
         return _groups(_hashes("product", graph.product_ids), self.learned.products, *held_out)
 
-    def _has(self, bits: int) -> np.ndarray:
+    def _has(self, bits: int) -> ndarray:
         return (self.roles & bits) > 0
 
 
@@ -250,20 +247,18 @@ def require_unlearned(split: Split, graph: ReviewGraph, seen: Provenance) -> Non
         )
 
 
-def _groups(
-    hashes: np.ndarray, learned: np.ndarray, validation: np.ndarray, test: np.ndarray
-) -> Groups:
+def _groups(hashes: ndarray, learned: ndarray, validation: ndarray, test: ndarray) -> Groups:
     learned = np.isin(hashes, learned)
     validation = np.isin(hashes, validation) & ~learned
     return Groups(learned, validation, np.isin(hashes, test) & ~learned & ~validation)
 
 
-def _hashes(kind: str, ids: Iterable[str]) -> np.ndarray:
+def _hashes(kind: str, ids: Iterable[str]) -> ndarray:
     kind_of_hash = {"digest_size": _HASH_BYTES, "person": kind.encode()}
     encoded = (each.encode("utf-8", "surrogatepass") for each in ids)
     digests = [hashlib.blake2b(each, **kind_of_hash).digest() for each in encoded]
     return np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64)
 
 
-def _pairs(users: np.ndarray, products: np.ndarray) -> np.ndarray:
+def _pairs(users: ndarray, products: ndarray) -> ndarray:
     return (users.view(np.uint64) * _SPREAD + products.view(np.uint64)).view(np.int64)

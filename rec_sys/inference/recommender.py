@@ -20,6 +20,7 @@ from rec_sys.foundation.files import replacing
 from rec_sys.graph.ego_batch import predicted_rating
 from rec_sys.graph.review_graph import rows_to_pointers
 from rec_sys.graph.task import NOW
+from rec_sys.inference import results
 from rec_sys.inference.bundle import CREATE_COMMAND, VECTORBASE, read_bundle
 from rec_sys.inference.histories import (
     UNKNOWN,
@@ -30,14 +31,6 @@ from rec_sys.inference.histories import (
     authors_in,
     build_history_batch,
     read_histories,
-)
-from rec_sys.inference.results import (
-    Match,
-    Reason,
-    Recommendation,
-    Recommendations,
-    UserRecommendations,
-    shortened,
 )
 from rec_sys.modules.features import Situation, WalkFeature
 from rec_sys.modules.inference_backends import GraphBackend, OnnxBackend
@@ -165,7 +158,7 @@ class Recommender:
         batch_size: int = DEFAULT_BATCH_SIZE,
         show_progress: bool = False,
         candidates: np.ndarray | None = None,
-    ) -> Recommendations:
+    ) -> results.Recommendations:
         """Recommends to every author of the reviews, in the order in which they first occur.
 
         What a user has reviewed is not recommended to them. A user of whom neither a text nor a
@@ -187,18 +180,19 @@ class Recommender:
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size}: must be at least 1")
         histories = self._histories(reviews, wish)
-        results = Recommendations()
+        everybody = results.Recommendations()
         with progress(len(histories), "recommending", "person", show_progress) as bar:
             for first in range(0, len(histories), batch_size):
                 part = histories.part(first, min(first + batch_size, len(histories)))
-                results += self._recommend_batch(part, k, candidates)
+                everybody += self._recommend_batch(part, k, candidates)
                 bar.advance(len(part))
-        return results
+        return everybody
 
-    def explain(self, product: str, reviews: Reviews = (), wish: str = "") -> Recommendation:
-        """Why a product, named by its id or its name, gets its score with one person: see
-        `Recommendation`. Raises InputError if there is no such product, they have reviewed it, or
-        the reviews are those of several people."""
+    def explain(
+        self, product: str, reviews: Reviews = (), wish: str = ""
+    ) -> results.Recommendation:
+        """Why a product, named by id or name, gets its score with one person: see `Recommendation`.
+        InputError if there is none, they have reviewed it, or several people wrote the reviews."""
         only = np.zeros(len(self.vectorbase.keys), dtype=bool)
         only[self._row_of(product)] = True
         found = self.recommend(reviews, wish, 1, candidates=only)
@@ -250,7 +244,7 @@ class Recommender:
 
     def _recommend_batch(
         self, histories: Histories, k: int, candidates: np.ndarray | None
-    ) -> list[UserRecommendations]:
+    ) -> list[results.UserRecommendations]:
         base = self.vectorbase
         batch = build_history_batch(histories, base, self.encode)
         outputs = self.backend.embed(batch.inputs)
@@ -262,7 +256,7 @@ class Recommender:
         situation = Situation(pointers, product, rating, *told)
         scores = base.combiner.score(base.features, situation)
         candidates = ~base.index.removed & (True if candidates is None else candidates)
-        results = []
+        found = []
         for user, edges in enumerate(starmap(slice, pairwise(pointers))):
             open_to = candidates.copy()
             open_to[product[edges][product[edges] != UNKNOWN]] = False
@@ -280,29 +274,31 @@ class Recommender:
                 [base.combiner.by_evidence(column) for column in contributions.T],
                 self._matches(histories.wishes[user], one, of_wish, rows),
             )
-            results.append(
-                UserRecommendations(
+            found.append(
+                results.UserRecommendations(
                     user_id=histories.user_ids[user],
                     nickname=histories.nicknames[user],
-                    recommendations=tuple(starmap(Recommendation, zip(*columns, strict=True))),
+                    recommendations=tuple(
+                        starmap(results.Recommendation, zip(*columns, strict=True))
+                    ),
                     fallback=None if known else POPULAR,
                     explanation=None if known else self._explanation,
                     embedding=outputs.user_embeddings[user],
                     wish=histories.wishes[user],
                 )
             )
-        return results
+        return found
 
     def _matches(
         self, wish: str, situation: Situation, shares: np.ndarray, rows: np.ndarray
-    ) -> list[Match | None]:
+    ) -> list[results.Match | None]:
         """For each product why it fits the wish of one user; `shares` are those of the wish."""
         if situation.wishes is None or not wish:
             return [None] * len(rows)
         base, words = self.vectorbase, situation.wishes.words
         written = as_written(wish)
         said = {column: written.get(word, word) for word, column in columns_of(wish).items()}
-        matches: list[Match | None] = []
+        matches: list[results.Match | None] = []
         by_word = base.match_words.words_for(words, rows)
         idf = base.match_words.idf[words.indices]
         rare = idf > _TELLING * idf.max(initial=0)
@@ -315,7 +311,7 @@ class Recommender:
             columns = words.indices[telling]
             told = [said[column] for column in columns.tolist() if column in said]
             quote = base.quotes.nearest(row, columns, base.match_words.idf[columns])
-            matches.append(Match(share, tuple(told[: self.max_reasons]), quote))
+            matches.append(results.Match(share, tuple(told[: self.max_reasons]), quote))
         return matches
 
     @property
@@ -329,7 +325,7 @@ class Recommender:
 
     def _reasons(
         self, histories: Histories, reviews: np.ndarray, weights: np.ndarray
-    ) -> tuple[Reason, ...]:
+    ) -> tuple[results.Reason, ...]:
         """The reviews, int64 [n], of the highest weights, float32 [n], descending; none without."""
         heaviest = np.argsort(-weights, kind="stable")[: self.max_reasons]
         reasons = []
@@ -339,10 +335,10 @@ class Recommender:
             rating = histories.rating[review]
             own_name = histories.product_names[review]
             reasons.append(
-                Reason(
+                results.Reason(
                     review_id=histories.review_ids[review],
                     product_name=own_name if row == UNKNOWN else self.vectorbase.labels[row],
-                    text=shortened(histories.texts[review], _EXCERPT_CHARACTERS),
+                    text=results.shortened(histories.texts[review], _EXCERPT_CHARACTERS),
                     weight=float(weights[position]),
                     rating=float(rating) if rating > 0 else None,  # neither 0 nor NaN
                     product_id="" if row == UNKNOWN else self.vectorbase.product_ids[row],

@@ -39,10 +39,8 @@ def register(bundle: Path, name: str, tracking_uri: str, run_id: str) -> int:
     """Logs a bundle to the run of its training and registers it; returns its version."""
     text = [ColSpec("string", field, required=False) for field in _TEXTS]
     numbers = {"score": "float", "predicted_rating": "float", "rank": "integer"}
-    columns = [
-        ColSpec(numbers.get(each, "string"), each, required=each != "nickname")
-        for each in (*_SHOWN, "because")
-    ]
+    names = (*_SHOWN, "because")
+    columns = [ColSpec(numbers.get(n, "string"), n, required=n != "nickname") for n in names]
     inputs = Schema([*text, ColSpec("double", "rating", required=False)])
     params = ParamSchema([ParamSpec("k", "integer", DEFAULT_K), ParamSpec("wish", "string", "")])
     signature = ModelSignature(inputs, Schema(columns), params)

@@ -148,13 +148,10 @@ _SHOWN_CHARACTERS = 90
 def write_results(
     folder: str | Path, results: Sequence[UserRecommendations], vectorbase: Vectorbase
 ) -> list[Path]:
-    """Writes three files, each whole or not at all.
-
-    ``recommendations.jsonl`` has one line per person: ``user_id, nickname, fallback,
-    explanation, wish, recommendations``, with the fields of `Recommendation` and `Reason`.
-    ``user_embeddings.parquet`` and ``product_embeddings.parquet`` have the columns ``user_id`` or
-    ``product_id`` and ``embedding``, a list of fixed size of float32. Returns their paths.
-    """
+    """Writes three files, whole or not at all. ``recommendations.jsonl`` has a line per person:
+    ``user_id, nickname, fallback, explanation, wish, recommendations``, fields of `Recommendation`
+    and `Reason`. ``user_embeddings.parquet`` and ``product_embeddings.parquet`` have columns
+    ``user_id`` or ``product_id`` and ``embedding``, a float32 list of fixed size."""
     folder = Path(folder)
     paths = [folder / name for name in (RECOMMENDATIONS_FILE, USERS_FILE, PRODUCTS_FILE)]
     told = ("user_id", "nickname", "fallback", "explanation", "wish")

@@ -160,9 +160,9 @@ class _Foreseen:
     def _stars(self) -> Tensor:
         square = self._model.length_of_residual() ** 2
         parts = []
-        for (of_users, of_products, *texts, edges, given), (user, product, rest) in self._batches:
-            texts = [self._text[place] * each for place, each in enumerate(texts)]
-            of_user, of_product = self._model.angles(of_users, of_products, *texts, edges, given)
+        for (*ratings, of_users, of_products, edges, given), (user, product, rest) in self._batches:
+            texts = self._text[0] * of_users, self._text[1] * of_products
+            of_user, of_product = self._model.angles(ratings, texts, edges, given)
             angle = self._model.centre_angle + of_user[user, 0] + of_product[product, 0]
             parts.append((torch.cos(angle) + square * rest) / (1 + square))
         return predicted_rating(torch.cat(parts))

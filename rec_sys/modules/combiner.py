@@ -12,27 +12,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
+from numpy import ndarray
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, NotNegative, Positive, PositiveCount, settings_of
-from rec_sys.modules.features import Feature, Situation, liked_above
+from rec_sys.modules.features import Features, Situation, liked_above
 
-#: Kinds of users that have weights of their own: by the number of their reviews, dislikes left out,
-#: and whether they say what they want.
+#: Kinds of users with weights of their own: by their reviews, dislikes left out, and by a wish.
 GROUPS = ("no review", "one review", "several reviews", "wish", "wish and reviews")
-#: Places in `GROUPS` of those with one review and with several.
 _ONE, MANY = GROUPS.index("one review"), GROUPS.index("several reviews")
 _WISHING = GROUPS.index("wish")
 
 
-@dataclass(frozen=True)
-class HeldOut:
+class HeldOut(NamedTuple):
     """Weights for users of the validation that were learned without them. `fold`: int64 [5, U + 1],
     the part that each user belongs to, -1 if weights were not fitted to them, as to all that come
     after U; `weights`: float64 [folds + 1, 5, K], without a part; the last from all."""
 
-    fold: np.ndarray
-    weights: np.ndarray
+    fold: ndarray
+    weights: ndarray
 
 
 @dataclass(frozen=True)
@@ -45,13 +43,13 @@ class Combiner:
 
     features: tuple[str, ...]
     evidences: tuple[str, ...]
-    weights: np.ndarray
-    shrinkage: np.ndarray
-    shares: np.ndarray
+    weights: ndarray
+    shrinkage: ndarray
+    shares: ndarray
     held_out: HeldOut | None = None
 
     @classmethod
-    def prior(cls, features: Sequence[Feature]) -> "Combiner":
+    def prior(cls, features: Features) -> "Combiner":
         """What the weights are shrunk towards: one feature alone for each group."""
         weights = np.zeros((len(GROUPS), len(features)))
         weights[np.arange(len(GROUPS)), _leading(features)] = 1.0
@@ -76,7 +74,6 @@ class Combiner:
         return cls(features, evidences, **arrays)
 
     def plain(self) -> dict[str, Any]:
-        """As values that JSON knows."""
         return {
             "features": list(self.features),
             "evidences": list(self.evidences),
@@ -87,8 +84,8 @@ class Combiner:
         }
 
     def weights_of(
-        self, features: Sequence[Feature], situation: Situation, validated: np.ndarray | None = None
-    ) -> np.ndarray:
+        self, features: Features, situation: Situation, validated: ndarray | None = None
+    ) -> ndarray:
         """float32 [U, K], the weights for each of the users, see `score`."""
         groups = groups_of(situation, liked_above(features))
         if validated is None or self.held_out is None:
@@ -97,8 +94,8 @@ class Combiner:
         return self.held_out.weights[fold, groups].astype(np.float32)
 
     def score(
-        self, features: Sequence[Feature], situation: Situation, validated: np.ndarray | None = None
-    ) -> np.ndarray:
+        self, features: Features, situation: Situation, validated: ndarray | None = None
+    ) -> ndarray:
         """What products are ordered by, float32 [U, P]; the history is not left out. `validated`:
         int64 [U], places of users of the validation, to be ranked with weights from others."""
         weights = self.weights_of(features, situation, validated)
@@ -116,22 +113,19 @@ class Combiner:
                 scores += weight[:, None] * values
         return scores
 
-    def contributions(
-        self, features: Sequence[Feature], situation: Situation, rows: np.ndarray
-    ) -> np.ndarray:
+    def contributions(self, features: Features, situation: Situation, rows: ndarray) -> ndarray:
         """What each feature adds to the scores of products, `rows` int64 [m], for one user. Returns
         float32 [K, m]; the sum of a column is the product's score."""
         (weights,) = self.weights_of(features, situation)
         found = np.zeros((len(features), len(rows)), dtype=np.float32)
         for row, weight, feature in zip(found, weights, features, strict=True):
             if weight:
-                values = feature.values(situation)
-                if scipy.sparse.issparse(values):
-                    values = values.toarray()
-                row[:] = weight * values[0, rows]
+                values = feature.values(situation)[:, rows]
+                dense = values.toarray() if scipy.sparse.issparse(values) else values
+                row[:] = weight * dense[0]
         return found
 
-    def by_evidence(self, contributions: np.ndarray) -> dict[str, float]:
+    def by_evidence(self, contributions: ndarray) -> dict[str, float]:
         """The contributions of features to one product, float [K], added up by evidence."""
         sums = dict.fromkeys(self.evidences, 0.0)
         for evidence, value in zip(self.evidences, contributions.tolist(), strict=True):
@@ -150,7 +144,7 @@ class Combiner:
         return dict(sorted(sums.items(), key=lambda item: -item[1]))
 
 
-def groups_of(situation: Situation, liked_above: float) -> np.ndarray:
+def groups_of(situation: Situation, liked_above: float) -> ndarray:
     """int64 [U], the place of each user in `GROUPS`. Reviews of what was not liked, with
     `liked_above` stars or fewer, do not count: what others reviewed beside it is no answer to
     somebody who has told of nothing that they like."""
@@ -165,11 +159,11 @@ class Questions(NamedTuple):
     users, int64 [n] ascending, their situation and what is not recommended to them, bool [n, P];
     `user`, `product`: int64 [T]; `liked`: bool [T], also without a rating."""
 
-    situation: Callable[[np.ndarray], Situation]
-    seen: Callable[[np.ndarray], np.ndarray]
-    user: np.ndarray
-    product: np.ndarray
-    liked: np.ndarray
+    situation: Callable[[ndarray], Situation]
+    seen: Callable[[ndarray], ndarray]
+    user: ndarray
+    product: ndarray
+    liked: ndarray
 
 
 @settings_of("combiner")
@@ -196,15 +190,13 @@ class CombinerFit:
     min_targets: PositiveCount
     seed: Count
 
-    def draw_users(self, users: np.ndarray, most: int) -> np.ndarray:
+    def draw_users(self, users: ndarray, most: int) -> ndarray:
         """Some of the users, int64, ascending, if they are too many."""
         if len(users) <= most:
             return users
         return np.sort(np.random.default_rng(self.seed).choice(users, most, replace=False))
 
-    def fit(
-        self, features: Sequence[Feature], groups: Sequence[Questions], num_products: int
-    ) -> Combiner:
+    def fit(self, features: Features, groups: Sequence[Questions], num_products: int) -> Combiner:
         """Learns weights; features are of the training reviews, groups one for each of `GROUPS`."""
         prior = Combiner.prior(features)
         weights, shrinkage, shares = prior.weights, prior.shrinkage, prior.shares
@@ -223,16 +215,14 @@ class CombinerFit:
             _break_ties(each, features)
         return replace(prior, held_out=HeldOut(fold, held_out))
 
-    def gains(
-        self, features: Sequence[Feature], questions: Questions, num_products: int
-    ) -> np.ndarray:
+    def gains(self, features: Features, questions: Questions, num_products: int) -> ndarray:
         """How well weights that are fitted to some users with several reviews rank the choices of
         the others: NDCG@k of each choice, alone in its list, float64 [T]; nothing for too few."""
         found = self._fit_group(features, questions, MANY, num_products)
         return np.empty(0) if found is None else found.gains
 
     def _fit_group(
-        self, features: Sequence[Feature], questions: Questions, group: int, num_products: int
+        self, features: Features, questions: Questions, group: int, num_products: int
     ) -> "_Group | None":
         user, product = questions.user, questions.product
         if self.liked_only and questions.liked.any():
@@ -295,7 +285,7 @@ class CombinerFit:
         gains = np.zeros(len(user))
         gains[is_listed] = each_fold[fold[user[is_listed]], np.arange(is_listed.sum())]
 
-        def of_all(found: np.ndarray) -> np.ndarray:
+        def of_all(found: ndarray) -> ndarray:
             every = np.zeros((*found.shape[:-1], len(features)))
             every[..., varying] = found
             return every
@@ -309,13 +299,13 @@ class CombinerFit:
 class _Group(NamedTuple):
     """What is found for a group of users: U of them, T choices; see `Combiner`, `HeldOut`."""
 
-    users: np.ndarray
-    fold: np.ndarray
-    weights: np.ndarray
-    held_out: np.ndarray
+    users: ndarray
+    fold: ndarray
+    weights: ndarray
+    held_out: ndarray
     shrinkage: float
-    shares: np.ndarray
-    gains: np.ndarray
+    shares: ndarray
+    gains: ndarray
 
 
 class _Fitted(NamedTuple):
@@ -330,9 +320,7 @@ class _Choice:
     """Likelihood and lists of the weights of features when users chose products. `values`:
     float32 [U, K, P]; `out` of choice: bool [U, P]; `user`, `product`: int64 [T]."""
 
-    def __init__(
-        self, values: np.ndarray, out: np.ndarray, user: np.ndarray, product: np.ndarray
-    ) -> None:
+    def __init__(self, values: ndarray, out: ndarray, user: ndarray, product: ndarray) -> None:
         import torch  # here: what is fitted serves without it
 
         self._torch = torch
@@ -341,7 +329,7 @@ class _Choice:
         self._user, self._product = torch.from_numpy(user), torch.from_numpy(product)
         self._chosen = torch.from_numpy(values[user, :, product]).double()  # [T, K]
 
-    def path(self, bounds: Sequence[np.ndarray], strengths: Sequence[float]) -> list[_Fitted]:
+    def path(self, bounds: Sequence[ndarray], strengths: Sequence[float]) -> list[_Fitted]:
         """Fits to all choices, from few numbers to many: only to the features of each bound,
         bool [K], the leading one first and alone, then to all at each strength of the ridge."""
         torch = self._torch
@@ -357,14 +345,14 @@ class _Choice:
             path.append(_Fitted(weights, free, ridge))
         return path
 
-    def refits(self, path: Sequence[_Fitted], shown: np.ndarray) -> Iterator[np.ndarray]:
+    def refits(self, path: Sequence[_Fitted], shown: ndarray) -> Iterator[ndarray]:
         """The weights of a path if only some choices, bool [T], are known: float64 [K] each. From
         where all choices lead one step of Newton's method is enough (Cook & Weisberg, "Residuals
         and Influence in Regression", 1982)."""
         for fitted in path:
             yield self._newton(self._torch.from_numpy(shown), fitted, _STEPS_OF_REFIT).numpy()
 
-    def gains(self, weights: np.ndarray, k: int) -> np.ndarray:
+    def gains(self, weights: ndarray, k: int) -> ndarray:
         """NDCG@k of each choice as the only one of its list, float64 [T]; equals by expectation."""
         rows = self._scores(self._torch.from_numpy(weights))[self._user]
         own = rows.gather(1, self._product[:, None])
@@ -429,7 +417,7 @@ _SUFFICIENT = 1e-4  # of the decrease that the slope promises (Armijo, 1966)
 _TOLERANCE = 1e-5  # of the mean log-likelihood; NDCG does not see less
 
 
-def _best_of_any(values: np.ndarray, out: np.ndarray, width: int) -> np.ndarray:
+def _best_of_any(values: ndarray, out: ndarray, width: int) -> ndarray:
     """The products that any feature puts among the best of a user, int64 [U, width], ascending.
     `values`: float32 [U, K, P]; `out`, not among them: bool [U, P]. What is behind in all features
     is behind in their sum, so that nearly all places in its list are theirs. By the independence of
@@ -447,9 +435,7 @@ def _best_of_any(values: np.ndarray, out: np.ndarray, width: int) -> np.ndarray:
     return np.sort(np.argsort(~is_best, axis=1, kind="stable")[:, :width], axis=1)
 
 
-def dense_features(
-    features: Sequence[Feature], situation: Situation, num_products: int
-) -> np.ndarray:
+def dense_features(features: Features, situation: Situation, num_products: int) -> ndarray:
     """All features, float32 [U, K, P]."""
     values = np.empty((situation.num_users, len(features), num_products), dtype=np.float32)
     for column, feature in enumerate(features):
@@ -465,13 +451,13 @@ def require_leading(evidences: Sequence[str]) -> None:
             raise InputError(f"evidence: {name} is needed, the others are shrunk towards it")
 
 
-def _break_ties(weights: np.ndarray, features: Sequence[Feature]) -> None:
+def _break_ties(weights: ndarray, features: Features) -> None:
     """Gives popularity, float64 [5, K], the last word where it would have none."""
     column = weights[:, _leading(features)[0]]
     column[column == 0] = _TIE_BREAK
 
 
-def _leading(features: Sequence[Feature]) -> list[int]:
+def _leading(features: Features) -> list[int]:
     """For each group the feature that is not shrunk; raises as `require_leading`."""
     evidences = [each.evidence for each in features]
     require_leading(evidences)

@@ -198,9 +198,8 @@ class Liking:
 
 @settings_of("evidence.match")
 class Match:
-    """How well the product fits what the user says that they want; nothing without a wish. A
-    product's text is its name, which counts `name_weight` times, its description and all its
-    reviews; for `k1` and `b` see `bm25`."""
+    """How well the product fits what the user wants; nothing without a wish. Its text is its name,
+    which counts `name_weight` times, description and reviews; for `k1` and `b` see `bm25`."""
 
     k1: Positive
     b: Share

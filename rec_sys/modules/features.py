@@ -69,6 +69,9 @@ class Feature:
         raise NotImplementedError
 
 
+Features = Sequence[Feature]
+
+
 def compress(scores: Any, scale: float) -> Any:
     """``sign(s) log(1 + |s| / scale)``: scores that behave like probabilities on a log scale. A
     logit adds up logarithms of probabilities. Zero stays zero, so sparse scores stay sparse. Scores
@@ -196,12 +199,10 @@ class MatchFeature(Feature):
         return self.towers.queries(vectors) @ self.products.T
 
     def links(self, vectors: np.ndarray, unknown: np.ndarray) -> csr_array | None:
-        """The products that texts are likely about, for reviews of unknown products.
-
-        `vectors`: float [n, D], of all reviews, zero vectors lead nowhere; `unknown`: bool [n],
-        those of which something is to be told. Returns float32 [n, P], the chances of the softmax
-        over all products, the likeliest of them; rows sum to at most 1. None if there are none.
-        """
+        """The products that texts are likely about, for reviews of unknown products. `vectors`:
+        float [n, D], of all reviews, zero vectors lead nowhere; `unknown`: bool [n], those of which
+        something is to be told. Returns float32 [n, P], the chances of the softmax over all
+        products, the likeliest of them; rows sum to at most 1. None if there are none."""
         rows = np.flatnonzero(unknown & vectors.any(axis=1))
         if not len(rows):
             return None
@@ -255,7 +256,7 @@ class WordsFeature(Feature):
         return self.weights[words.indices][:, products].toarray().T
 
 
-def liked_above(features: Sequence[Feature]) -> float:
+def liked_above(features: Features) -> float:
     """Stars; a lower rating, or an equal one, is a dislike to the walks, if there are any."""
     walks = (each.graph.liked_above for each in features if isinstance(each, WalkFeature))
     return next(walks, -np.inf)
@@ -274,9 +275,7 @@ _KINDS: dict[str, type] = {
 _TOWERS = tuple(each.name for each in fields(Towers))
 
 
-def plain_features(
-    features: Sequence[Feature],
-) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+def plain_features(features: Features) -> tuple[list[dict], dict[str, np.ndarray]]:
     """JSON values and arrays for `read_features`; trends as of the newest review that is known."""
     kinds = {kind: name for name, kind in _KINDS.items()}
     told, arrays = [], {}
@@ -306,9 +305,7 @@ def plain_features(
     return told, arrays
 
 
-def read_features(
-    told: Sequence[Mapping[str, Any]], arrays: Mapping[str, np.ndarray]
-) -> list[Feature]:
+def read_features(told: list[dict], arrays: Mapping[str, np.ndarray]) -> list[Feature]:
     """Features of `plain_features`; KeyError if anything lacks, TypeError if anything is extra."""
     graphs: dict[str, ProductGraph] = {}
     features: list[Feature] = []
@@ -338,7 +335,7 @@ def read_features(
     return features
 
 
-def moved_features(features: Sequence[Feature], rows: np.ndarray, num_rows: int) -> list[Feature]:
+def moved_features(features: Features, rows: np.ndarray, num_rows: int) -> list[Feature]:
     """The same features of products that stand in other rows. `rows`: int64 [P], distinct: where
     each product stands, below 0 if nowhere any more. Of the other `num_rows` no review is known."""
     there = rows >= 0
@@ -370,7 +367,7 @@ def moved_features(features: Sequence[Feature], rows: np.ndarray, num_rows: int)
 
 
 def told_features(
-    features: Sequence[Feature],
+    features: Features,
     rows: np.ndarray,
     sources: Sequence[np.ndarray],
     documents: Sequence[csr_array],

@@ -138,12 +138,10 @@ class FullCatalogue:
         wish: np.ndarray | None = None,
         validated: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Ranks: float32 [U, P], higher is better; what was reviewed is not left out.
-
-        `history`: the known reviews of U users, over the products of the catalogue; `asked`: int64
-        [U], see `Task.asked`; `wish`: int64 [U], row in the vector store of what each user wants,
-        `EMPTY_TEXT_ROW` where nothing is said; `validated`: see `Combiner.score`.
-        """
+        """Ranks: float32 [U, P], higher is better; what was reviewed is not left out. `history`:
+        the known reviews of U users, over the products of the catalogue; `asked`: int64 [U], see
+        `Task.asked`; `wish`: int64 [U], row in the vector store of what each user wants,
+        `EMPTY_TEXT_ROW` where nothing is said; `validated`: see `Combiner.score`."""
         return self.combiner.score(self.features, self.situation(history, asked, wish), validated)
 
     def rate(self, history: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:

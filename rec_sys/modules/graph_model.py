@@ -1,7 +1,7 @@
 """The network: a user's reviews and the products' texts become embeddings."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -183,7 +183,7 @@ class GraphModel(nn.Module):
             user_text = user_features.float() @ self.user_text_angle
             product_text = product_review_features.float() @ self.product_text_angle
             texts = user_text, product_text
-            user_angle, product_angle = self.angles(*ratings, *texts, edge_index, edge_rating)
+            user_angle, product_angle = self.angles(ratings, texts, edge_index, edge_rating)
             user = self._on_sphere(self.centre_angle + user_angle, x_user + self.user_head(known))
             product = self._on_sphere(-product_angle, x_product + self.product_head(x_product))
             query = self.query_head(known) / self.embedding_dim**0.5
@@ -215,27 +215,24 @@ class GraphModel(nn.Module):
             self.user_angle.bias += radians * shift
 
     def angles(
-        self,
-        user_rating_features: Tensor,
-        product_rating_features: Tensor,
-        user_text: Tensor,
-        product_text: Tensor,
-        edge_index: Tensor,
-        edge_rating: Tensor,
+        self, ratings: Iterable[Tensor], texts: Iterable[Tensor], edge_index: Tensor, given: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The angles of users, [U, 1], beyond the centre, and of products, [P, 1], in radians.
-        `user_text`: [U], what their mean texts add; `product_text`: [P]; others as in `forward`."""
+        `ratings`: features of users and products; `texts`: [U] and [P], what their mean texts add;
+        `given`: the ratings of edges; all as in `forward`."""
+        user_rating_features, product_rating_features = ratings
+        user_text, product_text = texts
         user_ratings = _reshrunk(user_rating_features, USER_SHRINKAGE, self.user_shrinkage)
         product_angle = self.product_angle(
             _reshrunk(product_rating_features, PRODUCT_SHRINKAGE, self.product_shrinkage)
         )
         # By how many stars a user's ratings lie above those of the products, shrunk.
         product, user = edge_index
-        known = (edge_rating > 0).to(product_angle.dtype)
+        known = (given > 0).to(product_angle.dtype)
         expected = self.mean_rating - self._stars_per_radian() * product_angle[product, 0]
         # Not len(), which would make the example's number of users a constant of the export.
         nothing = product_angle.new_zeros(user_rating_features.shape[0])
-        sums = nothing.scatter_add(0, user, known * (edge_rating - expected))
+        sums = nothing.scatter_add(0, user, known * (given - expected))
         counts = nothing.scatter_add(0, user, known)
         user_bias = (sums / (counts + self.user_shrinkage))[:, None]
         user_angle = self.user_angle(torch.cat([user_bias, user_ratings], dim=1))

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import scipy.sparse
+from numpy import ndarray
 from pydantic import Field
 
 from rec_sys.foundation import settings
@@ -23,12 +24,12 @@ class Wishes:
     """What U users say that they want. `vectors`: float32 [U, D], of the texts, zero where nothing
     is said; `words`: float32 [U, W], see `rec_sys.text.words`; `said`: bool [U], if anything is."""
 
-    vectors: np.ndarray
+    vectors: ndarray
     words: scipy.sparse.csr_array
-    said: np.ndarray
+    said: ndarray
 
     @classmethod
-    def of(cls, vectors: np.ndarray, words: scipy.sparse.csr_array) -> "Wishes":
+    def of(cls, vectors: ndarray, words: scipy.sparse.csr_array) -> "Wishes":
         """From a vector and words for each user; zero where nothing is said."""
         vectors = vectors.astype(np.float32)
         return cls(vectors, words, (vectors != 0).any(axis=1) | (np.diff(words.indptr) > 0))
@@ -40,17 +41,15 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Towers:
-    """Linear maps after which a text lies near the product that it is about.
+    """Linear maps after which a text lies near the product that it is about. With x the vector of a
+    text, and n, i, m those of a product's name, its description, and the mean of its reviews,
+    scaled to unit length, the logit is the inner product of ``x Q`` and ``n N + i I + m M``, the
+    latter scaled to unit length. The maps, in this order: float32 [D, D]."""
 
-    With x the vector of a text, and n, i, m those of a product's name, its description, and the
-    mean of its reviews, scaled to unit length, the logit is the inner product of ``x Q`` and
-    ``n N + i I + m M``, the latter scaled to unit length. The maps, in this order: float32 [D, D].
-    """
-
-    query: np.ndarray
-    name: np.ndarray
-    info: np.ndarray
-    reviews: np.ndarray
+    query: ndarray
+    name: ndarray
+    info: ndarray
+    reviews: ndarray
 
     @classmethod
     def untrained(cls, vector_dim: int, scale: float) -> "Towers":
@@ -58,18 +57,18 @@ class Towers:
         same = np.eye(vector_dim, dtype=np.float32)
         return cls(np.float32(scale) * same, same, same, same)
 
-    def queries(self, vectors: np.ndarray) -> np.ndarray:
+    def queries(self, vectors: ndarray) -> ndarray:
         """float [n, D] -> float32 [n, D]."""
         return vectors.astype(np.float32) @ self.query
 
-    def products(self, *sources: np.ndarray) -> np.ndarray:
+    def products(self, *sources: ndarray) -> ndarray:
         """float32 [P, D], unit length, zero without a text; `sources`, float [P, D]: `SOURCES`."""
         maps = (self.name, self.info, self.reviews)
         parts = (unit(source) @ each for source, each in zip(sources, maps, strict=True))
         return unit(sum(parts))
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: ndarray) -> ndarray:
     """float [n, D] -> float32 [n, D] of unit length; zero stays zero."""
     vectors = vectors.astype(np.float32)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -98,12 +97,12 @@ class MatchFit:
     scale: settings.Positive
     seed: settings.Count
 
-    def fit(self, graph: ReviewGraph, vectors: np.ndarray, split: Split) -> Towers:
+    def fit(self, graph: ReviewGraph, vectors: ndarray, split: Split) -> Towers:
         """Learns from the training reviews and the vector store's rows, float [N, D]. The
         validation's targets choose the epoch; the test is not looked at."""
         import torch  # what is trained is applied without it
 
-        def with_text(edges: np.ndarray) -> np.ndarray:
+        def with_text(edges: ndarray) -> ndarray:
             return edges[(read_vectors(vectors, graph.edge_text[edges]) != 0).any(axis=1)]
 
         training = with_text(np.flatnonzero(split.train))
@@ -133,7 +132,7 @@ class _Learner:
     """The towers while they are trained."""
 
     def __init__(
-        self, fit: MatchFit, graph: ReviewGraph, vectors: np.ndarray, known: ProductReviews
+        self, fit: MatchFit, graph: ReviewGraph, vectors: ndarray, known: ProductReviews
     ) -> None:
         import torch
 
@@ -151,7 +150,7 @@ class _Learner:
         parts = [{"params": self._maps}, {"params": scalars, "weight_decay": 0.0}]
         self._optimizer = torch.optim.AdamW(parts, lr=fit.lr, weight_decay=fit.weight_decay)
 
-    def epoch(self, edges: np.ndarray) -> None:
+    def epoch(self, edges: ndarray) -> None:
         """Goes once through the training reviews, int64 [n]."""
         torch, fit = self._torch, self._fit
         shuffled = self._rng.permutation(edges)
@@ -174,7 +173,7 @@ class _Learner:
             loss.backward()
             self._optimizer.step()
 
-    def loss(self, edges: np.ndarray) -> float:
+    def loss(self, edges: ndarray) -> float:
         """Mean negative log-likelihood of the products of some reviews, among all products."""
         torch, graph = self._torch, self._graph
         everything = np.arange(graph.num_products)
@@ -197,12 +196,10 @@ class _Learner:
         scale = np.exp(self._scale.item(), dtype=np.float32)
         return Towers(scale * query, *(w * each for w, each in zip(weights, others, strict=True)))
 
-    def _logits(self, texts: Any, parts: list[Any], products: np.ndarray) -> Any:
+    def _logits(self, texts: Any, parts: list[Any], products: ndarray) -> Any:
         query, *others = self._maps
-        mapped = (
-            weight * (part + part @ each)
-            for weight, part, each in zip(self._weights, parts, others, strict=True)
-        )
+        weighted = zip(self._weights, parts, others, strict=True)
+        mapped = (weight * (part + part @ each) for weight, part, each in weighted)
         found = self._torch.nn.functional.normalize(sum(mapped), dim=1, eps=_TINY)
         logits = self._scale.exp() * (texts + texts @ query) @ found.T
         return logits + self._popularity_weight * self._popularity[products]
@@ -210,7 +207,7 @@ class _Learner:
     def _dropped(self, vectors: Any) -> Any:
         return self._torch.nn.functional.dropout(vectors, self._fit.dropout)
 
-    def _sample(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _sample(self, batch: ndarray) -> tuple[ndarray, ndarray]:
         """Products of a step, int64 [M] ascending, and what corrects their logits, float32 [M]."""
         size, own = self._graph.num_products, np.unique(self._graph.edge_product[batch])
         others = np.setdiff1d(np.arange(size), own)
@@ -227,12 +224,8 @@ _LEAST_STEPS = 8  # of an epoch
 
 
 def match_sources(
-    graph: ReviewGraph,
-    vectors: np.ndarray,
-    known: ProductReviews,
-    products: np.ndarray,
-    asked: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    graph: ReviewGraph, vectors: ndarray, known: ProductReviews, products: ndarray, asked: ndarray
+) -> tuple[ndarray, ndarray, ndarray]:
     """What products are told by, as in `SOURCES`, while some reviews are asked for their products.
     `vectors`: float [N, D]; `products`: int64 [M], ascending; `asked`: int64 [n], edges; none of
     them is in a mean. Returns float32 [M, D] each."""
@@ -246,7 +239,7 @@ def match_sources(
 
 def word_weights(
     counts: scipy.sparse.csr_array, k1: float, b: float
-) -> tuple[scipy.sparse.csr_array, np.ndarray, float]:
+) -> tuple[scipy.sparse.csr_array, ndarray, float]:
     """BM25 of documents by their own statistics. `counts`: float32 [P, W], how often each word is
     in each document; for `k1` and `b` see `bm25`. Returns float32 [W, P], what each word of a query
     adds to each document, the inverse document frequencies and the mean length."""
@@ -259,14 +252,12 @@ def word_weights(
 
 
 def bm25(
-    counts: scipy.sparse.csr_array, idf: np.ndarray, mean_length: float, k1: float, b: float
+    counts: scipy.sparse.csr_array, idf: ndarray, mean_length: float, k1: float, b: float
 ) -> scipy.sparse.csr_array:
-    """Okapi BM25 (Robertson & Zaragoza, "The Probabilistic Relevance Framework", 2009).
-
-    `counts`: float32 [P, W], how often each word is in each document; `idf`: float32 [W];
-    `mean_length`: words of a document; `k1`: how much a word counts that is there again and again;
-    `b`: how much long documents are held back, 0...1. Returns float32 [P, W], what each word adds.
-    """
+    """Okapi BM25 (Robertson & Zaragoza, "The Probabilistic Relevance Framework", 2009). `counts`:
+    float32 [P, W], how often each word is in each document; `idf`: float32 [W]; `mean_length`:
+    words of a document; `k1`: how much a word counts that is there again and again; `b`: how much
+    long documents are held back, 0...1. Returns float32 [P, W], what each word adds."""
     length = counts.sum(axis=1) / max(mean_length, 1)
     weights = counts.tocsr(copy=True)
     room = np.repeat(k1 * (1 - b + b * length), np.diff(weights.indptr))

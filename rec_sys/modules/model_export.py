@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from rec_sys.foundation.cli import CONFIG_DIR, graceful_exit
+from rec_sys.foundation.cli import compose_config, graceful_exit
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing
@@ -50,17 +50,15 @@ def export_model(
     output_path: str | Path = DEFAULT_OUTPUT,
     overrides: Sequence[str] = (),
 ) -> list[Parity]:
-    """Exports a checkpoint and, if it computes the same as PyTorch, completes the Triton
-    repository: `output_path`, and settings beside it if that is
-    ``<repository>/<model>/<version>/model.onnx``. `model_config` is the YAML file of the model's
-    settings; `overrides` are of ``config/export_config.yaml``: the data to compare on, by default
-    the training's. InputError if checkpoint and settings do not fit, RuntimeError if the exported
-    model computes something else."""
+    """Exports a checkpoint and, if it computes as PyTorch does, completes the Triton repository:
+    `output_path`, and settings beside it if that is ``<repository>/<model>/<version>/model.onnx``.
+    `model_config`: YAML of the model's settings; `overrides`: of ``config/export_config.yaml``: the
+    data to compare on, else the training's. InputError if checkpoint and settings do not fit,
+    RuntimeError if the export computes something else."""
     settings = _read_model_config(Path(model_config))
     path = find_checkpoint(checkpoint, Path(checkpoint).parent)
     trained = load_trained(path, OmegaConf.to_container(settings, resolve=True))
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = compose("export_config", list(overrides))
+    config = compose_config("export_config", overrides)
     batches = parity_batches(trained.model.vector_dim)
     try:
         data = load_data(trained, config)

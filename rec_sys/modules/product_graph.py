@@ -1,12 +1,12 @@
 """Linear item-to-item models in closed form: EASE, and edges between products from their reviewers,
 order, texts and brands."""
 
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import scipy.linalg
+from numpy import ndarray
 from pydantic import Field
 from scipy.sparse import csr_array, issparse, sparray, vstack
 
@@ -18,16 +18,12 @@ from rec_sys.reviews.schema import NO_TIME, SECONDS_PER_DAY
 
 # Rows handled at once while one triangle is copied to the other; small enough for the cache.
 _MIRROR_ROWS = 256
-# Columns handled at once while another matrix is added.
 _COLUMNS_AT_ONCE = 2048
 
 
-def co_occurrence(
-    user: np.ndarray, product: np.ndarray, num_users: int, num_products: int
-) -> csr_array:
-    """How many users reviewed both of two products: the Gram matrix X^T X, float32 [P, P], the
-    number of reviewers of each on its diagonal. `user` and `product`: int64 [n], in any order; a
-    pair that occurs twice counts once."""
+def co_occurrence(user: ndarray, product: ndarray, num_users: int, num_products: int) -> csr_array:
+    """How many users reviewed both products: the Gram matrix X^T X, float32 [P, P], reviewers on
+    its diagonal. `user` and `product`: int64 [n], in any order; equal pairs count once."""
     ones = np.ones(len(user), dtype=np.float32)
     reviewed = csr_array((ones, (user, product)), shape=(num_users, num_products))
     reviewed.sum_duplicates()
@@ -35,7 +31,7 @@ def co_occurrence(
     return (reviewed.T @ reviewed).tocsr()
 
 
-def ease_weights(gram: np.ndarray | sparray, l2: float) -> np.ndarray:
+def ease_weights(gram: ndarray | sparray, l2: float) -> ndarray:
     """The weights of EASE: each product predicted from all others by one ridge regression.
 
     Minimises |X - X B|^2 + l2 |B|^2 over all B with a zero diagonal, where gram = X^T X,
@@ -47,21 +43,21 @@ def ease_weights(gram: np.ndarray | sparray, l2: float) -> np.ndarray:
     return inverse_to_ease(ridge_inverse(gram, l2))
 
 
-def inverse_to_ease(inverse: np.ndarray) -> np.ndarray:
+def inverse_to_ease(inverse: ndarray) -> ndarray:
     """Turns `ridge_inverse`, float32 [P, P], into `ease_weights` in place: there is one copy."""
     inverse /= -np.diag(inverse).copy()
     np.fill_diagonal(inverse, 0)
     return inverse
 
 
-def add_inner_products(gram: np.ndarray, features: np.ndarray) -> None:
+def add_inner_products(gram: ndarray, features: ndarray) -> None:
     """Adds features @ features.T, features float32 [P, D], to a float32 [P, P] matrix in place."""
     for start in range(0, len(gram), _COLUMNS_AT_ONCE):
         columns = slice(start, start + _COLUMNS_AT_ONCE)
         gram[:, columns] += features @ features[columns].T
 
 
-def ridge_inverse(gram: np.ndarray | sparray, l2: float, overwrite: bool = False) -> np.ndarray:
+def ridge_inverse(gram: ndarray | sparray, l2: float, overwrite: bool = False) -> ndarray:
     """The inverse of gram + l2 I, float32 [P, P]; raises as `ease_weights`.
 
     It is made in place by a Cholesky factorisation, half the work of a general inverse and one
@@ -91,12 +87,7 @@ def ridge_inverse(gram: np.ndarray | sparray, l2: float, overwrite: bool = False
 
 
 def partial_histories(
-    user: np.ndarray,
-    product: np.ndarray,
-    num_products: int,
-    past_decay: float,
-    future_decay: float,
-    longest: int,
+    user: ndarray, product: ndarray, size: int, past_decay: float, future_decay: float, longest: int
 ) -> tuple[csr_array, csr_array]:
     """Cuts the `longest` newest reviews of each user between any two neighbours: the weighted past
     and the weighted future of each cut, float32 [cuts, P]. `user`, `product`: int64 [n], by user,
@@ -119,18 +110,17 @@ def partial_histories(
             weights = np.broadcast_to(weight.astype(np.float32), rows.shape)
             entries.append((rows.ravel(), columns.ravel(), weights.ravel()))
         cuts += (length - 1) * len(first)
-    return _stack(past, cuts, num_products), _stack(future, cuts, num_products)
+    return _stack(past, cuts, size), _stack(future, cuts, size)
 
 
-def _stack(entries: list[tuple[np.ndarray, ...]], rows: int, columns: int) -> csr_array:
+def _stack(entries: list[tuple[ndarray, ...]], rows: int, columns: int) -> csr_array:
     if not entries:
         return csr_array((rows, columns), dtype=np.float32)
     row, column, weight = (np.concatenate(each) for each in zip(*entries, strict=True))
     return csr_array((weight, (row, column)), shape=(rows, columns))
 
 
-@dataclass(frozen=True)
-class UnreviewedProducts:
+class UnreviewedProducts(NamedTuple):
     """Adds products, each by itself, to a solved system of R products.
 
     With K the inverse of the system, t what is known of a new product (texts, brand) and T the same
@@ -141,29 +131,29 @@ class UnreviewedProducts:
     of K; `l2`: the ridge of the system.
     """
 
-    projected: np.ndarray
-    explained: np.ndarray
-    diagonal: np.ndarray
+    projected: ndarray
+    explained: ndarray
+    diagonal: ndarray
     l2: float
 
     @classmethod
-    def of(cls, inverse: np.ndarray, features: np.ndarray, l2: float) -> "UnreviewedProducts":
+    def of(cls, inverse: ndarray, features: ndarray, l2: float) -> "UnreviewedProducts":
         """Prepares for new products: `ridge_inverse` float32 [R, R], features float32 [R, D]."""
         projected = inverse @ features
         return cls(projected, features.T @ projected, np.diag(inverse).copy(), l2)
 
-    def columns(self, features: np.ndarray, rows: slice) -> np.ndarray:
+    def columns(self, features: ndarray, rows: slice) -> ndarray:
         """From solved products to new ones with features float32 [N, D]: float32 [rows, N]."""
         return self.projected[rows] @ features.T
 
-    def rows(self, features: np.ndarray) -> np.ndarray:
+    def rows(self, features: ndarray) -> ndarray:
         """From new products to the solved ones, float32 [N, R]."""
         own = np.einsum("nd,nd->n", features, features)
         explained = np.einsum("nd,nd->n", features @ self.explained, features)
         pivot = np.maximum(own - explained, 0) + self.l2
         return self.columns(features, slice(None)).T / (pivot[:, None] * self.diagonal)
 
-    def scale_to(self, weights: np.ndarray, features: np.ndarray) -> np.float32:
+    def scale_to(self, weights: ndarray, features: ndarray) -> np.float32:
         """Ratio of the median lengths of the columns of solved products, float32 [R, R], and new
         ones, with features float32 [N, D]; 1 where one of them has none."""
         squares = np.einsum("nd,nd->n", features @ (self.projected.T @ self.projected), features)
@@ -188,9 +178,9 @@ class ProductGraph:
     float32 [n]. Raises InputError if a number is out of its range.
     """
 
-    pointers: np.ndarray
-    neighbours: np.ndarray
-    weights: np.ndarray
+    pointers: ndarray
+    neighbours: ndarray
+    weights: ndarray
     history_decay: settings.Share
     disliked_weight: settings.Share
     liked_above: float
@@ -216,11 +206,7 @@ class ProductGraph:
         return cls(pointers, neighbours, weights, history_decay, disliked_weight, liked_above)
 
     def walk(
-        self,
-        user_ptr: np.ndarray,
-        product: np.ndarray,
-        rating: np.ndarray,
-        links: csr_array | None = None,
+        self, user_ptr: ndarray, product: ndarray, rating: ndarray, links: csr_array | None = None
     ) -> csr_array:
         """Walks one step from each review: float32 [U, P], the propagated scores where something
         leads, in order of the products. For the arguments see `Situation`: an unknown product
@@ -239,12 +225,8 @@ class ProductGraph:
         return scores
 
     def contributions(
-        self,
-        product: np.ndarray,
-        rating: np.ndarray,
-        targets: np.ndarray,
-        links: csr_array | None = None,
-    ) -> np.ndarray:
+        self, product: ndarray, rating: ndarray, targets: ndarray, links: csr_array | None = None
+    ) -> ndarray:
         """What each review of one user propagates to some products, rows int64 [m], see `walk`.
         Returns float32 [n, m]; the sum of a column is the product's score."""
         known, found = product >= 0, np.zeros((len(product), len(targets)), dtype=np.float32)
@@ -259,7 +241,7 @@ class ProductGraph:
         shape = (self.num_products, self.num_products)
         return csr_array((self.weights, self.neighbours, self.pointers), shape=shape)
 
-    def _review_weights(self, user_ptr: np.ndarray, rating: np.ndarray) -> np.ndarray:
+    def _review_weights(self, user_ptr: ndarray, rating: ndarray) -> ndarray:
         """float32 [n]: how much each review counts, wherever it leads."""
         steps = np.repeat(user_ptr[1:], np.diff(user_ptr)) - 1 - np.arange(len(rating))
         disliked = (rating > 0) & (rating <= self.liked_above)
@@ -271,7 +253,7 @@ class ProductGraph:
 ROWS_AT_ONCE = 2048
 
 
-def heaviest(weights: np.ndarray, most: int) -> csr_array:
+def heaviest(weights: ndarray, most: int) -> csr_array:
     """Keeps the `most` weights of each row, float [n, P], that are furthest from zero."""
     kept = min(most, weights.shape[1])
     columns = np.argpartition(-np.abs(weights), kept - 1, axis=1)[:, :kept]
@@ -318,7 +300,7 @@ class ProductGraphBuilder:
     new_product_boost: settings.NotNegative
     max_products: settings.PositiveCount
 
-    def build(self, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray) -> ProductGraph:
+    def build(self, graph: ReviewGraph, vectors: ndarray, edges: ndarray) -> ProductGraph:
         """Learns from the edges that may be known, int64 [n] ascending; `vectors`: float [N, D]."""
         if not self.neighbours or not len(edges):
             return ProductGraph.without_edges(graph.num_products)
@@ -357,8 +339,8 @@ class ProductGraphBuilder:
         return ProductGraph.of(matrix, self.history_decay, self.disliked_weight, self.liked_above)
 
     def _features(
-        self, graph: ReviewGraph, vectors: np.ndarray, edges: np.ndarray, solved: np.ndarray
-    ) -> np.ndarray:
+        self, graph: ReviewGraph, vectors: ndarray, edges: ndarray, solved: ndarray
+    ) -> ndarray:
         """What is known of the products beside their reviewers, float32 [P, 3 D + brands]. Each
         source is centred on its mean; a product of which it says nothing has the mean."""
         sources = (
@@ -375,7 +357,7 @@ class ProductGraphBuilder:
             parts.append(np.sqrt(np.float32(weight)) * np.where(given[:, None], source - mean, 0))
         return np.concatenate(parts, axis=1).astype(np.float32)
 
-    def _gram(self, graph: ReviewGraph, edges: np.ndarray, product: np.ndarray) -> np.ndarray:
+    def _gram(self, graph: ReviewGraph, edges: ndarray, product: ndarray) -> ndarray:
         time, weight = graph.edge_time[edges], np.ones(len(edges))
         known = time != NO_TIME
         if self.half_life_days and known.any():
@@ -386,7 +368,7 @@ class ProductGraphBuilder:
         return (reviewed.T @ reviewed).toarray()
 
     def _add_before_to_after(
-        self, weights: np.ndarray, user: np.ndarray, product: np.ndarray, features: np.ndarray
+        self, weights: ndarray, user: ndarray, product: ndarray, features: ndarray
     ) -> None:
         how = self.past_decay, self.future_decay, self.longest_history
         past, future = partial_histories(user, product, len(features), *how)

@@ -1,7 +1,6 @@
 """Ratings explained by user and product bias, without a word of the texts: what must be beaten."""
 
 import itertools
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +11,7 @@ from rec_sys.graph.review_graph import ReviewGraph, read_vectors, segment_sum, v
 from rec_sys.graph.task import Split
 
 
-@dataclass(frozen=True)
-class RatingBias:
+class RatingBias(NamedTuple):
     """How much better than the mean each product is rated, `product_bias`, float32 [P], stars,
     shrunk; `majority_rating`: the most frequent; `user_shrinkage`: imaginary ratings of a user."""
 
@@ -152,8 +150,7 @@ def fit_rating_start(
     return RatingStart(mean, *shrinkages, bias_weight, of_user, of_product, intercept)
 
 
-@dataclass(frozen=True)
-class MeanVectors:
+class MeanVectors(NamedTuple):
     """Means of review vectors by user or product; `sums`: float32 [S, D], `counts`: int64 [S]."""
 
     sums: np.ndarray

@@ -13,8 +13,7 @@ from torchmetrics import MeanMetric, MetricCollection
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_number
-from rec_sys.graph.ego_batch import MODEL_INPUTS, GraphOutputs, ProductReviews
-from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.ego_batch import MODEL_INPUTS, EgoBatchBuilder, GraphOutputs
 from rec_sys.graph.task import Provenance
 from rec_sys.modules.checkpoint import RECORD_KEY, SEEN_KEY, plain_provenance
 from rec_sys.modules.full_catalogue import embed_products
@@ -26,33 +25,27 @@ _HISTORY_KEY = "rec_sys_history"
 _METRIC = re.compile(r"\w+(/\w+)?", re.ASCII)
 #: Length of the lists of NDCG.
 K = 10
-#: How well the network ranks alone, an epoch.
 NETWORK_NDCG = f"val/network_ndcg{K}"
 
 
 class RecommenderModule(pl.LightningModule):
     """Trains a `GraphModel`; `history` has a row per finished epoch, ``epoch`` and every metric.
-    Validation ranks all products of the `graph`. By `settings`, those of ``config/train``, AdamW's
-    learning rate grows linearly to `lr` in the epoch `warmup_epochs`, counted from 1, and falls
-    along a cosine to zero in `max_epochs`; dropout follows from `seed` and epoch, so that a resumed
-    training repeats it. A checkpoint tells the `record`, plain values on its origin, and which
-    reviews training has `seen`."""
+    Validation ranks all products. By `settings`, ``config/train``, AdamW's learning rate grows
+    linearly to `lr` in the epoch `warmup_epochs`, counted from 1, and falls along a cosine to zero
+    in `max_epochs`; dropout follows from `seed` and epoch, so that a resumed training repeats it. A
+    checkpoint tells the `record`, plain values on its origin, and what training has `seen`."""
 
     def __init__(
         self,
         model: nn.Module,
         objective: Callable[[GraphOutputs, TensorBatch], ObjectiveOutput],
-        *,
-        graph: ReviewGraph,
-        vectors: np.ndarray,
-        product_reviews: ProductReviews,
+        builder: EgoBatchBuilder,
         settings: Any,
         record: dict[str, Any],
         seen: Provenance,
     ) -> None:
         super().__init__()
-        self.model, self.objective = model, objective
-        self.graph, self.vectors, self.product_reviews = graph, vectors, product_reviews
+        self.model, self.objective, self.builder = model, objective, builder
         self.settings, self.record, self.seen = settings, record, seen
         self.history: list[dict[str, float]] = []
         self.validation_values: dict[str, float] = {}
@@ -87,9 +80,10 @@ class RecommenderModule(pl.LightningModule):
             return self._evaluate(embeddings, batch, self.train_metrics).objective
 
     def on_validation_epoch_start(self) -> None:
-        rows = self.graph.product_name_text, self.graph.product_info_text
-        texts = (self.vectors[each] for each in rows)
-        products = embed_products(self.model, *texts, self.product_reviews.summary)
+        graph, known = self.builder.graph, self.builder.product_reviews.summary
+        rows = graph.product_name_text, graph.product_info_text
+        texts = (self.builder.vectors[each] for each in rows)
+        products = embed_products(self.model, *texts, known)
         self.keys = torch.from_numpy(products.keys).to(self.device)
         self.val_ndcg.reset()
 

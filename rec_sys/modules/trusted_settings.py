@@ -129,14 +129,13 @@ def _check_target(target: Any, place: str, path: str | Path) -> None:
 def _is_convolution(name: str) -> bool:
     if not (matched := _CONVOLUTION_NAME.fullmatch(name)):
         return False
-    import torch_geometric.nn
-    from torch_geometric.nn import MessagePassing
+    from torch_geometric import nn
 
-    found = getattr(torch_geometric.nn, matched[1], None)
+    found = getattr(nn, matched[1], None)
     return (
         isclass(found)
-        and issubclass(found, MessagePassing)
-        and found is not MessagePassing
+        and issubclass(found, nn.MessagePassing)
+        and found is not nn.MessagePassing
         and found.__module__.startswith("torch_geometric.nn.conv.")
         and found.__qualname__ == matched[1]
     )

@@ -21,8 +21,7 @@ OPTIONS_AT = "data.cleaning"
 #: From the columns of a product to those by which a review describes its product.
 OWN_COLUMNS = {"name": "product_name", "info": "product_info", "style": "style"}
 
-#: Variants of one product, its twins, are told by having the same users; one or two who took the
-#: same two products say nothing.
+#: Twins, variants of one product, are told by the users that they share; one or two say nothing.
 MIN_SHARED_USERS = 3
 # So many (product, product) pairs are counted at a time; memory holds one such block.
 _BLOCK_PAIRS = 1 << 22
@@ -77,12 +76,10 @@ def clean_reviews(
     options: CleaningOptions | None = None,
 ) -> schema.ReviewData:
     """Cleans a data set. A clean one comes out as it went in, unless twins are collapsed again.
-
     `reviews` are as `read_reviews` returns them: in the order of the file, every one with user,
     product, id and a text that may be empty. By default nothing but duplicates is left out;
     InputError if nothing is left. They come out by user, oldest first, one per user and product,
-    products by id. An unknown time is the oldest, and reviews without a time keep their order.
-    """
+    products by id. An unknown time is the oldest, and reviews without a time keep their order."""
     options = options or CleaningOptions()
     cleaning = _Cleaning(schema.to_table(reviews), options)
     _know_by_name(cleaning, products)
@@ -132,10 +129,9 @@ def require_learnable(data: schema.ReviewData) -> None:
         raise InputError(f"{len(users)} reviews cannot be learned from: {why}")
     ratings = data.reviews["rating"].dropna()
     if len(ratings) and ratings.nunique() == 1:
-        note(
-            f"warning: every rating is {ratings.iloc[0]:g}: what people like cannot be told from"
-            " what they do not; what they chose is learned all the same"
-        )
+        why = "what people like cannot be told from what they do not"
+        told = f"every rating is {ratings.iloc[0]:g}: {why}"
+        note(f"warning: {told}; what they chose is learned all the same")
 
 
 def show_report(data: schema.ReviewData) -> None:
@@ -265,12 +261,9 @@ def _sorted(table: pa.Table) -> pa.Table:
 def _build_products(
     reviews: pa.Table, metadata: pd.DataFrame | None, keep_unreviewed: bool
 ) -> tuple[pa.Table, list[dict[str, Any]]]:
-    """Makes one row for every product, sorted by id, and the steps of the report.
-
-    What the metadata leaves empty is told by the newest review of the product that tells it. A
-    review's style is that of the variant its writer bought ("Color: Black"): less than a category,
-    but more than nothing.
-    """
+    """Makes one row for every product, sorted by id, and the steps of the report. What the metadata
+    leaves empty is told by the newest review of the product that tells it. A review's style is that
+    of the variant its writer bought ("Color: Black"): less than a category, more than nothing."""
     known = pd.DataFrame(columns=schema.PRODUCT_SCHEMA.names) if metadata is None else metadata
     known = known[schema.PRODUCT_SCHEMA.names].astype(object)
     known = known.where(known.notna(), "").drop_duplicates("product_id").set_index("product_id")
@@ -332,13 +325,11 @@ def _newest_told(reviews: pa.Table, column: str) -> pd.Series:
 
 
 def collapse_twins(table: pa.Table, threshold: float) -> tuple[pa.Table, list[str], int]:
-    """Replaces every product by the most reviewed one of its twins, of equals the lowest id.
-
-    Two products are twins if a share of at least `threshold`, above 0 up to 1, of the users of
-    either has both (the Jaccard index of their sets of users). Twins of twins are twins: the groups
-    are the connected components. Returns the table, of which a user may have several rows of a
-    product now, the ids of the products that are gone, and how many others took them in.
-    """
+    """Replaces every product by the most reviewed one of its twins, of equals the lowest id. Two
+    products are twins if a share of at least `threshold`, above 0 up to 1, of the users of either
+    has both (the Jaccard index of their sets of users). Twins of twins are twins: the groups are
+    the connected components. Returns the table, of which a user may have several rows of a product
+    now, the ids of the products that are gone, and how many others took them in."""
     column = table["product_id"].combine_chunks().dictionary_encode()
     products = column.indices.to_numpy()
     ids = np.array(column.dictionary.to_pylist(), dtype=object)

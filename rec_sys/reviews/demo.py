@@ -7,10 +7,9 @@ writer looks for in general, a conclusion.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from omegaconf import OmegaConf
@@ -22,8 +21,7 @@ REVIEWS_FILE = "reviews.jsonl"
 PRODUCTS_FILE = "products.jsonl"
 WORDS_DIR = Path(__file__).parent / "demo_words"
 
-# One stream of random numbers for each part: more users leave the products as they are, and a
-# new phrase leaves the ratings as they are.
+# A stream of random numbers each: more users change no product, and a new phrase no rating.
 PRODUCTS, USERS, CHOICES, LUCK, TEXTS = range(5)
 
 
@@ -37,8 +35,7 @@ ASPECTS = [SimpleNamespace(**each) for each in _read("aspects")]
 PHRASES = _read("phrases")
 
 
-@dataclass(frozen=True)
-class DemoProduct:
+class DemoProduct(NamedTuple):
     """A product with what nobody is told about it; aspects are positions in `ASPECTS`."""
 
     asin: str
@@ -51,8 +48,7 @@ class DemoProduct:
     popularity: float
 
 
-@dataclass(frozen=True)
-class DemoUser:
+class DemoUser(NamedTuple):
     """A user with tastes; aspects are positions in `ASPECTS`, shelves in `CATEGORIES`."""
 
     user_id: str
@@ -64,11 +60,7 @@ class DemoUser:
 
 
 def write_demo(
-    folder: Path,
-    num_users: int = 800,
-    num_products: int = 240,
-    reviews_per_user: int = 8,
-    seed: int = 0,
+    folder: Path, num_users: int, num_products: int, reviews_per_user: int = 8, seed: int = 0
 ) -> tuple[Path, Path]:
     """Writes the demo set as two JSON Lines files, each whole or not at all; returns their paths.
     Reviews are written oldest first. `reviews_per_user` is a mean: some have one, some three times

@@ -86,12 +86,10 @@ def choose_format(
     requested: str = AUTO,
     given: Mapping[str, str | Sequence[str] | None] | None = None,
 ) -> Format:
-    """Finds the format that explains most of the fields of the first records.
-
-    `required`: groups of our columns; of each group at least one must be told by a field. `given`:
-    from our columns to fields, None for no word; goes before what the format says. InputError,
-    which names no file, for no such format, column or field, or if a required one is not told.
-    """
+    """Finds the format that explains most of the fields of the first records. `required`: groups of
+    our columns; of each group at least one must be told by a field. `given`: from our columns to
+    fields, None for no word; goes before what the format says. InputError, which names no file, for
+    no such format, column or field, or if a required one is not told."""
     named = _checked(given or {}, found, what)
     formats = [replace(each, columns=each.columns | named) for each in known_formats(what)]
     for each in formats:  # a product may be told by its name alone

@@ -247,8 +247,7 @@ class _ReviewRows:
         style = style and (values.as_text(values.unpacked(style)) or None)
         review = first_text(record, columns["review_id"])
         review = review or content_id(user, product, text, rating, seconds)
-        about = product or None, name, info, style
-        return review, user, nickname, *about, text, rating, seconds
+        return review, user, nickname, product or None, name, info, style, text, rating, seconds
 
 
 def content_id(*content: Any) -> str:
@@ -264,12 +263,10 @@ def read_products(
     max_info_characters: int = DEFAULT_MAX_INFO_CHARACTERS,
     notation: Notation = Notation(),  # noqa: B008 (frozen)
 ) -> tuple[pd.DataFrame, ReadReport]:
-    """Reads product metadata; kinds of files, settings and errors are those of `read_reviews`.
-
-    A record without an id is broken. ``info`` (description, then features) is cut after the last
-    word that fits into `max_info_characters`. The table has the columns of `PRODUCT_SCHEMA`, in the
-    order of the file, of each product its first row; what is missing is an empty string.
-    """
+    """Reads product metadata; kinds of files, settings and errors are those of `read_reviews`. A
+    record without an id is broken. ``info`` (description, then features) is cut after the last word
+    that fits into `max_info_characters`. The table has the columns of `PRODUCT_SCHEMA`, in the
+    order of the file, of each product its first row; what is missing is an empty string."""
     rows = _ProductRows(max_info_characters)
     table, report = _build_table(path, rows, format, max_broken_share, notation)
     products = to_frame(table, PRODUCT_SCHEMA)

@@ -184,12 +184,10 @@ def _csv_records(
 def _csv_rows(
     numbered: Iterator[tuple[int, str]], style: dict[str, Any], width: int, bad: dict[int, str]
 ) -> Iterator[tuple[int, list[str] | BrokenRecord]]:
-    """Rows that are not blank, with the number of their first line.
-
-    A row that strict CSV does not understand, or that has another number of cells than the others
-    (`width`, or the first row's if it is 0), is tried with backslashes as escapes and without stray
-    carriage returns; otherwise its first line is broken and reading goes on in the next.
-    """
+    """Rows that are not blank, with the number of their first line. A row that strict CSV does not
+    understand, or that has another number of cells than the others (`width`, or the first row's if
+    it is 0), is tried with backslashes as escapes and without stray carriage returns; otherwise its
+    first line is broken and reading goes on in the next."""
     again: deque[tuple[int, str]] = deque()
     used: list[tuple[int, str]] = []
 
@@ -332,10 +330,8 @@ def _json_values(lines: Iterable[str], bad: dict[int, str], path: Path) -> Itera
             # Only this one is broken if another begins further down.
             while not (found := _NEXT_OBJECT.search(text, at + 1)):
                 if not (more := _take(lines, len(text) + _BLOCK_CHARACTERS)):
-                    why = (
-                        f"not JSON from here on ({_reason(error)}); repair or fetch the file again"
-                    )
-                    raise InputError(f"{path}, line {line}: {why}")
+                    why = f"not JSON from here on ({_reason(error)})"
+                    raise InputError(f"{path}, line {line}: {why}; repair or fetch the file again")
                 text += more
             yield line, BrokenRecord(f"not JSON ({_reason(error)})")
             line += text.count("\n", at, found.end())

@@ -29,20 +29,17 @@ REVIEW_SCHEMA = pa.schema(
     ]
 )
 
+_OF_PRODUCTS = ("product_id", "name", "info", "style", "brand")
 #: One row per product. Whatever is missing is an empty string.
-PRODUCT_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("product_id", "name", "info", "style", "brand")]
-)
+PRODUCT_SCHEMA = pa.schema([(name, pa.string()) for name in _OF_PRODUCTS])
 
 
 @dataclass(frozen=True)
 class ReviewData:
-    """A clean data set, as every room above takes it.
-
-    `reviews` has the columns of `REVIEW_SCHEMA` and one row per (user, product), `products` those
-    of `PRODUCT_SCHEMA` and a row at least for each that occurs in `reviews`. `report` says what
-    cleaning found, step by step, JSON-ready. `fingerprint` is SHA-256 over both tables.
-    """
+    """A clean data set, as every room above takes it. `reviews` has the columns of `REVIEW_SCHEMA`
+    and one row per (user, product), `products` those of `PRODUCT_SCHEMA` and a row at least for
+    each that occurs in `reviews`. `report` says what cleaning found, step by step, JSON-ready.
+    `fingerprint` is SHA-256 over both tables."""
 
     reviews: pd.DataFrame
     products: pd.DataFrame

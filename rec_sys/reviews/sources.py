@@ -25,7 +25,6 @@ from rec_sys.reviews.tables import cache_folder, load_tables, save_tables
 
 
 def _checked_path(value: Any, info: ValidationInfo) -> Path:
-    """A path of the config, with "~" put in full."""
     if not isinstance(value, str | PathLike) or not str(value):
         raise InputError(f"data.{info.field_name}: must be a path, got {value!r}")
     return Path(value).expanduser()
@@ -127,7 +126,6 @@ class DemoReviews(ReviewSource):
     max_broken_share: settings.Share = 0.0
 
     def files(self) -> tuple[Path, Path]:
-        """Writes the demo's files unless the same ones are there."""
         paths = (self.folder / demo.REVIEWS_FILE, self.folder / demo.PRODUCTS_FILE)
         settings_path = self.folder / "settings.json"
         keys = ("num_users", "num_products", "reviews_per_user", "seed")
@@ -187,7 +185,6 @@ class DownloadedReviews(ReviewSource):
     name: str | None = "download"
 
     def files(self) -> tuple[Path, Path | None]:
-        """Fetches what is not there yet."""
         if not self.reviews_url:
             raise InputError("data.reviews_url is missing: name the address of the reviews")
         reviews = self._fetched(self.reviews_url, self.reviews_drive_id)

@@ -75,12 +75,9 @@ def with_known_names(
     table: pa.Table, id_column: str, name_column: str, known: dict[str, set[str]] | None
 ) -> tuple[pa.Table, int, int]:
     """Gives each row known by a name alone, which the readers take for its id, the id of the name.
-
-    Names are compared by `name_key`. `known` leads from keys of names to ids, as other tables tell
-    them; the table's own rows add to it. None if a name is no proof (people): then only its
-    spellings become one. Returns also how many rows got another id, and how many names stand for
-    several ids and were left.
-    """
+    Names are compared by `name_key`. `known` leads from keys of names to ids, as others tell; its
+    own rows add to it. None if a name is no proof (people): then only its spellings become one.
+    Returns also how many rows got another id, and how many names of several ids were left."""
     by_name = pc.fill_null(pc.equal(table[id_column], table[name_column]), False)
     if not pc.any(by_name).as_py():
         return table, 0, 0
@@ -132,12 +129,9 @@ def newest_of_pairs(table: pa.Table) -> np.ndarray:
 
 def copies_of(table: pa.Table, of_one_user: bool = True) -> np.ndarray:
     """Tells which reviews repeat one another, as a shop shows one on all variants of a product:
-    int64 [N], equal for copies of one review and only for them.
-
-    Copies are reviews with the same text, of one user or of anybody. A text of fewer than
-    `MIN_COPIED_WORDS` words may be equal by chance ("great"); there the user, the rating and the
-    known time must be equal, too.
-    """
+    int64 [N], equal for copies of one review and only for them. Copies are reviews with the same
+    text, of one user or of anybody. A text of fewer than `MIN_COPIED_WORDS` words may be equal by
+    chance ("great"); there the user, the rating and the known time must be equal, too."""
     numbers = np.arange(table.num_rows)
     # Copies are of one length: most texts need not be compared at all.
     lengths = pc.binary_length(table["text"]).to_numpy().astype(np.int64)

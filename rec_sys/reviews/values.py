@@ -225,12 +225,10 @@ def _number(value: Any, highest: float = MAX_RATING) -> float | None:
     if value is None or value == "":
         return None
     try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = float(value)
-        if math.isinf(number):
-            raise OverflowError
+        number = math.inf if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
+        number = math.inf
+    if math.isinf(number):
         number = _written_rating(value, highest)
     return None if math.isnan(number) else number
 
@@ -270,11 +268,9 @@ def as_rating(value: Any) -> float | None:
 
 def as_seconds(value: Any, notation: str | None = None) -> int | None:
     """A time as whole seconds since 1970 (UTC); None if it is missing, BrokenRecord if it is none.
-
     Numbers are unix times, in seconds or finer; texts are numbers, ISO 8601, Amazon's "02 28, 2014"
     or what `pandas.to_datetime` reads. A time without a zone is UTC. `notation` is what
-    `time_notation` found; without it 03/04/2014 is refused as ambiguous.
-    """
+    `time_notation` found; without it 03/04/2014 is refused as ambiguous."""
     if type(value) is int and 0 <= value < _UNITS_BELOW_SECONDS[-1][0] and notation is None:
         return value  # as nearly all files tell it
     if isinstance(value, Decimal):
@@ -308,12 +304,9 @@ def as_seconds(value: Any, notation: str | None = None) -> int | None:
 
 
 def time_notation(values: Iterable[Any]) -> str | None:
-    """What the first times of a file say together and one alone does not.
-
-    A format for `datetime.strptime` (20140228, 20140228103000, 2014), "excel" for Excel's days,
-    "month first" or "day first"; None where each time says by itself what it is; InputError if days
-    and months cannot be told apart.
-    """
+    """What the first times of a file say together and one alone does not. A format for
+    `datetime.strptime` (20140228, 20140228103000, 2014), "excel" for Excel's days, "month first" or
+    "day first"; None where each time tells by itself; InputError if day and month look alike."""
     given = list(filter(None, (as_text(value) for value in values if not isinstance(value, date))))
     if not given:
         return None

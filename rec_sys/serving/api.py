@@ -22,16 +22,10 @@ from fastapi.staticfiles import StaticFiles
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import UNKNOWN, Author
 from rec_sys.modules.inference_backends import BackendUnavailable
-from rec_sys.serving import schemas
+from rec_sys.serving import limits, schemas
 from rec_sys.serving.access import KEY_HEADER, Access, Refused
 from rec_sys.serving.encoding import DEADLINE, Busy, half_the_time
-from rec_sys.serving.limits import (
-    ExactRoute,
-    HostsMiddleware,
-    LimitsMiddleware,
-    add_refusals,
-    refusals,
-)
+from rec_sys.serving.limits import ExactRoute, refusals
 from rec_sys.serving.prometheus import Metrics
 from rec_sys.serving.request_models import Id, Name, PathId, Text, author_of, request_models
 from rec_sys.serving.service import ServedBundle, Service, ServingSettings
@@ -127,7 +121,7 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
     )
     app.state.is_ready, app.state.asked = False, -math.inf
     app.state.own_threads = anyio.CapacityLimiter(2)
-    add_refusals(app, settings.retry_after)
+    limits.add_refusals(app, settings.retry_after)
     # For the documentation alone: the middleware looks at them before it reads a body.
     schemes = [APIKeyHeader(name=KEY_HEADER, auto_error=False), HTTPBearer(auto_error=False)]
     shown = [] if components.access.is_open else [Security(scheme) for scheme in schemes]
@@ -145,10 +139,10 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
         # A page of another site could reach the service under a name of its own (DNS rebinding).
         names += [f"[{name}]" if ":" in name else name for name in LOOPBACK]
     if names:
-        app.add_middleware(HostsMiddleware, names=names)
+        app.add_middleware(limits.HostsMiddleware, names=names)
     # The last one is the outermost: it counts what the other one refuses, too.
     shared = settings.limits, components.access, components.metrics, settings.retry_after
-    app.add_middleware(LimitsMiddleware, *shared)
+    app.add_middleware(limits.LimitsMiddleware, *shared)
     return app
 
 
@@ -187,9 +181,8 @@ def _recommendation_routes(components: Components) -> APIRouter:
     @routes.post("/recommendations", response_model=schemas.RecommendationsOut, responses=_OF_BODY)
     def recommend(body: taken) -> Response:  # type: ignore[valid-type]
         """Recommends to one person or many by their reviews; nothing is kept."""
-        return components.recommend(
-            service.served, body.authors, k=body.k, style=body.style, exclude=body.exclude
-        )
+        wanted = {"k": body.k, "style": body.style, "exclude": body.exclude}
+        return components.recommend(service.served, body.authors, **wanted)
 
     @routes.get("/people")
     def demo_people() -> schemas.PeopleOut:
@@ -202,8 +195,8 @@ def _recommendation_routes(components: Components) -> APIRouter:
 def _user_routes(components: Components) -> APIRouter:
     routes = APIRouter(prefix="/users", tags=["people who are known"], route_class=ExactRoute)
     service, store = components.service, components.store
-    limits = components.settings.limits
-    _, taken = request_models(limits)
+    most = components.settings.limits
+    _, taken = request_models(most)
     missing = refusals(404)
 
     def own_data(user_id: PathId, request: Request) -> str:
@@ -252,7 +245,7 @@ def _user_routes(components: Components) -> APIRouter:
     @routes.get("/{user_id}/reviews", responses=missing)
     def kept_reviews(user_id: user) -> schemas.StoredReviewsOut:  # type: ignore[valid-type]
         """What a person wrote, the newest reviews only if there are very many."""
-        return kept(user_id, limits.reviews)
+        return kept(user_id, most.reviews)
 
     @routes.get("/{user_id}", responses=missing, response_model=schemas.StoredReviewsOut)
     def everything_kept(user_id: user) -> Response:  # type: ignore[valid-type]
@@ -263,17 +256,17 @@ def _user_routes(components: Components) -> APIRouter:
     @routes.get("/{user_id}/recommendations", response_model=schemas.RecommendationsOut)
     def recommend_to_user(
         user_id: user,  # type: ignore[valid-type]
-        k: Annotated[int, Query(ge=1, le=limits.k)] = 10,
-        wish: Annotated[Text, Query(max_length=limits.text_characters)] = "",
+        k: Annotated[int, Query(ge=1, le=most.k)] = 10,
+        wish: Annotated[Text, Query(max_length=most.text_characters)] = "",
         style: Name | None = None,
-        exclude: Annotated[list[Id], Query(max_length=limits.exclude)] = [],  # noqa: B006
+        exclude: Annotated[list[Id], Query(max_length=most.exclude)] = [],  # noqa: B006
     ) -> Response:
         """Recommends by what is kept of a person, and what they want now.
 
         An unknown person without a wish gets what is popular.
         """
         served = service.served
-        found = store.find(user_id, limits.reviews, served.bundle.encoder_fingerprint)
+        found = store.find(user_id, most.reviews, served.bundle.encoder_fingerprint)
         author = Author(user_id, found.reviews, found.nickname) if found else Author(user_id, [])
         known = found.vectors if found else {}
         authors = [replace(author, wish=wish)]

@@ -61,9 +61,8 @@ def half_the_time() -> Iterator[None]:
 
 class TextTurns:
     """A text encoder that requests use in turns: who has many texts lets others in between. So many
-    `characters` are encoded before it is another one's turn, one text at least. A request that
-    needs more turns than `bulk` is a large one; of one `PARTY` further ones than `bulk_at_once` are
-    `Busy`."""
+    `characters` are encoded before another one's turn, one text at least. A request of more turns
+    than `bulk` is a large one; of one `PARTY` further ones than `bulk_at_once` are `Busy`."""
 
     def __init__(
         self, encoder: TextBackend, at_once: int, characters: int, bulk: int, bulk_at_once: int

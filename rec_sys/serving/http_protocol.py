@@ -21,7 +21,6 @@ AT_ONCE, BACKLOG = 4, 512
 _MOST_WAITING = 8
 # Of connections that are too many and not yet ended, the database, the models, the log.
 _OTHER_FILES = 200
-# Headers of a request that has a body.
 _OF_BODIES = (b"content-length", b"transfer-encoding")
 
 

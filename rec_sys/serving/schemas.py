@@ -274,14 +274,11 @@ def _quoted(text: str) -> str:
 
 def found(served: ServedBundle, rows: np.ndarray) -> list[FoundProduct]:
     """What a search found."""
-    table = served.vectorbase.products
-    numbers = table["num_reviews"].to_numpy(dtype=np.int64)[rows].tolist()
-    means = table["mean_rating"].to_numpy(dtype=np.float64, na_value=np.nan)[rows].tolist()
+    table, names = served.vectorbase.products, ("num_reviews", "mean_rating")
+    columns = (table[name].take(rows).to_numpy(dtype=object, na_value=None) for name in names)
     return [
-        FoundProduct(
-            **_named(served, row), num_reviews=number, mean_rating=None if np.isnan(mean) else mean
-        )
-        for row, number, mean in zip(rows.tolist(), numbers, means, strict=True)
+        FoundProduct(**_named(served, row), num_reviews=number, mean_rating=mean)
+        for row, number, mean in zip(rows.tolist(), *columns, strict=True)
     ]
 
 

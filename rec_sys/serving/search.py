@@ -17,8 +17,7 @@ from rec_sys.vector_database.vectorbase import Vectorbase
 _FITTED_ON = 20_000
 # The margin of the map, so that no dot is cut in half.
 _REACH = 0.95
-# Of all products so many lie within the map, the others on its edge: a few strays must not
-# squeeze all others into the middle.
+# So many products lie within the map, strays on its edge: they must not squeeze all others.
 _WITHIN = 0.99
 # Nobody types more to find one product.
 _MOST_WORDS = 12

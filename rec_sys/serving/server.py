@@ -47,7 +47,8 @@ def serve(config: DictConfig) -> None:
 
     def start() -> None:
         try:
-            start_service(components, address)
+            if components.service.start():
+                note(f"ready: {address}")
         except InputError as error:
             failed.append(error)
             server.should_exit = True  # this will not pass by itself
@@ -135,13 +136,6 @@ def build_components(config: DictConfig) -> Components:
     connections = max(1, limits.threads // 2) + 1  # and one to see whether it works
     store = UserStore(settings.store, settings.store_seconds, connections, limits.kept_reviews)
     return Components(service, store, Metrics(), settings, access)
-
-
-def start_service(components: Components, address: str) -> None:
-    """Makes the service ready, however long its models' server takes to come up; InputError if that
-    has other models, or those of the bundle cannot be run."""
-    if components.service.start():
-        note(f"ready: {address}")
 
 
 def _reload_when(wanted: threading.Event, components: Components) -> None:

@@ -5,12 +5,11 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import monotonic, perf_counter
 from types import SimpleNamespace
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from hydra.utils import get_method
@@ -89,8 +88,7 @@ class ServingSettings:
         return cls(**values)
 
 
-@dataclass(frozen=True)
-class Backends:
+class Backends(NamedTuple):
     """What computes; every answer tells its name. `is_ready`: whether both models could run now."""
 
     name: str
@@ -118,8 +116,7 @@ def connect_triton(bundle: Bundle, settings: ServingSettings) -> Backends:
     return Backends("triton", models.graph, models.text, models.is_ready)
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """Recommendations with what the page draws. `places`: float32 [U, 2], the people on the map;
     `backend`: what computed it; `degraded`: whether that stood in for others that are down."""
 

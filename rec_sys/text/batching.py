@@ -3,8 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +20,7 @@ _GPU_WORKERS = 2
 _SMALLEST_LENGTH = 1e-12
 
 
-@dataclass(frozen=True)
-class TokenizedTexts:
+class TokenizedTexts(NamedTuple):
     """What the model's own tokenizer makes of n texts: `lengths` in tokens, int64 [n]; `of_each`,
     per input of the model (``input_ids`` and others) a list of tokens for each; `of_all`, inputs
     that are the same for all texts, such as the length of a prompt."""
@@ -63,8 +61,7 @@ def encode_in_batches(
                 if len(waiting) > 2 * workers:  # one waits for each pass, so that none is idle
                     done, vectors = waiting.popleft()
                     yield done, vectors.result()
-        while waiting:
-            done, vectors = waiting.popleft()
+        for done, vectors in waiting:
             yield done, vectors.result()
 
 

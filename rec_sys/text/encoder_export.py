@@ -150,11 +150,9 @@ class _Graph:
 
 def export_encoder(encoder: TextEncoder, folder: str | Path) -> float:
     """Exports an encoder, in whatever precision it runs, and compares it with PyTorch in fp32.
-
     ``model.onnx``, ``tokenizer.json`` and ``encoder.json`` appear in the folder only if both agree.
     Returns the largest difference of any two numbers. InputError if the tokenizer can only run in
-    Python; RuntimeError if the exported encoder computes something else.
-    """
+    Python; RuntimeError if the exported encoder computes something else."""
     folder = Path(folder)
     tokenizer = encoder.model_folder / exported.TOKENIZER_FILE
     if not tokenizer.is_file():

@@ -83,11 +83,9 @@ class TextTokenizer:
         self, texts: Sequence[str], batch_size: int, pad_to_step: bool
     ) -> Iterator[TokenBatch]:
         """Cuts texts into batches of similar length, so that little is padded, the longest first.
-
         `pad_to_step` pads to a multiple of `LENGTH_STEP` (or to the maximum length) instead of to
         the longest text: requests of strangers then have the same few lengths, and a server can
-        join them. InputError if a text is no text, or holds half a character.
-        """
+        join them. InputError if a text is no text, or holds half a character."""
         for number, text in enumerate(texts):
             if not isinstance(text, str):
                 raise InputError(f"text {number}: is {type(text).__name__}, not a text")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from hydra.core.hydra_config import HydraConfig
 from torch import Tensor
@@ -31,10 +32,10 @@ from rec_sys.modules.objectives import Distance
 from rec_sys.modules.rating_bias import RatingBias
 from rec_sys.modules.recommender_module import K
 from rec_sys.text.encoder import EMBEDDED
-from rec_sys.train.tracking import Tracking
+from rec_sys.train.tracking import Row, Tracking
 
 #: A label, of a model or of a baseline, to its metrics.
-Rows = Mapping[str, Mapping[str, float]]
+Rows = Mapping[str, Row]
 
 #: Always the most frequent rating.
 MAJORITY = "majority"
@@ -45,7 +46,7 @@ _SHOWN = 3  # of a list
 
 def score_baselines(
     graph: ReviewGraph, split: Split, distance: Distance, liked_above: float
-) -> dict[str, dict[str, float]]:
+) -> dict[str, Row]:
     """Predicts the validation targets without reading a word: for each baseline the loss, by
     `distance`, and the metrics of `RatingMetrics`; NaN if nothing is rated. Learns from the
     training edges' ratings only, and a user's bias from the history that the model sees too."""
@@ -64,9 +65,7 @@ def score_baselines(
     return {name: rating_row(torch.from_numpy(each), *judged) for name, each in predictions.items()}
 
 
-def rating_row(
-    predicted: Tensor, true: Tensor, distance: Distance, liked_above: float
-) -> dict[str, float]:
+def rating_row(predicted: Tensor, true: Tensor, distance: Distance, liked_above: float) -> Row:
     """The loss and the metrics of `RatingMetrics`, of ratings float32 [T]; NaN without any."""
     loss = distance(predicted, true).item()
     return {"loss": loss, **rating_metrics(predicted, true, liked_above)}
@@ -121,7 +120,7 @@ class Ranked(NamedTuple):
     @property
     def means(self) -> dict[str, float]:
         """Means over the users who have the metric; disliked targets are counted."""
-        means = {name: _mean(values) for name, values in self.per_user.items()}
+        means = {name: pd.Series(values).mean() for name, values in self.per_user.items()}
         return means | {f"disliked_at_{K}": sum(self.per_user[f"disliked_at_{K}"])}
 
 
@@ -150,16 +149,16 @@ def rank_baselines(
         return {name: Ranked(*values) for name, values in kept.items()}
     train = graph.histories(np.arange(graph.num_users), split.train)
 
-    def measured(model: Any) -> dict[str, list[float]]:
-        return asked.measure(model.score(asked.history, asked.asked))
+    def measured(model: Any) -> Ranked:
+        return Ranked(asked.measure(model.score(asked.history, asked.asked)))
 
     found = {}
     missing = left_out(entries, graph.num_products)
     for entry in (each for key, each in entries.items() if key not in missing):
         model, settings = search_grid(
-            entry, train, prepared.vectors, lambda model: _mean(measured(model)[f"ndcg{K}"])
+            entry, train, prepared.vectors, lambda model: measured(model).means[f"ndcg{K}"]
         )
-        found[model.name] = Ranked(measured(model), settings)
+        found[model.name] = measured(model)._replace(settings=settings)
     write_kept(path, found)
     return found
 
@@ -170,14 +169,7 @@ def left_out(entries: Mapping[str, Mapping[str, Any]], num_products: int) -> dic
     return {name: limit for name, limit in limits.items() if limit < num_products}
 
 
-def _mean(values: Sequence[float]) -> float:
-    there = [value for value in values if not math.isnan(value)]
-    return float(np.mean(there)) if there else math.nan
-
-
-def verdict(
-    model: Ranked, simple: Mapping[str, Ranked], best: Mapping[str, float], baselines: Rows
-) -> str:
+def verdict(model: Ranked, simple: Mapping[str, Ranked], best: Row, baselines: Rows) -> str:
     """How the model compares with the best baselines, equal within two standard errors of the
     paired difference, and what to do where it loses. `best`, `baselines`: see `show_summary`."""
     metric, parts = f"ndcg{K}", []
@@ -285,15 +277,12 @@ def show_summary(
 
 
 def model_card(
-    record: Mapping[str, Any],
-    cleaning_report: Sequence[Mapping[str, Any]],
-    ratings: Mapping[str, Mapping[str, float]],
-    *rankings: Mapping[str, Mapping[str, float]],
+    record: Mapping[str, Any], cleaning: Sequence[Mapping[str, Any]], ratings: Rows, *rankings: Rows
 ) -> str:
     """A model's card in Markdown, from `TrainedModel.record` and what was measured."""
     data, encoder = record["data"], record["encoder"]
     named = record["config"]["encoder"].get("model")
-    steps = (f"{each['rows']} {each['step']}: {each['note']}" for each in cleaning_report)
+    steps = (f"{each['rows']} {each['step']}: {each['note']}" for each in cleaning)
     return _CARD.read_text(encoding="utf-8").format(
         run_name=record["run_name"],
         **{name: data[name] for name in ("name", "users", "products", "reviews", "fingerprint")},

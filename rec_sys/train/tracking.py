@@ -27,14 +27,12 @@ from rec_sys.foundation.settings import build, flat
 from rec_sys.graph.review_graph import PreparedReviews
 from rec_sys.graph.splits import describe_split
 from rec_sys.graph.task import Split
-from rec_sys.modules.checkpoint import RECORD_FORMAT
+from rec_sys.modules.checkpoint import RECORD_FORMAT, TrainedModel
 from rec_sys.modules.combiner import GROUPS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pytorch_lightning.loggers import MLFlowLogger
-
-    from rec_sys.modules.checkpoint import TrainedModel
 
 #: The axes of the config that decide the result.
 AXES = ("data", "encoder", "split", "product_graph", "match", "evidence", "combiner")
@@ -51,7 +49,6 @@ FREE_KEYS = {
 DECIDING_KEYS = {"trainer.precision", "trainer.gradient_clip_val"}
 DECIDING_KEYS |= {"callbacks.best.monitor", "callbacks.best.mode", "callbacks.stop.patience"}
 _PACKAGES = ("torch", "torch-geometric", "pytorch-lightning", "sentence-transformers", "numpy")
-#: Metric and the heading of its panel.
 _PANELS = (
     ("loss", "loss (distance in stars)"),
     ("auc", "AUC"),
@@ -64,9 +61,11 @@ _DIGEST_CHARACTERS = 36  # MLflow takes no more
 _NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
 
 
-def draw_learning_curves(
-    history: Sequence[Mapping[str, float]], baselines: Mapping[str, Mapping[str, float]]
-) -> "Figure":
+#: Metrics of an epoch, of a model or of a baseline.
+Row = dict[str, float]
+
+
+def draw_learning_curves(history: Sequence[Row], baselines: Mapping[str, Row]) -> "Figure":
     """Draws one panel per metric over the epochs, the baselines as horizontal lines."""
     # Without pyplot: no window, no global state.
     from matplotlib.figure import Figure
@@ -195,10 +194,7 @@ class Tracking:
         return self.logger.run_id
 
     def log_inputs(
-        self,
-        record: dict[str, Any],
-        cleaning_report: list[dict[str, Any]],
-        changes: dict[str, Any] | None,
+        self, record: dict[str, Any], steps: list[dict[str, Any]], changes: dict[str, Any] | None
     ) -> None:
         config = record["config"]
         given = {axis: config[axis] for axis in (*AXES, "trainer")}
@@ -211,7 +207,7 @@ class Tracking:
         client = self.logger.experiment
         client.log_dict(self.run_id, config, "config.yaml")
         client.log_dict(self.run_id, record["split"], "split.json")
-        client.log_dict(self.run_id, {"steps": cleaning_report}, "cleaning_report.json")
+        client.log_dict(self.run_id, {"steps": steps}, "cleaning_report.json")
         if changes:
             client.log_dict(self.run_id, changes, "changes.json")
         self._log_dataset(record)
@@ -236,11 +232,7 @@ class Tracking:
             client.set_tag(self.run_id, name, value)
 
     def log_results(
-        self,
-        trained: "TrainedModel",
-        history: list[dict[str, float]],
-        best: dict[str, float],
-        baselines: dict[str, dict[str, float]],
+        self, trained: TrainedModel, history: list[Row], best: Row, baselines: Mapping[str, Row]
     ) -> None:
         client = self.logger.experiment
         metrics = {f"best/{name}": value for name, value in best.items()}
@@ -259,7 +251,7 @@ class Tracking:
         client.log_artifact(self.run_id, str(trained.card), "checkpoint")
         client.set_tag(self.run_id, "mlflow.note.content", trained.card.read_text("utf-8"))
 
-    def log_model(self, trained: "TrainedModel") -> None:
+    def log_model(self, trained: TrainedModel) -> None:
         import mlflow
         import onnx
         from mlflow.models import ModelSignature
@@ -294,11 +286,7 @@ class Tracking:
 
 
 def record_of(
-    config: DictConfig,
-    prepared: PreparedReviews,
-    split: Split,
-    tracking: Tracking,
-    warm_start: dict[str, Any] | None,
+    config: DictConfig, prepared: PreparedReviews, split: Split, tracking: Tracking, warm_start: Any
 ) -> dict[str, Any]:
     """The record of a training, as plain values; `warm_start`: see `Start.origin`."""
     plain = plain_config(config)

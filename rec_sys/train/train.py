@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
@@ -13,15 +13,16 @@ from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import Stages
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing, require_writable
+from rec_sys.graph.review_graph import PreparedReviews, prepare_reviews
+from rec_sys.graph.task import check_usable
 from rec_sys.modules.baselines import combinations
 from rec_sys.modules.checkpoint import build_evidences
+from rec_sys.modules.combiner import MANY
+from rec_sys.modules.evidences import KnownReviews
 from rec_sys.reviews.cleaning import require_learnable, show_report
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 from rec_sys.train.continuation import find_start
-from rec_sys.train.tuning import search_space
-
-if TYPE_CHECKING:
-    from rec_sys.graph.review_graph import PreparedReviews
+from rec_sys.train.tuning import EvidenceTrial, search_space, tune, with_values
 
 
 def _names_checkpoint(value: Any) -> Any:
@@ -56,7 +57,7 @@ class TrainSettings:
 
 
 def train(
-    config: DictConfig, prepared: "PreparedReviews | None" = None
+    config: DictConfig, prepared: PreparedReviews | None = None
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Trains, tracks and saves a model by ``config/train_config.yaml``; `prepared` are the reviews,
     if they are at hand. InputError if something in settings or data cannot be used. Returns the
@@ -87,11 +88,7 @@ def train(
     # They take seconds to import: what is wrong with settings and files has been told by now.
     import pytorch_lightning as pl
 
-    from rec_sys.graph.review_graph import prepare_reviews
-    from rec_sys.graph.task import check_usable
     from rec_sys.modules.checkpoint import complete_checkpoint, fit_evidences, load_trained
-    from rec_sys.modules.combiner import MANY
-    from rec_sys.modules.evidences import KnownReviews
     from rec_sys.modules.full_catalogue import FullCatalogue
     from rec_sys.modules.model_export import export_checked
     from rec_sys.modules.rating_bias import fit_rating_start
@@ -99,7 +96,6 @@ def train(
     from rec_sys.train import report
     from rec_sys.train.tracking import Tracking, plain_config, record_of
     from rec_sys.train.trainer import ReviewDataModule, best_epoch, build_trainer, fit, saved_files
-    from rec_sys.train.tuning import EvidenceTrial, tune, with_values
 
     # Texts become vectors and reviews a graph, whose edges are split.
     objective = settings.build(config.objective)
@@ -117,15 +113,8 @@ def train(
         raise InputError(f"objective.ranking_weight=0: {why}; {remedy}")
 
     # What the training consists of.
-    datamodule = ReviewDataModule(
-        graph,
-        vectors,
-        split,
-        batch_size=wanted.batch_size,
-        train_target_share=wanted.train_target_share,
-        negatives=wanted.negatives if objective.ranks else 0,
-        seed=wanted.seed,
-    )
+    negatives = wanted.negatives if objective.ranks else 0
+    datamodule = ReviewDataModule(graph, vectors, split, wanted, negatives)
     model = settings.build(config.model, vector_dim=encoder.dimension)
     if rating_start := fit_rating_start(graph, vectors, split, wanted.seed):
         model.start_from_ratings(rating_start)
@@ -137,16 +126,7 @@ def train(
         record = record_of(config, prepared, split, tracking, warm_start=start.origin)
         if tracking.run_id != start.run_id:
             tracking.log_inputs(record, data.report, changes)
-        module = RecommenderModule(
-            model,
-            objective,
-            graph=graph,
-            vectors=vectors,
-            product_reviews=datamodule.product_reviews,
-            settings=wanted,
-            record=record,
-            seen=seen,
-        )
+        module = RecommenderModule(model, objective, datamodule.builder, wanted, record, seen)
         files = saved_files(config.paths.checkpoint_dir, tracking.run_name)
         trainer = build_trainer(config, tracking.logger, files)
         with stages("training"):
@@ -188,8 +168,7 @@ def train(
             record["config"] = plain_config(with_values(config, tuned.values))
             record["tuned"] = tuned.values
         with stages("evidences"):
-            asked = split.validation, wanted.liked_above
-            catalogue = catalogue.fitted(combiner_fit, graph, *asked)
+            catalogue = catalogue.fitted(combiner_fit, graph, split.validation, wanted.liked_above)
             weights = model.state_dict()
             complete_checkpoint(files["best"], catalogue.combiner, towers, record, weights)
             journal.unlink(missing_ok=True)
@@ -223,9 +202,8 @@ def train(
         shown = next(iter(baselines.values()))
         model_row = {name: metrics.get(f"val/{name}", np.nan) for name in shown}
         means = {name: each.means for name, each in rankings.items()}
-        card = report.model_card(
-            record, data.report, {"model": model_row} | baselines, means, wishes
-        )
+        stars_of_all = {"model": model_row} | baselines
+        card = report.model_card(record, data.report, stars_of_all, means, wishes)
         with replacing(trained.card) as draft:
             draft.write_text(card, encoding="utf-8")
         with stages("tracking"):

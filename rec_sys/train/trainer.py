@@ -99,25 +99,17 @@ class ReviewDataModule(pl.LightningDataModule):
     ``reload_dataloaders_every_n_epochs=1``. Of several processes each takes its share of the
     `batch_size` users of a batch, with the same sample of products and those of its own users.
 
-    `vectors`: the vector store's rows, float [N, D]; `train_target_share`: of a user's training
-    reviews, predicted in an epoch, drawn anew each time; `negatives`: products that each batch
-    ranks beside those it shows, all if there are not more.
+    `vectors`: the vector store's rows, float [N, D]; `settings`: those of ``config/train``, by
+    whose `train_target_share` targets are drawn; `negatives`: products that each batch ranks beside
+    those it shows, all if there are not more.
     """
 
     def __init__(
-        self,
-        graph: ReviewGraph,
-        vectors: np.ndarray,
-        split: Split,
-        *,
-        batch_size: int,
-        train_target_share: float,
-        negatives: int,
-        seed: int,
+        self, graph: ReviewGraph, vectors: np.ndarray, split: Split, settings: Any, negatives: int
     ) -> None:
         super().__init__()
-        self.graph, self.split, self.seed = graph, split, seed
-        self.batch_size, self.train_target_share = batch_size, train_target_share
+        self.graph, self.split, self.seed = graph, split, settings.seed
+        self.batch_size, self.target_share = settings.batch_size, settings.train_target_share
         self.train_users = np.unique(graph.edge_user[split.train])
         self.product_reviews = ProductReviews.of(graph, vectors, np.flatnonzero(split.train))
         self.sample = ProductSample(self.product_reviews.counts, negatives)
@@ -134,7 +126,7 @@ class ReviewDataModule(pl.LightningDataModule):
         epoch = self.trainer.current_epoch if self.trainer else 0
         rng = np.random.default_rng((self.seed, epoch))
         train = self.split.train
-        drawn = drawn_targets(self.graph, self.train_users, self.train_target_share, rng, train)
+        drawn = drawn_targets(self.graph, self.train_users, self.target_share, rng, train)
         users = rng.permutation(self.train_users)
         # No copy of a target is shown beside it.
         copied = np.zeros_like(drawn)
@@ -280,9 +272,8 @@ def build_trainer(config: DictConfig, logger: Logger, files: Mapping[str, Path])
 def fit(
     trainer: pl.Trainer, module: RecommenderModule, datamodule: ReviewDataModule, state: Path | None
 ) -> None:
-    """Trains to the end, from the beginning or the checkpoint `state`. KeyboardInterrupt for Ctrl-C
-    (finished epochs are saved), InputError if a callback monitors what is not measured, or `state`
-    is of no use."""
+    """Trains from the beginning or the checkpoint `state`. KeyboardInterrupt for Ctrl-C (its epochs
+    are saved), InputError if a callback monitors what is not measured, or `state` is of no use."""
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=state, weights_only=True)
     except SystemExit:

@@ -43,7 +43,6 @@ class IndexSettings:
         return FLAT if num_products <= self.exact_up_to else self.large_factory
 
     def fits(self, index: "ProductIndex") -> bool:
-        """Whether an index is what these settings would build."""
         applied = index.search_parameters
         wanted = {name: self.search.get(name) for name in applied}
         return index.factory == self.factory_for(index.num_products) and wanted == applied
@@ -62,11 +61,9 @@ _SEED = 0
 
 class ProductIndex:
     """A FAISS index over the products' keys, of any length; the inner product with a query ranks.
-
     Row i is the product that was added as the i-th, for ever: a removed one leaves its number
     behind, and is never found again. `mips_to_l2` tells how keys were changed before they were
-    added; `removed`: bool [P]; for `search` see `set_parameters`.
-    """
+    added; `removed`: bool [P]; for `search` see `set_parameters`."""
 
     def __init__(
         self,
@@ -140,12 +137,10 @@ class ProductIndex:
         self._set_removed(removed)
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Finds the k > 0 products with the highest inner products with queries, float32 [U, d].
-
-        An index that is not exact may find fewer than there are; it never returns a removed
-        product. Returns rows int64 [U, k], the highest first and of equals the lowest row,
-        `NO_PRODUCT` where none is left; and their inner products float32 [U, k], NaN there.
-        """
+        """Finds the k > 0 products with the highest inner products with queries, float32 [U, d]. An
+        index that is not exact may find fewer than there are; it never returns a removed product.
+        Returns rows int64 [U, k], the highest first and of equals the lowest row, `NO_PRODUCT`
+        where none is left; and their inner products float32 [U, k], NaN there."""
         queries, moved = np.ascontiguousarray(queries, dtype=np.float32), self._mips_to_l2
         wanted = queries if moved is None else moved.filled_up(queries)
         scores, rows = self._index.search(wanted, k, params=self._only)
@@ -157,7 +152,6 @@ class ProductIndex:
         return rows, np.where(rows == NO_PRODUCT, np.nan, scores)
 
     def write(self, folder: Path) -> None:
-        """Writes `INDEX_FILE` and `ROWS_FILE` into a folder."""
         faiss.write_index(self._index, str(folder / INDEX_FILE))
         arrays = {"removed": self.removed}
         if self._mips_to_l2 is not None:
@@ -285,7 +279,6 @@ def _parameters(index: faiss.Index, selector: faiss.IDSelector) -> faiss.SearchP
     return faiss.SearchParameters(sel=selector)
 
 
-#: Recall is measured among so many.
 RECALL_AT = 10
 #: So many people's queries are enough: the measured share is then right to about half a percent.
 MEASURED_QUERIES = 500

@@ -24,12 +24,9 @@ class Quote:
 
 @dataclass(frozen=True)
 class Quotes:
-    """S sentences about P products; who wrote them is not kept.
-
-    `pointers`: int64 [P + 1], the sentences of product p are ``pointers[p]:pointers[p + 1]``;
-    `texts`: str [S]; `rating`: float32 [S], NaN without stars; `words`: float32 [S, W], which words
-    are in each, see `rec_sys.text.words`.
-    """
+    """S sentences about P products; who wrote them is not kept. `pointers`: int64 [P + 1], those of
+    product p are ``pointers[p]:pointers[p + 1]``; `texts`: str [S]; `rating`: float32 [S], NaN
+    without stars; `words`: float32 [S, W], of each, see `rec_sys.text.words`."""
 
     pointers: np.ndarray
     texts: np.ndarray
@@ -85,7 +82,6 @@ class Quotes:
         return Quotes(pointers, self.texts[order], self.rating[order], self.words[order])
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What `of_arrays` reads."""
         encoded = [text.encode() for text in self.texts]
         return {
             "pointers": self.pointers,

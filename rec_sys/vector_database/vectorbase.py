@@ -17,24 +17,14 @@ from safetensors.numpy import load_file, save_file
 from rec_sys.foundation import files
 from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.graph.ego_batch import NUM_RATING_FEATURES, ReviewSummary
+from rec_sys.modules import features as kinds
 from rec_sys.modules.combiner import Combiner
-from rec_sys.modules.features import (
-    Feature,
-    MatchFeature,
-    ProductFeature,
-    WalkFeature,
-    WordsFeature,
-    liked_above,
-    plain_features,
-    read_features,
-)
 from rec_sys.modules.match import unit
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
 from rec_sys.reviews.values import name_key
 from rec_sys.vector_database.index import INDEX_FILE, ROWS_FILE, ProductIndex
 from rec_sys.vector_database.quotes import Quotes
 
-#: The product table of a vectorbase.
 VECTORBASE_SCHEMA = pa.schema(
     [
         *PRODUCT_SCHEMA,
@@ -75,7 +65,7 @@ class Vectorbase:
     embeddings: np.ndarray
     keys: np.ndarray
     index: ProductIndex
-    features: Sequence[Feature]
+    features: Sequence[kinds.Feature]
     combiner: Combiner
     queries: np.ndarray
     quotes: Quotes
@@ -88,15 +78,15 @@ class Vectorbase:
     @cached_property
     def liked_above(self) -> float:
         """Stars; a lower rating, or an equal one, is a dislike."""
-        return liked_above(self.features)
+        return kinds.liked_above(self.features)
 
     @cached_property
-    def match(self) -> MatchFeature:
-        return next(each for each in self.features if isinstance(each, MatchFeature))
+    def match(self) -> kinds.MatchFeature:
+        return next(each for each in self.features if isinstance(each, kinds.MatchFeature))
 
     @cached_property
-    def match_words(self) -> WordsFeature:
-        return next(each for each in self.features if isinstance(each, WordsFeature))
+    def match_words(self) -> kinds.WordsFeature:
+        return next(each for each in self.features if isinstance(each, kinds.WordsFeature))
 
     @cached_property
     def product_ids(self) -> np.ndarray:
@@ -195,7 +185,6 @@ _GRAPH_MODEL = "graph_model.onnx"
 _FILES = (INDEX_FILE, ROWS_FILE, _PRODUCTS, _VECTORS, _EVIDENCES, _QUOTES)
 # Where it comes from: which model and checkpoint, which text encoder, which data.
 _ORIGIN = ("model_fingerprint", "checkpoint", "encoder_model_fingerprint", "data_fingerprint")
-# What every manifest tells.
 _FACTS = {
     **dict.fromkeys(("created", "factory", *_ORIGIN), str),
     **dict.fromkeys(("num_products", "vector_dim", "embedding_dim", "max_quotes"), int),
@@ -208,7 +197,7 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
     its manifest tells of other things is kept. InputError if the folder holds something else, or
     the checkpoint has weights without measure."""
     files.require_replaceable(vectorbase.folder, INDEX_FILE, "paths.vectorbase_dir")
-    _, evidences = plain_features(vectorbase.features)
+    _, evidences = kinds.plain_features(vectorbase.features)
     with files.replacing(vectorbase.folder) as draft:
         draft.mkdir()
         vectorbase.index.write(draft)
@@ -260,7 +249,7 @@ def _read(folder: Path) -> Vectorbase:
     vectors = load_file(folder / _VECTORS)
     try:
         arrays = load_file(folder / _EVIDENCES)
-        features = read_features(manifest["features"], arrays)
+        features = kinds.read_features(manifest["features"], arrays)
         combiner = Combiner.of_plain(manifest["combiner"])
         quotes = Quotes.of_arrays(load_file(folder / _QUOTES))
         if not all(np.isfinite(each).all() for each in arrays.values()):
@@ -305,7 +294,7 @@ def _facts_of(vectorbase: Vectorbase) -> dict[str, Any]:
         "embedding_dim": vectorbase.embeddings.shape[1],
         "factory": index.factory,
         "search": index.search_parameters,
-        "features": plain_features(vectorbase.features)[0],
+        "features": kinds.plain_features(vectorbase.features)[0],
         "combiner": vectorbase.combiner.plain(),
     }
 
@@ -323,7 +312,7 @@ def _arrays(vectorbase: Vectorbase) -> dict[str, np.ndarray]:
 
 
 def _check_evidences(
-    features: Sequence[Feature], combiner: Combiner, num_products: int, vector_dim: int
+    features: Sequence[kinds.Feature], combiner: Combiner, num_products: int, vector_dim: int
 ) -> None:
     """ValueError unless each feature has a weight, and a value for each product."""
     names = zip(combiner.features, combiner.evidences, strict=True)
@@ -331,18 +320,18 @@ def _check_evidences(
         raise ValueError("other features than weights")
     sizes = []
     for each in features:
-        if isinstance(each, WalkFeature):
+        if isinstance(each, kinds.WalkFeature):
             each.graph.matrix.check_format()
             sizes.append(each.graph.num_products)
             if each.graph.pointers[-1] != len(each.graph.weights):
                 raise ValueError("edges of no product")
-        elif isinstance(each, ProductFeature):
+        elif isinstance(each, kinds.ProductFeature):
             sizes.append(len(each.product_values))
-        elif isinstance(each, MatchFeature):
+        elif isinstance(each, kinds.MatchFeature):
             sizes.append(len(each.products))
             if {tower.shape for tower in vars(each.towers).values()} != {(vector_dim, vector_dim)}:
                 raise ValueError("towers of other vectors")
-        elif isinstance(each, WordsFeature):
+        elif isinstance(each, kinds.WordsFeature):
             each.weights.check_format()
             sizes.append(each.weights.shape[1])
     if set(sizes) != {num_products}:

@@ -128,15 +128,15 @@ sys.meta_path.insert(0, Refuse())
 from hydra import compose, initialize_config_dir
 from fastapi.testclient import TestClient
 from rec_sys.foundation.cli import CONFIG_DIR
-from rec_sys.serving.server import build_components, start_service
+from rec_sys.serving.server import build_components
 from rec_sys.serving.api import create_app
 import triton_utils.backends
 with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
     config = compose("serve_config", ["serving.store=sqlite:///heavy.db"])
 components = build_components(config)
-app = create_app(components, lambda: start_service(components, ""))
+app = create_app(components, components.service.start)
 with TestClient(app, base_url="http://localhost") as client:
-    start_service(components, "")
+    components.service.start()
     answer = client.post("/recommendations", json={{"reviews": [{{"TextReview": "warm"}}]}})
 assert answer.status_code == 200, answer.text
 assert answer.json()["people"][0]["recommendations"]

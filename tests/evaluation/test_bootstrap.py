@@ -72,9 +72,9 @@ def test_intervals_agree_with_scipy():
 
 
 def test_seeds_are_averaged_and_different_people_pooled():
-    users, means = average_over_seeds(
+    means = average_over_seeds(
         [np.array([1, 5]), np.array([5, 7]), np.array([5])],
         [np.array([1.0, 0.0]), np.array([0.5, 0.2]), np.array([1.0])],
     )
-    assert users.tolist() == [1, 5, 7]
+    assert means.index.tolist() == [1, 5, 7]
     assert means.tolist() == pytest.approx([1.0, 0.5, 0.2])

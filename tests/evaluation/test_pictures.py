@@ -96,10 +96,10 @@ def test_lines_look_different_and_the_legend_follows_their_right_ends():
 def test_groups_tell_how_many_people_they_are_of():
     ours = [Interval(0.2, 0.1, 0.4), Interval(0.3, 0.25, 0.35)]
     lines = {"EASE": [0.1, math.nan], "rec_sys": ours}
-    figure = draw_over_groups("History", "NDCG@10", {"0": 1200, "1-4": 7}, "reviews", lines)
+    figure = draw_over_groups("History", "NDCG@10", {"0": 1200, "1-4": 7}, lines)
     (axes,) = figure.axes
     assert words(axes.get_xticklabels()) == ["0\nn = 1,200", "1-4\nn = 7"]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("reviews", "NDCG@10")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("reviews in the history", "NDCG@10")
     ease, ours = axes.containers
     # Side by side around the tick of their group.
     (left, right), ticks = (points(each)[:, 0] for each in (ease, ours)), axes.get_xticks()

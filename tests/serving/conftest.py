@@ -13,7 +13,7 @@ from rec_sys.modules.inference_backends import OnnxBackend
 from rec_sys.serving import service as service_module
 from rec_sys.serving.api import create_app
 from rec_sys.serving.encoding import TextTurns
-from rec_sys.serving.server import build_components, listen, server_of, start_service
+from rec_sys.serving.server import build_components, listen, server_of
 from rec_sys.serving.service import Backends
 from tests.helpers.postgresql import PostgresMissing, postgresql
 from tests.helpers.tiny_service import FakeText, config_with, make_bundle
@@ -84,9 +84,9 @@ def service(bundle, text):
     def start(*overrides: str, wait: bool = True):
         components = build_components(config_with(bundle, *overrides))
         if wait:
-            start_service(components, "")
+            components.service.start()
         client = TestClient(
-            create_app(components, lambda: start_service(components, "")),
+            create_app(components, components.service.start),
             base_url="http://localhost",
             raise_server_exceptions=False,
         )

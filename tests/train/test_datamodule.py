@@ -14,9 +14,8 @@ from rec_sys.train.trainer import LoaderAhead, ReviewDataModule
 
 
 def module_of(*data, batch_size, negatives):
-    return ReviewDataModule(
-        *data, batch_size=batch_size, train_target_share=0.5, negatives=negatives, seed=0
-    )
+    settings = SimpleNamespace(batch_size=batch_size, train_target_share=0.5, seed=0)
+    return ReviewDataModule(*data, settings, negatives)
 
 
 def test_batches_show_only_what_the_split_allows(small_graph):
