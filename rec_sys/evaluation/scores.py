@@ -346,4 +346,5 @@ def _difference_and_ratio(model: np.ndarray, baseline: np.ndarray, axis: int = -
 def average_over_seeds(users: Sequence[np.ndarray], values: Sequence[np.ndarray]) -> pd.Series:
     """The mean of each user over the runs that they were in, float64, by user, ascending: a user
     measured thrice is drawn once. Each run has distinct users."""
-    return pd.Series(np.concatenate(values)).groupby(np.concatenate(users)).mean()
+    found = pd.Series(np.concatenate(values), dtype=np.float64)
+    return found.groupby(np.concatenate(users)).mean()
