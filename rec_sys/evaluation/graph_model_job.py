@@ -112,7 +112,8 @@ def audit_graph_model(
 
     def batches(graph: ReviewGraph, vectors: np.ndarray) -> Sequence[EgoBatch]:
         builder = EgoBatchBuilder(graph, vectors, ProductReviews.of(graph, vectors, train))
-        return [builder.build(block, test.target, test.hidden) for block in blocks]
+        hidden = test.hidden
+        return [builder.build(block, test.target, hidden) for block in blocks]
 
     some = users[:: max(1, len(users) // limits.people)]
     asked, num_products = test.asked(stage.graph, some), stage.graph.num_products

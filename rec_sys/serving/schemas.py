@@ -274,12 +274,10 @@ def _quoted(text: str) -> str:
 
 def found(served: ServedBundle, rows: np.ndarray) -> list[FoundProduct]:
     """What a search found."""
-    table, names = served.vectorbase.products, ("num_reviews", "mean_rating")
-    columns = (table[name].take(rows).to_numpy(dtype=object, na_value=None) for name in names)
-    return [
-        FoundProduct(**_named(served, row), num_reviews=number, mean_rating=mean)
-        for row, number, mean in zip(rows.tolist(), *columns, strict=True)
-    ]
+    table = served.vectorbase.products[["num_reviews", "mean_rating"]].iloc[rows].astype(object)
+    numbers = table.where(table.notna(), None).to_dict("records")
+    told = zip(rows.tolist(), numbers, strict=True)
+    return [FoundProduct(**_named(served, row), **of_reviews) for row, of_reviews in told]
 
 
 def similar(served: ServedBundle, row: int, k: int) -> SimilarOut:
