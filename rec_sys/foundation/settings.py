@@ -105,6 +105,8 @@ def build(settings: DictConfig, **arguments: Any) -> Any:
         raise InputError(f"{settings}: names nothing to be made, as it has no _target_")
     try:
         if settings is not None:
+            if type(is_partial := settings.get("_partial_", False)) is not bool:
+                raise InputError(f"_partial_={is_partial}: must be true or false")
             _require_kinds(settings)
         return instantiate(settings, _convert_="all", **arguments)
     except InstantiationException as error:

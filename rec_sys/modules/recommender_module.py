@@ -134,7 +134,8 @@ class RecommenderModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = [dict(epoch) for epoch in checkpoint[_HISTORY_KEY]]
-        if [epoch["epoch"] for epoch in self.history] != list(range(checkpoint["epoch"] + 1)):
+        known = [each["epoch"] for each in self.history]
+        if not known or known != list(range(len(known))) or len(known) != checkpoint["epoch"] + 1:
             raise ValueError("its epochs are others than it has gone through")
         for name, value in (each for epoch in self.history for each in epoch.items()):
             if not (is_number(value) and _METRIC.fullmatch(name)):

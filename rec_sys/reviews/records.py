@@ -139,7 +139,7 @@ def _values(column: pa.Array) -> list[Any]:
             values.append(value.as_py())
         except (ValueError, OverflowError, pa.ArrowException) as error:
             broken = BrokenRecord(f"a value cannot be read ({' '.join(str(error).split())})")
-            values.append(f"{value.cast(pa.int64())} {column.type}" if is_time else broken)
+            values.append(f"{value.value} {column.type}" if is_time else broken)
     return values
 
 

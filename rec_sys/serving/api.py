@@ -42,7 +42,7 @@ _READY_SECONDS = 1.0
 _ASKED_SECONDS = 60.0
 _RETENTION_PAUSE_SECONDS = 3600.0
 # What any guarded route may refuse, and one that takes a body.
-_COMMON, _OF_BODY = refusals(400, 401, 403, 422, 429, 503), refusals(408, 413, 415)
+_COMMON, _OF_BODY = refusals(400, 401, 403, 422, 429, 431, 503), refusals(408, 413, 415)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
     shown = [] if components.access.is_open else [Security(scheme) for scheme in schemes]
     for make in (_recommendation_routes, _user_routes, _product_routes, _admin_routes):
         app.include_router(make(components), dependencies=shown, responses=_COMMON)
-    app.include_router(_health_routes(components))
+    app.include_router(_health_routes(components), responses=limits.refusals(400, 431))
     app.mount("/static", StaticFiles(directory=_PAGE), name="static")
 
     @app.get("/", include_in_schema=False)

@@ -2,7 +2,7 @@
 
 import json
 import resource
-from asyncio import TimerHandle, Transport
+from asyncio import BufferedProtocol, TimerHandle, Transport
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -19,15 +19,22 @@ _WHY = {
 AT_ONCE, BACKLOG = 4, 512
 # Requests of a connection that wait for the one before; after more it ends, once they are answered.
 _MOST_WAITING = 8
+# Read of a connection before it is another one's turn; into one buffer, which is emptied at once.
+_BUFFER = memoryview(bytearray(1 << 14))
+# Each part of a body costs about the same, however small: so many may be smaller than this.
+_MOST_SMALL_PARTS, _SMALL_PART = 5_000, 100
+_TOO_SMALL = "the body comes in too small parts; send larger ones"
+_LINGER_SECONDS = 1.0
 # Of connections that are too many and not yet ended, the database, the models, the log.
 _OTHER_FILES = 200
 _OF_BODIES = (b"content-length", b"transfer-encoding")
 
 
-class LimitedProtocol(HttpToolsProtocol):
+class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
     """Uvicorn's protocol, which waits for no headers for ever and keeps none of any size. Refuses
     headers that are too large (431) or too slow (408), also those that follow a body in chunks, and
-    ends a connection whose other end takes no answer, or was answered and goes on."""
+    bodies in very small chunks (400), and ends a connection whose other end takes no answer, or was
+    answered and goes on."""
 
     limits: Limits
     most_open: int
@@ -48,7 +55,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.connections) > self.most_open:
             transport.abort()
         self._bytes, self._is_before_request = 0, True
-        self._status, self._is_full = HTTPStatus.BAD_REQUEST, False
+        self._status, self._is_ending = HTTPStatus.BAD_REQUEST, False
+        self._parts, self._size, self._why = 0, 0, None
         self._came, self._taken, self._ended = self._later(self._too_slow), None, None
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -56,8 +64,16 @@ class LimitedProtocol(HttpToolsProtocol):
         for timer in (self._came, self._taken, self._ended):
             _cancelled(timer)
 
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next part is put."""
+        return _BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Takes the part out."""
+        self.data_received(bytes(_BUFFER[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
-        if self._is_full:
+        if self._is_ending:
             return
         if self._is_before_request:
             self._came = self._came or self._later(self._too_slow)
@@ -74,13 +90,17 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Leaves a part of the body to the application, which counts it."""
-        self._bytes = 0
+        self._bytes, self._parts, self._size = 0, self._parts + 1, self._size + len(body)
+        if self._parts > _MOST_SMALL_PARTS and self._size < self._parts * _SMALL_PART:
+            self._why = _TOO_SMALL
+            raise ValueError
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
         self._is_before_request, self._bytes, self._came = False, 0, _cancelled(self._came)
+        self._parts = self._size = 0
         if len(self.pipeline) == _MOST_WAITING:
-            self._is_full, self.cycle.keep_alive = True, False
+            self._is_ending, self.cycle.keep_alive = True, False
             raise ValueError  # the parser stops, and `send_400_response` is called
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > self.limits.header_bytes:
@@ -110,7 +130,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuses what is no request, in the form of all refusals."""
-        if not self._is_full:
+        if not self._is_ending:
             self._refuse(self._status)
 
     def pause_writing(self) -> None:
@@ -138,13 +158,28 @@ class LimitedProtocol(HttpToolsProtocol):
         is_answering = bool(self.pipeline) or (
             cycle is not None and cycle.response_started and not cycle.response_complete
         )
+        is_answering |= self._why is not None and cycle.response_complete
         if status and not is_answering and not self.transport.is_closing():
-            body = json.dumps({"detail": [{"field": "", "message": _WHY[status]}]})
+            message = self._why or _WHY[status]
+            body = json.dumps({"detail": [{"field": "", "message": message}]})
             self.transport.write(
                 f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
                 f"content-length: {len(body)}\r\nconnection: close\r\n\r\n{body}".encode()
             )
-        self.transport.close()
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """Ends a connection so that who is sending yet can read what they were told: the kernel
+        would throw it away with what they send."""
+        self._is_ending = True
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self._came = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
 
 
 def _cancelled(timer: TimerHandle | None) -> None:

@@ -99,6 +99,7 @@ _WHY = {
     413: "The body is too large.",
     415: "The body is not JSON.",
     422: "A field cannot be accepted.",
+    431: "Address and headers are too large.",
     429: "Too many requests of this key or person; see Retry-After.",
     503: "Too busy, too slow, or models or database do not run; see Retry-After.",
 }
@@ -289,6 +290,10 @@ class LimitsMiddleware:
             await self._serve(scope, receive, noting)
         except Refused as error:
             await _answer(error, self._retry_after)(scope, receive, noting)
+        except asyncio.CancelledError:  # the service ends, and has waited for long enough
+            if status == _GONE:
+                refused = Busy("the service ends; try again")
+                await _answer(refused, self._retry_after)(scope, receive, noting)
         except Exception:
             status = 500
             raise

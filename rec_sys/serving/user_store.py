@@ -29,6 +29,8 @@ _PASSING = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM"}
 _NOT_LET_IN = re.compile("FATAL:.*(does not exist|not permitted|authentication|pg_hba)")
 # Its kinds of errors whose messages may quote a value, or are another program's.
 _QUOTING = ("220", "22P02", "23", "P0")
+# A statement that was prepared before somebody changed a column and changed it back.
+_CHANGED_UNDER_IT = "0A000"
 _DAY_SECONDS = 86_400
 # Of the time after which a server ends a statement by itself: one that says nothing then is frozen.
 _PATIENCE = 1.25
@@ -107,7 +109,8 @@ class UserStore:
         self, url: str, seconds: float = 5.0, connections: int = 4, most_reviews: int = 10**6
     ) -> None:
         self._seconds, self._most_reviews = seconds, most_reviews
-        self._alone_until, self._proven_until, self._log_is_full = 0.0, 0.0, False
+        self._alone_until, self._log_is_full = 0.0, False
+        self._proven_until, self._compared_until = 0.0, 0.0
         self._files: dict[str, tuple[int, int] | None] = {}
         try:
             self._engine = _engine_of(url, seconds, connections)
@@ -131,9 +134,9 @@ class UserStore:
         migrate(self._engine)
         if self._engine.driver == "psycopg":
             _bound_waits(self._engine, _PATIENCE * self._seconds)
+        if change := self._changed():
+            raise InputError(f"serving.store={_shown(self._engine.url)}: {change}")
         with self._engine.begin() as connection:
-            if change := _changed(connection):
-                raise InputError(f"serving.store={_shown(self._engine.url)}: {change}")
             _write(connection)
             connection.rollback()
         path = self._engine.url.database
@@ -148,6 +151,14 @@ class UserStore:
             if there not in (ours, ours - _ADDED):
                 why = f"its table {table.name} is another program's; name another database"
                 raise InputError(f"serving.store={_shown(self._engine.url)}: {why}")
+
+    def _changed(self) -> str:
+        # Statements of their own: a transaction would be ended where it is looked at slowly.
+        options = {"isolation_level": "AUTOCOMMIT"}
+        with self._engine.connect().execution_options(**options) as connection:
+            for table, change in changes_to(connection, _metadata):
+                return f"its table {table} is not as rec_sys makes it; undo it ({change})"
+        return ""
 
     @contextmanager
     def _transaction(self, proves: bool = False) -> Iterator[sa.Connection]:
@@ -171,7 +182,8 @@ class UserStore:
             if passing and monotonic() - started > self._seconds / 2:
                 # It was waited for. What fails at once, such as a full disk, is asked as before.
                 until = monotonic() + self._seconds
-            if not passing and not self._files:
+            is_stale = _state_of(error) == _CHANGED_UNDER_IT
+            if not self._files and (is_stale or not passing):
                 # New connections may do what those that there are do not any more.
                 self._engine.dispose()
             message = f"the database: {_reason(error)}"
@@ -305,8 +317,16 @@ class UserStore:
                 connection.execute(sa.select(table.c.id).limit(1)).first()
             if proves:
                 _write(connection)
-                if change := _changed(connection):
-                    raise StoreUnavailable(f"the database: {change}", is_lasting=True)
+        # Not for each look, nor only where nobody writes.
+        if monotonic() > self._compared_until:
+            try:
+                change = self._changed()
+            except _FAULTS as error:
+                message = f"the database: {_reason(error)}"
+                raise StoreUnavailable(message, is_lasting=not _is_passing(error)) from None
+            if change:
+                raise StoreUnavailable(f"the database: {change}", is_lasting=True)
+            self._compared_until = monotonic() + self._seconds
         if self._log_is_full:
             self._empty_log()
 
@@ -360,19 +380,17 @@ def _checked(row: Any, name: str) -> Any:
     return value
 
 
-def _changed(connection: sa.Connection) -> str:
-    for table, change in changes_to(connection, _metadata):
-        return f"its table {table} is not as rec_sys makes it; undo it ({change})"
-    return ""
-
-
 def _write(connection: sa.Connection) -> None:
     """Writes a review of somebody without an id, whom nobody else is, and takes both out."""
     connection.execute(_users.insert().values(id="", nickname=_EVERY_LETTER))
     connection.execute(_reviews.insert().values(user_id="", **_PROBE))
     columns, nobodys = [_reviews.c[name] for name in _PROBE], _reviews.c.user_id == ""
     kept = connection.execute(sa.select(*columns).where(nobodys)).mappings().all()
-    if kept != [_PROBE] or not connection.execute(sa.delete(_reviews).where(nobodys)).rowcount:
+    changes = (
+        sa.update(_users).where(_users.c.id == "").values(id=""),
+        sa.delete(_reviews).where(nobodys),
+    )
+    if kept != [_PROBE] or not all(connection.execute(each).rowcount for each in changes):
         raise StoreUnavailable(_KEEPS_NOTHING, is_lasting=True)
     connection.execute(sa.delete(_users).where(_users.c.id == ""))
 
@@ -462,15 +480,22 @@ def _is_passing(error: Exception) -> bool:
     if isinstance(cause, sqlite3.Error):
         # SQLITE_BUSY_SNAPSHOT is a kind of SQLITE_BUSY.
         return "_".join(getattr(cause, "sqlite_errorname", "").split("_")[:2]) in _PASSING
+    if _state_of(error) == _CHANGED_UNDER_IT:
+        return True
     if _NOT_LET_IN.search(str(cause)):
         return False
     return isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
+
+
+def _state_of(error: Exception) -> str:
+    """PostgreSQL's number of the error, if any."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
 
 
 def _reason(error: Exception) -> str:
     """The first line of what a driver says, unless it may quote what people wrote."""
     cause = error.orig if isinstance(error, exc.DBAPIError) else error
     told = (str(cause).strip().splitlines() or ["no reason given"])[0]
-    if (state := getattr(cause, "sqlstate", None) or "").startswith(_QUOTING):
+    if (state := _state_of(error)).startswith(_QUOTING):
         told = f"SQLSTATE {state}"
     return f"{type(error).__name__}: {told}"

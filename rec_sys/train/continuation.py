@@ -138,6 +138,10 @@ def _interrupted(config: DictConfig, data: ReviewData) -> Resumption:
     if record["data"]["fingerprint"] != data.fingerprint:
         why = "was trained with other reviews than those that are read now"
         raise InputError(f"{path}: {why}; train without train.resume")
+    best = Path(folder) / (record["run_name"] + checkpoint.BEST_SUFFIX)
+    if not best.is_file():
+        why = "is missing, the best epoch so far; put it there, or name its folder by"
+        raise InputError(f"{best}: {why} paths.checkpoint_dir, or train without train.resume")
     note(f"going on with {record['run_name']} after epoch {done} of {config.train.max_epochs}")
     return Resumption(path, record, checkpoint.provenance_in(content))
 

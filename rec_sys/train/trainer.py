@@ -208,11 +208,12 @@ class EpochProgress(RichProgressBar):
 class WholeCheckpoints(TorchCheckpointIO):
     """Saves a checkpoint whole or not at all, on the file system that it belongs to. Lightning's
     own way over a temporary folder copies where that is another file system. Removes only what it
-    has saved: the state that a training goes on from may name any folder as one to be replaced."""
+    has saved, and looks for the best one in this `folder` alone: the state that a training goes on
+    from may name any, and was perhaps moved."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__()
-        self._saved: set[str] = set()
+        self._folder, self._saved = folder.resolve(), set[str]()
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -224,7 +225,18 @@ class WholeCheckpoints(TorchCheckpointIO):
         self._saved.add(str(path))
 
     def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
-        return as_tensors(read_checkpoint(path))
+        content = as_tensors(read_checkpoint(path))
+        for state in content.get("callbacks", {}).values():
+            if "dirpath" in state:
+                state["dirpath"] = str(self._folder)
+                for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+                    state[name] = self._here(state[name])
+                best = state["best_k_models"].items()
+                state["best_k_models"] = {self._here(old): score for old, score in best}
+        return content
+
+    def _here(self, path: str) -> str:
+        return str(self._folder / Path(path).name) if path else ""
 
     def remove_checkpoint(self, path: str | Path) -> None:
         if str(path) in self._saved:
@@ -265,7 +277,7 @@ def build_trainer(config: DictConfig, logger: Logger, files: Mapping[str, Path])
         # The targets of the training users are drawn anew for each epoch.
         reload_dataloaders_every_n_epochs=1,
     )
-    trainer.strategy.checkpoint_io = WholeCheckpoints()
+    trainer.strategy.checkpoint_io = WholeCheckpoints(files["last"].parent)
     return trainer
 
 

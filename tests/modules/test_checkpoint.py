@@ -560,7 +560,7 @@ def test_a_state_is_read_by_one_reader_alone(checkpoint, tmp_path):
         seen_by_one_reader_each((tmp_path / "other").read_bytes(), checkpoint.read_bytes())
     )
     assert torch.load(path, weights_only=True) == {"epoch": 9}
-    found = WholeCheckpoints().load_checkpoint(path, weights_only=True)
+    found = WholeCheckpoints(tmp_path).load_checkpoint(path, weights_only=True)
     assert found[RECORD_KEY] == content[RECORD_KEY]
     for name, tensor in content["state_dict"].items():
         assert torch.equal(found["state_dict"][name], tensor)

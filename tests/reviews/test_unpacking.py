@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 import zipfile
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.orc as orc
@@ -314,6 +315,9 @@ def test_what_parquet_holds_and_python_cannot_say(tmp_path):
     assert number == 2 and "cannot be read" in reason
     path = write(tmp_path, "b.parquet", parquet(time=times))
     assert whole(path)[1] == {"time": f"{1 << 60} timestamp[ms]"}
+    days = pa.array([0, 2_932_897], pa.int32()).cast(pa.date32())  # the year 10,000
+    path = write(tmp_path, "day.parquet", parquet(time=days))
+    assert whole(path) == [{"time": date(1970, 1, 1)}, {"time": "2932897 date32[day]"}]
     path = write(tmp_path, "c.parquet", parquet(a=pa.array(["x", "y"]).dictionary_encode()))
     assert whole(path) == [{"a": "x"}, {"a": "y"}]
     ids = pa.array([b"\xe8" * 16, None], pa.binary(16))

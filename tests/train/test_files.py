@@ -25,7 +25,7 @@ class Unwritable:
 
 def test_a_checkpoint_is_written_beside_its_place_or_not_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", "/no/such/folder")
-    path, files = tmp_path / "run.last.ckpt", WholeCheckpoints()
+    path, files = tmp_path / "run.last.ckpt", WholeCheckpoints(tmp_path)
     files.save_checkpoint({"epoch": 1}, path)
     with pytest.raises(OSError, match="No space left"):
         files.save_checkpoint({"epoch": 2, "x": torch.zeros(9), "y": Unwritable()}, path)

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import torch
 
@@ -85,6 +87,7 @@ def test_other_settings_or_data_cannot_be_resumed(interrupted, folder):
         ("loops", {}),
         ("callbacks", 5),
         ("lr_schedulers", [5]),
+        ("epoch", 10**12),
         ("rec_sys_history", 5),
         ("rec_sys_history", [[1], [2]]),
         ("rec_sys_history", [{"epoch": "first"}]),
@@ -133,6 +136,24 @@ def test_a_state_replaces_the_files_of_no_other_run(interrupted, folder):
 def _best(content) -> str:
     (best,) = (key for key in content["callbacks"] if "val/objective" in key and "Model" in key)
     return best
+
+
+def test_a_training_whose_folder_was_moved_keeps_its_best_epoch(interrupted, folder):
+    content = torch.load(interrupted, weights_only=True)
+    unbeaten = torch.tensor(-1e9)
+    state = content["callbacks"][_best(content)]
+    state |= {"best_model_score": unbeaten, "kth_value": unbeaten}
+    state["best_k_models"] = dict.fromkeys(state["best_k_models"], unbeaten)
+    moved = folder / "moved" / "here"
+    moved.mkdir(parents=True)
+    torch.save(content, moved / interrupted.name)
+    config = small_config(folder, "train.resume=true", f"paths.checkpoint_dir={moved}")
+    with pytest.raises(InputError, match=r"here/cut.ckpt: is missing, the best epoch so far"):
+        train(config)
+    shutil.copy(interrupted.with_name("cut.ckpt"), moved)
+    train(config)
+    assert read_checkpoint(moved / "cut.last.ckpt")["epoch"] == 2
+    assert read_checkpoint(moved / "cut.ckpt")["epoch"] < 2
 
 
 def test_what_a_state_of_somebody_else_names_is_not_removed(interrupted, folder):
