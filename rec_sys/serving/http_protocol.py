@@ -80,7 +80,7 @@ class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
         self._bytes += len(data)
         super().data_received(data)
         # The parser shows a header when it is complete, and it may be larger than all memory.
-        if self._bytes > self.limits.header_bytes:
+        if self._bytes > self.limits.header_bytes and not self._is_ending:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -273,9 +273,11 @@ def test_headers_have_a_size_and_a_time(server):
         post + b"Content-Length: -1\r\n\r\n",
         post + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
         post + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"nonsense " * 1000,
     )
     for request in nonsense:
-        assert raw(port, request).startswith(b"HTTP/1.1 400"), request
+        said = raw(port, request)
+        assert said.startswith(b"HTTP/1.1 400") and said.count(b"HTTP/1.1") == 1, request
     assert ask(port, ONE)[0] == 200
 
 
