@@ -3,6 +3,7 @@
 import logging
 import re
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -44,6 +45,8 @@ _WARM_UP = Author(
 _USUAL_RATING = 4.0
 # So long a server that has other models is left alone.
 _WRONG_MODELS_SECONDS = 10.0
+# So often it is looked whether a bundle is still in use.
+_LOOK_SECONDS = 0.05
 
 _Result = TypeVar("_Result")
 
@@ -286,6 +289,7 @@ class Service:
         self._folder, self._settings = Path(folder), settings
         self._bundle = read_bundle(folder)
         self._served: ServedBundle | None = None
+        self._before: Callable[[], ServedBundle | None] = lambda: None  # a weak reference
         self._loading = threading.Lock()
         self._stopped = threading.Event()
 
@@ -322,13 +326,22 @@ class Service:
         self._stopped.set()
 
     def reload(self) -> Bundle:
-        """Takes up the bundle that is in the folder now; nobody's question is lost. Raises
+        """Takes up the bundle that is in the folder now; nobody's question is lost, and as long as
+        one is answered by the bundle before the last, which takes memory, it waits. Raises
         InputError if it cannot be used, BackendUnavailable if the server of its models does not
         answer (the one in use goes on), or Busy if one is being taken up already."""
         if not self._loading.acquire(blocking=False):
             raise Busy("a bundle is being loaded already; try again")
         try:
-            self._served = served = self._run(read_bundle(self._folder))
+            until = monotonic() + self._settings.limits.seconds
+            while self._before() is not None and monotonic() < until:
+                if deadline := DEADLINE.get():
+                    deadline.seconds_left()  # or nobody waits for it any more
+                self._stopped.wait(_LOOK_SECONDS)
+            served = self._run(read_bundle(self._folder))
+            if self._served is not None:
+                self._before = weakref.ref(self._served)
+            self._served = served
             log.info("now serving model %s", served.bundle.model_fingerprint)
             return served.bundle
         finally:

@@ -1,8 +1,6 @@
 """What people wrote to the service: kept in a database, SQLite or any that SQLAlchemy knows."""
 
 import os
-import re
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,28 +12,16 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import require_regular
 from rec_sys.inference.histories import VECTOR_DTYPE, WrittenReview
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 from rec_sys.reviews.values import FIRST_SECOND, LAST_SECOND
+from rec_sys.serving import database
 from rec_sys.serving.access import Refused
 from rec_sys.serving.migrations import VERSION_TABLE, changes_to, migrate
 
 # Writers who meet on a new person, or processes that make the tables: the second finds them there.
 _RETRIES = 8
-# What passes by itself, or when somebody makes room; whatever else SQLite reports stays so.
-_PASSING = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM"}
-# PostgreSQL says it while a connection is made, without the number of the error.
-_NOT_LET_IN = re.compile("FATAL:.*(does not exist|not permitted|authentication|pg_hba)")
-# Its kinds of errors whose messages may quote a value, or are another program's.
-_QUOTING = ("220", "22P02", "23", "P0")
-# A statement that was prepared before somebody changed a column and changed it back.
-_CHANGED_UNDER_IT = "0A000"
 _DAY_SECONDS = 86_400
-# Of the time after which a server ends a statement by itself: one that says nothing then is frozen.
-_PATIENCE = 1.25
-# What SQLite says while a connection is made does not come through SQLAlchemy.
-_FAULTS = (exc.SQLAlchemyError, sqlite3.Error)
 
 _TEXTS = ("review_id", "product_id", "product_name", "style", "text")
 _metadata = sa.MetaData()
@@ -113,7 +99,7 @@ class UserStore:
         self._proven_until, self._compared_until = 0.0, 0.0
         self._files: dict[str, tuple[int, int] | None] = {}
         try:
-            self._engine = _engine_of(url, seconds, connections)
+            self._engine = database.connect(url, seconds, connections)
             try:
                 self._prepare()
             except exc.OperationalError:
@@ -124,8 +110,9 @@ class UserStore:
         except InputError:
             raise
         except Exception as error:  # drivers have many of their own, also for what a URL holds
-            url = f"={_shown(self._engine.url)}" if hasattr(self, "_engine") else ""
-            raise InputError(f"serving.store{url}: cannot be opened ({_reason(error)})") from None
+            url = f"={database.shown(self._engine.url)}" if hasattr(self, "_engine") else ""
+            why = f"cannot be opened ({database.reason(error)})"
+            raise InputError(f"serving.store{url}: {why}") from None
 
     def _prepare(self) -> None:
         """Brings the tables to the newest version; makes sure that they are ours and writable."""
@@ -133,9 +120,9 @@ class UserStore:
             self._require_ours()
         migrate(self._engine)
         if self._engine.driver == "psycopg":
-            _bound_waits(self._engine, _PATIENCE * self._seconds)
+            database.bound_waits(self._engine, self._seconds)
         if change := self._changed():
-            raise InputError(f"serving.store={_shown(self._engine.url)}: {change}")
+            raise InputError(f"serving.store={database.shown(self._engine.url)}: {change}")
         with self._engine.begin() as connection:
             _write(connection)
             connection.rollback()
@@ -150,7 +137,7 @@ class UserStore:
             ours = set(table.columns.keys())
             if there not in (ours, ours - _ADDED):
                 why = f"its table {table.name} is another program's; name another database"
-                raise InputError(f"serving.store={_shown(self._engine.url)}: {why}")
+                raise InputError(f"serving.store={database.shown(self._engine.url)}: {why}")
 
     def _changed(self) -> str:
         # Statements of their own: a transaction would be ended where it is looked at slowly.
@@ -176,17 +163,17 @@ class UserStore:
             if proves:
                 self._proven_until = monotonic() + self._seconds
         except exc.IntegrityError as error:
-            raise _Conflict(f"the database: {_reason(error)}", is_lasting=True) from None
-        except _FAULTS as error:
-            passing, self._proven_until = _is_passing(error), 0.0
+            raise _Conflict(f"the database: {database.reason(error)}", is_lasting=True) from None
+        except database.FAULTS as error:
+            passing, self._proven_until = database.is_passing(error), 0.0
             if passing and monotonic() - started > self._seconds / 2:
                 # It was waited for. What fails at once, such as a full disk, is asked as before.
                 until = monotonic() + self._seconds
-            is_stale = _state_of(error) == _CHANGED_UNDER_IT
+            is_stale = database.state_of(error) == database.CHANGED_UNDER_IT
             if not self._files and (is_stale or not passing):
                 # New connections may do what those that there are do not any more.
                 self._engine.dispose()
-            message = f"the database: {_reason(error)}"
+            message = f"the database: {database.reason(error)}"
             raise StoreUnavailable(message, is_lasting=not passing) from None
         finally:
             self._alone_until = until
@@ -321,9 +308,9 @@ class UserStore:
         if monotonic() > self._compared_until:
             try:
                 change = self._changed()
-            except _FAULTS as error:
-                message = f"the database: {_reason(error)}"
-                raise StoreUnavailable(message, is_lasting=not _is_passing(error)) from None
+            except database.FAULTS as error:
+                message = f"the database: {database.reason(error)}"
+                raise StoreUnavailable(message, is_lasting=not database.is_passing(error)) from None
             if change:
                 raise StoreUnavailable(f"the database: {change}", is_lasting=True)
             self._compared_until = monotonic() + self._seconds
@@ -335,7 +322,7 @@ class UserStore:
         # long as another program reads the file, such as a backup, it cannot be.
         if self._engine.dialect.name == "sqlite":
             self._log_is_full = True
-            with suppress(*_FAULTS), self._engine.connect() as connection:
+            with suppress(*database.FAULTS), self._engine.connect() as connection:
                 found = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
                 self._log_is_full = bool(found[0])
 
@@ -395,107 +382,8 @@ def _write(connection: sa.Connection) -> None:
     connection.execute(sa.delete(_users).where(_users.c.id == ""))
 
 
-def _engine_of(url: str, seconds: float, connections: int) -> sa.Engine:
-    """An engine that waits for nothing longer than so many seconds."""
-    milliseconds = int(1000 * seconds)
-    arguments: dict[str, Any] = {}
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() == "postgresql":
-        names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
-        timeouts = (f"-c {name}={milliseconds}" for name in names)
-        arguments = {
-            "options": " ".join([parsed.query.get("options", ""), *timeouts]),
-            "client_encoding": "UTF8",  # whatever the server's default is
-            "connect_timeout": max(2, round(seconds)),  # libpq takes no less
-            "tcp_user_timeout": milliseconds,
-        }
-        if threshold := parsed.query.get("prepare_threshold"):  # 0 behind PgBouncer
-            arguments["prepare_threshold"] = int(threshold)
-    elif parsed.get_backend_name() == "sqlite":
-        if parsed.database in (None, "", ":memory:") or parsed.query:
-            why = "names no file, or options beside it; try sqlite:///users.db"
-            raise InputError(f"serving.store={parsed!r}: {why}")
-        require_regular(parsed.database)
-        with suppress(OSError):  # what people write is nothing for other users of the machine
-            os.close(os.open(parsed.database, os.O_CREAT, 0o600))
-    engine = sa.create_engine(
-        url,
-        pool_pre_ping=True,
-        hide_parameters=True,  # they are what people wrote
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=seconds,
-        connect_args=arguments,
-        poolclass=sa.QueuePool,
-    )
-    if engine.dialect.name == "sqlite":
-
-        @sa.event.listens_for(engine, "connect")
-        def prepare(connection: Any, _: Any) -> None:
-            # Readers do not wait for writers, a commit is on disk even if the power fails, and what
-            # is deleted is overwritten.
-            busy = f"busy_timeout={milliseconds}"
-            settings = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", busy)
-            for setting in (*settings, "secure_delete=ON"):
-                connection.execute(f"PRAGMA {setting}")
-
-    return engine
-
-
-def _bound_waits(engine: sa.Engine, seconds: float) -> None:
-    """Gives up a connection whose server, such as a stopped one, does not answer in time; libpq has
-    no bound for that once it is connected."""
-    import psycopg
-
-    class Connection(psycopg.Connection):
-        def wait(self, *args: Any, **kwargs: Any) -> Any:
-            try:
-                return super().wait(*args, **{"timeout": seconds, **kwargs})
-            except psycopg.Error:
-                if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
-                    self.pgconn.finish()  # nobody knows what it would say next
-                raise
-
-    engine.dispose()  # those that are not bounded
-
-    @sa.event.listens_for(engine, "do_connect")
-    def connect(dialect: Any, record: Any, arguments: Any, settings: Any) -> Connection:
-        return Connection.connect(*arguments, **settings)
-
-
-def _shown(url: sa.URL) -> str:
-    """Without the password, wherever it stands."""
-    return repr(url.set(query={}))
-
-
 def _identity(path: str) -> tuple[int, int] | None:
     with suppress(OSError):
         found = os.stat(path)
         return found.st_dev, found.st_ino
     return None
-
-
-def _is_passing(error: Exception) -> bool:
-    cause = error.orig if isinstance(error, exc.DBAPIError) else error
-    if isinstance(cause, sqlite3.Error):
-        # SQLITE_BUSY_SNAPSHOT is a kind of SQLITE_BUSY.
-        return "_".join(getattr(cause, "sqlite_errorname", "").split("_")[:2]) in _PASSING
-    if _state_of(error) == _CHANGED_UNDER_IT:
-        return True
-    if _NOT_LET_IN.search(str(cause)):
-        return False
-    return isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
-
-
-def _state_of(error: Exception) -> str:
-    """PostgreSQL's number of the error, if any."""
-    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what a driver says, unless it may quote what people wrote."""
-    cause = error.orig if isinstance(error, exc.DBAPIError) else error
-    told = (str(cause).strip().splitlines() or ["no reason given"])[0]
-    if (state := _state_of(error)).startswith(_QUOTING):
-        told = f"SQLSTATE {state}"
-    return f"{type(error).__name__}: {told}"

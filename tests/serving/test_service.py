@@ -93,6 +93,21 @@ def test_a_bundle_that_does_not_fit_changes_nothing(service, bundle):
     ]
 
 
+def test_a_reload_waits_for_who_is_answered_by_the_bundle_before_the_last(service):
+    _, components = service("serving.limits.seconds=2")
+    reload, answered = components.service.reload, [components.service.served]
+    reload()
+    started = time.monotonic()
+    reload()
+    assert time.monotonic() >= started + 2  # nobody is answered for longer
+    answered[:] = [components.service.served]
+    reload()
+    threading.Timer(0.5, answered.clear).start()
+    started = time.monotonic()
+    reload()
+    assert started + 0.5 <= time.monotonic() < started + 2
+
+
 def test_reloading_over_http_needs_a_key(client):
     assert client.post("/admin/reload").status_code == 403
 
