@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -101,14 +102,23 @@ def test_the_data_of_the_training_has_gone(small_shop, tmp_path):
 
 def test_what_is_not_there(small_shop):
     """Each command in a process of its own: nothing else is said there."""
-    done = small_shop.run("train.train", "data=local", "data.reviews_path=missing.jsonl")
-    refused(done, "missing.jsonl: no such file")
-    done = small_shop.run("inference.infer", "checkpoint=no.ckpt")
-    refused(done, "no.ckpt: no such checkpoint")
-    done = small_shop.run("vector_database.create_vectorbase", "paths.checkpoint_dir=nowhere")
-    refused(done, "nowhere: holds no checkpoint; train first")
-    done = small_shop.run("modules.model_export", "no.ckpt", MODEL_CONFIG)
-    refused(done, "no.ckpt: no such checkpoint")
+    commands = (
+        ("train.train", "data=local", "data.reviews_path=missing.jsonl"),
+        ("inference.infer", "checkpoint=no.ckpt"),
+        ("vector_database.create_vectorbase", "paths.checkpoint_dir=nowhere"),
+        ("modules.model_export", "no.ckpt", MODEL_CONFIG),
+    )
+    told = (
+        "missing.jsonl: no such file",
+        "no.ckpt: no such checkpoint",
+        "nowhere: holds no checkpoint; train first",
+        "no.ckpt: no such checkpoint",
+    )
+    with ThreadPoolExecutor(2) as two:
+        for done, message in zip(
+            two.map(lambda each: small_shop.run(*each), commands), told, strict=True
+        ):
+            refused(done, message)
     done = small_shop.run_here("inference.infer", "paths.vectorbase_dir=nowhere")
     refused(done, "nowhere", "create_vectorbase")
     done = small_shop.run_here("inference.infer", "infer.reviews=nobody.json")

@@ -19,14 +19,14 @@ ONNX = "triton_utils/model_repository/graph_model/1/model.onnx"
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory) -> Shell:
-    """Train, index, recommend and export, as the README says."""
-    return Shell(tmp_path_factory.mktemp("demo"))
+def shop(trained_demo) -> Shell:
+    return trained_demo[0]
 
 
 @pytest.fixture(scope="module")
-def printed(shop) -> dict[str, str]:
-    printed = {"train": shop.ok("train.train")}
+def printed(shop, trained_demo) -> dict[str, str]:
+    """Train, index, recommend and export, as the README says."""
+    printed = {"train": trained_demo[1]}
     printed["index"] = shop.ok("vector_database.create_vectorbase")
     printed["infer"] = shop.ok("inference.infer")
     (checkpoint,) = (
