@@ -127,7 +127,7 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
     shown = [] if components.access.is_open else [Security(scheme) for scheme in schemes]
     for make in (_recommendation_routes, _user_routes, _product_routes, _admin_routes):
         app.include_router(make(components), dependencies=shown, responses=_COMMON)
-    app.include_router(_health_routes(components), responses=limits.refusals(400, 431))
+    app.include_router(_health_routes(components), responses=refusals(400, 431))
     app.mount("/static", StaticFiles(directory=_PAGE), name="static")
 
     @app.get("/", include_in_schema=False)
@@ -287,7 +287,11 @@ def _product_routes(components: Components) -> APIRouter:
     number = Annotated[int, Query(ge=1, le=settings.limits.k)]
 
     @routes.get("/products/search")
-    def search(q: Name = "", k: number = 10, style: Name | None = None) -> schemas.SearchOut:  # type: ignore
+    def search(
+        q: Name = "",
+        k: number = 10,  # type: ignore[valid-type]
+        style: Name | None = None,
+    ) -> schemas.SearchOut:
         """Finds products whose words begin with those of `q`; the most popular ones without any."""
         served = service.served
         require_style(served, style)

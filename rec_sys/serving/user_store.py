@@ -13,7 +13,7 @@ from sqlalchemy import exc
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import VECTOR_DTYPE, WrittenReview
-from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
+from rec_sys.reviews.schema import MAX_RATING, MIN_RATING, SECONDS_PER_DAY
 from rec_sys.reviews.values import FIRST_SECOND, LAST_SECOND
 from rec_sys.serving import database
 from rec_sys.serving.access import Refused
@@ -21,7 +21,6 @@ from rec_sys.serving.migrations import VERSION_TABLE, changes_to, migrate
 
 # Writers who meet on a new person, or processes that make the tables: the second finds them there.
 _RETRIES = 8
-_DAY_SECONDS = 86_400
 
 _TEXTS = ("review_id", "product_id", "product_name", "style", "text")
 _metadata = sa.MetaData()
@@ -263,7 +262,7 @@ class UserStore:
         """Deletes reviews kept longer ago, how many it returns, and people of whom nothing is left.
         Reviews from before there was a time of keeping count by their own time, or stay."""
         kept_at = sa.func.coalesce(_reviews.c.kept_at, _reviews.c.time)
-        is_old = kept_at < int(time() - days * _DAY_SECONDS)
+        is_old = kept_at < int(time() - days * SECONDS_PER_DAY)
         none_left = ~sa.exists().where(_reviews.c.user_id == _users.c.id)
         deleted = 0
         for these in self._parts_by(_reviews.c.id):
