@@ -79,7 +79,7 @@ def audit_stage(stage: Stage, words: ndarray, limits: Limits, slicing: Slicing) 
         def given(graph: ReviewGraph, title: str = title) -> ndarray:
             shown = replace(stage, graph=graph)
             queries = shown.test(title)
-            parts = [getattr(of, name) for of in (shown.train, queries.histories) for name in names]
+            parts = [getattr(of, name) for of in (shown.known, queries.histories) for name in names]
             return np.concatenate([*parts, queries.asked]).astype(np.float64)
 
         found = audit_split(stage.graph, split, words, limits)
@@ -139,11 +139,12 @@ def check_times(graph: ReviewGraph, split: Split) -> Finding:
 def check_shared_texts(graph: ReviewGraph, split: Split, words: ndarray, limits: Limits) -> Finding:
     """Few targets have a text that is also known: a copied review gives itself away. The same text
     has the same row of the vectors. Short texts are rightly equal ("great") and only reported. A
-    text is known in training or in any history of the task."""
+    text is known in training, of the test also in the validation, or in any history of the task."""
     passed, details = True, []
     min_words, max_share = limits.min_words, limits.max_shared_texts
     for name, task in _tasks(split).items():
-        known = np.unique(graph.edge_text[split.train | task.history])
+        learned = split.known if task is split.test else split.train
+        known = np.unique(graph.edge_text[learned | task.history])
         text = graph.edge_text[task.target]
         shared = np.isin(text, known)
         long = shared & (words[text] >= min_words)

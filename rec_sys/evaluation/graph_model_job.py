@@ -31,6 +31,7 @@ from rec_sys.reviews.schema import NO_TIME
 from rec_sys.text.store import EMPTY_TEXT_ROW
 from rec_sys.train.tracking import deciding_settings, plain_config
 from rec_sys.train.tuning import EvidenceTrial, Tuned
+from rec_sys.vector_database.create_vectorbase import build_catalogue
 
 if TYPE_CHECKING:
     from rec_sys.modules.calibration import Calibrated
@@ -106,12 +107,12 @@ def audit_graph_model(
     towers = Towers.untrained(vectors.shape[1], scale=1.0)
     test = next(iter(stage.tests.values()))
     split = replace(stage.split, test=test)
-    train = np.flatnonzero(split.train)
+    train, known_edges = np.flatnonzero(split.train), np.flatnonzero(split.known)
     users = test.users(stage.graph)
     blocks = np.array_split(users, max(1, len(users) // limits.people))
 
     def batches(graph: ReviewGraph, vectors: np.ndarray) -> Sequence[EgoBatch]:
-        builder = EgoBatchBuilder(graph, vectors, ProductReviews.of(graph, vectors, train))
+        builder = EgoBatchBuilder(graph, vectors, ProductReviews.of(graph, vectors, known_edges))
         hidden = test.hidden
         return [builder.build(block, test.target, hidden) for block in blocks]
 
@@ -129,15 +130,15 @@ def audit_graph_model(
         return dense_features(features, situation, num_products)
 
     def evidences(graph: ReviewGraph) -> np.ndarray:
-        product_graph = build(stage.config.product_graph).build(graph, vectors, train)
-        known = KnownReviews(graph, train, product_graph, vectors, words, towers)
+        product_graph = build(stage.config.product_graph).build(graph, vectors, known_edges)
+        known = KnownReviews(graph, known_edges, product_graph, vectors, words, towers)
         return ask(fit_evidences(stage.config.evidence, known), np.arange(len(some)))
 
     of_time = [e for e in map(build, stage.config.evidence.values()) if e.name == Trend.name]
 
     def trends(shown: np.ndarray, rows: np.ndarray) -> np.ndarray:
         no_graph = ProductGraph.without_edges(num_products)
-        known = KnownReviews(stage.graph, train[shown], no_graph, vectors, words, towers)
+        known = KnownReviews(stage.graph, known_edges[shown], no_graph, vectors, words, towers)
         return ask([feature for each in of_time for feature in each.fit(known)], rows)
 
     def sources(graph: ReviewGraph) -> np.ndarray:
@@ -153,7 +154,7 @@ def audit_graph_model(
         f"{name}, match": audit.check_own_review(sources, graph, asked_for, tolerance),
     }
     if of_time:
-        moments = audit.check_moments(trends, graph.edge_time[train], asked, tolerance)
+        moments = audit.check_moments(trends, graph.edge_time[known_edges], asked, tolerance)
         found[f"{name}, {Trend.name}"] = moments
     if np.isfinite(graph.edge_rating[test.target]).any() and len(vectors) > 1:
         found[name] = audit.check_batches(batches, graph, vectors, test.target, tolerance)
@@ -218,6 +219,13 @@ def audit_tuning(
     return found.about(f"{GRAPH_MODEL_NAME}, tuning")
 
 
+def as_served(objects: Mapping[str, Any], prepared: PreparedReviews) -> "FullCatalogue":
+    """What `rec_sys.train.train` gives back, with all reviews that are known before the test, as
+    the index has it; the network has learned from the training reviews alone."""
+    trained, edges = objects["trained"], np.flatnonzero(objects["split"].known)
+    return build_catalogue(trained, trained.model, prepared, edges, OmegaConf.create())
+
+
 @dataclass(frozen=True)
 class GraphModelJob:
     """The model of `rec_sys.train.train`, or an ablation; `run_name` begins its names in MLflow."""
@@ -268,8 +276,10 @@ class GraphModelJob:
             findings = audit_graph_model(stage, context.prepared, context.audit)
             audit.require_clean([finding.about(f"seed {stage.seed}") for finding in findings])
         context.log_path.parent.mkdir(parents=True, exist_ok=True)
+        prepared = replace(context.prepared, graph=shown.graph)
         with open(context.log_path, "a") as log, contextlib.redirect_stdout(log):
-            _, objects = train(self.config(stage), replace(context.prepared, graph=shown.graph))
+            _, objects = train(self.config(stage), prepared)
+            model = GraphModelRanker(as_served(objects, prepared), self.label)
         if split_fingerprint(objects["split"]) != split_fingerprint(stage.split):
             raise ValueError(f"{self.label}: training has split the data in another way")
         if not self.ablation:
@@ -280,12 +290,16 @@ class GraphModelJob:
             if tuned := objects.get("tuned"):
                 towers = objects["trained"].towers
                 findings.append(audit_tuning(stage, catalogue, towers, tuned, context.audit))
-        model = GraphModelRanker(objects["catalogue"], self.label)
         # The true ratings come from the unchanged graph: without them nothing could be measured.
+        ratings = {}
+        if stage.has_ratings:
+            validated = GraphModelRanker(objects["catalogue"])
+            threshold = how.threshold(validated, shown, true=stage)
+            ratings = how.rating(model, shown, threshold, true=stage)
         return Measured(
             self.label,
             ranking=how.ranking(model, shown, stage) | how.ranking(model, shown, wishes=True),
-            rating=how.rating(model, shown, true=stage) if stage.has_ratings else {},
+            rating=ratings,
             findings=[*findings, *context.invariance(model, shown)],
             seconds=time.perf_counter() - start,
         )

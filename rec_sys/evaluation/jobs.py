@@ -110,16 +110,25 @@ class Measuring:
                 results[title, masked] = scores.evaluate_ranking(model, queries, *how)
         return results
 
-    def rating(
+    def threshold(
         self, model: RatingModel | ReviewKnownModel, stage: Stage, true: Stage | None = None
+    ) -> float:
+        """From how many predicted stars on something is liked, by the validation, which the model
+        must not know; `true` as for `ranking`."""
+        stars = (true or stage).validation.targets.edge_rating
+        return best_threshold(predict(model, stage.validation), stars, self.liked_above)
+
+    def rating(
+        self,
+        model: RatingModel | ReviewKnownModel,
+        stage: Stage,
+        threshold: float,
+        true: Stage | None = None,
     ) -> dict[str, RatingScores]:
-        """As `ranking`; the threshold of "liked" is chosen on the validation."""
-        true, validation = true or stage, stage.validation
-        stars = true.validation.targets.edge_rating
-        threshold = best_threshold(predict(model, validation), stars, self.liked_above)
+        """As `ranking`; see `threshold`."""
         results, how = {}, (self.liked_above, threshold)
         for title in stage.tests:
-            queries, stars = stage.test(title), true.test(title).targets.edge_rating
+            queries, stars = stage.test(title), (true or stage).test(title).targets.edge_rating
             predicted, user = predict(model, queries), queries.users[queries.targets.edge_user]
             results[title] = scores.score_ratings(predicted, stars, user, *how)
         return results
@@ -182,7 +191,8 @@ class Job(Protocol):
 @dataclass(frozen=True)
 class Baseline:
     """A model without a network, tuned on the validation task: one that ranks or finds to NDCG@k,
-    the others to the squared error. `settings` is an entry of a list in ``config/evaluation``."""
+    the others to the squared error. With the best settings it is fitted again, to all that is
+    known. `settings` is an entry of a list in ``config/evaluation``."""
 
     kind: Kind
     settings: Mapping[str, Any]
@@ -214,10 +224,12 @@ class Baseline:
 
         score = negative_mse if rates else functools.partial(how.ndcg, queries=queries)
         model, chosen = search_grid(self.settings, stage.train, texts, score)
+        threshold = how.threshold(model, stage) if rates else np.nan
+        model.fit(stage.known, texts)
         return Measured(
             model.name,
             ranking={} if rates else how.ranking(model, stage, wishes=wishes),
-            rating=how.rating(model, stage) if rates else {},
+            rating=how.rating(model, stage, threshold) if rates else {},
             settings=chosen,
             findings=[] if rates or wishes else context.invariance(model, stage),
             seconds=time.perf_counter() - start,

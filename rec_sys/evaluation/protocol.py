@@ -26,9 +26,9 @@ class Model(Protocol):
     name: str
 
     def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
-        """Learns from the training reviews, of all products and users, many of them perhaps without
-        any. `vectors`: float16 [N, D], those of the texts, unit length or zero; may be
-        memory-mapped, so gather rows before computing. InputError if needed ratings are lacking."""
+        """Learns from some reviews, of all products and users, many of them perhaps without any.
+        `vectors`: float16 [N, D], those of the texts, unit length or zero; may be memory-mapped,
+        so gather rows before computing. InputError if needed ratings are lacking."""
 
 
 class RankingModel(Model, Protocol):
@@ -109,6 +109,11 @@ class Stage:
     @property
     def train(self) -> ReviewGraph:
         return self.graph.histories(np.arange(self.graph.num_users), self.split.train)
+
+    @property
+    def known(self) -> ReviewGraph:
+        """What models know that answer the tests, once settings are chosen on the validation."""
+        return self.graph.histories(np.arange(self.graph.num_users), self.split.known)
 
     @property
     def validation(self) -> Queries:

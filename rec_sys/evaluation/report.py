@@ -168,7 +168,7 @@ class Report:
                 means = [result.per_user[main].mean() for _, result in runs]
                 rows[name][_SPREAD] = float(np.std(means, ddof=1))
             shown = [
-                scores.beyond_accuracy(r.exposure[k], popularity(stage.train)) for stage, r in runs
+                scores.beyond_accuracy(r.exposure[k], popularity(stage.known)) for stage, r in runs
             ]
             rows[name] |= {key: float(np.mean([each[key] for each in shown])) for key in shown[0]}
             if not liked.all():
@@ -279,7 +279,7 @@ class Report:
             rows[name] = {group: float(values[of].mean()) for group, of in groups.items()}
         columns = [Column(group, f"{group} (n = {of.sum()})") for group, of in groups.items()]
         note = "Of single targets, those of all seeds together. Head: the products with"
-        note += f" {self.slicing.head_share:.0%} of the training reviews. Twins: products with"
+        note += f" {self.slicing.head_share:.0%} of the known reviews. Twins: products with"
         note += f" nearly the same reviewers (Jaccard {self.slicing.twin_jaccard:g} or more), told"
         note += " from all reviews."
         title = f"{test.heading}: {_heading(self._metric)} by kind of target"

@@ -155,7 +155,7 @@ class Slicing:
     def targets(self, stage: Stage, title: str) -> dict[str, np.ndarray]:
         """Groups of the targets of a test, bool [T] each."""
         product = stage.test(title).targets.edge_product
-        is_head = head_products(popularity(stage.train), self.head_share)[product]
+        is_head = head_products(popularity(stage.known), self.head_share)[product]
         has_twin = self.twins(stage, title)
         of_twins = {"twin in history": has_twin, "no twin in history": ~has_twin}
         return {"head": is_head, "tail": ~is_head} | of_twins

@@ -165,17 +165,13 @@ class _UserSplit(_WithShares):
         if graph.num_users < 2:
             raise InputError("the reviews come from a single user; training needs at least two")
         known = seen and seen.user_groups(graph)
-        users, *others = draw_groups(graph.num_users, self.shares, self.seed, "users", known)
-        validation, test = (self._task(graph, some) for some in others)
-        train = graph.edge_mask(graph.edges_of(users))
-        train &= ~_elsewhere(graph, validation.target, test.target)
-        return Split(self.name, train, validation, test if len(others[-1]) else None)
-
-    def _task(self, graph: ReviewGraph, users: ndarray) -> Task:
+        groups = draw_groups(graph.num_users, self.shares, self.seed, "users", known)
         edges, distinct = _distinct(graph)
-        target = graph.edge_mask(edges[self._targets(distinct, users)])
-        shown = graph.edge_mask(graph.edges_of(users)) & ~target
-        return Task(target, shown & ~_elsewhere(graph, target))
+        targets = [graph.edge_mask(edges[self._targets(distinct, some)]) for some in groups[1:]]
+        stray = _elsewhere(graph, *targets)
+        train, *of_others = (graph.edge_mask(graph.edges_of(some)) & ~stray for some in groups)
+        tasks = [Task(t, shown & ~t) for t, shown in zip(targets, of_others, strict=True)]
+        return Split(self.name, train, tasks[0], tasks[1] if len(groups[-1]) else None)
 
     def _targets(self, graph: ReviewGraph, users: ndarray) -> ndarray:
         """Which reviews of held-out users are to be predicted, bool [E]."""

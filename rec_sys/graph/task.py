@@ -68,7 +68,8 @@ class Task:
 @dataclass(frozen=True)
 class Split:
     """Who learns from what, and what is measured. Models and statistics learn from `train`, bool
-    [E], no target; `validation` chooses epochs and settings; `test`, if any, is looked at last."""
+    [E], no target; `validation` chooses epochs and settings. Once they are chosen, statistics are
+    those of all that is `known`; `test`, if any, is looked at last."""
 
     name: str
     train: ndarray
@@ -79,6 +80,13 @@ class Split:
         for task in (self.validation, self.test):
             if task is not None and (task.target & self.train).any():
                 raise ValueError(f"split {self.name}: a target is among the training edges")
+        if self.test is not None and (self.test.target & self.known).any():
+            raise ValueError(f"split {self.name}: a test target is in the validation")
+
+    @property
+    def known(self) -> ndarray:
+        """The reviews of training and validation, bool [E]: all that is older than the test."""
+        return self.train | self.validation.target | self.validation.history
 
 
 def check_usable(split: Split, graph: ReviewGraph) -> None:

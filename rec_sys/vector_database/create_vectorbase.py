@@ -3,6 +3,7 @@ without PyTorch where training has exported the network and stored the texts."""
 
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, prepare_rev
 from rec_sys.modules import checkpoint
 from rec_sys.modules.evidences import KnownReviews
 from rec_sys.modules.features import Feature, WalkFeature, liked_above
-from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
+from rec_sys.modules.full_catalogue import DEFAULT_CHUNK_SIZE, FullCatalogue, embed_products
 from rec_sys.modules.inference_backends import OnnxBackend, exported_or_torch
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
 from rec_sys.text.encoder import TextEncoder
@@ -27,6 +28,10 @@ from rec_sys.vector_database import index as indexes
 from rec_sys.vector_database import vectorbase as vectorbases
 from rec_sys.vector_database.quotes import Quotes
 from rec_sys.vector_database.vectorbase import VECTORBASE_SCHEMA, Vectorbase, built_from
+
+if TYPE_CHECKING:
+    from rec_sys.modules.graph_model import GraphModel
+    from rec_sys.modules.inference_backends import GraphBackend
 
 # The people by whose queries an index is measured are drawn with this seed.
 _SEED = 0
@@ -51,18 +56,10 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     graph, vectors = prepared.graph, prepared.vectors
 
     edges = known_edges(trained, prepared, config)
-    name_vectors = vectors[graph.product_name_text]
-    info_vectors = vectors[graph.product_info_text]
-    reviews = ProductReviews.of(graph, vectors, edges).summary
-    told = name_vectors, info_vectors, reviews
-    embedded = embed_products(network, *told, settings.chunk_size, show_progress=True)
-    features = build_evidences(trained, prepared, edges, config)
-
-    keys, own = embedded.keys, trained.settings(config, "encoder")
+    catalogue = build_catalogue(trained, network, prepared, edges, config, settings.chunk_size)
+    keys, own = catalogue.products.keys, trained.settings(config, "encoder")
     index, queries = indexes.ProductIndex.build(keys, settings), keys[:0]
     if not index.is_exact:
-        known = vectors, prepared.words, reviews, embedded
-        catalogue = FullCatalogue(network, *known, features, combiner)
         drawn = np.random.default_rng(_SEED).permutation(graph.num_users)
         queries = catalogue.queries(graph, np.sort(drawn[: indexes.MEASURED_QUERIES]))
     vectorbase = vectorbases.write_vectorbase(
@@ -79,16 +76,16 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
                 "max_quotes": settings.quotes,
             },
             products=with_statistics(data.products, graph, edges),
-            name_vectors=name_vectors,
-            info_vectors=info_vectors,
-            reviews=reviews,
-            embeddings=embedded.embeddings,
+            name_vectors=vectors[graph.product_name_text],
+            info_vectors=vectors[graph.product_info_text],
+            reviews=catalogue.reviews,
+            embeddings=catalogue.products.embeddings,
             keys=keys,
             index=index,
-            features=features,
+            features=catalogue.features,
             combiner=combiner,
             queries=queries,
-            quotes=build_quotes(prepared, edges, liked_above(features), settings.quotes),
+            quotes=build_quotes(prepared, edges, liked_above(catalogue.features), settings.quotes),
             graph_model=trained.exported if isinstance(network, OnnxBackend) else None,
         )
     )
@@ -113,11 +110,30 @@ def open_vectorbase(config: DictConfig) -> tuple[Vectorbase, checkpoint.TrainedM
 def known_edges(
     trained: checkpoint.TrainedModel, prepared: PreparedReviews, config: DictConfig
 ) -> np.ndarray:
-    """The reviews that may tell what a product is, int64, ascending: those that trained the model,
-    of other data than the training's all; see `split_as_trained`."""
+    """The reviews that may tell what a product is, int64, ascending: of the training's data all but
+    its test, see `split_as_trained`, of other data all."""
     if not checkpoint.is_training_data(trained, prepared.data):
         return np.arange(prepared.graph.num_edges)
-    return np.flatnonzero(checkpoint.split_as_trained(trained, prepared.graph, config).train)
+    return np.flatnonzero(checkpoint.split_as_trained(trained, prepared.graph, config).known)
+
+
+def build_catalogue(
+    trained: checkpoint.TrainedModel,
+    network: "GraphBackend | GraphModel",
+    prepared: PreparedReviews,
+    edges: np.ndarray,
+    config: DictConfig,
+    chunk_size: int = DEFAULT_CHUNK_SIZE,
+) -> FullCatalogue:
+    """The products as the `network` of a trained model and the evidences tell them by the reviews
+    that may be known, `edges` int64 [n], ascending; see `build_evidences`."""
+    graph, vectors = prepared.graph, prepared.vectors
+    names, infos = vectors[graph.product_name_text], vectors[graph.product_info_text]
+    reviews = ProductReviews.of(graph, vectors, edges).summary
+    products = embed_products(network, names, infos, reviews, chunk_size, show_progress=True)
+    features = build_evidences(trained, prepared, edges, config)
+    known = vectors, prepared.words, reviews, products
+    return FullCatalogue(network, *known, features, trained.combiner)
 
 
 def build_evidences(

@@ -42,9 +42,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def training(monkeypatch):
-    fake = FakeTraining()
-    monkeypatch.setattr("rec_sys.train.train.train", fake)
-    return fake
+    return FakeTraining().put_in(monkeypatch)
 
 
 def reviews_file(folder, name, rated=True, copied=False):
@@ -217,7 +215,7 @@ def test_a_split_without_a_test_is_refused(folder):
 
 
 def test_weights_that_are_fitted_to_the_test_are_seen(folder, monkeypatch, tmp_path):
-    monkeypatch.setattr("rec_sys.train.train.train", FakeTraining(fitted_to="test"))
+    FakeTraining(fitted_to="test").put_in(monkeypatch)
     config = config_of(folder, "evaluation.splits=[leave_one_out]", f"evaluation.folder={tmp_path}")
     with pytest.raises(LeakageError, match="learned without the test .rec_sys, combiner"):
         evaluate(config)

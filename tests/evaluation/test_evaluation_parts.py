@@ -1,6 +1,8 @@
 """What an evaluation is put together from: ties, ablations, overrides, kept results, intervals."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from omegaconf import OmegaConf
 
 from rec_sys.evaluation.audit import Finding
 from rec_sys.evaluation.graph_model_job import Ablation, GraphModelRanker
-from rec_sys.evaluation.jobs import Measured, Measuring, load_measured, save_measured
+from rec_sys.evaluation.jobs import Baseline, Measured, Measuring, load_measured, save_measured
 from rec_sys.evaluation.protocol import Stage, shuffle_ties, tied_last_share
 from rec_sys.evaluation.scores import evaluate_ranking, score_ratings
 from rec_sys.foundation.errors import InputError
@@ -131,11 +133,49 @@ def test_our_model_is_given_the_history_and_nothing_else(graph):
     assert history.num_users == 3 and history.num_products == histories.num_products
 
 
+@dataclass
+class CountsFits:
+    """Rates with the number of reviews that it was fitted to, and remembers each fit."""
+
+    fits: ClassVar[list] = []
+    name: str = "counts"
+
+    def fit(self, train, vectors):
+        self.known = train.num_edges
+        self.fits.append(self)
+
+    def rate(self, histories, user, product):
+        return np.full(len(user), self.known, dtype=np.float32)
+
+
+def test_a_baseline_is_chosen_without_and_asked_with_the_validation(graph):
+    """The threshold of "liked" is chosen by what was predicted before its stars were known."""
+    edge = np.arange(graph.num_edges)
+    train, validation, test = edge < 8, (edge >= 8) & (edge < 10), edge >= 10
+    split = Split("time", train, Task(validation, train), Task(test, train | validation))
+    stage = Stage(OmegaConf.create(), 0, graph, split, {"time": split.test})
+    thresholds = []
+
+    class Watching(Measuring):
+        def threshold(self, model, stage, true=None):
+            thresholds.append(model.known)
+            return super().threshold(model, stage, true)
+
+    how = Watching([3], 3, [True], 512, liked_above=2.5)
+    context = SimpleNamespace(measuring=how, prepared=SimpleNamespace(vectors=vectors_of(5)))
+    CountsFits.fits.clear()
+    here = f"{__name__}.{CountsFits.__name__}"
+    Baseline("rating", {"model": here}).run(stage, context)
+    assert thresholds == [8] and [each.known for each in CountsFits.fits][-1] == 10
+    assert stage.known.num_edges == 10 and stage.train.num_edges == 8
+
+
 @pytest.mark.parametrize("change", [None, "mask_ratings"])
 def test_who_liked_a_target_is_told_from_the_true_ratings(graph, model, change):
     """The ablation without ratings hides them from the model, not from the judge."""
     task = Task(graph.edge_rating == 2, graph.edge_rating > 2)
-    split = Split("time", task.history, task, task)
+    nobody = Task(np.zeros_like(task.target), task.history)
+    split = Split("time", task.history, nobody, task)
     stage = Stage(OmegaConf.create(), 0, graph, split, {"time": task})
     shown = replace(stage, graph=Ablation("without", change).apply(graph, 0))
     how = Measuring([3], 3, [True], 512, liked_above=2.5)

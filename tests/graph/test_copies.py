@@ -89,6 +89,9 @@ def test_no_copy_of_a_target_is_known(name, users, is_timed, anybody):
     tasks = [split.validation] + ([split.test] if split.test else [])
     targets = np.logical_or.reduce([task.target for task in tasks])
     assert not np.isin(graph.edge_copy[split.train], graph.edge_copy[targets]).any()
+    if split.test:
+        tested = graph.edge_copy[split.test.target]
+        assert not np.isin(graph.edge_copy[split.known], tested).any()
     for task in tasks:
         shown = graph.edge_copy[task.history]
         assert not np.isin(graph.edge_copy[task.target], shown).any()

@@ -71,6 +71,8 @@ def test_nothing_leaks(name, graph):
         if name in ("time", "leave_one_out"):
             allowed = train | validation.target
         assert not (split.test.history & ~allowed).any()
+        assert not (split.known & target).any()
+        assert (split.known[train | validation.target]).all()
         if name in ("users", "new_users"):
             users = [graph.edge_user[t.target | t.history] for t in (validation, split.test)]
             assert not set(users[0]) & set(users[1])

@@ -32,7 +32,7 @@ class FakeCatalogue:
 
 
 class FakeTraining:
-    """Called like `train`; remembers what it was asked for.
+    """Called like `train`, and its `served` like `as_served`; remembers what it was asked for.
 
     Args:
         fitted_to: The task whose targets the weights of the evidences are fitted to.
@@ -51,3 +51,12 @@ class FakeTraining:
             "split": split,
             "catalogue": catalogue.fitted(None, prepared.graph, task, liked_above=3.0),
         }
+
+    def served(self, objects, prepared):
+        return FakeCatalogue(prepared.graph, objects["split"].known)
+
+    def put_in(self, monkeypatch):
+        """Trains from now on wherever the evaluation would."""
+        monkeypatch.setattr("rec_sys.train.train.train", self)
+        monkeypatch.setattr("rec_sys.evaluation.graph_model_job.as_served", self.served)
+        return self

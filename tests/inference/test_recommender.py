@@ -19,7 +19,7 @@ from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.text.words import columns_of
 from rec_sys.vector_database.quotes import Quote, Quotes
 from tests.helpers.scores_by_hand import contributions_by_hand, words_in
-from tests.helpers.tiny_models import HELD_OUT, PRODUCTS, REVIEWS, FakeEncoder, review_table
+from tests.helpers.tiny_models import PRODUCTS, REVIEWS, FakeEncoder, review_table
 
 TEXTS = ["", "good tone", "never again", "it hums", "a present"]
 
@@ -172,8 +172,8 @@ def test_a_person_of_whom_nothing_is_known_gets_what_is_popular_and_of_late(reco
     names = [None, None, None, None, "Lute"]
     results = recommender.recommend(review_table(rows, product_name=names), k=6)
     eve, fay, gus, hal, ida = results
-    # p2, p5 and p3 have one review each, of the seconds 10, 7 and 5.
-    assert recommended(eve)[:4] == ["p1", "p2", "p5", "p3"]
+    # p2 and p4 have two reviews each, p2 the newest, of second 10; p5 has one.
+    assert recommended(eve)[:4] == ["p1", "p2", "p4", "p5"]
     assert eve.recommendations == hal.recommendations == ida.recommendations
     assert [each.fallback for each in results] == [POPULAR, None, None, POPULAR, POPULAR]
     assert eve.explanation.endswith("the same for everybody: by popularity and trend")
@@ -393,10 +393,10 @@ def test_what_a_match_tells_is_true(quoting, built, rows, wishes):
 
 
 def texts_about(built):
-    """By product id: how often each word is in name, description and known reviews."""
+    """By product id: how often each word is in name, description and reviews."""
     told = {}
     for product, name, info, style, _ in PRODUCTS:
-        known = [row[2] for row in REVIEWS if row[1] == product and row[0] not in HELD_OUT]
+        known = [row[2] for row in REVIEWS if row[1] == product]
         told[product] = words_in(" ".join([name, info, style, *known]))
     assert list(told) == built.product_ids.tolist()
     return told
@@ -412,8 +412,8 @@ def test_a_wish_of_known_value(quoting, built):
     found = {each.product_id: each for each in result.recommendations}
     assert len(found) == 6 and all(each.because == () for each in found.values())
     matched = {product: each.match for product, each in found.items() if each.match}
-    # "Nylon" is said of p6 alone, once, "strings" of p5 and p6, again and again; nobody that the
-    # model knows says "weeks".
+    # "Nylon" is said of p6 alone, once, "strings" of p5 and p6, again and again, "warm" of p1 and,
+    # where sentences are shown, of p6; nobody says "weeks".
     for product, words in (("p6", ("strings", "nylon")), ("p5", ("strings",))):
         if product in matched:
             assert matched[product].words == words
@@ -434,7 +434,8 @@ def test_a_wish_of_known_value(quoting, built):
     assert found["p6"].quote == Quote("Nylon, and as warm as nylon can be!", None)
     assert found["p5"].words == ("strings",)
     assert found["p5"].quote == Quote("These strings are made for loud rooms.", 4.0)
-    assert all(found[product] is None for product in ("p1", "p2", "p3", "p4"))
+    assert found["p1"].words == ("warm",)
+    assert all(found[product] is None for product in ("p2", "p3", "p4"))
 
 
 def test_a_wish_changes_nothing_for_others(recommender):

@@ -27,11 +27,13 @@ def test_training_with_each_split(folder, name):
     assert told["test_edges"] == split.test.target.sum() > 0
     assert bool(told["validation_user_ids"]) == (name == "new_users")
     assert held_out_user_ids(trained, prepared.data) == told["validation_user_ids"]
-    # What the index may know: the training edges, made again from the checkpoint alone.
+    # What the index may know: all but the test, made again from the checkpoint alone.
     nothing_said = small_config(folder)
     del nothing_said.split
     known = known_edges(trained, prepared, nothing_said)
-    np.testing.assert_array_equal(known, np.flatnonzero(split.train))
+    np.testing.assert_array_equal(known, np.flatnonzero(split.known))
+    assert not np.isin(np.flatnonzero(split.test.target), known).any()
+    assert np.isin(np.flatnonzero(split.train | split.validation.target), known).all()
     other_data = SimpleNamespace(data=SimpleNamespace(fingerprint="other"), graph=prepared.graph)
     assert len(known_edges(trained, other_data, nothing_said)) == prepared.graph.num_edges
     with pytest.raises(InputError, match="comes out differently"):
