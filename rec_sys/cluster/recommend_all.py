@@ -49,9 +49,10 @@ def recommend_all(config: DictConfig) -> Path:
     cluster = read_settings(ClusterSettings, config.cluster)
     folder = Path(config.folder)
     require_replaceable(folder, ABOUT_FILE, "folder")
-    reviews = None if settings.reviews is None else infer.read_people(settings.reviews, config.data)
     vectorbase, trained, encoder = open_vectorbase(config)
-    if reviews is None:
+    if settings.reviews:
+        reviews = infer.read_people(settings.reviews, config, trained)
+    else:
         data = load_data(trained, config)
         reviews = infer.with_products(data.reviews, data.products)
     histories = read_histories(reviews, vectorbase)

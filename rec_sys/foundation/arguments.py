@@ -126,7 +126,8 @@ def for_hydra(arguments: Sequence[str], names: Sequence[str]) -> list[str]:
         elif "=" not in argument and not argument.startswith("~"):
             likely = next((each for each in _FILE_SETTINGS if each in names), None)
             is_file = likely and (Path(argument).exists() or Path(argument).suffix)
-            hint = f"did you mean {likely}={argument}?" if is_file else "--help lists them"
+            hint = "a value of several words stands in quotes; --help lists them"
+            hint = f"did you mean {likely}={argument}?" if is_file else hint
             raise InputError(f"{argument}: settings are given as key=value; {hint}")
         else:
             found.append(argument if _SWEEPS & {*arguments} else _quoted(argument))

@@ -69,12 +69,13 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 show_help(config_name, f"python -m {spec.name if spec else own}", arguments)
                 return
             try:
-                _require_groups(arguments)
-                sys.argv = [own, *for_hydra(arguments, _names(_compose(config_name)))]
+                chosen = _chosen_groups(arguments)
+                names = _names(_compose(config_name, chosen))
+                sys.argv = [own, *for_hydra(arguments, names)]
                 run()
             except HydraException as error:
                 GlobalHydra.instance().clear()
-                raise InputError(_in_one_line(error, config_name)) from None
+                raise InputError(_in_one_line(error, config_name, chosen)) from None
             except OmegaConfBaseException as error:
                 if has_begun:
                     raise  # a bug of ours
@@ -193,14 +194,17 @@ def _without_target(error: OmegaConfBaseException) -> InputError:
     return InputError(f"{key}: {reason}; {advice}")
 
 
-def _require_groups(arguments: Sequence[str]) -> None:
+def _chosen_groups(arguments: Sequence[str]) -> list[str]:
     groups = {path.name for path in CONFIG_DIR.iterdir() if path.is_dir()}
+    chosen = []
     for each in arguments:
         group, _, choice = each.lstrip("+~").partition("=")
         if group == "hydra":
             raise InputError(f"{each}: is Hydra's own; set what is below it, as hydra.run.dir")
         if group in groups and (each.startswith("~") or not _CHOICE.match(choice)):
             raise InputError(f"{each}: is needed; leave it out, or choose {group}=NAME")
+        chosen += [each] * (group in groups)
+    return chosen
 
 
 def with_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -230,11 +234,11 @@ def load_choice(group: str, name: str) -> DictConfig:
 
 def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
     """What a command with these arguments is given; an `InputError` tells what is wrong."""
-    _require_groups(overrides)
+    chosen = _chosen_groups(overrides)
     try:
         config = _compose(config_name, overrides)
     except HydraException as error:
-        raise InputError(_in_one_line(error, config_name)) from None
+        raise InputError(_in_one_line(error, config_name, chosen)) from None
     require_usable(config)
     return config
 
@@ -248,7 +252,7 @@ def _compose(
         return hydra.compose(config_name, list(overrides), return_hydra_config)
 
 
-def _in_one_line(error: HydraException, config_name: str) -> str:
+def _in_one_line(error: HydraException, config_name: str, chosen: Sequence[str]) -> str:
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         return _no_such_choice(error)
     first = str(error).strip().split("\n", 1)[0]
@@ -257,7 +261,7 @@ def _in_one_line(error: HydraException, config_name: str) -> str:
         if having := choices_with(CONFIG_DIR / group, rest):
             one = " or ".join(having)
             return f"{found['key']}: a setting of {group}={one} only; choose that, too"
-        alike = likely_name(found["key"], _names(_compose(config_name)))
+        alike = likely_name(found["key"], _names(_compose(config_name, chosen)))
         hint = f"did you mean {alike}?" if alike else _ALL_SETTINGS
         return f"{found['key']}: no such setting; {hint}"
     return f"{first}; settings are given as key=value, {_ALL_SETTINGS}"

@@ -291,7 +291,7 @@ def prepare_reviews(data: ReviewData, encoder: TextEncoder, cache: str | Path) -
         graph = build_review_graph(data, encode)
     newly_encoded = encoded.newly_encoded
     sizes = f"{graph.num_users} users, {graph.num_products} products, {graph.num_edges} reviews"
-    how_many = f"{newly_encoded} texts newly encoded, the others were stored"
+    how_many = f"{newly_encoded} of {len(set(filter(None, said)))} texts newly encoded"
     note(f"graph: {sizes}; {how_many if has_texts else 'nobody says anything: no text to encode'}")
     texts = np.array(said[: graph.num_edges], dtype=object)
     words = words_by_row(said, encoded.rows, len(store.vectors))

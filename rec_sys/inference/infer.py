@@ -2,6 +2,7 @@
 after everything that can be checked without it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
+from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, PositiveCount, read_settings, settings_of
 from rec_sys.inference.histories import Author, Encode, authors_in, read_histories
 from rec_sys.inference.recommender import Recommender
@@ -49,8 +51,8 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     of a person. Returns what ``recommendations.jsonl`` holds. Raises InputError if settings,
     reviews, checkpoint or vectorbase cannot be used."""
     settings = read_settings(InferSettings, config.infer)
-    reviews = read_people(settings.reviews, config.data) if settings.reviews is not None else None
     vectorbase, trained, encoder = open_vectorbase(config)
+    reviews = read_people(settings.reviews, config, trained) if settings.reviews else None
     backend = choose_backend(settings, trained, vectorbase)
     if reviews is None and settings.wish:
         reviews = [Author("you", [])]
@@ -77,15 +79,33 @@ class PeopleFile(ReviewFile):
     """How ``infer.reviews`` is written."""
 
 
-def read_people(path: str | Path, data: DictConfig) -> pd.DataFrame:
-    """Reads ``infer.reviews``, without users or products, too; `data` are the settings of the axis,
-    of which those of `ReviewFile` count. InputError if it cannot be read."""
+def read_people(
+    path: str | Path, config: DictConfig, trained: checkpoint.TrainedModel
+) -> pd.DataFrame:
+    """Reads ``infer.reviews``, without users or products, too. Of the settings of the axis ``data``
+    those of `ReviewFile` count; if none is given, and the training was told the names of fields
+    that this file has, too, it is written as the training's. InputError if it cannot be read."""
+    settings = config.data, trained.settings(OmegaConf.create(), "data")
+    own, of_training = map(_notation, settings)
+    anonymous = {"require_user": False, "require_product": False}
+    reviews = None
+    if own == PeopleFile() and of_training.columns:
+        with suppress(InputError):
+            reviews, report = of_training.read(Path(path), **anonymous)
+            note(f"{path}: has the fields that the training was told of, and is read as its file")
+    if reviews is None:
+        reviews, report = own.read(Path(path), **anonymous)
+    for step in report.as_steps("reviews"):
+        rows = "" if step["step"] == "warning" else f"{step['rows']} "
+        note(f"{rows}{step['step']}: {step['note']}")
+    return reviews
+
+
+def _notation(data: DictConfig) -> PeopleFile:
     told = OmegaConf.to_container(data, resolve=True)
     own = {each.name: told[each.name] for each in fields(PeopleFile) if each.name in told}
-    reviews, report = PeopleFile(**own).read(Path(path), require_user=False, require_product=False)
-    for step in report.as_steps("reviews"):
-        note(f"{step['rows']} {step['step']}: {step['note']}")
-    return reviews
+    own["columns"] = {name: each for name, each in own.get("columns", {}).items() if each}
+    return PeopleFile(**own)
 
 
 def _people_of(data: ReviewData, user_ids: list[str] | None) -> pd.DataFrame:
@@ -137,7 +157,7 @@ def encode_once(encoder: TextEncoder, cache_dir: str, texts: list[str]) -> Encod
 
         # In single precision, and not stored: the store may be of another one.
         found = dict(zip(new, run_embedded(encoder).encode(new), strict=True))
-    note(f"{len(new)} texts newly encoded, the others were stored")
+    note(f"{len(new)} texts newly encoded, {len(distinct) - len(new)} were stored")
 
     def encode(texts: Sequence[str]) -> np.ndarray:
         vectors, rows = store.vectors, store.rows_of(texts).tolist()

@@ -16,7 +16,7 @@ import pandas as pd
 from rec_sys.foundation.cli import compose_config
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import replacing
+from rec_sys.foundation.files import MANIFEST, replacing
 from rec_sys.graph.ego_batch import predicted_rating
 from rec_sys.graph.review_graph import rows_to_pointers
 from rec_sys.graph.task import NOW
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 #: Of a user of whom nothing is known: what has many reviews stands in.
 POPULAR = "popular"
 _EXCERPT_CHARACTERS = 160
-# Words that add, or are rare, so much less than the best one are "for" and "the".
+# Words that add, or are rare, so much less than the best one tell nothing: "for", "one", "music".
 _TELLING = 0.3
 DEFAULT_BATCH_SIZE = 256
 DEFAULT_K = 10
@@ -100,6 +100,9 @@ class Recommender:
             text = OnnxTextEncoder(bundle.text_encoder, threads)
             vectorbase.require_encoder(text.encoder_fingerprint)
             return cls(OnnxBackend(graph_model, threads), vectorbase, text.encode)
+        if not (folder / MANIFEST).is_file():
+            remedy = f"make one with `{CREATE_COMMAND}` or `{BUILD_COMMAND}`"
+            raise InputError(f"{folder}: holds neither a bundle nor a product index; {remedy}")
         vectorbase = read_vectorbase(folder)
         told = vectorbase.manifest.get("encoder", {})
         if vectorbase.graph_model is None or told.get("model") != EMBEDDED:
@@ -285,6 +288,7 @@ class Recommender:
                     explanation=None if known else self._explanation,
                     embedding=outputs.user_embeddings[user],
                     wish=histories.wishes[user],
+                    reversed_evidences=base.combiner.reversed_evidences(base.features, one),
                 )
             )
         return found
@@ -295,13 +299,19 @@ class Recommender:
         """For each product why it fits the wish of one user; `shares` are those of the wish."""
         if situation.wishes is None or not wish:
             return [None] * len(rows)
+        from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # takes a second
+
         base, words = self.vectorbase, situation.wishes.words
         written = as_written(wish)
-        said = {column: written.get(word, word) for word, column in columns_of(wish).items()}
+        said = {
+            column: written.get(word, word)
+            for word, column in columns_of(wish).items()
+            if word not in ENGLISH_STOP_WORDS
+        }
         matches: list[results.Match | None] = []
         by_word = base.match_words.words_for(words, rows)
         idf = base.match_words.idf[words.indices]
-        rare = idf > _TELLING * idf.max(initial=0)
+        rare = np.isin(words.indices, [*said]) & (idf > _TELLING * idf.max(initial=0))
         for row, share, added in zip(rows.tolist(), shares.tolist(), by_word, strict=True):
             if share <= 0:
                 matches.append(None)
@@ -309,7 +319,7 @@ class Recommender:
             telling = np.flatnonzero(rare & (added > _TELLING * added.max(initial=0)))
             telling = telling[np.argsort(-added[telling], kind="stable")]
             columns = words.indices[telling]
-            told = [said[column] for column in columns.tolist() if column in said]
+            told = [said[column] for column in columns.tolist()]
             quote = base.quotes.nearest(row, columns, base.match_words.idf[columns])
             matches.append(results.Match(share, tuple(told[: self.max_reasons]), quote))
         return matches
@@ -320,7 +330,7 @@ class Recommender:
         shares = self.vectorbase.combiner.decides(0)
         *others, last = [name for name, share in shares.items() if share > 0]
         evidences = f"{', '.join(others)} and {last}" if others else last
-        why = "no review has a text or is of a product of the catalogue"
+        why = "nothing is known here of this person, no text and no product of the catalogue"
         return f"{why}, so the order is the same for everybody: by {evidences}"
 
     def _reasons(

@@ -79,6 +79,7 @@ class UserRecommendations:
         explanation: The fallback in words.
         embedding: float32 [d], unit length.
         wish: What was understood as what they want; empty if nothing was.
+        reversed_evidences: See `Combiner.reversed_evidences`.
     """
 
     user_id: str
@@ -88,6 +89,7 @@ class UserRecommendations:
     explanation: str | None
     embedding: np.ndarray
     wish: str = ""
+    reversed_evidences: frozenset[str] = frozenset()
 
 
 class Recommendations(list[UserRecommendations]):

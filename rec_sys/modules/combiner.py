@@ -65,7 +65,7 @@ class Combiner:
         arrays = {name: np.array(plain[name], dtype=np.float64) for name in ("weights", "shares")}
         shapes = {each.shape for each in arrays.values()}
         fits = len(evidences) == len(features) and shapes == {(len(GROUPS), len(features))}
-        if not fits or not all(np.isfinite(each).all() for each in arrays.values()):
+        if not fits or not all((np.abs(each) < _MOST_WEIGHT).all() for each in arrays.values()):
             raise ValueError("the weights of the evidences do not fit together")
         shrinkage = [np.inf if each is None else each for each in plain["shrinkage"]]
         arrays["shrinkage"] = np.array(shrinkage, dtype=np.float64)
@@ -132,11 +132,11 @@ class Combiner:
             sums[evidence] += value
         return sums
 
-    @property
-    def reversed_evidences(self) -> frozenset[str]:
-        """Evidences with a negative weight of a feature: less of it can speak for a product."""
-        negative = (self.weights < 0).any(axis=0)
-        return frozenset(e for e, below in zip(self.evidences, negative, strict=True) if below)
+    def reversed_evidences(self, features: Features, situation: Situation) -> frozenset[str]:
+        """Evidences of which a feature has a negative weight for one user: that they add to a score
+        does not mean that there is much of them."""
+        (weights,) = self.weights_of(features, situation)
+        return frozenset(e for e, each in zip(self.evidences, weights, strict=True) if each < 0)
 
     def decides(self, group: int) -> dict[str, float]:
         """How much each evidence decides for a group of users, the most first; adds up to 1."""
@@ -407,6 +407,7 @@ class _Choice:
 
 
 _TINY = 1e-6
+_MOST_WEIGHT = 1e6  # far above any that is learned; scores stay numbers
 # What no review of the user leads to would come in the order of the rows otherwise.
 _TIE_BREAK = 1e-4
 _LEADING = ("popularity", "co-reviewing", "match")

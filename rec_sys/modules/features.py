@@ -263,6 +263,7 @@ def liked_above(features: Features) -> float:
 
 
 _GRAPH_ARRAYS = {"pointers": np.int64, "neighbours": np.int32, "weights": np.float32}
+_TEXTS = ("kind", "name", "evidence", "graph_name")
 _GRAPH_SETTINGS = ("history_decay", "disliked_weight", "liked_above", "liked_weight")
 _KINDS: dict[str, type] = {
     "walk": WalkFeature,
@@ -306,11 +307,16 @@ def plain_features(features: Features) -> tuple[list[dict], dict[str, np.ndarray
 
 
 def read_features(told: list[dict], arrays: Mapping[str, np.ndarray]) -> list[Feature]:
-    """Features of `plain_features`; KeyError if anything lacks, TypeError if anything is extra."""
+    """Features of `plain_features`; KeyError if anything lacks, TypeError if anything is extra or
+    is not what it should be."""
     graphs: dict[str, ProductGraph] = {}
     features: list[Feature] = []
     for each in told:
         values = dict(each)
+        for name, value in values.items():
+            is_text = isinstance(value, str)
+            if is_text != (name in _TEXTS) or not (is_text or abs(value) < np.inf):
+                raise TypeError(f"{name} of a feature")
         kind = _KINDS[values.pop("kind")]
         if kind is WalkFeature:
             settings = {name: values.pop(name) for name in _GRAPH_SETTINGS}

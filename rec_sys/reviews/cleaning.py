@@ -279,18 +279,22 @@ def _build_products(
         filled[column] = empty & (own != "").to_numpy() & ids.isin(known.index)
     is_new = ~ids.isin(known.index)
     nameless = (table["name"] == "").to_numpy()
-    notes = {}
+    notes = []
     if metadata is None:
         note = "no metadata: products are made from the reviews' own fields"
-        notes["products of the reviews"] = note
+        notes.append(("products of the reviews", note))
     else:
         counts = [f"{rows.sum()} {column}s" for column, rows in filled.items() if rows.any()]
         note = f"{is_new.sum()} not in the metadata, made from the reviews' own fields"
         note += f"; {', '.join(counts)} missing there and told by reviews" * bool(counts)
-        notes["unknown products"] = note
+        notes.append(("unknown products", note))
     if nameless.any():
         note = f"{nameless.sum()} described by their style and their training reviews only"
-        notes["products without a name"] = note
+        step = "products without a name"
+        if metadata is None and nameless.all():
+            note += "; data.columns.product_name says which field names them"
+            step = "warning"
+        notes.append((step, note))
     if metadata is not None:
         bare = {_bare_id(product): product for product in unreviewed}
         alike = [(new, bare[_bare_id(new)]) for new in ids[is_new] if _bare_id(new) in bare]
@@ -300,11 +304,13 @@ def _build_products(
             note += f"; {len(alike)} ids differ in leading zeros or a trailing .0 alone"
             note += f" ({one} and {other}): write the ids of both files as text"
         if is_new.all() or alike:
-            notes["warning"] = note
+            notes.append(("warning", note))
         what = "kept" if keep_unreviewed else "dropped"
         note = f"{len(unreviewed)} of the metadata's products have no reviews: {what}"
-        notes["products without reviews"] = note
-    steps = [{"step": step, "rows": len(ids), "note": note} for step, note in notes.items()]
+        if len(unreviewed) and not keep_unreviewed:
+            note += " (data.cleaning.keep_unreviewed_products=true keeps them)"
+        notes.append(("products without reviews", note))
+    steps = [{"step": step, "rows": len(ids), "note": note} for step, note in notes]
     columns = {"product_id": ids.to_numpy(), **{name: table[name] for name in table.columns}}
     return pa.table(columns, schema=schema.PRODUCT_SCHEMA), steps
 

@@ -301,6 +301,8 @@ class _ProductRows:
         if not (product := first_text(record, columns["product_id"])):
             raise BrokenRecord(f"no product ({' or '.join(columns['product_id'])})")
         name = first_text(record, columns["name"])
+        if product == name:  # written as with_known_names writes that of a review
+            product = " ".join(name.split())
         if values.has_script(name):
             self.titles["titles that were a script made empty"] += 1
             name = ""

@@ -226,12 +226,11 @@ def recommendations(answer: Answer, served: ServedBundle) -> RecommendationsOut:
 
 def _items(person: UserRecommendations, served: ServedBundle) -> list[Item]:
     base, is_known = served.vectorbase, person.fallback is None
-    turned = base.combiner.reversed_evidences
     rows = base.rows_of([each.product_id for each in person.recommendations]).tolist()
     return [
         Item(
             **vars(each) | _named(served, row),
-            reason=reason_in_words(each, is_known, turned),
+            reason=reason_in_words(each, is_known, person.reversed_evidences),
             place=_point(served.space.places[row]),
         )
         for each, row in zip(person.recommendations, rows, strict=True)

@@ -1,5 +1,6 @@
 """The bundle in use: opened, ready to answer, replaced while people are served."""
 
+import gc
 import logging
 import re
 import threading
@@ -46,7 +47,7 @@ _USUAL_RATING = 4.0
 # So long a server that has other models is left alone.
 _WRONG_MODELS_SECONDS = 10.0
 # So often it is looked whether a bundle is still in use.
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.5
 
 _Result = TypeVar("_Result")
 
@@ -335,6 +336,7 @@ class Service:
         try:
             until = monotonic() + self._settings.limits.seconds
             while self._before() is not None and monotonic() < until:
+                gc.collect()  # the error of a request that took too long is held in a circle
                 if deadline := DEADLINE.get():
                     deadline.seconds_left()  # or nobody waits for it any more
                 self._stopped.wait(_LOOK_SECONDS)

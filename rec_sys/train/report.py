@@ -169,9 +169,12 @@ def left_out(entries: Mapping[str, Mapping[str, Any]], num_products: int) -> dic
     return {name: limit for name, limit in limits.items() if limit < num_products}
 
 
-def verdict(model: Ranked, simple: Mapping[str, Ranked], best: Row, baselines: Rows) -> str:
+def verdict(
+    model: Ranked, simple: Mapping[str, Ranked], best: Row, baselines: Rows, wishes: Rows
+) -> str:
     """How the model compares with the best baselines, equal within two standard errors of the
-    paired difference, and what to do where it loses. `best`, `baselines`: see `show_summary`."""
+    paired difference, and what to do where it loses. `best`, `baselines`: see `show_summary`;
+    `wishes`: see `score_wishes`."""
     metric, parts = f"ndcg{K}", []
     if simple:
         name, rival = max(simple.items(), key=lambda each: each[1].means[metric])
@@ -197,6 +200,10 @@ def verdict(model: Ranked, simple: Mapping[str, Ranked], best: Row, baselines: R
         where = "above" if more > 0 else "below"
         parts.append(f"its squared error in stars is {abs(more):.1%} {where} that of {BIAS}")
         parts[-1] += ": try objective=rating" if more > _SAME_MSE else ""
+    if wishes:
+        ours, theirs = (row[f"wishes_recall{K}"] for row in wishes.values())
+        found = f"of the products that people describe it has {ours:.0%} among the first {K}"
+        parts.append(f"{found}, nearest names {theirs:.0%}")
     return "; ".join(parts) or "nothing to compare with"
 
 

@@ -70,7 +70,6 @@ def train(
     splitter, graph_builder = settings.build(config.split), settings.build(config.product_graph)
     build_evidences(config.evidence)  # what is wrong with settings is told before the training
     match_fit, combiner_fit = settings.build(config.match), settings.build(config.combiner)
-    calibration = settings.build(config.calibration)
     simple_models = OmegaConf.to_container(config.baselines)
     for entry in simple_models.values():
         combinations(entry)
@@ -98,7 +97,7 @@ def train(
     from rec_sys.train.trainer import ReviewDataModule, best_epoch, build_trainer, fit, saved_files
 
     # Texts become vectors and reviews a graph, whose edges are split.
-    objective = settings.build(config.objective)
+    objective, calibration = map(settings.build, (config.objective, config.calibration))
     encoder = prepared.encoder if prepared else settings.build(config.encoder)
     start.check_encoder(encoder)
     with stages("texts and graph"):
@@ -197,7 +196,7 @@ def train(
         rankings = {"model": ranked} | simple
         missing = report.left_out(simple_models, graph.num_products)
         report.show_rankings(rankings, missing, wishes, catalogue.combiner)
-        verdict = report.verdict(ranked, simple, metrics, baselines)
+        verdict = report.verdict(ranked, simple, metrics, baselines, wishes)
         report.show_summary(metrics, baselines, verdict, trained.path, tracking)
         shown = next(iter(baselines.values()))
         model_row = {name: metrics.get(f"val/{name}", np.nan) for name in shown}

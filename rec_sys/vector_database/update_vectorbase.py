@@ -34,6 +34,7 @@ from rec_sys.modules.evidences import product_words
 from rec_sys.modules.features import moved_features, told_features
 from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.modules.inference_backends import exported_or_torch
+from rec_sys.reviews.cleaning import show_report
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
 from rec_sys.vector_database import create_vectorbase
 from rec_sys.vector_database import vectorbase as vectorbases
@@ -111,6 +112,7 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
     settings = UpdateSettings(config.solve_product_graph, config.chunk_size)
     vectorbase, trained, encoder = create_vectorbase.open_vectorbase(config)
     data = checkpoint.load_data(trained, config)
+    show_report(data)
     prepared = prepare_reviews(data, encoder, config.paths.cache_dir)
 
     edges = create_vectorbase.known_edges(trained, prepared, config)

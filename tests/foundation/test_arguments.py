@@ -29,7 +29,7 @@ def run(*arguments):
         (["--epochs", "3"], "--epochs: settings are given as key=value; did you mean train.max_ep"),
         (["--max-epochs=3"], "did you mean train.max_epochs=3?"),
         (["my.json"], "my.json: .* did you mean infer.reviews=my.json?"),
-        (["fast"], "fast: settings are given as key=value; --help lists them"),
+        (["fast"], "fast: settings are given as key=value; a value of several words"),
         (["--nonsense-with-nothing-alike"], "--help lists them"),
     ],
 )

@@ -155,9 +155,9 @@ class FakeEncoder:
 
 
 class Shop:
-    """The source of the shop's reviews."""
+    """The source of the shop's reviews; `columns` say nothing about them."""
 
-    def __init__(self, without: str | None = None) -> None:
+    def __init__(self, without: str | None = None, columns: dict | None = None) -> None:
         self.without = without
 
     def load(self) -> ReviewData:
@@ -244,6 +244,7 @@ def save_checkpoint(
     name: str = "tiny",
     split_config: dict = SPLIT_CONFIG,
     has_ended: bool = True,
+    data_config: dict | None = None,
 ) -> Path:
     encoder = FakeEncoder()
     data, split = shop(), OmegaConf.create(split_config)
@@ -253,7 +254,7 @@ def save_checkpoint(
         "run_name": name,
         "config": {
             "model": MODEL_CONFIG,
-            "data": {"_target_": f"{__name__}.Shop"},
+            "data": {"_target_": f"{__name__}.Shop", **(data_config or {})},
             "encoder": {"_target_": f"{__name__}.FakeEncoder"},
             "split": split_config,
             "product_graph": GRAPH_CONFIG,

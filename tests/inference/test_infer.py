@@ -74,7 +74,7 @@ def test_a_person_with_nothing_to_say(built, tmp_path, content):
     (tmp_path / "eve.json").write_text(json.dumps(content))
     infer(config_of("infer_config", tmp_path, f"infer.reviews={tmp_path / 'eve.json'}"))
     (eve,) = lines_of(tmp_path)
-    assert "no review has a text" in eve["explanation"]
+    assert "nothing is known here of this person" in eve["explanation"]
     assert (eve["user_id"], eve["nickname"], eve["fallback"]) == ("eve", "eve", "popular")
     assert "by popularity and trend" in eve["explanation"]
     assert [each["product_id"] for each in eve["recommendations"]][:3] == ["p1", "p2", "p4"]
@@ -89,6 +89,21 @@ def test_a_file_that_is_written_in_another_way(built, tmp_path):
     assert fay.user_id == "fay" and "p1" not in [each.product_id for each in fay.recommendations]
     (reason,) = fay.recommendations[0].because
     assert (reason.text, reason.rating) == ("très doux", pytest.approx(1 + 8 / 9 * 4))
+
+
+def test_a_file_is_read_as_that_of_the_training_where_it_has_its_fields(built, tmp_path, capsys):
+    own = {"columns": {"user_id": "who", "product_name": "thing", "text": "said"}}
+    save_checkpoint(tmp_path / "checkpoint_dir", data_config=own)
+    create_vectorbase(config_of("vectorbase_config", tmp_path))
+    told = []
+    for number, heading in enumerate(["who,thing,said", "nickname,ProductName,TextReview"]):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(f"{heading}\nfay,Drum,warm\n")
+        (fay,) = infer(config_of("infer_config", tmp_path, f"infer.reviews={path}"))
+        assert fay.user_id == "fay"
+        assert "p1" not in [each.product_id for each in fay.recommendations]
+        told.append("is read as its file" in capsys.readouterr().out)
+    assert told == [True, False]
 
 
 def test_the_training_s_data_are_not_read_in_another_way(built, tmp_path):
@@ -216,12 +231,16 @@ def test_a_newer_model_needs_a_new_index(built, tmp_path, capsys):
         ("infer.batch_size=0", "infer.batch_size=0"),
         ("infer.show_users=-1", "infer.show_users=-1"),
         ("infer.backend=tensorflow", "infer.backend=tensorflow: must be 'torch' or 'onnx'"),
-        ("infer.reviews=nowhere.json", "nowhere.json: no such file"),
     ],
 )
 def test_settings_that_cannot_be_used(tmp_path, override, message):
     with pytest.raises(InputError, match=message):
         infer(config_of("infer_config", tmp_path, override))
+
+
+def test_a_file_that_is_not_there(built, tmp_path):
+    with pytest.raises(InputError, match=r"nowhere.json: no such file"):
+        infer(config_of("infer_config", tmp_path, "infer.reviews=nowhere.json"))
 
 
 def test_nothing_trained_yet(tmp_path):

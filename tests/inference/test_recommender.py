@@ -438,6 +438,18 @@ def test_a_wish_of_known_value(quoting, built):
     assert all(found[product] is None for product in ("p2", "p3", "p4"))
 
 
+def test_what_every_sentence_has_is_no_reason(quoting):
+    """However rare "at" and "who" are in a small shop."""
+    wish = "Something for somebody who plays at home, with strings or a drum"
+    (result,) = quoting.recommend([Author("u", [], wish=wish)], k=6)
+    words = {word for each in result.recommendations if each.match for word in each.match.words}
+    assert words and words <= {"plays", "home", "strings", "drum", "somebody"}
+    nothing = "at what would be for the most of them"
+    (result,) = quoting.recommend([Author("u", [], wish=nothing)], k=6)
+    matches = [each.match for each in result.recommendations if each.match]
+    assert all(each.words == () and each.quote is None for each in matches)
+
+
 def test_a_wish_changes_nothing_for_others(recommender):
     rows = [
         ("ann", "p1", "good tone", 5, 1),

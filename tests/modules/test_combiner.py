@@ -342,11 +342,17 @@ def test_a_combiner_survives_being_stored(seed):
             Combiner.of_plain(combiner.plain() | broken)
 
 
-def test_evidences_with_a_negative_weight_are_told():
-    weights = np.array([[1.0, 0.0, 0.5], [1.0, -0.1, 0.5], [0.0, 2.0, 0.5]])
+def test_evidences_with_a_negative_weight_are_told_to_whom_it_is_negative():
+    weights = np.array([[1.0, 0.0, 0.5], [1.0, -0.1, 0.5], [0.0, 2.0, -0.5]])
     names = ("a", "b", "c"), ("trend", "trend", "popularity")
     combiner = Combiner(*names, weights, np.ones(3), np.ones((3, 3)))
-    assert combiner.reversed_evidences == {"trend"}
+    told = []
+    for number in (0, 1, 2):  # of reviews, by which users have weights
+        nothing = np.zeros((1, 4), dtype=np.float32)
+        reviews = np.array([0, number]), np.arange(number), np.full(number, 5.0, np.float32)
+        user = Situation(*reviews, np.array([NOW]), nothing, nothing)
+        told.append(combiner.reversed_evidences([], user))
+    assert told == [set(), {"trend"}, {"popularity"}]
 
 
 def test_the_leading_evidences_are_needed():

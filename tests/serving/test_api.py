@@ -29,7 +29,6 @@ def test_the_same_as_the_recommender(service, text):
     client, components = service()
     served = components.service.served
     graph = served._connected().graph
-    turned = served.vectorbase.combiner.reversed_evidences
     rows = [("ann", "p1", "good tone", 5, 30), ("ann", "p2", "fell apart", 1, 10)]
     (expected,) = Recommender(graph, served.vectorbase, text.encode).recommend(
         review_table(rows), k=3
@@ -46,7 +45,7 @@ def test_the_same_as_the_recommender(service, text):
             assert reason["reviewID"] == same.review_id
             assert reason["weight"] == pytest.approx(same.weight, abs=1e-6)
         assert len(found["because"]) == len(wanted.because)
-        assert found["reason"] == reason_in_words(wanted, turned=turned)
+        assert found["reason"] == reason_in_words(wanted, turned=expected.reversed_evidences)
         assert found["contributions"] == pytest.approx(wanted.contributions, abs=1e-6)
         assert sum(found["contributions"].values()) == pytest.approx(found["score"], abs=1e-5)
         assert -1 <= found["place"]["x"] <= 1 and -1 <= found["place"]["y"] <= 1

@@ -154,12 +154,15 @@ def test_the_verdict_tells_better_equal_and_worse(ours, theirs, mse, told):
     many = (each * 10 for each in (ours, theirs, [0.0] * 3))
     rows = [Ranked({"ndcg10": each, "disliked_at_10": [0]}) for each in many]
     simple = {"popularity": rows[2], "Markov": rows[1]}
-    line = verdict(rows[0], simple, {"val/mse": mse}, {BIAS: {"mse": 1.0}})
+    line = verdict(rows[0], simple, {"val/mse": mse}, {BIAS: {"mse": 1.0}}, {})
     assert all(each in line for each in told)
     assert ("try" in line) == (mse > 1.01)
 
 
 def test_of_few_people_nothing_is_concluded():
     rows = [Ranked({"ndcg10": [each] * 6, "disliked_at_10": [0]}) for each in (0.6, 0.1)]
-    line = verdict(rows[0], {"Markov": rows[1]}, {}, {BIAS: {}})
-    assert line == "6 people of the validation are too few to tell rec_sys from Markov"
+    wishes = {"model": {"wishes_recall10": 0.297}, "nearest names": {"wishes_recall10": 0.351}}
+    line = verdict(rows[0], {"Markov": rows[1]}, {}, {BIAS: {}}, wishes)
+    few, found = line.split("; ")
+    assert few == "6 people of the validation are too few to tell rec_sys from Markov"
+    assert found.endswith("it has 30% among the first 10, nearest names 35%")

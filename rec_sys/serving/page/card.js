@@ -105,8 +105,8 @@ function matched({ words }) {
 
 /** What somebody else wrote, the matched words marked, with their stars. */
 function quoted({ text, rating }, words) {
-  const wanted = new Set(words);
   const folded = (word) => word.toLowerCase().normalize("NFKD").replace(/\p{M}/gu, "");
+  const wanted = new Set(words.map(folded));
   const parts = text
     .split(WORDS)
     .map((part) => (wanted.has(folded(part)) ? el("mark", {}, part) : part));
