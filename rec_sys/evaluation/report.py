@@ -187,9 +187,9 @@ class Report:
             f"{' to '.join(map(str, dict.fromkeys([users[0], users[-1]])))} people with a target,"
             f" seeds {', '.join(str(stage.seed) for stage in test.stages)}, all"
             f" {test.stages[0].graph.num_products} products ranked, equal scores counted by"
-            " expectation. Every model, ours included, learned from the training reviews alone"
-            " (those of the validation are shown as history where the split says so) and had its"
-            " settings chosen on the validation. Liked were targets with more than"
+            " expectation. The settings of every model, ours included, were chosen on the"
+            " validation; then baselines, and our statistics, learned from training and validation,"
+            " our network's weights from the training alone. Liked were targets with more than"
             f" {self.measuring.liked_above:g} stars, or none given: {liked.mean():.0%}."
         )
         return Table(test.heading, columns, rows, note)

@@ -206,6 +206,15 @@ MODEL_INPUTS = tuple(
 )
 
 
+def silent_inputs(vector_dim: int, reviews: int = 0) -> dict[str, ndarray]:
+    """`MODEL_INPUTS` of one user and one product, joined by so many reviews that say nothing."""
+    texts, ratings = (1, vector_dim), (1, NUM_RATING_FEATURES)
+    shapes = [texts, ratings, texts, texts, texts, ratings]
+    shapes += [(2, reviews), (reviews, vector_dim), (reviews,), (reviews,), (reviews,)]
+    inputs = {n: np.zeros(shape, np.float32) for n, shape in zip(MODEL_INPUTS, shapes, strict=True)}
+    return inputs | {"edge_index": np.zeros((2, reviews), np.int64)}
+
+
 @dataclass(frozen=True)
 class EgoBatchBuilder:
     """Cuts batches out of a graph by whole-array operations; for `vectors` see `read_vectors`."""

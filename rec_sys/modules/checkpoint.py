@@ -18,6 +18,7 @@ from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.files import replacing, require_regular
 from rec_sys.foundation.settings import build, flat
 from rec_sys.foundation.torch_file import read_torch_file
+from rec_sys.graph.ego_batch import silent_inputs
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
 from rec_sys.graph.task import LearnedReviews, Provenance, Split
@@ -145,7 +146,7 @@ class TrainedModel:
             raise InputError(f"{self.path}: {why}; {remedy}") from None
         except _MISFITS as error:
             raise _no_model(self.path, error) from None
-        return model.eval()
+        return require_runs(model, self.path)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -283,9 +284,19 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
     return trained
 
 
-def _no_model(path: str | Path, error: Exception) -> InputError:
+def require_runs(model: "GraphModel", what: str | Path) -> "GraphModel":
+    """The model in evaluation mode, once it has read a review; an InputError about `what` where its
+    convolution takes settings that it cannot run with."""
+    try:
+        model.eval().embed(silent_inputs(model.vector_dim, reviews=1))
+    except Exception as error:  # of any convolution of PyTorch Geometric
+        raise _no_model(what, error, "change model.conv") from None
+    return model
+
+
+def _no_model(what: str | Path, error: Exception, remedy: str = "train again") -> InputError:
     reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
-    return InputError(f"{path}: no model can be made of it ({reason}); train again")
+    return InputError(f"{what}: no model can be made of it ({reason}); {remedy}")
 
 
 def complete_checkpoint(

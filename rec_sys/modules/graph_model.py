@@ -131,8 +131,6 @@ class GraphModel(nn.Module):
         self.review_encoder = ReviewEncoder(vector_dim, hidden_dim, dropout)
         self.user_encoder = FeatureEncoder(vector_dim, hidden_dim, dropout)
         self.conv = conv(in_channels=(hidden_dim, hidden_dim), edge_dim=hidden_dim)
-        if not 0 <= self.conv.dropout <= 1:  # which PyTorch Geometric looks at when it is too late
-            raise ValueError(f"conv.dropout={self.conv.dropout}: must be from 0 to 1")
         self.heads: int = self.conv.heads
         conv_dim = self.conv.out_channels * (self.heads if self.conv.concat else 1)
         user_dim = conv_dim + hidden_dim + NUM_RATING_FEATURES

@@ -110,7 +110,8 @@ class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
         if sizes and self.parser.should_upgrade():  # the parser would pass over the body
             raise ValueError
         is_health = self.url.decode("latin-1").startswith(ALWAYS)
-        self.limit_concurrency = None if is_health else self.limits.connections
+        # Uvicorn refuses as soon as there are as many.
+        self.limit_concurrency = None if is_health else self.limits.connections + 1
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

@@ -264,6 +264,7 @@ class LimitsMiddleware:
         self._retry_after = retry_after
         self._unread_bytes: Counter[Any] = Counter()
         self._store_turns = asyncio.Semaphore(max(1, limits.threads // 2))
+        self._long_turns = asyncio.Semaphore(max(1, limits.threads // 2))
         self._turns: WeakValueDictionary[Any, asyncio.Semaphore] = WeakValueDictionary()
         self._tasks: dict[asyncio.Task[None], Caller | None] = {}
         metrics.working.set_function(lambda: len(self._tasks))
@@ -402,7 +403,8 @@ class LimitsMiddleware:
                 pass
 
         DEADLINE.set(deadline)
-        answering = asyncio.create_task(self._answer(scope, given, sending))
+        is_long = len(body) > limits.characters_per_turn
+        answering = asyncio.create_task(self._answer(scope, is_long, given, sending))
         gone = asyncio.create_task(has_gone())
         self._tasks[answering] = scope["state"].get("caller")
         answering.add_done_callback(self._done)
@@ -427,7 +429,7 @@ class LimitsMiddleware:
         elif not gone.done() and not has_started:
             raise Busy
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Scope, is_long: bool, receive: Receive, send: Send) -> None:
         async with AsyncExitStack() as turn:
 
             async def sending(message: Message) -> None:
@@ -447,6 +449,8 @@ class LimitsMiddleware:
                 await turn.enter_async_context(turns)
             if at_store:
                 await turn.enter_async_context(self._store_turns)
+            if is_long:  # however many callers there are, somebody with few texts finds a thread
+                await turn.enter_async_context(self._long_turns)
             await self._app(scope, receive, sending)
 
     def _done(self, task: asyncio.Task[None]) -> None:

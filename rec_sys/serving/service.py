@@ -37,16 +37,14 @@ from rec_sys.text.onnx import OnnxTextEncoder
 
 log = logging.getLogger(__name__)
 
-_WARM_UP = Author(
-    "",
-    [WrittenReview("warm-up", text="warm strings for a cold stage", rating=5.0)],
-    wish="something small and warm for quiet evenings",
-)
+_WISH = "something small and warm for quiet evenings"
+_REVIEWS = [WrittenReview("warm-up", text="warm strings for a cold stage", rating=5.0)]
 # In the picture a review counts by its rating; one without a rating like a good one.
 _USUAL_RATING = 4.0
 # So long a server that has other models is left alone.
 _WRONG_MODELS_SECONDS = 10.0
 # So often it is looked whether a bundle is still in use.
+_K = 10  # of warming up
 _LOOK_SECONDS = 0.5
 
 _Result = TypeVar("_Result")
@@ -353,5 +351,12 @@ class Service:
         with told_as_unfit(bundle.folder, f"run `{CREATE_COMMAND}` again", BackendUnavailable):
             served = ServedBundle(bundle, self._settings)
             # Nobody waits for what happens only once, and a server of other models is noticed.
-            served.recommend([_WARM_UP], 1)
+            product = bundle.vectorbase.product_ids[bundle.vectorbase.by_popularity[0]]
+            liked = WrittenReview("liked", product_id=product, rating=5.0)
+            reviews: list[list[WrittenReview]] = [[], _REVIEWS, [liked], [*_REVIEWS, liked]]
+            people = [Author("", each, wish=wish) for each in reviews for wish in ("", _WISH)]
+            for person in served.recommend(people, _K).people:
+                scores = [each.score for each in person.recommendations]
+                if not (scores and np.isfinite(scores).all()):
+                    raise ValueError("scores that are no numbers")
             return served

@@ -87,7 +87,12 @@ def train(
     # They take seconds to import: what is wrong with settings and files has been told by now.
     import pytorch_lightning as pl
 
-    from rec_sys.modules.checkpoint import complete_checkpoint, fit_evidences, load_trained
+    from rec_sys.modules.checkpoint import (
+        complete_checkpoint,
+        fit_evidences,
+        load_trained,
+        require_runs,
+    )
     from rec_sys.modules.full_catalogue import FullCatalogue
     from rec_sys.modules.model_export import export_checked
     from rec_sys.modules.rating_bias import fit_rating_start
@@ -114,7 +119,7 @@ def train(
     # What the training consists of.
     negatives = wanted.negatives if objective.ranks else 0
     datamodule = ReviewDataModule(graph, vectors, split, wanted, negatives)
-    model = settings.build(config.model, vector_dim=encoder.dimension)
+    model = require_runs(settings.build(config.model, vector_dim=encoder.dimension), "model")
     if rating_start := fit_rating_start(graph, vectors, split, wanted.seed):
         model.start_from_ratings(rating_start)
     start.put_weights(model)

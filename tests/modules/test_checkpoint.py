@@ -365,6 +365,15 @@ def test_a_model_larger_than_its_weights_is_not_made(checkpoint, place):
         _ = load_trained(checkpoint).model
 
 
+@pytest.mark.parametrize(("setting", "value"), [("dropout", 100.0), ("aggr", None)])
+def test_a_convolution_that_cannot_run_is_told_at_once(checkpoint, setting, value):
+    content = saved(checkpoint)
+    content[RECORD_KEY]["config"]["model"]["conv"][setting] = value
+    torch.save(content, checkpoint)
+    with pytest.raises(InputError, match="no model can be made of it .*change model.conv"):
+        _ = load_trained(checkpoint).model
+
+
 def test_no_shop_without_end_is_invented(checkpoint):
     shop = SOURCE | {"num_users": 10**9, "reviews_per_user": 10**6}
     trained = load_trained(with_settings(checkpoint, "data", shop))

@@ -104,7 +104,9 @@ def test_products_of_the_metadata_and_of_the_reviews():
     assert note.startswith("1 not in the metadata") and "1 names, 1 styles missing there" in note
     assert step(data, "products without a name")["note"].startswith("1 described by their style")
     note = step(data, "products without reviews")["note"]
-    assert note.startswith("1 of") and "dropped (data.cleaning.keep_unreviewed_products=true" in note
+    assert (
+        note.startswith("1 of") and "dropped (data.cleaning.keep_unreviewed_products=true" in note
+    )
 
     data = clean(rows, metadata, keep_unreviewed_products=True)
     assert data.products.product_id.tolist() == ["bare", "known", "new", "unseen"]
