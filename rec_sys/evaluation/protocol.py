@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -144,12 +144,10 @@ class Stage:
     @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the reviews in their order and of which edge is what."""
-        known = split_fingerprint(self.split) + self.graph.fingerprint
-        digest = hashlib.sha256(known.encode())
-        for title, task in self.tests.items():
-            digest.update(title.encode())
-            for mask in (task.target, task.history):
-                digest.update(np.packbits(mask).tobytes())
+        digest = hashlib.sha256(self.graph.fingerprint.encode())
+        for title, test in self.tests.items():
+            split = replace(self.split, test=test)
+            digest.update(f"{title}:{split_fingerprint(split)}".encode())
         return digest.hexdigest()
 
 

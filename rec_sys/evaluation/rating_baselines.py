@@ -150,10 +150,8 @@ class Ridge:
         self._vectors, self._bias = vectors, Bias()
         self._bias.fit(train, vectors)
         bias = predict_each_from_the_others(rated.edge_user, rated.edge_product, rated.edge_rating)
-        drawn = np.ones(len(bias), dtype=bool)
-        if len(bias) > self.max_examples:
-            rng = np.random.default_rng(self.seed)
-            drawn = rated.edge_mask(rng.choice(len(bias), self.max_examples, replace=False))
+        rng, most = np.random.default_rng(self.seed), min(len(bias), self.max_examples)
+        drawn = rated.edge_mask(rng.choice(len(bias), most, replace=False))
         return rated.histories(np.arange(rated.num_users), drawn), bias[drawn]
 
     def _regress(self, inputs: np.ndarray, rating: np.ndarray) -> None:

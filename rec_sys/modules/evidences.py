@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Annotated, Protocol
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 from scipy.sparse import coo_array, csr_array, vstack
 
@@ -267,9 +268,7 @@ def product_words(
 
 
 def _most_similar(matrix: csr_array, most: int) -> csr_array:
-    lengths = np.diff(matrix.indptr)
-    row = np.repeat(np.arange(len(lengths)), lengths)
-    order = np.lexsort((matrix.indices, -matrix.data, row))
-    place = np.arange(matrix.nnz) - np.repeat(matrix.indptr[:-1], lengths)
-    kept = order[place < most]
-    return csr_array((matrix.data[kept], (row[kept], matrix.indices[kept])), matrix.shape)
+    matrix.sort_indices()  # of equals the first product is kept
+    row, column = matrix.tocoo().coords
+    kept = pd.Series(-matrix.data).groupby(row).rank(method="first").to_numpy() <= most
+    return csr_array((matrix.data[kept], (row[kept], column[kept])), matrix.shape)

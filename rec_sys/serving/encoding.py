@@ -81,8 +81,6 @@ class TextTurns:
         order = np.argsort(lengths, kind="stable")
         turn = np.cumsum(lengths[order]) // self._characters
         parts = np.split(order, np.flatnonzero(np.diff(turn)) + 1)
-        if len(parts) == 1:
-            return self._turn(texts)
         is_bulk = len(parts) > self._bulk
         party = PARTY.get()
         with self._counting:

@@ -65,11 +65,9 @@ class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
             _cancelled(timer)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next part is put."""
         return _BUFFER
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Takes the part out."""
         self.data_received(bytes(_BUFFER[:nbytes]))
 
     def data_received(self, data: bytes) -> None:

@@ -97,8 +97,6 @@ class TextSpace:
     def centre_of(self, vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """The place, float32 [2], of somebody who stands for n texts, perhaps none. `vectors`:
         float [n, D]; `weights`: float [n], not negative."""
-        if not len(vectors):
-            return self.place(np.zeros_like(self.centre))
         middle = weights @ vectors
         length = np.linalg.norm(middle, axis=-1)
         return self.place((middle / (length or 1)).astype(np.float32))

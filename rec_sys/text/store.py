@@ -84,11 +84,9 @@ class VectorStore:
         keys = _read_from(self._keys_path, first, np.dtype((np.void, _KEY_BYTES)))
         vectors = _read_from(self._vectors_path, first * size, _DTYPE)
         vectors = vectors[: len(vectors) // size * size].reshape(-1, size)[: len(keys)]
-        sums = np.zeros(len(vectors), dtype=_SUM_DTYPE)
-        known = _read_from(self._sums_path, first, _SUM_DTYPE)[: len(sums)]
-        sums[: len(known)] = known
+        sums = _read_from(self._sums_path, first, _SUM_DTYPE)[: len(vectors)]
         is_good = np.zeros(len(keys), dtype=bool)
-        is_good[: len(vectors)] = sums == _sums_of(vectors)
+        is_good[: len(sums)] = sums == _sums_of(vectors[: len(sums)])
         if len(vectors) and not is_good[0] and not first:  # the empty text's
             vectors[0], is_good[0] = 0, True
             _write_at(self._vectors_path, 0, vectors[0].tobytes(), is_end=False)

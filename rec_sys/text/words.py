@@ -55,8 +55,6 @@ def words_by_row(texts: Sequence[str], rows: np.ndarray, num_rows: int) -> scipy
     """The words of n texts that have rows in a vector store, int64 [n], equal for equal texts:
     float32 [num_rows, W]; nothing in rows of other texts."""
     kept, first = np.unique(rows, return_index=True)
-    counts = count_words([texts[place] for place in first])
-    lengths = np.zeros(num_rows, dtype=np.int64)
-    lengths[kept] = np.diff(counts.indptr)
-    pointers = np.append(0, np.cumsum(lengths))
-    return scipy.sparse.csr_array((counts.data, counts.indices, pointers), (num_rows, NUM_WORDS))
+    counts = count_words([texts[place] for place in first]).tocoo()
+    row, column = counts.coords
+    return scipy.sparse.csr_array((counts.data, (kept[row], column)), (num_rows, NUM_WORDS))

@@ -90,10 +90,8 @@ class ProductIndex:
         try:
             index = faiss.index_factory(width, factory, faiss.METRIC_INNER_PRODUCT)
             if not index.is_trained:
-                sample = keys
-                if len(keys) > settings.train_on:
-                    rng = np.random.default_rng(_SEED)
-                    sample = keys[np.sort(rng.choice(len(keys), settings.train_on, replace=False))]
+                rng, most = np.random.default_rng(_SEED), min(len(keys), settings.train_on)
+                sample = keys[np.sort(rng.choice(len(keys), most, replace=False))]
                 index.train(_prepared(sample, mips_to_l2))
             built = cls(index, mips_to_l2, np.zeros(0, dtype=bool), factory, settings.search)
             built.add(keys, settings.chunk_size)

@@ -39,23 +39,19 @@ class Quotes:
     ) -> "Quotes":
         """Cuts n reviews of a `number` of products into sentences, at most so many a product, those
         of the first reviews first, no very short or long ones. `rating`: float32 [n], or NaN."""
-        found: list[tuple[int, str, float]] = []
-        counts = np.zeros(number, dtype=np.int64)
+        of_products: list[list[tuple[str, float]]] = [[] for _ in range(number)]
         for text, row, stars in zip(texts, product.tolist(), rating.tolist(), strict=True):
-            if counts[row] >= most:
+            if (room := most - len(of_products[row])) <= 0:
                 continue
             sentences = [each.strip() for each in _SENTENCE.split(text)]
             sentences = [each for each in sentences if _SHORTEST <= len(each) <= _LONGEST]
-            sentences = sentences[: most - counts[row]]
-            counts[row] += len(sentences)
-            found += [(row, each, stars) for each in sentences]
-        found.sort(key=lambda each: each[0])  # stable
-        rows = np.array([row for row, _, _ in found], dtype=np.int64)
-        said = np.array([text for _, text, _ in found], dtype=object)
+            of_products[row] += [(each, stars) for each in sentences[:room]]
+        found = [each for sentences in of_products for each in sentences]
+        said = np.array([text for text, _ in found], dtype=object)
         words = count_words(said)
         words.data[:] = 1
-        stars = np.array([stars for _, _, stars in found], dtype=np.float32)
-        return cls(rows_to_pointers(rows, number), said, stars, words)
+        stars = np.array([stars for _, stars in found], dtype=np.float32)
+        return cls(np.cumsum([0, *map(len, of_products)]), said, stars, words)
 
     def nearest(self, product: int, words: np.ndarray, weights: np.ndarray) -> Quote | None:
         """The sentence about a product that says most of some words, in the fewest; None without
