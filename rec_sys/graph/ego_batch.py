@@ -78,18 +78,9 @@ class ReviewSummary(NamedTuple):
     texts: ndarray
     ratings: ndarray
 
-
-@dataclass(frozen=True)
-class FixedReviews:
-    """A summary of all products, made elsewhere: no edge of the graph at hand is a part of it."""
-
-    summary: ReviewSummary
-
-    def summary_without(
-        self, products: ndarray, graph: ReviewGraph, vectors: ndarray, edges: ndarray
-    ) -> ReviewSummary:
-        """Of some products, int64 [n], as `ProductReviews.summary_without`."""
-        return ReviewSummary(*(each[products] for each in self.summary))
+    def summary_without(self, products: ndarray, *_: object) -> "ReviewSummary":
+        """Of some products, int64 [n], all that is known: no edge of the graph at hand is in it."""
+        return ReviewSummary(*(each[products] for each in self))
 
 
 @dataclass(frozen=True)
@@ -221,7 +212,7 @@ class EgoBatchBuilder:
 
     graph: ReviewGraph
     vectors: ndarray
-    product_reviews: ProductReviews | FixedReviews
+    product_reviews: ProductReviews | ReviewSummary
 
     def build(
         self, users: ndarray, target: ndarray, hidden: ndarray, others: ndarray = _NONE

@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.sparse
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.graph.ego_batch import EgoBatchBuilder, FixedReviews, ReviewSummary
+from rec_sys.graph.ego_batch import EgoBatchBuilder, ReviewSummary
 from rec_sys.graph.review_graph import NO_BRAND, ReviewGraph, product_info_text
 from rec_sys.modules.match import Wishes
 from rec_sys.reviews.schema import NO_TIME, to_table
@@ -269,7 +269,7 @@ def build_history_batch(histories: Histories, base: Vectorbase, encode: Encode) 
         some[known] = all_of[rows]
 
     hidden = histories.says_nothing | ~np.repeat(histories.is_known, np.diff(histories.user_ptr))
-    builder = EgoBatchBuilder(graph, vectors, FixedReviews(summary))
+    builder = EgoBatchBuilder(graph, vectors, summary)
     batch = builder.build(np.arange(len(histories)), np.zeros_like(hidden), hidden)
     # Edges are in the order of the reviews: both are by user, oldest first.
     review = np.flatnonzero(~hidden)

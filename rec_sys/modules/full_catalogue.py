@@ -11,7 +11,6 @@ from rec_sys.foundation.console import progress
 from rec_sys.graph.ego_batch import (
     MODEL_INPUTS,
     EgoBatchBuilder,
-    FixedReviews,
     ReviewSummary,
     predicted_rating,
     silent_inputs,
@@ -178,7 +177,7 @@ class FullCatalogue:
     ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """The user side, block by block: which of the users, embeddings, queries."""
         users = np.arange(history.num_users) if users is None else users
-        builder = EgoBatchBuilder(history, self.vectors, FixedReviews(self.reviews))
+        builder = EgoBatchBuilder(history, self.vectors, self.reviews)
         nothing = np.zeros(history.num_edges, dtype=bool)
         for start in range(0, len(users), _USERS_AT_ONCE):
             rows = slice(start, start + _USERS_AT_ONCE)

@@ -104,8 +104,8 @@ class TextSpace:
 
 @dataclass(frozen=True)
 class Region:
-    """A part of the map around `place`, float32 [2]. One or two phrases, the label, set the names
-    of its products apart; `wish` is the first, as somebody may say it who looks for one."""
+    """A part of the map around `place`, float32 [2]. A phrase, the label, sets the names of its
+    products apart; `wish` is that as somebody may say it who looks for one."""
 
     label: str
     wish: str
@@ -114,12 +114,12 @@ class Region:
 
 # What tells less, in nats, is there by chance: a brand, a model.
 _TELLING = 10.0
-# A second phrase, and a longer one, tell at least such a share of what the first one does; a longer
-# one that tells as much stands for it.
-_SECOND, _LONGER, _AS_MUCH = 0.3, 0.3, 0.9
+# A longer phrase tells at least such a share of what a word in it does; one that tells as much
+# stands for it.
+_LONGER, _AS_MUCH = 0.3, 0.9
 _SHORTEST_WORD = 3
-_LETTERS = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
-_SIGN = re.compile(r"[^\w\s'’-]+|\s-\s|\d+")
+_LETTERS = re.compile(r"[^\W\d_]+(?:[-'’.][^\W\d_]+)*")
+_SIGN = re.compile(r"[^\w\s'’.-]+|\s-\s|\.(?!\w)|\d+")
 
 
 def regions_of(
@@ -129,9 +129,9 @@ def regions_of(
 
     Of n names in a region and N elsewhere, c and C have a phrase: it tells
     ``c log((c / n) / (C / N))`` (Dunning, "Accurate Methods for the Statistics of Surprise and
-    Coincidence", 1993). A second phrase is told by the names without the first. `places`:
-    float [n, 2]; `reviews`: int64 [n], how many each product has. Returns at most `number` regions,
-    the most reviewed first: one without words of its own is left out.
+    Coincidence", 1993). `places`: float [n, 2]; `reviews`: int64 [n], how many each product has.
+    Returns at most `number` regions, the most reviewed first: one without words of its own is left
+    out.
     """
     from sklearn.cluster import KMeans  # takes a second
 
@@ -144,7 +144,7 @@ def regions_of(
     taken: set[str] = set()
     for one in np.argsort(-np.bincount(part, reviews, number), kind="stable").tolist():
         said = [phrases[row] for row in np.flatnonzero(part == one)]
-        tells = _telling(said, said, everywhere, len(names), taken)
+        tells = _telling(said, everywhere, len(names), taken)
         first = max(tells, key=tells.get, default="")
         if tells.get(first, 0) < _TELLING:
             continue
@@ -155,32 +155,20 @@ def regions_of(
         if tells[wish] < _LONGER * tells[first]:
             wish = first
         label = wish if tells[wish] > _AS_MUCH * tells[first] else first
-        rest = [each for each in said if first not in each]
-        others = _telling(rest, said, everywhere, len(names), taken | set(label.split()))
-        second = max(others, key=others.get, default="")
-        enough = max(_SECOND * tells[first], _TELLING)
-        if others.get(second, 0) > enough and not first.startswith(second):
-            taken.add(second)
-            label += f" · {second}"
         middle = np.median(places[part == one], axis=0).astype(np.float32)
         regions.append(Region(label, wish, middle))
     return regions
 
 
 def _telling(
-    among: Sequence[set[str]],
-    region: Sequence[set[str]],
-    everywhere: Counter[str],
-    total: int,
-    taken: set[str],
+    region: Sequence[set[str]], everywhere: Counter[str], total: int, taken: set[str]
 ) -> dict[str, float]:
-    """What each phrase of some names of a region tells, in nats; none whose words are taken."""
+    """What each phrase of the names of a region tells, in nats; none whose words are taken."""
     here = Counter(phrase for said in region for phrase in said)
     ratio = (total - len(region) + 1) / len(region)
-    counts = Counter(phrase for said in among for phrase in said)
     return {
-        phrase: count * log(ratio * here[phrase] / (everywhere[phrase] - here[phrase] + 1))
-        for phrase, count in sorted(counts.items())
+        phrase: count * log(ratio * count / (everywhere[phrase] - count + 1))
+        for phrase, count in sorted(here.items())
         if taken.isdisjoint([phrase, *phrase.split()])
     }
 

@@ -38,12 +38,10 @@ _reviews = sa.Table(
     sa.Column("time", sa.BigInteger),
     sa.Column("vector", sa.LargeBinary),  # of the text
     sa.Column("encoder", sa.String(64)),  # the fingerprint of the encoder that the vector is from
-    sa.Column("kept_at", sa.BigInteger),  # seconds since 1970; missing in the oldest stores
+    sa.Column("kept_at", sa.BigInteger),  # seconds since 1970
     sa.UniqueConstraint("user_id", "review_id"),
     sa.Index("reviews_of_user", "user_id", "time"),
 )
-# By migrations, to tables from before there were any.
-_ADDED = {"kept_at"}
 _WRITTEN = (*_TEXTS, "rating", "time")
 _NEWEST_FIRST = (_reviews.c.time.desc().nulls_last(), _reviews.c.id.desc())
 _BETWEEN = {"rating": (MIN_RATING, MAX_RATING), "time": (FIRST_SECOND, LAST_SECOND)}
@@ -115,8 +113,11 @@ class UserStore:
 
     def _prepare(self) -> None:
         """Brings the tables to the newest version; makes sure that they are ours and writable."""
-        if not sa.inspect(self._engine).has_table(VERSION_TABLE):
-            self._require_ours()
+        found = sa.inspect(self._engine)
+        foreign = [each for each in _metadata.tables if found.has_table(each)]
+        if foreign and not found.has_table(VERSION_TABLE):
+            why = f"its table {foreign[0]} is another program's; name another database"
+            raise InputError(f"serving.store={database.shown(self._engine.url)}: {why}")
         migrate(self._engine)
         if self._engine.driver == "psycopg":
             database.bound_waits(self._engine, self._seconds)
@@ -128,15 +129,6 @@ class UserStore:
         path = self._engine.url.database
         if self._engine.dialect.name == "sqlite" and path and os.path.isfile(path):
             self._files = {each: _identity(each) for each in (path, f"{path}-wal", f"{path}-shm")}
-
-    def _require_ours(self) -> None:
-        found = sa.inspect(self._engine)
-        for table in filter(lambda table: found.has_table(table.name), _metadata.sorted_tables):
-            there = {column["name"] for column in found.get_columns(table.name)}
-            ours = set(table.columns.keys())
-            if there not in (ours, ours - _ADDED):
-                why = f"its table {table.name} is another program's; name another database"
-                raise InputError(f"serving.store={database.shown(self._engine.url)}: {why}")
 
     def _changed(self) -> str:
         # Statements of their own: a transaction would be ended where it is looked at slowly.
@@ -259,10 +251,8 @@ class UserStore:
         return True
 
     def forget_older(self, days: float) -> int:
-        """Deletes reviews kept longer ago, how many it returns, and people of whom nothing is left.
-        Reviews from before there was a time of keeping count by their own time, or stay."""
-        kept_at = sa.func.coalesce(_reviews.c.kept_at, _reviews.c.time)
-        is_old = kept_at < int(time() - days * SECONDS_PER_DAY)
+        """Deletes reviews kept longer ago, how many it returns, and people who have none left."""
+        is_old = _reviews.c.kept_at < int(time() - days * SECONDS_PER_DAY)
         none_left = ~sa.exists().where(_reviews.c.user_id == _users.c.id)
         deleted = 0
         for these in self._parts_by(_reviews.c.id):

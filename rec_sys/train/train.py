@@ -15,8 +15,8 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing, require_writable
 from rec_sys.graph.review_graph import PreparedReviews, prepare_reviews
 from rec_sys.graph.task import check_usable
+from rec_sys.modules import checkpoint
 from rec_sys.modules.baselines import combinations
-from rec_sys.modules.checkpoint import build_evidences
 from rec_sys.modules.combiner import MANY
 from rec_sys.modules.evidences import KnownReviews
 from rec_sys.reviews.cleaning import require_learnable, show_report
@@ -68,7 +68,7 @@ def train(
     # Data, and where to start from.
     wanted = settings.read_settings(TrainSettings, config.train)
     splitter, graph_builder = settings.build(config.split), settings.build(config.product_graph)
-    build_evidences(config.evidence)  # what is wrong with settings is told before the training
+    checkpoint.build_evidences(config.evidence)  # what is wrong there is told before the training
     match_fit, combiner_fit = settings.build(config.match), settings.build(config.combiner)
     simple_models = OmegaConf.to_container(config.baselines)
     for entry in simple_models.values():
@@ -87,12 +87,6 @@ def train(
     # They take seconds to import: what is wrong with settings and files has been told by now.
     import pytorch_lightning as pl
 
-    from rec_sys.modules.checkpoint import (
-        complete_checkpoint,
-        fit_evidences,
-        load_trained,
-        require_runs,
-    )
     from rec_sys.modules.full_catalogue import FullCatalogue
     from rec_sys.modules.model_export import export_checked
     from rec_sys.modules.rating_bias import fit_rating_start
@@ -119,7 +113,8 @@ def train(
     # What the training consists of.
     negatives = wanted.negatives if objective.ranks else 0
     datamodule = ReviewDataModule(graph, vectors, split, wanted, negatives)
-    model = require_runs(settings.build(config.model, vector_dim=encoder.dimension), "model")
+    model = settings.build(config.model, vector_dim=encoder.dimension)
+    checkpoint.require_runs(model, "model")
     if rating_start := fit_rating_start(graph, vectors, split, wanted.seed):
         model.start_from_ratings(rating_start)
     start.put_weights(model)
@@ -144,7 +139,7 @@ def train(
         # The validation moves a few numbers of the network, so that its stars are right: from here
         # on it is this network, and how the user would like a product is an evidence.
         with stages("stars"):
-            model = load_trained(files["best"]).model
+            model = checkpoint.load_trained(files["best"]).model
             stars = calibration.fit(model, datamodule.builder, split.validation, objective.distance)
             objects["stars"] = stars
         # The match and the evidences learn from the training reviews, too; the network is one among
@@ -155,7 +150,7 @@ def train(
             edges = np.flatnonzero(split.train)
             product_graph = graph_builder.build(graph, vectors, edges)
             known = KnownReviews(graph, edges, product_graph, vectors, prepared.words, towers)
-            features = fit_evidences(config.evidence, known)
+            features = checkpoint.fit_evidences(config.evidence, known)
             reviews = datamodule.product_reviews.summary
             catalogue = FullCatalogue.of(model, graph, vectors, prepared.words, reviews, features)
         journal = files["best"].with_suffix(".tuning")
@@ -173,8 +168,8 @@ def train(
             record["tuned"] = tuned.values
         with stages("evidences"):
             catalogue = catalogue.fitted(combiner_fit, graph, split.validation, wanted.liked_above)
-            weights = model.state_dict()
-            complete_checkpoint(files["best"], catalogue.combiner, towers, record, weights)
+            learned = catalogue.combiner, towers, record, model.state_dict()
+            checkpoint.complete_checkpoint(files["best"], *learned)
             journal.unlink(missing_ok=True)
             most = 1 + combiner_fit.max_cells // graph.num_products
             users = combiner_fit.draw_users(split.validation.users(graph), most)
@@ -184,7 +179,7 @@ def train(
             wishes = report.score_wishes(catalogue, graph, split.validation, users)
 
         # What has come out.
-        trained = load_trained(files["best"])
+        trained = checkpoint.load_trained(files["best"])
         if wanted.export:
             with stages("export"):
                 export_checked(trained, trained.exported)

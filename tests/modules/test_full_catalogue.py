@@ -9,7 +9,6 @@ import torch
 
 from rec_sys.graph.ego_batch import (
     EgoBatchBuilder,
-    FixedReviews,
     ProductReviews,
     predicted_rating,
 )
@@ -101,7 +100,7 @@ def catalogue(model, small_graph, words, known, features, combiner):
 def outputs_of(model, graph, vectors, known, users):
     """The model on one batch that holds all products."""
     nothing = np.zeros(graph.num_edges, dtype=bool)
-    batch = EgoBatchBuilder(graph, vectors, FixedReviews(known)).build(
+    batch = EgoBatchBuilder(graph, vectors, known).build(
         users, nothing, nothing, others=np.arange(graph.num_products)
     )
     with torch.inference_mode():

@@ -170,33 +170,6 @@ def test_however_many_are_old_no_statement_takes_long(store_url):
     store.close()
 
 
-def test_a_database_from_before_there_was_retention(store_url):
-    engine = sa.create_engine(store_url)
-    UserStore(store_url).close()
-    with engine.begin() as connection:
-        connection.execute(sa.text(f"DROP TABLE {VERSION_TABLE}"))
-        connection.execute(sa.text("ALTER TABLE reviews DROP COLUMN kept_at"))
-        connection.execute(sa.text("INSERT INTO users VALUES ('ann', NULL)"))
-        row = "'ann', 'r0', '', '', '', 'words', NULL, 1000000000, NULL, NULL"
-        connection.execute(sa.text(f"INSERT INTO reviews VALUES (1, {row})"))
-    engine.dispose()
-    store = UserStore(store_url)
-    assert store.find("ann", 9, E).reviews == [WrittenReview("r0", text="words", time=10**9)]
-    assert store.add("bob", [review(0)], {}, E) == 1
-    assert store.forget_older(30) == 1  # by the time that it tells
-    store.close()
-
-
-def test_a_database_of_the_version_before_there_were_migrations(store_url):
-    with UserStore(store_url)._engine.begin() as connection:
-        connection.execute(sa.text(f"DROP TABLE {VERSION_TABLE}"))
-        connection.execute(sa.text("INSERT INTO users VALUES ('ann', 'Ann')"))
-    for _ in range(2):
-        store = UserStore(store_url)
-        assert store.find("ann", 9, E).nickname == "Ann"
-        store.close()
-
-
 def test_a_database_of_a_newer_version_is_refused_and_not_touched(store_url):
     UserStore(store_url).close()
     engine = sa.create_engine(store_url)

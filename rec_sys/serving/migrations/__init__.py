@@ -14,8 +14,6 @@ from rec_sys.foundation.errors import InputError
 
 #: Tables of Alembic's usual name may be those of another program.
 VERSION_TABLE = "rec_sys_version"
-# Stores made before there were versions: the one whose tables are as old, and the one after it.
-_FIRST, _WITH_TIME_OF_KEEPING = "0001", "0002"
 # Of nobody else's lock in the database.
 _LOCK = 0x5EC5_75
 _LOCK_STATEMENTS = {
@@ -36,10 +34,6 @@ def migrate(engine: sa.Engine) -> None:
             connection.exec_driver_sql(statement)
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-        found = sa.inspect(connection)
-        if found.has_table("reviews") and not found.has_table(VERSION_TABLE):
-            has_time = "kept_at" in {column["name"] for column in found.get_columns("reviews")}
-            command.stamp(config, _WITH_TIME_OF_KEEPING if has_time else _FIRST)
         try:
             command.upgrade(config, "head")
         except CommandError:

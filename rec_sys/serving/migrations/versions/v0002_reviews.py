@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0001", None
+revision, down_revision = "0002", None  # what came before was never released
 _TEXTS = ("review_id", "product_id", "product_name", "style", "text")
 
 
@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("time", sa.BigInteger),
         sa.Column("vector", sa.LargeBinary),
         sa.Column("encoder", sa.String(64)),
+        sa.Column("kept_at", sa.BigInteger),
         sa.UniqueConstraint("user_id", "review_id"),
     )
     op.create_index("reviews_of_user", "reviews", ["user_id", "time"])
