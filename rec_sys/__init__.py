@@ -5,9 +5,8 @@ with a reason::
 
     foundation < reviews < text < graph < modules < train, vector_database < inference
 
-From Python it is `rec_sys.inference.recommender.Recommender`, imported when it is asked for.
-Importing the package bounds the threads of the libraries that compute, see
-`rec_sys.foundation.distributed.bound_threads`.
+From Python it is `rec_sys.inference.recommender.Recommender`, imported when it is asked for. The
+import bounds the threads that compute, see `rec_sys.foundation.distributed.bound_threads`.
 """
 
 import signal

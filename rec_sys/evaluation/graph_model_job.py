@@ -293,9 +293,7 @@ class GraphModelJob:
         # The true ratings come from the unchanged graph: without them nothing could be measured.
         ratings = {}
         if stage.has_ratings:
-            validated = GraphModelRanker(objects["catalogue"])
-            threshold = how.threshold(validated, shown, true=stage)
-            ratings = how.rating(model, shown, threshold, true=stage)
+            ratings = how.rating(model, GraphModelRanker(objects["catalogue"]), shown, stage)
         return Measured(
             self.label,
             ranking=how.ranking(model, shown, stage) | how.ranking(model, shown, wishes=True),

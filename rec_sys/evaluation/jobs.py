@@ -2,6 +2,7 @@
 The baselines' jobs are here, with the tuning of their settings."""
 
 import base64
+import copy
 import functools
 import hashlib
 import json
@@ -75,6 +76,9 @@ def load_measured(path: Path) -> Measured | None:
     return Measured(**plain)
 
 
+_Rates = RatingModel | ReviewKnownModel
+
+
 @dataclass(frozen=True)
 class Measuring:
     """How models are measured, alike for all; see ``config/evaluation/default.yaml``. Settings are
@@ -110,25 +114,17 @@ class Measuring:
                 results[title, masked] = scores.evaluate_ranking(model, queries, *how)
         return results
 
-    def threshold(
-        self, model: RatingModel | ReviewKnownModel, stage: Stage, true: Stage | None = None
-    ) -> float:
-        """From how many predicted stars on something is liked, by the validation, which the model
-        must not know; `true` as for `ranking`."""
-        stars = (true or stage).validation.targets.edge_rating
-        return best_threshold(predict(model, stage.validation), stars, self.liked_above)
-
     def rating(
-        self,
-        model: RatingModel | ReviewKnownModel,
-        stage: Stage,
-        threshold: float,
-        true: Stage | None = None,
+        self, model: _Rates, tuned: _Rates, stage: Stage, true: Stage | None = None
     ) -> dict[str, RatingScores]:
-        """As `ranking`; see `threshold`."""
+        """As `ranking`; from how many predicted stars on something is liked, `tuned` says, the
+        model as it was when it did not know the validation."""
+        true, validation = true or stage, stage.validation
+        stars = true.validation.targets.edge_rating
+        threshold = best_threshold(predict(tuned, validation), stars, self.liked_above)
         results, how = {}, (self.liked_above, threshold)
         for title in stage.tests:
-            queries, stars = stage.test(title), (true or stage).test(title).targets.edge_rating
+            queries, stars = stage.test(title), true.test(title).targets.edge_rating
             predicted, user = predict(model, queries), queries.users[queries.targets.edge_user]
             results[title] = scores.score_ratings(predicted, stars, user, *how)
         return results
@@ -223,13 +219,13 @@ class Baseline:
             return -float(np.square(errors).mean())
 
         score = negative_mse if rates else functools.partial(how.ndcg, queries=queries)
-        model, chosen = search_grid(self.settings, stage.train, texts, score)
-        threshold = how.threshold(model, stage) if rates else np.nan
+        tuned, chosen = search_grid(self.settings, stage.train, texts, score)
+        model = copy.copy(tuned)
         model.fit(stage.known, texts)
         return Measured(
             model.name,
             ranking={} if rates else how.ranking(model, stage, wishes=wishes),
-            rating=how.rating(model, stage, threshold) if rates else {},
+            rating=how.rating(model, tuned, stage) if rates else {},
             settings=chosen,
             findings=[] if rates or wishes else context.invariance(model, stage),
             seconds=time.perf_counter() - start,

@@ -274,7 +274,6 @@ _QUIET = "#5A5A5A"
 # In print and for whoever sees no colour: another mark for each line. One mark more than there are
 # colours, so that the first 42 lines all look different.
 _MARKERS = ("s", "^", "D", "v", "P", "X", "<")
-_DASHES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)), (0, (3, 3)))
 _WIDTH, _HEIGHT = 8.0, 4.8  # inches
 _LEGEND_WIDTH = 2.0
 _ROW_HEIGHT = 0.36
@@ -345,13 +344,13 @@ def _draw_lines(
 ) -> "Axes":
     axes = _axes(_HEIGHT, _WIDTH + _LEGEND_WIDTH)
     shifts = spread * (np.arange(len(lines)) - (len(lines) - 1) / 2) / max(len(lines), 1)
-    looks = zip(cycle(_OTHERS), cycle(_MARKERS), cycle(_DASHES), strict=False)
+    looks = zip(cycle(_OTHERS), cycle(_MARKERS), strict=False)
     for (model, values), shift in zip(lines.items(), shifts, strict=True):
         if model == GRAPH_MODEL_NAME:
             style = dict(color=_OURS, marker="o", linewidth=2.8, markersize=7, zorder=5)
         else:
-            color, marker, dashes = next(looks)
-            style = dict(color=color, marker=marker, linestyle=dashes, linewidth=1.5, markersize=5)
+            color, marker = next(looks)
+            style = dict(color=color, marker=marker, linestyle="--", linewidth=1.5, markersize=5)
         value, low, high = np.array([_value_and_ends(v) for v in values], dtype=float).T
         errors = None if np.array_equal(low, high, equal_nan=True) else [value - low, high - value]
         axes.errorbar(x + shift, value, yerr=errors, label=model, capsize=3, **style)

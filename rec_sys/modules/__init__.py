@@ -1,5 +1,2 @@
-"""The network, the other evidences, the combiner that adds them up, objectives and checkpoints.
-
-The network: ``graph_model``, ``objectives``, ``rating_bias``, ``calibration``. What ``evidences``
-are made of: ``features``, ``match``, ``product_graph``; ``full_catalogue`` ranks products by them.
-"""
+"""The network (``graph_model``), the other evidences (``features``, ``match``, ``product_graph``),
+the combiner that adds them up, and ``full_catalogue``, which ranks products by them."""

@@ -86,10 +86,12 @@ class FullCatalogue:
         reviews: ReviewSummary,
         features: Sequence[Feature],
         combiner: Combiner | None = None,
+        **how: int,
     ) -> Self:
-        """Embeds the products of a graph; without a combiner the leading evidence ranks."""
+        """Embeds the products of a graph; without a combiner the leading evidence ranks. For `how`
+        see `embed_products`."""
         names, infos = vectors[graph.product_name_text], vectors[graph.product_info_text]
-        products = embed_products(model, names, infos, reviews)
+        products = embed_products(model, names, infos, reviews, **how)
         combiner = combiner or Combiner.prior(features)
         return cls(model, vectors, words, reviews, products, features, combiner)
 

@@ -290,11 +290,9 @@ def _build_products(
         notes.append(("unknown products", note))
     if nameless.any():
         note = f"{nameless.sum()} described by their style and their training reviews only"
-        step = "products without a name"
-        if metadata is None and nameless.all():
-            note += "; data.columns.product_name says which field names them"
-            step = "warning"
-        notes.append((step, note))
+        is_all = metadata is None and bool(nameless.all())
+        note += "; data.columns.product_name says which field names them" * is_all
+        notes.append(("warning" if is_all else "products without a name", note))
     if metadata is not None:
         bare = {_bare_id(product): product for product in unreviewed}
         alike = [(new, bare[_bare_id(new)]) for new in ids[is_new] if _bare_id(new) in bare]

@@ -24,7 +24,7 @@ from rec_sys.foundation.settings import Count, PositiveCount, Seconds, nested, s
 from rec_sys.graph.ego_batch import GraphOutputs
 from rec_sys.inference.bundle import CREATE_COMMAND, Bundle, read_bundle
 from rec_sys.inference.histories import UNKNOWN, Author, Histories, WrittenReview, read_histories
-from rec_sys.inference.recommender import Recommender
+from rec_sys.inference.recommender import DEFAULT_K, Recommender
 from rec_sys.inference.results import UserRecommendations
 from rec_sys.modules import inference_backends
 from rec_sys.modules.inference_backends import BackendUnavailable, GraphBackend, TextBackend
@@ -38,13 +38,12 @@ from rec_sys.text.onnx import OnnxTextEncoder
 log = logging.getLogger(__name__)
 
 _WISH = "something small and warm for quiet evenings"
-_REVIEWS = [WrittenReview("warm-up", text="warm strings for a cold stage", rating=5.0)]
+_REVIEW = WrittenReview("warm-up", text="warm strings for a cold stage", rating=5.0)
 # In the picture a review counts by its rating; one without a rating like a good one.
 _USUAL_RATING = 4.0
 # So long a server that has other models is left alone.
 _WRONG_MODELS_SECONDS = 10.0
 # So often it is looked whether a bundle is still in use.
-_K = 10  # of warming up
 _LOOK_SECONDS = 0.5
 
 _Result = TypeVar("_Result")
@@ -353,9 +352,9 @@ class Service:
             # Nobody waits for what happens only once, and a server of other models is noticed.
             product = bundle.vectorbase.product_ids[bundle.vectorbase.by_popularity[0]]
             liked = WrittenReview("liked", product_id=product, rating=5.0)
-            reviews: list[list[WrittenReview]] = [[], _REVIEWS, [liked], [*_REVIEWS, liked]]
+            reviews = ((), (_REVIEW,), (liked,), (_REVIEW, liked))
             people = [Author("", each, wish=wish) for each in reviews for wish in ("", _WISH)]
-            for person in served.recommend(people, _K).people:
+            for person in served.recommend(people, DEFAULT_K).people:
                 scores = [each.score for each in person.recommendations]
                 if not (scores and np.isfinite(scores).all()):
                     raise ValueError("scores that are no numbers")

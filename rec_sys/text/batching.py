@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from rec_sys.foundation.distributed import threads_of
 
@@ -118,9 +119,5 @@ def pad(values: list[list[int]], name: str, tokenizer: Any) -> torch.Tensor:
     """As the tokenizer's own ``pad``, which takes ten times as long: int64 [B, longest], of
     `values` of each token of each text for the model's input of this name."""
     paddings = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
-    length = max(map(len, values))
-    padded = np.full((len(values), length), paddings.get(name, 0), dtype=np.int64)
-    for row, value in zip(padded, values, strict=True):
-        start = length - len(value) if tokenizer.padding_side == "left" else 0
-        row[start : start + len(value)] = value
-    return torch.from_numpy(padded)
+    rows = [torch.tensor(value) for value in values]
+    return pad_sequence(rows, True, paddings.get(name, 0), tokenizer.padding_side)

@@ -20,7 +20,7 @@ from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, prepare_rev
 from rec_sys.modules import checkpoint
 from rec_sys.modules.evidences import KnownReviews
 from rec_sys.modules.features import Feature, WalkFeature, liked_above
-from rec_sys.modules.full_catalogue import DEFAULT_CHUNK_SIZE, FullCatalogue, embed_products
+from rec_sys.modules.full_catalogue import DEFAULT_CHUNK_SIZE, FullCatalogue
 from rec_sys.modules.inference_backends import OnnxBackend, exported_or_torch
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
 from rec_sys.text.encoder import TextEncoder
@@ -128,12 +128,10 @@ def build_catalogue(
     """The products as the `network` of a trained model and the evidences tell them by the reviews
     that may be known, `edges` int64 [n], ascending; see `build_evidences`."""
     graph, vectors = prepared.graph, prepared.vectors
-    names, infos = vectors[graph.product_name_text], vectors[graph.product_info_text]
     reviews = ProductReviews.of(graph, vectors, edges).summary
-    products = embed_products(network, names, infos, reviews, chunk_size, show_progress=True)
     features = build_evidences(trained, prepared, edges, config)
-    known = vectors, prepared.words, reviews, products
-    return FullCatalogue(network, *known, features, trained.combiner)
+    known = graph, vectors, prepared.words, reviews, features, trained.combiner
+    return FullCatalogue.of(network, *known, chunk_size=chunk_size, show_progress=True)
 
 
 def build_evidences(
