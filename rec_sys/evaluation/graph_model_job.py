@@ -291,13 +291,11 @@ class GraphModelJob:
                 towers = objects["trained"].towers
                 findings.append(audit_tuning(stage, catalogue, towers, tuned, context.audit))
         # The true ratings come from the unchanged graph: without them nothing could be measured.
-        ratings = {}
-        if stage.has_ratings:
-            ratings = how.rating(model, GraphModelRanker(objects["catalogue"]), shown, stage)
+        rated = model, GraphModelRanker(objects["catalogue"]), shown, stage
         return Measured(
             self.label,
             ranking=how.ranking(model, shown, stage) | how.ranking(model, shown, wishes=True),
-            rating=ratings,
+            rating=how.rating(*rated) if stage.has_ratings else {},
             findings=[*findings, *context.invariance(model, shown)],
             seconds=time.perf_counter() - start,
         )

@@ -146,7 +146,7 @@ class TrainedModel:
             raise InputError(f"{self.path}: {why}; {remedy}") from None
         except _MISFITS as error:
             raise _no_model(self.path, error) from None
-        return require_runs(model, self.path)
+        return require_runs(model, self.path).eval()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -285,13 +285,14 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
 
 
 def require_runs(model: "GraphModel", what: str | Path) -> "GraphModel":
-    """The model in evaluation mode, once it has read a review; an InputError about `what` where its
+    """The model as it is, once it has read a review; an InputError about `what` where its
     convolution takes settings that it cannot run with."""
+    is_training = model.training
     try:
-        model.eval().embed(silent_inputs(model.vector_dim, reviews=1))
+        model.embed(silent_inputs(model.vector_dim, reviews=1))
     except Exception as error:  # of any convolution of PyTorch Geometric
         raise _no_model(what, error, "change model.conv") from None
-    return model
+    return model.train(is_training)
 
 
 def _no_model(what: str | Path, error: Exception, remedy: str = "train again") -> InputError:

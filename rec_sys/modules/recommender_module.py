@@ -161,5 +161,6 @@ class RecommenderModule(pl.LightningModule):
         values = {name: float(value) for name, value in metrics.compute().items()}
         metrics.reset()
         for name, value in values.items():
-            self.log(name, value, prog_bar=name.endswith("/loss"), sync_dist=True)
+            is_shown = name.endswith(("/loss", "val/objective"))
+            self.log(name, value, prog_bar=is_shown, sync_dist=True)
         return values

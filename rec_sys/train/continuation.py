@@ -44,7 +44,6 @@ class Start:
         """Counts and shows what is new and gone since the earlier training, if any: of ``reviews``
         (pairs of user and product), ``users`` and ``products`` the numbers ``then``, ``now``,
         ``new`` and ``gone``, and ``newly_encoded_texts``."""
-        return None
 
 
 class WarmStart(Start):
