@@ -38,7 +38,7 @@ from rec_sys.reviews.reading import ANONYMOUS_USER, read_reviews
 from rec_sys.reviews.schema import REVIEW_SCHEMA
 from rec_sys.text.encoder import EMBEDDED, TextEncoder
 from rec_sys.text.onnx import OnnxTextEncoder
-from rec_sys.text.words import as_written, columns_of
+from rec_sys.text.words import FUNCTION_WORDS, as_written, columns_of
 from rec_sys.vector_database.vectorbase import BUILD_COMMAND, Vectorbase, read_vectorbase
 
 log = logging.getLogger(__name__)
@@ -299,14 +299,12 @@ class Recommender:
         """For each product why it fits the wish of one user; `shares` are those of the wish."""
         if situation.wishes is None or not wish:
             return [None] * len(rows)
-        from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # takes a second
-
         base, words = self.vectorbase, situation.wishes.words
         written = as_written(wish)
         said = {
             column: written.get(word, word)
             for word, column in columns_of(wish).items()
-            if word not in ENGLISH_STOP_WORDS
+            if word not in FUNCTION_WORDS
         }
         matches: list[results.Match | None] = []
         by_word = base.match_words.words_for(words, rows)

@@ -3,12 +3,15 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from unicodedata import combining, normalize
 from zlib import crc32
 
 import numpy as np
 import scipy.sparse
 
+#: Of English, as that of the text encoder: they are in every sentence, whatever it is about.
+FUNCTION_WORDS = frozenset(Path(__file__).with_name("function_words.txt").read_text().split())
 #: W, the number of columns. Of 100,000 distinct words about every tenth shares its column.
 NUM_WORDS = 2**20
 

@@ -46,7 +46,7 @@ def test_interrupted_encoding_goes_on(tmp_path):
         end(process, signal_number)
     kept = stored(tmp_path)
     again = shell.train(*options, "train.export=false", here=True)
-    newly_encoded = int(re.search(r"(\d+) texts newly encoded", again)[1])
+    newly_encoded = int(re.search(r"(\d+) of \d+ texts newly encoded", again)[1])
     assert newly_encoded == stored(tmp_path) - kept > 0
 
 
@@ -60,7 +60,7 @@ def test_interrupted_training_goes_on(small_shop, tmp_path):
     wait_for(process, last.exists)
     printed = end(process, signal.SIGINT)
     # The second training there, in the precision that the first one found out.
-    assert "train.resume=true" in printed and " 0 texts newly encoded" in printed
+    assert "train.resume=true" in printed and "; 0 of " in printed
     for _ in range(2):
         done = read_checkpoint(last)["epoch"] + 1
         process = shell.start("train.train", *options, "train.resume=true")

@@ -155,7 +155,7 @@ def test_an_unknown_product_is_told(recommender, product):
 
 
 def test_what_cannot_be_loaded_is_told(folder, tmp_path):
-    with pytest.raises(InputError, match="holds no product index"):
+    with pytest.raises(InputError, match="holds neither a bundle nor a product index"):
         Recommender.load(tmp_path)
     with pytest.raises(InputError, match="holds no text encoder.*create_bundle"):
         Recommender.load(folder / "vectorbase_dir")
