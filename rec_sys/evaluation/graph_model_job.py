@@ -223,7 +223,9 @@ def as_served(objects: Mapping[str, Any], prepared: PreparedReviews) -> "FullCat
     """What `rec_sys.train.train` gives back, with all reviews that are known before the test, as
     the index has it; the network has learned from the training reviews alone."""
     trained, edges = objects["trained"], np.flatnonzero(objects["split"].known)
-    return build_catalogue(trained, trained.model, prepared, edges, OmegaConf.create())
+    # Our own training is asked to trust nobody.
+    config = OmegaConf.create({a: trained.record["config"][a] for a in ("product_graph", "evidence")})
+    return build_catalogue(trained, trained.model, prepared, edges, config)
 
 
 @dataclass(frozen=True)

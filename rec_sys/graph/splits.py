@@ -227,8 +227,9 @@ class NewProducts(_WithShares):
         stray = _elsewhere(graph, validation, test)
         train, validation, test = train & ~stray, validation & ~stray, test & ~stray
         predictable = np.isin(graph.edge_user, graph.edge_user[train])
-        tasks = [_task(graph, part & predictable, train) for part in (validation, test)]
-        return Split(self.name, train, tasks[0], tasks[1] if len(groups[-1]) else None)
+        to_validate = _task(graph, validation & predictable, train)
+        to_test = _task(graph, test & predictable, train | to_validate.target)
+        return Split(self.name, train, to_validate, to_test if len(groups[-1]) else None)
 
 
 def _distinct(graph: ReviewGraph) -> tuple[ndarray, ReviewGraph]:
