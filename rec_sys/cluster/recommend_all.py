@@ -50,7 +50,7 @@ def recommend_all(config: DictConfig) -> Path:
     folder = Path(config.folder)
     require_replaceable(folder, ABOUT_FILE, "folder")
     vectorbase, trained, encoder = open_vectorbase(config)
-    if settings.reviews:
+    if settings.reviews is not None:
         reviews = infer.read_people(settings.reviews, config, trained)
     else:
         data = load_data(trained, config)

@@ -69,7 +69,7 @@ def summarised(findings: Sequence[Finding]) -> Iterator[Finding]:
 
 def audit_stage(stage: Stage, words: ndarray, limits: Limits, slicing: Slicing) -> list[Finding]:
     """All checks that need no fitted model, of each test; for `words` see `word_counts`. The
-    baselines see nothing but their training reviews and histories, so that what they could learn
+    baselines see nothing but the known reviews and histories, so that what they could learn
     from targets would have to come in there: these arrays must not move with the targets."""
     names = ("edge_user", "edge_product", "edge_text", "edge_rating", "edge_time")
     findings = []
@@ -252,7 +252,7 @@ def check_moments(
     tolerance: float,
 ) -> Finding:
     """What goes with the time knows nothing that others wrote since a user asked. Fits to some of
-    the training reviews, bool [n], and asks some of the users, int64: once with all reviews, int64
+    the known reviews, bool [n], and asks some of the users, int64: once with all reviews, int64
     [n] `time`, and for each moment of asking with those before it. Whoever asks then, int64 [U]
     `asked`, must be told the same. `NO_TIME` counts as old."""
     told = fit_and_ask(np.ones(len(time), dtype=bool), np.arange(len(asked)))

@@ -85,7 +85,7 @@ class GraphModelRanker:
         self.name, self._catalogue = name, catalogue
 
     def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
-        """Does nothing: `rec_sys.train.train` has trained it, on the same training reviews."""
+        """Does nothing: `rec_sys.train.train` has trained it, on the same split."""
 
     def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
         if not histories.num_users:
@@ -223,8 +223,9 @@ def as_served(objects: Mapping[str, Any], prepared: PreparedReviews) -> "FullCat
     """What `rec_sys.train.train` gives back, with all reviews that are known before the test, as
     the index has it; the network has learned from the training reviews alone."""
     trained, edges = objects["trained"], np.flatnonzero(objects["split"].known)
-    # Our own training is asked to trust nobody.
-    config = OmegaConf.create({a: trained.record["config"][a] for a in ("product_graph", "evidence")})
+    config = OmegaConf.create(
+        {a: trained.record["config"][a] for a in ("product_graph", "evidence")}
+    )
     return build_catalogue(trained, trained.model, prepared, edges, config)
 
 

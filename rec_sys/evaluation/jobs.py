@@ -220,7 +220,7 @@ class Baseline:
 
         score = negative_mse if rates else functools.partial(how.ndcg, queries=queries)
         tuned, chosen = search_grid(self.settings, stage.train, texts, score)
-        model = copy.copy(tuned)
+        model = copy.copy(tuned) if rates else tuned
         model.fit(stage.known, texts)
         return Measured(
             model.name,

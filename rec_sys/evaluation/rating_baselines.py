@@ -21,10 +21,10 @@ def with_rating(reviews: ReviewGraph) -> ReviewGraph:
 
 
 def training_ratings(train: ReviewGraph) -> ReviewGraph:
-    """The training reviews that have a rating; an `InputError` if there is none."""
+    """The reviews that have a rating; an `InputError` if there is none."""
     rated = with_rating(train)
     if not rated.num_edges:
-        raise InputError("no training review has a rating: nothing can predict stars; rank instead")
+        raise InputError("no review has a rating: nothing can predict stars; rank instead")
     return rated
 
 

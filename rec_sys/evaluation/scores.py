@@ -133,7 +133,7 @@ def exposure(scores: np.ndarray, last: np.ndarray, k: int) -> np.ndarray:
 def beyond_accuracy(exposure: np.ndarray, popularity: np.ndarray) -> dict[str, float]:
     """How lists spread: "coverage", the share of the products that anyone is shown; "gini", how
     unequal the exposure is, 0 (all alike) ... 1 - 1/P (always the same); "mean_popularity", the
-    training reviews of a shown product."""
+    known reviews of a shown product."""
     size, total = len(exposure), exposure.sum()
     # The Gini coefficient is the mean absolute difference over twice the mean.
     weights = 2 * np.arange(1, size + 1) - size - 1
@@ -176,7 +176,7 @@ def by_history_length(histories: ReviewGraph, starts: Sequence[int]) -> dict[str
 
 
 def head_products(popularity: np.ndarray, share: float) -> np.ndarray:
-    """The fewest most popular products with `share` of all training reviews, bool [P]; those as
+    """The fewest most popular products with `share` of all known reviews, bool [P]; those as
     popular as the last of them belong to them too, whatever their numbers."""
     falling = np.sort(popularity)[::-1].astype(np.float64)
     last = np.searchsorted(np.cumsum(falling), share * falling.sum())

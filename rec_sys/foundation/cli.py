@@ -70,8 +70,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 return
             try:
                 chosen = _chosen_groups(arguments)
-                names = _names(_compose(config_name, chosen))
-                sys.argv = [own, *for_hydra(arguments, names)]
+                sys.argv = [own, *for_hydra(arguments, _names(config_name, chosen))]
                 run()
             except HydraException as error:
                 GlobalHydra.instance().clear()
@@ -261,14 +260,18 @@ def _in_one_line(error: HydraException, config_name: str, chosen: Sequence[str])
         if having := choices_with(CONFIG_DIR / group, rest):
             one = " or ".join(having)
             return f"{found['key']}: a setting of {group}={one} only; choose that, too"
-        alike = likely_name(found["key"], _names(_compose(config_name, chosen)))
+        alike = likely_name(found["key"], _names(config_name, chosen))
         hint = f"did you mean {alike}?" if alike else _ALL_SETTINGS
         return f"{found['key']}: no such setting; {hint}"
     return f"{first}; settings are given as key=value, {_ALL_SETTINGS}"
 
 
-def _names(config: DictConfig) -> list[str]:
-    """All dotted names, of groups as well as of values."""
+def _names(config_name: str, chosen: Sequence[str]) -> list[str]:
+    """All dotted names of a command's settings, of groups as well as of values."""
+    try:
+        config = _compose(config_name, chosen)
+    except HydraException:  # which Hydra tells better
+        config = _compose(config_name)
     parts = (name.split(".") for name, _ in flat(OmegaConf.to_container(config, resolve=False)))
     return sorted({".".join(each[:stop]) for each in parts for stop in range(1, len(each) + 1)})
 

@@ -101,7 +101,7 @@ class ProductReviews:
 
     @classmethod
     def of(cls, graph: ReviewGraph, vectors: ndarray, edges: ndarray) -> "ProductReviews":
-        """Sums over the edges that may be known, int [n]: those that train."""
+        """Sums over the edges that may be known, int [n]."""
         product = graph.edge_product[edges]
         sums = vector_sums(vectors, graph.edge_text[edges], product, graph.num_products)
         counts = np.bincount(product, minlength=graph.num_products)

@@ -85,7 +85,7 @@ class Split:
 
     @property
     def known(self) -> ndarray:
-        """The reviews of training and validation, bool [E]: all that is older than the test."""
+        """The reviews of training and validation, bool [E], no target of the test."""
         return self.train | self.validation.target | self.validation.history
 
 

@@ -2,10 +2,9 @@
 after everything that can be checked without it."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,13 +12,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
-from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import Count, PositiveCount, read_settings, settings_of
 from rec_sys.inference.histories import Author, Encode, authors_in, read_histories
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.results import UserRecommendations, show_results, write_results
 from rec_sys.modules import checkpoint, inference_backends
 from rec_sys.reviews.cleaning import OWN_COLUMNS
+from rec_sys.reviews.field_names import NoSuchField
 from rec_sys.reviews.reading import ReviewFile
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import TextEncoder
@@ -52,7 +51,9 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     reviews, checkpoint or vectorbase cannot be used."""
     settings = read_settings(InferSettings, config.infer)
     vectorbase, trained, encoder = open_vectorbase(config)
-    reviews = read_people(settings.reviews, config, trained) if settings.reviews else None
+    reviews = (
+        read_people(settings.reviews, config, trained) if settings.reviews is not None else None
+    )
     backend = choose_backend(settings, trained, vectorbase)
     if reviews is None and settings.wish:
         reviews = [Author("you", [])]
@@ -85,15 +86,13 @@ def read_people(
     """Reads ``infer.reviews``, without users or products, too. Of the settings of the axis ``data``
     those of `ReviewFile` count; if none is given, and the training was told the names of fields
     that this file has, too, it is written as the training's. InputError if it cannot be read."""
-    settings = config.data, trained.settings(OmegaConf.create(), "data")
+    settings = OmegaConf.to_container(config.data, resolve=True), trained.record["config"]["data"]
     own, of_training = map(_notation, settings)
+    file = of_training if own == PeopleFile() and of_training.columns else own
     anonymous = {"require_user": False, "require_product": False}
-    reviews = None
-    if own == PeopleFile() and of_training.columns:
-        with suppress(InputError):
-            reviews, report = of_training.read(Path(path), **anonymous)
-            note(f"{path}: has the fields that the training was told of, and is read as its file")
-    if reviews is None:
+    try:
+        reviews, report = file.read(Path(path), **anonymous)
+    except NoSuchField:  # it is written in another way, or as nobody has said
         reviews, report = own.read(Path(path), **anonymous)
     for step in report.as_steps("reviews"):
         rows = "" if step["step"] == "warning" else f"{step['rows']} "
@@ -101,11 +100,10 @@ def read_people(
     return reviews
 
 
-def _notation(data: DictConfig) -> PeopleFile:
-    told = OmegaConf.to_container(data, resolve=True)
-    own = {each.name: told[each.name] for each in fields(PeopleFile) if each.name in told}
-    own["columns"] = {name: each for name, each in own.get("columns", {}).items() if each}
-    return PeopleFile(**own)
+def _notation(told: dict[str, Any]) -> PeopleFile:
+    names = {each.name for each in fields(PeopleFile)} & told.keys()
+    file = PeopleFile(**{name: told[name] for name in names})
+    return replace(file, columns={name: each for name, each in file.columns.items() if each})
 
 
 def _people_of(data: ReviewData, user_ids: list[str] | None) -> pd.DataFrame:

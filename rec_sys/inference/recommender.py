@@ -300,12 +300,8 @@ class Recommender:
         if situation.wishes is None or not wish:
             return [None] * len(rows)
         base, words = self.vectorbase, situation.wishes.words
-        written = as_written(wish)
-        said = {
-            column: written.get(word, word)
-            for word, column in columns_of(wish).items()
-            if word not in FUNCTION_WORDS
-        }
+        written, places = as_written(wish), columns_of(wish)
+        said = {places[word]: written.get(word, word) for word in places.keys() - FUNCTION_WORDS}
         matches: list[results.Match | None] = []
         by_word = base.match_words.words_for(words, rows)
         idf = base.match_words.idf[words.indices]

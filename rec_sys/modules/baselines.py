@@ -54,7 +54,7 @@ def product_text_vectors(products: ReviewGraph, vectors: np.ndarray) -> np.ndarr
 
 @settings_of("Popularity", frozen=False)
 class Popularity:
-    """Scores a product by its number of training reviews."""
+    """Scores a product by its number of reviews."""
 
     name: str = "popularity"
 
@@ -67,7 +67,7 @@ class Popularity:
 
 @settings_of("RecentPopularity", frozen=False)
 class RecentPopularity(Popularity):
-    """Scores a product by its training reviews, each weighing 0.5 ** (age / half-life): in days
+    """Scores a product by its reviews, each weighing 0.5 ** (age / half-life): in days
     from the newest one, where a review without a time is as old as the oldest with one; if none has
     a time, in steps, the number of later reviews by the same user."""
 
@@ -88,7 +88,7 @@ class RecentPopularity(Popularity):
 @settings_of("Markov", frozen=False)
 class Markov:
     """A first-order Markov chain: with n_ij users going from product i straight to j, whose share
-    in all training reviews is q_j, (n_ij + smoothing * q_j) / (n_i. + smoothing); by popularity
+    in all reviews is q_j, (n_ij + smoothing * q_j) / (n_i. + smoothing); by popularity
     after a product that nobody went on from, and for an empty history."""
 
     score_settings = ("smoothing",)

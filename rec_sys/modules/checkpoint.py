@@ -291,7 +291,7 @@ def require_runs(model: "GraphModel", what: str | Path) -> "GraphModel":
     try:
         model.embed(silent_inputs(model.vector_dim, reviews=1))
     except Exception as error:  # of any convolution of PyTorch Geometric
-        raise _no_model(what, error, "change model.conv") from None
+        raise _no_model(what, error, "change model.conv or train again") from None
     return model.train(is_training)
 
 

@@ -256,8 +256,8 @@ class CombinerFit:
         spread = values.std(axis=2).mean(axis=0)
         deviation = values.std(axis=(0, 2), dtype=np.float64)
         leading = _leading(features)[group]
-        varying = np.flatnonzero((deviation > 0) | (np.arange(len(features)) == leading))
-        scale = np.where(deviation > 0, deviation, 1.0)[varying]
+        varying = np.flatnonzero((deviation > _TINY) | (np.arange(len(features)) == leading))
+        scale = np.where(deviation > _TINY, deviation, 1.0)[varying]
         values = values[:, varying] / scale[:, None].astype(np.float32)
         choice = _Choice(values, out, user[is_listed], place[is_listed])
 

@@ -307,8 +307,7 @@ def plain_features(features: Features) -> tuple[list[dict], dict[str, np.ndarray
 
 
 def read_features(told: list[dict], arrays: Mapping[str, np.ndarray]) -> list[Feature]:
-    """Features of `plain_features`; KeyError if anything lacks, TypeError if anything is extra or
-    is not what it should be."""
+    """Features of `plain_features`; KeyError or TypeError if one is not made of what it needs."""
     graphs: dict[str, ProductGraph] = {}
     features: list[Feature] = []
     for each in told:

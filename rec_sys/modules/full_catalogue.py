@@ -88,8 +88,7 @@ class FullCatalogue:
         combiner: Combiner | None = None,
         **how: int,
     ) -> Self:
-        """Embeds the products of a graph; without a combiner the leading evidence ranks. For `how`
-        see `embed_products`."""
+        """Embeds products, see `embed_products`; without a combiner the leading evidence ranks."""
         names, infos = vectors[graph.product_name_text], vectors[graph.product_info_text]
         products = embed_products(model, names, infos, reviews, **how)
         combiner = combiner or Combiner.prior(features)

@@ -1,5 +1,4 @@
-"""The match: which product a text is about, by two towers on text vectors and by BM25. Both are
-applied without PyTorch."""
+"""The match: which product a text is about, by two towers on text vectors and by BM25."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any

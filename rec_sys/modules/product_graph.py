@@ -1,5 +1,4 @@
-"""Linear item-to-item models in closed form: EASE, and edges between products from their reviewers,
-order, texts and brands."""
+"""Linear item-to-item models in closed form: EASE; edges from reviewers, order, texts, brands."""
 
 from functools import cached_property
 from typing import Annotated, NamedTuple

@@ -289,7 +289,7 @@ def _build_products(
         note += f"; {', '.join(counts)} missing there and told by reviews" * bool(counts)
         notes.append(("unknown products", note))
     if nameless.any():
-        note = f"{nameless.sum()} described by their style and their training reviews only"
+        note = f"{nameless.sum()} described by their style and their reviews only"
         is_all = metadata is None and bool(nameless.all())
         note += "; data.columns.product_name says which field names them" * is_all
         notes.append(("warning" if is_all else "products without a name", note))

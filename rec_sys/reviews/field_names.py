@@ -29,6 +29,10 @@ _ALIKE = 0.8
 _MOST_COMPARED = 1000  # fields: with every known name each
 
 
+class NoSuchField(InputError):
+    """A field that a setting names is not in the file."""
+
+
 @dataclass(frozen=True)
 class Format:
     """The field names of one kind of file, compared exactly, case included.
@@ -145,7 +149,7 @@ def _checked(
         for name in named[column]:
             if name not in found:
                 near = (get_close_matches(name, found, n=1) or [shown(found)])[0]
-                raise InputError(f"{setting}={name}: there is no such field; choose from {near}")
+                raise NoSuchField(f"{setting}={name}: there is no such field; choose from {near}")
     return named
 
 

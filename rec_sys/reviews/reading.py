@@ -357,7 +357,7 @@ def _build_table(
             time = notation.time_format or _time_notation(layout, notation, head, records)
             rows.start(layout, _dicts(head), time)
     except InputError as error:
-        raise InputError(f"{file}: {error}") from None
+        raise type(error)(f"{file}: {error}") from None
 
     chunks: list[pa.RecordBatch] = []
     chunk: list[tuple] = []

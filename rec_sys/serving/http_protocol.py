@@ -33,8 +33,7 @@ _OF_BODIES = (b"content-length", b"transfer-encoding")
 class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
     """Uvicorn's protocol, which waits for no headers for ever and keeps none of any size. Refuses
     headers that are too large (431) or too slow (408), also those that follow a body in chunks, and
-    bodies in very small chunks (400), and ends a connection whose other end takes no answer, or was
-    answered and goes on."""
+    bodies in very small chunks (400); ends connections that take no answer or go on after it."""
 
     limits: Limits
     most_open: int

@@ -447,10 +447,10 @@ class LimitsMiddleware:
             for whose, number in at_once.items():
                 turns = self._turns.setdefault((whose, at_store), asyncio.Semaphore(number))
                 await turn.enter_async_context(turns)
-            if at_store:
-                await turn.enter_async_context(self._store_turns)
             if is_long:  # however many callers there are, somebody with few texts finds a thread
                 await turn.enter_async_context(self._long_turns)
+            if at_store:
+                await turn.enter_async_context(self._store_turns)
             await self._app(scope, receive, sending)
 
     def _done(self, task: asyncio.Task[None]) -> None:

@@ -356,6 +356,6 @@ class Service:
             people = [Author("", each, wish=wish) for each in reviews for wish in ("", _WISH)]
             for person in served.recommend(people, DEFAULT_K).people:
                 scores = [each.score for each in person.recommendations]
-                if not (scores and np.isfinite(scores).all()):
+                if not np.isfinite(scores).all() or (person.fallback and not scores):
                     raise ValueError("scores that are no numbers")
             return served

@@ -273,8 +273,7 @@ class UserStore:
         return deleted
 
     def _parts_by(self, key: sa.Column[Any]) -> Iterator[sa.ColumnElement[bool]]:
-        """Parts of a table, each soon done with: nobody waits for a lock, and no statement is so
-        long that it is ended."""
+        """Parts of a table, each soon done with: nobody waits for a lock, no statement is ended."""
         after: sa.ColumnElement[bool] = sa.true()
         while True:
             with self._transaction() as connection:

@@ -28,7 +28,7 @@ from rec_sys.vector_database.quotes import Quotes
 VECTORBASE_SCHEMA = pa.schema(
     [
         *PRODUCT_SCHEMA,
-        ("num_reviews", pa.int64()),  # that may be known: by the training users
+        ("num_reviews", pa.int64()),  # that may be known: all but a test's
         ("mean_rating", pa.float32()),  # of these; missing without a rating
         ("popularity_rank", pa.int64()),  # 1 is the product with the most reviews
     ]

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from rec_sys.evaluation import graph_model_job
 from rec_sys.evaluation.audit import Limits
 from rec_sys.evaluation.graph_model_job import (
+    as_served,
     audit_combiner,
     audit_graph_model,
     audit_tuning,
@@ -22,8 +23,8 @@ from rec_sys.evaluation.protocol import build_stage
 from rec_sys.foundation.cli import CONFIG_DIR, with_overrides
 from rec_sys.foundation.settings import build
 from rec_sys.graph.ego_batch import ProductReviews
-from rec_sys.graph.review_graph import ReviewGraph
-from rec_sys.modules.checkpoint import fit_evidences
+from rec_sys.graph.review_graph import ReviewGraph, prepare_reviews
+from rec_sys.modules.checkpoint import fit_evidences, load_trained
 from rec_sys.modules.evidences import KnownReviews, Trend
 from rec_sys.modules.features import Situation
 from rec_sys.modules.full_catalogue import FullCatalogue
@@ -31,6 +32,7 @@ from rec_sys.modules.match import Towers
 from rec_sys.reviews.schema import NO_TIME
 from rec_sys.text.words import count_words
 from rec_sys.train.tuning import tune
+from tests.helpers import tiny_models
 
 SPLITS = sorted(path.stem for path in (CONFIG_DIR / "split").glob("*.yaml"))
 USERS, PRODUCTS, DIMENSION, DAY = 60, 15, 4, 86_400
@@ -148,7 +150,7 @@ def test_without_a_trend_nothing_is_asked_of_it(stage, prepared, settings):
 def test_what_others_write_later_changes_no_trend(stage):
     """Of each user: half of the later reviews of others are left out, the others are of others."""
     graph, rng = stage.graph, np.random.default_rng(0)
-    trend, train = Trend([10.0, 365.0]), np.flatnonzero(stage.split.train)
+    trend, train = Trend([10.0, 365.0]), np.flatnonzero(stage.split.known)
     features = trend.fit(KnownReviews(graph, train, *[None] * 4))
     for test in stage.tests.values():
         users = test.users(graph)
@@ -194,6 +196,22 @@ def catalogue(stage, prepared):
 def fitted(stage, catalogue, task):
     liked_above = stage.config.train.liked_above
     return catalogue.fitted(build(stage.config.combiner), stage.graph, task, liked_above)
+
+
+def test_what_is_served_knows_the_validation_and_not_the_test(tmp_path):
+    split_config = tiny_models.SPLIT_CONFIG | {"validation_share": 0.2, "test_share": 0.2}
+    path = tiny_models.save_checkpoint(tmp_path, split_config=split_config)
+    trained = load_trained(path)
+    prepared = prepare_reviews(tiny_models.shop(), tiny_models.FakeEncoder(), tmp_path)
+    split = build(OmegaConf.create(split_config)).split(prepared.graph)
+    served = as_served({"trained": trained, "split": split}, prepared)
+    (popularity,) = (each for each in served.features if each.name == "popularity")
+    product = prepared.graph.edge_product
+    for known in (split.train, split.known):
+        counts = np.bincount(product[known], minlength=prepared.graph.num_products)
+        is_known = np.allclose(np.expm1(popularity.product_values), counts, atol=1e-4)
+        assert is_known == (known is not split.train and known.sum() > split.train.sum())
+    assert not (split.known & (split.test.target | split.test.history)).any()
 
 
 def test_weights_that_are_fitted_to_the_test_are_seen(stage, catalogue, settings):

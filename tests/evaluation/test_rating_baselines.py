@@ -87,7 +87,7 @@ def test_no_pair_and_nobody_is_an_empty_answer(name, shop):
 def test_no_rating_at_all_is_told(name, shop):
     train, vectors = shop
     train.edge_rating[:] = np.nan
-    with pytest.raises(InputError, match="no training review has a rating"):
+    with pytest.raises(InputError, match="no review has a rating"):
         RATERS[name]().fit(train, vectors)
 
 

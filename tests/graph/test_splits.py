@@ -199,10 +199,12 @@ def test_new_products_by_hand():
             set(graph.edge_product[task.target]) for task in (split.validation, split.test)
         )
         assert len(kept) == 2 and {new, newer} | kept == {0, 1, 2, 3}
+        shown = split.train
         for product, task in ((new, split.validation), (newer, split.test)):
             # The last user has no history where that product is held out: hidden.
             assert edges(task.target) == [product, 4 + product]
-            assert edges(task.history) == edges(split.train & (graph.edge_user < 2))
+            assert edges(task.history) == edges(shown & (graph.edge_user < 2))
+            shown = shown | task.target
 
 
 def test_too_few_products():

@@ -91,19 +91,24 @@ def test_a_file_that_is_written_in_another_way(built, tmp_path):
     assert (reason.text, reason.rating) == ("très doux", pytest.approx(1 + 8 / 9 * 4))
 
 
-def test_a_file_is_read_as_that_of_the_training_where_it_has_its_fields(built, tmp_path, capsys):
+def test_a_file_is_read_as_that_of_the_training_where_it_has_its_fields(built, tmp_path):
     own = {"columns": {"user_id": "who", "product_name": "thing", "text": "said"}}
     save_checkpoint(tmp_path / "checkpoint_dir", data_config=own)
     create_vectorbase(config_of("vectorbase_config", tmp_path))
-    told = []
     for number, heading in enumerate(["who,thing,said", "nickname,ProductName,TextReview"]):
         path = tmp_path / f"{number}.csv"
         path.write_text(f"{heading}\nfay,Drum,warm\n")
         (fay,) = infer(config_of("infer_config", tmp_path, f"infer.reviews={path}"))
         assert fay.user_id == "fay"
         assert "p1" not in [each.product_id for each in fay.recommendations]
-        told.append("is read as its file" in capsys.readouterr().out)
-    assert told == [True, False]
+    # What is wrong in the training's file is told, and not read in another way.
+    own["columns"]["rating"] = "points"
+    save_checkpoint(tmp_path / "checkpoint_dir", data_config=own)
+    path.write_text("who,thing,said,points\nfay,Drum,warm,9\n")
+    with pytest.raises(InputError, match="rating '9' is out of range"):
+        infer(config_of("infer_config", tmp_path, f"infer.reviews={path}"))
+    with pytest.raises(InputError, match="no such file|is a folder|cannot be read"):
+        infer(config_of("infer_config", tmp_path, "infer.reviews=''"))
 
 
 def test_the_training_s_data_are_not_read_in_another_way(built, tmp_path):

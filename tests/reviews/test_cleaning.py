@@ -119,7 +119,7 @@ def test_without_metadata():
     assert data.products["style"].tolist() == ["Black", ""]
     assert step(data, "products of the reviews")["note"].startswith("no metadata")
     note = step(data, "products without a name")["note"]
-    assert note == "1 described by their style and their training reviews only"
+    assert note == "1 described by their style and their reviews only"
 
 
 def test_k_core_by_hand():

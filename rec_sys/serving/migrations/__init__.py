@@ -25,7 +25,7 @@ _LOCK_STATEMENTS = {
 
 def migrate(engine: sa.Engine) -> None:
     """Brings the tables to the newest version, one process at a time; all of it or nothing. Raises
-    InputError if a newer version of rec_sys made them."""
+    InputError if another version of rec_sys made them."""
     name = engine.dialect.name
     with engine.connect() as connection:
         if name == "sqlite":  # whose driver would begin a transaction later, and end it earlier
@@ -37,7 +37,7 @@ def migrate(engine: sa.Engine) -> None:
         try:
             command.upgrade(config, "head")
         except CommandError:
-            why = "a newer version of rec_sys made its tables"
+            why = "another version of rec_sys made its tables"
             remedy = "use that one, or name another database"
             raise InputError(f"serving.store={engine.url!r}: {why}; {remedy}") from None
         connection.commit()
