@@ -195,6 +195,8 @@ class EgoBatch:
 MODEL_INPUTS = tuple(
     each.name for each in fields(EgoBatch) if each.name.startswith(("user_", "product_", "edge_"))
 )
+#: Those of them that are of products alone.
+PRODUCT_INPUTS = tuple(name for name in MODEL_INPUTS if name.startswith("product_"))
 
 
 def silent_inputs(vector_dim: int, reviews: int = 0) -> dict[str, ndarray]:

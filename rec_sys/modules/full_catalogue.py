@@ -8,13 +8,8 @@ import numpy as np
 import scipy.sparse
 
 from rec_sys.foundation.console import progress
-from rec_sys.graph.ego_batch import (
-    MODEL_INPUTS,
-    EgoBatchBuilder,
-    ReviewSummary,
-    predicted_rating,
-    silent_inputs,
-)
+from rec_sys.graph import ego_batch
+from rec_sys.graph.ego_batch import EgoBatchBuilder, ReviewSummary, predicted_rating
 from rec_sys.graph.review_graph import ReviewGraph, read_vectors
 from rec_sys.graph.task import Task
 from rec_sys.modules.combiner import Combiner, CombinerFit, Questions
@@ -51,12 +46,13 @@ def embed_products(
     embeddings = np.empty((num_products, model.embedding_dim), dtype=np.float32)
     keys = np.empty((num_products, model.embedding_dim + 1), dtype=np.float32)
     # Products do not depend on users: a graph of one, without any review, will do.
-    nobody, names = silent_inputs(vector_dim), MODEL_INPUTS[2:6]
+    nobody = ego_batch.silent_inputs(vector_dim)
     with progress(num_products, "embedding products", "product", show_progress) as bar:
         for start in range(0, num_products, chunk_size):
             chunk = slice(start, start + chunk_size)
             features = [each[chunk].astype(np.float32) for each in sources]
-            output = model.embed(nobody | dict(zip(names, features, strict=True)))
+            own = dict(zip(ego_batch.PRODUCT_INPUTS, features, strict=True))
+            output = model.embed(nobody | own)
             embeddings[chunk], keys[chunk] = output.product_embeddings, output.product_keys
             bar.advance(len(features[0]))
     return ProductEmbeddings(embeddings, keys)

@@ -9,12 +9,16 @@ import numpy as np
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.onnx import open_session
-from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS, GraphOutputs
+from rec_sys.graph.ego_batch import (
+    MODEL_FINGERPRINT_KEY,
+    MODEL_INPUTS,
+    PRODUCT_INPUTS,
+    GraphOutputs,
+    silent_inputs,
+)
 
 if TYPE_CHECKING:
     from rec_sys.modules.checkpoint import TrainedModel
-
-_PRODUCT_INPUTS = [name for name in MODEL_INPUTS if name.startswith("product_")]
 
 
 class BackendUnavailable(Exception):
@@ -54,10 +58,10 @@ def run_exported(
     """Runs an exported graph model, which wants at least one product, on any `GraphBackend.embed`;
     `run` takes contiguous arrays by name and returns those of `GraphOutputs` in their order."""
     arrays = {name: np.ascontiguousarray(inputs[name]) for name in MODEL_INPUTS}
-    num_products = len(arrays[_PRODUCT_INPUTS[0]])
+    num_products = len(arrays[PRODUCT_INPUTS[0]])
     if not num_products:
         # Nobody is connected with this one.
-        for name in _PRODUCT_INPUTS:
+        for name in PRODUCT_INPUTS:
             arrays[name] = np.zeros((1, arrays[name].shape[1]), np.float32)
     outputs = GraphOutputs(*run(arrays))
     return outputs._replace(
@@ -89,10 +93,8 @@ class OnnxBackend:
         self.vector_dim: int = inputs["user_features"][1]
         self.embedding_dim: int = outputs["user_embeddings"][1]
         with told_as_unfit(path, f"export it with `{EXPORT_COMMAND}`"):
-            of = {name: [n if isinstance(n, int) else 1 for n in inputs[name]] for name in inputs}
-            one = {name: np.zeros(of[name], np.float32) for name in MODEL_INPUTS}
-            one["edge_index"] = one["edge_index"].astype(np.int64)
-            if not all(np.isfinite(each).all() for each in self.embed(one)):
+            one = self.embed(silent_inputs(self.vector_dim, reviews=1))
+            if not all(np.isfinite(each).all() for each in one):
                 raise ValueError("its answers are no numbers")
 
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:

@@ -114,7 +114,7 @@ class Region:
 
 # What tells less, in nats, is there by chance: a brand, a model.
 _TELLING = 10.0
-# A longer phrase tells at least such a share of what a word in it does, or stands for it.
+# Shares of what a word tells: a phrase with it that tells so much is the wish, and the label.
 _LONGER, _AS_MUCH = 0.3, 0.9
 _SHORTEST_WORD = 3
 _LETTERS = re.compile(r"[^\W\d_]+(?:[-'’.][^\W\d_]+)*")
