@@ -31,7 +31,10 @@ def told_as_unfit(path: str | Path, remedy: str, *others: type[Exception]) -> It
         yield
     except (InputError, *others):
         raise
-    except Exception as error:
+    except BaseException as error:
+        # A library in Rust that panics raises what is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         log.debug("%s", path, exc_info=True)
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         why = f"cannot be used ({type(error).__name__}: {reason}); {remedy}"

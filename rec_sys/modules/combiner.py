@@ -175,11 +175,14 @@ class CombinerFit:
     users of the validation cannot tell from the best, because its mean NDCG@k is within
     `standard_errors` of the paired difference, is averaged: a choice among equals would be luck,
     and as far as the leading feature alone is among them the others count less. The network,
-    learned from all training reviews, is no guess of a few targets. Where users times products
+    learned from all training reviews, is no guess of a few targets. Last, liking counts for more if
+    that costs others of the validation nothing, neither of all targets nor of those that are liked,
+    and puts fewer of the disliked into their lists. Where users times products
     are too many, each user chooses among some: what any feature puts among the best.
     """
 
     liked_only: bool
+    liking_factors: list[Positive]
     strengths: list[Positive]
     standard_errors: NotNegative
     folds: PositiveCount
@@ -224,18 +227,18 @@ class CombinerFit:
     def _fit_group(
         self, features: Features, questions: Questions, group: int, num_products: int
     ) -> "_Group | None":
-        user, product = questions.user, questions.product
-        if self.liked_only and questions.liked.any():
-            user, product = user[questions.liked], product[questions.liked]
+        user, product, liked = questions.user, questions.product, questions.liked
+        if not self.liked_only or not liked.any():
+            liked = np.ones_like(liked)
         users, width = np.unique(user), num_products
         at_once = max(self.max_cells // num_products, 1)
         if len(users) > at_once:
             width = min(self.candidates, num_products)
             users = self.draw_users(users, min(self.max_cells // width, self.batches * at_once))
         some = np.isin(user, users)
-        if some.sum() < self.min_targets:
+        user, product, liked = np.searchsorted(users, user[some]), product[some], liked[some]
+        if liked.sum() < self.min_targets:
             return None
-        user, product = np.searchsorted(users, user[some]), product[some]
         parts = []
         for start in range(0, len(users), at_once):
             asked = users[start : start + at_once]
@@ -250,7 +253,7 @@ class CombinerFit:
         del parts
         found = listed[user] == product[:, None]
         is_listed, place = found.any(axis=1), found.argmax(axis=1)
-        if is_listed.sum() < self.min_targets:
+        if (is_listed & liked).sum() < self.min_targets:
             return None
 
         spread = values.std(axis=2).mean(axis=0)
@@ -267,23 +270,38 @@ class CombinerFit:
         # To whoever has reviewed something the network has learned to answer, too.
         if group in (_ONE, MANY) and network.any():
             bounds.append(bounds[0] | network)
-        path = choice.path(bounds, strengths)
+        shown = liked[is_listed]
+        path = choice.path(bounds, strengths, shown)
         penalties = [np.inf] * len(bounds) + strengths
         gains = np.zeros((len(penalties), len(user)))  # none for what is not among the candidates
         held_out = np.zeros((len(penalties), self.folds, len(varying)))
         for number in range(self.folds):
             inside = fold[user] == number
-            for step, weight in enumerate(choice.refits(path, ~inside[is_listed])):
+            for step, weight in enumerate(choice.refits(path, shown & ~inside[is_listed])):
                 gains[step, inside & is_listed] = choice.gains(weight, self.k)[inside[is_listed]]
                 held_out[step, number] = weight
-        weights = np.array([each.weights.numpy() for each in path])
+        weights, gains = np.array([each.weights.numpy() for each in path]), gains[:, liked]
         behind = gains[gains.mean(axis=1).argmax()] - gains
-        error = behind.std(axis=1) / np.sqrt(len(user))
+        error = behind.std(axis=1) / np.sqrt(gains.shape[1])
         near = behind.mean(axis=1) <= self.standard_errors * error
         weights, held_out = weights[near].mean(axis=0), held_out[near].mean(axis=0)
-        each_fold = np.stack([choice.gains(weight, self.k) for weight in held_out])
-        gains = np.zeros(len(user))
-        gains[is_listed] = each_fold[fold[user[is_listed]], np.arange(is_listed.sum())]
+
+        def judge(factor: float) -> ndarray:
+            """Gains of all choices, by weights of others, if liking counts so many times."""
+            more = [choice.gains(weight * factor**liking, self.k) for weight in held_out]
+            gains = np.zeros(len(user))
+            gains[is_listed] = np.stack(more)[fold[user[is_listed]], np.arange(is_listed.sum())]
+            return gains
+
+        liking = np.array([features[number].evidence == "liking" for number in varying])
+        factor, before = 1.0, judge(1.0)
+        gains, everybody = before, np.ones_like(liked)
+        for each in self.liking_factors if not liked.all() else ():
+            more = judge(each)
+            harmless = all((more - before)[some].mean() >= 0 for some in (everybody, liked))
+            if harmless and more[~liked].sum() < gains[~liked].sum():
+                factor, gains = each, more
+        weights, held_out = weights * factor**liking, held_out * factor**liking
 
         def of_all(found: ndarray) -> ndarray:
             every = np.zeros((*found.shape[:-1], len(features)))
@@ -293,7 +311,7 @@ class CombinerFit:
         moved = np.abs(weights) * spread[varying] / scale
         shares = of_all(moved / max(moved.sum(), np.finfo(np.float64).tiny))
         learned = of_all(weights / scale), of_all(held_out / scale)
-        return _Group(users, fold, *learned, penalties[int(near.argmax())], shares, gains)
+        return _Group(users, fold, *learned, penalties[int(near.argmax())], shares, gains[liked])
 
 
 class _Group(NamedTuple):
@@ -329,19 +347,21 @@ class _Choice:
         self._user, self._product = torch.from_numpy(user), torch.from_numpy(product)
         self._chosen = torch.from_numpy(values[user, :, product]).double()  # [T, K]
 
-    def path(self, bounds: Sequence[ndarray], strengths: Sequence[float]) -> list[_Fitted]:
-        """Fits to all choices, from few numbers to many: only to the features of each bound,
-        bool [K], the leading one first and alone, then to all at each strength of the ridge."""
+    def path(
+        self, bounds: Sequence[ndarray], strengths: Sequence[float], shown: ndarray
+    ) -> list[_Fitted]:
+        """Fits to some choices, bool [T], from few numbers to many: the features of each bound,
+        bool [K], the leading one first and alone, then all at each strength of the ridge."""
         torch = self._torch
         weights = torch.zeros(self._values.shape[1], dtype=torch.float64)
         alone, *others = map(torch.from_numpy, bounds)
         weights[alone] = 1.0
         every = torch.ones_like(alone)
         steps = [(bound, 0.0) for bound in (alone, *others)] + [(every, each) for each in strengths]
-        everybody, path = torch.ones(len(self._user), dtype=torch.bool), []
+        those, path = torch.from_numpy(shown), []
         for free, strength in steps:
             ridge = torch.where(alone, _TINY, strength).double()
-            weights = self._newton(everybody, _Fitted(weights, free, ridge), _MOST_STEPS)
+            weights = self._newton(those, _Fitted(weights, free, ridge), _MOST_STEPS)
             path.append(_Fitted(weights, free, ridge))
         return path
 

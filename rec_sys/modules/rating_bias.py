@@ -99,7 +99,8 @@ class RatingStart(NamedTuple):
 
 
 _SHRINKAGES = (2.0, 5.0, 10.0, 20.0)
-_PENALTIES = (1.0, 10.0, 100.0, 1000.0)
+_PENALTIES = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
+_FREE = 1.0  # for what is the same for all, which nothing else would bind
 # Of float32 inputs of two vectors of 384 numbers: 600 MB.
 _MOST_EXAMPLES = 200_000
 
@@ -121,9 +122,16 @@ def fit_rating_start(
     for shrinkages in itertools.product(_SHRINKAGES, _SHRINKAGES):
         biases = RatingBias.of(graph, examples, *shrinkages)
         foreseen = biases.predict(graph, graph.edge_mask(target), hidden=~history)
-        error = float(np.square(foreseen - rating[target]).mean())
-        tried.append((error, shrinkages, biases.mean, foreseen))
-    _, shrinkages, mean, foreseen = min(tried, key=lambda each: each[0])
+        tried.append((np.square(foreseen - rating[target]), shrinkages, biases.mean, foreseen))
+    best = min((errors for errors, *_ in tried), key=np.mean)
+
+    def rank(each: tuple) -> tuple[bool, float]:
+        """What cannot be told from the best first, of that the nearest to what is usual."""
+        behind, usual = each[0] - best, (USER_SHRINKAGE, PRODUCT_SHRINKAGE)
+        is_near = behind.mean() <= behind.std() / np.sqrt(len(target))
+        return not is_near, float(np.abs(np.log(np.divide(each[1], usual))).sum())
+
+    _, shrinkages, mean, foreseen = min(tried, key=rank)
     told = user[examples], product[examples], rating[examples]
     bias = predict_each_from_the_others(*told, *shrinkages)
     if len(examples) > _MOST_EXAMPLES:
@@ -141,7 +149,9 @@ def fit_rating_start(
     centre, level = inputs.mean(axis=0), rating[examples].mean()
     inputs -= centre
     gram, moments = inputs.T @ inputs, inputs.T @ (rating[examples] - level)
-    ridges = [gram + np.diag(np.full(len(gram), each, gram.dtype)) for each in _PENALTIES]
+    # The biases stay free: where texts tell nothing, they are still to count as much as they do.
+    texts, free = np.arange(len(gram)) > 0, np.eye(len(gram), dtype=gram.dtype)
+    ridges = [gram + free * np.where(texts, each, _FREE).astype(gram.dtype) for each in _PENALTIES]
     fits = [scipy.linalg.solve(each, moments, assume_a="pos") for each in ridges]
     errors = [np.square((asked - centre) @ each + level - rating[target]).mean() for each in fits]
     best = fits[int(np.argmin(errors))]

@@ -10,6 +10,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models, processors
 
 from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.files import MANIFEST, read_json, read_manifest, sha256_of, write_manifest
@@ -89,6 +90,20 @@ def test_whatever_goes_wrong_is_one_line():
         {}["x"]
     with pytest.raises(OSError), told_as_unfit("a", "make it again", OSError):
         raise OSError("mine")
+
+
+def test_what_a_library_in_rust_panics_at_is_one_line():
+    """A tokenizer that puts a token around texts which it does not have; that is no Exception."""
+    made = Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    made.post_processor = processors.TemplateProcessing("b $A", special_tokens=[("b", 1)])
+    forged = json.loads(made.to_str())
+    forged["post_processor"]["special_tokens"] = {}
+    said = "a: cannot be used .*PanicException"
+    with pytest.raises(InputError, match=said), told_as_unfit("a", "make it again"):
+        Tokenizer.from_str(json.dumps(forged)).encode_batch(["a"])
+    for ends in (KeyboardInterrupt, SystemExit):
+        with pytest.raises(ends), told_as_unfit("a", "make it again"):
+            raise ends
 
 
 @pytest.mark.parametrize("name", ["pipe", "link", "/dev/zero", "/proc/kmsg", "/proc/self/mem"])

@@ -44,6 +44,7 @@ def situation(users: np.ndarray) -> Situation:
 def settings(**changes) -> CombinerFit:
     values = {
         "liked_only": True,
+        "liking_factors": [2.0, 4.0],
         "strengths": [1.0, 0.001],
         "standard_errors": 1.0,
         "folds": 4,
@@ -254,6 +255,47 @@ def test_only_liked_targets_count_if_so_asked():
     among_all = fit(features, target, liked, liked_only=False).weights[2]
     assert among_liked[1] == pytest.approx(2, abs=0.25)
     assert among_all[1] < 1.2
+
+
+def liked_and_disliked(share: float, users: int = 2000):
+    """A `share` of the users chose what liking speaks against, the others what it speaks for."""
+    features, target = choices(np.array([1.0, 1.0, 0.0, 0.0]), users)
+    other, disliked = choices(np.array([1.0, -1.0, 0.0, 0.0]), users)
+    liked = np.random.default_rng(2).random(users) >= share
+    for mine, theirs in zip(features, other, strict=True):
+        np.testing.assert_array_equal(mine.table, theirs.table)
+    target[1, ~liked] = disliked[1, ~liked]
+    features[1].evidence = "liking"
+    return features, target, liked
+
+
+def test_liking_counts_for_more_where_it_costs_nothing():
+    """Weights that are shrunk too much, so that every list gains by more of it."""
+    features, target, liked = liked_and_disliked(share=0.02)
+    shrunk = dict(strengths=[3.0], standard_errors=0.0, k=3)
+    fitted = fit(features, target, liked, liking_factors=[], **shrunk)
+    more = fit(features, target, liked, **shrunk)
+    group = GROUPS.index("several reviews")
+    times = more.weights[group] / np.where(fitted.weights[group], fitted.weights[group], 1)
+    assert 0 < fitted.weights[group, 1] < 0.5 and times[1] in (2.0, 4.0)
+    np.testing.assert_array_equal(times[[0, 2, 3]], 1)
+    before, after = (each.held_out.weights[:-1, group] for each in (fitted, more))
+    np.testing.assert_allclose(after[:, 1], before[:, 1] * times[1])
+    in_top = []
+    for combiner in (fitted, more):
+        rows = combiner.score(features, situation(target[0]))
+        rank = (rows > rows[target[0], target[1]][:, None]).sum(axis=1)
+        in_top.append((rank < 3)[~liked].sum())
+    assert in_top[1] < in_top[0]
+
+
+@pytest.mark.parametrize(("share", "liked_only"), [(0.5, True), (0.02, False), (0.0, True)])
+def test_liking_stays_as_fitted_where_more_costs_targets(share, liked_only):
+    """Of those that were disliked, which all targets hold; or where nobody said what is."""
+    features, target, liked = liked_and_disliked(share)
+    how = dict(strengths=[3.0], standard_errors=0.0, k=3, liked_only=liked_only)
+    fitted, same = (fit(features, target, liked, liking_factors=f, **how) for f in ([], [2.0]))
+    np.testing.assert_array_equal(fitted.weights, same.weights)
 
 
 def test_what_was_seen_is_no_alternative():
