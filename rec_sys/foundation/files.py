@@ -1,5 +1,6 @@
 """Files that are either whole or not there: written beside, then renamed."""
 
+import ctypes
 import errno
 import functools
 import glob
@@ -9,6 +10,7 @@ import os
 import platform
 import re
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,10 +46,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         lock.acquire()
         yield draft
-        if draft.is_dir() and path.is_dir():
+        if not (draft.is_dir() and path.is_dir()):
+            os.replace(draft, path)
+        elif not _swap(draft, path):
             # A folder cannot be renamed onto a folder that holds files: step the old one aside.
             os.replace(path, beside / _ASIDE)
-        os.replace(draft, path)
+            os.replace(draft, path)
     except Exception as error:  # NumPy, PyTorch, FAISS and safetensors have their own words
         told = re.search(r"os error (\d+)", str(error))
         is_unwritten = re.search(_UNWRITTEN, str(error))
@@ -59,7 +63,22 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         lock.release()
+        _bring_back(beside, path)
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _swap(one: Path, other: Path) -> bool:
+    """Exchanges two folders, without a moment in which one is missing; False where none can."""
+    if sys.platform != "linux":
+        return False
+    swap = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(swap) and not swap(here, os.fsencode(one), here, os.fsencode(other), exchange)
+
+
+def _bring_back(beside: Path, path: Path) -> None:
+    if not path.exists() and (beside / _ASIDE).exists():  # interrupted or killed in between
+        os.replace(beside / _ASIDE, path)
 
 
 def _sweep(path: Path) -> None:
@@ -68,8 +87,7 @@ def _sweep(path: Path) -> None:
         with suppress(OSError, Timeout):
             if time.time() - left.stat().st_mtime > _SECONDS_TO_LOCK and (left / _LOCK).is_file():
                 with FileLock(left / _LOCK, timeout=0):
-                    if not path.exists() and (left / _ASIDE).exists():  # killed in between
-                        os.replace(left / _ASIDE, path)
+                    _bring_back(left, path)
                     shutil.rmtree(left)
 
 

@@ -67,14 +67,15 @@ def open_session(
     path: Path, threads: int = 0, disabled: Sequence[str] = (), content: bytes | None = None
 ) -> "InferenceSession":
     """Opens an exported model, a file or its `content`, in ONNX Runtime, on the CPU; 0 threads for
-    as many as there are cores, without some optimizers; InputError if it is not readable."""
+    as many as there are cores, without some optimizers; InputError if it is not readable, or
+    weights are in other files, which do not come along when it is copied."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     try:
         how = {"providers": ["CPUExecutionProvider"], "disabled_optimizers": list(disabled)}
-        return onnxruntime.InferenceSession(content or str(path), options, **how)
+        return onnxruntime.InferenceSession(content or path.read_bytes(), options, **how)
     except Exception as error:  # ONNX Runtime has many, without a common kind
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         raise InputError(f"{path}: not a readable ONNX model ({reason})") from None

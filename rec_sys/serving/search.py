@@ -134,7 +134,7 @@ def regions_of(
     """
     from sklearn.cluster import KMeans  # takes a second
 
-    if number == 0 or len(names) < number:
+    if number == 0 or len(np.unique(places, axis=0)) < number:
         return []
     part = KMeans(number, n_init=4, random_state=0).fit_predict(places)
     phrases = [_phrases(name) for name in names]

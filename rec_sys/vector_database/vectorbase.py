@@ -262,6 +262,7 @@ def _read(folder: Path) -> Vectorbase:
     products = pq.read_table(folder / _PRODUCTS)
     if not products.schema.equals(VECTORBASE_SCHEMA):
         raise _unusable(folder / _PRODUCTS, "its columns are not those of a product index")
+    products.validate(full=True)  # texts that are none
     vectorbase = Vectorbase(
         folder=folder,
         manifest=manifest,

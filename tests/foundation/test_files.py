@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_what_was_kept_is_had_again_unless_it_is_damaged(damaged, tmp_path):
 def killed_while_replacing(path, between):
     """The folder of a writer of `path` whose process was killed, a minute and more ago."""
     program = f"""
-import os, signal
+import os, signal, sys
 from rec_sys.foundation import files
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -60,6 +61,7 @@ with files.replacing({str(path)!r}) as draft:
     draft.mkdir()
     (draft / "half").touch()
     if {between}:
+        sys.platform = "one that cannot swap folders"
         move = os.replace
         os.replace = lambda old, new: die() if old == draft else move(old, new)
     else:
@@ -96,6 +98,32 @@ def test_a_folder_that_a_killed_writer_had_stepped_aside_comes_back(tmp_path):
     with pytest.raises(RuntimeError), replacing(path):
         raise RuntimeError
     assert [each.name for each in path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("platform", [sys.platform, "one that cannot swap folders"])
+@pytest.mark.parametrize("moves", range(3))
+def test_an_interrupted_writer_leaves_the_old_folder_or_the_new_one(
+    platform, moves, tmp_path, monkeypatch
+):
+    path, move, left = tmp_path / "folder", os.replace, [moves]
+
+    def interrupted(old, new):
+        left[0] -= 1
+        if left[0] == -1:
+            raise KeyboardInterrupt
+        move(old, new)
+
+    with replacing(path) as draft:
+        draft.mkdir()
+        (draft / "old").touch()
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(os, "replace", interrupted)
+    with suppress(KeyboardInterrupt), replacing(path) as draft:
+        draft.mkdir()
+        (draft / "new").touch()
+    assert [each.name for each in tmp_path.iterdir()] == ["folder"]
+    is_new = left[0] >= 0
+    assert [each.name for each in path.iterdir()] == ["new" if is_new else "old"]
 
 
 def test_a_writer_that_lives_keeps_its_draft(tmp_path):

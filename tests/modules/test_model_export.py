@@ -9,6 +9,7 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.onnx import MAX_DIFFERENCE
 from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY, MODEL_INPUTS
 from rec_sys.modules.checkpoint import load_trained
+from rec_sys.modules.inference_backends import OnnxBackend
 from rec_sys.modules.model_export import (
     PARITY_SHAPES,
     check_parity,
@@ -49,6 +50,18 @@ def test_the_export_computes_the_same_and_parity_sees_a_difference(checkpoint, s
     trained.model.product_head.bias.data += 0.1
     rows = check_parity(trained.model, output, parity_batches(VECTOR_DIM))
     assert min(row.difference for row in rows) > MAX_DIFFERENCE
+
+
+def test_an_export_in_several_files_is_refused(checkpoint, settings, tmp_path):
+    """They would be missing wherever it is copied to."""
+    output = tmp_path / "model.onnx"
+    export_model(checkpoint, config_file(settings), output)
+    whole = onnx.load(output)
+    kept = dict(save_as_external_data=True, location="weights.bin", size_threshold=10)
+    onnx.save(whole, output, **kept)
+    assert (tmp_path / "weights.bin").stat().st_size
+    with pytest.raises(InputError, match=r"model\.onnx: not a readable ONNX model"):
+        OnnxBackend(output)
 
 
 def test_a_model_that_differs_is_not_left_behind(checkpoint, settings, tmp_path, monkeypatch):

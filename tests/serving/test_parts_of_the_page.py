@@ -76,6 +76,8 @@ def test_a_region_without_words_of_its_own_has_no_label():
     assert regions_of(["Drum"] * 40, places, np.ones(40), 2) == []
     assert regions_of(["Drum"], places[:1], np.ones(1), 2) == []
     assert regions_of(["Drum"] * 40, places, np.ones(40), 0) == []
+    together = np.zeros((40, 2), np.float32)  # nobody has said what any of them is
+    assert regions_of([""] * 40, together, np.ones(40), 10) == []
 
 
 def test_two_regions_of_one_kind_share_no_label():

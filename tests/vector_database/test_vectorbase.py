@@ -317,6 +317,17 @@ def test_products_of_other_types_are_refused(built, column):
         read_vectorbase(built.folder)
 
 
+def test_products_with_texts_that_are_none_are_refused(built):
+    path = built.folder / "products.parquet"
+    table = pq.read_table(path)
+    column = pa.array([b"\xff"] * len(table)).view(pa.string())
+    place = table.schema.names.index("brand")
+    pq.write_table(table.set_column(place, table.schema.field("brand"), column), path)
+    seal(built, path)
+    with pytest.raises(InputError, match=r"cannot be used \(ArrowInvalid: .*UTF8"):
+        read_vectorbase(built.folder)
+
+
 def test_a_missing_vectorbase_says_how_to_build_one(tmp_path):
     with pytest.raises(InputError, match="uv run -m rec_sys.vector_database.create_vectorbase"):
         read_vectorbase(tmp_path / "nowhere")
