@@ -175,9 +175,9 @@ class CombinerFit:
     users of the validation cannot tell from the best, because its mean NDCG@k is within
     `standard_errors` of the paired difference, is averaged: a choice among equals would be luck,
     and as far as the leading feature alone is among them the others count less. The network,
-    learned from all training reviews, is no guess of a few targets. Last, liking counts for more if
-    that costs others of the validation nothing, neither of all targets nor of those that are liked,
-    and puts fewer of the disliked into their lists. Where users times products
+    learned from all training reviews, is no guess of a few targets. Last, liking counts for more:
+    the mean of what puts fewer disliked targets into the lists of others and costs them, by one
+    standard error, neither of all targets nor of those that are liked. Where users times products
     are too many, each user chooses among some: what any feature puts among the best.
     """
 
@@ -294,13 +294,15 @@ class CombinerFit:
             return gains
 
         liking = np.array([features[number].evidence == "liking" for number in varying])
-        factor, before = 1.0, judge(1.0)
-        gains, everybody = before, np.ones_like(liked)
-        for each in self.liking_factors if not liked.all() else ():
-            more = judge(each)
-            harmless = all((more - before)[some].mean() >= 0 for some in (everybody, liked))
-            if harmless and more[~liked].sum() < gains[~liked].sum():
-                factor, gains = each, more
+        gains, factors = judge(1.0), [1.0]
+        for factor in self.liking_factors if not liked.all() else ():
+            behind = gains - judge(factor)
+            parts = behind, behind[liked]
+            harmless = all(each.mean() <= each.std() / np.sqrt(len(each)) for each in parts)
+            if harmless and behind[~liked].sum() > 0:
+                factors.append(factor)
+        factor = float(np.mean(factors))
+        gains = judge(factor)
         weights, held_out = weights * factor**liking, held_out * factor**liking
 
         def of_all(found: ndarray) -> ndarray:

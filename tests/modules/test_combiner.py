@@ -277,7 +277,7 @@ def test_liking_counts_for_more_where_it_costs_nothing():
     more = fit(features, target, liked, **shrunk)
     group = GROUPS.index("several reviews")
     times = more.weights[group] / np.where(fitted.weights[group], fitted.weights[group], 1)
-    assert 0 < fitted.weights[group, 1] < 0.5 and times[1] in (2.0, 4.0)
+    assert 0 < fitted.weights[group, 1] < 0.5 and times[1] in (1.5, 2.5, 7 / 3)
     np.testing.assert_array_equal(times[[0, 2, 3]], 1)
     before, after = (each.held_out.weights[:-1, group] for each in (fitted, more))
     np.testing.assert_allclose(after[:, 1], before[:, 1] * times[1])
