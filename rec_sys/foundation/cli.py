@@ -137,6 +137,7 @@ def _reporting(main: Callable[..., Any]) -> Callable[..., None]:
         except (Exception, KeyboardInterrupt) as error:
             # Amid an import, libraries make something else of Ctrl-C.
             if _pressed or isinstance(error, KeyboardInterrupt):
+                signal.signal(signal.SIGINT, end_at_once)  # whoever presses again wants that
                 print("interrupted; what was finished is kept, run again to go on", file=sys.stderr)
                 sys.exit(EXIT_INTERRUPTED)
             if (why := _why(error)) is None:

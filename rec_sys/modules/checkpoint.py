@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from rec_sys.modules.graph_model import GraphModel
 
-BEST_SUFFIX = ".ckpt"
+BEST_SUFFIX, CARD_SUFFIX = ".ckpt", ".md"
 #: The state after the newest epoch, from which training can go on.
 LAST_SUFFIX = ".last.ckpt"
 
@@ -46,6 +46,7 @@ RECORD_KEY = "rec_sys"
 SEEN_KEY = "rec_sys_seen"
 COMBINER_KEY = "rec_sys_combiner"
 TOWERS_KEY = "rec_sys_towers"
+_UNCALIBRATED_KEY = "rec_sys_uncalibrated"
 RECORD_FORMAT = 6
 _WEIGHTS_PREFIX = "model."
 # What is read of any checkpoint, and of what kind it is.
@@ -167,7 +168,7 @@ class TrainedModel:
 
     @property
     def card(self) -> Path:
-        return self.path.with_suffix(".md")
+        return self.path.with_suffix(CARD_SUFFIX)
 
     @cached_property
     def combiner(self) -> Combiner:
@@ -284,6 +285,14 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
     return trained
 
 
+def load_uncalibrated(path: Path) -> "GraphModel":
+    """The network of the best epoch, also of a training that broke off after its calibration."""
+    model = load_trained(path).model
+    before = as_tensors(read_checkpoint(path).get(_UNCALIBRATED_KEY, {}))
+    model.load_state_dict(before, strict=False)
+    return model
+
+
 def require_runs(model: "GraphModel", what: str | Path) -> "GraphModel":
     """The model as it is, once it has read a review; an InputError about `what` where its
     convolution takes settings that it cannot run with."""
@@ -306,16 +315,18 @@ def complete_checkpoint(
     towers: Towers,
     record: dict[str, Any] | None = None,
     weights: "Mapping[str, Tensor] | None" = None,
+    uncalibrated: "Mapping[str, Tensor] | None" = None,
 ) -> None:
     """Adds what the evidences have learned to the checkpoint of a training that has ended; with the
-    settings that tuning has changed, as a new record, and the model's calibrated weights."""
+    settings that tuning has changed, as a new record, and the model's weights as calibration has
+    them, and which of them were others before."""
     import torch
 
     content = as_tensors(read_checkpoint(path))
     for name, each in (weights or {}).items():
         content["state_dict"][_WEIGHTS_PREFIX + name] = each
     content[RECORD_KEY] = record or content[RECORD_KEY]
-    content[COMBINER_KEY] = combiner.plain()
+    content[COMBINER_KEY], content[_UNCALIBRATED_KEY] = combiner.plain(), dict(uncalibrated or {})
     content[TOWERS_KEY] = {name: torch.from_numpy(each) for name, each in vars(towers).items()}
     with replacing(path) as draft:
         torch.save(content, draft)

@@ -27,6 +27,7 @@ KEY_HEADER = "X-API-Key"
 # RFC 7518, 3.2: a key of HS256 is at least as long as its hash.
 _SECRET_BYTES = 32
 _KEY_LINE = re.compile(rf"({ADMIN}|{CLIENT})\s+(\S+)\s+([0-9a-fA-F]{{64}})")
+_KEY = re.compile(r"[!-~]([ -~]*[!-~])?")
 _MINUTE = 60.0
 # Callers whose last request is so long ago that it counts no more are forgotten beyond so many.
 _MOST_CALLERS = 10_000
@@ -79,6 +80,10 @@ class Access:
         person_requests_per_minute: int,
     ) -> None:
         given = ((CLIENT, "api_key", api_key), (ADMIN, "admin_key", admin_key))
+        for _, name, key in given:
+            if key and not _KEY.fullmatch(key):
+                why = "must be printable ASCII without spaces at its ends, as headers are"
+                raise InputError(f"serving.{name}: {why}")
         self._fixed = {_digest(key): Caller(role, name) for role, name, key in given if key}
         self._file = Path(keys_file) if keys_file else None
         self._file_state: tuple[int, ...] | None = None

@@ -24,7 +24,7 @@ from rec_sys.inference.histories import UNKNOWN, Author
 from rec_sys.modules.inference_backends import BackendUnavailable
 from rec_sys.serving import limits, schemas
 from rec_sys.serving.access import KEY_HEADER, Access, Refused
-from rec_sys.serving.encoding import DEADLINE, Busy, half_the_time
+from rec_sys.serving.encoding import Busy, half_the_time
 from rec_sys.serving.limits import ExactRoute, refusals
 from rec_sys.serving.prometheus import Metrics
 from rec_sys.serving.request_models import Id, Name, PathId, Text, author_of, request_models
@@ -232,8 +232,6 @@ def _user_routes(components: Components) -> APIRouter:
             encoder = served.bundle.encoder_fingerprint
         except (BackendUnavailable, Busy):
             vectors = {}  # what people write is kept in any case, and encoded when it is needed
-        if deadline := DEADLINE.get():
-            deadline.seconds_left()  # whoever was told to try again must not be kept twice
         total = store.add(user_id, reviews, vectors, encoder, author.nickname)
         return schemas.StoredOut(user=user_id, stored=len(reviews), reviews=total)
 

@@ -3,10 +3,11 @@
 import json
 import resource
 from asyncio import BufferedProtocol, TimerHandle, Transport
+from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from rec_sys.serving.limits import ALWAYS, Limits
 
@@ -56,12 +57,16 @@ class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
         self._bytes, self._is_before_request = 0, True
         self._status, self._is_ending = HTTPStatus.BAD_REQUEST, False
         self._parts, self._size, self._why = 0, 0, None
+        self._cycles: deque[RequestResponseCycle] = deque(maxlen=_MOST_WAITING + 2)
         self._came, self._taken, self._ended = self._later(self._too_slow), None, None
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         for timer in (self._came, self._taken, self._ended):
             _cancelled(timer)
+        for cycle in self._cycles:  # Uvicorn tells the newest alone, which may wait for others
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return _BUFFER
@@ -110,6 +115,7 @@ class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
         # Uvicorn refuses as soon as there are as many.
         self.limit_concurrency = None if is_health else self.limits.connections + 1
         super().on_headers_complete()
+        self._cycles.append(self.cycle)
 
     def on_message_complete(self) -> None:
         """Waits for the next request, whose first part Uvicorn waits for."""

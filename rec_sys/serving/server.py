@@ -164,9 +164,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
         listener.listen()
-    except OSError as error:
+    except (OSError, TypeError, ValueError) as error:  # what is no name for any host, too
         listener.close()
-        why = f"cannot be listened on ({error.strerror or error})"
+        why = f"cannot be listened on ({getattr(error, 'strerror', None) or error})"
         remedy = "name another port, or 0 for any free one"
         raise InputError(f"serving.host={host} serving.port={port}: {why}; {remedy}") from None
     return listener

@@ -62,7 +62,7 @@ class ServingSettings:
     person_secret: str
     backend: Literal["onnx", "triton"]
     fallback: bool
-    threads: Count
+    threads: Annotated[int, Field(ge=0, le=1024)]
     parallel_texts: PositiveCount
     cached_texts: Count
     store: str
@@ -356,6 +356,7 @@ class Service:
             people = [Author("", each, wish=wish) for each in reviews for wish in ("", _WISH)]
             for person in served.recommend(people, DEFAULT_K).people:
                 scores = [each.score for each in person.recommendations]
-                if not np.isfinite(scores).all() or (person.fallback and not scores):
+                is_all_known = bundle.vectorbase.index.num_products == 1
+                if not np.isfinite(scores).all() or not (scores or is_all_known):
                     raise ValueError("scores that are no numbers")
             return served

@@ -17,6 +17,7 @@ from rec_sys.reviews.schema import MAX_RATING, MIN_RATING, SECONDS_PER_DAY
 from rec_sys.reviews.values import FIRST_SECOND, LAST_SECOND
 from rec_sys.serving import database
 from rec_sys.serving.access import Refused
+from rec_sys.serving.encoding import DEADLINE
 from rec_sys.serving.migrations import VERSION_TABLE, changes_to, migrate
 
 # Writers who meet on a new person, or processes that make the tables: the second finds them there.
@@ -94,7 +95,7 @@ class UserStore:
         self._seconds, self._most_reviews = seconds, most_reviews
         self._alone_until, self._log_is_full = 0.0, False
         self._proven_until, self._compared_until = 0.0, 0.0
-        self._files: dict[str, tuple[int, int] | None] = {}
+        self._files: dict[str, tuple[int, int, bool] | None] = {}
         try:
             self._engine = database.connect(url, seconds, connections)
             try:
@@ -175,7 +176,7 @@ class UserStore:
             if _identity(path) != identity:
                 if path != self._engine.url.database:
                     self._empty_log()  # open yet: what it holds goes to the database
-                why = "was deleted or replaced while it was in use; put it back, or start again"
+                why = "was deleted, emptied or replaced while in use; put it back, or start again"
                 raise StoreUnavailable(f"{path}: {why}", is_lasting=True)
 
     def add(
@@ -189,8 +190,8 @@ class UserStore:
         """Keeps reviews of a person, who is made if new; returns how many of theirs are kept now. A
         review whose id the person has used already replaces the older one; so does the nickname,
         unless it is None. `vectors`: from texts, some may be missing, to float [D], made by this
-        text encoder. Raises Refused if they would be too many (nothing is kept then),
-        StoreUnavailable if the database does not work; so do all methods."""
+        text encoder. Raises Refused if they would be too many, Busy if that took too long (nothing
+        is kept then), StoreUnavailable if the database does not work; so do all methods."""
         rows: dict[str, dict[str, Any]] = {}
         for review in reviews:
             vector = vectors.get(review.text)
@@ -338,6 +339,8 @@ class UserStore:
                 message = f"{count} would be kept of this person; {self._most_reviews} at most are"
                 message += ": replace older ones, or delete the person"
                 raise Refused(422, message, "reviews")
+            if deadline := DEADLINE.get():
+                deadline.seconds_left()  # whoever was told to try again must not be kept twice
             return count
 
 
@@ -370,8 +373,10 @@ def _write(connection: sa.Connection) -> None:
     connection.execute(sa.delete(_users).where(_users.c.id == ""))
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _identity(path: str) -> tuple[int, int, bool] | None:
     with suppress(OSError):
         found = os.stat(path)
-        return found.st_dev, found.st_ino
+        # SQLite itself empties those beside the database.
+        is_whole = path.endswith(("-wal", "-shm")) or found.st_size > 0
+        return found.st_dev, found.st_ino, is_whole
     return None

@@ -146,10 +146,12 @@ def _interrupted(config: DictConfig, data: ReviewData) -> Resumption:
 
 
 def _has_ended(state: Path) -> bool:
-    """Whether a training whose epochs are all done has found the weights of the evidences, too."""
+    """Whether a training whose epochs are all done has written its model card, too, the last."""
     run_name = state.name.removesuffix(checkpoint.LAST_SUFFIX)
     best = state.with_name(run_name + checkpoint.BEST_SUFFIX)
-    return not best.is_file() or checkpoint.COMBINER_KEY in checkpoint.read_checkpoint(best)
+    card = best.with_suffix(checkpoint.CARD_SUFFIX)  # perhaps of an earlier run of that name
+    written = [each.stat().st_mtime_ns for each in (best, card) if each.is_file()]
+    return not best.is_file() or (len(written) == 2 and written[0] <= written[1])
 
 
 def _earlier(config: DictConfig) -> WarmStart:

@@ -232,7 +232,12 @@ class Tracking:
             client.set_tag(self.run_id, name, value)
 
     def log_results(
-        self, trained: TrainedModel, history: list[Row], best: Row, baselines: Mapping[str, Row]
+        self,
+        trained: TrainedModel,
+        history: list[Row],
+        best: Row,
+        baselines: Mapping[str, Row],
+        card: str,
     ) -> None:
         client = self.logger.experiment
         metrics = {f"best/{name}": value for name, value in best.items()}
@@ -248,8 +253,8 @@ class Tracking:
         client.log_artifact(self.run_id, str(trained.path), "checkpoint")
         if tuned := trained.record.get("tuned"):
             client.log_dict(self.run_id, tuned, "tuned.json")
-        client.log_artifact(self.run_id, str(trained.card), "checkpoint")
-        client.set_tag(self.run_id, "mlflow.note.content", trained.card.read_text("utf-8"))
+        client.log_text(self.run_id, card, f"checkpoint/{trained.card.name}")
+        client.set_tag(self.run_id, "mlflow.note.content", card)
 
     def log_model(self, trained: TrainedModel) -> None:
         import mlflow

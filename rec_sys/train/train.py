@@ -139,7 +139,7 @@ def train(
         # The validation moves a few numbers of the network, so that its stars are right: from here
         # on it is this network, and how the user would like a product is an evidence.
         with stages("stars"):
-            model = checkpoint.load_trained(files["best"]).model
+            model = checkpoint.load_uncalibrated(files["best"])
             stars = calibration.fit(model, datamodule.builder, split.validation, objective.distance)
             objects["stars"] = stars
         # The match and the evidences learn from the training reviews, too; the network is one among
@@ -168,7 +168,7 @@ def train(
             record["tuned"] = tuned.values
         with stages("evidences"):
             catalogue = catalogue.fitted(combiner_fit, graph, split.validation, wanted.liked_above)
-            learned = catalogue.combiner, towers, record, model.state_dict()
+            learned = catalogue.combiner, towers, record, model.state_dict(), stars.before
             checkpoint.complete_checkpoint(files["best"], *learned)
             journal.unlink(missing_ok=True)
             most = 1 + combiner_fit.max_cells // graph.num_products
@@ -203,14 +203,14 @@ def train(
         means = {name: each.means for name, each in rankings.items()}
         stars_of_all = {"model": model_row} | baselines
         card = report.model_card(record, data.report, stars_of_all, means, wishes)
-        with replacing(trained.card) as draft:
-            draft.write_text(card, encoding="utf-8")
         with stages("tracking"):
             rows = baselines | {name: each.means for name, each in simple.items()}
-            tracking.log_results(trained, module.history, metrics, rows)
+            tracking.log_results(trained, module.history, metrics, rows, card)
             if wanted.export:
                 tracking.log_model(trained)
         tracking.log_stages(stages)
+        with replacing(trained.card) as draft:  # the last: without it the training has not ended
+            draft.write_text(card, encoding="utf-8")
         stages.show()
     return metrics, objects | {"trained": trained, "catalogue": catalogue}
 

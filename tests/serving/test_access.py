@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ import pytest
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import WrittenReview
 from rec_sys.serving.access import RequestRate
-from rec_sys.serving.server import _reload_when, build_components
+from rec_sys.serving.server import _reload_when, build_components, listen
 from rec_sys.serving.user_store import UserStore
 from tests.helpers.tiny_service import becomes, config_with
 
@@ -232,8 +233,29 @@ def test_all_that_is_kept_is_handed_over_piece_by_piece(server, tmp_path, caplog
     path.rename(tmp_path / "elsewhere.db")
     with pytest.raises(http.client.IncompleteRead):  # and not a short answer that looks whole
         answer.read()
-    assert "deleted or replaced" in caplog.text and "Traceback" not in caplog.text
+    assert "emptied or replaced" in caplog.text and "Traceback" not in caplog.text
     connection.close()
+
+
+def test_who_goes_away_amid_several_answers_is_sent_nothing_more(server, tmp_path, caplog):
+    path = tmp_path / "users.db"
+    store = UserStore(f"sqlite:///{path}")
+    store.add("ann", [WrittenReview(f"r{n}", text=f"{n} " * 5000) for n in range(500)], {}, "e")
+    store.close()
+    port = server(f"serving.store=sqlite:///{path}")
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"GET /users/ann HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3)
+        assert connection.recv(1000)
+        aborts = struct.pack("ii", 1, 0)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, aborts)
+    time.sleep(1.5)
+    assert caplog.text.count("socket.send() raised") < 5
+
+
+@pytest.mark.parametrize("host", ["é..x", "x\0y", "a..b", "256.1.1.1", "no such host"])
+def test_what_is_no_host_is_told(host):
+    with pytest.raises(InputError, match="serving.host=.*cannot be listened on"):
+        listen(host, 0)
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
@@ -267,6 +289,9 @@ def test_what_is_kept_too_long_is_deleted(service, monkeypatch):
         (["serving.limits.texts=100"], "at least 3 times"),
         (["serving.limits.threads=2", "serving.api_key=k"], "threads=2: with keys 3 at least"),
         (["serving.retention_days=0"], "above 0"),
+        (["serving.api_key='ключ'"], "serving.api_key: must be printable ASCII"),
+        (["serving.admin_key=' a b '"], "serving.admin_key: must be .* without spaces"),
+        (["serving.threads=5000"], r"serving\.threads=5000: must be at most 1024"),
     ],
 )
 def test_what_would_not_be_safe_does_not_start(bundle, overrides, message):

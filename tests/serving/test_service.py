@@ -3,6 +3,7 @@ import shutil
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from rec_sys.foundation.errors import InputError
@@ -92,6 +93,17 @@ def test_a_bundle_that_does_not_fit_changes_nothing(service, bundle):
     assert [p["recommendations"] for p in after["people"]] == [
         p["recommendations"] for p in before["people"]
     ]
+
+
+def test_a_bundle_whose_answers_are_empty_is_not_taken_up(service, text, monkeypatch):
+    """Where texts become no numbers, no product is the best one."""
+    client, components = service("serving.admin_key=secret", "serving.cached_texts=0")
+    encode = text.encode
+    with monkeypatch.context() as patch:
+        patch.setattr(text, "encode", lambda texts: encode(texts) * np.float32("nan"))
+        refused = client.post("/admin/reload", headers={"X-API-Key": "secret"})
+    assert refused.status_code == 409 and "no numbers" in refused.text
+    assert components.service.reload()
 
 
 def test_a_reload_waits_for_who_is_answered_by_the_bundle_before_the_last(service):

@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import WrittenReview
 from rec_sys.serving.access import Refused
+from rec_sys.serving.encoding import DEADLINE, Busy, Deadline
 from rec_sys.serving.migrations import VERSION_TABLE
 from rec_sys.serving.user_store import StoreUnavailable, UserStore
 from tests.helpers.threads import at_once
@@ -329,12 +331,40 @@ def test_a_database_that_is_deleted_while_it_is_in_use(tmp_path):
     for there_is_another in (False, True):
         if there_is_another:
             shutil.copy(tmp_path / "elsewhere.db", path)
-        with pytest.raises(StoreUnavailable, match="deleted or replaced") as told:
+        with pytest.raises(StoreUnavailable, match="emptied or replaced") as told:
             store.add("ann", [review(1)], {}, E)
         assert told.value.is_lasting
     (tmp_path / "elsewhere.db").rename(path)
     assert store.add("ann", [review(1)], {}, E) == 2
     store.close()
+
+
+def test_a_database_that_is_emptied_while_it_is_in_use(tmp_path):
+    path = tmp_path / "users.db"
+    store = UserStore(f"sqlite:///{path}")
+    store.add("ann", [review(0)], {}, E)
+    os.truncate(path, 0)
+    with pytest.raises(StoreUnavailable, match="emptied or replaced"):
+        store.add("ann", [review(1)], {}, E)
+    with pytest.raises(StoreUnavailable, match="emptied or replaced"):
+        store.check()
+    store.close()
+
+
+def test_what_is_kept_too_late_is_not_kept(store, store_url):
+    """Whoever waited for a lock longer than for the answer has been told to try again."""
+    store.add("ann", [review(0)], {}, E)
+    engine = sa.create_engine(store_url)
+    before = DEADLINE.set(Deadline(0.2))
+    with engine.connect() as connection:
+        connection.execute(sa.text("UPDATE users SET nickname = 'x'"))
+        threading.Timer(0.5, connection.rollback).start()
+        with pytest.raises(Busy):
+            store.add("ann", [review(1)], {}, E)
+    DEADLINE.reset(before)
+    assert [each.review_id for each in store.find("ann", 9, E).reviews] == ["r0"]
+    assert store.add("ann", [review(1)], {}, E) == 2
+    engine.dispose()
 
 
 @pytest.mark.parametrize("end", ["-wal", "-shm"])
@@ -362,7 +392,9 @@ def test_a_log_that_is_deleted_while_it_is_in_use_loses_nothing(tmp_path, end):
     (tmp_path / f"users.db{end}").unlink()
     for _ in range(2):
         told = add("r1")
-        assert told.startswith("True") and f"users.db{end}: was deleted or replaced" in told
+        assert (
+            told.startswith("True") and f"users.db{end}: was deleted, emptied or replaced" in told
+        )
     os.kill(writer.pid, signal.SIGKILL)
     writer.communicate(timeout=30)
     again = UserStore(f"sqlite:///{tmp_path / 'users.db'}")

@@ -1,5 +1,6 @@
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,6 +45,31 @@ def test_a_resumed_training_equals_an_uninterrupted_one(interrupted, trained_onc
     assert resumed["trained"].record["mlflow"]["run_id"] == run_id
     with pytest.raises(InputError, match="is complete"):
         train(small_config(folder, f"train.resume={interrupted}"))
+
+
+@pytest.mark.parametrize(
+    "stage", ["rec_sys.train.report.rank_baselines", "rec_sys.train.tracking.Tracking.log_stages"]
+)
+def test_a_training_that_broke_off_near_its_end_goes_on(stage, trained_once, folder, monkeypatch):
+    """The checkpoint is whole; what is written about it, and MLflow's run, are not."""
+    _, best, whole = trained_once
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(small_config(folder, f"train.run_name=end{len(stage)}"))
+    monkeypatch.undo()
+    path = folder / "checkpoints" / f"end{len(stage)}.last.ckpt"
+    found, resumed = train(small_config(folder, f"train.resume={path}"))
+    assert found == pytest.approx(best)
+    for name, weights in whole["trained"].weights.items():
+        np.testing.assert_array_equal(weights, resumed["trained"].weights[name])
+    assert (resumed["trained"].combiner.weights == whole["trained"].combiner.weights).all()
+    assert resumed["trained"].card.is_file()
+    with pytest.raises(InputError, match="is complete"):
+        train(small_config(folder, f"train.resume={path}"))
 
 
 def test_a_training_that_broke_off_after_its_last_epoch_goes_on(trained_once, folder, monkeypatch):
