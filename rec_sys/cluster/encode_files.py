@@ -121,7 +121,6 @@ class EncodingWorker:
             raise InputError(f"{where}: is another one on a machine of the cluster; {remedy}")
 
     def __call__(self, texts: list[str]) -> pa.Table:
-        """From texts to texts and float16 vectors."""
         vectors = self._encoder.encode(texts).astype(np.float16)
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
         return pa.table({_TEXT: texts, _VECTOR: column})

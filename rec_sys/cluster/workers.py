@@ -105,14 +105,11 @@ def work_on(
     in_order: bool = False,
 ) -> Iterator[pa.Table]:
     """Has values, one at least, worked on by several processes, so many at a time as `size` says;
-    yields the tables of the results.
-
-    A process that dies is started again, and the values whose results it had not handed over are
-    worked on again, as Ray Data does by default and without end: what comes out is the same.
-    `make_worker` is called with `arguments` once in each process; what it returns makes a table of
-    values. `gpus` are those of each process. Raises InputError if a worker raised one, or the
-    cluster has no room for a worker.
-    """
+    yields the tables of the results. A process that dies is started again, and the values whose
+    results it had not handed over are worked on again, as Ray Data does by default and without end:
+    what comes out is the same. `make_worker` is called with `arguments` once in each process; what
+    it returns makes a table of values. `gpus` are those of each process. Raises InputError if a
+    worker raised one, or the cluster has no room for a worker."""
     import ray
 
     parts = (values[first : first + size] for first in range(0, len(values), size))
@@ -237,9 +234,8 @@ def _train_as_one_of_them(task: dict[str, Any]) -> dict[str, Any] | None:
 
     os.chdir(task["folder"])  # Ray gave the process one of its own
     config = OmegaConf.create(task["config"])
-    started_again = sorted(_saved(config).items() - task["older"].items(), key=lambda each: each[1])
-    if started_again:
-        config.train.resume = started_again[-1][0]
+    if newer := sorted(_saved(config).items() - task["older"].items(), key=lambda each: each[1]):
+        config.train.resume = newer[-1][0]  # it was started again
     best, objects = train(config)
     # Only the first process has the model, and only what that one returns counts.
     return best | {_CHECKPOINT: str(objects["trained"].path)} if "trained" in objects else None

@@ -1,7 +1,5 @@
-"""The leakage audit: what would make every number of an evaluation worthless.
-
-Checks look at a split; probes change what must not be known and watch whether something moves.
-"""
+"""The leakage audit: what would make every number of an evaluation worthless. Checks look at a
+split; probes change what must not be known and watch whether something moves."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -314,9 +312,8 @@ def _with_other_words(graph: ReviewGraph, edges: ndarray, num_texts: int) -> Rev
     # The edge gets another row instead of the row another vector: others may have the same text.
     text, rating = graph.edge_text.copy(), graph.edge_rating.copy()
     text[edges] = (text[edges] + 1) % num_texts
-    opposite = np.where(rating > MIDDLE_RATING, MIN_RATING, MAX_RATING)
     change = edges & ~np.isnan(rating)
-    rating[change] = opposite[change]
+    rating[change] = np.where(rating[change] > MIDDLE_RATING, MIN_RATING, MAX_RATING)
     return replace(graph, edge_text=text, edge_rating=rating)
 
 

@@ -1,8 +1,6 @@
-"""Measures the recommender beside its baselines: ``uv run -m rec_sys.evaluation.evaluate``.
-
-The whole story is `evaluate`: data, splits, audit, models, tables. Every finished model is kept,
-so that an interrupted evaluation goes on where it was.
-"""
+"""Measures the recommender beside its baselines: ``uv run -m rec_sys.evaluation.evaluate``. The
+whole story is `evaluate`: data, splits, audit, models, tables. Every finished model is kept, so
+that an interrupted evaluation goes on where it was."""
 
 import secrets
 from collections.abc import Mapping, Sequence

@@ -223,10 +223,8 @@ def as_served(objects: Mapping[str, Any], prepared: PreparedReviews) -> "FullCat
     """What `rec_sys.train.train` gives back, with all reviews that are known before the test, as
     the index has it; the network has learned from the training reviews alone."""
     trained, edges = objects["trained"], np.flatnonzero(objects["split"].known)
-    config = OmegaConf.create(
-        {a: trained.record["config"][a] for a in ("product_graph", "evidence")}
-    )
-    return build_catalogue(trained, trained.model, prepared, edges, config)
+    given = {axis: trained.record["config"][axis] for axis in ("product_graph", "evidence")}
+    return build_catalogue(trained, trained.model, prepared, edges, OmegaConf.create(given))
 
 
 @dataclass(frozen=True)
@@ -271,8 +269,7 @@ class GraphModelJob:
         from rec_sys.train.train import train
 
         how, start = context.measuring, time.perf_counter()
-        findings: list[audit.Finding] = []
-        shown = stage
+        shown, findings = stage, []
         if self.ablation:
             shown = replace(stage, graph=self.ablation.apply(stage.graph, stage.seed))
         else:

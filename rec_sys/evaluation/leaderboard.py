@@ -126,8 +126,7 @@ class Leaderboard:
 def number_of(cell: Cell) -> float | None:
     """The number in a cell, if there is one."""
     value: Any = cell.value if isinstance(cell, Interval) else cell
-    is_none = value is None or isinstance(value, str) or math.isnan(value)
-    return None if is_none else float(value)
+    return None if value is None or isinstance(value, str) or math.isnan(value) else float(value)
 
 
 def write_leaderboard(board: Leaderboard, folder: str | Path) -> tuple[Path, Path]:
@@ -279,7 +278,6 @@ _LEGEND_WIDTH = 2.0
 _ROW_HEIGHT = 0.36
 _ABOVE_ROWS = 1.3
 
-
 #: Model to its value for each x; an `Interval` gets whiskers, NaN is left out.
 Lines: TypeAlias = Mapping[str, Sequence[float | Interval]]
 
@@ -292,10 +290,9 @@ def draw_metric(table: Table, column: Column, confidence: float) -> "Figure":
     axes = _axes(_ABOVE_ROWS + _ROW_HEIGHT * max(len(dots), 1))
     for place, (model, value, low, high) in enumerate(dots):
         color, size, width = (_OURS, 8, 2.5) if model == GRAPH_MODEL_NAME else (_QUIET, 6, 1.5)
-        # A bootstrap of few people may lie beside their mean by rounding.
-        whiskers = [[max(value - low, 0)], [max(high - value, 0)]]
         style = dict(fmt="o", color=color, markersize=size, elinewidth=width, capsize=4)
-        axes.errorbar(value, place, xerr=whiskers, **style)
+        # A bootstrap of few people may lie beside their mean by rounding.
+        axes.errorbar(value, place, xerr=[[max(value - low, 0)], [max(high - value, 0)]], **style)
         style = dict(textcoords="offset points", va="center", fontsize="small", color=color)
         style["annotation_clip"] = False  # measures the text, so that the axis leaves room for it
         axes.annotate(f"{value:.{column.decimals}f}", (high, place), xytext=(8, 0), **style)

@@ -146,8 +146,7 @@ class Stage:
         """SHA-256 of the reviews in their order and of which edge is what."""
         digest = hashlib.sha256(self.graph.fingerprint.encode())
         for title, test in self.tests.items():
-            split = replace(self.split, test=test)
-            digest.update(f"{title}:{split_fingerprint(split)}".encode())
+            digest.update(f"{title}:{split_fingerprint(replace(self.split, test=test))}".encode())
         return digest.hexdigest()
 
 
@@ -183,9 +182,8 @@ def build_stage(config: DictConfig, graph: ReviewGraph, name: str, seed: int) ->
 def shuffle_ties(graph: ReviewGraph, seed: int) -> ReviewGraph:
     """Draws a new order among the reviews of one user that have the same time. Those without a time
     keep theirs: it may be all that is known, as of sequences."""
-    number = np.arange(graph.num_edges)
     drawn = np.random.default_rng(seed).permutation(graph.num_edges)
-    within_tie = np.where(graph.edge_time == NO_TIME, number, drawn)
+    within_tie = np.where(graph.edge_time == NO_TIME, np.arange(graph.num_edges), drawn)
     return graph.in_order(np.lexsort((within_tie, graph.edge_time, graph.edge_user)))
 
 

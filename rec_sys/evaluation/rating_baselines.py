@@ -155,7 +155,6 @@ class Ridge:
         return rated.histories(np.arange(rated.num_users), drawn), bias[drawn]
 
     def _regress(self, inputs: np.ndarray, rating: np.ndarray) -> None:
-        """Learns from float32 [n, f] and float32 [n]."""
         from sklearn import linear_model
 
         self._ridge = linear_model.Ridge(alpha=self.penalty).fit(inputs, rating)

@@ -167,9 +167,7 @@ class Report:
             if len(runs) > 1:
                 means = [result.per_user[main].mean() for _, result in runs]
                 rows[name][_SPREAD] = float(np.std(means, ddof=1))
-            shown = [
-                scores.beyond_accuracy(r.exposure[k], popularity(stage.known)) for stage, r in runs
-            ]
+            shown = [scores.beyond_accuracy(r.exposure[k], popularity(s.known)) for s, r in runs]
             rows[name] |= {key: float(np.mean([each[key] for each in shown])) for key in shown[0]}
             if not liked.all():
                 rows[name]["disliked"] = float(np.mean([run.disliked(k) for _, run in runs]))
@@ -289,8 +287,7 @@ class Report:
         if not (models := self._runs(_COMPARED, "rating", title)):
             return
         rows = _rating_rows(models)
-        others = rows.keys() - {Bias.name} if Bias.name in models else ()
-        for name in others:
+        for name in rows.keys() - {Bias.name} if Bias.name in models else ():
             pair = _squared_errors(models[name], models[Bias.name])
             if len(pair[0]) > 1:
                 rows[name] |= self.bootstrap.compare(*pair)

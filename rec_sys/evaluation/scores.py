@@ -131,9 +131,8 @@ def exposure(scores: np.ndarray, last: np.ndarray, k: int) -> np.ndarray:
 
 
 def beyond_accuracy(exposure: np.ndarray, popularity: np.ndarray) -> dict[str, float]:
-    """How lists spread: "coverage", the share of the products that anyone is shown; "gini", how
-    unequal the exposure is, 0 (all alike) ... 1 - 1/P (always the same); "mean_popularity", the
-    known reviews of a shown product."""
+    """How lists spread: "coverage", the share of products that anyone is shown; "gini", 0 (all are
+    shown alike) ... 1 - 1/P (always the same); "mean_popularity", known reviews of a shown one."""
     size, total = len(exposure), exposure.sum()
     # The Gini coefficient is the mean absolute difference over twice the mean.
     weights = 2 * np.arange(1, size + 1) - size - 1
@@ -179,8 +178,7 @@ def head_products(popularity: np.ndarray, share: float) -> np.ndarray:
     """The fewest most popular products with `share` of all known reviews, bool [P]; those as
     popular as the last of them belong to them too, whatever their numbers."""
     falling = np.sort(popularity)[::-1].astype(np.float64)
-    last = np.searchsorted(np.cumsum(falling), share * falling.sum())
-    return popularity >= falling[last]
+    return popularity >= falling[np.searchsorted(np.cumsum(falling), share * falling.sum())]
 
 
 def twins_in_history(
@@ -346,5 +344,4 @@ def _difference_and_ratio(model: np.ndarray, baseline: np.ndarray, axis: int = -
 def average_over_seeds(users: Sequence[np.ndarray], values: Sequence[np.ndarray]) -> pd.Series:
     """The mean of each user over the runs that they were in, float64, by user, ascending: a user
     measured thrice is drawn once. Each run has distinct users."""
-    found = pd.Series(np.concatenate(values), dtype=np.float64)
-    return found.groupby(np.concatenate(users)).mean()
+    return pd.Series(np.concatenate(values), dtype=float).groupby(np.concatenate(users)).mean()

@@ -74,9 +74,7 @@ def _explained(name: str, entry: Path, values: Mapping[str, Any], chosen: Mappin
     shown = f"  {name}={'null' if value is None else value}".replace("True", "true")
     shown = shown.replace("False", "false")
     text = textwrap.indent(textwrap.fill(comment, _WIDTH - _KEY_WIDTH), " " * _KEY_WIDTH)
-    if len(shown) < _KEY_WIDTH:
-        return shown + text[len(shown) :]
-    return f"{shown}\n{text}".rstrip()
+    return shown + text[len(shown) :] if len(shown) < _KEY_WIDTH else f"{shown}\n{text}".rstrip()
 
 
 def _files(file: Path) -> Iterator[Path]:

@@ -77,8 +77,7 @@ def printable(message: str) -> str:
 
 
 def note(message: str, fold: bool = False) -> None:
-    """Prints one line of information, without interpreting markup in it; `fold`: as many lines as
-    it needs, the later ones indented."""
+    """Prints a line, markup as it is; `fold`: as many as it needs, the later ones indented."""
     if is_main_process():
         if fold:
             how = {"break_long_words": False, "break_on_hyphens": False}

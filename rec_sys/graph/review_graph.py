@@ -225,8 +225,7 @@ def build_review_graph(
 
 
 def brand_codes(brands: pd.Series) -> np.ndarray:
-    """Small numbers, equal for equal brands, str [P], in any case: int64 [P]. They ascend with the
-    names; `NO_BRAND` for an empty one."""
+    """A number for each brand in any case, int64 [P], ascending with the names; or `NO_BRAND`."""
     names = brands.astype(object).str.casefold()
     return pd.factorize(names.where(names != ""), sort=True)[0].astype(np.int64)
 

@@ -87,14 +87,12 @@ _FirstDay = Annotated[int | None, BeforeValidator(_seconds)]
 
 @settings_of("split")
 class GlobalTime(_WithShares):
-    """Cuts all reviews at two moments, the same for everybody.
-
-    Reviews before the first cut train, those from there to the second are for validation, those
-    from the second on for the test. Equal times are never parted: a cut that a share (of the
-    reviews with a time) asks for is moved to the nearest change of time. A review of unknown time
-    counts as old. The target of a user without any older review stays a target, of a user who is
-    not known. Instead of a share the first day of a part may be given, ISO ("2014-01-31", UTC).
-    """
+    """Cuts all reviews at two moments, the same for everybody. Reviews before the first cut train,
+    those from there to the second are for validation, those from the second on for the test. Equal
+    times are never parted: a cut that a share (of the reviews with a time) asks for is moved to the
+    nearest change of time. A review of unknown time counts as old. The target of a user without any
+    older review stays a target, of a user who is not known. Instead of a share the first day of a
+    part may be given, ISO ("2014-01-31", UTC)."""
 
     name: ClassVar[str] = "time"
 
@@ -124,9 +122,8 @@ class GlobalTime(_WithShares):
                 remedy = "change split.validation_from, split.test_from or the shares"
                 remedy += ", or use split=leave_one_out"
                 raise InputError(f"split=time: leaves no review {what}; {remedy}")
-        to_validate = _task(graph, validation, train, validation_from)
         to_test = None if test_from is None else _task(graph, test, train | validation, test_from)
-        return Split(self.name, train, to_validate, to_test)
+        return Split(self.name, train, _task(graph, validation, train, validation_from), to_test)
 
     def _cuts(self, times: ndarray) -> tuple[int, int | None]:
         """First second of validation and test, by the known times, int64 [n], ascending."""

@@ -48,8 +48,7 @@ class Task:
         return ~(self.target | self.history)
 
     def targets_with_text(self, graph: ReviewGraph) -> ndarray:
-        """One target with a text of each user who has any, the first, whose words stand for what
-        the user wants; edges, int64, ascending."""
+        """Of each user the first target with a text, as what they want; edges, int64, ascending."""
         told = np.flatnonzero(self.target & (graph.edge_text != EMPTY_TEXT_ROW))
         return told[np.unique(graph.edge_user[told], return_index=True)[1]]
 

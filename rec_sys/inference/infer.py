@@ -51,9 +51,7 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     reviews, checkpoint or vectorbase cannot be used."""
     settings = read_settings(InferSettings, config.infer)
     vectorbase, trained, encoder = open_vectorbase(config)
-    reviews = (
-        read_people(settings.reviews, config, trained) if settings.reviews is not None else None
-    )
+    reviews = None if settings.reviews is None else read_people(settings.reviews, config, trained)
     backend = choose_backend(settings, trained, vectorbase)
     if reviews is None and settings.wish:
         reviews = [Author("you", [])]
@@ -128,8 +126,7 @@ def with_products(reviews: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame
 def choose_backend(
     settings: InferSettings, trained: checkpoint.TrainedModel, vectorbase: Vectorbase
 ) -> inference_backends.GraphBackend:
-    """What runs the graph model, ``infer.backend``. Raises InputError if the exported model cannot
-    be used, or is of another checkpoint."""
+    """What runs the graph model; InputError if an export is unusable or of another checkpoint."""
     if settings.backend == "torch":
         return inference_backends.TorchBackend(trained)
     if settings.onnx_path is None:

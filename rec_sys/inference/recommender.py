@@ -20,18 +20,10 @@ from rec_sys.foundation.files import MANIFEST, replacing
 from rec_sys.graph.ego_batch import predicted_rating
 from rec_sys.graph.review_graph import rows_to_pointers
 from rec_sys.graph.task import NOW
+from rec_sys.inference import histories as people
 from rec_sys.inference import results
 from rec_sys.inference.bundle import CREATE_COMMAND, VECTORBASE, read_bundle
-from rec_sys.inference.histories import (
-    UNKNOWN,
-    Author,
-    Encode,
-    Histories,
-    WrittenReview,
-    authors_in,
-    build_history_batch,
-    read_histories,
-)
+from rec_sys.inference.histories import UNKNOWN, Author, Encode, Histories, WrittenReview
 from rec_sys.modules.features import Situation, WalkFeature
 from rec_sys.modules.inference_backends import GraphBackend, OnnxBackend
 from rec_sys.reviews.reading import ANONYMOUS_USER, read_reviews
@@ -196,8 +188,7 @@ class Recommender:
     ) -> results.Recommendation:
         """Why a product, named by id or name, gets its score with one person: see `Recommendation`.
         InputError if there is none, they have reviewed it, or several people wrote the reviews."""
-        only = np.zeros(len(self.vectorbase.keys), dtype=bool)
-        only[self._row_of(product)] = True
+        only = np.arange(len(self.vectorbase.keys)) == self._row_of(product)
         found = self.recommend(reviews, wish, 1, candidates=only)
         if len(found) > 1:
             raise InputError(f"reviews: {len(found)} people wrote them; give those of one person")
@@ -219,7 +210,8 @@ class Recommender:
     def embed_users(self, reviews: Reviews, wish: str = "") -> np.ndarray:
         """float32 [U, d] of unit length, in the order in which the authors first occur; the cosine
         with the embedding of a product tells the predicted rating."""
-        batch = build_history_batch(self._histories(reviews, wish), self.vectorbase, self.encode)
+        histories = self._histories(reviews, wish)
+        batch = people.build_history_batch(histories, self.vectorbase, self.encode)
         return self.backend.embed(batch.inputs).user_embeddings
 
     def embed_products(self, products: Sequence[str] | None = None) -> np.ndarray:
@@ -243,13 +235,13 @@ class Recommender:
         authors = read_authors(reviews)
         if wish:
             authors = [replace(each, wish=wish) for each in authors]
-        return read_histories(authors, self.vectorbase)
+        return people.read_histories(authors, self.vectorbase)
 
     def _recommend_batch(
         self, histories: Histories, k: int, candidates: np.ndarray | None
     ) -> list[results.UserRecommendations]:
         base = self.vectorbase
-        batch = build_history_batch(histories, base, self.encode)
+        batch = people.build_history_batch(histories, base, self.encode)
         outputs = self.backend.embed(batch.inputs)
         pointers = rows_to_pointers(batch.user, len(histories))
         product, rating = histories.catalogue_row[batch.review], batch.inputs["edge_rating"]
@@ -277,20 +269,17 @@ class Recommender:
                 [base.combiner.by_evidence(column) for column in contributions.T],
                 self._matches(histories.wishes[user], one, of_wish, rows),
             )
-            found.append(
-                results.UserRecommendations(
-                    user_id=histories.user_ids[user],
-                    nickname=histories.nicknames[user],
-                    recommendations=tuple(
-                        starmap(results.Recommendation, zip(*columns, strict=True))
-                    ),
-                    fallback=None if known else POPULAR,
-                    explanation=None if known else self._explanation,
-                    embedding=outputs.user_embeddings[user],
-                    wish=histories.wishes[user],
-                    reversed_evidences=base.combiner.reversed_evidences(base.features, one),
-                )
+            of_user = results.UserRecommendations(
+                user_id=histories.user_ids[user],
+                nickname=histories.nicknames[user],
+                recommendations=tuple(starmap(results.Recommendation, zip(*columns, strict=True))),
+                fallback=None if known else POPULAR,
+                explanation=None if known else self._explanation,
+                embedding=outputs.user_embeddings[user],
+                wish=histories.wishes[user],
+                reversed_evidences=base.combiner.reversed_evidences(base.features, one),
             )
+            found.append(of_user)
         return found
 
     def _matches(
@@ -338,16 +327,15 @@ class Recommender:
             row = histories.catalogue_row[review]
             rating = histories.rating[review]
             own_name = histories.product_names[review]
-            reasons.append(
-                results.Reason(
-                    review_id=histories.review_ids[review],
-                    product_name=own_name if row == UNKNOWN else self.vectorbase.labels[row],
-                    text=results.shortened(histories.texts[review], _EXCERPT_CHARACTERS),
-                    weight=float(weights[position]),
-                    rating=float(rating) if rating > 0 else None,  # neither 0 nor NaN
-                    product_id="" if row == UNKNOWN else self.vectorbase.product_ids[row],
-                )
+            reason = results.Reason(
+                review_id=histories.review_ids[review],
+                product_name=own_name if row == UNKNOWN else self.vectorbase.labels[row],
+                text=results.shortened(histories.texts[review], _EXCERPT_CHARACTERS),
+                weight=float(weights[position]),
+                rating=float(rating) if rating > 0 else None,  # neither 0 nor NaN
+                product_id="" if row == UNKNOWN else self.vectorbase.product_ids[row],
             )
+            reasons.append(reason)
         return tuple(reasons)
 
 
@@ -380,8 +368,7 @@ def reason_weights(
     # Reviews may cancel each other out in a walk.
     by_reviews = np.maximum(spoken[walks].sum(axis=0), speaking.sum(axis=0))
     total = spoken[~walks].sum(axis=0) + by_reviews
-    disliked = (situation.rating > 0) & (situation.rating <= vectorbase.liked_above)
-    speaking[disliked] = 0
+    speaking[(situation.rating > 0) & (situation.rating <= vectorbase.liked_above)] = 0  # disliked
     total = np.where(total > 0, total, 1)
     return speaking / total, spoken[match].sum(axis=0) / total
 
@@ -393,7 +380,7 @@ def read_authors(reviews: Reviews | Sequence[Author]) -> Sequence[Author]:
         reviews = [reviews] if reviews.strip() else []
     if isinstance(reviews, pd.DataFrame):
         if set(REVIEW_SCHEMA.names) <= set(reviews.columns):
-            return authors_in(reviews)
+            return people.authors_in(reviews)
         reviews = reviews.astype(object).where(reviews.notna(), None).to_dict("records")
     if not isinstance(reviews, Sequence):
         raise InputError(
@@ -413,4 +400,4 @@ def read_authors(reviews: Reviews | Sequence[Author]) -> Sequence[Author]:
     for warning in report.warnings:
         warnings.warn(f"reviews: {warning}", stacklevel=3)
     log.info("%s", "; ".join(report.notes))
-    return authors_in(table)
+    return people.authors_in(table)

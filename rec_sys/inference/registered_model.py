@@ -43,7 +43,6 @@ def register(bundle: Path, name: str, tracking_uri: str, run_id: str) -> int:
     columns = [ColSpec(numbers.get(n, "string"), n, required=n != "nickname") for n in names]
     inputs = Schema([*text, ColSpec("double", "rating", required=False)])
     params = ParamSchema([ParamSpec("k", "integer", DEFAULT_K), ParamSpec("wish", "string", "")])
-    signature = ModelSignature(inputs, Schema(columns), params)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", ".*An input example was not provided.*")
@@ -53,7 +52,7 @@ def register(bundle: Path, name: str, tracking_uri: str, run_id: str) -> int:
             name="recommender",
             python_model=__file__,
             artifacts={_BUNDLE: str(bundle)},
-            signature=signature,
+            signature=ModelSignature(inputs, Schema(columns), params),
             pip_requirements=[f"rec_sys=={__version__}"],
             registered_model_name=name,
         )

@@ -181,8 +181,7 @@ def show_results(results: Sequence[UserRecommendations], show_users: int) -> Non
         for product in each.recommendations if each.wish else ():
             if product.match and (quote := product.match.quote):
                 note(f"{_name(product.name)}: “{quote.text}”{_stars(quote.rating)}")
-        if each.recommendations and each.recommendations[0].because:
-            first = each.recommendations[0]
+        if each.recommendations and (first := each.recommendations[0]).because:
             note(f"{person}, {_name(first.name)} because of:")
             for reason in first.because:
                 text = shortened(reason.text, _SHOWN_CHARACTERS)

@@ -259,8 +259,7 @@ class WordSearch:
 
     def fit(self, train: ReviewGraph, texts: PreparedReviews) -> None:
         names, others = product_words(train, texts.words, np.arange(train.num_edges))
-        counts = csr_array(_NAME_WEIGHT * names + others)
-        self._weights, _, _ = word_weights(counts, self.k1, self.b)
+        self._weights, *_ = word_weights(csr_array(_NAME_WEIGHT * names + others), self.k1, self.b)
         self._words = texts.words
 
     def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:

@@ -47,9 +47,8 @@ class Situation:
         one = slice(user, user + 1)
         reviews = np.array([0, own.stop - own.start]), self.product[own], self.rating[own]
         told = self.asked[one], self.network[one], self.predicted_rating[one]
-        wishes = self.wishes and self.wishes.of_user(user)
         links = None if self.links is None else self.links[own]
-        return Situation(*reviews, *told, wishes, links)
+        return Situation(*reviews, *told, self.wishes and self.wishes.of_user(user), links)
 
     @property
     def wished(self) -> np.ndarray:
@@ -222,14 +221,11 @@ _LINKED = 20
 
 @dataclass(frozen=True)
 class WordsFeature(Feature):
-    """How well a product's words fit what the user wants: BM25, in standard deviations.
-
-    A word that is said n times counts ``1 + log(n)`` times. BM25 grows with the length of a wish;
-    divided by its standard deviation over the products it does not.
-
-    `weights`: float32 [W, P], what each word of a wish adds to each product; `idf`: float32 [W];
-    `mean_length`: words of a product, on average; a product's name counts `name_weight` times.
-    """
+    """How well a product's words fit what the user wants: BM25, in standard deviations. A word that
+    is said n times counts ``1 + log(n)`` times. BM25 grows with the length of a wish; divided by
+    its standard deviation over the products it does not. `weights`: float32 [W, P], what each word
+    of a wish adds to each product; `idf`: float32 [W]; `mean_length`: words of a product, on
+    average; a product's name counts `name_weight` times."""
 
     weights: csr_array
     idf: np.ndarray

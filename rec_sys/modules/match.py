@@ -63,8 +63,7 @@ class Towers:
     def products(self, *sources: ndarray) -> ndarray:
         """float32 [P, D], unit length, zero without a text; `sources`, float [P, D]: `SOURCES`."""
         maps = (self.name, self.info, self.reviews)
-        parts = (unit(source) @ each for source, each in zip(sources, maps, strict=True))
-        return unit(sum(parts))
+        return unit(sum(unit(source) @ each for source, each in zip(sources, maps, strict=True)))
 
 
 def unit(vectors: ndarray) -> ndarray:
@@ -76,14 +75,12 @@ def unit(vectors: ndarray) -> ndarray:
 
 @settings.settings_of("match")
 class MatchFit:
-    """Trains the towers: from the words of each training review its product is to be found.
-
-    A softmax over the products; if there are many, over a uniform sample, whose logits are
-    corrected for it. A review is never part of its own product's mean. Popular products are meant
-    more often, which a learned weight of log(1 + reviews) takes up, so that the towers need not.
-    The best epoch, by the same loss on the targets of the validation, is kept. With
-    `source_dropout`, a product without reviews is found by its name. ``config/match`` tells more.
-    """
+    """Trains the towers: from the words of each training review its product is to be found. A
+    softmax over the products; if there are many, over a uniform sample, whose logits are corrected
+    for it. A review is never part of its own product's mean. Popular products are meant more often,
+    which a learned weight of log(1 + reviews) takes up, so that the towers need not. The best
+    epoch, by the same loss on the targets of the validation, is kept. With `source_dropout`, a
+    product without reviews is found by its name. ``config/match`` tells more."""
 
     max_epochs: settings.PositiveCount
     patience: settings.PositiveCount
@@ -167,9 +164,8 @@ class _Learner:
             logits = self._logits(self._dropped(texts), parts, products)
             # A target is there for certain, the others are drawn.
             logits = logits + torch.from_numpy(corrections)
-            loss = torch.nn.functional.cross_entropy(logits, target)
             self._optimizer.zero_grad()
-            loss.backward()
+            torch.nn.functional.cross_entropy(logits, target).backward()
             self._optimizer.step()
 
     def loss(self, edges: ndarray) -> float:

@@ -32,13 +32,11 @@ def co_occurrence(user: ndarray, product: ndarray, num_users: int, num_products:
 
 def ease_weights(gram: ndarray | sparray, l2: float) -> ndarray:
     """The weights of EASE: each product predicted from all others by one ridge regression.
-
-    Minimises |X - X B|^2 + l2 |B|^2 over all B with a zero diagonal, where gram = X^T X,
-    float [P, P], dense or sparse (Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW
-    2019, eq. 8): with K = (gram + l2 I)^-1, B_ij = -K_ij / K_jj, float32 [P, P]. Users are scored
-    by their rows of X times B. Raises InputError if `l2`, in reviewers, is not positive, or so
-    small that the matrix cannot be inverted.
-    """
+    Minimises |X - X B|^2 + l2 |B|^2 over all B with a zero diagonal, where gram = X^T X, float [P,
+    P], dense or sparse (Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019, eq.
+    8): with K = (gram + l2 I)^-1, B_ij = -K_ij / K_jj, float32 [P, P]. Users are scored by their
+    rows of X times B. Raises InputError if `l2`, in reviewers, is not positive, or so small that
+    the matrix cannot be inverted."""
     return inverse_to_ease(ridge_inverse(gram, l2))
 
 
@@ -57,14 +55,12 @@ def add_inner_products(gram: ndarray, features: ndarray) -> None:
 
 
 def ridge_inverse(gram: ndarray | sparray, l2: float, overwrite: bool = False) -> ndarray:
-    """The inverse of gram + l2 I, float32 [P, P]; raises as `ease_weights`.
-
-    It is made in place by a Cholesky factorisation, half the work of a general inverse and one
-    matrix of memory. float32 is enough: on the 9,922 products of the 2018 Musical Instruments no
-    weight of EASE differs from float64's by more than 7e-7, both give NDCG@10 .102508, and it takes
-    half the time (22 s against 45 s on two busy cores) and half the memory (0.4 GB). `overwrite`
-    says that `gram` may be destroyed, if that spares a copy.
-    """
+    """The inverse of gram + l2 I, float32 [P, P]; raises as `ease_weights`. It is made in place by
+    a Cholesky factorisation, half the work of a general inverse and one matrix of memory. float32
+    is enough: on the 9,922 products of the 2018 Musical Instruments no weight of EASE differs from
+    float64's by more than 7e-7, both give NDCG@10 .102508, and it takes half the time (22 s against
+    45 s on two busy cores) and half the memory (0.4 GB). `overwrite` says that `gram` may be
+    destroyed, if that spares a copy."""
     if not 0 < l2 < np.inf:
         raise InputError(f"l2={l2}: must be a positive number")
     dense = gram.toarray() if issparse(gram) else gram
@@ -237,8 +233,7 @@ class ProductGraph:
     @cached_property
     def matrix(self) -> csr_array:
         """The weights, float32 [P, P], from row to column."""
-        shape = (self.num_products, self.num_products)
-        return csr_array((self.weights, self.neighbours, self.pointers), shape=shape)
+        return csr_array((self.weights, self.neighbours, self.pointers), (self.num_products,) * 2)
 
     def _review_weights(self, user_ptr: ndarray, rating: ndarray) -> ndarray:
         """float32 [n]: how much each review counts, wherever it leads."""

@@ -249,13 +249,12 @@ def _counts(codes: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 def _sorted(table: pa.Table) -> pa.Table:
     """By user, oldest first; a product ends every tie, because a user has each only once."""
-    keys = {name: table[name] for name in ("user_id", "review_id", "product_id")}
     seconds = tables.seconds_of(table["timestamp"])
-    keys["seconds"] = pa.array(seconds)
     # Without times the order of the rows is the order in time.
-    keys["place"] = pa.array(np.where(seconds == schema.NO_TIME, np.arange(len(seconds)), 0))
-    order = ("user_id", "seconds", "place", "review_id", "product_id")
-    return table.take(pc.sort_indices(pa.table(keys), [(name, "ascending") for name in order]))
+    place = np.where(seconds == schema.NO_TIME, np.arange(len(seconds)), 0)
+    keys = {"user_id": table["user_id"], "seconds": seconds, "place": place}
+    keys |= {name: table[name] for name in ("review_id", "product_id")}
+    return table.take(pc.sort_indices(pa.table(keys), [(name, "ascending") for name in keys]))
 
 
 def _build_products(
@@ -345,11 +344,9 @@ def collapse_twins(table: pa.Table, threshold: float) -> tuple[pa.Table, list[st
     represented_by = by_group[first][groups]
 
     is_merged = represented_by != np.arange(len(ids))
-    merged_ids = sorted(ids[is_merged])
-    num_groups = len(np.unique(represented_by[is_merged]))
     new = column.dictionary.take(pa.array(represented_by[products]))
     table = table.set_column(table.schema.get_field_index("product_id"), "product_id", new)
-    return table, merged_ids, num_groups
+    return table, sorted(ids[is_merged]), len(np.unique(represented_by[is_merged]))
 
 
 def twin_groups(users: np.ndarray, products: np.ndarray, threshold: float) -> np.ndarray:
@@ -363,8 +360,7 @@ def twin_groups(users: np.ndarray, products: np.ndarray, threshold: float) -> np
     by_user = by_product.T.tocsr()
     # What a product costs: the products of its users, counted as often as they occur.
     pairs = by_product @ np.diff(by_user.indptr).astype(np.int64)
-    block_of = np.cumsum(pairs) // _BLOCK_PAIRS
-    starts = np.flatnonzero(np.diff(block_of, prepend=-1))
+    starts = np.flatnonzero(np.diff(np.cumsum(pairs) // _BLOCK_PAIRS, prepend=-1))
     twins = [np.empty((2, 0), dtype=np.int64)]
     for start, stop in zip(starts, [*starts[1:], num_products], strict=True):
         shared = (by_product[start:stop] @ by_user).tocoo()

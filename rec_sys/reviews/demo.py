@@ -1,9 +1,7 @@
-"""The demo set: a small invented shop for musical instruments, its customers and their reviews.
-
-Its words and numbers are in ``demo_words``. A review is one to five sentences: a verdict, what the
+"""The demo set: a small invented shop for musical instruments, its customers and their reviews. Its
+words and numbers are in ``demo_words``. A review is one to five sentences: a verdict, what the
 product is used for, what the writer likes and dislikes about it, how well it is made, what the
-writer looks for in general, a conclusion.
-"""
+writer looks for in general, a conclusion."""
 
 import json
 from collections.abc import Sequence
@@ -101,19 +99,17 @@ def invent_products(count: int, seed: int) -> list[DemoProduct]:
         phrases = [pick(rng, ASPECTS[aspect].infos) for aspect in aspects]
         listed = f"{', '.join(phrases[:-1])} and {phrases[-1]}"
         article = "An" if category.kind[0] in "aeio" else "A"
-        products.append(
-            DemoProduct(
-                asin=f"DEMO{number:06d}",
-                name=f"{brand} {model} {category.kind.title()}"
-                + (f" Mk {edition + 1}" if edition else ""),
-                info=f"{article} {category.kind} with {listed}. {pick(rng, category.extras)}",
-                brand=brand,
-                shelf=shelf,
-                aspects=aspects,
-                quality=ODDS.quality_spread * _bell(rng),
-                popularity=1.0 / (float(ranks[number]) + ODDS.popularity_head),
-            )
+        product = DemoProduct(
+            asin=f"DEMO{number:06d}",
+            name=f"{brand} {model} {category.kind.title()}" + f" Mk {edition + 1}" * bool(edition),
+            info=f"{article} {category.kind} with {listed}. {pick(rng, category.extras)}",
+            brand=brand,
+            shelf=shelf,
+            aspects=aspects,
+            quality=ODDS.quality_spread * _bell(rng),
+            popularity=1.0 / (float(ranks[number]) + ODDS.popularity_head),
         )
+        products.append(product)
     return products
 
 
@@ -126,16 +122,15 @@ def invent_users(count: int, seed: int) -> list[DemoUser]:
         loves = _aspects(rng, 2)
         hates = tuple(_opposite(aspect) for aspect in loves)[: int(rng.integers(1, 3))]
         nickname = pick(rng, SHOP.nickname_starts) + pick(rng, SHOP.nickname_ends)
-        users.append(
-            DemoUser(
-                user_id=f"user-{number:05d}",
-                nickname=f"{nickname}{rng.integers(10, 100)}",
-                shelves=tuple(int(shelf) for shelf in shelves),
-                loves=loves,
-                hates=hates,
-                strictness=ODDS.strictness_spread * _bell(rng),
-            )
+        user = DemoUser(
+            user_id=f"user-{number:05d}",
+            nickname=f"{nickname}{rng.integers(10, 100)}",
+            shelves=tuple(int(shelf) for shelf in shelves),
+            loves=loves,
+            hates=hates,
+            strictness=ODDS.strictness_spread * _bell(rng),
         )
+        users.append(user)
     return users
 
 
@@ -167,15 +162,12 @@ def invent_reviews(
 ) -> list[dict[str, Any]]:
     """Lets every user choose, rate and describe products; oldest review first."""
     choosing, luck, writing = (_stream(seed, part) for part in (CHOICES, LUCK, TEXTS))
-    traits = np.zeros((len(products), len(ASPECTS)), dtype=bool)
-    for row, product in enumerate(products):
-        traits[row, list(product.aspects)] = True
+    traits = np.array([np.isin(range(len(ASPECTS)), product.aspects) for product in products])
     shelf_of = np.array([product.shelf for product in products])
     popularity = np.array([product.popularity for product in products])
     reviews = []
     for user in users:
-        is_favourite = np.isin(shelf_of, user.shelves)
-        pull = popularity * np.where(is_favourite, ODDS.favourite_shelf_pull, 1.0)
+        pull = popularity * np.where(np.isin(shelf_of, user.shelves), ODDS.favourite_shelf_pull, 1)
         for aspect in user.loves:
             pull[traits[:, aspect]] *= ODDS.loved_pull
         joined = int(choosing.integers(ODDS.first_day, ODDS.last_day))
@@ -184,18 +176,17 @@ def invent_reviews(
             stars = expected_rating(user, product) + ODDS.luck_spread * _bell(luck)
             rating = int(min(max(np.floor(stars + 0.5), MIN_RATING), MAX_RATING))
             style = CATEGORIES[product.shelf].style
-            reviews.append(
-                {
-                    "userID": user.user_id,
-                    "nickname": user.nickname,
-                    "asin": product.asin,
-                    "ProductName": product.name,
-                    "TextReview": write_text(writing, user, product, rating),
-                    "Style": None if choosing.random() < ODDS.missing_style_share else style,
-                    "rating": rating,
-                    "timestamp": int(choosing.integers(joined, ODDS.last_day)),
-                }
-            )
+            review = {
+                "userID": user.user_id,
+                "nickname": user.nickname,
+                "asin": product.asin,
+                "ProductName": product.name,
+                "TextReview": write_text(writing, user, product, rating),
+                "Style": None if choosing.random() < ODDS.missing_style_share else style,
+                "rating": rating,
+                "timestamp": int(choosing.integers(joined, ODDS.last_day)),
+            }
+            reviews.append(review)
     reviews.sort(key=lambda review: review["timestamp"])
     return [{"reviewID": f"R{number:07d}", **review} for number, review in enumerate(reviews)]
 
@@ -303,6 +294,4 @@ def _craft(rng: np.random.Generator, product: DemoProduct, rating: int) -> str:
     good, bad = pick(rng, category.good), pick(rng, category.bad)
     if product.quality > ODDS.notable_quality and rating >= ODDS.lowest_liked:
         return good
-    if product.quality < -ODDS.notable_quality and rating < MAX_RATING:
-        return bad
-    return ""
+    return bad if product.quality < -ODDS.notable_quality and rating < MAX_RATING else ""

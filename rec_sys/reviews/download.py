@@ -59,10 +59,8 @@ def fetch_file(
         # Two runs at once would write into one part.
         with FileLock(f"{path}.lock"):
             if not path.exists():
-                if drive_id:
-                    _fetch_from_drive(path, drive_id, patience)
-                else:
-                    _fetch_from_url(path, url, patience)
+                fetch = _fetch_from_drive if drive_id else _fetch_from_url
+                fetch(path, drive_id or url, patience)
     except _Failed as failure:
         remedy = f"run again to go on, or download it yourself and save it as {path.absolute()}"
         raise InputError(f"{origin}: {failure}; {remedy}") from None

@@ -169,13 +169,12 @@ def unused_fields(found: Sequence[str], layout: Format, what: What) -> dict[str,
         for column, names in each.columns.items()
     } | open_to
     there, objects = set(found), {name.rpartition(".")[0] for name in found}
-    may_compare = len(there) <= _MOST_COMPARED
     unused: dict[str, tuple[str, ...]] = {}
     for name in found:
         if name in layout.fields or any(raw.startswith(f"{name}.") for raw in layout.fields):
             continue
         key, part = _key(name), _key(name.rpartition(".")[2])
-        compared = open_to if may_compare and key not in exact else ()
+        compared = open_to if len(there) <= _MOST_COMPARED and key not in exact else ()
         near = get_close_matches(key, compared, n=1, cutoff=_ALIKE)
         column = exact.get(key) or (near and open_to[near[0]]) or exact.get(part)
         if column and name not in {*objects, *layout.also}:

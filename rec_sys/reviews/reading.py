@@ -159,9 +159,7 @@ def _warnings(table: pa.Table, bad_time: str) -> list[str]:
     columns = [f"; {SETTINGS['reviews']}.{name}=FIELD reads it" for name in ("text", "rating")]
     columns.append("" if bad_time else f"; {SETTINGS['reviews']}.timestamp=FIELD reads it")
     told = zip(empty.items(), columns, strict=True)
-    warnings = [
-        f"no review has a {what}{how}" for (what, mask), how in told if pc.all(mask).as_py()
-    ]
+    found = [f"no review has a {what}{how}" for (what, mask), how in told if pc.all(mask).as_py()]
     year = values.FIRST_PLAUSIBLE_YEAR
     first, last = datetime(year, 1, 1, tzinfo=UTC), datetime.now(UTC)
     times = table["timestamp"].drop_null()
@@ -170,22 +168,22 @@ def _warnings(table: pa.Table, bad_time: str) -> list[str]:
         if count := pc.sum(odd).as_py():
             advice = "if they are written in another way, say how with data.time_format"
             advice += ", if they say 'not known' with data.missing_time"
-            warnings.append(f"{count} times are {what}: {advice}")
+            found.append(f"{count} times are {what}: {advice}")
     by_name = pc.sum(pc.fill_null(pc.equal(table["user_id"], table["nickname"]), False)).as_py()
     for what in ("user_id", "product_id"):
         if odd := table[what].filter(pc.match_substring_regex(table[what], _SPREADSHEET_ID)):
             why = f"a spreadsheet rewrote the {what} of {len(odd)} reviews, as in {odd[0]}"
-            warnings.append(f"{why}; rounded ones may stand for many: export this column as text")
+            found.append(f"{why}; rounded ones may stand for many: export this column as text")
     users = table["user_id"].to_pandas().value_counts()
     name, most = users.index[0], users.iloc[0]
     outlying = most >= _MANY_REVIEWS and most >= _OUTLYING_TIMES * users.median()
     if outlying and most >= _OUTLYING_SHARE * len(table) and 2 * by_name > len(table):
-        warnings.append(
+        found.append(
             f"{reprlib.repr(name)} holds {most / len(table):.0%} of the reviews, and people are"
             " told apart by their nicknames alone: it may stand for many; name the field of the"
             " user ids with data.columns.user_id=FIELD if there is one"
         )
-    return warnings
+    return found
 
 
 class _ReviewRows:
@@ -215,8 +213,7 @@ class _ReviewRows:
         missing = layout.missing_rating if missing is None else missing
         plain = steps is None and missing is None
         self._as_rating = values.as_rating if plain else values.RatingScale(steps, missing)
-        self._time = time
-        self._no_time = self._notation.no_times
+        self._time, self._no_time = time, self._notation.no_times
 
     def __call__(self, record: dict[str, Any]) -> tuple:
         columns = self._columns
@@ -243,8 +240,7 @@ class _ReviewRows:
         if text and len(columns["text"]) > 1 and not values.as_text(record.get(self._body)):
             self.found["texts missing, their headline taken"] += 1
         nickname, name, info = [first_text(record, names) or None for names in self._others]
-        style = first_given(record, columns["style"])
-        style = style and (values.as_text(values.unpacked(style)) or None)
+        style = values.as_text(values.unpacked(first_given(record, columns["style"]))) or None
         review = first_text(record, columns["review_id"])
         review = review or content_id(user, product, text, rating, seconds)
         return review, user, nickname, product or None, name, info, style, text, rating, seconds
@@ -390,9 +386,8 @@ def _build_table(
             f" more than the share of {max_broken_share:g} that is borne (max_broken_share); repair"
             f" the file{remedy}"
         )
-    table = pa.Table.from_batches([*chunks, _batch(chunk, schema)], schema)
     # In one piece: cleaning takes and replaces rows several times as fast.
-    return table.combine_chunks(), report
+    return pa.Table.from_batches([*chunks, _batch(chunk, schema)], schema).combine_chunks(), report
 
 
 def _as_record(given: Any) -> dict[str, Any] | BrokenRecord:

@@ -266,14 +266,12 @@ def _json_lines(lines: Iterable[str], bad: dict[int, str]) -> Iterator[Numbered]
         if bad and number in bad:
             yield number, BrokenRecord(bad[number])
             continue
-        try:
+        with suppress(ValueError, RecursionError):
             # Nearly every line is an object and its end.
             value, end = decode(line)
             if line[end:] == "\n" and type(value) is dict:
                 yield number, value
                 continue
-        except (ValueError, RecursionError):
-            pass
         yield from ((number, value) for value in _values_in(line.strip()))
 
 

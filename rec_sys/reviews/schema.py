@@ -13,16 +13,11 @@ SECONDS_PER_DAY = 86_400
 MIN_RATING = 1.0
 MAX_RATING = 5.0
 
+_TEXTS = ("review_id", "user_id", "nickname", "product_id", "product_name", "product_info", "style")
 #: One row per review; after cleaning one row per (user, product).
 REVIEW_SCHEMA = pa.schema(
     [
-        ("review_id", pa.string()),
-        ("user_id", pa.string()),
-        ("nickname", pa.string()),
-        ("product_id", pa.string()),
-        ("product_name", pa.string()),
-        ("product_info", pa.string()),
-        ("style", pa.string()),
+        *((name, pa.string()) for name in _TEXTS),
         ("text", pa.string()),  # never missing, may be empty
         ("rating", pa.float32()),  # MIN_RATING ... MAX_RATING, may be missing
         ("timestamp", pa.timestamp("s", tz="UTC")),  # may be missing
@@ -36,10 +31,9 @@ PRODUCT_SCHEMA = pa.schema([(name, pa.string()) for name in _OF_PRODUCTS])
 
 @dataclass(frozen=True)
 class ReviewData:
-    """A clean data set, as every room above takes it. `reviews` has the columns of `REVIEW_SCHEMA`
-    and one row per (user, product), `products` those of `PRODUCT_SCHEMA` and a row at least for
-    each that occurs in `reviews`. `report` says what cleaning found, step by step, JSON-ready.
-    `fingerprint` is SHA-256 over both tables."""
+    """A clean data set. `reviews` has the columns of `REVIEW_SCHEMA` and one row per (user,
+    product), `products` those of `PRODUCT_SCHEMA` and a row at least for each in `reviews`;
+    `report`: what cleaning found, step by step, JSON-ready; `fingerprint`: SHA-256 of both."""
 
     reviews: pd.DataFrame
     products: pd.DataFrame

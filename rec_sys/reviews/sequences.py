@@ -42,7 +42,6 @@ def read_sequences(
     path = Path(path).expanduser()
     id_of_user, id_of_product = _Ids(user_ids_path), _Ids(product_ids_path)
     users, products, named = [], [], set()
-    num_empty = 0
     for user, sequence in _sequences(path):
         where = f"{path}, user {reprlib.repr(user)}"
         user_id = id_of_user(user, where)
@@ -57,12 +56,12 @@ def read_sequences(
             for place, product in enumerate(sequence, start=1)
         ]
         users += [user_id] * len(sequence)
-        num_empty += not sequence
     if not products:
         raise InputError(f"{path}: holds no products; {_LAYOUT}")
     report = ReadReport(str(path), FORMAT_NAME, num_records=len(products))
     given = [ids.path for ids in (id_of_user, id_of_product) if ids.path]
     report.notes = [f"ids from {Path(ids_path).name}" for ids_path in given]
+    num_empty = len(named) - len(set(users))
     report.notes += [f"{num_empty} users without products"] * bool(num_empty)
     columns: dict[str, list[Any]] = {name: [None] * len(users) for name in REVIEW_SCHEMA.names}
     pairs = zip(users, products, strict=True)
@@ -89,8 +88,7 @@ class _Ids:
 
     def __call__(self, value: Any, where: str) -> str:
         # type(), because True is an int too
-        given = str(value) if type(value) is int else value
-        given = given.strip() if isinstance(given, str) else ""
+        given = str(value).strip() if type(value) in (int, str) else ""
         if not given:
             raise InputError(f"{where}: must be a number or a text, got {reprlib.repr(value)}")
         if self._id_of is None:

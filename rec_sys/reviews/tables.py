@@ -43,11 +43,10 @@ def without_markup(column: pa.ChunkedArray, empty_is_missing: bool) -> tuple[pa.
     up empty becomes null if `empty_is_missing`. Returns also how many had tags or entities."""
     mask = pc.match_substring_regex(column, SUSPICIOUS).fill_null(False).combine_chunks()
     suspects = column.filter(mask).to_pylist()
-    num_freed = sum(map(has_markup, suspects))
     if suspects:
         plain = [plain_text(text) or (None if empty_is_missing else "") for text in suspects]
         column = pc.replace_with_mask(column, mask, pa.array(plain, column.type))
-    return column, num_freed
+    return column, sum(map(has_markup, suspects))
 
 
 def fingerprint_of(*tables: pa.Table) -> str:
@@ -165,8 +164,7 @@ def _copies_of_alike(table: pa.Table, of_one_user: bool) -> np.ndarray:
 
 
 def _is_long(texts: pa.ChunkedArray) -> np.ndarray:
-    words = [len(text.split()) for text in texts.to_pylist()]
-    return np.array(words, dtype=np.int64) >= MIN_COPIED_WORDS
+    return np.array([len(text.split()) for text in texts.to_pylist()], int) >= MIN_COPIED_WORDS
 
 
 def last_of_groups(groups: np.ndarray, seconds: np.ndarray) -> np.ndarray:

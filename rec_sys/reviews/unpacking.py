@@ -172,21 +172,18 @@ def _only_member(file: IO[bytes], path: Path) -> IO[bytes]:
 def decoded_lines(
     file: IO[bytes], path: Path, bad: dict[int, str], encoding: str = AUTO_ENCODING
 ) -> Iterator[str]:
-    """Streams the lines of a text, whatever ends them: LF, CR LF or, in old files, CR.
-
-    `bad` gets the numbers of lines whose bytes are not in the encoding, and why; they come with
-    replacement marks. `encoding` is a name that Python knows; "auto" takes the byte order mark, or
-    what the zero bytes of UTF-16 say, and UTF-8 otherwise.
-    """
+    """Streams the lines of a text, whatever ends them: LF, CR LF or, in old files, CR. `bad` gets
+    the numbers of lines whose bytes are not in the encoding, and why; they come with replacement
+    marks. `encoding` is a name that Python knows; "auto" takes the byte order mark, or what the
+    zero bytes of UTF-16 say, and UTF-8 otherwise."""
     head = file.read(_BLOCK_BYTES)
     file.seek(0)
     encoding = _encoding_of(head) if encoding == AUTO_ENCODING else encoding
     try:
         "a".encode(encoding)
-        is_utf8 = codecs.lookup(encoding).name == "utf-8"
     except (LookupError, UnicodeError):  # such as rot13, which is none of texts
         raise InputError(f"data.encoding={encoding}: unknown; for instance cp1252") from None
-    if not is_utf8:
+    if codecs.lookup(encoding).name != "utf-8":
         yield from io.TextIOWrapper(file, encoding, newline="")
         return
     if b"\0" in head and len(head.decode(errors="ignore").encode()) + 4 < len(head):

@@ -163,9 +163,8 @@ def style_of(category: Any) -> str:
     list of such paths (the first counts); a text or a dict is taken as it is."""
     if not isinstance(category, list) or not category:
         return plain_text(as_text(category))
-    path = category[0] if isinstance(category[0], list) else category
     levels: list[str] = []
-    for level in map(as_text, path):
+    for level in map(as_text, category[0] if isinstance(category[0], list) else category):
         if not level or len(level) > _CATEGORY_CHARACTERS or _NO_CATEGORY.search(level):
             break
         level = plain_text(level)
@@ -244,8 +243,7 @@ def _written_rating(value: Any, highest: float) -> float:
         scale = f"data.rating_scale=[{0 if match[3] else 1},{out_of:g}]"
         raise InputError(f"rating {value!r} is on another scale; name it: {scale}")
     unrated = f"set {shlex.quote(f'data.missing_rating={text}')} if it says 'not rated', or "
-    is_word = text.isprintable() and 0 < len(text) <= _LONGEST_MISSING
-    remedy = unrated * is_word
+    remedy = unrated * (text.isprintable() and 0 < len(text) <= _LONGEST_MISSING)
     remedy += "name words from worst to best, for instance data.rating_scale=[false,true]"
     raise BrokenRecord(f"rating {reprlib.repr(value)} is not a number; {remedy}")
 

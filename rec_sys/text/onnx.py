@@ -1,8 +1,6 @@
-"""The exported text encoder in ONNX Runtime; without PyTorch.
-
-`rec_sys.text.encoder_export` writes a folder of three files: ``model.onnx``, ``tokenizer.json``
-and ``encoder.json``, which says how texts are cut and which encoder it is.
-"""
+"""The exported text encoder in ONNX Runtime; without PyTorch. `rec_sys.text.encoder_export` writes
+a folder of three files: ``model.onnx``, ``tokenizer.json`` and ``encoder.json``, which says how
+texts are cut and which encoder it is."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -101,10 +99,9 @@ class TextTokenizer:
             for first in range(0, len(rows), batch_size):
                 part = rows[first : first + batch_size]
                 length = step if pad_to_step else lengths[part].max()
-                ids = np.full((len(part), length), self._padding_id, dtype=np.int64)
-                for position, row in enumerate(part):
-                    ids[position, : lengths[row]] = tokens[row]
                 mask = np.arange(length) < lengths[part][:, None]
+                ids = np.full(mask.shape, self._padding_id, dtype=np.int64)
+                ids[mask] = np.concatenate([tokens[row] for row in part])
                 yield TokenBatch(part, {INPUT_IDS: ids, ATTENTION_MASK: mask.astype(np.int64)})
 
 
@@ -134,9 +131,8 @@ def _unusable(path: Path, why: str) -> InputError:
 
 
 class OnnxTextEncoder:
-    """Text -> unit vector, with so many threads of ONNX Runtime, 0 for one a core; a `TextBackend`
-    of `rec_sys.modules.inference_backends`. The folder holds one whole export (else InputError),
-    unless `model` and `settings` are given."""
+    """Text -> unit vector, with so many threads of ONNX Runtime, 0 for one a core; a `TextBackend`.
+    The folder holds a whole export (else InputError), unless `model` and `settings` are given."""
 
     def __init__(
         self,

@@ -25,13 +25,11 @@ _SUM_DTYPE = np.dtype("<u4")
 
 class VectorStore:
     """float16 [N, dimension] in a folder, found by text; InputError if it is another encoder's.
-
     Three files grow side by side, ``vectors.f16``, ``sums.u32`` (a CRC-32 per vector) and
     ``keys.bin`` (a 128-bit hash per text). Keys are on disk after their vectors, so whatever an
     interruption leaves behind, the rows that have a key are whole; a torn tail is overwritten by
     the next append. A row that is damaged nevertheless, or cut off, counts as not there. Several
-    processes may use one folder: appending takes a lock.
-    """
+    processes may use one folder: appending takes a lock."""
 
     def __init__(self, folder: str | Path, fingerprint: str, dimension: int) -> None:
         self.folder, self.dimension = Path(folder), dimension

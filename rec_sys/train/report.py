@@ -99,10 +99,9 @@ class RankingTask:
         target = self.graph.edges_of(self.users)
         target = target[self.task.target[target]]
         owner = np.searchsorted(self.users, self.graph.edge_user[target])
-        product = self.graph.edge_product[target]
         liked = ~(self.graph.edge_rating[target] <= self.liked_above)
         scores[self.history.edge_user, self.history.edge_product] = -np.inf
-        positions = TargetPositions.of(scores, owner, product)
+        positions = TargetPositions.of(scores, owner, self.graph.edge_product[target])
         disliked = owner[~liked & (positions.above < K)]
         return {
             f"ndcg{K}": ndcg_of(positions, np.ones_like(liked), K).tolist(),
@@ -127,8 +126,7 @@ class Ranked(NamedTuple):
 def rank_model(catalogue: FullCatalogue, asked: RankingTask) -> Ranked:
     """The model, with weights of the evidences that were learned without the user at hand."""
     validated = np.searchsorted(asked.task.users(asked.graph), asked.users)
-    scores = catalogue.score(asked.history, asked.asked, validated=validated)
-    return Ranked(asked.measure(scores))
+    return Ranked(asked.measure(catalogue.score(asked.history, asked.asked, validated=validated)))
 
 
 def rank_baselines(
@@ -173,8 +171,7 @@ def verdict(
     model: Ranked, simple: Mapping[str, Ranked], best: Row, baselines: Rows, wishes: Rows
 ) -> str:
     """How the model compares with the best baselines, equal within two standard errors of the
-    paired difference, and what to do where it loses. `best`, `baselines`: see `show_summary`;
-    `wishes`: see `score_wishes`."""
+    paired difference, and what to do where it loses. For `wishes` see `score_wishes`."""
     metric, parts = f"ndcg{K}", []
     if simple:
         name, rival = max(simple.items(), key=lambda each: each[1].means[metric])

@@ -1,10 +1,8 @@
 """Settings inside the evidences, tuned on the validation within a budget, one part after another.
-
 Each trial fits evidences and combiner anew. What counts is NDCG@k of users whom the weights were
 not fitted to. The best trial of a part, an entry of ``config/tuning``, is kept only if it is better
 than luck: of n trials that change nothing, the best is expected up to sqrt(2 ln n) standard errors
-of the paired difference ahead.
-"""
+of the paired difference ahead."""
 
 import copy
 import functools

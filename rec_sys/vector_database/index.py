@@ -1,8 +1,6 @@
-"""The FAISS index over the products' keys, the products that it leaves out, and what it misses.
-
-The recommender scores every product by all evidences; of the index it uses which products are left
-out. The search is for programs that ask the vectorbase with a user's query of the network.
-"""
+"""The FAISS index over the products' keys, the products that it leaves out, and what it misses. The
+recommender scores every product by all evidences; of the index it uses which products are left out.
+The search is for programs that ask the vectorbase with a user's query of the network."""
 
 import math
 import re
@@ -178,17 +176,14 @@ class ProductIndex:
 
 @dataclass(frozen=True)
 class MipsToL2:
-    """Moves keys to their centre and adds a number that makes all of them equally long.
-
-    Graphs and inverted lists lead to what lies near, and near is not the same as a high inner
-    product where some keys are longer than others. Of keys of one length the nearest are those with
-    the highest inner product (Bachrach et al., Speeding Up the Xbox Recommender System Using a
-    Euclidean Transformation for Inner-Product Spaces, RecSys 2014). A query gets a zero there: its
-    inner products change only by what it has with the centre, the same for all keys.
-
-    `centre`: float32 [d]; `radius`: the longest distance of a key from it; `width`, at least d + 1:
-    length of what goes into the index, filled up with zeros.
-    """
+    """Moves keys to their centre and adds a number that makes all of them equally long. Graphs and
+    inverted lists lead to what lies near, and near is not the same as a high inner product where
+    some keys are longer than others. Of keys of one length the nearest are those with the highest
+    inner product (Bachrach et al., Speeding Up the Xbox Recommender System Using a Euclidean
+    Transformation for Inner-Product Spaces, RecSys 2014). A query gets a zero there: its inner
+    products change only by what it has with the centre, the same for all keys. `centre`: float32
+    [d]; `radius`: the longest distance of a key from it; `width`, at least d + 1: length of what
+    goes into the index, filled up with zeros."""
 
     centre: np.ndarray
     radius: float
@@ -212,9 +207,7 @@ class MipsToL2:
 
     def filled_up(self, vectors: np.ndarray) -> np.ndarray:
         """What is searched for, float32 [n, width], for queries, float32 [n, d]."""
-        filled = np.zeros((len(vectors), self.width), dtype=np.float32)
-        filled[:, : vectors.shape[1]] = vectors
-        return filled
+        return np.pad(vectors.astype(np.float32), ((0, 0), (0, self.width - vectors.shape[1])))
 
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:

@@ -92,11 +92,10 @@ class Quotes:
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Quotes":
         """From what `arrays` gave; KeyError if one is missing, ValueError if they do not fit."""
         ends, whole = np.cumsum(arrays["text_length"]), arrays["text"].tobytes()
-        starts = ends - arrays["text_length"]
         lengths = [np.diff(arrays["pointers"]), arrays["text_length"], arrays["word_count"]]
         if any((each < 0).any() for each in lengths) or int(ends[-1:].sum()) != len(whole):
             raise ValueError("sentences of other lengths")
-        places = zip(starts.tolist(), ends.tolist(), strict=True)
+        places = zip((ends - arrays["text_length"]).tolist(), ends.tolist(), strict=True)
         texts = np.array([whole[start:end].decode() for start, end in places], dtype=object)
         pointers = np.append(0, np.cumsum(arrays["word_count"], dtype=np.int64))
         ones = np.ones(len(arrays["word"]), dtype=np.float32)

@@ -122,9 +122,8 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
     if not changes.any and vectorbase.manifest["data_fingerprint"] == data.fingerprint:
         note(f"nothing changed: {vectorbase.folder} says what the data says; left as it is")
         return vectorbase
-    updated, place = _with_changes(
-        vectorbase, changes, products, reviews, edges, trained, prepared, settings.chunk_size
-    )
+    known = products, reviews, edges, trained, prepared, settings.chunk_size
+    updated, place = _with_changes(vectorbase, changes, *known)
     if settings.solve_product_graph:
         solved = create_vectorbase.build_evidences(trained, prepared, edges, config)
         updated = replace(updated, features=moved_features(solved, place, len(updated.keys)))
