@@ -288,8 +288,9 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
 def load_uncalibrated(path: Path) -> "GraphModel":
     """The network of the best epoch, also of a training that broke off after its calibration."""
     model = load_trained(path).model
-    before = as_tensors(read_checkpoint(path).get(_UNCALIBRATED_KEY, {}))
-    model.load_state_dict(before, strict=False)
+    with told_as_unfit(path, "train again"):
+        before = as_tensors(read_checkpoint(path).get(_UNCALIBRATED_KEY, {}))
+        model.load_state_dict(before, strict=False)
     return model
 
 

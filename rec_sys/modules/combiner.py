@@ -294,14 +294,7 @@ class CombinerFit:
             return gains
 
         liking = np.array([features[number].evidence == "liking" for number in varying])
-        gains, factors = judge(1.0), [1.0]
-        for factor in self.liking_factors if not liked.all() else ():
-            behind = gains - judge(factor)
-            parts = behind, behind[liked]
-            harmless = all(each.mean() <= each.std() / np.sqrt(len(each)) for each in parts)
-            if harmless and behind[~liked].sum() > 0:
-                factors.append(factor)
-        factor = float(np.mean(factors))
+        factor = self._liking_factor(judge, liked)
         gains = judge(factor)
         weights, held_out = weights * factor**liking, held_out * factor**liking
 
@@ -314,6 +307,16 @@ class CombinerFit:
         shares = of_all(moved / max(moved.sum(), np.finfo(np.float64).tiny))
         learned = of_all(weights / scale), of_all(held_out / scale)
         return _Group(users, fold, *learned, penalties[int(near.argmax())], shares, gains[liked])
+
+    def _liking_factor(self, judge: Callable[[float], ndarray], liked: ndarray) -> float:
+        before, factors = judge(1.0), [1.0]
+        for factor in self.liking_factors if not liked.all() else ():
+            behind = before - judge(factor)
+            parts = behind, behind[liked]
+            is_harmless = all(each.mean() <= each.std() / np.sqrt(len(each)) for each in parts)
+            if is_harmless and behind[~liked].sum() > 0:
+                factors.append(factor)
+        return float(np.mean(factors))
 
 
 class _Group(NamedTuple):
