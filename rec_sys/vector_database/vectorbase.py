@@ -1,7 +1,7 @@
 """The vectorbase: a folder with products, vectors, embeddings, index, evidences and weights."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,6 +22,7 @@ from rec_sys.modules.combiner import Combiner
 from rec_sys.modules.match import unit
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
 from rec_sys.reviews.values import name_key
+from rec_sys.text.words import NUM_WORDS
 from rec_sys.vector_database.index import INDEX_FILE, ROWS_FILE, ProductIndex
 from rec_sys.vector_database.quotes import Quotes
 
@@ -182,6 +183,11 @@ _VECTORS = "product_vectors.safetensors"
 _EVIDENCES = "evidences.safetensors"
 _QUOTES = "quotes.safetensors"
 _GRAPH_MODEL = "graph_model.onnx"
+# Of evidences and quotes, by the last part of their names: all others are float32.
+_INTEGERS = dict.fromkeys(("pointers", "column", "size", "text_length"), np.int64)
+_INTEGERS |= dict.fromkeys(("neighbours", "length", "product", "word", "word_count"), np.int32)
+_INTEGERS |= {"text": np.uint8}
+_LARGEST = 1e12  # far above all that is counted or learned; sums stay numbers
 _FILES = (INDEX_FILE, ROWS_FILE, _PRODUCTS, _VECTORS, _EVIDENCES, _QUOTES)
 # Where it comes from: which model and checkpoint, which text encoder, which data.
 _ORIGIN = ("model_fingerprint", "checkpoint", "encoder_model_fingerprint", "data_fingerprint")
@@ -248,12 +254,11 @@ def _read(folder: Path) -> Vectorbase:
     manifest = files.read_manifest(folder, FORMAT, _FACTS, _FILES, _REMEDY)
     vectors = load_file(folder / _VECTORS)
     try:
-        arrays = load_file(folder / _EVIDENCES)
+        arrays, sentences = load_file(folder / _EVIDENCES), load_file(folder / _QUOTES)
+        _check_kinds(arrays | sentences)
         features = kinds.read_features(manifest["features"], arrays)
         combiner = Combiner.of_plain(manifest["combiner"])
-        quotes = Quotes.of_arrays(load_file(folder / _QUOTES))
-        if not all(np.isfinite(each).all() for each in arrays.values()):
-            raise ValueError("evidences that are no numbers")
+        quotes = Quotes.of_arrays(sentences)
         if len(quotes.pointers) != len(vectors["keys"]) + 1:
             raise ValueError("quotes of other products")
         _check_evidences(features, combiner, len(vectors["keys"]), manifest["vector_dim"])
@@ -312,6 +317,17 @@ def _arrays(vectorbase: Vectorbase) -> dict[str, np.ndarray]:
     }
 
 
+def _check_kinds(arrays: Mapping[str, np.ndarray]) -> None:
+    """ValueError unless each array is of the kind that it is written as, of numbers in bounds."""
+    for name, each in arrays.items():
+        kind = _INTEGERS.get(name.rpartition(".")[2], np.float32)
+        lowest = -_LARGEST if kind is np.float32 else -1
+        is_flat = each.ndim == (2 if name.startswith("towers.") else 1)
+        known = each[~np.isnan(each)] if name == "rating" else each
+        if each.dtype != kind or not is_flat or not ((lowest < known) & (known < _LARGEST)).all():
+            raise ValueError(f"{name} of another kind")
+
+
 def _check_evidences(
     features: Sequence[kinds.Feature], combiner: Combiner, num_products: int, vector_dim: int
 ) -> None:
@@ -330,11 +346,12 @@ def _check_evidences(
             sizes.append(len(each.product_values))
         elif isinstance(each, kinds.MatchFeature):
             sizes.append(len(each.products))
-            if {tower.shape for tower in vars(each.towers).values()} != {(vector_dim, vector_dim)}:
+            shapes = {tower.shape for tower in vars(each.towers).values()}
+            if shapes != {(vector_dim, vector_dim)} or each.products.shape[1] != vector_dim:
                 raise ValueError("towers of other vectors")
         elif isinstance(each, kinds.WordsFeature):
             each.weights.check_format()
-            sizes.append(each.weights.shape[1])
+            sizes.append(each.weights.shape[1] if each.weights.shape[0] == NUM_WORDS else 0)
     if set(sizes) != {num_products}:
         raise ValueError("features of other products")
 

@@ -306,6 +306,30 @@ def test_evidences_of_other_products_are_refused(built, file, name):
         read_vectorbase(built.folder)
 
 
+@pytest.mark.parametrize(
+    ("file", "name", "change"),
+    [
+        ("quotes", "pointers", lambda each: each.astype(np.float64)),
+        ("quotes", "rating", lambda each: np.stack([each, each], axis=1)),
+        ("evidences", "values.popularity", lambda each: each[:, None]),
+        ("evidences", "values.popularity", lambda each: each.astype(np.float64)),
+        ("evidences", "values.popularity", lambda each: np.full_like(each, 3e38)),
+        ("evidences", "product_graph.weights", lambda each: np.full_like(each, np.nan)),
+        ("evidences", "towers.products", lambda each: each[:, :-1]),
+        ("evidences", "words.length", lambda each: -each),
+        ("evidences", "words.size", lambda each: each * (2, 1)),
+        ("evidences", "words.weight", lambda each: each.astype(np.int64)),
+    ],
+)
+def test_evidences_of_another_kind_are_refused(built, file, name, change):
+    path = built.folder / f"{file}.safetensors"
+    arrays = load_file(path)
+    save_file(arrays | {name: np.ascontiguousarray(change(arrays[name]))}, path)
+    seal(built, path)
+    with pytest.raises(InputError, match="its evidences do not fit together"):
+        read_vectorbase(built.folder)
+
+
 @pytest.mark.parametrize("column", ["style", "brand", "num_reviews", "mean_rating"])
 def test_products_of_other_types_are_refused(built, column):
     path = built.folder / "products.parquet"
