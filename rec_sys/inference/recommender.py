@@ -101,7 +101,7 @@ class Recommender:
             missing = "graph model" if vectorbase.graph_model is None else "text encoder"
             remedy = f"run `{BUILD_COMMAND}` again, or load the bundle of `{CREATE_COMMAND}`"
             raise InputError(f"{folder}: holds no {missing}; {remedy}")
-        encoder = TextEncoder(EMBEDDED, "fp32", told["max_length"], "cpu", "")
+        encoder = TextEncoder(EMBEDDED, "fp32", told.get("max_length"), "cpu", "")
         vectorbase.require_encoder(encoder.model_fingerprint)
 
         @cache
@@ -311,7 +311,8 @@ class Recommender:
     def _explanation(self) -> str:
         """What decides where nothing is known, most first."""
         shares = self.vectorbase.combiner.decides(0)
-        *others, last = [name for name, share in shares.items() if share > 0]
+        # Where nothing tells products apart, it breaks ties.
+        *others, last = [name for name, share in shares.items() if share > 0] or ["popularity"]
         evidences = f"{', '.join(others)} and {last}" if others else last
         why = "nothing is known here of this person, no text and no product of the catalogue"
         return f"{why}, so the order is the same for everybody: by {evidences}"

@@ -299,7 +299,9 @@ def require_runs(model: "GraphModel", what: str | Path) -> "GraphModel":
     convolution takes settings that it cannot run with."""
     is_training = model.training
     try:
-        model.embed(silent_inputs(model.vector_dim, reviews=1))
+        found = model.embed(silent_inputs(model.vector_dim, reviews=1))
+        if not all(np.isfinite(each).all() for each in found):
+            raise ValueError("its answers are no numbers")
     except Exception as error:  # of any convolution of PyTorch Geometric
         raise _no_model(what, error, "change model.conv or train again") from None
     return model.train(is_training)
@@ -327,7 +329,8 @@ def complete_checkpoint(
     for name, each in (weights or {}).items():
         content["state_dict"][_WEIGHTS_PREFIX + name] = each
     content[RECORD_KEY] = record or content[RECORD_KEY]
-    content[COMBINER_KEY], content[_UNCALIBRATED_KEY] = combiner.plain(), dict(uncalibrated or {})
+    content[COMBINER_KEY] = combiner.plain()
+    content |= {_UNCALIBRATED_KEY: dict(uncalibrated)} if uncalibrated else {}
     content[TOWERS_KEY] = {name: torch.from_numpy(each) for name, each in vars(towers).items()}
     with replacing(path) as draft:
         torch.save(content, draft)

@@ -67,6 +67,8 @@ class Combiner:
         fits = len(evidences) == len(features) and shapes == {(len(GROUPS), len(features))}
         if not fits or not all((np.abs(each) < _MOST_WEIGHT).all() for each in arrays.values()):
             raise ValueError("the weights of the evidences do not fit together")
+        if (arrays["shares"] < 0).any():
+            raise ValueError("evidences that decide less than nothing")
         shrinkage = [np.inf if each is None else each for each in plain["shrinkage"]]
         arrays["shrinkage"] = np.array(shrinkage, dtype=np.float64)
         if arrays["shrinkage"].shape != (len(GROUPS),):

@@ -288,7 +288,9 @@ def plain_features(features: Features) -> tuple[list[dict], dict[str, np.ndarray
                 array = np.ascontiguousarray(getattr(feature.graph, name), kind)
                 arrays[f"{feature.graph_name}.{name}"] = array
         elif isinstance(feature, ProductFeature):
-            arrays[f"values.{feature.name}"] = np.ascontiguousarray(feature.product_values)
+            arrays[f"values.{feature.name}"] = np.ascontiguousarray(
+                feature.product_values, np.float32
+            )
         elif isinstance(feature, MatchFeature):
             arrays |= {f"towers.{name}": getattr(feature.towers, name) for name in _TOWERS}
             arrays["towers.products"] = feature.products
@@ -302,6 +304,9 @@ def plain_features(features: Features) -> tuple[list[dict], dict[str, np.ndarray
     return told, arrays
 
 
+_SMALLEST = 1e-9
+
+
 def read_features(told: list[dict], arrays: Mapping[str, np.ndarray]) -> list[Feature]:
     """Features of `plain_features`; KeyError or TypeError if one is not made of what it needs."""
     graphs: dict[str, ProductGraph] = {}
@@ -310,7 +315,9 @@ def read_features(told: list[dict], arrays: Mapping[str, np.ndarray]) -> list[Fe
         values = dict(each)
         for name, value in values.items():
             is_text = isinstance(value, str)
-            if is_text != (name in _TEXTS) or not (is_text or abs(value) < np.inf):
+            # So that sums and quotients stay numbers.
+            is_bounded = is_text or value == 0 or _SMALLEST < abs(value) < 1 / _SMALLEST
+            if is_text != (name in _TEXTS) or not is_bounded:
                 raise TypeError(f"{name} of a feature")
         kind = _KINDS[values.pop("kind")]
         if kind is WalkFeature:

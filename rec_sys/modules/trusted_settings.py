@@ -105,7 +105,7 @@ def _copied(
         copied = {k: _copied(v, [*keys, str(k)], path, number, is_named) for k, v in pairs}
         return copied if is_mapping else list(copied.values())
     # OmegaConf would fill in an interpolation, which may call a resolver.
-    if is_named and isinstance(value, str) and ("${" in value or value == "???"):
+    if is_named and isinstance(value, str) and (value == "???" or "${" in value or "\0" in value):
         raise _refused(path, place, f"the text {value!r}")
     if value is not None and type(value) not in (str, bool, int, float):
         raise _refused(path, place, f"a {type(value).__name__}")

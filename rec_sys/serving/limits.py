@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from time import monotonic, perf_counter
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote, unquote, unquote_to_bytes
 from weakref import WeakValueDictionary
 
@@ -16,7 +16,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -42,10 +42,10 @@ class Limits:
 
     body_bytes: PositiveCount
     body_seconds: Seconds
-    header_bytes: PositiveCount
+    header_bytes: Annotated[int, Field(ge=256, lt=2**63)]
     header_seconds: Seconds
     connections: PositiveCount
-    seconds: Seconds
+    seconds: Annotated[float, Field(ge=0.1, le=1e9)]
     taken_per_second: Positive
     text_characters: PositiveCount
     texts: PositiveCount

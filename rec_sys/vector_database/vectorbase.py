@@ -18,7 +18,7 @@ from rec_sys.foundation import files
 from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.graph.ego_batch import NUM_RATING_FEATURES, ReviewSummary
 from rec_sys.modules import features as kinds
-from rec_sys.modules.combiner import Combiner
+from rec_sys.modules.combiner import Combiner, require_leading
 from rec_sys.modules.match import unit
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
 from rec_sys.reviews.values import name_key
@@ -332,6 +332,9 @@ def _check_evidences(
     features: Sequence[kinds.Feature], combiner: Combiner, num_products: int, vector_dim: int
 ) -> None:
     """ValueError unless each feature has a weight, and a value for each product."""
+    require_leading([each.evidence for each in features])
+    if not {kinds.MatchFeature, kinds.WordsFeature} <= {*map(type, features)}:
+        raise ValueError("no wish could be answered")
     names = zip(combiner.features, combiner.evidences, strict=True)
     if list(names) != [(each.name, each.evidence) for each in features]:
         raise ValueError("other features than weights")

@@ -330,6 +330,36 @@ def test_evidences_of_another_kind_are_refused(built, file, name, change):
         read_vectorbase(built.folder)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda told: told["features"][0].update(scale=10**400),
+        lambda told: told["features"][0].update(scale=1e-320),
+        lambda told: told["combiner"]["shares"][0].__setitem__(0, -1.0),
+        *(
+            lambda told, kind=kind: told.update(
+                features=[each for each in told["features"] if each["kind"] != kind]
+            )
+            for kind in ("words", "match")
+        ),
+    ],
+)
+def test_features_that_nothing_can_be_done_with_are_refused(built, change):
+    told = json.loads(json.dumps(built.manifest))
+    change(told)
+    if len(told["features"]) < len(built.manifest["features"]):  # whose weights go with them
+        kept = [each["name"] for each in told["features"]]
+        columns = [told["combiner"]["features"].index(name) for name in kept]
+        for name in ("features", "evidences"):
+            told["combiner"][name] = [told["combiner"][name][column] for column in columns]
+        for name in ("weights", "shares"):
+            rows = told["combiner"][name]
+            told["combiner"][name] = [[row[column] for column in columns] for row in rows]
+    (built.folder / "manifest.json").write_text(json.dumps(told))
+    with pytest.raises(InputError, match="its evidences do not fit together"):
+        read_vectorbase(built.folder)
+
+
 @pytest.mark.parametrize("column", ["style", "brand", "num_reviews", "mean_rating"])
 def test_products_of_other_types_are_refused(built, column):
     path = built.folder / "products.parquet"
