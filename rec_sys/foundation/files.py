@@ -13,16 +13,17 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
 from rec_sys.foundation.errors import InputError
 
+Read = TypeVar("Read")
 #: Of a folder that is made as a whole: what is in it, and the checksums of its files.
 MANIFEST = "manifest.json"
 #: A full disk, a limit, a folder of somebody else.
@@ -31,6 +32,7 @@ UNWRITABLE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES
 _UNWRITTEN = r"failed writing file|unexpected pos|write error|requested and \d+ written"
 # Beside a draft: its writer's lock, and what it replaces.
 _LOCK, _ASIDE, _SECONDS_TO_LOCK = ".lock", "replaced", 60
+_READINGS = 5  # of a folder that is replaced again and again
 
 
 @contextmanager
@@ -200,6 +202,21 @@ def read_manifest(
         if sha256_of(file) != manifest["sha256"].get(name):
             raise InputError(f"{file}: damaged, its checksum is not the manifest's; {remedy}")
     return manifest
+
+
+def read_whole(folder: Path, read: Callable[[Path], Read]) -> Read:
+    """What `read` makes of the files of a folder that others may replace meanwhile: of all the old
+    ones or of all the new ones, as its manifest tells."""
+    manifest = folder / MANIFEST
+    for _ in range(_READINGS - 1):
+        seen = manifest.read_bytes()
+        with suppress(Exception):
+            found = read(folder)
+            if manifest.read_bytes() == seen:
+                return found
+        if manifest.read_bytes() == seen:
+            break  # what went wrong will do so again
+    return read(folder)
 
 
 def versions_of(packages: Sequence[str]) -> dict[str, str]:

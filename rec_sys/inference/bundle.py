@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rec_sys.foundation import files
 from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.files import MANIFEST, read_json, read_manifest, versions_of, write_manifest
 from rec_sys.foundation.onnx import MODEL_FILE
@@ -24,6 +25,7 @@ from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase
 
 FORMAT = 2
 CREATE_COMMAND = "uv run -m rec_sys.serving.create_bundle"
+_REMEDY = f"run `{CREATE_COMMAND}` again"
 
 GRAPH_MODEL = "graph_model/model.onnx"
 TEXT_ENCODER = "text_encoder"
@@ -101,16 +103,20 @@ def _is_person(told: Any) -> bool:
 
 def read_bundle(folder: str | Path) -> Bundle:
     """Opens a bundle; InputError if anything is missing, damaged, or products of another model."""
-    folder, remedy = Path(folder), f"run `{CREATE_COMMAND}` again"
-    with told_as_unfit(folder, remedy):
+    folder = Path(folder)
+    with told_as_unfit(folder, _REMEDY):
         if not (folder / MANIFEST).is_file():
             raise InputError(f"{folder}: holds no bundle; make one with `{CREATE_COMMAND}`")
-        facts = dict.fromkeys(("created", *_FINGERPRINTS), str)
-        manifest = read_manifest(folder, FORMAT, facts, _FILES, remedy)
-        vectorbase = read_vectorbase(folder / VECTORBASE)
-        vectorbase.require_model(manifest["model_fingerprint"])
-        vectorbase.require_encoder(manifest["encoder_fingerprint"])
-        people = read_json(folder / PEOPLE)
-        if not isinstance(people, list) or not all(map(_is_person, people)):
-            raise InputError(f"{folder / PEOPLE}: must be a list of people; {remedy}")
-        return Bundle(folder, manifest, vectorbase, people)
+        return files.read_whole(folder, _read)
+
+
+def _read(folder: Path) -> Bundle:
+    facts = dict.fromkeys(("created", *_FINGERPRINTS), str)
+    manifest = read_manifest(folder, FORMAT, facts, _FILES, _REMEDY)
+    vectorbase = read_vectorbase(folder / VECTORBASE)
+    vectorbase.require_model(manifest["model_fingerprint"])
+    vectorbase.require_encoder(manifest["encoder_fingerprint"])
+    people = read_json(folder / PEOPLE)
+    if not isinstance(people, list) or not all(map(_is_person, people)):
+        raise InputError(f"{folder / PEOPLE}: must be a list of people; {_REMEDY}")
+    return Bundle(folder, manifest, vectorbase, people)

@@ -7,8 +7,7 @@ validation: how much the biases of user and product count, their mean texts, and
 network adds. They are averaged twice, each time over all that cross-validation cannot tell from the
 best: the strengths of a ridge towards what training has found, then how far to go there from the
 biases alone. So few ratings change little, and where the network does not clearly foresee more than
-the biases, about half of it counts.
-"""
+the biases, about half of it counts."""
 
 import copy
 from collections.abc import Iterable, Iterator

@@ -3,8 +3,7 @@
 The order of products is that of ``sum_k w_k feature_k``, a conditional logit (McFadden, 1974) over
 all products. The weights are fitted to the targets of the validation, one vector for each of
 `GROUPS`, and shrunk towards one evidence alone: the product graph, for users without reviews
-popularity, for those who say what they want the match. Few targets then do no harm.
-"""
+popularity, for those who say what they want the match. Few targets then do no harm."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -65,10 +64,9 @@ class Combiner:
         arrays = {name: np.array(plain[name], dtype=np.float64) for name in ("weights", "shares")}
         shapes = {each.shape for each in arrays.values()}
         fits = len(evidences) == len(features) and shapes == {(len(GROUPS), len(features))}
+        fits &= bool((arrays["shares"] >= 0).all())
         if not fits or not all((np.abs(each) < _MOST_WEIGHT).all() for each in arrays.values()):
             raise ValueError("the weights of the evidences do not fit together")
-        if (arrays["shares"] < 0).any():
-            raise ValueError("evidences that decide less than nothing")
         shrinkage = [np.inf if each is None else each for each in plain["shrinkage"]]
         arrays["shrinkage"] = np.array(shrinkage, dtype=np.float64)
         if arrays["shrinkage"].shape != (len(GROUPS),):
@@ -180,8 +178,7 @@ class CombinerFit:
     learned from all training reviews, is no guess of a few targets. Last, liking counts for more:
     the mean of what puts fewer disliked targets into the lists of others and costs them, by one
     standard error, neither of all targets nor of those that are liked. Where users times products
-    are too many, each user chooses among some: what any feature puts among the best.
-    """
+    are too many, each user chooses among some: what any feature puts among the best."""
 
     liked_only: bool
     liking_factors: list[Positive]

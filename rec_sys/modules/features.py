@@ -288,9 +288,7 @@ def plain_features(features: Features) -> tuple[list[dict], dict[str, np.ndarray
                 array = np.ascontiguousarray(getattr(feature.graph, name), kind)
                 arrays[f"{feature.graph_name}.{name}"] = array
         elif isinstance(feature, ProductFeature):
-            arrays[f"values.{feature.name}"] = np.ascontiguousarray(
-                feature.product_values, np.float32
-            )
+            arrays[f"values.{feature.name}"] = feature.product_values.astype(np.float32)
         elif isinstance(feature, MatchFeature):
             arrays |= {f"towers.{name}": getattr(feature.towers, name) for name in _TOWERS}
             arrays["towers.products"] = feature.products

@@ -114,8 +114,7 @@ class GraphModel(nn.Module):
     `conv` makes the convolution from ``in_channels``, a pair of sizes, and ``edge_dim``: any PyG
     layer that takes a pair of node features and ``return_attention_weights`` (Shi et al., Masked
     Label Prediction, IJCAI 2021: TransformerConv; Brody et al., How Attentive are Graph Attention
-    Networks?, ICLR 2022: GATv2Conv).
-    """
+    Networks?, ICLR 2022: GATv2Conv)."""
 
     def __init__(
         self,

@@ -47,8 +47,7 @@ class JointObjective:
     Inputs:
         batch: ``target_user`` and ``target_product`` int64 [T], ``target_rating`` float32 [T],
             1...5, NaN if missing; ``edge_index`` int64 [2, E], the history; ``log_q`` float32 [P],
-            the logarithm above, 0 if all products are in the batch.
-    """
+            the logarithm above, 0 if all products are in the batch."""
 
     loss: Literal["l1", "mse", "huber"]
     rating_weight: NotNegative

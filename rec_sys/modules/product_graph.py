@@ -123,8 +123,7 @@ class UnreviewedProducts(NamedTuple):
     s = |t|^2 + l2 - t'T'y its row y_j / (s K_jj). Neither needs another solution.
 
     `projected`: float32 [R, D], K T; `explained`: float32 [D, D], T' K T; `diagonal`: float32 [R],
-    of K; `l2`: the ridge of the system.
-    """
+    of K; `l2`: the ridge of the system."""
 
     projected: ndarray
     explained: ndarray
@@ -170,8 +169,7 @@ class ProductGraph:
 
     `pointers`: int64 [P + 1]; the edges that leave product i are ``pointers[i]:pointers[i+1]``.
     `neighbours`: int32 [n], the products that they reach, ascending for each product. `weights`:
-    float32 [n]. Raises InputError if a number is out of its range.
-    """
+    float32 [n]. Raises InputError if a number is out of its range."""
 
     pointers: ndarray
     neighbours: ndarray
@@ -274,8 +272,7 @@ class ProductGraphBuilder:
 
     A product that nobody reviewed has no column in X. As the solution without the zeros that it
     would have there, its weights follow from its text alone, with the inverse that is known
-    already; they come out small, for nothing in X agrees with them, and are scaled up.
-    """
+    already; they come out small, for nothing in X agrees with them, and are scaled up."""
 
     l2: settings.Positive
     name_weight: settings.NotNegative

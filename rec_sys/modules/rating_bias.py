@@ -70,8 +70,7 @@ def predict_each_from_the_others(
     Exact, without a fit per rating: taking rating i out changes the mean m, the bias of its
     product, and, through m alone, the biases of the user's other products. With S and n the sum and
     number of a product's ratings and k its shrinkage, such a bias is (S - m n) / (n + k), so that
-    what is left of rating j is a_j - m b_j, a_j = r_j - S / (n + k), b_j = k / (n + k).
-    """
+    what is left of rating j is a_j - m b_j, a_j = r_j - S / (n + k), b_j = k / (n + k)."""
     rating = rating.astype(np.float64)
     others = len(rating) - 1
     # A lone rating is predicted from nothing: the middle of the scale.

@@ -1,8 +1,7 @@
 """Which classes the settings in a checkpoint may name: a checkpoint can come from anybody.
 
 Hydra calls whatever a ``_target_`` names. What stands in a checkpoint is therefore copied value by
-value, and only classes of rec_sys that a file of ``config`` names pass, each in its own place.
-"""
+value, and only classes of rec_sys that a file of ``config`` names pass, each in its own place."""
 
 import functools
 import re

@@ -81,8 +81,7 @@ def request_models(limits: Limits) -> tuple[type[_Given], type[_Given]]:
     class ReviewIn(_Given):
         """One review. At least one of TextReview, asin and ProductName is needed.
 
-        A text that names neither a product nor stars is taken as a wish.
-        """
+        A text that names neither a product nor stars is taken as a wish."""
 
         review_id: Id | None = Field(None, alias="reviewID", description="Made up if missing.")
         nickname: Name | None = None

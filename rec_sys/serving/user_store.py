@@ -86,8 +86,7 @@ class UserStore:
     so long a statement, a lock or a connection is waited for; after that the database is left alone
     for as long, so that not everybody waits for it; `connections`: at once; `most_reviews`: of a
     person. Raises InputError if no database can be opened there, it cannot be written to, or its
-    tables are another program's, or a newer version's.
-    """
+    tables are another program's, or a newer version's."""
 
     def __init__(
         self, url: str, seconds: float = 5.0, connections: int = 4, most_reviews: int = 10**6

@@ -232,23 +232,18 @@ class Tracking:
             client.set_tag(self.run_id, name, value)
 
     def log_results(
-        self,
-        trained: TrainedModel,
-        history: list[Row],
-        best: Row,
-        baselines: Mapping[str, Row],
-        card: str,
+        self, trained: TrainedModel, curve: list[Row], best: Row, rows: Mapping[str, Row], card: str
     ) -> None:
         client = self.logger.experiment
         metrics = {f"best/{name}": value for name, value in best.items()}
         metrics["best/epoch"] = epoch = int(best["epoch"]) + 1  # as the terminal counts
-        for baseline, values in baselines.items():
+        for baseline, values in rows.items():
             label = baseline.replace(" + ", "_").replace(" ", "_")
             metrics |= {f"versus/{label}/{name}": value for name, value in values.items()}
         shares = trained.combiner.decides(GROUPS.index("several reviews"))
         metrics |= {f"weight/{evidence}": share for evidence, share in shares.items()}
         self.logger.log_metrics(metrics, step=epoch)
-        figure = draw_learning_curves(history, baselines)
+        figure = draw_learning_curves(curve, rows)
         client.log_figure(self.run_id, figure, "learning_curves.png")
         client.log_artifact(self.run_id, str(trained.path), "checkpoint")
         if tuned := trained.record.get("tuned"):

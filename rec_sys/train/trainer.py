@@ -101,8 +101,7 @@ class ReviewDataModule(pl.LightningDataModule):
 
     `vectors`: the vector store's rows, float [N, D]; `settings`: those of ``config/train``, by
     whose `train_target_share` targets are drawn; `negatives`: products that each batch ranks beside
-    those it shows, all if there are not more.
-    """
+    those it shows, all if there are not more."""
 
     def __init__(
         self, graph: ReviewGraph, vectors: np.ndarray, split: Split, settings: Any, negatives: int

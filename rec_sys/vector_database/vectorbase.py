@@ -247,7 +247,7 @@ def read_vectorbase(folder: str | Path) -> Vectorbase:
     if not (folder / files.MANIFEST).is_file():
         raise InputError(f"{folder}: holds no product index; build it with `{BUILD_COMMAND}`")
     with told_as_unfit(folder, _REMEDY):
-        return _read(folder)
+        return files.read_whole(folder, _read)
 
 
 def _read(folder: Path) -> Vectorbase:
@@ -381,7 +381,7 @@ def _check_contents(vectorbase: Vectorbase) -> None:
         wrong += ["product_id"] * bool(ids.isna().any() or ids.duplicated().any())
         needed = ("name", "style", "num_reviews", "popularity_rank")
         wrong += [name for name in needed if table[name].isna().any()]
-    if len(index) != rows or len(there) != rows or index.key_dim != width:
+    if len(index) != rows or there.shape != (rows,) or index.key_dim != width:
         wrong.append("index")
     if wrong:
         raise _unusable(vectorbase.folder, f"damaged or of different products: {', '.join(wrong)}")

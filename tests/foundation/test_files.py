@@ -7,7 +7,15 @@ from contextlib import suppress
 import pytest
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import read_json, read_kept, replacing, write_json, write_kept
+from rec_sys.foundation.files import (
+    read_json,
+    read_kept,
+    read_whole,
+    replacing,
+    write_json,
+    write_kept,
+    write_manifest,
+)
 
 
 def test_a_failing_block_leaves_the_old_file_and_no_litter(tmp_path):
@@ -124,6 +132,38 @@ def test_an_interrupted_writer_leaves_the_old_folder_or_the_new_one(
     assert [each.name for each in tmp_path.iterdir()] == ["folder"]
     is_new = left[0] >= 0
     assert [each.name for each in path.iterdir()] == ["new" if is_new else "old"]
+
+
+def test_a_folder_that_is_replaced_amid_reading_is_read_again(tmp_path):
+    folder = tmp_path / "index"
+
+    def write(content):
+        with replacing(folder) as draft:
+            draft.mkdir()
+            (draft / "one").write_text(content)
+            (draft / "two").write_text(content)
+            write_manifest(draft, {"format": 1, "content": content})
+
+    read_at = []
+
+    def read(folder):
+        one = (folder / "one").read_text()
+        read_at.append(one)
+        if len(read_at) <= 2:  # somebody else, twice
+            write(f"{len(read_at)}")
+        two = (folder / "two").read_text()
+        if len(read_at) == 2:
+            raise InputError("damaged")
+        return one, two
+
+    write("0")
+    assert read_whole(folder, read) == ("2", "2") and read_at == ["0", "1", "2"]
+
+    def damaged(folder):
+        raise InputError("damaged")
+
+    with pytest.raises(InputError, match="damaged"):
+        read_whole(folder, damaged)
 
 
 def test_a_writer_that_lives_keeps_its_draft(tmp_path):
