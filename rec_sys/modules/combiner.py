@@ -293,8 +293,7 @@ class CombinerFit:
             return gains
 
         liking = np.array([features[number].evidence == "liking" for number in varying])
-        factor = self._liking_factor(judge, liked)
-        gains = judge(factor)
+        factor, gains = self._liking_factor(judge, liked)
         weights, held_out = weights * factor**liking, held_out * factor**liking
 
         def of_all(found: ndarray) -> ndarray:
@@ -307,7 +306,7 @@ class CombinerFit:
         learned = of_all(weights / scale), of_all(held_out / scale)
         return _Group(users, fold, *learned, penalties[int(near.argmax())], shares, gains[liked])
 
-    def _liking_factor(self, judge: Callable[[float], ndarray], liked: ndarray) -> float:
+    def _liking_factor(self, judge: Callable, liked: ndarray) -> tuple[float, ndarray]:
         before, factors = judge(1.0), [1.0]
         for factor in self.liking_factors if not liked.all() else ():
             behind = before - judge(factor)
@@ -315,7 +314,8 @@ class CombinerFit:
             is_harmless = all(each.mean() <= each.std() / np.sqrt(len(each)) for each in parts)
             if is_harmless and behind[~liked].sum() > 0:
                 factors.append(factor)
-        return float(np.mean(factors))
+        factor = float(np.mean(factors))
+        return factor, judge(factor) if len(factors) > 1 else before
 
 
 class _Group(NamedTuple):
