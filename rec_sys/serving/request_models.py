@@ -31,10 +31,16 @@ def _whole_characters(text: str) -> str:
     return text
 
 
+def _named(text: str) -> str:
+    # As in files, without space around; but here what is not known can be left out.
+    if text.strip() and not as_text(text):
+        raise ValueError(f"{text.strip()!r} names nothing; leave the field out")
+    return as_text(text)
+
+
 Text = Annotated[str, AfterValidator(_whole_characters)]
-# As in files: without space around, and "null" is nobody.
-Name = Annotated[Text, Field(max_length=_MAX_NAME_LENGTH), AfterValidator(as_text)]
-Id = Annotated[Text, Field(max_length=_MAX_ID_LENGTH), AfterValidator(as_text)]
+Name = Annotated[Text, Field(max_length=_MAX_NAME_LENGTH), AfterValidator(_named)]
+Id = Annotated[Text, Field(max_length=_MAX_ID_LENGTH), AfterValidator(_named)]
 #: An id in an address, where a slash and % are encoded once more, see `LimitsMiddleware`.
 PathId = Annotated[
     str,

@@ -4,12 +4,13 @@ texts are cut and which encoder it is."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
+from pydantic import Field
 from tokenizers import Tokenizer
 
-from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.files import read_json, sha256_of
 from rec_sys.foundation.onnx import MODEL_FILE, open_session
 from rec_sys.foundation.settings import Count, PositiveCount, is_whole_text, settings_of
@@ -18,11 +19,14 @@ from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY, TextEncoder
 TOKENIZER_FILE = "tokenizer.json"
 SETTINGS_FILE = "encoder.json"
 EXPORT_COMMAND = "uv run -m rec_sys.text.encoder_export"
+_EXPORT_AGAIN = f"export the text encoder with `{EXPORT_COMMAND}`"
 ENCODER_INPUTS = INPUT_IDS, ATTENTION_MASK = "input_ids", "attention_mask"
 ENCODER_OUTPUT = "sentence_embedding"
 #: Texts whose lengths round up to the same multiple of this stand in one batch.
 LENGTH_STEP = 16
 
+# Far above what a text encoder takes.
+_MOST_TOKENS = 1 << 16
 # On CPU the fused kernel takes ten times as long as the two that it replaces (8 % of a text).
 _SLOW_FUSIONS = ["SkipLayerNormFusion"]
 
@@ -35,7 +39,7 @@ class ExportedEncoder:
     format: Literal[1]
     encoder_fingerprint: str
     vector_dim: PositiveCount
-    max_length: PositiveCount
+    max_length: Annotated[PositiveCount, Field(le=_MOST_TOKENS)]
     padding_id: Count
     tokenizer_sha256: str
 
@@ -62,6 +66,8 @@ class TextTokenizer:
         self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self._max_length)
+        if len(self._tokenizer.encode("a " * self._max_length)) > self._max_length:
+            raise _unusable(Path(folder) / SETTINGS_FILE, "its max_length has no room for a text")
 
     def encode(
         self,
@@ -76,6 +82,11 @@ class TextTokenizer:
         for batch in self.batches(texts, batch_size, pad_to_step):
             vectors[batch.rows] = run(batch)
         return vectors
+
+    def longest_batch(self) -> TokenBatch:
+        """One text of as many tokens as any may have, all of them padding."""
+        ids = np.full((1, self._max_length), self._padding_id)
+        return TokenBatch(np.arange(1), {INPUT_IDS: ids, ATTENTION_MASK: np.ones_like(ids)})
 
     def batches(
         self, texts: Sequence[str], batch_size: int, pad_to_step: bool
@@ -127,7 +138,7 @@ def _read_settings(path: Path) -> ExportedEncoder:
 
 
 def _unusable(path: Path, why: str) -> InputError:
-    return InputError(f"{path}: {why}; export the text encoder with `{EXPORT_COMMAND}`")
+    return InputError(f"{path}: {why}; {_EXPORT_AGAIN}")
 
 
 class OnnxTextEncoder:
@@ -153,6 +164,10 @@ class OnnxTextEncoder:
         metadata = self._session.get_modelmeta().custom_metadata_map
         if metadata.get(ENCODER_FINGERPRINT_KEY) != self.encoder_fingerprint:
             raise _unusable(path, "is not the encoder that the files beside it belong to")
+        with told_as_unfit(Path(folder) / SETTINGS_FILE, _EXPORT_AGAIN):
+            vectors = self._run(self._tokenizer.longest_batch())
+            if vectors.shape != (1, self.vector_dim) or not np.isfinite(vectors).all():
+                raise ValueError(f"its longest text has no {self.vector_dim} numbers")
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Encodes n texts; returns float32 [n, vector_dim], each row of unit length."""

@@ -154,6 +154,8 @@ def test_products(client):
         ({"reviews": [{"TextReview": "x\ud800"}]}, "reviews.0.TextReview", "surrogate"),
         ({"reviews": [{"TextReview": "x\0"}]}, "reviews.0.TextReview", "NUL"),
         ({"reviews": [{"asin": "x" * 257}]}, "reviews.0.asin", "256"),
+        ({"reviews": [{"TextReview": "x", "asin": "null"}]}, "reviews.0.asin", "names nothing"),
+        ({"reviews": [{"TextReview": "x", "Style": " NA "}]}, "reviews.0.Style", "'NA' names"),
         ({"reviews": [{"TextReview": "x", "time": "nan"}]}, "reviews.0.time", "not a time"),
         ({"reviews": [{"TextReview": "x", "time": "1e400"}]}, "reviews.0.time", "not a time"),
         ({"reviews": [{"TextReview": "x", "time": " "}]}, "reviews.0.time", "not a time"),

@@ -121,9 +121,20 @@ def test_files_that_do_not_belong_together(exported_encoder, tmp_path):
     (folder / "encoder.json").write_text(json.dumps(settings | {"tokenizer_sha256": "f" * 64}))
     with pytest.raises(InputError, match="tokenizer.json: is not the tokenizer"):
         OnnxTextEncoder(folder)
-    for wrong in ({"max_length": True}, {"max_length": 0}, {"format": 2}, {"vector_dim": "384"}):
+    unreadable = "not an exported text encoder of this version"
+    for wrong, message in (
+        ({"max_length": True}, unreadable),
+        ({"max_length": 0}, unreadable),
+        ({"max_length": 1 << 40}, unreadable),
+        ({"format": 2}, unreadable),
+        ({"vector_dim": "384"}, unreadable),
+        ({"vector_dim": 385}, ".*its longest text has no 385 numbers"),
+        ({"max_length": 1}, "its max_length has no room for a text"),
+        ({"max_length": 513}, "cannot be used .*; export"),
+        ({"padding_id": 10**6}, "cannot be used .*; export"),
+    ):
         (folder / "encoder.json").write_text(json.dumps(settings | wrong))
-        with pytest.raises(InputError, match="not an exported text encoder of this version"):
+        with pytest.raises(InputError, match=f"encoder.json: {message}"):
             OnnxTextEncoder(folder)
     (folder / "encoder.json").write_text(json.dumps(settings))
     (folder / "model.onnx").unlink()
