@@ -35,6 +35,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 CONFIG_DIR = next(filter(Path.is_dir, (_PACKAGE / "config", _PACKAGE.parent / "config")))
 EXIT_BAD_INPUT = 2
 _GC_THRESHOLD = 100_000
+_SECONDS_TO_LEAVE = 0.1
 
 # A name, or settings that are merged into the chosen ones.
 _CHOICE = re.compile(r"\{|[\"']?(?!(null|true|false|nan|inf)$)[^\W\d]")
@@ -106,6 +107,7 @@ def graceful_exit(main: Callable[..., Any]) -> Callable[..., None]:
     def wrapped(*args: Any, **kwargs: Any) -> None:
         if signal.getsignal(signal.SIGINT) is end_at_once:
             signal.signal(signal.SIGINT, _interrupt)
+            sys.unraisablehook = _interrupt_later
         # Libraries make millions of objects that stay: among them garbage is looked for slowly.
         gc.set_threshold(_GC_THRESHOLD)
         _reporting(main)(*args, **kwargs)
@@ -155,6 +157,15 @@ _pressed: list[int] = []
 def _interrupt(number: int, frame: Any) -> None:
     _pressed.append(number)
     signal.default_int_handler(number, frame)
+
+
+def _interrupt_later(swallowed: Any) -> None:
+    """Ctrl-C amid a finalizer or a callback, where Python passes exceptions over, comes again."""
+    if issubclass(swallowed.exc_type, KeyboardInterrupt):
+        again = threading.main_thread().ident, signal.SIGINT
+        threading.Timer(_SECONDS_TO_LEAVE, signal.pthread_kill, again).start()
+    else:
+        sys.__unraisablehook__(swallowed)
 
 
 def _why(error: BaseException) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import WrapValidator
+from pydantic import Field, WrapValidator
 
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
@@ -36,6 +36,7 @@ _MODEL_SETTINGS += ("1_Pooling/config.json",)
 # On a CPU the activations of a pass then stay in a core's own cache; a GPU wants to be filled.
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
 
+_LEAST_TOKENS = 3  # where a text begins, a word, where it ends
 _or_auto = WrapValidator(lambda value, count: value if value == AUTO else count(value))
 
 
@@ -45,7 +46,7 @@ class EncoderSettings:
 
     model: str
     precision: Literal["auto", "fp32", "bf16"]
-    max_length: PositiveCount
+    max_length: Annotated[PositiveCount, Field(ge=_LEAST_TOKENS)]
     device: str
     cache_dir: str | Path
     batch_tokens: Annotated[PositiveCount, _or_auto] = AUTO
@@ -58,6 +59,11 @@ class TextEncoder:
         self.settings = EncoderSettings(*args, **settings)
         self.max_length = self.settings.max_length
         self.model_folder = locate_model(self.settings.model)
+        config = self.model_folder / "config.json"
+        most = read_json(config).get("max_position_embeddings") if config.is_file() else None
+        if most and self.max_length > most:
+            why = f"the text encoder takes no more than {most} tokens"
+            raise InputError(f"encoder.max_length={self.max_length}: {why}")
 
     @cached_property
     def model_fingerprint(self) -> str:

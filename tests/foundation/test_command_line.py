@@ -81,21 +81,35 @@ def test_ctrl_c_while_libraries_are_imported_is_one_line(module, tmp_path):
     assert told.startswith("interrupted") and told.count("\n") == 1
 
 
-def test_ctrl_c_of_which_a_library_makes_something_else_is_one_line():
-    program = """
-import os, signal
-from rec_sys.foundation.cli import graceful_exit
-@graceful_exit
-def main():
+_TURNED = """
     try:
         os.kill(os.getpid(), signal.SIGINT)
     except KeyboardInterrupt:
         raise ImportError("initialization failed") from None
+"""
+_SWALLOWED = """
+    class Passing:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            sum(range(1000))
+    Passing()
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("body", [_TURNED, _SWALLOWED])
+def test_ctrl_c_of_which_a_library_makes_something_else_is_one_line(body):
+    program = f"""
+import os, signal, time
+from rec_sys.foundation.cli import graceful_exit
+@graceful_exit
+def main(): {body}
 main()
 """
     start = "import sys; sys.argv = ['-m']; import signal\n"
     start += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    done = subprocess.run([sys.executable, "-c", start + program], capture_output=True, text=True)
+    command = [sys.executable, "-c", start + program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
     assert done.returncode == EXIT_INTERRUPTED
     assert done.stderr.startswith("interrupted") and done.stderr.count("\n") == 1
 
