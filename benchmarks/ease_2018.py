@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from hydra import compose, initialize_config_dir
 
-from rec_sys.evaluation.protocol import Queries
 from rec_sys.evaluation.scores import evaluate_ranking
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.settings import build
 from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.graph.splits import LeaveOneOut
+from rec_sys.graph.task import Queries
 from rec_sys.modules.baselines import Ease
 
 EXPECTED = {True: 0.1025, False: 0.0914}

@@ -142,6 +142,7 @@ def evidences(files: FullSizeSet, measurement: Measurement) -> None:
     from rec_sys.foundation.settings import build
     from rec_sys.graph.ego_batch import ProductReviews
     from rec_sys.modules.checkpoint import find_checkpoint, fit_evidences, load_trained
+    from rec_sys.modules.evidences import KnownReviews
     from rec_sys.modules.full_catalogue import FullCatalogue
 
     config, prepared = compose("train_config", files), prepare(files)
@@ -149,11 +150,12 @@ def evidences(files: FullSizeSet, measurement: Measurement) -> None:
     split = build(config.split).split(graph)
     edges = np.flatnonzero(split.train)
     product_graph = build(config.product_graph).build(graph, vectors, edges)
-    model = load_trained(find_checkpoint(None, "checkpoints")).model
-    known = ProductReviews.of(graph, vectors, edges).summary
+    trained = load_trained(find_checkpoint(None, "checkpoints"))
+    words, reviews = prepared.words, ProductReviews.of(graph, vectors, edges).summary
+    known = KnownReviews(graph, edges, product_graph, vectors, words, trained.towers)
     with measurement.timed():
-        features = fit_evidences(config.evidence, graph, edges, product_graph)
-        catalogue = FullCatalogue.of(model, graph, vectors, known, features)
+        features = fit_evidences(config.evidence, known)
+        catalogue = FullCatalogue.of(trained.model, graph, vectors, words, reviews, features)
         fit, liked_above = build(config.combiner), config.train.liked_above
         catalogue.fitted(fit, graph, split.validation, liked_above)
 

@@ -17,11 +17,12 @@ import numpy as np
 
 from rec_sys.evaluation import protocol, scores
 from rec_sys.evaluation.audit import Finding, Limits, check_invariance, require_clean
-from rec_sys.evaluation.protocol import Queries, RankingModel, RatingModel, ReviewKnownModel, Stage
+from rec_sys.evaluation.protocol import RankingModel, RatingModel, ReviewKnownModel, Stage
 from rec_sys.evaluation.scores import RankingResult, RatingScores, best_threshold, predict
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.files import code_fingerprint, read_kept, write_kept
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
+from rec_sys.graph.task import Queries
 from rec_sys.modules.baselines import search_grid
 
 #: A baseline that ranks, finds what is wished for, predicts ratings, or reads the very review whose
@@ -205,7 +206,7 @@ class Baseline:
         return self.kind != "wishes" or bool(stage.wishes)
 
     def run(self, stage: Stage, context: JobContext) -> Measured:
-        how, start = context.measuring, time.perf_counter()
+        how = context.measuring
         queries, texts = stage.validation, context.prepared.vectors
         rates, wishes = self.kind in ("rating", "review known"), self.kind == "wishes"
         if wishes:
@@ -228,7 +229,6 @@ class Baseline:
             rating=how.rating(model, tuned, stage) if rates else {},
             settings=chosen,
             findings=[] if rates or wishes else context.invariance(model, stage),
-            seconds=time.perf_counter() - start,
         )
 
 
@@ -256,7 +256,9 @@ def run_all(
             key = _key_of(job, stage, context)
             path = cache / f"{key}.json"
             if (measured := load_measured(path)) is None:
+                start = time.perf_counter()
                 measured = job.run(stage, context)
+                measured = replace(measured, seconds=time.perf_counter() - start)
                 require_clean([f.about(f"seed {stage.seed}") for f in measured.findings])
                 save_measured(path, measured)
             records.append(Record(stage, job, measured, key))

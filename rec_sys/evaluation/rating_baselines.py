@@ -68,12 +68,7 @@ class Bias:
         self._bias = RatingBias.of(rated, np.arange(rated.num_edges), *shrinkage)
 
     def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        return as_stars(self.raw(histories, user, product))
-
-    def raw(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """The sum itself, not clipped, float64 [T]: a feature for other models."""
-        user_bias = self._bias.user_bias(histories)
-        return self._bias.mean + self._bias.product_bias[product] + user_bias[user]
+        return as_stars(self._bias.rate(histories, user, product))
 
 
 @settings_of("MatrixFactorisation", frozen=False)
@@ -147,8 +142,7 @@ class Ridge:
     def _examples(self, train: ReviewGraph, vectors: np.ndarray) -> tuple[ReviewGraph, np.ndarray]:
         """Fits the bias; reviews with a rating, and what it makes of each by all others."""
         rated = training_ratings(train)
-        self._vectors, self._bias = vectors, Bias()
-        self._bias.fit(train, vectors)
+        self._vectors, self._bias = vectors, RatingBias.of(rated, np.arange(rated.num_edges))
         bias = predict_each_from_the_others(rated.edge_user, rated.edge_product, rated.edge_rating)
         rng, most = np.random.default_rng(self.seed), min(len(bias), self.max_examples)
         drawn = rated.edge_mask(rng.choice(len(bias), most, replace=False))
@@ -185,7 +179,7 @@ class TextRidge(Ridge):
         self._regress(_side_by_side(bias, *means), rated.edge_rating)
 
     def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        bias = self._bias.raw(histories, user, product)
+        bias = self._bias.rate(histories, user, product)
         users = MeanVectors.of_users(self._vectors, histories)
 
         def inputs(rows: slice) -> np.ndarray:
@@ -213,7 +207,7 @@ class ReviewText(Ridge):
     def rate_known(
         self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray, text: np.ndarray
     ) -> np.ndarray:
-        bias = self._bias.raw(histories, user, product)
+        bias = self._bias.rate(histories, user, product)
         return self._predict(len(text), lambda rows: self._inputs(bias[rows], text[rows]))
 
     def _inputs(self, bias: np.ndarray, text: np.ndarray) -> np.ndarray:

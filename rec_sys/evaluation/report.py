@@ -60,11 +60,9 @@ class _Test:
         """A metric of each user who has it, averaged over the seeds, float64; all models have the
         same users. `groups`: bool [U] for each seed, to look at some of them."""
         runs = [result for _, result in self.models[model]]
-        has = [~np.isnan(run.per_user[metric]) for run in runs]
-        if groups is not None:
-            has = [rows & group for rows, group in zip(has, groups, strict=True)]
-        users = [run.users[rows] for run, rows in zip(runs, has, strict=True)]
-        values = [run.per_user[metric][rows] for run, rows in zip(runs, has, strict=True)]
+        some = groups or [slice(None)] * len(runs)
+        users = [run.users[rows] for run, rows in zip(runs, some, strict=True)]
+        values = [run.per_user[metric][rows] for run, rows in zip(runs, some, strict=True)]
         return scores.average_over_seeds(users, values).to_numpy()
 
     def mean(self, model: str, metric: str) -> float:

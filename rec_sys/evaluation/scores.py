@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from rec_sys.evaluation import protocol
-from rec_sys.evaluation.protocol import Queries, RankingModel, RatingModel, Stage, WishModel
+from rec_sys.evaluation.protocol import RankingModel, RatingModel, Stage, WishModel
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import ReviewGraph
+from rec_sys.graph.task import Queries
 from rec_sys.modules.baselines import popularity
 from rec_sys.reviews.cleaning import twin_groups
 
@@ -343,5 +344,7 @@ def _difference_and_ratio(model: np.ndarray, baseline: np.ndarray, axis: int = -
 
 def average_over_seeds(users: Sequence[np.ndarray], values: Sequence[np.ndarray]) -> pd.Series:
     """The mean of each user over the runs that they were in, float64, by user, ascending: a user
-    measured thrice is drawn once. Each run has distinct users."""
-    return pd.Series(np.concatenate(values), dtype=float).groupby(np.concatenate(users)).mean()
+    measured thrice is drawn once. Each run has distinct users; a value that is NaN does not count,
+    nor does a user without any other."""
+    found = pd.Series(np.concatenate(values), dtype=float)
+    return found.groupby(np.concatenate(users)).mean().dropna()

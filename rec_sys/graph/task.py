@@ -65,6 +65,38 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Queries:
+    """A task as models take it. `users`: int64 [U], in the graph, ascending: everyone with a
+    target; `asked`: int64 [U], see `Task.asked`; `wish`: int64 [U], row of a text, or None."""
+
+    users: np.ndarray
+    histories: ReviewGraph
+    targets: ReviewGraph
+    asked: np.ndarray
+    wish: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, graph: ReviewGraph, task: Task) -> "Queries":
+        users = task.users(graph)
+        parts = (graph.histories(users, edges) for edges in (task.history, task.target))
+        return cls(users, *parts, task.asked(graph, users))
+
+    @classmethod
+    def wishes(cls, graph: ReviewGraph, task: Task, with_history: bool) -> "Queries":
+        """The words of one target of each user, from which its product is to be found."""
+        told = task.targets_with_text(graph)
+        users = graph.edge_user[told]
+        shown = task.history if with_history else np.zeros(graph.num_edges, dtype=bool)
+        parts = (graph.histories(users, edges) for edges in (shown, graph.edge_mask(told)))
+        return cls(users, *parts, task.asked(graph, users), graph.edge_text[told])
+
+    def of_users(self, rows: np.ndarray) -> "Queries":
+        parts = (part.histories(rows) for part in (self.histories, self.targets))
+        wish = None if self.wish is None else self.wish[rows]
+        return Queries(self.users[rows], *parts, self.asked[rows], wish)
+
+
+@dataclass(frozen=True)
 class Split:
     """Who learns from what, and what is measured. Models and statistics learn from `train`, bool
     [E], no target; `validation` chooses epochs and settings. Once they are chosen, statistics are

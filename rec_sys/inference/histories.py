@@ -147,21 +147,22 @@ class Histories:
         return (self.catalogue_row == UNKNOWN) & np.isnan(self.rating) & ~said
 
 
-def read_histories(reviews: pd.DataFrame | Sequence[Author], vectorbase: Vectorbase) -> Histories:
+def read_histories(
+    reviews: pd.DataFrame | Sequence[Author], vectorbase: Vectorbase, wish: str | None = None
+) -> Histories:
     """Cleans reviews as those of the training were, and finds their products in the vectorbase: by
     id, or, where that is missing or unknown, by the name, in any case and spacing, if one product
     alone has it. An author without any review is a user of whom nothing is known. `reviews` are a
-    table, see `authors_in`, or the authors. Raises InputError if there is nobody."""
+    table, see `authors_in`, or the authors; a `wish` is what they all want. Raises InputError if
+    there is nobody."""
     authors = authors_in(reviews) if isinstance(reviews, pd.DataFrame) else reviews
     if not authors:
         raise InputError("there is nobody to recommend to: no reviews were given")
-    wishes = [
-        "\n".join([author.wish, *(each.text for each in author.reviews if each.is_wish)]).strip()
-        for author in authors
-    ]
     kept: list[tuple[WrittenReview, int]] = []
-    user_ptr = [0]
+    user_ptr, wishes = [0], []
     for author in authors:
+        said = [review.text for review in author.reviews if review.is_wish]
+        wishes.append("\n".join([wish or author.wish, *said]).strip())
         own = [review for review in author.reviews if not review.is_wish]
         kept += _newest_in_order(own, vectorbase)
         user_ptr.append(len(kept))

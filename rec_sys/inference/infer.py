@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.settings import Count, PositiveCount, read_settings, settings_of
-from rec_sys.inference.histories import Author, Encode, authors_in, read_histories
+from rec_sys.inference.histories import Author, Encode, read_histories
 from rec_sys.inference.recommender import Recommender
 from rec_sys.inference.results import UserRecommendations, show_results, write_results
 from rec_sys.modules import checkpoint, inference_backends
@@ -59,10 +59,7 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
         data = checkpoint.load_data(trained, config)
         reviews = _people_of(data, checkpoint.held_out_user_ids(trained, data))
 
-    if settings.wish:
-        people = authors_in(reviews) if isinstance(reviews, pd.DataFrame) else reviews
-        reviews = [replace(each, wish=settings.wish) for each in people]
-    histories = read_histories(reviews, vectorbase)
+    histories = read_histories(reviews, vectorbase, settings.wish)
     encode = encode_once(encoder, config.paths.cache_dir, histories.all_texts)
     results = Recommender(backend, vectorbase, encode).recommend(
         histories, k=settings.k, batch_size=settings.batch_size, show_progress=True

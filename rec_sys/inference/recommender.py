@@ -4,7 +4,6 @@ import hashlib
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from itertools import pairwise, starmap
 from pathlib import Path
@@ -232,10 +231,7 @@ class Recommender:
     def _histories(self, reviews: Any, wish: str) -> Histories:
         if isinstance(reviews, Histories):
             return reviews
-        authors = read_authors(reviews)
-        if wish:
-            authors = [replace(each, wish=wish) for each in authors]
-        return people.read_histories(authors, self.vectorbase)
+        return people.read_histories(read_authors(reviews), self.vectorbase, wish)
 
     def _recommend_batch(
         self, histories: Histories, k: int, candidates: np.ndarray | None

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import field
-from itertools import product
+from itertools import groupby, product
 from typing import Any, Literal
 
 import numpy as np
@@ -305,15 +305,11 @@ def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], An
     if empty := [name for name, values in grid.items() if not values]:
         raise InputError(f"{entry['model']}: no value to try for {', '.join(empty)}")
     of_score = getattr(model_class, "score_settings", ())
-    names = [[name for name in sorted(grid) if (name in of_score) == which] for which in (0, 1)]
-    for_fit, for_score = (
-        [dict(zip(some, values, strict=True)) for values in product(*map(grid.get, some))]
-        for some in names
-    )
-    return [
-        [(each, model_class(**each)) for each in ({**fit, **score} for score in for_score)]
-        for fit in for_fit
-    ]
+    names = sorted(grid, key=lambda name: (name in of_score, name))
+    found = [dict(zip(names, values, strict=True)) for values in product(*map(grid.get, names))]
+    # The settings of `fit` come first, so that those who share them are neighbours.
+    fits = groupby(found, key=lambda each: [each[name] for name in names if name not in of_score])
+    return [[(each, model_class(**each)) for each in group] for _, group in fits]
 
 
 def search_grid(

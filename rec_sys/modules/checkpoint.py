@@ -108,15 +108,15 @@ def _age(path: Path) -> tuple[int, str]:
 class TrainedModel:
     """A checkpoint's model, in evaluation mode and on the CPU, with its origin. `record` is what
     training wrote about itself, see `record_of`. `weights` are the network's by name,
-    `model_config` its settings if not those of the training. `seen` are the reviews that it has
-    seen, if the checkpoint tells; `plain_combiner` is what `Combiner.plain` gave, `plain_towers`
-    the arrays of `Towers`, None before the training has ended."""
+    `seen` the reviews that it has seen, `model_config` its settings if not those of the training;
+    `plain_combiner` is what `Combiner.plain` gave, `plain_towers` the arrays of `Towers`, None
+    before the training has ended."""
 
     path: Path
     record: dict[str, Any]
     weights: Mapping[str, np.ndarray]
+    seen: Provenance
     model_config: Mapping[str, Any] | None = None
-    seen: Provenance | None = None
     plain_combiner: dict[str, Any] | None = None
     plain_towers: dict[str, Any] | None = None
 
@@ -279,7 +279,7 @@ def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None
     if not are_finite:
         raise InputError(f"{path}: its weights are not all finite numbers; train again")
     learned = content.get(COMBINER_KEY), content.get(TOWERS_KEY)
-    trained = TrainedModel(Path(path), content[RECORD_KEY], weights, model_config, seen, *learned)
+    trained = TrainedModel(Path(path), content[RECORD_KEY], weights, seen, model_config, *learned)
     if model_config:
         trained.model  # noqa: B018 (whether the weights fit is told at once)
     return trained
@@ -348,10 +348,9 @@ def fit_evidences(settings: DictConfig, known: KnownReviews) -> list[Feature]:
     return [feature for each in build_evidences(settings) for feature in each.fit(known)]
 
 
-def provenance_in(content: Mapping[str, Any]) -> Provenance | None:
-    """Which reviews the training of a checkpoint has seen; None if it does not tell."""
-    if (kept := content.get(SEEN_KEY)) is None:
-        return None
+def provenance_in(content: Mapping[str, Any]) -> Provenance:
+    """Which reviews the training of a checkpoint has seen; LookupError if it does not tell."""
+    kept = content[SEEN_KEY]
     arrays = {name: kept[name] for name in _SEEN_ARRAYS}
     begins, earlier = tuple(kept["begins"]), LearnedReviews(*kept["earlier"])
     kinds = [(arrays[name], kind) for name, kind in _SEEN_ARRAYS.items()]
@@ -413,9 +412,8 @@ def split_as_trained(trained: TrainedModel, graph: ReviewGraph, config: DictConf
     have an axis ``split``: the same settings, from somebody who trusts a class outside rec_sys."""
     splitter = build(trained.settings(config, "split"))
     with told_as_unfit(trained.path, "train again"):
-        # After a warm start it depends on what an earlier checkpoint had seen, which may be gone.
-        seen = trained.seen
-        split = seen.split(splitter.name, graph) if seen else splitter.split(graph)
+        # Not by the splitter: after a warm start it depends on what an earlier one had seen.
+        split = trained.seen.split(splitter.name, graph)
     if split_fingerprint(split) != trained.record["split"]["fingerprint"]:
         raise InputError(
             f"{trained.path}: the split of its training (split={split.name}) comes out differently"

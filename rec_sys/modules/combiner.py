@@ -378,13 +378,13 @@ class _Choice:
 
     def gains(self, weights: ndarray, k: int) -> ndarray:
         """NDCG@k of each choice as the only one of its list, float64 [T]; equals by expectation."""
+        from rec_sys.modules.metrics import TargetPositions, discounted_gain  # with PyTorch
+
         rows = self._scores(self._torch.from_numpy(weights))[self._user]
         own = rows.gather(1, self._product[:, None])
-        better, equal = (rows > own).sum(1).numpy(), (rows == own).sum(1).numpy()
-        discount = np.zeros(rows.shape[1] + 1)
-        discount[1 : k + 1] = (1 / np.log2(np.arange(k) + 2))[: rows.shape[1]]
-        sums = np.cumsum(discount)
-        return (sums[better + equal] - sums[better]) / equal
+        above, tied = (rows > own).sum(1).numpy(), (rows == own).sum(1).numpy()
+        positions = TargetPositions(self._user.numpy(), above, tied, len(self._offset))
+        return discounted_gain(positions, k)
 
     def _scores(self, weights: Any) -> Any:
         return self._torch.matmul(weights.float(), self._values) + self._offset

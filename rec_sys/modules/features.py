@@ -307,7 +307,6 @@ _SMALLEST = 1e-9
 
 def read_features(told: list[dict], arrays: Mapping[str, np.ndarray]) -> list[Feature]:
     """Features of `plain_features`; KeyError or TypeError if one is not made of what it needs."""
-    graphs: dict[str, ProductGraph] = {}
     features: list[Feature] = []
     for each in told:
         values = dict(each)
@@ -321,10 +320,8 @@ def read_features(told: list[dict], arrays: Mapping[str, np.ndarray]) -> list[Fe
         if kind is WalkFeature:
             settings = {name: values.pop(name) for name in _GRAPH_SETTINGS}
             name = values["graph_name"]
-            if name not in graphs:
-                edges = {array: arrays[f"{name}.{array}"] for array in _GRAPH_ARRAYS}
-                graphs[name] = ProductGraph(**edges, **settings)
-            values["graph"] = replace(graphs[name], **settings)
+            edges = {array: arrays[f"{name}.{array}"] for array in _GRAPH_ARRAYS}
+            values["graph"] = ProductGraph(**edges, **settings)
         elif kind is ProductFeature:
             values["product_values"] = arrays[f"values.{values['name']}"]
         elif kind is MatchFeature:

@@ -144,15 +144,12 @@ class FullCatalogue:
 
     def rate(self, history: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         """Ratings 0...5, float32 [T]; `user`, index in `history`, and `product` are int64 [T]."""
-        nobody = np.empty((0, self.model.embedding_dim), np.float32)
-        users = np.concatenate([nobody, *(each for _, each, _ in self._users(history))])
+        users = np.concatenate([each for _, each, _ in self._users(history)])
         return predicted_rating(np.sum(users[user] * self.products.embeddings[product], axis=1))
 
     def queries(self, history: ReviewGraph, users: np.ndarray) -> np.ndarray:
-        """The queries, float32 [n, d + 1], of distinct users, int64 [n], indices in `history`."""
-        queries = [each for _, _, each in self._users(history, users)]
-        nobody = np.empty((0, self.products.keys.shape[1]), dtype=np.float32)
-        return np.concatenate([nobody, *queries])
+        """The queries, float32 [n, d + 1], of distinct users, int64 [n > 0], of `history`."""
+        return np.concatenate([each for _, _, each in self._users(history, users)])
 
     def situation(
         self, history: ReviewGraph, asked: np.ndarray, wish: np.ndarray | None = None

@@ -37,12 +37,10 @@ def full_precision(device: torch.device) -> AbstractContextManager:
     return torch.autocast(device.type, enabled=False)
 
 
-class FeatureEncoder(nn.Sequential):
+def feature_encoder(in_dim: int, hidden_dim: int, dropout: float) -> nn.Sequential:
     """Linear, layer norm, GELU, dropout: float32 [n, in_dim] -> float32 [n, hidden_dim]."""
-
-    def __init__(self, in_dim: int, hidden_dim: int, dropout: float) -> None:
-        linear, norm = nn.Linear(in_dim, hidden_dim), nn.LayerNorm(hidden_dim)
-        super().__init__(linear, norm, nn.GELU(), nn.Dropout(dropout))
+    linear, norm = nn.Linear(in_dim, hidden_dim), nn.LayerNorm(hidden_dim)
+    return nn.Sequential(linear, norm, nn.GELU(), nn.Dropout(dropout))
 
 
 class ReviewEncoder(nn.Module):
@@ -79,11 +77,11 @@ class ProductEncoder(nn.Module):
         self, vector_dim: int, hidden_dim: int, dropout: float, modality_dropout: float
     ) -> None:
         super().__init__()
-        self.modality_dropout = modality_dropout
-        self.name = FeatureEncoder(vector_dim, hidden_dim, dropout)
-        self.info = FeatureEncoder(vector_dim, hidden_dim, dropout)
-        self.reviews = FeatureEncoder(vector_dim, hidden_dim, dropout)
-        self.fusion = FeatureEncoder(3 * hidden_dim + 3 + NUM_RATING_FEATURES, hidden_dim, dropout)
+        self.modality_dropout = nn.Dropout(modality_dropout).p  # which refuses what is none
+        self.name = feature_encoder(vector_dim, hidden_dim, dropout)
+        self.info = feature_encoder(vector_dim, hidden_dim, dropout)
+        self.reviews = feature_encoder(vector_dim, hidden_dim, dropout)
+        self.fusion = feature_encoder(3 * hidden_dim + 3 + NUM_RATING_FEATURES, hidden_dim, dropout)
 
     def forward(self, name: Tensor, info: Tensor, reviews: Tensor, ratings: Tensor) -> Tensor:
         # By their length: comparing every number with zero would take ten times as long.
@@ -128,7 +126,7 @@ class GraphModel(nn.Module):
         self.vector_dim, self.embedding_dim = vector_dim, hidden_dim
         self.product_encoder = ProductEncoder(vector_dim, hidden_dim, dropout, modality_dropout)
         self.review_encoder = ReviewEncoder(vector_dim, hidden_dim, dropout)
-        self.user_encoder = FeatureEncoder(vector_dim, hidden_dim, dropout)
+        self.user_encoder = feature_encoder(vector_dim, hidden_dim, dropout)
         self.conv = conv(in_channels=(hidden_dim, hidden_dim), edge_dim=hidden_dim)
         self.heads: int = self.conv.heads
         conv_dim = self.conv.out_channels * (self.heads if self.conv.concat else 1)

@@ -49,12 +49,17 @@ class RatingBias(NamedTuple):
         sums = segment_sum(rest.astype(np.float64), user, reviews.num_users)
         return sums / (np.bincount(user, minlength=reviews.num_users) + self.user_shrinkage)
 
+    def rate(self, reviews: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
+        """Mean + product bias + user bias of T pairs, not clipped, float64 [T]; `user`: int64 [T],
+        index in `reviews`, which tell the biases of users."""
+        return self.mean + self.product_bias[product] + self.user_bias(reviews)[user]
+
     def predict(self, graph: ReviewGraph, target: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-        """Mean + product bias + user bias, from the user's other ratings: float32, one for each
-        edge of `target`, bool [E]; edges of `hidden`, bool [E], are not looked at either."""
-        user_bias = self.user_bias(graph.histories(np.arange(graph.num_users), ~target & ~hidden))
-        user, product = graph.edge_user[target], graph.edge_product[target]
-        return (self.mean + self.product_bias[product] + user_bias[user]).astype(np.float32)
+        """`rate` from the user's other ratings: float32, one for each edge of `target`, bool [E];
+        edges of `hidden`, bool [E], are not looked at either."""
+        others = graph.histories(np.arange(graph.num_users), ~target & ~hidden)
+        pairs = graph.edge_user[target], graph.edge_product[target]
+        return self.rate(others, *pairs).astype(np.float32)
 
 
 def predict_each_from_the_others(

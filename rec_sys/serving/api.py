@@ -1,7 +1,6 @@
 """The service over HTTP: its routes, and the components that they share."""
 
 import logging
-import math
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -119,7 +118,7 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
         description="Reviews in, recommendations out, each with its reason.",
         lifespan=lifespan,
     )
-    app.state.is_ready, app.state.asked = False, -math.inf
+    app.state.is_ready, app.state.asked = False, monotonic()
     app.state.own_threads = anyio.CapacityLimiter(2)
     limits.add_refusals(app, settings.retry_after)
     # For the documentation alone: the middleware looks at them before it reads a body.
@@ -143,6 +142,7 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
     # The last one is the outermost: it counts what the other one refuses, too.
     shared = settings.limits, components.access, components.metrics, settings.retry_after
     app.add_middleware(limits.LimitsMiddleware, *shared)
+    app.openapi()  # makes the routes whole, for which the first request would keep all waiting
     return app
 
 

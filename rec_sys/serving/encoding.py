@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from rec_sys.foundation.errors import told_as_unfit
 from rec_sys.inference.histories import VECTOR_DTYPE, Encode
-from rec_sys.modules.inference_backends import TextBackend
+from rec_sys.modules.inference_backends import BackendUnavailable, TextBackend
 from rec_sys.serving.access import Refused
 from rec_sys.text.store import key_of
 
@@ -99,12 +100,19 @@ class TextTurns:
     def _turn(self, texts: Sequence[str]) -> np.ndarray:
         deadline = DEADLINE.get()
         left = deadline.seconds_left() if deadline else None
-        turn = self._turns.submit(self._encoder.encode, texts)
+        turn = self._turns.submit(self._encode, texts)
         try:
             return turn.result(left)
         except TimeoutError:
             turn.cancel()
             raise Busy from None
+
+    def _encode(self, texts: Sequence[str]) -> np.ndarray:
+        with told_as_unfit("text encoder", "make the bundle anew", BackendUnavailable):
+            vectors = self._encoder.encode(texts)
+            if not np.isfinite(vectors).all():
+                raise ValueError("a text has a vector that is no number")
+            return vectors
 
 
 class VectorCache:

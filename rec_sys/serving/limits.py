@@ -233,23 +233,17 @@ class HostsMiddleware:
     """Refuses to be asked under other names than these, which may begin with ``*.``."""
 
     def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
-        self._app, self._names = app, names
+        async def known(*_: Any) -> None:
+            """It is passed on below."""
+
+        self._app, self._check = app, TrustedHostMiddleware(known, names, www_redirect=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_known = scope["type"] != "http"
-
-        async def known(*_: Any) -> None:
-            nonlocal is_known
-            is_known = True
-
-        async def unsaid(_: Message) -> None:
-            """Starlette's refusal is no JSON."""
-
-        if not is_known:
-            check = TrustedHostMiddleware(known, self._names, www_redirect=False)
-            await check(scope, receive, unsaid)
-        if not is_known:
+        async def refuse(_: Message) -> None:  # Starlette's refusal is no JSON
             raise Refused(400, "this service has another name; it is set by serving.hosts")
+
+        if scope["type"] == "http":
+            await self._check(scope, receive, refuse)
         await self._app(scope, receive, send)
 
 

@@ -48,6 +48,7 @@ def serve(config: DictConfig) -> None:
     def start() -> None:
         try:
             if components.service.start():
+                components.is_ready()  # the first look, which takes longest, waits for nobody
                 note(f"ready: {address}")
         except InputError as error:
             failed.append(error)

@@ -347,7 +347,8 @@ class Service:
             self._loading.release()
 
     def _run(self, bundle: Bundle) -> ServedBundle:
-        with told_as_unfit(bundle.folder, f"run `{CREATE_COMMAND}` again", BackendUnavailable):
+        down = [BackendUnavailable] if self._settings.backend == "triton" else []
+        with told_as_unfit(bundle.folder, f"run `{CREATE_COMMAND}` again", *down):
             served = ServedBundle(bundle, self._settings)
             # Nobody waits for what happens only once, and a server of other models is noticed.
             product = bundle.vectorbase.product_ids[bundle.vectorbase.by_popularity[0]]

@@ -62,8 +62,7 @@ class TextEncoder:
         config = self.model_folder / "config.json"
         most = read_json(config).get("max_position_embeddings") if config.is_file() else None
         if most and self.max_length > most:
-            why = f"the text encoder takes no more than {most} tokens"
-            raise InputError(f"encoder.max_length={self.max_length}: {why}")
+            raise InputError(f"encoder.max_length={self.max_length}: must be at most {most}")
 
     @cached_property
     def model_fingerprint(self) -> str:

@@ -87,7 +87,7 @@ class WarmStart(Start):
 class Resumption(Start):
     """The newest state of an interrupted training, with its record and what it has seen."""
 
-    def __init__(self, state: Path, record: dict[str, Any], seen: Provenance | None) -> None:
+    def __init__(self, state: Path, record: dict[str, Any], seen: Provenance) -> None:
         self.state, self.seen, self.origin = state, seen, record["warm_start"]
         self.run_name, self.run_id = record["run_name"], record["mlflow"]["run_id"]
 
@@ -164,10 +164,6 @@ def _earlier(config: DictConfig) -> WarmStart:
     if differing := _differences(*networks):
         remedy = "give the same ones to start from its weights, or train without train.warm_start"
         raise InputError(f"{path}: its network has other settings ({differing}); {remedy}")
-    if trained.seen is None:
-        why = "was written by a version of rec_sys whose checkpoints do not tell what they have"
-        why += " learned from, so validation could flatter the new model"
-        raise InputError(f"{path}: {why}; train once without train.warm_start")
     note(f"starting from the weights of {path}")
     return WarmStart(trained, now["train"]["warm_start"])
 

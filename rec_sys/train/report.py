@@ -5,9 +5,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ from rec_sys.foundation.files import code_fingerprint, read_kept, write_kept
 from rec_sys.foundation.settings import flat
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, read_vectors
 from rec_sys.graph.splits import split_fingerprint
-from rec_sys.graph.task import Split, Task
+from rec_sys.graph.task import Queries, Split, Task
 from rec_sys.modules.baselines import search_grid
 from rec_sys.modules.combiner import GROUPS, MANY, Combiner
 from rec_sys.modules.full_catalogue import FullCatalogue
@@ -77,36 +76,29 @@ _COLUMNS |= {"auc": "AUC", "mae": "MAE", "mse": "MSE"}
 
 @dataclass(frozen=True)
 class RankingTask:
-    """Users of a task, who are asked what comes next; `users`: int64 [n], in the graph."""
+    """Users who are asked what comes next; they like what has more than `liked_above` stars."""
 
-    graph: ReviewGraph
-    task: Task
-    users: np.ndarray
+    queries: Queries
     liked_above: float
 
-    @cached_property
-    def history(self) -> ReviewGraph:
-        return self.graph.histories(self.users, self.task.history)
-
-    @cached_property
-    def asked(self) -> np.ndarray:
-        return self.task.asked(self.graph, self.users)
+    def rank(self, score: Callable[..., np.ndarray]) -> "Ranked":
+        """How well a model ranks. `score` makes of histories, and of the moments of asking, int64
+        [n], see `Task.asked`, new scores, float32 [n, P]."""
+        return Ranked(self.measure(score(self.queries.histories, self.queries.asked)))
 
     def measure(self, scores: np.ndarray) -> dict[str, list[float]]:
         """Ranks all products but the history by `scores`, float32 [n, P], which it changes:
         ``ndcg10`` of each user, ``ndcg10_liked``, of targets that were liked or have no rating
         alone, NaN for none, and ``disliked_at_10``, how many others are among the first ten."""
-        target = self.graph.edges_of(self.users)
-        target = target[self.task.target[target]]
-        owner = np.searchsorted(self.users, self.graph.edge_user[target])
-        liked = ~(self.graph.edge_rating[target] <= self.liked_above)
-        scores[self.history.edge_user, self.history.edge_product] = -np.inf
-        positions = TargetPositions.of(scores, owner, self.graph.edge_product[target])
-        disliked = owner[~liked & (positions.above < K)]
+        history, targets = self.queries.histories, self.queries.targets
+        liked = ~(targets.edge_rating <= self.liked_above)
+        scores[history.edge_user, history.edge_product] = -np.inf
+        positions = TargetPositions.of(scores, targets.edge_user, targets.edge_product)
+        disliked = targets.edge_user[~liked & (positions.above < K)]
         return {
             f"ndcg{K}": ndcg_of(positions, np.ones_like(liked), K).tolist(),
             f"ndcg{K}_liked": ndcg_of(positions, liked, K).tolist(),
-            f"disliked_at_{K}": np.bincount(disliked, minlength=len(self.users)).tolist(),
+            f"disliked_at_{K}": np.bincount(disliked, minlength=targets.num_users).tolist(),
         }
 
 
@@ -123,40 +115,30 @@ class Ranked(NamedTuple):
         return means | {f"disliked_at_{K}": sum(self.per_user[f"disliked_at_{K}"])}
 
 
-def rank_model(catalogue: FullCatalogue, asked: RankingTask) -> Ranked:
-    """The model, with weights of the evidences that were learned without the user at hand."""
-    validated = np.searchsorted(asked.task.users(asked.graph), asked.users)
-    return Ranked(asked.measure(catalogue.score(asked.history, asked.asked, validated=validated)))
-
-
 def rank_baselines(
     entries: Mapping[str, Mapping[str, Any]],
     prepared: PreparedReviews,
     split: Split,
-    asked: RankingTask,
+    task: RankingTask,
     cache: Path,
 ) -> dict[str, Ranked]:
     """Baselines, ``config/baselines``, each tuned to NDCG@10 of these users; by name. What was
     found in the folder `cache` belongs to reviews, split, users, settings and source code."""
-    graph = asked.graph
-    known = (graph.fingerprint, split_fingerprint(split), asked.users.tolist(), asked.liked_above)
+    graph, users = prepared.graph, task.queries.users
+    known = (graph.fingerprint, split_fingerprint(split), users.tolist(), task.liked_above)
     vectors = prepared.encoder.model_fingerprint
     text = json.dumps([*known, vectors, entries, code_fingerprint()], sort_keys=True, default=str)
     path = cache / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
     if kept := read_kept(path):
         return {name: Ranked(*values) for name, values in kept.items()}
     train = graph.histories(np.arange(graph.num_users), split.train)
-
-    def measured(model: Any) -> Ranked:
-        return Ranked(asked.measure(model.score(asked.history, asked.asked)))
-
     found = {}
     missing = left_out(entries, graph.num_products)
     for entry in (each for key, each in entries.items() if key not in missing):
         model, settings = search_grid(
-            entry, train, prepared.vectors, lambda model: measured(model).means[f"ndcg{K}"]
+            entry, train, prepared.vectors, lambda model: task.rank(model.score).means[f"ndcg{K}"]
         )
-        found[model.name] = measured(model)._replace(settings=settings)
+        found[model.name] = task.rank(model.score)._replace(settings=settings)
     write_kept(path, found)
     return found
 
@@ -212,22 +194,22 @@ def score_wishes(
     catalogue: FullCatalogue, graph: ReviewGraph, task: Task, users: np.ndarray
 ) -> dict[str, dict[str, float]]:
     """``wishes_recall10`` of a task's products by the words of their reviews, for some of its
-    users, int64, by the model as in `rank_model` and by nearest names; nothing without words."""
-    told = task.targets_with_text(graph)
-    told = told[np.isin(graph.edge_user[told], users)]
-    if not len(told):
+    users, int64, by the model, with weights that were learned without them, and by nearest names;
+    nothing without words."""
+    asked = Queries.wishes(graph, task, with_history=False)
+    asked = asked.of_users(np.flatnonzero(np.isin(asked.users, users)))
+    if not len(asked.users):
         return {}
-    users, wish, target = graph.edge_user[told], graph.edge_text[told], graph.edge_product[told]
-    nothing = graph.histories(users, np.zeros(graph.num_edges, dtype=bool))
     names = read_vectors(catalogue.vectors, graph.product_name_text)
-    validated = np.searchsorted(task.users(graph), users)
+    validated = np.searchsorted(task.users(graph), asked.users)
     scores = {
-        "model": catalogue.score(nothing, task.asked(graph, users), wish, validated),
-        "nearest names": read_vectors(catalogue.vectors, wish) @ names.T,
+        "model": catalogue.score(asked.histories, asked.asked, asked.wish, validated),
+        "nearest names": read_vectors(catalogue.vectors, asked.wish) @ names.T,
     }
+    targets = asked.targets
     rows = {}
     for name, values in scores.items():
-        positions = TargetPositions.of(values, np.arange(len(told)), target)
+        positions = TargetPositions.of(values, targets.edge_user, targets.edge_product)
         rows[name] = {f"wishes_recall{K}": float(recall(positions, K).mean())}
     return rows
 
@@ -272,9 +254,8 @@ def show_summary(
     if not tracking.uri.startswith("http"):
         note(f"            uv run mlflow ui --backend-store-uri {tracking.uri}")
     note("next:       uv run -m rec_sys.vector_database.create_vectorbase")
-    note("            uv run -m rec_sys.inference.infer")
-    note("            uv run -m rec_sys.serving.create_bundle")
-    note("            uv run -m rec_sys.serving.app")
+    for following in ("inference.infer", "serving.create_bundle", "serving.app"):
+        note(f"            uv run -m rec_sys.{following}")
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     config = f"./{os.path.relpath(CONFIG_DIR)}/model/{choices.get('model', '<name>')}.yaml"
     note(f"            uv run python -m rec_sys.modules.model_export {checkpoint} {config}")

@@ -1,6 +1,7 @@
 """Trains the recommender: ``uv run -m rec_sys.train.train``. `train` is the whole story."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from rec_sys.foundation.console import Stages
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import replacing, require_writable
 from rec_sys.graph.review_graph import PreparedReviews, prepare_reviews
-from rec_sys.graph.task import check_usable
+from rec_sys.graph.task import Queries, check_usable
 from rec_sys.modules import checkpoint
 from rec_sys.modules.baselines import combinations
 from rec_sys.modules.combiner import MANY
@@ -173,9 +174,11 @@ def train(
             journal.unlink(missing_ok=True)
             most = 1 + combiner_fit.max_cells // graph.num_products
             users = combiner_fit.draw_users(split.validation.users(graph), most)
-            ranking_task = report.RankingTask(graph, split.validation, users, wanted.liked_above)
+            everybody = Queries.of(graph, split.validation)
+            validated = np.searchsorted(everybody.users, users)
+            ranking_task = report.RankingTask(everybody.of_users(validated), wanted.liked_above)
             # Both with weights that were learned without the person at hand.
-            ranked = report.rank_model(catalogue, ranking_task)
+            ranked = ranking_task.rank(partial(catalogue.score, validated=validated))
             wishes = report.score_wishes(catalogue, graph, split.validation, users)
 
         # What has come out.
@@ -198,10 +201,8 @@ def train(
         report.show_rankings(rankings, missing, wishes, catalogue.combiner)
         verdict = report.verdict(ranked, simple, metrics, baselines, wishes)
         report.show_summary(metrics, baselines, verdict, trained.path, tracking)
-        shown = next(iter(baselines.values()))
-        model_row = {name: metrics.get(f"val/{name}", np.nan) for name in shown}
         means = {name: each.means for name, each in rankings.items()}
-        stars_of_all = {"model": model_row} | baselines
+        stars_of_all = {"model": rated} | baselines
         card = report.model_card(record, data.report, stars_of_all, means, wishes)
         with stages("tracking"):
             rows = baselines | {name: each.means for name, each in simple.items()}

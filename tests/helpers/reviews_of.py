@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from rec_sys.evaluation.protocol import Queries
 from rec_sys.graph.review_graph import ReviewGraph
-from rec_sys.graph.task import NOW
+from rec_sys.graph.task import NOW, Queries
 
 
 def reviews_of(lists, times=None, num_products=10):

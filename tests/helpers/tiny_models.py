@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.graph.splits import describe_split
+from rec_sys.graph.task import Provenance
 from rec_sys.modules import checkpoint as checkpoints
 from rec_sys.modules.combiner import Combiner
 from rec_sys.modules.evidences import KnownReviews
@@ -249,6 +250,8 @@ def save_checkpoint(
     encoder = FakeEncoder()
     data, split = shop(), OmegaConf.create(split_config)
     graph = build_review_graph(data, lambda texts: np.zeros(len(texts), dtype=np.int64))
+    found = instantiate(split).split(graph)
+    seen = checkpoints.plain_provenance(Provenance.of(found, graph))
     record = {
         "format": checkpoints.RECORD_FORMAT,
         "run_name": name,
@@ -262,7 +265,7 @@ def save_checkpoint(
             "train": {"liked_above": 3.0},
         },
         "vector_dim": VECTOR_DIM,
-        "split": describe_split(instantiate(split).split(graph), graph, split_config),
+        "split": describe_split(found, graph, split_config),
         "data": {"name": "shop", "fingerprint": data.fingerprint},
         "encoder": {
             "model_fingerprint": encoder.model_fingerprint,
@@ -273,7 +276,7 @@ def save_checkpoint(
     weights = {f"model.{key}": value for key, value in tiny_model(seed).state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.ckpt"
-    torch.save({"state_dict": weights, "rec_sys": record}, path)
+    torch.save({"state_dict": weights, "rec_sys": record, checkpoints.SEEN_KEY: seen}, path)
     if has_ended:
         checkpoints.complete_checkpoint(path, tiny_combiner(graph), tiny_towers())
     return path

@@ -95,15 +95,39 @@ def test_a_bundle_that_does_not_fit_changes_nothing(service, bundle):
     ]
 
 
-def test_a_bundle_whose_answers_are_empty_is_not_taken_up(service, text, monkeypatch):
-    """Where texts become no numbers, no product is the best one."""
+def test_a_bundle_whose_encoder_gives_no_numbers_is_not_taken_up(service, text, monkeypatch):
     client, components = service("serving.admin_key=secret", "serving.cached_texts=0")
     encode = text.encode
     with monkeypatch.context() as patch:
         patch.setattr(text, "encode", lambda texts: encode(texts) * np.float32("nan"))
         refused = client.post("/admin/reload", headers={"X-API-Key": "secret"})
-    assert refused.status_code == 409 and "no numbers" in refused.text
+    assert refused.status_code == 409 and "is no number" in refused.text
     assert components.service.reload()
+
+
+class _Panicking(BaseException):
+    """As a library in Rust raises it."""
+
+
+_Panicking.__name__ = "PanicException"
+
+
+@pytest.mark.parametrize("fault", [_Panicking, ValueError])
+def test_a_text_at_which_the_encoder_fails_is_503_and_kept(service, text, monkeypatch, fault):
+    client, _ = service("serving.cached_texts=0")
+    encode = text.encode
+
+    def failing(texts):
+        if any("fatal" in each for each in texts):
+            raise fault("at this one")
+        return encode(texts)
+
+    monkeypatch.setattr(text, "encode", failing)
+    fatal = {"reviews": [{"reviewID": "f", "TextReview": "fatal"}]}
+    assert client.post("/recommendations", json=fatal).status_code == 503
+    assert client.post("/users/ann/reviews", json=fatal).status_code == 201
+    assert client.get("/users/ann").json()["reviews"][0]["TextReview"] == "fatal"
+    assert client.post("/recommendations", json=BODY).status_code == 200
 
 
 def test_a_reload_waits_for_who_is_answered_by_the_bundle_before_the_last(service):

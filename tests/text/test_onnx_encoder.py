@@ -171,7 +171,10 @@ def test_an_encoder_without_a_fast_tokenizer(tmp_path):
         (["--output_path=encoder.onnx"], "must be called model.onnx"),
         (["nothing=1", "--output_path=out/model.onnx"], "encoder.nothing: no such setting"),
         (["max_length=2", "--output_path=out/model.onnx"], "must be at least 3"),
-        (["max_length=513", "--output_path=out/model.onnx"], "takes no more than 512 tokens"),
+        (
+            ["max_length=513", "--output_path=out/model.onnx"],
+            "must be at most 512",
+        ),
     ],
 )
 def test_bad_arguments_are_named(arguments, message, tmp_path, monkeypatch, capsys):

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rec_sys.graph.task import Split, Task
+from rec_sys.graph.task import Queries, Split, Task
 from rec_sys.modules.rating_bias import RatingBias
 from rec_sys.train.report import (
     BIAS,
@@ -79,7 +79,7 @@ def test_rankings_by_hand(small_graph):
     """ann has p2, p1 and p3 to find, of which she likes p1 alone; cyd has p1 and finds p2, p4."""
     graph, _ = small_graph
     target, history = (graph.edge_mask(np.array(edges)) for edges in ([0, 2, 5, 6], [1, 4]))
-    asked = RankingTask(graph, Task(target, history), np.array([0, 2]), liked_above=3.0)
+    asked = RankingTask(Queries.of(graph, Task(target, history)), liked_above=3.0)
     names = [graph.product_ids[each] for each in graph.edge_product]
     assert names[:3] == ["p3", "p2", "p1"] and names[4:7] == ["p1", "p2", "p4"]
     found = asked.measure(np.array([[1, 9, 2, 0], [0, 1, 0, 2]], dtype=np.float32))
@@ -113,7 +113,9 @@ def test_baselines_are_computed_once_for_the_same_data(trained_once, tmp_path):
     users = split.validation.users(prepared.graph)
 
     def rows(grid, users=users, **more):
-        asked = RankingTask(prepared.graph, split.validation, users, 3.0)
+        everybody = Queries.of(prepared.graph, split.validation)
+        places = np.searchsorted(everybody.users, users)
+        asked = RankingTask(everybody.of_users(places), 3.0)
         entries = {"it": {"model": f"{__name__}.CountsItself", "grid": grid, **more}}
         return rank_baselines(entries, prepared, split, asked, tmp_path / "cache")
 
