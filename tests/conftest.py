@@ -87,7 +87,8 @@ def small_graph(small_data):
 def built(tmp_path):
     """A vectorbase of the tiny shop, built by the command from a checkpoint below `tmp_path`."""
     from rec_sys.vector_database.create_vectorbase import create_vectorbase
-    from tests.helpers.tiny_models import config_of, save_checkpoint
+    from tests.helpers.configs import config_of
+    from tests.helpers.tiny_models import save_checkpoint
 
     save_checkpoint(tmp_path / "checkpoint_dir")
     return create_vectorbase(config_of("vectorbase_config", tmp_path))

@@ -7,8 +7,9 @@ from rec_sys.cluster.recommend_all import recommend_all
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.infer import infer
 from rec_sys.inference.results import as_table
+from tests.helpers.configs import config_of
 from tests.helpers.machines import killing_one, needs_ray
-from tests.helpers.tiny_models import config_of, save_checkpoint
+from tests.helpers.tiny_models import save_checkpoint
 
 pytestmark = needs_ray
 

@@ -3,16 +3,16 @@ import json
 import mlflow
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 
 from rec_sys.evaluation.audit import LeakageError
 from rec_sys.evaluation.evaluate import evaluate
 from rec_sys.evaluation.jobs import Baseline
 from rec_sys.evaluation.leaderboard import as_plain
-from rec_sys.foundation.cli import CONFIG_DIR, EXIT_BAD_INPUT, graceful_exit
+from rec_sys.foundation.cli import EXIT_BAD_INPUT, graceful_exit
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.modules.product_graph import ProductGraphBuilder
+from tests.helpers.configs import composed
 from tests.helpers.fake_training import FakeTraining
 
 SHOP = ["data.num_users=40", "data.num_products=25"]
@@ -20,18 +20,14 @@ SHOP = ["data.num_users=40", "data.num_products=25"]
 
 def config_of(folder, *overrides):
     small_shop = [] if "data=local" in overrides else SHOP
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        return compose(
-            "evaluate_config",
-            [
-                *("evaluation=quick", "debug=quick", "encoder.precision=fp32", *small_shop),
-                f"logger.tracking_uri=sqlite:///{folder}/mlflow.db",
-                f"logger.artifact_location={folder}/mlruns",
-                f"paths.cache_dir={folder}/cache",
-                f"evaluation.folder={folder}/evaluation",
-                *overrides,
-            ],
-        )
+    places = {
+        "logger.tracking_uri": f"sqlite:///{folder}/mlflow.db",
+        "logger.artifact_location": folder / "mlruns",
+        "paths.cache_dir": folder / "cache",
+        "evaluation.folder": folder / "evaluation",
+    }
+    quick = "evaluation=quick", "debug=quick", "encoder.precision=fp32"
+    return composed("evaluate_config", *quick, *small_shop, *overrides, places=places)
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.graph.splits import describe_split
 from rec_sys.graph.task import Provenance
@@ -282,14 +280,17 @@ def save_checkpoint(
     return path
 
 
-def config_of(name: str, folder: Path, *overrides: str):
-    """The real config files, with everything kept below a folder."""
-    paths = [
-        f"paths.{key}={folder / key}"
-        for key in ("cache_dir", "checkpoint_dir", "vectorbase_dir", "output_dir")
-    ]
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        return compose(name, [*paths, *overrides])
+def export_tiny(trained: checkpoints.TrainedModel, path: Path) -> Path:
+    """Exports a model, which takes seconds, once for the same weights."""
+    from rec_sys.modules.model_export import export_onnx
+
+    if trained.fingerprint not in _exports:
+        _exports[trained.fingerprint] = export_onnx(trained, path).read_bytes()
+    path.write_bytes(_exports[trained.fingerprint])
+    return path
+
+
+_exports: dict[str, bytes] = {}
 
 
 def replaced(axis: str, kind: str, *settings: str) -> list[str]:

@@ -4,13 +4,11 @@ import shutil
 import time
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-
-from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.files import write_json
 from rec_sys.inference.bundle import GRAPH_MODEL, PEOPLE, TEXT_ENCODER, VECTORBASE, seal_bundle
 from rec_sys.modules.inference_backends import BackendUnavailable
-from tests.helpers.tiny_models import FakeEncoder, config_of, save_checkpoint
+from tests.helpers.configs import composed, config_of
+from tests.helpers.tiny_models import FakeEncoder, export_tiny, save_checkpoint
 
 PEOPLE_OF_THE_SHOP = [{"nickname": "Ann", "reviews": [{"asin": "p1", "TextReview": "good tone"}]}]
 
@@ -33,14 +31,13 @@ class FakeText:
 def make_bundle(folder: Path, seed: int = 0) -> Path:
     """A bundle in `folder`/bundle of a tiny model with random weights."""
     from rec_sys.modules.checkpoint import load_trained
-    from rec_sys.modules.model_export import export_onnx
     from rec_sys.vector_database.create_vectorbase import create_vectorbase
 
     path = save_checkpoint(folder / "checkpoint_dir", seed, f"tiny{seed}")
     vectorbase = create_vectorbase(config_of("vectorbase_config", folder, f"checkpoint={path}"))
     bundle = folder / "bundle"
     (bundle / GRAPH_MODEL).parent.mkdir(parents=True)
-    export_onnx(load_trained(path), bundle / GRAPH_MODEL)
+    export_tiny(load_trained(path), bundle / GRAPH_MODEL)
     (bundle / TEXT_ENCODER).mkdir()
     (bundle / TEXT_ENCODER / "model.onnx").write_bytes(b"the tests encode by a hash")
     shutil.copytree(vectorbase.folder, bundle / VECTORBASE)
@@ -51,11 +48,8 @@ def make_bundle(folder: Path, seed: int = 0) -> Path:
 
 def config_with(bundle: Path, *overrides: str):
     store = bundle.parent / "users.db"
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        return compose(
-            "serve_config",
-            [f"paths.bundle_dir={bundle}", f"serving.store=sqlite:///{store}", *overrides],
-        )
+    places = {"paths.bundle_dir": bundle, "serving.store": f"sqlite:///{store}"}
+    return composed("serve_config", *overrides, places=places)
 
 
 def becomes(client, status: int) -> bool:

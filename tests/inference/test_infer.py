@@ -9,7 +9,8 @@ from rec_sys.inference.infer import infer
 from rec_sys.inference.results import RECOMMENDATION_SCHEMA, as_table
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
-from tests.helpers.tiny_models import HELD_OUT, config_of, replaced, save_checkpoint
+from tests.helpers.configs import config_of
+from tests.helpers.tiny_models import HELD_OUT, export_tiny, replaced, save_checkpoint
 
 
 def lines_of(folder):
@@ -204,9 +205,8 @@ def test_other_data_is_recommended_to_all_its_users(built, tmp_path):
 
 
 def test_onnx_recommends_the_same(built, tmp_path):
-    exporter = pytest.importorskip("rec_sys.modules.model_export")
     trained = load_trained(tmp_path / "checkpoint_dir" / "tiny.ckpt")
-    path = exporter.export_onnx(trained, tmp_path / "model.onnx")
+    path = export_tiny(trained, tmp_path / "model.onnx")
     one = infer(config_of("infer_config", tmp_path))
     other = infer(
         config_of("infer_config", tmp_path, "infer.backend=onnx", f"infer.onnx_path={path}")
@@ -214,7 +214,7 @@ def test_onnx_recommends_the_same(built, tmp_path):
     for torch_user, onnx_user in zip(one, other, strict=True):
         np.testing.assert_allclose(torch_user.embedding, onnx_user.embedding, atol=1e-5)
     foreign = save_checkpoint(tmp_path / "other", seed=1)
-    path = exporter.export_onnx(load_trained(foreign), tmp_path / "foreign.onnx")
+    path = export_tiny(load_trained(foreign), tmp_path / "foreign.onnx")
     with pytest.raises(InputError, match="built from another model.*foreign.onnx"):
         infer(config_of("infer_config", tmp_path, "infer.backend=onnx", f"infer.onnx_path={path}"))
 

@@ -10,8 +10,8 @@ import pytest
 from rec_sys.foundation.errors import InputError
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.inference_backends import OnnxBackend, TorchBackend
-from rec_sys.modules.model_export import export_onnx, random_inputs
-from tests.helpers.tiny_models import VECTOR_DIM, save_checkpoint
+from rec_sys.modules.model_export import random_inputs
+from tests.helpers.tiny_models import VECTOR_DIM, export_tiny, save_checkpoint
 
 SHAPES = [(1, 0, 0), (1, 1, 0), (1, 1, 1), (3, 5, 7), (40, 60, 200)]
 
@@ -23,7 +23,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def onnx_path(trained, tmp_path_factory):
-    return export_onnx(trained, tmp_path_factory.mktemp("onnx") / "model.onnx")
+    return export_tiny(trained, tmp_path_factory.mktemp("onnx") / "model.onnx")
 
 
 @pytest.fixture(scope="module", params=["torch", "onnx"])

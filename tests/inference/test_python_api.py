@@ -12,9 +12,9 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.inference.histories import Author
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.inference_backends import OnnxBackend, TorchBackend
-from rec_sys.modules.model_export import export_onnx
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
-from tests.helpers.tiny_models import FakeEncoder, config_of, save_checkpoint
+from tests.helpers.configs import config_of
+from tests.helpers.tiny_models import FakeEncoder, export_tiny, save_checkpoint
 
 ANN = [
     {"reviewID": "r1", "ProductName": "Drum", "TextReview": "good tone", "rating": 5},
@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
     """A vectorbase whose checkpoint has an export beside it, as `train` leaves it."""
     folder = tmp_path_factory.mktemp("shop")
     trained = load_trained(save_checkpoint(folder / "checkpoint_dir"))
-    export_onnx(trained, trained.exported)
+    export_tiny(trained, trained.exported)
     create_vectorbase(config_of("vectorbase_config", folder))
     return folder
 

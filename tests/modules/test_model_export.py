@@ -16,6 +16,7 @@ from rec_sys.modules.model_export import (
     export_model,
     parity_batches,
 )
+from tests.helpers.tiny_models import export_tiny, save_checkpoint
 
 VECTOR_DIM = 8
 
@@ -52,10 +53,9 @@ def test_the_export_computes_the_same_and_parity_sees_a_difference(checkpoint, s
     assert min(row.difference for row in rows) > MAX_DIFFERENCE
 
 
-def test_an_export_in_several_files_is_refused(checkpoint, settings, tmp_path):
+def test_an_export_in_several_files_is_refused(tmp_path):
     """They would be missing wherever it is copied to."""
-    output = tmp_path / "model.onnx"
-    export_model(checkpoint, config_file(settings), output)
+    output = export_tiny(load_trained(save_checkpoint(tmp_path)), tmp_path / "model.onnx")
     whole = onnx.load(output)
     kept = dict(save_as_external_data=True, location="weights.bin", size_threshold=10)
     onnx.save(whole, output, **kept)
@@ -64,6 +64,7 @@ def test_an_export_in_several_files_is_refused(checkpoint, settings, tmp_path):
         OnnxBackend(output)
 
 
+@pytest.mark.parametrize("settings", ["model_config"], indirect=True)
 def test_a_model_that_differs_is_not_left_behind(checkpoint, settings, tmp_path, monkeypatch):
     monkeypatch.setattr("rec_sys.foundation.onnx.MAX_DIFFERENCE", -1.0)
     with pytest.raises(RuntimeError, match="differs from PyTorch"):

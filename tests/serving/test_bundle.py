@@ -17,7 +17,8 @@ from rec_sys.serving.server import build_components, serve
 from rec_sys.serving.service import Service
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.update_vectorbase import update_vectorbase
-from tests.helpers.tiny_models import config_of, replaced, save_checkpoint
+from tests.helpers.configs import config_of
+from tests.helpers.tiny_models import replaced, save_checkpoint
 from tests.helpers.tiny_service import config_with
 
 

@@ -13,14 +13,8 @@ from rec_sys.text.words import columns_of
 from rec_sys.vector_database.create_vectorbase import build_quotes, create_vectorbase
 from rec_sys.vector_database.quotes import Quote, Quotes
 from rec_sys.vector_database.vectorbase import read_vectorbase
-from tests.helpers.tiny_models import (
-    REVIEWS,
-    FakeEncoder,
-    config_of,
-    replaced,
-    save_checkpoint,
-    shop,
-)
+from tests.helpers.configs import config_of
+from tests.helpers.tiny_models import REVIEWS, FakeEncoder, replaced, save_checkpoint, shop
 
 TUNE = "Holds the tune for weeks."
 WARM = "What a warm and round tone!"

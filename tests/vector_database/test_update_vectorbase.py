@@ -13,13 +13,8 @@ from rec_sys.vector_database import update_vectorbase as module
 from rec_sys.vector_database.create_vectorbase import create_vectorbase
 from rec_sys.vector_database.update_vectorbase import update_vectorbase
 from tests.helpers import tiny_models
-from tests.helpers.tiny_models import (
-    FakeEncoder,
-    config_of,
-    replaced,
-    review_table,
-    save_checkpoint,
-)
+from tests.helpers.configs import config_of
+from tests.helpers.tiny_models import FakeEncoder, replaced, review_table, save_checkpoint
 
 SOFT = "it is soft and it is small"  # long enough to be quoted
 NEW_PRODUCT = (

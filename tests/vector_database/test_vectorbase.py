@@ -23,6 +23,7 @@ from rec_sys.modules.inference_backends import TorchBackend
 from rec_sys.modules.product_graph import ProductGraphBuilder
 from rec_sys.vector_database.create_vectorbase import create_vectorbase, known_edges
 from rec_sys.vector_database.vectorbase import built_from, read_vectorbase
+from tests.helpers.configs import config_of
 from tests.helpers.tiny_models import (
     EVIDENCE_CONFIG,
     GRAPH_CONFIG,
@@ -30,7 +31,6 @@ from tests.helpers.tiny_models import (
     REVIEWS,
     WEIGHTS,
     FakeEncoder,
-    config_of,
     replaced,
     review_table,
     save_checkpoint,
