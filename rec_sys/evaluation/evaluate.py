@@ -25,7 +25,7 @@ from rec_sys.graph.review_graph import prepare_reviews
 from rec_sys.modules.baselines import combinations
 from rec_sys.reviews.cleaning import require_learnable, show_report
 from rec_sys.reviews.schema import NO_TIME
-from rec_sys.train.tracking import plain_config
+from rec_sys.train.tracking import Tracking, plain_config
 from rec_sys.train.train import TrainSettings
 
 _SOME = Field(min_length=1)
@@ -146,19 +146,22 @@ def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
         for stage in stages
     ]
     bootstrap = Bootstrap(wanted.resamples, wanted.confidence, wanted.bootstrap_seed)
-    report = Report(run_all(jobs, context, folder / "cache"), measuring, bootstrap, slicing)
-    findings += report.findings()
-    main = list(report.main_tables(about_ties(graph)))
-    how = wanted.seeds, plain_config(config), report.seconds()
-    facts = leaderboard.RunFacts(source.name, data.fingerprint, *how)
-    tables, checks = [*main, *report.more_tables()], list(audit.summarised(findings))
-    missing = not_measured(prepared, stages, graph_models)
-    board = leaderboard.Leaderboard(facts, tables, wanted.confidence, checks, missing)
-    files = leaderboard.write_leaderboard(board, folder / run_name)
-    drawn = report.pictures(main)
-    for name, figure in drawn.items():
-        figure.savefig(folder / run_name / name)
-    leaderboard.log_evaluation(config.logger, board, files, drawn, f"evaluation-{run_name}")
+    # Before hours of measuring: an MLflow that does not work is told now.
+    tracking = Tracking.start(config.logger, source.name, f"evaluation-{run_name}")
+    with tracking.marks_run_failed():
+        report = Report(run_all(jobs, context, folder / "cache"), measuring, bootstrap, slicing)
+        findings += report.findings()
+        main = list(report.main_tables(about_ties(graph)))
+        how = wanted.seeds, plain_config(config), report.seconds()
+        facts = leaderboard.RunFacts(source.name, data.fingerprint, *how)
+        tables, checks = [*main, *report.more_tables()], list(audit.summarised(findings))
+        missing = not_measured(prepared, stages, graph_models)
+        board = leaderboard.Leaderboard(facts, tables, wanted.confidence, checks, missing)
+        files = leaderboard.write_leaderboard(board, folder / run_name)
+        drawn = report.pictures(main)
+        for name, figure in drawn.items():
+            figure.savefig(folder / run_name / name)
+        leaderboard.log_evaluation(tracking, board, files, drawn)
     leaderboard.show_leaderboard(main, board.not_measured)
     note(f"leakage audit: {len(findings)} checks passed, see {files[0]}")
     note(f"leaderboard: {files[0]}")

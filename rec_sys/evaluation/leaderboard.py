@@ -14,7 +14,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from pydantic_core import to_jsonable_python
 
 from rec_sys.evaluation.audit import Finding
@@ -217,32 +217,23 @@ def percent(confidence: float) -> str:
 
 
 def log_evaluation(
-    config: DictConfig,
-    board: Leaderboard,
-    files: Sequence[Path],
-    pictures: Mapping[str, "Figure"],
-    run_name: str,
-) -> str:
-    """Logs an evaluation as a run of its own, whose name must be a file's, by ``config/logger``;
-    returns MLflow's id. InputError if the tracking server does not answer."""
-    facts = board.facts
-    tracking = Tracking.start(config, facts.data_name, run_name, None)
-    client, run_id = tracking.logger.experiment, tracking.run_id
-    with tracking.marks_run_failed():
-        names = ("config", "seeds", "versions", "machine", "cpu_count")
-        data = {"name": facts.data_name, "checksum": facts.data_checksum}
-        given = {name: getattr(facts, name) for name in names}
-        tracking.logger.log_hyperparams(given | {"data": data})
-        metrics = list(metrics_of(board).items())
-        for start in range(0, len(metrics), _METRICS_AT_ONCE):
-            tracking.logger.log_metrics(dict(metrics[start : start + _METRICS_AT_ONCE]), step=0)
-        client.set_tag(run_id, "kind", "evaluation")
-        for path in files:
-            client.log_artifact(run_id, str(path))
-        for name, figure in pictures.items():
-            client.log_figure(run_id, figure, name)
-        client.set_terminated(run_id)
-    return run_id
+    tracking: Tracking, board: Leaderboard, files: Sequence[Path], pictures: Mapping[str, "Figure"]
+) -> None:
+    """Logs an evaluation to a run of its own, and ends that."""
+    facts, client, run_id = board.facts, tracking.logger.experiment, tracking.run_id
+    names = ("config", "seeds", "versions", "machine", "cpu_count")
+    data = {"name": facts.data_name, "checksum": facts.data_checksum}
+    given = {name: getattr(facts, name) for name in names}
+    tracking.logger.log_hyperparams(given | {"data": data})
+    metrics = list(metrics_of(board).items())
+    for start in range(0, len(metrics), _METRICS_AT_ONCE):
+        tracking.logger.log_metrics(dict(metrics[start : start + _METRICS_AT_ONCE]), step=0)
+    client.set_tag(run_id, "kind", "evaluation")
+    for path in files:
+        client.log_artifact(run_id, str(path))
+    for name, figure in pictures.items():
+        client.log_figure(run_id, figure, name)
+    client.set_terminated(run_id)
 
 
 def metrics_of(board: Leaderboard) -> dict[str, float]:

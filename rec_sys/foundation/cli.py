@@ -174,11 +174,8 @@ def _why(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, MemoryError):
         return "not enough memory; give smaller files, or ask for less"
-    is_of_file = isinstance(error, OSError) and (error.filename or error.errno in UNWRITABLE)
-    return _about_file(error) if is_of_file else None
-
-
-def _about_file(error: OSError) -> str:
+    if not isinstance(error, OSError) or not (error.filename or error.errno in UNWRITABLE):
+        return None
     why = f"cannot be used ({error.strerror}); see whose it is, or name another one"
     if error.errno in UNWRITABLE - {errno.EACCES}:
         why = f"cannot be written to ({error.strerror}); make room, or name another folder"

@@ -44,7 +44,9 @@ def register(bundle: Path, name: str, tracking_uri: str, run_id: str) -> int:
     inputs = Schema([*text, ColSpec("double", "rating", required=False)])
     params = ParamSchema([ParamSpec("k", "integer", DEFAULT_K), ParamSpec("wish", "string", "")])
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # seconds, not minutes
     logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it raises, too
     warnings.filterwarnings("ignore", ".*An input example was not provided.*")
     mlflow.set_tracking_uri(tracking_uri)
     with mlflow.start_run(run_id=run_id):

@@ -21,7 +21,7 @@ from rec_sys.foundation.torch_file import read_torch_file
 from rec_sys.graph.ego_batch import silent_inputs
 from rec_sys.graph.review_graph import ReviewGraph
 from rec_sys.graph.splits import split_fingerprint
-from rec_sys.graph.task import LearnedReviews, Provenance, Split
+from rec_sys.graph.task import NOW, LearnedReviews, Provenance, Split
 from rec_sys.modules.combiner import Combiner, require_leading
 from rec_sys.modules.evidences import Evidence, KnownReviews
 from rec_sys.modules.features import Feature
@@ -355,7 +355,10 @@ def provenance_in(content: Mapping[str, Any]) -> Provenance:
     begins, earlier = tuple(kept["begins"]), LearnedReviews(*kept["earlier"])
     kinds = [(arrays[name], kind) for name, kind in _SEEN_ARRAYS.items()]
     kinds += [(each, np.int64) for each in earlier]
-    if len(begins) != 2 or any(each.dtype != kind or each.ndim != 1 for each, kind in kinds):
+    are_moments = len(begins) == 2 and all(
+        each is None or (type(each) is int and abs(each) <= NOW) for each in begins
+    )
+    if not are_moments or any(each.dtype != kind or each.ndim != 1 for each, kind in kinds):
         raise ValueError("the reviews that it has seen are damaged")
     for name, of in (("edge_user", "users"), ("edge_product", "products")):
         if not ((arrays[name] >= 0) & (arrays[name] < len(arrays[of]))).all():

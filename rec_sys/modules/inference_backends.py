@@ -9,13 +9,8 @@ import numpy as np
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.onnx import open_session
-from rec_sys.graph.ego_batch import (
-    MODEL_FINGERPRINT_KEY,
-    MODEL_INPUTS,
-    PRODUCT_INPUTS,
-    GraphOutputs,
-    silent_inputs,
-)
+from rec_sys.graph import ego_batch
+from rec_sys.graph.ego_batch import MODEL_INPUTS, PRODUCT_INPUTS, GraphOutputs
 
 if TYPE_CHECKING:
     from rec_sys.modules.checkpoint import TrainedModel
@@ -86,14 +81,14 @@ class OnnxBackend:
         outputs = {each.name: each.shape for each in self._session.get_outputs()}
         metadata = self._session.get_modelmeta().custom_metadata_map
         has_names = (inputs.keys(), outputs.keys()) == ({*MODEL_INPUTS}, {*GraphOutputs._fields})
-        if MODEL_FINGERPRINT_KEY not in metadata or not has_names:
+        if ego_batch.MODEL_FINGERPRINT_KEY not in metadata or not has_names:
             remedy = f"export it with `{EXPORT_COMMAND}`"
             raise InputError(f"{path}: not a graph model of this version; {remedy}")
-        self.model_fingerprint: str = metadata[MODEL_FINGERPRINT_KEY]
+        self.model_fingerprint: str = metadata[ego_batch.MODEL_FINGERPRINT_KEY]
         self.vector_dim: int = inputs["user_features"][1]
         self.embedding_dim: int = outputs["user_embeddings"][1]
         with told_as_unfit(path, f"export it with `{EXPORT_COMMAND}`"):
-            one = self.embed(silent_inputs(self.vector_dim, reviews=1))
+            one = self.embed(ego_batch.silent_inputs(self.vector_dim, reviews=1))
             if not all(np.isfinite(each).all() for each in one):
                 raise ValueError("its answers are no numbers")
 

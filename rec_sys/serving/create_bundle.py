@@ -5,15 +5,16 @@ import re
 import shutil
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
+from pydantic import Field
 
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
-from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.files import replacing, require_replaceable, write_json
 from rec_sys.foundation.onnx import MODEL_FILE
 from rec_sys.foundation.settings import Count, build, read_settings, settings_of
@@ -49,7 +50,8 @@ class BundleSettings:
 
     demo_people: Count
     triton_repository: str | None
-    registered_model: str | None
+    registered_model: Annotated[str, Field(pattern="^[^/:]+$")] | None  # as MLflow has it
+    tracking_uri: str
     publish: dict[str, Any]
 
 
@@ -88,9 +90,13 @@ def create_bundle(config: DictConfig) -> bundles.Bundle:
     if settings.registered_model is not None:
         from rec_sys.inference.registered_model import register  # imports MLflow
 
-        run = trained.record["mlflow"]
-        version = register(folder, settings.registered_model, **run)
-        note(f"MLflow: models:/{settings.registered_model}/{version} in {run['tracking_uri']}")
+        name, uri = settings.registered_model, settings.tracking_uri
+        with told_as_unfit(path, "train again"):
+            run_id = str(trained.record["mlflow"]["run_id"])
+        remedy = "start it, or name the MLflow that the training logged to"
+        with told_as_unfit(f"bundle.tracking_uri={uri}", remedy):
+            version = register(folder, name, uri, run_id)
+        note(f"MLflow: models:/{name}/{version} in {uri}")
     note(f"bundle: {bundle.description}")
     return bundle
 

@@ -112,6 +112,12 @@ def is_passing(error: Exception) -> bool:
     return isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
 
 
+def is_full(error: Exception) -> bool:
+    """Whether it lacks room, memory or connections."""
+    is_sqlites = getattr(getattr(error, "orig", error), "sqlite_errorname", "") == "SQLITE_FULL"
+    return is_sqlites or state_of(error).startswith("53")
+
+
 def state_of(error: Exception) -> str:
     """PostgreSQL's number of the error, if any."""
     return getattr(getattr(error, "orig", None), "sqlstate", None) or ""

@@ -55,9 +55,10 @@ def serve(config: DictConfig) -> None:
             server.should_exit = True  # this will not pass by itself
 
     server = server_of(create_app(components, start), settings.limits)
-    wanted = threading.Event()
+    # Amid its own `put`, too: signals come while others are handled.
+    wanted: SimpleQueue[None] = SimpleQueue()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    signal.signal(signal.SIGHUP, lambda *_: wanted.set())
+    signal.signal(signal.SIGHUP, lambda *_: wanted.put(None))
     threading.Thread(target=_reload_when, args=[wanted, components], daemon=True).start()
     note(f"serving on {address} (stop with Ctrl-C)")
     try:
@@ -139,10 +140,12 @@ def build_components(config: DictConfig) -> Components:
     return Components(service, store, Metrics(), settings, access)
 
 
-def _reload_when(wanted: threading.Event, components: Components) -> None:
+def _reload_when(wanted: "SimpleQueue[None]", components: Components) -> None:
     """Takes up the bundle whenever it is wanted; all that want it meanwhile get one more."""
-    while wanted.wait():
-        wanted.clear()
+    while True:
+        wanted.get()
+        while not wanted.empty():
+            wanted.get()
         reload_service(components)
 
 

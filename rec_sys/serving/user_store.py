@@ -93,7 +93,7 @@ class UserStore:
     ) -> None:
         self._seconds, self._most_reviews = seconds, most_reviews
         self._alone_until, self._log_is_full = 0.0, False
-        self._proven_until, self._compared_until = 0.0, 0.0
+        self._proven_until, self._compared_until, self._full_until = 0.0, 0.0, 0.0
         self._files: dict[str, tuple[int, int, bool] | None] = {}
         try:
             self._engine = database.connect(url, seconds, connections)
@@ -157,6 +157,8 @@ class UserStore:
             raise _Conflict(f"the database: {database.reason(error)}", is_lasting=True) from None
         except database.FAULTS as error:
             passing, self._proven_until = database.is_passing(error), 0.0
+            if database.is_full(error):
+                self._full_until = monotonic() + self._seconds
             if passing and monotonic() - started > self._seconds / 2:
                 # It was waited for. What fails at once, such as a full disk, is asked as before.
                 until = monotonic() + self._seconds
@@ -286,6 +288,8 @@ class UserStore:
 
     def check(self) -> None:
         """Makes sure that the database can be read, and written to unless this was seen lately."""
+        if monotonic() < self._full_until:  # little that is written may find room yet
+            raise StoreUnavailable("the database is full", is_lasting=False)
         proves = monotonic() > self._proven_until
         with self._transaction(proves) as connection:
             for table in (_users, _reviews):

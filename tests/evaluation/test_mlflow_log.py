@@ -16,6 +16,7 @@ from rec_sys.evaluation.leaderboard import (
     write_leaderboard,
 )
 from rec_sys.evaluation.scores import Interval
+from rec_sys.train.tracking import Tracking
 
 NDCG = Column("ndcg@10", "NDCG@10")
 
@@ -58,8 +59,9 @@ def test_a_run_holds_metrics_files_and_pictures(board, tmp_path):
     )
     files = write_leaderboard(board, tmp_path / "out")
     picture = draw_metric(board.tables[0], NDCG, 0.95)
-    run_id = log_evaluation(config, board, files, {"ndcg.png": picture}, "evaluation-1")
-    client = mlflow.MlflowClient(uri)
+    tracking = Tracking.start(config, "demo", "evaluation-1")
+    log_evaluation(tracking, board, files, {"ndcg.png": picture})
+    client, run_id = mlflow.MlflowClient(uri), tracking.run_id
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED" and run.info.run_name == "evaluation-1"
     assert run.data.metrics == pytest.approx(metrics_of(board))

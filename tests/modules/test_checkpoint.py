@@ -517,6 +517,7 @@ def test_no_settings_of_a_checkpoint_call_what_is_not_listed(markers, place, mor
     ("name", "damage"),
     [
         ("begins", [1, 2, 3]),
+        *(("begins", [each, None]) for each in ("x", 10**30, {}, 1.5, [1], float("nan"), True)),
         ("users", torch.zeros(3)),
         ("roles", torch.zeros(2, 2, dtype=torch.uint8)),
         ("earlier", [torch.zeros(1)] * 3),

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import tracemalloc
+from queue import SimpleQueue
 
 import jwt
 import pytest
@@ -355,13 +356,13 @@ def test_many_wishes_to_reload_are_one(service, monkeypatch):
         "reload",
         lambda self: (loads.append(1), go_on.wait(10), self.bundle)[2],
     )
-    wanted = threading.Event()
+    wanted = SimpleQueue()
     threading.Thread(target=_reload_when, args=[wanted, components], daemon=True).start()
-    wanted.set()
+    wanted.put(None)
     while not loads:
         time.sleep(0.01)
     for _ in range(200):
-        wanted.set()
+        wanted.put(None)
     go_on.set()
     time.sleep(0.2)
     assert len(loads) == 2

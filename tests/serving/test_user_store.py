@@ -198,6 +198,28 @@ def test_a_full_disk_does_not_keep_readers_away(tmp_path):
     store.close()
 
 
+def test_where_a_write_found_no_room_the_store_is_not_ready_though_a_little_one_finds_it(store_url):
+    store = UserStore(store_url, seconds=1.0)
+
+    def run_out(_, __, statement, *___):
+        if "x" * 1000 in str(___):
+            raise full
+
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorname = full.sqlstate = "SQLITE_FULL"
+    if store._engine.dialect.name == "postgresql":
+        full = pytest.importorskip("psycopg").errors.DiskFull()
+    sa.event.listen(store._engine, "before_cursor_execute", run_out)
+    with pytest.raises(StoreUnavailable):
+        store.add("bob", [review(0, text="x" * 1000)], {}, E)
+    store.add("bob", [review(1)], {}, E)
+    with pytest.raises(StoreUnavailable, match="full"):
+        store.check()
+    time.sleep(1.1)
+    store.check()
+    store.close()
+
+
 @pytest.mark.parametrize("columns", ["id TEXT", "id TEXT, nickname TEXT, password TEXT"])
 def test_tables_of_another_program_are_not_touched(store_url, columns):
     engine = sa.create_engine(store_url)
