@@ -269,15 +269,13 @@ def check_moments(
     return Finding(check, not misled, f"{len(asked)} users, {len(moments)} moments: {detail}")
 
 
-def check_refit(
-    what: str, learned: ndarray, refit: FitAndScore, stage: Stage, limits: Limits
-) -> Finding:
-    """Training's weights, `what`, come out again where the targets of all tests are garbage."""
+def check_refit(learned: ndarray, refit: FitAndScore, stage: Stage, limits: Limits) -> Finding:
+    """Training's weights come out again where the targets of all tests are garbage."""
     target = np.any([test.target for test in stage.tests.values()], axis=0)
     passed = _close(learned, refit(with_garbage(stage.graph, target)), limits.metric_tolerance)
     found = "are learned" if passed else "are not learned"
     detail = f"the same weights {found} again with garbage in {int(target.sum())} test targets"
-    return Finding("weights are learned without the test", passed, detail).about(what)
+    return Finding("weights are learned without the test", passed, detail)
 
 
 def check_invariance(

@@ -191,7 +191,7 @@ def require_usable(config: DictConfig) -> None:
         raise _without_target(error) from None
     paths = {f"paths.{name}": value for name, value in values.get("paths", {}).items()}
     for name, value in (paths | {"checkpoint": values.get("checkpoint")}).items():
-        if not isinstance(value, str | None):
+        if not isinstance(value, str) and (name, value) != ("checkpoint", None):
             raise InputError(f"{name}={value}: must be text; write \"{name}='{value}'\"")
 
 

@@ -167,12 +167,9 @@ def read_histories(
         kept += _newest_in_order(own, vectorbase)
         user_ptr.append(len(kept))
     reviews = [review for review, _ in kept]
-    unknown = [review if row == UNKNOWN else None for review, row in kept]
-    names = (plain_text(each.product_name) if each else "" for each in unknown)
-    infos = (
-        product_info_text(plain_text(each.style), plain_text(each.product_info)) if each else ""
-        for each in unknown
-    )
+    told = [review if row == UNKNOWN else WrittenReview("") for review, row in kept]
+    names = (plain_text(each.product_name) for each in told)
+    infos = (product_info_text(*map(plain_text, (each.style, each.product_info))) for each in told)
     return Histories(
         review_ids=np.array([review.review_id for review in reviews], object),
         texts=np.array([plain_text(review.text) for review in reviews], object),
@@ -264,10 +261,8 @@ def build_history_batch(histories: Histories, base: Vectorbase, encode: Encode) 
         product_info_text=info_text,
         product_brand=np.full(len(products), NO_BRAND),
     )
-    shapes = ((len(products), each.shape[1]) for each in base.reviews)
-    summary = ReviewSummary(*map(np.zeros, shapes, (each.dtype for each in base.reviews)))
-    for some, all_of in zip(summary, base.reviews, strict=True):
-        some[known] = all_of[rows]
+    place = np.where(known, products, 0)
+    summary = ReviewSummary(*(np.where(known[:, None], each[place], 0) for each in base.reviews))
 
     hidden = histories.says_nothing | ~np.repeat(histories.is_known, np.diff(histories.user_ptr))
     builder = EgoBatchBuilder(graph, vectors, summary)

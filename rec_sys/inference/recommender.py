@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise, starmap
 from pathlib import Path
@@ -235,7 +235,7 @@ class Recommender:
 
     def _recommend_batch(
         self, histories: Histories, k: int, candidates: np.ndarray | None
-    ) -> list[results.UserRecommendations]:
+    ) -> Iterator[results.UserRecommendations]:
         base = self.vectorbase
         batch = people.build_history_batch(histories, base, self.encode)
         outputs = self.backend.embed(batch.inputs)
@@ -247,7 +247,6 @@ class Recommender:
         situation = Situation(pointers, product, rating, *told)
         scores = base.combiner.score(base.features, situation)
         candidates = ~base.index.removed & (True if candidates is None else candidates)
-        found = []
         for user, edges in enumerate(starmap(slice, pairwise(pointers))):
             open_to = candidates.copy()
             open_to[product[edges][product[edges] != UNKNOWN]] = False
@@ -261,11 +260,11 @@ class Recommender:
                 base.labels[rows],
                 scores[user, rows].tolist(),
                 situation.predicted_rating[user, rows].tolist(),
-                [self._reasons(histories, batch.review[edges], column) for column in weights.T],
+                [tuple(self._reasons(histories, batch.review[edges], each)) for each in weights.T],
                 [base.combiner.by_evidence(column) for column in contributions.T],
                 self._matches(histories.wishes[user], one, of_wish, rows),
             )
-            of_user = results.UserRecommendations(
+            yield results.UserRecommendations(
                 user_id=histories.user_ids[user],
                 nickname=histories.nicknames[user],
                 recommendations=tuple(starmap(results.Recommendation, zip(*columns, strict=True))),
@@ -275,8 +274,6 @@ class Recommender:
                 wish=histories.wishes[user],
                 reversed_evidences=base.combiner.reversed_evidences(base.features, one),
             )
-            found.append(of_user)
-        return found
 
     def _matches(
         self, wish: str, situation: Situation, shares: np.ndarray, rows: np.ndarray
@@ -315,16 +312,15 @@ class Recommender:
 
     def _reasons(
         self, histories: Histories, reviews: np.ndarray, weights: np.ndarray
-    ) -> tuple[results.Reason, ...]:
+    ) -> Iterator[results.Reason]:
         """The reviews, int64 [n], of the highest weights, float32 [n], descending; none without."""
         heaviest = np.argsort(-weights, kind="stable")[: self.max_reasons]
-        reasons = []
         for position in heaviest[weights[heaviest] > 0]:
             review = reviews[position]
             row = histories.catalogue_row[review]
             rating = histories.rating[review]
             own_name = histories.product_names[review]
-            reason = results.Reason(
+            yield results.Reason(
                 review_id=histories.review_ids[review],
                 product_name=own_name if row == UNKNOWN else self.vectorbase.labels[row],
                 text=results.shortened(histories.texts[review], _EXCERPT_CHARACTERS),
@@ -332,8 +328,6 @@ class Recommender:
                 rating=float(rating) if rating > 0 else None,  # neither 0 nor NaN
                 product_id="" if row == UNKNOWN else self.vectorbase.product_ids[row],
             )
-            reasons.append(reason)
-        return tuple(reasons)
 
 
 def best_rows(scores: np.ndarray, candidates: np.ndarray, k: int) -> np.ndarray:

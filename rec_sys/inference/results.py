@@ -1,7 +1,7 @@
 """What comes out: recommendations as objects, as tables and as files."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -172,7 +172,7 @@ def write_results(
 
 def show_results(results: Sequence[UserRecommendations], show_users: int) -> None:
     """Prints what the first few people get."""
-    if rows := _shown_rows(results[:show_users]):
+    if rows := list(_shown_rows(results[:show_users])):
         show_table("recommendations", _SHOWN_COLUMNS, rows)
     for each in results[:show_users]:
         person = each.nickname or each.user_id
@@ -192,17 +192,15 @@ def show_results(results: Sequence[UserRecommendations], show_users: int) -> Non
         note(f"and {len(results) - show_users} more people (infer.show_users shows more of them)")
 
 
-def _shown_rows(results: Sequence[UserRecommendations]) -> list[tuple[str | None, ...]]:
-    rows: list[tuple[str | None, ...]] = []
+def _shown_rows(results: Sequence[UserRecommendations]) -> Iterator[tuple[str | None, ...]]:
     for each in results:
         person = each.nickname or each.user_id
         for number, product in enumerate(each.recommendations):
             stars, why = f"{product.predicted_rating:.2f}", _in_short(product)
             name = product.name or product.product_id
-            rows.append((person if number == 0 else "", name, stars, why))
+            yield person if number == 0 else "", name, stars, why
         if not each.recommendations:
-            rows.append((person, "has reviewed every product", None, None))
-    return rows
+            yield person, "has reviewed every product", None, None
 
 
 def _stars(rating: float | None) -> str:

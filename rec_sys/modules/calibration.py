@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.optimize import minimize
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
@@ -25,6 +24,7 @@ from rec_sys.foundation.settings import Count, NotNegative, Positive, PositiveCo
 from rec_sys.graph.ego_batch import EgoBatch, EgoBatchBuilder, predicted_rating
 from rec_sys.graph.task import Task
 from rec_sys.modules.graph_model import RESIDUAL_SPEED, GraphModel
+from rec_sys.modules.match import unit
 from rec_sys.modules.objectives import Distance
 
 
@@ -128,8 +128,9 @@ class _Foreseen:
             rated = ~np.isnan(batch.target_rating)
             outputs = model.embed(batch.model_inputs())
             user, product = batch.target_user[rated], batch.target_product[rated]
-            of_users = _directions(outputs.user_embeddings)[user]
-            of_products = _directions(outputs.product_embeddings)[product]
+            # Of the residuals only the direction, without angle and length.
+            of_users = unit(outputs.user_embeddings[:, 2:])[user]
+            of_products = unit(outputs.product_embeddings[:, 2:])[product]
             residual = np.sum(of_users * of_products, axis=1)
             inputs = (
                 batch.user_rating_features,
@@ -200,8 +201,3 @@ class _Foreseen:
             state[name].copy_(own[name])
         for name, factor in zip(_TEXT_ANGLES, self._text.detach(), strict=True):
             state[name] *= factor
-
-
-def _directions(embeddings: np.ndarray) -> np.ndarray:
-    """The residuals of embeddings, without angle and length."""
-    return F.normalize(torch.from_numpy(embeddings[:, 2:]), dim=1).numpy()

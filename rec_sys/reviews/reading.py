@@ -334,14 +334,16 @@ def _build_table(
         records = read_records(file, encoding=notation.encoding, header=header)
     else:
         records = enumerate(map(_as_record, source), 1)
-    head, found = _first_records(records)
+    head = _first_records(records)
     whole = _dicts(head)
+    # In the order in which they appear.
+    found = list(dict.fromkeys(path for record in whole for path in _paths(record)))
     nested: list[str] = []
     try:
         if whole:
-            layout = choose_format(list(found), what, rows.required, format, notation.columns)
+            layout = choose_format(found, what, rows.required, format, notation.columns)
             report.format = layout.name
-            unused = field_names.unused_fields(list(found), layout, what)
+            unused = field_names.unused_fields(found, layout, what)
             plain = [name for name, advice in unused.items() if not advice]
             report.notes += [f"not used: {shown(plain)}"] * bool(plain)
             report.warnings += [
@@ -394,20 +396,17 @@ def _as_record(given: Any) -> dict[str, Any] | BrokenRecord:
     return given if isinstance(given, dict) else BrokenRecord(f"{type(given).__name__}, no dict")
 
 
-def _first_records(records: Iterator[Numbered]) -> tuple[list[Numbered], dict[str, None]]:
-    """The first records, and their fields in order of appearance, nested ones with dots too."""
+def _first_records(records: Iterator[Numbered]) -> list[Numbered]:
     head: list[Numbered] = []
-    found: dict[str, None] = {}
     num_whole = 0
     while num_whole < _DETECT_FROM_RECORDS and (numbered := next(records, None)):
         head.append(numbered)
-        if isinstance(numbered[1], dict):
-            num_whole += 1
-            found |= dict.fromkeys(_paths(numbered[1]))
-    return head, found
+        num_whole += isinstance(numbered[1], dict)
+    return head
 
 
 def _paths(record: dict[str, Any], start: str = "") -> Iterator[str]:
+    """The fields of a record, nested ones with dots too."""
     for name, value in record.items():
         yield f"{start}{name}"
         if isinstance(value, dict) and start.count(".") < _DEEPEST_FIELD:

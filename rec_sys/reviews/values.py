@@ -291,10 +291,8 @@ def as_seconds(value: Any, notation: str | None = None) -> int | None:
     else:
         if isinstance(value, float) and not math.isfinite(value):
             return None
-        for least, per_second in _UNITS_BELOW_SECONDS:
-            if abs(value) >= least:
-                value //= per_second
-                break
+        fits = (per_second for least, per_second in _UNITS_BELOW_SECONDS if abs(value) >= least)
+        value //= next(fits, 1)
     seconds = math.floor(value)
     if not FIRST_SECOND <= seconds <= LAST_SECOND:
         raise _not_a_time(value)

@@ -139,10 +139,8 @@ class Access:
         return Caller(PERSON, said["sub"])
 
     def _read_changed_file(self) -> None:
-        if self._file is None:
-            return
         try:
-            if _state_of(self._file) != self._file_state:
+            if self._file and _state_of(self._file) != self._file_state:
                 self._read_file(self._file)
         except (InputError, OSError) as error:
             # Half-written, or moved away: whoever was admitted stays so until it can be read.

@@ -312,14 +312,7 @@ def _product_routes(components: Components) -> APIRouter:
     @routes.get("/map")
     def product_map() -> schemas.MapOut:
         """The most popular products as dots: the nearer, the more alike they are described."""
-        served = service.served
-        shown = schemas.dots(served, settings.map_products)
-        regions = [
-            schemas.RegionOut(label=each.label, x=each.place[0], y=each.place[1])
-            for each in served.regions
-        ]
-        total = served.vectorbase.num_products
-        return schemas.MapOut(products=shown, regions=regions, shown=len(shown), of=total)
+        return schemas.product_map(service.served, settings.map_products)
 
     @routes.get("/wishes")
     def example_wishes() -> dict[str, list[str]]:

@@ -163,24 +163,20 @@ class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
             cycle is not None and cycle.response_started and not cycle.response_complete
         )
         is_answering |= self._why is not None and cycle.response_complete
-        if status and not is_answering and not self.transport.is_closing():
-            message = self._why or _WHY[status]
-            body = json.dumps({"detail": [{"field": "", "message": message}]})
-            self.transport.write(
-                f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
-                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n{body}".encode()
-            )
-            self._linger()
-        else:
+        if not status or is_answering or self.transport.is_closing():
             self.transport.close()
-
-    def _linger(self) -> None:
-        """Ends a connection so that who is sending yet can read what they were told: the kernel
-        would throw it away with what they send."""
+            return
+        message = self._why or _WHY[status]
+        body = json.dumps({"detail": [{"field": "", "message": message}]})
+        self.transport.write(
+            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n{body}".encode()
+        )
+        # Not closed at once: the kernel would throw it away with what is still being sent.
         self._is_ending = True
-        if self.cycle is not None:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        if cycle is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
         self.flow.resume_reading()
         self.transport.write_eof()
         self._came = self.loop.call_later(_LINGER_SECONDS, self.transport.close)

@@ -180,10 +180,9 @@ class ExactRoute(APIRoute):
 
         async def answer_exactly(request: Request) -> Response:
             given = [name for name, _ in request.query_params.multi_items()]
-            for name in given:
-                if name not in takes_many:
-                    what = "no such parameter; see /openapi.json for those that there are"
-                    raise Refused(422, what, name)
+            if unknown := [name for name in given if name not in takes_many]:
+                what = "no such parameter; see /openapi.json for those that there are"
+                raise Refused(422, what, unknown[0])
             _require_once([name for name in given if not takes_many[name]])
             return await answer(_ExactRequest(request.scope, request.receive))
 
@@ -329,10 +328,9 @@ class LimitsMiddleware:
         if body and kind != "application/json":
             raise Refused(415, "the body has to be JSON; say so: Content-Type: application/json")
         # One key, all people together, and one of them, leave room for the others.
-        share = self._share
         counts = Counter(each for one in self._tasks.values() for each in {one, _party(one)})
-        is_full = counts[party] >= share
-        if is_full or (party == PERSON and counts[caller] >= max(1, share // 2)):
+        is_full = counts[party] >= self._share
+        if is_full or (party == PERSON and counts[caller] >= max(1, self._share // 2)):
             raise Busy("too many requests at once; try again")
         PARTY.set(party)
         await self._in_time(scope, body, receive, send)

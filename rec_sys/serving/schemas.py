@@ -291,12 +291,15 @@ def similar(served: ServedBundle, row: int, k: int) -> SimilarOut:
     return SimilarOut(**_named(served, row), products=products)
 
 
-def dots(served: ServedBundle, most: int) -> list[PlacedProduct]:
-    """The most popular products as dots of the map."""
-    return [
+def product_map(served: ServedBundle, most: int) -> MapOut:
+    """The most popular products as dots of the map, and what lies where."""
+    products = [
         PlacedProduct(**_named(served, row), **_point(served.space.places[row]))
         for row in served.vectorbase.by_popularity[:most].tolist()
     ]
+    regions = [RegionOut(label=each.label, **_point(each.place)) for each in served.regions]
+    total = served.vectorbase.num_products
+    return MapOut(products=products, regions=regions, shown=len(products), of=total)
 
 
 def _named(served: ServedBundle, row: int) -> dict[str, str]:

@@ -185,6 +185,7 @@ def test_commands_are_told_as_they_are_typed(monkeypatch):
         ("paths.output_dir=2026", "paths.output_dir=2026: must be text; write"),
         ("checkpoint=5", "checkpoint=5: must be text"),
         ("paths.cache_dir={}", "paths.cache_dir={}: must be text"),
+        ("paths.cache_dir=null", "paths.cache_dir=None: must be text"),
         ("paths.output_dir=???", "paths.output_dir: Missing mandatory value"),
         ("~paths", "~paths: is needed"),
         ("paths=[]", "paths=[]: is needed"),
