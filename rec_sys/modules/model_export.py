@@ -185,7 +185,8 @@ def _read_model_config(path: Path) -> DictConfig:
         with initialize_config_dir(str(path.parent.resolve()), version_base="1.3"):
             settings = OmegaConf.to_container(compose(path.stem), resolve=True)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a config ({str(error).strip().splitlines()[0]})") from None
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: not a config ({reason})") from None
     if not isinstance(settings, dict) or "_target_" not in settings:
         raise InputError(f"{path}: not a model config: it has no _target_")
     return trusted_settings({"model": settings}, "model", path)

@@ -203,10 +203,10 @@ def decoded_lines(
 
 
 def _encoding_of(head: bytes) -> str:
-    marks = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"))
-    for mark, encoding in (*marks, (codecs.BOM_UTF16_BE, "utf-16")):
-        if head.startswith(mark):
-            return encoding
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
     # Most characters of a table are ASCII, which in UTF-16 has a zero byte before or after it.
     zeros = [head[start:_HEAD_BYTES:2].count(0) for start in (0, 1)]
     if 4 * max(zeros) > len(head[:_HEAD_BYTES]) and not min(zeros):

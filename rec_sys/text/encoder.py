@@ -166,7 +166,7 @@ def locate_model(model: str, local_only: bool = False) -> Path:
     try:
         return Path(snapshot_download(model, local_files_only=local_only))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         why = f"neither a folder nor a model that can be fetched from the hub ({reason})"
         remedy = f"put the model's files into a folder and name it, or use encoder.model={EMBEDDED}"
         raise InputError(f"encoder.model={model}: {why}; {remedy}") from None
