@@ -40,15 +40,15 @@ def config_of(name: str, folder: Path, *overrides: str) -> DictConfig:
     return composed(name, *overrides, places=places)
 
 
-def small_config(folder: Path, *overrides: str) -> DictConfig:
+def small_config(folder: str | Path, *overrides: str) -> DictConfig:
     """A training on a shop of 60 users, a few epochs, everything below a folder."""
     other_split = any(each.startswith("split=") for each in overrides)
     small_shop = ["data.num_users=60", "data.num_products=40"]
     places = {
         "logger.tracking_uri": f"sqlite:///{folder}/mlflow.db",
-        "logger.artifact_location": folder / "mlruns",
-        "paths.cache_dir": folder / "cache",
-        "paths.checkpoint_dir": folder / "checkpoints",
+        "logger.artifact_location": f"{folder}/mlruns",
+        "paths.cache_dir": f"{folder}/cache",
+        "paths.checkpoint_dir": f"{folder}/checkpoints",
     }
     return composed(
         "train_config",
