@@ -167,7 +167,8 @@ def read_histories(
         kept += _newest_in_order(own, vectorbase)
         user_ptr.append(len(kept))
     reviews = [review for review, _ in kept]
-    told = [review if row == UNKNOWN else WrittenReview("") for review, row in kept]
+    nothing = WrittenReview("")
+    told = [review if row == UNKNOWN else nothing for review, row in kept]
     names = (plain_text(each.product_name) for each in told)
     infos = (product_info_text(*map(plain_text, (each.style, each.product_info))) for each in told)
     return Histories(
