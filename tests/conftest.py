@@ -17,7 +17,12 @@ from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to
 DIMENSION = 8
 #: The quick ones first; what is not named comes between.
 FIRST = ("foundation", "reviews", "text", "graph")
-LAST = ("train", "triton_utils", "end_to_end", "cluster")
+#: Each of these shares what it trains or starts, and is not divided between two processes.
+LAST = ("train", "triton_utils", "cluster", "end_to_end")
+#: Begun at once where there are two processes: it takes the time of half of the others.
+LONGEST = "end_to_end"
+
+IN_ONE_OF_TWO = "PYTEST_XDIST_WORKER" in os.environ
 
 # A busy machine is no reason to fail.
 settings.register_profile("patient", deadline=None)
@@ -33,11 +38,25 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
     sys.dont_write_bytecode = False
 
 
+if IN_ONE_OF_TWO:
+    # pytest-xdist's own, which would be the path of every command that a test starts, too.
+    os.environ.pop("PYTHONPATH", None)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     place = {room: number for number, room in enumerate(FIRST, -len(FIRST))}
     place |= {room: number for number, room in enumerate(LAST, 1)}
-    items.sort(key=lambda item: place.get(item.path.relative_to(here).parts[0], 0))
+    if IN_ONE_OF_TWO:
+        place[LONGEST] = min(place.values()) - 1
+
+    def room_of(item: pytest.Item) -> str:
+        return item.path.relative_to(here).parts[0]
+
+    items.sort(key=lambda item: place.get(room_of(item), 0))
+    for item in items:
+        together = room_of(item) if room_of(item) in LAST else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(together))
 
 
 @pytest.fixture

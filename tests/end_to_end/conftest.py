@@ -1,43 +1,18 @@
 """A small shop, trained, indexed and served once for all commands that need one."""
 
-import os
 import shutil
 import signal
-import tempfile
-from pathlib import Path
 
 import pytest
 
 from tests.helpers.commands import SMALL, Running, Shell
 
-_NICE = 10
-_begun = []
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """The longest training goes on beside the first tests, which leave a core free."""
-    wanted = any("trained_demo" in getattr(each, "fixturenames", ()) for each in session.items)
-    if wanted and not session.config.option.collectonly:
-        shell = Shell(Path(tempfile.mkdtemp(prefix="demo")))
-        process = shell.start("train.train")
-        os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
-        _begun.append((shell, process))
-
-
-def pytest_sessionfinish() -> None:
-    for shell, process in _begun:
-        process.kill()
-        process.wait()
-        shutil.rmtree(shell.folder, ignore_errors=True)
-
 
 @pytest.fixture(scope="session")
-def trained_demo() -> tuple[Shell, str]:
+def trained_demo(tmp_path_factory) -> tuple[Shell, str]:
     """A folder with the demo, trained with the default settings, and what that printed."""
-    [(shell, process)] = _begun
-    printed, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, f"{printed[-3000:]}\n{errors[-3000:]}"
-    return shell, printed
+    shell = Shell(tmp_path_factory.mktemp("demo"))
+    return shell, shell.ok("train.train")
 
 
 @pytest.fixture(scope="session")
