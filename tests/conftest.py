@@ -43,6 +43,7 @@ if IN_ONE_OF_TWO:
     os.environ.pop("PYTHONPATH", None)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     place = {room: number for number, room in enumerate(FIRST, -len(FIRST))}

@@ -36,6 +36,7 @@ CONFIG_DIR = next(filter(Path.is_dir, (_PACKAGE / "config", _PACKAGE.parent / "c
 EXIT_BAD_INPUT = 2
 _GC_THRESHOLD = 100_000
 _SECONDS_TO_LEAVE = 0.1
+_LONGEST = 2_000  # characters of an error
 
 # A name, or settings that are merged into the chosen ones.
 _CHOICE = re.compile(r"\{|[\"']?(?!(null|true|false|nan|inf)$)[^\W\d]")
@@ -145,6 +146,8 @@ def _reporting(main: Callable[..., Any]) -> Callable[..., None]:
             if (why := _why(error)) is None:
                 raise  # a bug of ours
         sys.stdout.flush()
+        if len(why) > _LONGEST:  # it repeats what somebody gave: a name, or a cell of a table
+            why = f"{why[: _LONGEST // 2]} … {why[-_LONGEST // 2 :]}"
         print(printable(f"error: {why}").replace("\n", " "), file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
 

@@ -1,6 +1,8 @@
 """What a person sees: tables, also in Markdown, one-line notes, progress, time and memory."""
 
+import logging
 import math
+import os
 import re
 import sys
 import textwrap
@@ -74,6 +76,17 @@ def printable(message: str) -> str:
     for told, typed in TYPED.items():
         message = message.replace(told, typed)
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", message)
+
+
+def quiet_mlflow() -> None:
+    """Leaves to MLflow to raise what fails, within seconds where no server answers, not minutes."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    import mlflow  # noqa: F401 (it sets the levels of these)
+
+    for chatty in ("alembic", "mlflow", "pytorch_lightning.loggers.mlflow"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    # It logs with a traceback what it raises.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def note(message: str, fold: bool = False) -> None:

@@ -2,7 +2,6 @@
 MLflow runs this file where the model is loaded (a "model from code", no pickle)."""
 
 import json
-import logging
 import os
 import warnings
 from pathlib import Path
@@ -14,6 +13,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 from rec_sys import __version__
+from rec_sys.foundation.console import quiet_mlflow
 from rec_sys.inference.recommender import DEFAULT_K, Recommender
 
 _BUNDLE = "bundle"
@@ -44,9 +44,7 @@ def register(bundle: Path, name: str, tracking_uri: str, run_id: str) -> int:
     inputs = Schema([*text, ColSpec("double", "rating", required=False)])
     params = ParamSchema([ParamSpec("k", "integer", DEFAULT_K), ParamSpec("wish", "string", "")])
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # seconds, not minutes
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it raises, too
+    quiet_mlflow()
     warnings.filterwarnings("ignore", ".*An input example was not provided.*")
     mlflow.set_tracking_uri(tracking_uri)
     with mlflow.start_run(run_id=run_id):

@@ -156,10 +156,13 @@ class UserStore:
         except exc.IntegrityError as error:
             raise _Conflict(f"the database: {database.reason(error)}", is_lasting=True) from None
         except database.FAULTS as error:
-            passing, self._proven_until = database.is_passing(error), 0.0
+            passing = database.is_passing(error)
+            # Meanwhile, others could write: what was waited for is one person's, such as their row.
+            if not (is_theirs := self._proven_until > started + self._seconds):
+                self._proven_until = 0.0
             if database.is_full(error):
                 self._full_until = monotonic() + self._seconds
-            if passing and monotonic() - started > self._seconds / 2:
+            if passing and not is_theirs and monotonic() - started > self._seconds / 2:
                 # It was waited for. What fails at once, such as a full disk, is asked as before.
                 until = monotonic() + self._seconds
             is_stale = database.state_of(error) == database.CHANGED_UNDER_IT
@@ -289,7 +292,7 @@ class UserStore:
     def check(self) -> None:
         """Makes sure that the database can be read, and written to unless this was seen lately."""
         if monotonic() < self._full_until:  # little that is written may find room yet
-            raise StoreUnavailable("the database is full", is_lasting=False)
+            raise StoreUnavailable("the database lately lacked room or memory", is_lasting=False)
         proves = monotonic() > self._proven_until
         with self._transaction(proves) as connection:
             for table in (_users, _reviews):

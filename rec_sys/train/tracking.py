@@ -1,9 +1,7 @@
 """What is written down of a training, in its checkpoints and in MLflow."""
 
 import json
-import logging
 import math
-import os
 import re
 import secrets
 import signal
@@ -20,7 +18,7 @@ from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys import __version__
-from rec_sys.foundation.console import Stages, note, peak_memory
+from rec_sys.foundation.console import Stages, note, peak_memory, quiet_mlflow
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import require_regular, require_writable, versions_of
 from rec_sys.foundation.settings import build, flat
@@ -140,15 +138,7 @@ class Tracking:
     ) -> "Tracking":
         """Starts a run of ``config/logger``, or goes on with MLflow's `run_id` where that is known;
         it is named by data set and time if `run_name` is None. InputError if no server answers."""
-        # A server that is not there should be reported within seconds, not minutes.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        import mlflow  # noqa: F401 (it sets the levels of these)
-
-        for chatty in ("alembic", "mlflow", "pytorch_lightning.loggers.mlflow"):
-            logging.getLogger(chatty).setLevel(logging.ERROR)
-        # It logs with a traceback what it raises.
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-
+        quiet_mlflow()
         # Two runs may start within a second; the name is also a file's.
         now = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         run_name = run_name or re.sub(r"[^\w.-]+", "_", f"{data_name}-{now}")

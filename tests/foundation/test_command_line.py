@@ -171,6 +171,18 @@ def test_what_ends_a_command_is_one_line_that_commands_no_terminal(error, told, 
     assert line.startswith(told)
 
 
+def test_a_name_without_end_is_told_in_short(capsys):
+    @graceful_exit
+    def main():
+        raise InputError(f"{'x' * 10**6}.json: no such file; name another one")
+
+    with pytest.raises(SystemExit):
+        main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: xxx") and line.endswith("x.json: no such file; name another one")
+    assert len(line) < 3000
+
+
 def test_commands_are_told_as_they_are_typed(monkeypatch):
     assert printable("run `uv run -m rec_sys.train.train`") == "run `uv run -m rec_sys.train.train`"
     monkeypatch.setitem(TYPED, "uv run -m rec_sys.train.train", "rec-sys train")

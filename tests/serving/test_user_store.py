@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -213,7 +214,7 @@ def test_where_a_write_found_no_room_the_store_is_not_ready_though_a_little_one_
     with pytest.raises(StoreUnavailable):
         store.add("bob", [review(0, text="x" * 1000)], {}, E)
     store.add("bob", [review(1)], {}, E)
-    with pytest.raises(StoreUnavailable, match="full"):
+    with pytest.raises(StoreUnavailable, match="lacked room"):
         store.check()
     time.sleep(1.1)
     store.check()
@@ -253,6 +254,23 @@ def test_a_lock_is_not_waited_for_by_everybody(store_url):
         holder.connection.rollback()
     assert 0.4 < waited[0] < 1.5 and max(waited[1:]) < 0.1
     time.sleep(0.6)
+    assert store.add("ann", [review(1)], {}, E) == 2
+    store.close()
+    engine.dispose()
+
+
+def test_a_row_that_another_program_holds_is_waited_for_by_one_person_alone(postgresql_url):
+    store = UserStore(postgresql_url, seconds=1)
+    for each in ("ann", "bob"):
+        store.add(each, [review(0)], {}, E)
+    engine = sa.create_engine(postgresql_url)
+    with engine.begin() as holder, ThreadPoolExecutor() as pool:
+        holder.execute(sa.text("SELECT * FROM users WHERE id = 'ann' FOR UPDATE"))
+        waits = pool.submit(seconds_until_told, store)
+        while not waits.done():
+            assert store.add("bob", [review(1)], {}, E) == 2
+        assert 0.8 < waits.result() < 2.5
+        store.check()
     assert store.add("ann", [review(1)], {}, E) == 2
     store.close()
     engine.dispose()
