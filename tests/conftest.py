@@ -4,12 +4,13 @@ import gc
 import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
@@ -17,7 +18,7 @@ from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to
 DIMENSION = 8
 #: The quick ones first; what is not named comes between.
 FIRST = ("foundation", "reviews", "text", "graph")
-#: Each of these shares what it trains or starts, and is not divided between two processes.
+#: Each of these shares what it trains or starts: one process runs all of it.
 LAST = ("train", "triton_utils", "cluster", "end_to_end")
 #: Begun at once where there are two processes: it takes the time of half of the others.
 LONGEST = "end_to_end"
@@ -31,33 +32,37 @@ settings.load_profile("patient")
 # Of the libraries' objects hardly any is garbage.
 gc.set_threshold(100_000)
 
-# Where Python may keep no bytecode, each command would compile PyTorch anew: half its time.
-if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
-    _bytecode = tempfile.TemporaryDirectory(prefix="bytecode")
-    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = _bytecode.name
-    sys.dont_write_bytecode = False
-
+# Where Python may keep no bytecode, each command would compile this package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 if IN_ONE_OF_TWO:
     # pytest-xdist's own, which would be the path of every command that a test starts, too.
     os.environ.pop("PYTHONPATH", None)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
     place = {room: number for number, room in enumerate(FIRST, -len(FIRST))}
     place |= {room: number for number, room in enumerate(LAST, 1)}
     if IN_ONE_OF_TWO:
         place[LONGEST] = min(place.values()) - 1
+    items.sort(key=lambda item: place.get(_room_of(item.nodeid), 0))
 
-    def room_of(item: pytest.Item) -> str:
-        return item.path.relative_to(here).parts[0]
 
-    items.sort(key=lambda item: place.get(room_of(item), 0))
-    for item in items:
-        together = room_of(item) if room_of(item) in LAST else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(together))
+class _RoomsAndFiles(LoadScopeScheduling):
+    """Gives a process whole files, and of `LAST` whole rooms."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        room = _room_of(nodeid)
+        return room if room in LAST else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _RoomsAndFiles(config, log)
+
+
+def _room_of(nodeid: str) -> str:
+    return nodeid.removeprefix("tests/").partition("/")[0]
 
 
 @pytest.fixture
