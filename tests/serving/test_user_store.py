@@ -277,7 +277,7 @@ def test_a_row_that_another_program_holds_is_waited_for_by_one_person_alone(post
 
 
 def test_a_store_that_cannot_be_written_to_any_more_is_not_ready(store_url):
-    store = UserStore(store_url, seconds=0.2)
+    store = UserStore(store_url, seconds=1)
     store.check()
     is_sqlite = store._engine.dialect.name == "sqlite"
     one = "query_only" if is_sqlite else "default_transaction_read_only"
@@ -289,7 +289,7 @@ def test_a_store_that_cannot_be_written_to_any_more_is_not_ready(store_url):
             )
             connection.commit()
             connection.close()
-        time.sleep(0.3)  # what was seen lately counts as long
+        time.sleep(1.1)  # what was seen lately counts as long
         if value == "ON":
             with pytest.raises(StoreUnavailable, match="read-?only"):
                 store.check()
