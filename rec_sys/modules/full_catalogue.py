@@ -158,8 +158,9 @@ class FullCatalogue:
         shape = (history.num_users, len(self.products.keys))
         network, rating = np.empty(shape, np.float32), np.empty(shape, np.float32)
         for rows, embeddings, queries in self._users(history):
-            network[rows] = queries @ self.products.keys.T
-            rating[rows] = predicted_rating(embeddings @ self.products.embeddings.T)
+            network[rows] = _inner_products(queries, self.products.keys)
+            cosines = _inner_products(embeddings, self.products.embeddings)
+            rating[rows] = predicted_rating(cosines)
         wishes = None
         if wish is not None and (wish != EMPTY_TEXT_ROW).any():
             wishes = Wishes.of(read_vectors(self.vectors, wish), self.words[wish])
@@ -177,3 +178,9 @@ class FullCatalogue:
             rows = slice(start, start + _USERS_AT_ONCE)
             outputs = self.model.embed(builder.build(users[rows], nothing, nothing).model_inputs())
             yield rows, outputs.user_embeddings, outputs.user_queries
+
+
+def _inner_products(users: np.ndarray, products: np.ndarray) -> np.ndarray:
+    """float32 [U, P], of float32 [U, d] and [P, d], summed in double precision: in single
+    precision the last bit goes with a product's place in the block, and ties would be none."""
+    return (users.astype(np.float64) @ products.T).astype(np.float32)

@@ -1,5 +1,6 @@
 """Ranking and rating all products: what a batch of the model says, for everybody."""
 
+from dataclasses import replace
 from itertools import product
 from types import SimpleNamespace
 
@@ -22,7 +23,7 @@ from rec_sys.modules.features import (
     TrendFeature,
     WalkFeature,
 )
-from rec_sys.modules.full_catalogue import FullCatalogue, embed_products
+from rec_sys.modules.full_catalogue import FullCatalogue, ProductEmbeddings, embed_products
 from rec_sys.modules.match import Wishes
 from rec_sys.modules.product_graph import ProductGraph
 from rec_sys.text.store import EMPTY_TEXT_ROW
@@ -306,3 +307,20 @@ def test_blocks_of_people_change_nothing(catalogue, small_graph, asked, monkeypa
     monkeypatch.setattr("rec_sys.modules.full_catalogue._USERS_AT_ONCE", 1)
     np.testing.assert_allclose(catalogue.score(graph, asked, wish), scores, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(catalogue.rate(graph, user, product), ratings, atol=1e-4)
+
+
+def test_products_of_which_the_same_is_known_are_ties(catalogue, small_graph, asked):
+    graph, _ = small_graph
+    draw = np.random.default_rng(0).normal
+    users, products = draw(size=(4, 129)).astype(np.float32), draw(size=(9, 129)).astype(np.float32)
+    kind = np.random.default_rng(0).integers(9, size=458)
+    outputs = SimpleNamespace(user_embeddings=users, user_queries=users)
+    catalogue = replace(
+        catalogue,
+        model=SimpleNamespace(embed=lambda _: outputs),
+        products=ProductEmbeddings(products[kind], products[kind]),
+    )
+    situation = catalogue.situation(graph, asked)
+    for values in (situation.network, situation.predicted_rating):
+        for each in range(9):
+            assert (np.ptp(values[:, kind == each], axis=1) == 0).all()
