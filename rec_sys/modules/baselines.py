@@ -16,7 +16,7 @@ from rec_sys.foundation.settings import NotNegative, Positive, PositiveCount, Sh
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, read_vectors
 from rec_sys.modules.evidences import product_words
-from rec_sys.modules.match import unit, word_weights
+from rec_sys.modules.match import inner_products, unit, word_weights
 from rec_sys.modules.product_graph import co_occurrence, ease_weights
 from rec_sys.reviews.schema import NO_TIME, SECONDS_PER_DAY
 
@@ -170,7 +170,7 @@ class TextKNN(_FromHistory):
 
     def _scores(self, history: csr_array) -> np.ndarray:
         # A cosine does not ask for the length, so the sum does as well as the mean.
-        return unit(history @ self._texts) @ self._texts.T
+        return inner_products(unit(history @ self._texts), self._texts)
 
 
 @settings_of("Ease", frozen=False)
@@ -240,7 +240,7 @@ class NearestTexts:
 
     def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
         queries = read_vectors(self._vectors, wish)
-        cosines = [queries @ products.T for products in self._products]
+        cosines = [inner_products(queries, products) for products in self._products]
         if len(cosines) == 1:
             return cosines[0]
         import scipy.stats  # takes a moment

@@ -14,7 +14,7 @@ from rec_sys.graph.review_graph import ReviewGraph, read_vectors
 from rec_sys.graph.task import Task
 from rec_sys.modules.combiner import Combiner, CombinerFit, Questions
 from rec_sys.modules.features import Feature, Situation
-from rec_sys.modules.match import Wishes
+from rec_sys.modules.match import Wishes, inner_products
 from rec_sys.text.store import EMPTY_TEXT_ROW
 
 if TYPE_CHECKING:
@@ -158,8 +158,8 @@ class FullCatalogue:
         shape = (history.num_users, len(self.products.keys))
         network, rating = np.empty(shape, np.float32), np.empty(shape, np.float32)
         for rows, embeddings, queries in self._users(history):
-            network[rows] = _inner_products(queries, self.products.keys)
-            cosines = _inner_products(embeddings, self.products.embeddings)
+            network[rows] = inner_products(queries, self.products.keys)
+            cosines = inner_products(embeddings, self.products.embeddings)
             rating[rows] = predicted_rating(cosines)
         wishes = None
         if wish is not None and (wish != EMPTY_TEXT_ROW).any():
@@ -178,9 +178,3 @@ class FullCatalogue:
             rows = slice(start, start + _USERS_AT_ONCE)
             outputs = self.model.embed(builder.build(users[rows], nothing, nothing).model_inputs())
             yield rows, outputs.user_embeddings, outputs.user_queries
-
-
-def _inner_products(users: np.ndarray, products: np.ndarray) -> np.ndarray:
-    """float32 [U, P], of float32 [U, d] and [P, d], summed in double precision: in single
-    precision the last bit goes with a product's place in the block, and ties would be none."""
-    return (users.astype(np.float64) @ products.T).astype(np.float32)

@@ -73,6 +73,12 @@ def unit(vectors: ndarray) -> ndarray:
     return vectors / np.where(lengths > 0, lengths, 1)
 
 
+def inner_products(users: ndarray, products: ndarray) -> ndarray:
+    """float32 [U, P], of float32 [U, D] and [P, D], summed in double precision: in single
+    precision the last bit goes with a product's place in a block, and ties would be none."""
+    return (users.astype(np.float64) @ products.T).astype(np.float32)
+
+
 @settings.settings_of("match")
 class MatchFit:
     """Trains the towers: from the words of each training review its product is to be found. A

@@ -189,6 +189,18 @@ def test_texts_reach_a_product_without_reviews():
         assert scores.argmax() == 6, model.name
 
 
+def test_products_with_the_same_texts_are_ties():
+    size, kind = 458, np.random.default_rng(0).integers(2, 9, size=458)
+    train = reviews_of([[0, 1], [2, 3]], num_products=size)
+    for texts in (train.product_name_text, train.product_info_text):
+        texts[:] = texts[kind]
+    model = TextKNN(history_decay=1)
+    model.fit(train, vectors_of(size, dimension=384))
+    scores = scores_of(model, reviews_of([[each] for each in range(50)], num_products=size))
+    for each in range(2, 9):
+        assert (np.ptp(scores[:, kind == each], axis=1) == 0).all()
+
+
 def test_text_knn_is_a_cosine_and_says_nothing_about_products_without_text():
     model = TextKNN(history_decay=1)
     model.fit(reviews_of(TRAIN), vectors_of(SIZE))
