@@ -140,8 +140,7 @@ class Combiner:
 
     def decides(self, group: int) -> dict[str, float]:
         """How much each evidence decides for a group of users, the most first; adds up to 1."""
-        sums = self.by_evidence(self.shares[group])
-        return dict(sorted(sums.items(), key=lambda item: -item[1]))
+        return dict(sorted(self.by_evidence(self.shares[group]).items(), key=lambda item: -item[1]))
 
 
 def groups_of(situation: Situation, liked_above: float) -> ndarray:
@@ -223,9 +222,13 @@ class CombinerFit:
         found = self._fit_group(features, questions, MANY, num_products)
         return np.empty(0) if found is None else found.gains
 
-    def _fit_group(
-        self, features: Features, questions: Questions, group: int, num_products: int
-    ) -> "_Group | None":
+    def _choices(
+        self, features: Features, questions: Questions, num_products: int
+    ) -> tuple[ndarray, ...] | None:
+        """Who chooses what, and from what; None for too few. The users, int64 [U]; of each choice
+        its user, counted in these, its place among W listed products, -1 for none, int64 [T], and
+        whether weights are fitted to it, bool [T]; the features of the listed products, float32
+        [U, K, W], and which of these are out of choice, bool [U, W]."""
         user, product, liked = questions.user, questions.product, questions.liked
         if not self.liked_only or not liked.any():
             liked = np.ones_like(liked)
@@ -249,11 +252,18 @@ class CombinerFit:
             values = np.take_along_axis(values, listed[:, None], axis=2)  # the others are too many
             parts.append((listed, values, np.take_along_axis(out, listed, axis=1)))
         listed, values, out = map(np.concatenate, zip(*parts, strict=True))
-        del parts
         found = listed[user] == product[:, None]
-        is_listed, place = found.any(axis=1), found.argmax(axis=1)
-        if (is_listed & liked).sum() < self.min_targets:
+        place = np.where(found.any(axis=1), found.argmax(axis=1), -1)
+        is_enough = (liked & (place >= 0)).sum() >= self.min_targets
+        return (users, user, place, liked, values, out) if is_enough else None
+
+    def _fit_group(
+        self, features: Features, questions: Questions, group: int, num_products: int
+    ) -> "_Group | None":
+        if (choices := self._choices(features, questions, num_products)) is None:
             return None
+        users, user, place, liked, values, out = choices
+        del choices  # or the features would be in memory twice, as they are and scaled
 
         spread = values.std(axis=2).mean(axis=0)
         deviation = values.std(axis=(0, 2), dtype=np.float64)
@@ -261,7 +271,7 @@ class CombinerFit:
         varying = np.flatnonzero((deviation > _TINY) | (np.arange(len(features)) == leading))
         scale = np.where(deviation > _TINY, deviation, 1.0)[varying]
         values = values[:, varying] / scale[:, None].astype(np.float32)
-        choice = _Choice(values, out, user[is_listed], place[is_listed])
+        choice = _Choice(values, out, user, place)
 
         fold = np.random.default_rng(self.seed).permutation(len(users)) % self.folds
         bounds, strengths = [varying == leading], sorted(self.strengths, reverse=True)
@@ -269,15 +279,15 @@ class CombinerFit:
         # To whoever has reviewed something the network has learned to answer, too.
         if group in (_ONE, MANY) and network.any():
             bounds.append(bounds[0] | network)
-        shown = liked[is_listed]
+        shown = liked & (place >= 0)
         path = choice.path(bounds, strengths, shown)
         penalties = [np.inf] * len(bounds) + strengths
-        gains = np.zeros((len(penalties), len(user)))  # none for what is not among the candidates
+        gains = np.zeros((len(penalties), len(user)))
         held_out = np.zeros((len(penalties), self.folds, len(varying)))
         for number in range(self.folds):
             inside = fold[user] == number
-            for step, weight in enumerate(choice.refits(path, shown & ~inside[is_listed])):
-                gains[step, inside & is_listed] = choice.gains(weight, self.k)[inside[is_listed]]
+            for step, weight in enumerate(choice.refits(path, shown & ~inside)):
+                gains[step, inside] = choice.gains(weight, self.k)[inside]
                 held_out[step, number] = weight
         weights, gains = np.array([each.weights.numpy() for each in path]), gains[:, liked]
         behind = gains[gains.mean(axis=1).argmax()] - gains
@@ -288,9 +298,7 @@ class CombinerFit:
         def judge(factor: float) -> ndarray:
             """Gains of all choices, by weights of others, if liking counts so many times."""
             more = [choice.gains(weight * factor**liking, self.k) for weight in held_out]
-            gains = np.zeros(len(user))
-            gains[is_listed] = np.stack(more)[fold[user[is_listed]], np.arange(is_listed.sum())]
-            return gains
+            return np.stack(more)[fold[user], np.arange(len(user))]
 
         liking = np.array([features[number].evidence == "liking" for number in varying])
         factor, gains = self._liking_factor(judge, liked)
@@ -339,8 +347,8 @@ class _Fitted(NamedTuple):
 
 
 class _Choice:
-    """Likelihood and lists of the weights of features when users chose products. `values`:
-    float32 [U, K, P]; `out` of choice: bool [U, P]; `user`, `product`: int64 [T]."""
+    """Likelihood and lists of the weights of features when users chose products. `values`: float32
+    [U, K, P]; `out` of choice: bool [U, P]; `user`, `product`: int64 [T], -1: none of these."""
 
     def __init__(self, values: ndarray, out: ndarray, user: ndarray, product: ndarray) -> None:
         import torch  # here: what is fitted serves without it
@@ -349,6 +357,7 @@ class _Choice:
         self._values = torch.from_numpy(values)
         self._offset = torch.from_numpy(np.where(out, np.float32(-np.inf), np.float32(0)))
         self._user, self._product = torch.from_numpy(user), torch.from_numpy(product)
+        self._is_listed = product >= 0
         self._chosen = torch.from_numpy(values[user, :, product]).double()  # [T, K]
 
     def path(
@@ -380,11 +389,9 @@ class _Choice:
         """NDCG@k of each choice as the only one of its list, float64 [T]; equals by expectation."""
         from rec_sys.modules.metrics import TargetPositions, discounted_gain  # with PyTorch
 
-        rows = self._scores(self._torch.from_numpy(weights))[self._user]
-        own = rows.gather(1, self._product[:, None])
-        above, tied = (rows > own).sum(1).numpy(), (rows == own).sum(1).numpy()
-        positions = TargetPositions(self._user.numpy(), above, tied, len(self._offset))
-        return discounted_gain(positions, k)
+        scores = self._scores(self._torch.from_numpy(weights))
+        gains = discounted_gain(TargetPositions.of(scores, self._user, self._product), k)
+        return np.where(self._is_listed, gains, 0.0)
 
     def _scores(self, weights: Any) -> Any:
         return self._torch.matmul(weights.float(), self._values) + self._offset

@@ -14,6 +14,8 @@ from torchmetrics.utilities import dim_zero_cat
 from rec_sys.graph.review_graph import segment_sum
 from rec_sys.reviews.schema import MAX_RATING
 
+_Values = np.ndarray | Tensor
+
 
 @dataclass(frozen=True)
 class TargetPositions:
@@ -26,11 +28,12 @@ class TargetPositions:
     num_users: int
 
     @classmethod
-    def of(cls, scores: np.ndarray, user: np.ndarray, product: np.ndarray) -> "TargetPositions":
+    def of(cls, scores: _Values, user: _Values, product: _Values) -> "TargetPositions":
         """Of targets by `scores`, float [n, P]; `product`: int64 [T]."""
+        scores, user, product = map(torch.as_tensor, (scores, user, product))
         own, others = scores[user, product][:, None], scores[user]
-        above, tied = (others > own).sum(axis=1), (others == own).sum(axis=1)
-        return cls(user, above, tied, len(scores))
+        found = user, (others > own).sum(dim=1), (others == own).sum(dim=1)
+        return cls(*(each.cpu().numpy() for each in found), len(scores))
 
     @property
     def count(self) -> np.ndarray:

@@ -80,10 +80,9 @@ class RecommenderModule(pl.LightningModule):
             return self._evaluate(embeddings, batch, self.train_metrics).objective
 
     def on_validation_epoch_start(self) -> None:
-        graph, known = self.builder.graph, self.builder.product_reviews.summary
-        rows = graph.product_name_text, graph.product_info_text
-        texts = (self.builder.vectors[each] for each in rows)
-        products = embed_products(self.model, *texts, known)
+        graph, vectors = self.builder.graph, self.builder.vectors
+        names, infos = vectors[graph.product_name_text], vectors[graph.product_info_text]
+        products = embed_products(self.model, names, infos, self.builder.product_reviews.summary)
         self.keys = torch.from_numpy(products.keys).to(self.device)
         self.val_ndcg.reset()
 
@@ -92,13 +91,10 @@ class RecommenderModule(pl.LightningModule):
         with full_precision(self.device):
             self._evaluate(embeddings, batch, self.val_metrics)
             network = embeddings.user_queries @ self.keys.T
-        products = batch["products"]
-        network[batch["edge_index"][1], products[batch["edge_index"][0]]] = -torch.inf
-        user, target = batch["target_user"], products[batch["target_product"]]
-        own, scores = network[user, target][:, None], network[user]
-        users, owner = np.unique(user.cpu().numpy(), return_inverse=True)
-        above, tied = (each.sum(1).cpu().numpy() for each in (scores > own, scores == own))
-        positions = TargetPositions(owner, above, tied, len(users))
+        products, (known, user) = batch["products"], batch["edge_index"]
+        network[user, products[known]] = -torch.inf
+        target = products[batch["target_product"]]
+        positions = TargetPositions.of(network, batch["target_user"], target)
         self.val_ndcg.update(torch.from_numpy(ndcg(positions, K)).float())
 
     def on_validation_epoch_end(self) -> None:
@@ -146,14 +142,11 @@ class RecommenderModule(pl.LightningModule):
     ) -> ObjectiveOutput:
         output: ObjectiveOutput = self.objective(outputs, batch)
         targets = len(batch["target_user"])
-        # Weighted by targets, so that the epoch's value is the mean over all targets. The mean of
-        # no rated target, and of nothing ranked, is NaN.
+        # Weighted, so that an epoch's value is the mean over all its targets; NaN without any.
+        ranked = 0 if output.ranking is None else targets
         metrics["loss"].update(output.loss.detach(), weight=output.num_rated)
         metrics["objective"].update(output.objective.detach(), weight=targets)
-        if output.ranking is None:
-            metrics["ranking_loss"].update(0.0, weight=0)
-        else:
-            metrics["ranking_loss"].update(output.ranking.detach(), weight=targets)
+        metrics["ranking_loss"].update(output.ranking.detach() if ranked else 0.0, weight=ranked)
         metrics["rating"].update(output.rating.detach(), batch["target_rating"])
         return output
 
