@@ -94,8 +94,7 @@ def audit_split(graph: ReviewGraph, split: Split, words: ndarray, limits: Limits
 
 
 def _tasks(split: Split) -> dict[str, Task]:
-    tasks = {"validation": split.validation, "test": split.test}
-    return {name: task for name, task in tasks.items() if task is not None}
+    return {"validation": split.validation} | ({"test": split.test} if split.test else {})
 
 
 def check_edges(split: Split) -> Finding:

@@ -81,19 +81,11 @@ class GraphModelRanker:
     """A model of the evaluation around what `rec_sys.train.train` gives back."""
 
     def __init__(self, catalogue: "FullCatalogue", name: str = GRAPH_MODEL_NAME) -> None:
-        self.name, self._catalogue = name, catalogue
+        self.name, self.rate = name, catalogue.rate
+        self.score = self.find = catalogue.score
 
     def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
         """Does nothing: `rec_sys.train.train` has trained it, on the same split."""
-
-    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
-        return self._catalogue.score(histories, asked)
-
-    def find(self, histories: ReviewGraph, asked: np.ndarray, wish: np.ndarray) -> np.ndarray:
-        return self._catalogue.score(histories, asked, wish)
-
-    def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        return self._catalogue.rate(histories, user, product)
 
 
 def audit_graph_model(
@@ -138,14 +130,15 @@ def audit_graph_model(
         known = KnownReviews(stage.graph, known_edges[shown], no_graph, vectors, words, towers)
         return ask([feature for each in of_time for feature in each.fit(known)], rows)
 
+    asked_for = train[:: max(1, len(train) // limits.people)]
+
     def sources(graph: ReviewGraph) -> np.ndarray:
         """What the match tells products by while it looks for those of some training reviews."""
         known = ProductReviews.of(graph, vectors, train)
         products = np.unique(stage.graph.edge_product[asked_for])
         return np.stack(match_sources(graph, vectors, known, products, asked_for))
 
-    tolerance, asked_for = limits.tolerance, train[:: max(1, len(train) // limits.people)]
-    name, graph = GRAPH_MODEL_NAME, stage.graph
+    tolerance, name, graph = limits.tolerance, GRAPH_MODEL_NAME, stage.graph
     found = {
         f"{name}, evidences": audit.check_statistics(evidences, graph, split),
         f"{name}, match": audit.check_own_review(sources, graph, asked_for, tolerance),

@@ -13,11 +13,9 @@ from rec_sys.foundation.cli import with_overrides
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import build
 from rec_sys.graph.review_graph import ReviewGraph
-from rec_sys.graph.splits import split_fingerprint
+from rec_sys.graph.splits import NewUsers, split_fingerprint
 from rec_sys.graph.task import Queries, Split, Task, check_usable
 from rec_sys.reviews.schema import NO_TIME
-
-_NEW_USERS = "new_users"
 
 
 class Model(Protocol):
@@ -125,7 +123,7 @@ def build_stage(config: DictConfig, graph: ReviewGraph, name: str, seed: int) ->
     own = with_overrides(config, [f"split={name}", f"train.seed={seed}"])
     own.split.update(config.evaluation.split_settings.get(name) or {})
     lengths = list(config.evaluation.history_lengths)
-    if name == _NEW_USERS:
+    if name == NewUsers.name:
         own.split.history_length = lengths[0]
     own.paths = OmegaConf.to_container(own.paths, resolve=True)
     del own.evaluation  # for the training it does not exist
@@ -134,7 +132,7 @@ def build_stage(config: DictConfig, graph: ReviewGraph, name: str, seed: int) ->
     if split.test is None or not split.test.target.any():
         raise InputError(f"split={name}: puts nothing aside for a test, so there is no result")
     tests = {name.replace("_", " "): split.test}
-    if name == _NEW_USERS:
+    if name == NewUsers.name:
         # The same users train, whatever the others show: one training answers for all lengths.
         tests = {}
         for length in lengths:

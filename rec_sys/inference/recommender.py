@@ -30,7 +30,7 @@ from rec_sys.reviews.schema import REVIEW_SCHEMA
 from rec_sys.text.encoder import EMBEDDED, TextEncoder
 from rec_sys.text.onnx import OnnxTextEncoder
 from rec_sys.text.words import FUNCTION_WORDS, as_written, columns_of
-from rec_sys.vector_database.vectorbase import BUILD_COMMAND, Vectorbase, read_vectorbase
+from rec_sys.vector_database.vectorbase import BUILD_COMMAND, Vectorbase, best_rows, read_vectorbase
 
 log = logging.getLogger(__name__)
 
@@ -328,16 +328,6 @@ class Recommender:
                 rating=float(rating) if rating > 0 else None,  # neither 0 nor NaN
                 product_id="" if row == UNKNOWN else self.vectorbase.product_ids[row],
             )
-
-
-def best_rows(scores: np.ndarray, candidates: np.ndarray, k: int) -> np.ndarray:
-    """Rows of the k best `candidates`, bool [P], by `scores`, float32 [P]; of equals the lowest."""
-    rows = np.flatnonzero(candidates)
-    if len(rows) > k:
-        # Everything that is not below the k-th best; ties there are cut by the stable sort.
-        least = np.partition(scores[rows], len(rows) - k)[len(rows) - k]
-        rows = rows[scores[rows] >= least]
-    return rows[np.argsort(-scores[rows], kind="stable")[:k]]
 
 
 def reason_weights(

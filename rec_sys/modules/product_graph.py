@@ -17,7 +17,8 @@ from rec_sys.reviews.schema import NO_TIME, SECONDS_PER_DAY
 
 # Rows handled at once while one triangle is copied to the other; small enough for the cache.
 _MIRROR_ROWS = 256
-_COLUMNS_AT_ONCE = 2048
+#: So many rows, or columns, of all pairs of products are worked on at once.
+ROWS_AT_ONCE = 2048
 
 
 def co_occurrence(user: ndarray, product: ndarray, num_users: int, num_products: int) -> csr_array:
@@ -49,8 +50,8 @@ def inverse_to_ease(inverse: ndarray) -> ndarray:
 
 def add_inner_products(gram: ndarray, features: ndarray) -> None:
     """Adds features @ features.T, features float32 [P, D], to a float32 [P, P] matrix in place."""
-    for start in range(0, len(gram), _COLUMNS_AT_ONCE):
-        columns = slice(start, start + _COLUMNS_AT_ONCE)
+    for start in range(0, len(gram), ROWS_AT_ONCE):
+        columns = slice(start, start + ROWS_AT_ONCE)
         gram[:, columns] += features @ features[columns].T
 
 
@@ -239,10 +240,6 @@ class ProductGraph:
         disliked = (rating > 0) & (rating <= self.liked_above)
         liking = np.where(disliked, self.disliked_weight, self.liked_weight)
         return (self.history_decay**steps * liking).astype(np.float32)
-
-
-#: So many rows of all pairs of products are in memory at once.
-ROWS_AT_ONCE = 2048
 
 
 def heaviest(weights: ndarray, most: int) -> csr_array:

@@ -233,8 +233,7 @@ class Tracking:
         shares = trained.combiner.decides(GROUPS.index("several reviews"))
         metrics |= {f"weight/{evidence}": share for evidence, share in shares.items()}
         self.logger.log_metrics(metrics, step=epoch)
-        figure = draw_learning_curves(curve, rows)
-        client.log_figure(self.run_id, figure, "learning_curves.png")
+        client.log_figure(self.run_id, draw_learning_curves(curve, rows), "learning_curves.png")
         client.log_artifact(self.run_id, str(trained.path), "checkpoint")
         if tuned := trained.record.get("tuned"):
             client.log_dict(self.run_id, tuned, "tuned.json")

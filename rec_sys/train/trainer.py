@@ -28,7 +28,7 @@ from rec_sys.foundation.files import replacing
 from rec_sys.foundation.settings import build
 from rec_sys.graph.ego_batch import EgoBatchBuilder, ProductReviews
 from rec_sys.graph.review_graph import ReviewGraph
-from rec_sys.graph.task import Split, drawn_targets
+from rec_sys.graph.task import Split, Task, drawn_targets
 from rec_sys.modules.checkpoint import BEST_SUFFIX, LAST_SUFFIX, as_tensors, read_checkpoint
 from rec_sys.modules.graph_model import TensorBatch
 from rec_sys.modules.recommender_module import RecommenderModule
@@ -130,22 +130,19 @@ class ReviewDataModule(pl.LightningDataModule):
         # No copy of a target is shown beside it.
         copied = np.zeros_like(drawn)
         copied[self.graph.first_copy[drawn]] = True
-        hidden = ~train | (copied[self.graph.first_copy] & ~drawn)
-        return self._loader(users, drawn, hidden, rng, measured=False)
+        shown = train & ~drawn & ~copied[self.graph.first_copy]
+        return self._loader(users, Task(drawn, shown), rng, measured=False)
 
     def val_dataloader(self) -> DataLoader:
         task = self.split.validation
         rng = np.random.default_rng(self.seed)  # the same products in every epoch
-        return self._loader(task.users(self.graph), task.target, task.hidden, rng, measured=True)
+        return self._loader(task.users(self.graph), task, rng, measured=True)
 
     def _loader(
-        self,
-        users: np.ndarray,
-        target: np.ndarray,
-        hidden: np.ndarray,
-        rng: np.random.Generator,
-        measured: bool,
+        self, users: np.ndarray, task: Task, rng: np.random.Generator, measured: bool
     ) -> DataLoader:
+        target, hidden = task.target, task.hidden
+
         def collate(chosen: Sequence[int]) -> TensorBatch:
             batch = self.builder.build(np.asarray(chosen), target, hidden, self.sample.draw(rng))
             shown = batch.edge_index.shape[1] + len(batch.target_user)

@@ -121,8 +121,7 @@ class Vectorbase:
         cosines = self.text_vectors @ self.text_vectors[row]
         others = ~self.index.removed
         others[row] = False
-        cosines[~others] = -np.inf
-        best = np.argsort(-cosines, kind="stable")[: min(k, int(others.sum()))]
+        best = best_rows(cosines, others, k)
         return best, cosines[best]
 
     def rows_of(self, product_ids: Sequence[str | None]) -> np.ndarray:
@@ -167,6 +166,16 @@ class Vectorbase:
         names = pd.Series(list(map(name_key, self.names[there])), dtype=object)
         alone = (~names.duplicated(keep=False) & (names != "")).to_numpy()
         return dict(zip(names[alone], there[alone].tolist(), strict=True))
+
+
+def best_rows(scores: np.ndarray, candidates: np.ndarray, k: int) -> np.ndarray:
+    """Rows of the k best `candidates`, bool [P], by `scores`, float32 [P]; of equals the lowest."""
+    rows = np.flatnonzero(candidates)
+    if 0 < k < len(rows):
+        # Everything that is not below the k-th best; ties there are cut by the stable sort.
+        least = np.partition(scores[rows], len(rows) - k)[len(rows) - k]
+        rows = rows[scores[rows] >= least]
+    return rows[np.argsort(-scores[rows], kind="stable")[:k]]
 
 
 def _looked_up(keys: Sequence[str | None], row_of: dict[str, int]) -> np.ndarray:
