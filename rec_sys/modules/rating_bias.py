@@ -122,20 +122,7 @@ def fit_rating_start(
         return None
     user, product, rating = graph.edge_user, graph.edge_product, graph.edge_rating
     everybody, history = np.arange(graph.num_users), split.validation.history
-    tried = []
-    for shrinkages in itertools.product(_SHRINKAGES, _SHRINKAGES):
-        biases = RatingBias.of(graph, examples, *shrinkages)
-        foreseen = biases.predict(graph, graph.edge_mask(target), hidden=~history)
-        tried.append((np.square(foreseen - rating[target]), shrinkages, biases.mean, foreseen))
-    best = min((errors for errors, *_ in tried), key=np.mean)
-
-    def rank(each: tuple) -> tuple[bool, float]:
-        """What cannot be told from the best first, of that the nearest to what is usual."""
-        behind, usual = each[0] - best, (USER_SHRINKAGE, PRODUCT_SHRINKAGE)
-        is_near = behind.mean() <= behind.std() / np.sqrt(len(target))
-        return not is_near, float(np.abs(np.log(np.divide(each[1], usual))).sum())
-
-    _, shrinkages, mean, foreseen = min(tried, key=rank)
+    shrinkages, mean, foreseen = _best_biases(graph, examples, target, ~history)
     told = user[examples], product[examples], rating[examples]
     bias = predict_each_from_the_others(*told, *shrinkages)
     if len(examples) > _MOST_EXAMPLES:
@@ -162,6 +149,28 @@ def fit_rating_start(
     of_user, of_product = np.split(best[1:].astype(np.float32), 2)
     bias_weight, intercept = float(best[0]), float(level - centre @ best)
     return RatingStart(mean, *shrinkages, bias_weight, of_user, of_product, intercept)
+
+
+def _best_biases(
+    graph: ReviewGraph, examples: np.ndarray, target: np.ndarray, hidden: np.ndarray
+) -> tuple[tuple[float, float], float, np.ndarray]:
+    """Shrinkages, mean and predicted targets, float32 [T], of the best `RatingBias`, of equals the
+    one with the most usual shrinkages. `examples`, `target`: edges, int64; `hidden`: bool [E]."""
+    tried = []
+    for shrinkages in itertools.product(_SHRINKAGES, repeat=2):
+        biases = RatingBias.of(graph, examples, *shrinkages)
+        foreseen = biases.predict(graph, graph.edge_mask(target), hidden)
+        errors = np.square(foreseen - graph.edge_rating[target])
+        tried.append((errors, shrinkages, biases.mean, foreseen))
+    best = min((errors for errors, *_ in tried), key=np.mean)
+
+    def rank(each: tuple) -> tuple[bool, float]:
+        """What cannot be told from the best first, of that the nearest to what is usual."""
+        behind, usual = each[0] - best, (USER_SHRINKAGE, PRODUCT_SHRINKAGE)
+        is_near = behind.mean() <= behind.std() / np.sqrt(len(target))
+        return not is_near, float(np.abs(np.log(np.divide(each[1], usual))).sum())
+
+    return min(tried, key=rank)[1:]
 
 
 class MeanVectors(NamedTuple):
