@@ -1,6 +1,5 @@
-"""Encodes the texts of many files on many machines: ``uv run -m rec_sys.cluster.encode_files``.
-Other machines read and encode. This one alone keeps the store, so that they need not share a disk
-with it, and appends whatever arrives: an interruption loses only what is under way."""
+"""Encodes the texts of many files on many machines: ``uv run -m rec_sys.cluster.encode_files``. The
+others read and encode; this one alone writes the store, batch by batch, and can be interrupted."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -30,9 +29,8 @@ class EncodedFiles(NamedTuple):
 
 
 def encode_files(config: DictConfig) -> EncodedFiles:
-    """Makes sure that the vector store holds all texts of all files of a folder, each read as
-    ``data=local data.reviews_path=FILE`` reads it: training on it finds them all in the store.
-    Raises InputError if a setting, a file or the cluster cannot be used."""
+    """Stores vectors of all texts of all files of a folder, read as ``data=local
+    data.reviews_path=FILE`` reads each. InputError for unusable settings, files or cluster."""
     cluster = read_settings(ClusterSettings, config.cluster)
     files = review_files(config.data)
     encoder = build(config.encoder)

@@ -1,6 +1,5 @@
-"""Recommends to all people of a data set: ``uv run -m rec_sys.cluster.recommend_all``. Checkpoint
-and vectorbase are read on every machine. What else a worker needs comes to it, and its results go
-back to this machine, which alone writes."""
+"""Recommends to all people of a data set: ``uv run -m rec_sys.cluster.recommend_all``. Every
+machine needs checkpoint and vectorbase; this one sends workers the rest, and alone writes."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -41,10 +40,9 @@ class Part(NamedTuple):
 
 
 def recommend_all(config: DictConfig) -> Path:
-    """Recommends to everybody, as `infer` does, and writes Parquet files in the users' order; who
-    has reviewed every product is in no row. Returns the folder: ``part-*.parquet``, columns
-    `RECOMMENDATION_SCHEMA`, and ``_about.json``. Raises InputError if a setting, the reviews, the
-    checkpoint, the vectorbase or the cluster cannot be used."""
+    """Recommends to everybody, as `infer` does, in the users' order; who has reviewed every product
+    is in no row. Returns the folder: ``part-*.parquet``, columns `RECOMMENDATION_SCHEMA`, and
+    ``_about.json``. InputError if settings, reviews, model, vectorbase or cluster are unusable."""
     settings = read_settings(infer.InferSettings, config.infer)
     cluster = read_settings(ClusterSettings, config.cluster)
     folder = Path(config.folder)

@@ -1,5 +1,4 @@
-"""Worker processes on all machines of a Ray cluster, what becomes of bad input there, and trainings
-by several of them: ``uv run -m rec_sys.train.train launcher=ray``."""
+"""Workers on a Ray cluster; trainings by them: ``uv run -m rec_sys.train.train launcher=ray``."""
 
 import logging
 import os
@@ -104,12 +103,11 @@ def work_on(
     gpus: float = 0,
     in_order: bool = False,
 ) -> Iterator[pa.Table]:
-    """Has values, one at least, worked on by several processes, so many at a time as `size` says;
-    yields the tables of the results. A process that dies is started again, and the values whose
-    results it had not handed over are worked on again, as Ray Data does by default and without end:
-    what comes out is the same. `make_worker` is called with `arguments` once in each process; what
-    it returns makes a table of values. `gpus` are those of each process. Raises InputError if a
-    worker raised one, or the cluster has no room for a worker."""
+    """Has several processes work on values, one at least, `size` at a time; yields the tables of
+    the results. If a process dies, Ray Data starts it again, without end, with the values whose
+    results it had not handed over, so the results are the same. `make_worker` is called with
+    `arguments` once in each process and returns what makes a table of values; `gpus` are those of
+    each process. InputError if a worker raised one, or the cluster has no room for a worker."""
     import ray
 
     parts = (values[first : first + size] for first in range(0, len(values), size))
@@ -134,8 +132,8 @@ def work_on(
 
 
 class Worker:
-    """A worker in its process, made when the first task is there. Of an exception Ray hands on the
-    traceback, as text, and not the exception: bad input comes back as a value."""
+    """A worker in its process, made when the first task is there. Of exceptions Ray hands on only
+    the traceback, as text, so bad input comes back as a value."""
 
     def __init__(self, make: Callable[..., Callable], arguments: tuple) -> None:
         self._make, self._arguments = make, arguments

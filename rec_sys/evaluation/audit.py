@@ -1,5 +1,4 @@
-"""The leakage audit: what would make every number of an evaluation worthless. Checks look at a
-split; probes change what must not be known and watch whether something moves."""
+"""The leakage audit. Checks look at a split; probes change what must be unknown and compare."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -98,8 +97,8 @@ def _tasks(split: Split) -> dict[str, Task]:
 
 
 def check_edges(split: Split) -> Finding:
-    """No target is in training, in its history or, of the test, in the validation. `Task` and
-    `Split` refuse most of this; here it is counted on what is really used."""
+    """No target is in training, its history or, of the test, the validation. `Task` and `Split`
+    refuse most of this; here it is counted on what is used."""
     leaks = []
     for name, task in _tasks(split).items():
         leaks.append((f"{name} targets in training", task.target & split.train))
@@ -162,8 +161,7 @@ def word_counts(prepared: PreparedReviews) -> ndarray:
 
 
 def report_twins(has_twin: ndarray) -> Finding:
-    """How many targets, bool [T], have a twin in their history: a variant of a product that shares
-    its reviews and is easily recommended, which the tables do not tell. Never fails."""
+    """How many targets, bool [T], have a twin in the history, an easy guess. Never fails."""
     number, targets = int(has_twin.sum()), len(has_twin)
     share = number / max(targets, 1)
     detail = f"{number} of {targets} targets ({share:.2%}) have a twin in the history"
@@ -212,9 +210,8 @@ def check_batches(
 
 
 def check_statistics(fit_and_score: FitAndScore, graph: ReviewGraph, split: Split) -> Finding:
-    """Nothing is learned from the targets: no mean, no popularity, no bias, no weight. Scores must
-    be identical if the targets (of the test, or else the validation) hold garbage, so the fit must
-    be repeatable; one that is not is told apart by a third fit."""
+    """Nothing is learned from the targets. Scores must be identical if those of the test, or else
+    the validation, hold garbage. A third fit tells leakage from a fit that is not repeatable."""
     target = (split.test or split.validation).target
     true = fit_and_score(graph)
     garbage = fit_and_score(with_garbage(graph, target))
@@ -248,10 +245,9 @@ def check_moments(
     asked: ndarray,
     tolerance: float,
 ) -> Finding:
-    """What goes with the time knows nothing that others wrote since a user asked. Fits to some of
-    the known reviews, bool [n], and asks some of the users, int64: once with all reviews, int64
-    [n] `time`, and for each moment of asking with those before it. Whoever asks then, int64 [U]
-    `asked`, must be told the same. `NO_TIME` counts as old."""
+    """No user learns of reviews from after their moment of asking, `asked`, int64 [U]. Fits to some
+    of the reviews, bool [n], and asks some users, int64: once with all reviews, and for each moment
+    with the older ones alone. Answers must be equal. `time`: int64 [n]; `NO_TIME` counts as old."""
     told = fit_and_ask(np.ones(len(time), dtype=bool), np.arange(len(asked)))
     moments, left_out, misled = np.unique(asked), 0, 0
     for moment in moments:
@@ -299,8 +295,8 @@ def check_invariance(
 
 
 def with_garbage(graph: ReviewGraph, edges: ndarray) -> ReviewGraph:
-    """Other stars, texts and products on some edges, bool [E]; times stay, they sort. All get the
-    product that they name least often, so that popularity changes for certain."""
+    """Other stars, texts and products on some edges, bool [E]. All get the product that they name
+    least often, so that popularity changes for certain; times stay, for they sort."""
     product = graph.edge_product.copy()
     product[edges] = np.bincount(product[edges], minlength=graph.num_products).argmin()
     num_texts = int(graph.edge_text.max()) + 1

@@ -1,6 +1,5 @@
 """Measures the recommender beside its baselines: ``uv run -m rec_sys.evaluation.evaluate``. The
-whole story is `evaluate`: data, splits, audit, models, tables. Every finished model is kept, so
-that an interrupted evaluation goes on where it was."""
+whole story is `evaluate`. Results of finished models are kept, so that it can be interrupted."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -77,8 +76,8 @@ class EvaluationSettings:
         return Measuring(ks, self.k, self.mask_history, self.block_size, liked_above)
 
     def baselines(self, has_texts: bool, has_ratings: bool) -> list[Job]:
-        """The jobs of all models but the graph model: without texts none that read, without ratings
-        none that predict them. InputError for a file, model or value that is not there."""
+        """All jobs but the graph model's, without those that need texts or ratings if there are
+        none. InputError for a file, model or value that is not there."""
         files: dict[Kind, str | None] = {
             "ranking": self.ranking_baselines,
             "wishes": self.wish_baselines if has_texts else None,

@@ -210,8 +210,7 @@ def audit_tuning(
 
 
 def as_served(objects: Mapping[str, Any], prepared: PreparedReviews) -> "FullCatalogue":
-    """What `rec_sys.train.train` gives back, with all reviews that are known before the test, as
-    the index has it; the network has learned from the training reviews alone."""
+    """The model of `rec_sys.train.train` as served, with all reviews known before the test."""
     trained, edges = objects["trained"], np.flatnonzero(objects["split"].known)
     given = {axis: trained.record["config"][axis] for axis in ("product_graph", "evidence")}
     return build_catalogue(trained, trained.model, prepared, edges, OmegaConf.create(given))

@@ -1,5 +1,4 @@
-"""Jobs of an evaluation: fit, answer, be audited; all of them are run, and what they found is kept.
-The baselines' jobs are here, with the tuning of their settings."""
+"""Jobs of an evaluation: each fits, measures and audits a model. Baselines are tuned before."""
 
 import base64
 import copy
@@ -82,8 +81,8 @@ _Rates = RatingModel | ReviewKnownModel
 
 @dataclass(frozen=True)
 class Measuring:
-    """How models are measured, alike for all; see ``config/evaluation/default.yaml``. Settings are
-    chosen by `k`, one of the `ks`, and by the first of `mask_history`."""
+    """How models are measured, see ``config/evaluation/default.yaml``. Settings are chosen by
+    NDCG@k, with the first of `mask_history`."""
 
     ks: Sequence[int]
     k: int
@@ -104,8 +103,8 @@ class Measuring:
         true: Stage | None = None,
         wishes: bool = False,
     ) -> dict[tuple[str, bool], RankingResult]:
-        """A fitted model on each test, or on its wishes, where the history is masked. It is shown
-        `stage`; `true` has the ratings that an ablation has taken out of it."""
+        """A fitted model on each test, or on its wishes, where the history is masked. `stage` is
+        shown; `true` has the ratings if an ablation has taken them out of it."""
         results = {}
         for title in stage.wishes if wishes else stage.tests:
             queries = stage.test(title)
@@ -118,8 +117,7 @@ class Measuring:
     def rating(
         self, model: _Rates, tuned: _Rates, stage: Stage, true: Stage | None = None
     ) -> dict[str, RatingScores]:
-        """As `ranking`; from how many predicted stars on something is liked, `tuned` says, the
-        model as it was when it did not know the validation."""
+        """As `ranking`. The threshold of liking is that of `tuned`, fitted without validation."""
         true, validation = true or stage, stage.validation
         stars = true.validation.targets.edge_rating
         threshold = best_threshold(predict(tuned, validation), stars, self.liked_above)
@@ -187,9 +185,8 @@ class Job(Protocol):
 
 @dataclass(frozen=True)
 class Baseline:
-    """A model without a network, tuned on the validation task: one that ranks or finds to NDCG@k,
-    the others to the squared error. With the best settings it is fitted again, to all that is
-    known. `settings` is an entry of a list in ``config/evaluation``."""
+    """A model without a network, tuned on the validation, by NDCG@k or the squared error, and then
+    fitted again to all that is known. `settings`: an entry of a list in ``config/evaluation``."""
 
     kind: Kind
     settings: Mapping[str, Any]

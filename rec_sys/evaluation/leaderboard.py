@@ -155,8 +155,7 @@ def show_leaderboard(tables: Sequence[Table], not_measured: Sequence[str]) -> No
 
 
 def _parts(columns: Sequence[Sequence[str]], width: int) -> Iterator[list[list[str]]]:
-    """Neighbouring columns, heading first, that fit into so many characters together; headings are
-    broken between words to the width of their column."""
+    """Groups of neighbouring columns, each with a wrapped heading first, that fit into a width."""
     part, used = [], 0
     for heading, *cells in columns:
         needed = max(map(len, [*heading.split(), *cells]))
@@ -261,8 +260,7 @@ def metric_name(text: str) -> str:
 _OURS = "#D55E00"
 _OTHERS = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _QUIET = "#5A5A5A"
-# In print and for whoever sees no colour: another mark for each line. One mark more than there are
-# colours, so that the first 42 lines all look different.
+# For print: seven marks beside six colours, so that the first 42 lines all look different.
 _MARKERS = ("s", "^", "D", "v", "P", "X", "<")
 _WIDTH, _HEIGHT = 8.0, 4.8  # inches
 _LEGEND_WIDTH = 2.0
@@ -347,8 +345,7 @@ def _draw_lines(
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    # Beside the picture: inside it would hide a line sooner or later. In the order of the lines'
-    # right ends, so that the eye goes straight across.
+    # Beside the picture, where it hides no line, in the order of the lines' right ends.
     ends = {model: np.nan_to_num(_value_and_ends(values[-1])[0]) for model, values in lines.items()}
     handles = sorted(axes.containers, key=lambda drawn: -ends[drawn.get_label()])
     axes.figure.legend(handles=handles, loc="outside right upper", frameon=False, handlelength=3.5)

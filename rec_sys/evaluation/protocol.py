@@ -24,9 +24,8 @@ class Model(Protocol):
     name: str
 
     def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
-        """Learns from some reviews, of all products and users, many of them perhaps without any.
-        `vectors`: float16 [N, D], those of the texts, unit length or zero; may be memory-mapped,
-        so gather rows before computing. InputError if needed ratings are lacking."""
+        """Learns from reviews of all products and users; some may have none. `vectors`: float16 [N,
+        D], of texts, unit or zero, memory-mapped: gather rows. InputError for lack of ratings."""
 
 
 class RankingModel(Model, Protocol):
@@ -52,8 +51,8 @@ class RatingModel(Model, Protocol):
 
 
 class ReviewKnownModel(Model, Protocol):
-    """Tells the rating of a review that it reads, which is far easier than to foresee it: no
-    `RatingModel` on purpose, so that their numbers never stand in one table."""
+    """Tells the rating of a review that it reads, which is far easier than to foresee it. It is no
+    `RatingModel`, so that their numbers never stand in one table."""
 
     def rate_known(
         self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray, text: np.ndarray
@@ -117,8 +116,7 @@ class Stage:
 
 
 def build_stage(config: DictConfig, graph: ReviewGraph, name: str, seed: int) -> Stage:
-    """Splits all reviews as the file `name` in ``config/split`` says; InputError if there is no
-    such split, it has no test, or the reviews cannot be split so."""
+    """Splits reviews by ``config/split/NAME.yaml``; InputError if it fails or leaves no test."""
     graph = shuffle_ties(graph, seed)
     own = with_overrides(config, [f"split={name}", f"train.seed={seed}"])
     own.split.update(config.evaluation.split_settings.get(name) or {})
@@ -146,8 +144,7 @@ def build_stage(config: DictConfig, graph: ReviewGraph, name: str, seed: int) ->
 
 
 def shuffle_ties(graph: ReviewGraph, seed: int) -> ReviewGraph:
-    """Draws a new order among the reviews of one user that have the same time. Those without a time
-    keep theirs: it may be all that is known, as of sequences."""
+    """Shuffles a user's reviews of equal time. Without times their order is all that is known."""
     drawn = np.random.default_rng(seed).permutation(graph.num_edges)
     within_tie = np.where(graph.edge_time == NO_TIME, np.arange(graph.num_edges), drawn)
     return graph.in_order(np.lexsort((within_tie, graph.edge_time, graph.edge_user)))

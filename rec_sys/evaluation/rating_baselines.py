@@ -73,12 +73,11 @@ class Bias:
 
 @settings_of("MatrixFactorisation", frozen=False)
 class MatrixFactorisation:
-    """Ratings as mean + user bias + product bias + the product of two short vectors, by the squared
-    error + ``factor_penalty`` times the squared factors + ``bias_penalty`` times the squared
-    biases. With the products fixed, each user's vector and bias are one small ridge regression, and
-    the other way round, `sweeps` times; a user, known or new, is folded in by the same regression
-    (Koren, Bell & Volinsky, "Matrix Factorization Techniques for Recommender Systems", 2009,
-    equations 4 and 5 and the section on alternating least squares)."""
+    """Ratings as mean + user bias + product bias + inner product of two factors. Minimises the
+    squared error with ridge penalties on factors and biases by `sweeps` of alternating least
+    squares: with the products fixed, each user is one small ridge regression, by which `rate` folds
+    in users, too (Koren, Bell & Volinsky, "Matrix Factorization Techniques for Recommender
+    Systems", 2009, equations 4 and 5 and the section on alternating least squares)."""
 
     name = "matrix factorisation"
 
@@ -132,8 +131,7 @@ class MatrixFactorisation:
 
 @settings_of("Ridge", frozen=False)
 class Ridge:
-    """A ridge regression from inputs to ratings. So many `max_examples` are drawn at most, which
-    bounds the memory: float32 inputs of vectors of 384 numbers take 3 kB each."""
+    """A ridge regression on at most `max_examples`: two vectors of 384 numbers take 3 kB each."""
 
     penalty: Positive = 1.0
     max_examples: PositiveCount = 200_000

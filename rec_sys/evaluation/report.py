@@ -335,8 +335,8 @@ def _rating_rows(models: Mapping[str, RatingRuns]) -> dict[str, dict[str, Cell]]
 
 
 def _squared_errors(model: RatingRuns, baseline: RatingRuns) -> tuple[np.ndarray, ...]:
-    """Squared error of each user, summed and scaled so that the mean over users is the MSE: the
-    targets of a seed weigh alike, and seeds weigh alike, as in the table."""
+    """Squared error of each user, summed and scaled so that its mean is the table's MSE: targets of
+    a seed weigh alike, and seeds weigh alike."""
     _, user = np.unique(np.concatenate([run.user for _, run in model]), return_inverse=True)
     users, seeds = user.max(initial=-1) + 1, len(model)
     weight = np.concatenate([np.full(len(r.user), users / seeds / len(r.user)) for _, r in model])

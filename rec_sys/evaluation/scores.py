@@ -166,8 +166,7 @@ class Slicing:
 
 
 def by_history_length(histories: ReviewGraph, starts: Sequence[int]) -> dict[str, np.ndarray]:
-    """Groups users by how much is known of them: group to bool [U]; everyone is in one group. The
-    shortest histories [0, 1, 5] make the groups "0", "1-4" and "5+"."""
+    """Groups users by length of history: `starts` 0, 1, 5 make "0", "1-4", "5+"; bool [U] each."""
     group = np.searchsorted(starts, np.diff(histories.user_ptr), side="right") - 1
     pairs = zip(starts, starts[1:], strict=False)
     names = [f"{start}" if stop == start + 1 else f"{start}-{stop - 1}" for start, stop in pairs]
@@ -175,8 +174,7 @@ def by_history_length(histories: ReviewGraph, starts: Sequence[int]) -> dict[str
 
 
 def head_products(popularity: np.ndarray, share: float) -> np.ndarray:
-    """The fewest most popular products with `share` of all known reviews, bool [P]; those as
-    popular as the last of them belong to them too, whatever their numbers."""
+    """The fewest most popular products with a share of known reviews, and ties: bool [P]."""
     falling = np.sort(popularity)[::-1].astype(np.float64)
     return popularity >= falling[np.searchsorted(np.cumsum(falling), share * falling.sum())]
 
@@ -184,8 +182,8 @@ def head_products(popularity: np.ndarray, share: float) -> np.ndarray:
 def twins_in_history(
     reviews: ReviewGraph, histories: ReviewGraph, targets: ReviewGraph, min_jaccard: float
 ) -> np.ndarray:
-    """The targets with a twin in their user's own history, bool [T], told by all `reviews`: they
-    are often the last two of a user. No model sees it. See `rec_sys.reviews.cleaning`."""
+    """Targets with a twin in their user's own history, bool [T], as all `reviews` tell; see
+    `rec_sys.reviews.cleaning`. No model sees it."""
     if not len(reviews.edge_product):
         return np.zeros(len(targets.edge_product), dtype=bool)
     known = twin_groups(reviews.edge_user, reviews.edge_product, min_jaccard)
@@ -220,10 +218,9 @@ def predict(model: RatingModel | protocol.ReviewKnownModel, queries: Queries) ->
 def score_ratings(
     predicted: np.ndarray, true: np.ndarray, user: np.ndarray, liked_above: float, threshold: float
 ) -> RatingScores:
-    """Measures predictions of the test, float32 [T], 0...5, by true ratings; NaN does not count.
-    Those above `liked_above` count as liked, predictions above the `threshold` of `best_threshold`,
-    so that a careful model near the mean is not punished for where the scale is cut. InputError if
-    no target has a rating, ValueError if a prediction is not finite."""
+    """Compares predictions, float32 [T], 0...5, with true ratings, NaN does not count. Liked is a
+    true rating above `liked_above`, a prediction above the `threshold` of `best_threshold`: careful
+    models predict near the mean. InputError if nothing is rated, ValueError if not finite."""
     import torch
 
     from rec_sys.modules.metrics import rating_metrics
@@ -342,8 +339,7 @@ def _difference_and_ratio(model: np.ndarray, baseline: np.ndarray, axis: int = -
 
 
 def average_over_seeds(users: Sequence[np.ndarray], values: Sequence[np.ndarray]) -> pd.Series:
-    """The mean of each user over the runs that they were in, float64, by user, ascending: a user
-    measured thrice is drawn once. Each run has distinct users; a value that is NaN does not count,
-    nor does a user without any other."""
+    """The mean of each user over their runs, float64, by user, ascending: a bootstrap draws each
+    user once. Each run has distinct users. NaN does not count, nor users without other values."""
     found = pd.Series(np.concatenate(values), dtype=float)
     return found.groupby(np.concatenate(users)).mean().dropna()

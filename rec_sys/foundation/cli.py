@@ -303,8 +303,7 @@ def _be_quiet() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # What PyTorch's C++ side would print: that an objective uses all heads, for one.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    # Libraries warn about each other's future, Lightning about loader processes that batches out of
-    # memory do not need and about older checkpoints, pandas about the order of day and month.
+    # Of other libraries' futures, loader processes, older checkpoints, the order of day and month.
     quiet = ("torch.jit.script", "LeafSpec", "many workers", "exists and is not empty")
     for message in (*quiet, "Parsing dates in"):
         warnings.filterwarnings("ignore", f".*{message}.*")

@@ -32,11 +32,10 @@ def _number_in(variable: str, otherwise: int) -> int:
 
 
 def bound_threads() -> None:
-    """Bounds the threads of NumPy and PyTorch, unless the environment says otherwise. Has to run
-    before they are imported, which read the environment then. OpenMP's threads spin while they wait
-    for each other; on a busy machine a spinning one keeps those that it waits for from their core,
-    and training takes ten times its fair share. So many rounds are no time where cores are free. In
-    a container with a quota there are no more threads than it pays for."""
+    """Bounds the threads of NumPy and PyTorch, unless the environment does; before they are
+    imported, which read it then. OpenMP's threads spin while they wait; on a busy machine they keep
+    those that they wait for from a core, and training takes ten times its share. A few rounds cost
+    nothing where cores are free. In a container there are no more threads than its quota."""
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_ROUNDS)
     quota = _cpu_quota()
@@ -60,8 +59,8 @@ def _cpu_quota() -> float | None:
 
 @contextmanager
 def one_at_a_time(folder: str | Path) -> Iterator[None]:
-    """Lets the processes that train together into the block one after the other: what the first one
-    leaves in `folder`, shared by those on one machine, the others find."""
+    """Lets processes that train together into the block one after the other, so that what the first
+    one leaves in `folder`, shared on one machine, the others find."""
     if _number_in("WORLD_SIZE", 1) == 1:
         yield
         return

@@ -13,9 +13,8 @@ log = logging.getLogger(__name__)
 
 
 class InputError(Exception):
-    """Something that the person gave us cannot be used, and they can put it right. The message is
-    one line: it names the file, line or field, and says what to do. A command prints it and ends
-    with exit code 2. Anything else that escapes is a bug of ours."""
+    """Bad input, which a person can put right. The message is one line: it names file, line or
+    field and says what to do. Commands print it and exit with 2; all else is a bug of ours."""
 
 
 def end_at_once(*_: Any) -> NoReturn:

@@ -37,9 +37,8 @@ _READINGS = 5  # of a folder that is replaced again and again
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Hands out a temporary name beside `path`; renames it to `path` if the block succeeds. Works
-    for a file and for a folder (create it with ``mkdir`` inside the block); parent folders are
-    created. If the block raises, what stood at `path` is untouched."""
+    """Hands out a temporary name beside `path`, for a file or a folder that the block makes, and
+    renames it if the block succeeds; else `path` is untouched. Makes parent folders."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
@@ -105,8 +104,7 @@ def require_writable(folder: str | Path, setting: str) -> None:
 
 
 def require_replaceable(folder: str | Path, marker: str, setting: str) -> None:
-    """InputError unless a folder, which a setting names, may be replaced as a whole: not there,
-    empty, or ours, as a file `marker` in it tells."""
+    """InputError unless a folder is missing, empty, or ours, as a file `marker` in it tells."""
     folder = Path(folder)
     if folder.exists() and not (folder / marker).is_file() and any(folder.iterdir()):
         why = "holds something else, which would be replaced; name another folder"
@@ -135,13 +133,12 @@ def read_json(path: str | Path) -> Any:
 
 
 def write_kept(path: str | Path, value: Any) -> None:
-    """Keeps what can be found out again, JSON-ready, with a checksum of it and of the file's name,
-    which tells what it belongs to."""
+    """Caches a value as JSON, with a checksum of it and of the file's name, its key."""
     write_json(path, {"sha256": _sha256_of_kept(path, value), "kept": value})
 
 
 def read_kept(path: str | Path) -> Any:
-    """What `write_kept` wrote; None if there is nothing, or it is damaged: find it out again."""
+    """What `write_kept` wrote; None if there is nothing, or it is damaged."""
     with suppress(InputError, OSError, KeyError, TypeError):
         found = read_json(path)
         return found["kept"] if found["sha256"] == _sha256_of_kept(path, found["kept"]) else None
@@ -205,8 +202,7 @@ def read_manifest(
 
 
 def read_whole(folder: Path, read: Callable[[Path], Read]) -> Read:
-    """What `read` makes of the files of a folder that others may replace meanwhile: of all the old
-    ones or of all the new ones, as its manifest tells."""
+    """Reads a folder that others may replace meanwhile: all files are of one manifest."""
     manifest = folder / MANIFEST
     for _ in range(_READINGS - 1):
         seen = manifest.read_bytes()

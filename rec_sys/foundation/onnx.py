@@ -28,9 +28,8 @@ def write_onnx(
     dynamic_shapes: Mapping[str, Mapping[int, Any]],
     metadata: Mapping[str, str],
 ) -> None:
-    """Writes a model as one ONNX file, in place, so give a draft. `inputs` holds an example of each
-    tensor by its name in the file, in the order of the call; `dynamic_shapes` the axes of any
-    length of each, axis -> `torch.export.Dim`."""
+    """Writes a model as one ONNX file, in place: give a draft. `inputs`: name to an example, in the
+    order of the call; `dynamic_shapes`: name to its axes of any length, as `torch.export.Dim`."""
     import onnx
     import torch
 

@@ -99,8 +99,8 @@ def nested(cls: type[_T]) -> BeforeValidator:
 
 
 def build(settings: DictConfig, **arguments: Any) -> Any:
-    """Hydra's ``instantiate`` for settings with a ``_target_``; what the class says about its
-    arguments comes as an InputError, which Hydra would wrap in its own."""
+    """Hydra's ``instantiate`` for settings with a ``_target_``. An InputError of the class comes as
+    it is, without Hydra's own around it."""
     if settings is not None and not (isinstance(settings, Mapping) and "_target_" in settings):
         raise InputError(f"{settings}: names nothing to be made, as it has no _target_")
     try:

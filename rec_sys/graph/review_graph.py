@@ -1,5 +1,4 @@
-"""The graph of all reviews as a handful of flat arrays, every text with a vector; and runs of equal
-keys in such arrays, found and added up without a Python loop over them."""
+"""The graph of all reviews as flat arrays, every text with a vector; sums by key of such arrays."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -26,14 +25,13 @@ _FEW_VECTORS = 100_000
 
 
 def rows_to_pointers(segment: np.ndarray, num_segments: int) -> np.ndarray:
-    """CSR pointers of a key, int [n], ascending from 0: int64 [num_segments + 1]. Segment ``s``,
-    which may be empty, occupies ``pointers[s]:pointers[s + 1]``."""
+    """CSR pointers, int64 [num_segments + 1], of a key, int [n], ascending: the rows of segment
+    ``s`` are ``pointers[s]:pointers[s + 1]``."""
     return np.searchsorted(segment, np.arange(num_segments + 1)).astype(np.int64)
 
 
 def segment_sum(values: np.ndarray, segment: np.ndarray, num_segments: int) -> np.ndarray:
-    """Sums the rows of values, float [n, ...], that share a key, int [n] in any order:
-    [num_segments, ...]; zero where a segment has no row."""
+    """Sums rows by segment, int [n] in any order: float [n, ...] -> [num_segments, ...], else 0."""
     result = np.zeros((num_segments, *values.shape[1:]), dtype=values.dtype)
     if not len(values):
         return result
@@ -73,8 +71,7 @@ def vector_sums(vectors: np.ndarray, row: np.ndarray, segment: np.ndarray, size:
 NO_BRAND = -1
 # A brand of one product joins nothing.
 _LEAST_PRODUCTS = 2
-# A column costs memory for every product, and the rarest brands join the fewest of them. With so
-# many columns brands need less than half the room of the texts.
+# Each is a column of numbers for all products; so many take less than half the room of the texts.
 _MOST_BRANDS = 512
 
 
@@ -190,8 +187,8 @@ class ReviewGraph:
 def build_review_graph(
     data: ReviewData, encode: Callable[[Sequence[str]], np.ndarray]
 ) -> ReviewGraph:
-    """Builds the graph of a data set; ValueError if it was not cleaned. `encode` gives all texts,
-    those of the edges first, their rows in the vector store, int64."""
+    """Builds the graph of a data set; ValueError if it was not cleaned. `encode` is given all
+    texts, those of the edges first, and returns their rows in the vector store, int64."""
     table = to_table(data.reviews)
     user_of_row, user_ids = pd.factorize(data.reviews["user_id"], sort=True)
     time = seconds_of(table["timestamp"])
@@ -231,9 +228,8 @@ def brand_codes(brands: pd.Series) -> np.ndarray:
 
 
 def brand_columns(brand: np.ndarray) -> np.ndarray:
-    """One column for each brand of several products, see `brand_codes`: float32 [P, B], 1 where the
-    product is of it. For the most frequent ones if they are many, of equally frequent ones those of
-    lower numbers: the order of the products does not matter."""
+    """Indicators of brands, see `brand_codes`, float32 [P, B]: of those with several products, at
+    most the most frequent ones; of equally frequent ones those with lower numbers."""
     brands, counts = np.unique(brand[brand != NO_BRAND], return_counts=True)
     frequent = np.argsort(-counts, kind="stable")[:_MOST_BRANDS]
     kept = np.sort(brands[frequent[counts[frequent] >= _LEAST_PRODUCTS]])
@@ -254,9 +250,8 @@ def product_info_text(style: str, info: str) -> str:
 @dataclass(frozen=True)
 class PreparedReviews:
     """A data set that is ready for the model; the store holds a vector of every text. `edge_texts`:
-    str [E]; `words` of the store's texts: float32 [N, W], none in rows of other data sets;
-    `newly_encoded`: distinct texts that had to be encoded just now. Without any text (`has_texts`)
-    nothing was asked of the encoder, not even its precision."""
+    str [E]; `words`: float32 [N, W], of the store's texts, none in rows of other data sets;
+    `newly_encoded`: distinct texts. Without `has_texts` the encoder was not measured, either."""
 
     data: ReviewData
     graph: ReviewGraph

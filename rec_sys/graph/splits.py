@@ -31,16 +31,14 @@ _LEAST_REVIEWS = 3
 
 
 class LeaveOneOut:
-    """The last review of each user is for the test, the last but one for validation. Needs no
-    times: the order of the edges decides, which is that of the data where times are equal or
-    unknown. A user with fewer than three reviews only trains."""
+    """The last review of each user is for the test, the last but one for validation, in the order
+    of the edges, so that no times are needed. A user with fewer than three reviews only trains."""
 
     name = "leave_one_out"
 
     def split(self, graph: ReviewGraph, seen: Provenance | None = None) -> Split:
-        """After an earlier training a review is a target only if it is newer than all of its user's
-        that were learned from, and trains otherwise: who had two reviews, and trained with both,
-        and now has a third one, has a target for the test but none for validation."""
+        """After an earlier training a target must be newer than all of its user's reviews that were
+        learned from; others train. A third review may be for the test, with none for validation."""
         edges, distinct = _distinct(graph)
         ends = distinct.user_ptr[1:][distinct.degrees >= _LEAST_REVIEWS]
         validation, test = graph.edge_mask(edges[ends - 2]), graph.edge_mask(edges[ends - 1])
@@ -87,12 +85,10 @@ _FirstDay = Annotated[int | None, BeforeValidator(_seconds)]
 
 @settings_of("split")
 class GlobalTime(_WithShares):
-    """Cuts all reviews at two moments, the same for everybody. Reviews before the first cut train,
-    those from there to the second are for validation, those from the second on for the test. Equal
-    times are never parted: a cut that a share (of the reviews with a time) asks for is moved to the
-    nearest change of time. A review of unknown time counts as old. The target of a user without any
-    older review stays a target, of a user who is not known. Instead of a share the first day of a
-    part may be given, ISO ("2014-01-31", UTC)."""
+    """Cuts all reviews at two moments: training, validation, test. A cut is given by a share of the
+    reviews with a time or by the first day of a part, ISO ("2014-01-31", UTC). Equal times are
+    never parted: the cut of a share moves to the nearest change of time. A review of unknown time
+    counts as old. A user without any older review has targets, too, but is not known."""
 
     name: ClassVar[str] = "time"
 
@@ -207,8 +203,7 @@ class NewUsers(_UserSplit):
 @settings_of("split")
 class NewProducts(_WithShares):
     """Holds out products, by shares of those with reviews; who reviewed them is predicted from
-    reviews of the others. Time plays no part: histories may hold reviews newer than the target. A
-    review of a held-out product by somebody who wrote about nothing else is in no part."""
+    reviews of others, perhaps newer. Reviews by somebody who reviewed no others are in no part."""
 
     name: ClassVar[str] = "new_products"
 
@@ -266,10 +261,8 @@ def draw_groups(
 
 
 def continue_groups(known: Groups, shares: Sequence[float], seed: int, what: str) -> list[ndarray]:
-    """Keeps the groups of an earlier split and draws those who are new by the same shares. Who
-    trained the earlier model trains again, who was held out is held out again, also for a test that
-    is not asked for any more. Of the new ones each group gets its share, and one at least if nobody
-    who is still there was in it. Returns and raises as `draw_groups`."""
+    """Keeps the groups of an earlier split, even of a test that is not asked for, and divides new
+    members by shares. A group without members left gets at least one. Else as `draw_groups`."""
     old = [np.flatnonzero(mask) for mask in (known.validation, known.test)]
     new = np.flatnonzero(~np.any(known, axis=0))
     sizes = [

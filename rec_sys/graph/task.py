@@ -1,5 +1,4 @@
-"""A split: what may be known, what is to be predicted, when it is asked, and what weights have seen
-of it, so that a training that starts from them never measures it."""
+"""A split: what is known, what is predicted, at what moment; and what earlier weights have seen."""
 
 import hashlib
 from collections.abc import Iterable
@@ -26,9 +25,9 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True)
 class Task:
-    """Reviews to be predicted, `target` bool [E], each from its user's `history`, bool [E], which
-    holds no target. `begin`: seconds since 1970 from which on all targets are; None if each user
-    has a time of their own, right after the newest review that is shown."""
+    """Reviews to be predicted, `target` bool [E], each from its user's `history`, bool [E], without
+    targets. `begin`: seconds since 1970, from which on all targets are; None if each user has a
+    time of their own, after the newest review that is shown."""
 
     target: ndarray
     history: ndarray
@@ -53,9 +52,8 @@ class Task:
         return told[np.unique(graph.edge_user[told], return_index=True)[1]]
 
     def asked(self, graph: ReviewGraph, users: ndarray) -> ndarray:
-        """The moment of asking of users, int64 [n]: what others write from then on is not known.
-        Taken from what is shown, never from the target: the moment of the newest review of the
-        history, or `begin`; `NOW` where no time is known."""
+        """The moment of asking of users, int64 [n], from which on reviews of others are unknown:
+        that of the newest review of the history, or `begin`, never the target's; else `NOW`."""
         shown = graph.edges_of(users)
         shown = shown[self.history[shown]]
         newest = np.full(graph.num_users, NO_TIME)
@@ -98,9 +96,8 @@ class Queries:
 
 @dataclass(frozen=True)
 class Split:
-    """Who learns from what, and what is measured. Models and statistics learn from `train`, bool
-    [E], no target; `validation` chooses epochs and settings. Once they are chosen, statistics are
-    those of all that is `known`; `test`, if any, is looked at last."""
+    """Models and statistics learn from `train`, bool [E], no target; `validation` chooses epochs
+    and settings. Then statistics are of all that is `known`; `test`, if any, is looked at last."""
 
     name: str
     train: ndarray
@@ -147,10 +144,9 @@ def newest_targets(graph: ReviewGraph, users: ndarray, share: float) -> ndarray:
 def drawn_targets(
     graph: ReviewGraph, users: ndarray, share: float, rng: np.random.Generator, train: ndarray
 ) -> ndarray:
-    """Random training reviews of each user, int64 [n], as targets for one epoch: bool [E]. Each
-    user, who has an edge in `train`, bool [E], gives at least one target, in expectation `share`.
-    One with several training reviews keeps at least one as history; the only one of a user is
-    predicted from nothing, which teaches the model to start cold."""
+    """Draws an expected `share` of the training reviews, `train` bool [E], of each user, int64 [n],
+    as targets of one epoch: bool [E]. Of several reviews at least one is a target and one history.
+    A single one is predicted from nothing, which teaches the model to start cold."""
     edges = graph.edges_of(users)
     owner = np.repeat(np.arange(len(users)), graph.degrees[users])
     edges, owner = edges[train[edges]], owner[train[edges]]

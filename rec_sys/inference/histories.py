@@ -152,9 +152,8 @@ def read_histories(
 ) -> Histories:
     """Cleans reviews as those of the training were, and finds their products in the vectorbase: by
     id, or, where that is missing or unknown, by the name, in any case and spacing, if one product
-    alone has it. An author without any review is a user of whom nothing is known. `reviews` are a
-    table, see `authors_in`, or the authors; a `wish` is what they all want. Raises InputError if
-    there is nobody."""
+    alone has it. Of an author without any review nothing is known. `reviews`: a table, see
+    `authors_in`, or authors; `wish`: what they all want. InputError if there is nobody."""
     authors = authors_in(reviews) if isinstance(reviews, pd.DataFrame) else reviews
     if not authors:
         raise InputError("there is nobody to recommend to: no reviews were given")

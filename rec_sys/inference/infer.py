@@ -1,5 +1,4 @@
-"""Recommends products to people: ``uv run -m rec_sys.inference.infer``. PyTorch is imported only
-after everything that can be checked without it."""
+"""Recommends products to people: ``uv run -m rec_sys.inference.infer``. PyTorch comes last."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -45,10 +44,9 @@ class InferSettings:
 
 
 def infer(config: DictConfig) -> list[UserRecommendations]:
-    """Recommends to the people of a file, or to those whom training did not see, or to everybody
-    where the split held out no users, and for other data than the training's; by all that is known
-    of a person. Returns what ``recommendations.jsonl`` holds. Raises InputError if settings,
-    reviews, checkpoint or vectorbase cannot be used."""
+    """Recommends to the people of a file; without one, to the users that training held out, or to
+    all if it held out none or the data are others. Returns what ``recommendations.jsonl`` holds.
+    InputError if settings, reviews, checkpoint or vectorbase cannot be used."""
     settings = read_settings(InferSettings, config.infer)
     vectorbase, trained, encoder = open_vectorbase(config)
     reviews = None if settings.reviews is None else read_people(settings.reviews, config, trained)

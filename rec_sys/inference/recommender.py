@@ -197,9 +197,8 @@ class Recommender:
         return found[0].recommendations[0]
 
     def similar(self, product: str, k: int = DEFAULT_K) -> pd.DataFrame:
-        """The products whose names and descriptions are nearest to those of one, named by its id or
-        its name: ``product_id``, ``name``, ``style`` and ``similarity``, a cosine, at most k rows,
-        the nearest first. Raises InputError if there is no such product."""
+        """At most k products with texts like those of one, named by id or name, nearest first:
+        ``product_id``, ``name``, ``style``, ``similarity`` (cosine). InputError for none."""
         base = self.vectorbase
         rows, cosines = base.nearest(self._row_of(product), k)
         columns = {"product_id": base.product_ids, "name": base.labels, "style": base.styles}
@@ -207,15 +206,13 @@ class Recommender:
         return pd.DataFrame(table | {"similarity": cosines})
 
     def embed_users(self, reviews: Reviews, wish: str = "") -> np.ndarray:
-        """float32 [U, d] of unit length, in the order in which the authors first occur; the cosine
-        with the embedding of a product tells the predicted rating."""
+        """float32 [U, d], unit length, by first occurrence; cosines with products tell ratings."""
         histories = self._histories(reviews, wish)
         batch = people.build_history_batch(histories, self.vectorbase, self.encode)
         return self.backend.embed(batch.inputs).user_embeddings
 
     def embed_products(self, products: Sequence[str] | None = None) -> np.ndarray:
-        """float32 [n, d] of unit length, of products named by their ids or names; without any of
-        all P, in the order of ``vectorbase.products``."""
+        """float32 [n, d], unit length, by id or name, or of all ``vectorbase.products``."""
         if products is None:
             return self.vectorbase.embeddings
         return self.vectorbase.embeddings[[self._row_of(product) for product in products]]
@@ -333,11 +330,10 @@ class Recommender:
 def reason_weights(
     vectorbase: Vectorbase, situation: Situation, contributions: np.ndarray, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How much each review of one user, and their wish, speak for each recommended product:
-    float32 [n, m] and [m], shares in all that speaks for the product, what is popular included; a
-    product's sum to at most 1. A review speaks by what its product brings to the evidences that
-    walk; one of something that was not liked is no reason. `contributions`: float32 [K, m], of the
-    features to the scores; `rows`: int64 [m]."""
+    """The shares of one user's reviews, float32 [n, m], and of their wish, float32 [m], in all that
+    speaks for each recommended product; they sum to at most 1. A review counts by the walks that
+    start at its product, one of something that was not liked does not. `contributions`: float32
+    [K, m], of the features to the scores; `rows`: int64 [m]."""
     (weights,) = vectorbase.combiner.weights_of(vectorbase.features, situation)
     walks = np.array([isinstance(each, WalkFeature) for each in vectorbase.features])
     match = np.array([e.evidence == vectorbase.match.evidence for e in vectorbase.features])
@@ -355,8 +351,8 @@ def reason_weights(
 
 
 def read_authors(reviews: Reviews | Sequence[Author]) -> Sequence[Author]:
-    """Who wrote some reviews; somebody who says nothing if there are none. Raises InputError for a
-    review that cannot be read; warns of fields that look like a misspelt one."""
+    """The authors of reviews; one who says nothing if there are none. InputError for a review that
+    cannot be read; warns of fields that look misspelt."""
     if isinstance(reviews, str):
         reviews = [reviews] if reviews.strip() else []
     if isinstance(reviews, pd.DataFrame):

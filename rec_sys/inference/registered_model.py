@@ -1,5 +1,5 @@
-"""The recommender as a model of MLflow's registry: a table of reviews in, a table of products out.
-MLflow runs this file where the model is loaded (a "model from code", no pickle)."""
+"""The recommender in MLflow's registry: reviews in, products out, both tables. MLflow runs this
+file where the model is loaded (a "model from code", no pickle)."""
 
 import json
 import os

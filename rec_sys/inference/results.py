@@ -38,9 +38,9 @@ class Reason:
 
 @dataclass(frozen=True)
 class Match:
-    """Why a product fits what the user wants. `weight` is the share of the match in the
-    contributions that speak for the product, 0...1; `words` of the wish are used by others for the
-    product, the most telling first; `quote` is what somebody else wrote about it."""
+    """Why a product fits a wish. `weight`: the share of the match in the contributions that speak
+    for the product, 0...1; `words`: of the wish, used by others for the product, the most telling
+    first; `quote`: what somebody else wrote about it."""
 
     weight: float
     words: tuple[str, ...]

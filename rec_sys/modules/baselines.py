@@ -30,18 +30,17 @@ def popularity(train: ReviewGraph) -> np.ndarray:
 
 
 def history_matrix(histories: ReviewGraph, decay: float) -> csr_array:
-    """Users as weighted sums of their products, float32 [U, P]; a review counts `decay` to the
-    power of the number of later ones of the same user, the newest 1."""
+    """Users as weighted sums of their products, float32 [U, P]: a review with n later ones of the
+    same user counts ``decay ** n``."""
     weights = (decay**histories.steps_back).astype(np.float32)
     cells = weights, histories.edge_product, histories.user_ptr
     return csr_array(cells, (histories.num_users, histories.num_products))
 
 
 def product_text_vectors(products: ReviewGraph, vectors: np.ndarray) -> np.ndarray:
-    """The vectors of name and description, side by side, without their means (all names of a shop
-    resemble each other): float32 [P, 2 D] of length one, zero without any text. So products without
-    a description, a quarter of the 2014 Musical Instruments, weigh as much as the others (NDCG@10
-    of text EASE there .078 instead of .070)."""
+    """Vectors of name and description, side by side, centred, as all names of a shop are alike:
+    float32 [P, 2 D], unit length, zero without any text. Products without a description, a quarter
+    of the 2014 Musical Instruments, so weigh as much (NDCG@10 of text EASE .078, not .070)."""
     halves = []
     for rows in (products.product_name_text, products.product_info_text):
         half = vectors[rows].astype(np.float32)
@@ -67,9 +66,8 @@ class Popularity:
 
 @settings_of("RecentPopularity", frozen=False)
 class RecentPopularity(Popularity):
-    """Scores a product by its reviews, each weighing 0.5 ** (age / half-life): in days
-    from the newest one, where a review without a time is as old as the oldest with one; if none has
-    a time, in steps, the number of later reviews by the same user."""
+    """Scores a product by its reviews, weighted by ``0.5 ** (age / half-life)``: in days before the
+    newest one, without a time the oldest; without any time, in later reviews by the same user."""
 
     half_life_days: Positive = field(kw_only=True)
     half_life_steps: Positive = field(kw_only=True)
@@ -88,8 +86,7 @@ class RecentPopularity(Popularity):
 @settings_of("Markov", frozen=False)
 class Markov:
     """A first-order Markov chain: with n_ij users going from product i straight to j, whose share
-    in all reviews is q_j, (n_ij + smoothing * q_j) / (n_i. + smoothing); by popularity
-    after a product that nobody went on from, and for an empty history."""
+    in all reviews is q_j, (n_ij + smoothing * q_j) / (n_i. + smoothing); else popularity."""
 
     score_settings = ("smoothing",)
 
@@ -315,8 +312,7 @@ def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], An
 def search_grid(
     entry: Mapping[str, Any], train: ReviewGraph, texts: Any, score: Callable[[Any], float]
 ) -> tuple[Any, dict[str, Any]]:
-    """Fits all `combinations`; the highest `score` on the validation wins, of equals the first one.
-    Returns the best model, fitted, and its settings."""
+    """The best of `combinations` by `score`, of equals the first, fitted, with its settings."""
     best, best_score = None, -np.inf
     for choices in combinations(entry):
         fitted = choices[0][1]

@@ -1,13 +1,12 @@
 """Predicted ratings calibrated on the validation.
 
-The network foresees stars for reviews like those that it has learned from. The newest ones, which
-are asked for, are others: of new products, by users who have become stricter. The few numbers that
-the angles of the embeddings depend on, see `GraphModel`, are therefore fitted once more, to the
-validation: how much the biases of user and product count, their mean texts, and all that the
-network adds. They are averaged twice, each time over all that cross-validation cannot tell from the
-best: the strengths of a ridge towards what training has found, then how far to go there from the
-biases alone. So few ratings change little, and where the network does not clearly foresee more than
-the biases, about half of it counts."""
+The network learns stars from the training reviews; the newer ones that it is asked for differ, by
+new products and users who have become stricter. So the few numbers that the angles of embeddings
+depend on, see `GraphModel`, are fitted again to the validation: the weights of the biases, of mean
+texts and of the rest of the network. Two settings are chosen by cross-validation, each as the mean
+of all that it cannot tell from the best: the strength of a ridge towards the trained numbers, then
+how far to go there from the biases alone. So few ratings change little, and where the network is
+not clearly better than the biases, about half of it counts."""
 
 import copy
 from collections.abc import Iterable, Iterator
@@ -168,8 +167,7 @@ class _Foreseen:
         return predicted_rating(torch.cat(parts))
 
     def fit(self, shown: Tensor, distance: Distance, strength: float) -> np.ndarray:
-        """The numbers, float64 [n], fitted to some of the targets, bool [T], from where they were
-        at first; there they stay if `strength` is infinite."""
+        """Numbers, float64 [n], fitted to some targets, bool [T]; infinite `strength`: as given."""
         if np.isinf(strength):
             return self._start
 

@@ -40,8 +40,7 @@ BEST_SUFFIX, CARD_SUFFIX = ".ckpt", ".md"
 #: The state after the newest epoch, from which training can go on.
 LAST_SUFFIX = ".last.ckpt"
 
-# Under these keys a checkpoint keeps the run's record, which reviews it has seen, the weights of
-# the evidences, the last that a training finds, and the towers that find the product of a text.
+# Keys of a checkpoint beside Lightning's; the last three are written when a training has ended.
 RECORD_KEY = "rec_sys"
 SEEN_KEY = "rec_sys_seen"
 COMBINER_KEY = "rec_sys_combiner"
@@ -71,8 +70,7 @@ _SEEN_ARRAYS |= {"edge_user": np.int32, "edge_product": np.int32}
 def find_checkpoint(
     checkpoint: str | Path | None, folder: str | Path, built_from: str | None = None
 ) -> Path:
-    """The checkpoint that was named, or else that of the index, `built_from`, or else the newest of
-    a folder; InputError without any."""
+    """The named checkpoint, or that of the index, `built_from`, or the newest; or InputError."""
     best = (f for f in Path(folder).glob(f"*{BEST_SUFFIX}") if not f.name.endswith(LAST_SUFFIX))
     path = newest = max(best, key=_age, default=None)
     if checkpoint is not None:
@@ -106,11 +104,10 @@ def _age(path: Path) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A checkpoint's model, in evaluation mode and on the CPU, with its origin. `record` is what
-    training wrote about itself, see `record_of`. `weights` are the network's by name,
-    `seen` the reviews that it has seen, `model_config` its settings if not those of the training;
-    `plain_combiner` is what `Combiner.plain` gave, `plain_towers` the arrays of `Towers`, None
-    before the training has ended."""
+    """A checkpoint's model, in evaluation mode and on the CPU. `record`: see `record_of`;
+    `weights`: of the network, by name; `seen`: the reviews of the training; `model_config`:
+    settings if not the training's; `plain_combiner`, of `Combiner.plain`, and `plain_towers`, the
+    arrays of `Towers`: None before the training has ended."""
 
     path: Path
     record: dict[str, Any]
@@ -151,8 +148,7 @@ class TrainedModel:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identity of the function that the model computes: SHA-256 over all weights and the
-        settings that give them their meaning."""
+        """Identity of the function that the model computes: SHA-256 of weights and settings."""
         settings = self.record["config"]["model"]
         settings = sorted((name, repr(value)) for name, value in flat(settings))
         digest = hashlib.sha256(repr(settings).encode())
@@ -217,8 +213,7 @@ class TrainedModel:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Reads a checkpoint without running code in it and without PyTorch, arrays instead of tensors;
-    InputError if it is none of rec_sys."""
+    """Reads a checkpoint, with arrays for tensors, without running code in it; or InputError."""
     require_regular(path)
     try:
         content = read_torch_file(path)
@@ -258,8 +253,7 @@ def _has_shape(value: Any, shape: Any) -> bool:
 
 
 def load_trained(path: str | Path, model_config: Mapping[str, Any] | None = None) -> TrainedModel:
-    """Loads the model of a checkpoint; `model_config` comes from somebody who is trusted.
-    InputError if it is none, or its weights are damaged or do not fit."""
+    """A checkpoint's model; `model_config` is trusted. InputError if its weights do not fit."""
     content = read_checkpoint(path)
     try:
         weights = {
@@ -295,8 +289,7 @@ def load_uncalibrated(path: Path) -> "GraphModel":
 
 
 def require_runs(model: "GraphModel", what: str | Path) -> "GraphModel":
-    """The model as it is, once it has read a review; an InputError about `what` where its
-    convolution takes settings that it cannot run with."""
+    """The model, once it has run; InputError about `what` if its convolution fails."""
     is_training = model.training
     try:
         found = model.embed(silent_inputs(model.vector_dim, reviews=1))
@@ -320,9 +313,8 @@ def complete_checkpoint(
     weights: "Mapping[str, Tensor] | None" = None,
     uncalibrated: "Mapping[str, Tensor] | None" = None,
 ) -> None:
-    """Adds what the evidences have learned to the checkpoint of a training that has ended; with the
-    settings that tuning has changed, as a new record, and the model's weights as calibration has
-    them, and which of them were others before."""
+    """Completes the checkpoint of a training that has ended: with a new record if tuning changed
+    settings, the `weights` as calibrated, and those that were others, as they were before."""
     import torch
 
     content = as_tensors(read_checkpoint(path))
@@ -391,8 +383,7 @@ def load_data(trained: TrainedModel, config: DictConfig) -> ReviewData:
 
 
 def load_encoder(trained: TrainedModel, config: DictConfig) -> TextEncoder:
-    """Makes the training's text encoder, or the one that `config` names. Raises InputError if it is
-    not available, or its vectors mean nothing to this model."""
+    """The training's text encoder, or that of `config`; InputError for none, or another model's."""
     encoder = build(trained.settings(config, "encoder"))
     trained.check_encoder(encoder)
     return encoder
@@ -404,8 +395,7 @@ def is_training_data(trained: TrainedModel, data: ReviewData) -> bool:
 
 
 def held_out_user_ids(trained: TrainedModel, data: ReviewData) -> list[str] | None:
-    """The users that training did not see and the best epoch was chosen by. None of them if the
-    split held out no whole users; None if `data` is not the training's."""
+    """The users held out for validation, none if the split held out none; None for other data."""
     held_out = trained.record["split"]["validation_user_ids"]
     return held_out if is_training_data(trained, data) else None
 

@@ -35,10 +35,9 @@ class HeldOut(NamedTuple):
 @dataclass(frozen=True)
 class Combiner:
     """Weights of K features, which belong to `evidences`. `weights`: float64 [5, K], a row for each
-    of `GROUPS`; `shrinkage`: float64 [5], the strongest that went into each; `shares`:
-    float64 [5, K], how far each feature moves scores: the standard deviation of its contributions
-    over the products of a user, as a share of the sum of all; `held_out`: what measures the weights
-    on those that they are fitted to; it is not stored."""
+    of `GROUPS`; `shrinkage`: float64 [5], the strongest that went into each; `shares`: float64 [5,
+    K], how far each feature moves scores: the standard deviation over a user's products, as a share
+    of the sum; `held_out`: measures the weights on the validation; not stored."""
 
     features: tuple[str, ...]
     evidences: tuple[str, ...]
@@ -96,7 +95,7 @@ class Combiner:
     def score(
         self, features: Features, situation: Situation, validated: ndarray | None = None
     ) -> ndarray:
-        """What products are ordered by, float32 [U, P]; the history is not left out. `validated`:
+        """Scores by which products are ordered, float32 [U, P], the history included. `validated`:
         int64 [U], places of users of the validation, to be ranked with weights from others."""
         weights = self.weights_of(features, situation, validated)
         scores = np.zeros(situation.network.shape, dtype=np.float32)
@@ -133,8 +132,7 @@ class Combiner:
         return sums
 
     def reversed_evidences(self, features: Features, situation: Situation) -> frozenset[str]:
-        """Evidences of which a feature has a negative weight for one user: that they add to a score
-        does not mean that there is much of them."""
+        """Evidences with a negative weight for one user: less of them adds to the score."""
         (weights,) = self.weights_of(features, situation)
         return frozenset(e for e, each in zip(self.evidences, weights, strict=True) if each < 0)
 
@@ -144,9 +142,8 @@ class Combiner:
 
 
 def groups_of(situation: Situation, liked_above: float) -> ndarray:
-    """int64 [U], the place of each user in `GROUPS`. Reviews of what was not liked, with
-    `liked_above` stars or fewer, do not count: what others reviewed beside it is no answer to
-    somebody who has told of nothing that they like."""
+    """int64 [U], the place of each user in `GROUPS`. Reviews with `liked_above` stars or fewer do
+    not count: who liked nothing so far is not answered by what others reviewed beside it."""
     disliked = (situation.rating > 0) & (situation.rating <= liked_above)
     liked = np.append(0, np.cumsum(~disliked))
     lengths = np.diff(liked[situation.user_ptr])
@@ -379,8 +376,8 @@ class _Choice:
         return path
 
     def refits(self, path: Sequence[_Fitted], shown: ndarray) -> Iterator[ndarray]:
-        """The weights of a path if only some choices, bool [T], are known: float64 [K] each. From
-        where all choices lead one step of Newton's method is enough (Cook & Weisberg, "Residuals
+        """The weights of a path, float64 [K] each, if only some choices, bool [T], are known. One
+        step of Newton's method from the fit to all choices is enough (Cook & Weisberg, "Residuals
         and Influence in Regression", 1982)."""
         for fitted in path:
             yield self._newton(self._torch.from_numpy(shown), fitted, _STEPS_OF_REFIT).numpy()

@@ -1,6 +1,5 @@
-"""Evidences: how much speaks for each product for a user, one answer per question. Each has one or
-more features, which `rec_sys.modules.combiner.Combiner` adds up. A new evidence is one class here
-and one file in ``config/evidence``. Needs no PyTorch."""
+"""Evidences: how much speaks for a product. Each has features, which the combiner adds up. A new
+one is one class here and one file in ``config/evidence``. Needs no PyTorch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -74,9 +73,8 @@ class Evidence(Protocol):
 
 @settings_of("evidence.co_reviewing")
 class CoReviewing:
-    """The product graph: what the reviewers of the history's products reviewed and what is like it.
-    Its first feature is the product graph as it is, which the combiner starts from. Each of
-    `history_decays` gives another, with `scale`, see `compress`."""
+    """The product graph: what reviewers of the history's products reviewed. Its first feature, the
+    graph itself, is what the combiner starts from; others have `history_decays` and `scale`."""
 
     history_decays: list[Share]
     scale: Positive
@@ -114,10 +112,9 @@ class Neighbours:
 
 @settings_of("evidence.order")
 class Order:
-    """What others reviewed right after the products that the user reviewed last:
-    ``log(1 + n_ij / (smoothing q_j))`` for n_ij users who went from product i straight to j, whose
-    share in all reviews is q_j: how much more often than by chance, so that with the logarithm of
-    popularity it makes a smoothed Markov chain."""
+    """What others reviewed right after the products that the user reviewed last: ``log(1 + n_ij /
+    (smoothing q_j))`` for n_ij users who went from product i straight to j, whose share in all
+    reviews is q_j. With the logarithm of popularity it is a smoothed Markov chain."""
 
     smoothing: Positive
     history_decays: list[Share]

@@ -72,9 +72,9 @@ Features = Sequence[Feature]
 
 
 def compress(scores: Any, scale: float) -> Any:
-    """``sign(s) log(1 + |s| / scale)``: scores that behave like probabilities on a log scale. A
-    logit adds up logarithms of probabilities. Zero stays zero, so sparse scores stay sparse. Scores
-    far below `scale` are as good as none; 0 leaves the scores as they are."""
+    """``sign(s) log(1 + |s| / scale)``: scores that behave like log probabilities, which a logit
+    adds up. Zero stays zero, so that sparse scores stay sparse; those far below `scale` are as good
+    as zero. A `scale` of 0 leaves the scores as they are."""
     return np.sign(scores) * np.log1p(np.abs(scores) / scale) if scale else scores
 
 
@@ -182,8 +182,7 @@ class LikingFeature(Feature):
 
 @dataclass(frozen=True)
 class MatchFeature(Feature):
-    """How well a product fits what the user wants, by meaning: a logit of the towers. `products`:
-    float32 [P, D], what the towers make of the products."""
+    """How well a product's meaning fits a wish: a logit of towers. `products`: float32 [P, D]."""
 
     towers: Towers
     products: np.ndarray
@@ -221,11 +220,10 @@ _LINKED = 20
 
 @dataclass(frozen=True)
 class WordsFeature(Feature):
-    """How well a product's words fit what the user wants: BM25, in standard deviations. A word that
-    is said n times counts ``1 + log(n)`` times. BM25 grows with the length of a wish; divided by
-    its standard deviation over the products it does not. `weights`: float32 [W, P], what each word
-    of a wish adds to each product; `idf`: float32 [W]; `mean_length`: words of a product, on
-    average; a product's name counts `name_weight` times."""
+    """How well a product's words fit a wish: BM25 over its standard deviation over the products, or
+    it would grow with the length of the wish. A word that is said n times counts ``1 + log(n)``
+    times. `weights`: float32 [W, P], what each word adds to each product; `idf`: float32 [W];
+    `mean_length`: words of a product, on average; its name counts `name_weight` times."""
 
     weights: csr_array
     idf: np.ndarray

@@ -60,9 +60,8 @@ def embed_products(
 
 @dataclass(frozen=True)
 class FullCatalogue:
-    """Everything that is needed to rank all products for users given by their reviews. `vectors`:
-    float [N, D], the vector store's rows; `words`: float32 [N, W], of the same texts. Reviews and
-    features are of what may be known."""
+    """Ranks all products for users given by their reviews. `vectors`: float [N, D], the store's
+    rows; `words`: float32 [N, W], of the same texts; `reviews` and `features`: of what is known."""
 
     model: "GraphBackend | GraphModel"
     vectors: np.ndarray
@@ -96,8 +95,7 @@ class FullCatalogue:
         return replace(self, combiner=fit.fit(self.features, groups, graph.num_products))
 
     def questions(self, graph: ReviewGraph, task: Task, liked_above: float) -> list[Questions]:
-        """What each of `GROUPS` is asked in the validation, `task`. Ratings above `liked_above`
-        stars, and missing ones, count as liked."""
+        """What `GROUPS` are asked in the validation; ratings up to `liked_above` are disliked."""
         users, target = task.users(graph), np.flatnonzero(task.target)
         owner, product = graph.edge_user[target], graph.edge_product[target]
         liked = ~(graph.edge_rating[target] <= liked_above)

@@ -167,8 +167,7 @@ class GraphModel(nn.Module):
         x_product = self.product_encoder(*sources, product_rating_features)
         x_user = self.user_encoder(user_features)
         reviews = self.review_encoder(edge_attr, edge_rating, edge_age, edge_step)
-        # One copy of a product per review: the layer projects all that it is given, and most
-        # products of a batch are ranked without sending a message.
+        # One copy of a product per review: the layer would project those without a message, too.
         sender = torch.arange(edge_index.shape[1], device=edge_index.device)
         nodes = x_product.index_select(0, edge_index[0]), x_user
         edges = torch.stack([sender, edge_index[1]])
@@ -196,8 +195,7 @@ class GraphModel(nn.Module):
         return ego_batch.GraphOutputs(*(output.cpu().numpy() for output in self(*tensors)))
 
     def start_from_ratings(self, start: RatingStart) -> None:
-        """Takes up what biases and mean texts say about ratings, in a linear part that is solved
-        for in closed form; the network learns what it leaves open."""
+        """Starts at a linear model of biases and mean texts; the network learns what it leaves."""
         self.user_shrinkage.fill_(start.user_shrinkage)
         self.product_shrinkage.fill_(start.product_shrinkage)
         self.start_from_biases(start.mean)
@@ -250,8 +248,7 @@ class GraphModel(nn.Module):
 
     def _start_from_text_similarity(self) -> None:
         """Lets alike texts start alike: all encoders from one projection, the heads from zero. From
-        independent ones the cosine of a user and a product means nothing at first, and training
-        spends most of its steps on a plateau."""
+        independent ones training spends most of its steps on a plateau."""
         projection = self.user_encoder[0].state_dict()
         products = self.product_encoder
         for layer in (products.name[0], products.info[0], products.reviews[0]):

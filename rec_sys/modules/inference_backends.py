@@ -33,8 +33,7 @@ class GraphBackend(Protocol):
     embedding_dim: int
 
     def embed(self, inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
-        """Embeds a batch of at least one user, without edges and products, too. `inputs`: the
-        arrays named in `MODEL_INPUTS`, described at `EgoBatch`."""
+        """Embeds one user or more, perhaps no edge. `inputs`: `MODEL_INPUTS`, of `EgoBatch`."""
 
 
 class TextBackend(Protocol):
@@ -69,8 +68,8 @@ EXPORT_COMMAND = "uv run python -m rec_sys.modules.model_export"
 
 
 class OnnxBackend:
-    """ONNX Runtime as a `GraphBackend`, with so many threads, 0 for as many as there are cores.
-    Raises InputError if there is no such file, or it is no exported graph model."""
+    """ONNX Runtime as a `GraphBackend`; 0 threads for as many as there are cores. InputError if
+    there is no such file, or it is no exported graph model."""
 
     def __init__(self, path: str | Path, threads: int = 0) -> None:
         path = Path(path)

@@ -81,12 +81,11 @@ def inner_products(users: ndarray, products: ndarray) -> ndarray:
 
 @settings.settings_of("match")
 class MatchFit:
-    """Trains the towers: from the words of each training review its product is to be found. A
-    softmax over the products; if there are many, over a uniform sample, whose logits are corrected
-    for it. A review is never part of its own product's mean. Popular products are meant more often,
-    which a learned weight of log(1 + reviews) takes up, so that the towers need not. The best
-    epoch, by the same loss on the targets of the validation, is kept. With `source_dropout`, a
-    product without reviews is found by its name. ``config/match`` tells more."""
+    """Trains the towers to find the product of each training review by its words: a softmax over
+    all products or a uniform sample, whose logits are corrected for it. A review is not in the mean
+    of its own product. A learned weight of log(1 + reviews) takes up that popular products are
+    meant more often. The epoch with the best loss on the validation is kept. With `source_dropout`,
+    a product without reviews is found by its name. ``config/match`` tells more."""
 
     max_epochs: settings.PositiveCount
     patience: settings.PositiveCount
@@ -100,8 +99,7 @@ class MatchFit:
     seed: settings.Count
 
     def fit(self, graph: ReviewGraph, vectors: ndarray, split: Split) -> Towers:
-        """Learns from the training reviews and the vector store's rows, float [N, D]. The
-        validation's targets choose the epoch; the test is not looked at."""
+        """Learns from training reviews; validation chooses the epoch. `vectors`: float [N, D]."""
         import torch  # what is trained is applied without it
 
         def with_text(edges: ndarray) -> ndarray:
@@ -227,9 +225,8 @@ _LEAST_STEPS = 8  # of an epoch
 def match_sources(
     graph: ReviewGraph, vectors: ndarray, known: ProductReviews, products: ndarray, asked: ndarray
 ) -> tuple[ndarray, ndarray, ndarray]:
-    """What products are told by, as in `SOURCES`, while some reviews are asked for their products.
-    `vectors`: float [N, D]; `products`: int64 [M], ascending; `asked`: int64 [n], edges; none of
-    them is in a mean. Returns float32 [M, D] each."""
+    """The `SOURCES` of products, int64 [M] ascending, without the reviews that are `asked` for
+    their products, int64 [n], edges. `vectors`: float [N, D]. Returns float32 [M, D] each."""
     there = asked[np.isin(graph.edge_product[asked], products)]
     return (
         read_vectors(vectors, graph.product_name_text[products]),

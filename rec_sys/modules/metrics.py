@@ -29,7 +29,7 @@ class TargetPositions:
 
     @classmethod
     def of(cls, scores: _Values, user: _Values, product: _Values) -> "TargetPositions":
-        """Of targets by `scores`, float [n, P]; `product`: int64 [T]."""
+        """Of targets by `scores`, float [n, P]; `product`: int64 [T]; tensors may be on a GPU."""
         scores, user, product = map(torch.as_tensor, (scores, user, product))
         own, others = scores[user, product][:, None], scores[user]
         found = user, (others > own).sum(dim=1), (others == own).sum(dim=1)

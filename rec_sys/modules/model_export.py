@@ -50,11 +50,10 @@ def export_model(
     output_path: str | Path = DEFAULT_OUTPUT,
     overrides: Sequence[str] = (),
 ) -> list[Parity]:
-    """Exports a checkpoint and, if it computes as PyTorch does, completes the Triton repository:
-    `output_path`, and settings beside it if that is ``<repository>/<model>/<version>/model.onnx``.
-    `model_config`: YAML of the model's settings; `overrides`: of ``config/export_config.yaml``: the
-    data to compare on, else the training's. InputError if checkpoint and settings do not fit,
-    RuntimeError if the export computes something else."""
+    """Exports a checkpoint to `output_path` and completes the Triton repository, if that is
+    ``<repository>/<model>/<version>/model.onnx``. `model_config`: YAML of the model's settings;
+    `overrides`: of ``config/export_config.yaml``, the data to compare on, or the training's.
+    InputError if settings do not fit, RuntimeError if the export computes something else."""
     settings = _read_model_config(Path(model_config))
     path = find_checkpoint(checkpoint, Path(checkpoint).parent)
     trained = load_trained(path, OmegaConf.to_container(settings, resolve=True))

@@ -36,8 +36,7 @@ def ease_weights(gram: ndarray | sparray, l2: float) -> ndarray:
     Minimises |X - X B|^2 + l2 |B|^2 over all B with a zero diagonal, where gram = X^T X, float [P,
     P], dense or sparse (Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019, eq.
     8): with K = (gram + l2 I)^-1, B_ij = -K_ij / K_jj, float32 [P, P]. Users are scored by their
-    rows of X times B. Raises InputError if `l2`, in reviewers, is not positive, or so small that
-    the matrix cannot be inverted."""
+    rows of X times B. InputError if `l2`, in reviewers, is not positive, or too small to invert."""
     return inverse_to_ease(ridge_inverse(gram, l2))
 
 
@@ -60,8 +59,7 @@ def ridge_inverse(gram: ndarray | sparray, l2: float, overwrite: bool = False) -
     a Cholesky factorisation, half the work of a general inverse and one matrix of memory. float32
     is enough: on the 9,922 products of the 2018 Musical Instruments no weight of EASE differs from
     float64's by more than 7e-7, both give NDCG@10 .102508, and it takes half the time (22 s against
-    45 s on two busy cores) and half the memory (0.4 GB). `overwrite` says that `gram` may be
-    destroyed, if that spares a copy."""
+    45 s on two busy cores) and half the memory (0.4 GB). `overwrite`: `gram` may be destroyed."""
     if not 0 < l2 < np.inf:
         raise InputError(f"l2={l2}: must be a positive number")
     dense = gram.toarray() if issparse(gram) else gram
@@ -149,8 +147,8 @@ class UnreviewedProducts(NamedTuple):
         return self.columns(features, slice(None)).T / (pivot[:, None] * self.diagonal)
 
     def scale_to(self, weights: ndarray, features: ndarray) -> np.float32:
-        """Ratio of the median lengths of the columns of solved products, float32 [R, R], and new
-        ones, with features float32 [N, D]; 1 where one of them has none."""
+        """Ratio of the median lengths of the columns of solved products, float32 [R, R], and of new
+        ones, by features float32 [N, D]; 1 without any."""
         squares = np.einsum("nd,nd->n", features @ (self.projected.T @ self.projected), features)
         lengths = np.sqrt(np.maximum(squares, 0))
         solved = np.sqrt(np.einsum("ij,ij->j", weights, weights))
@@ -202,9 +200,8 @@ class ProductGraph:
     def walk(
         self, user_ptr: ndarray, product: ndarray, rating: ndarray, links: csr_array | None = None
     ) -> csr_array:
-        """Walks one step from each review: float32 [U, P], the propagated scores where something
-        leads, in order of the products. For the arguments see `Situation`: an unknown product
-        counts as a step but leads nowhere, unless `links` tell from where its review walks."""
+        """One step from each review: propagated scores, float32 [U, P], in order of the products.
+        See `Situation`: an unknown product is a step, too, but leads nowhere without `links`."""
         user = np.repeat(np.arange(len(user_ptr) - 1), np.diff(user_ptr))
         weight = self._review_weights(user_ptr, rating)
         known = product >= 0
@@ -329,8 +326,8 @@ class ProductGraphBuilder:
     def _features(
         self, graph: ReviewGraph, vectors: ndarray, edges: ndarray, solved: ndarray
     ) -> ndarray:
-        """What is known of the products beside their reviewers, float32 [P, 3 D + brands]. Each
-        source is centred on its mean; a product of which it says nothing has the mean."""
+        """What is known of products beside their reviewers, float32 [P, 3 D + brands]. Each source
+        is centred; a product without it has the mean."""
         sources = (
             (self.name_weight, read_vectors(vectors, graph.product_name_text)),
             (self.info_weight, read_vectors(vectors, graph.product_info_text)),

@@ -50,13 +50,11 @@ class RatingBias(NamedTuple):
         return sums / (np.bincount(user, minlength=reviews.num_users) + self.user_shrinkage)
 
     def rate(self, reviews: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """Mean + product bias + user bias of T pairs, not clipped, float64 [T]; `user`: int64 [T],
-        index in `reviews`, which tell the biases of users."""
+        """Mean + biases of T pairs, float64 [T], not clipped; `user`: int64, index in `reviews`."""
         return self.mean + self.product_bias[product] + self.user_bias(reviews)[user]
 
     def predict(self, graph: ReviewGraph, target: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-        """`rate` from the user's other ratings: float32, one for each edge of `target`, bool [E];
-        edges of `hidden`, bool [E], are not looked at either."""
+        """`rate` for `target`, bool [E], by a user's other ratings, without `hidden`: float32."""
         others = graph.histories(np.arange(graph.num_users), ~target & ~hidden)
         pairs = graph.edge_user[target], graph.edge_product[target]
         return self.rate(others, *pairs).astype(np.float32)

@@ -60,8 +60,8 @@ class RecommenderModule(pl.LightningModule):
         return self.model(*(batch[name] for name in MODEL_INPUTS))
 
     def on_train_start(self) -> None:
-        """ValueError if the state that the training goes on from holds other numbers than one for
-        each weight: the optimizer writes to their memory without a look at its size."""
+        """ValueError if the resumed state has not one number for each weight: the optimizer writes
+        to their memory without a look at its size."""
         for weight, state in self.optimizers(use_pl_optimizer=False).state.items():
             for name, value in state.items():
                 like = torch.empty(()) if name == "step" else weight

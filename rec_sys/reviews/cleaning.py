@@ -113,8 +113,7 @@ def clean_reviews(
 
 
 def require_learnable(data: schema.ReviewData) -> None:
-    """InputError, before any text is encoded, unless there are several users and products, somebody
-    with two reviews and a product with two."""
+    """InputError unless somebody has two reviews, and some product has two."""
     users, products = data.reviews["user_id"], data.reviews["product_id"]
     why = None
     if users.nunique() < 2:

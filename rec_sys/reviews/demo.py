@@ -1,7 +1,6 @@
-"""The demo set: a small invented shop for musical instruments, its customers and their reviews. Its
-words and numbers are in ``demo_words``. A review is one to five sentences: a verdict, what the
-product is used for, what the writer likes and dislikes about it, how well it is made, what the
-writer looks for in general, a conclusion."""
+"""The demo set: an invented shop for musical instruments, its customers and their reviews, with
+words and numbers of ``demo_words``. A review is one to five sentences: a verdict, the use, likes
+and dislikes, workmanship, what the writer looks for, a conclusion."""
 
 import json
 from collections.abc import Sequence

@@ -46,11 +46,10 @@ class _Failed(Exception):
 def fetch_file(
     path: Path, url: str, drive_id: str | None = None, patience: Patience = Patience()
 ) -> Path:
-    """Makes sure that a file is there; a file that is there already needs no network. What an
-    interrupted try got stays in ``PATH.part`` and is gone on with, unless the server's file changed
-    meanwhile or the server can only send all of it. The file appears only when it is whole; a
-    ``.gz`` is unpacked once to check it. With a `drive_id` it is fetched from Google Drive instead.
-    The InputError, if it cannot be had, says where to put it by hand."""
+    """Makes sure that a file is there; one that is there needs no network. What an interrupted try
+    got stays in ``PATH.part`` and is gone on with, unless the server's file changed or the server
+    can only send all of it. The file appears when it is whole; a ``.gz`` is unpacked to check it.
+    With a `drive_id` it comes from Google Drive. InputError says where to put it by hand."""
     origin = f"{_DRIVE_PAGE}{drive_id}" if drive_id else url
     try:
         if path.exists():

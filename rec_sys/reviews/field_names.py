@@ -91,9 +91,8 @@ def choose_format(
     given: Mapping[str, str | Sequence[str] | None] | None = None,
 ) -> Format:
     """Finds the format that explains most of the fields of the first records. `required`: groups of
-    our columns; of each group at least one must be told by a field. `given`: from our columns to
-    fields, None for no word; goes before what the format says. InputError, which names no file, for
-    no such format, column or field, or if a required one is not told."""
+    our columns, one of which a field must tell; `given`: from columns to fields, or None, before
+    the format. InputError, without the file's name, for no such format, column, field or group."""
     named = _checked(given or {}, found, what)
     formats = [replace(each, columns=each.columns | named) for each in known_formats(what)]
     for each in formats:  # a product may be told by its name alone
@@ -154,8 +153,8 @@ def _checked(
 
 
 def unused_fields(found: Sequence[str], layout: Format, what: What) -> dict[str, tuple[str, ...]]:
-    """The fields that are not read: from each to the name that it should have and the setting that
-    has it read; empty where no column that is still to be told has a name like it."""
+    """The fields that are not read: from each to the name and the setting by which it would be;
+    empty where no column that is still to be told has a name like it."""
     open_to = {
         _key(name): column
         for column, names in _vocabulary(what).items()

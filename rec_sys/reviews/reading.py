@@ -52,9 +52,8 @@ _REVIEW_ID_BYTES = 8
 
 @dataclass
 class ReadReport:
-    """What reading one file found; `num_records` includes the broken ones, which were left out.
-    `examples` are the first few of these, "FILE, line N: why", `notes` further findings, in words,
-    `warnings` those that a person should not miss."""
+    """What reading a file found. `num_records` includes broken ones, which are left out;
+    `examples`: the first of them, "FILE, line N: why"; `notes`, `warnings`: findings, in words."""
 
     file: str
     format: str = ""

@@ -184,10 +184,10 @@ def _csv_records(
 def _csv_rows(
     numbered: Iterator[tuple[int, str]], style: dict[str, Any], width: int, bad: dict[int, str]
 ) -> Iterator[tuple[int, list[str] | BrokenRecord]]:
-    """Rows that are not blank, with the number of their first line. A row that strict CSV does not
-    understand, or that has another number of cells than the others (`width`, or the first row's if
-    it is 0), is tried with backslashes as escapes and without stray carriage returns; otherwise its
-    first line is broken and reading goes on in the next."""
+    """Rows that are not blank, with the number of their first line. A row that strict CSV cannot
+    read, or with another number of cells than `width` (0: that of the first row), is tried with
+    backslashes as escapes and without stray carriage returns; otherwise its first line is broken,
+    and reading goes on in the next."""
     again: deque[tuple[int, str]] = deque()
     used: list[tuple[int, str]] = []
 

@@ -58,8 +58,8 @@ class ReviewSource(reading.ReviewFile, ABC):
         return {}
 
     def load(self) -> ReviewData:
-        """Reads and cleans the reviews, or takes what an earlier run made of the same files. Raises
-        InputError if a file cannot be used, or nothing is left after cleaning."""
+        """Reads and cleans the reviews, or takes the tables of an earlier run. InputError if a file
+        cannot be used, or nothing is left after cleaning."""
         reviews_path, metadata_path = self.files()
         files = [path for path in (reviews_path, metadata_path) if path]
         for path in files:

@@ -182,8 +182,7 @@ def _pairs(table: pa.Table) -> np.ndarray:
 
 
 def cache_folder(cache_dir: Path, files: Iterable[Path], settings: dict[str, Any]) -> Path:
-    """Where the tables of these files, read and cleaned with these settings (all else that decides
-    the result, JSON-ready), belong. A file that was written since has another folder."""
+    """Where tables made of these files, as they are now, with these JSON-ready settings belong."""
     stats = [(str(file.resolve()), file.stat()) for file in files]
     sizes = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     known = {"version": FORMAT_VERSION, "files": sizes, "settings": settings}
@@ -192,8 +191,7 @@ def cache_folder(cache_dir: Path, files: Iterable[Path], settings: dict[str, Any
 
 
 def save_tables(folder: Path, data: schema.ReviewData, num_records: int) -> None:
-    """Writes the data set as Parquet and JSON, whole or not at all, see `cache_folder`;
-    `num_records` are those of the review file before cleaning."""
+    """Writes a data set, see `cache_folder`; `num_records` are those before cleaning."""
     with replacing(folder) as draft:
         draft.mkdir()
         for name, kind in _SCHEMAS.items():

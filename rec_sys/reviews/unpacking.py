@@ -26,8 +26,7 @@ _BLOCK_BYTES = 1 << 18
 
 
 class _Streams(io.RawIOBase):
-    """Unpacks streams that follow each other, as parallel packers write them. Python's own files
-    end without a word where a further stream is damaged."""
+    """Unpacks one stream after the other; Python's own files end silently at a damaged one."""
 
     def __init__(self, file: IO[bytes], kind: Callable[[], Any]) -> None:
         self._file, self._kind, self._stream, self._at = file, kind, kind(), 0
@@ -172,10 +171,9 @@ def _only_member(file: IO[bytes], path: Path) -> IO[bytes]:
 def decoded_lines(
     file: IO[bytes], path: Path, bad: dict[int, str], encoding: str = AUTO_ENCODING
 ) -> Iterator[str]:
-    """Streams the lines of a text, whatever ends them: LF, CR LF or, in old files, CR. `bad` gets
-    the numbers of lines whose bytes are not in the encoding, and why; they come with replacement
-    marks. `encoding` is a name that Python knows; "auto" takes the byte order mark, or what the
-    zero bytes of UTF-16 say, and UTF-8 otherwise."""
+    """Streams the lines of a text, which end with LF, CR LF or CR. `bad` gets the numbers of lines
+    whose bytes are not in the encoding, and why; they come with replacement marks. `encoding`: a
+    name that Python knows, or "auto": a byte order mark, UTF-16 by its zero bytes, or UTF-8."""
     head = file.read(_BLOCK_BYTES)
     file.seek(0)
     encoding = _encoding_of(head) if encoding == AUTO_ENCODING else encoding

@@ -1,5 +1,4 @@
-"""What the values of raw fields are: texts, ratings and times, however they were written. Text that
-was made for web pages becomes text for people."""
+"""What the values of raw fields are, however written: texts, without markup, ratings and times."""
 
 import ast
 import html
@@ -36,8 +35,7 @@ _ESCAPED_AMPERSAND = re.compile(r"&((amp|#0*38|#x0*26);)+", re.IGNORECASE)
 _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff]")
 # Some titles of 2018 are a page's scripts: "var aPageStart = (new Date()).getTime(); ...".
 _SCRIPT = re.compile(r"<script|\bgetTime\b", re.IGNORECASE)
-# What comes out of one round can be markup again. Real texts need two; the limit keeps a text
-# that is made of nothing else from costing its length squared.
+# A round may leave markup; real texts need two. Without a limit the time grows with the square.
 _MAX_ROUNDS = 10
 
 #: What `plain_text` could change, for Arrow's regular expressions: a quick way to leave the rest.
@@ -138,8 +136,7 @@ def first_text(record: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def first_given(record: dict[str, Any], names: tuple[str, ...]) -> Any:
-    """The first of these fields that is neither missing nor empty; None if there is none. Texts
-    come as `as_text` makes them, all else as it is."""
+    """The first of these fields that is neither missing nor empty, texts by `as_text`, or None."""
     for name in names:
         value = record.get(name)
         if isinstance(value, str) or (isinstance(value, dict) and "$" in str(list(value)[:1])):

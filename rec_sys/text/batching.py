@@ -22,9 +22,8 @@ _SMALLEST_LENGTH = 1e-12
 
 
 class TokenizedTexts(NamedTuple):
-    """What the model's own tokenizer makes of n texts: `lengths` in tokens, int64 [n]; `of_each`,
-    per input of the model (``input_ids`` and others) a list of tokens for each; `of_all`, inputs
-    that are the same for all texts, such as the length of a prompt."""
+    """What the model's own tokenizer makes of n texts: `lengths`, int64 [n]; `of_each`, input of
+    the model to the tokens of each text; `of_all`, inputs that are the same for all texts."""
 
     lengths: np.ndarray
     of_each: dict[str, list[list[int]]]
@@ -91,9 +90,8 @@ def mixed_batches(lengths: np.ndarray, batch_tokens: int, workers: int) -> list[
 
 
 def cut_batches(lengths: np.ndarray, budget: int) -> list[np.ndarray]:
-    """Sorts texts by `lengths`, int64 [n] tokens, and cuts them where a batch of so many tokens,
-    padding included, is full. A text that is longer is a batch of its own. Returns the rows of each
-    batch, int64 [B], the longest texts first; every row is in one."""
+    """Cuts texts, sorted by `lengths`, int64 [n], into batches of so many tokens with padding; a
+    longer text is a batch of its own. Returns the rows of each batch, int64 [B], longest first."""
     order = np.argsort(-lengths, kind="stable")
     batches, first = [], 0
     while first < len(order):
@@ -116,8 +114,8 @@ def _encode(model: Any, tokenized: TokenizedTexts, rows: np.ndarray) -> np.ndarr
 
 
 def pad(values: list[list[int]], name: str, tokenizer: Any) -> torch.Tensor:
-    """As the tokenizer's own ``pad``, which takes ten times as long: int64 [B, longest], of
-    `values` of each token of each text for the model's input of this name."""
+    """Pads `values`, tokens of each text, for an input: int64 [B, longest]. The tokenizer's own
+    ``pad`` takes ten times as long."""
     paddings = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
     rows = [torch.tensor(value) for value in values]
     return pad_sequence(rows, True, paddings.get(name, 0), tokenizer.padding_side)

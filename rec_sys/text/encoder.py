@@ -66,8 +66,8 @@ class TextEncoder:
 
     @cached_property
     def model_fingerprint(self) -> str:
-        """Which function this is: weights, pooling and length, whatever the precision. Vectors of
-        two encoders with the same model fingerprint may stand in one index."""
+        """Identity of the function: weights, pooling and length, not precision. Vectors of encoders
+        with equal ones may stand in one index."""
         identity = f"{_weights_fingerprint(self.model_folder)}:max_length={self.max_length}"
         return hashlib.sha256(identity.encode()).hexdigest()
 
@@ -108,8 +108,8 @@ class TextEncoder:
         return read_json(self.model_folder / "config.json")["hidden_size"]
 
     def encode(self, texts: Sequence[str], model: Any = None) -> np.ndarray:
-        """Encodes n texts, perhaps none, with what `load` returned if it is to be another
-        precision: float32 [n, dimension], each row of unit length, in the order of `texts`."""
+        """Encodes n texts, perhaps none, by the `model` of `load` or its own: float32 [n,
+        dimension], unit length, in the order of `texts`."""
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         for rows, batch in self.encode_in_batches(texts, model):
             vectors[rows] = batch
@@ -118,8 +118,7 @@ class TextEncoder:
     def encode_in_batches(
         self, texts: Sequence[str], model: Any = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """As `encode`, handing over each batch as soon as it is done: the rows of a batch in
-        `texts`, int64 [B], and their vectors, float32 [B, dimension]."""
+        """As `encode`, by batches: rows in `texts`, int64 [B], vectors, float32 [B, dimension]."""
         if not len(texts):  # nothing that the weights would be loaded for
             return
         from rec_sys.text.batching import encode_in_batches

@@ -1,5 +1,5 @@
-"""The text encoder as ONNX: from the weights of all-MiniLM-L6-v2, without PyTorch, or exported from
-any: ``uv run -m rec_sys.text.encoder_export``."""
+"""The text encoder as ONNX: all-MiniLM-L6-v2 from its weights, without PyTorch, or any other model:
+``uv run -m rec_sys.text.encoder_export``."""
 
 import argparse
 import os

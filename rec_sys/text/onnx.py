@@ -1,6 +1,5 @@
-"""The exported text encoder in ONNX Runtime; without PyTorch. `rec_sys.text.encoder_export` writes
-a folder of three files: ``model.onnx``, ``tokenizer.json`` and ``encoder.json``, which says how
-texts are cut and which encoder it is."""
+"""The exported text encoder in ONNX Runtime, without PyTorch. Its folder has ``model.onnx``,
+``tokenizer.json`` and ``encoder.json``: how texts are cut and which encoder it is."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -34,8 +33,7 @@ _SLOW_FUSIONS = ["SkipLayerNormFusion"]
 
 @settings_of(SETTINGS_FILE)
 class ExportedEncoder:
-    """What ``encoder.json`` holds; `encoder_fingerprint` is `TextEncoder.model_fingerprint`,
-    `padding_id` the token that fills up a batch."""
+    """What ``encoder.json`` holds; `encoder_fingerprint`: of the model; `padding_id`: a token."""
 
     format: Literal[1]
     encoder_fingerprint: str
@@ -82,8 +80,7 @@ class TextTokenizer:
         batch_size: int,
         pad_to_step: bool,
     ) -> np.ndarray:
-        """Encodes n texts, perhaps none, with `run` batch by batch: float32 [n, vector_dim], in
-        their order. Other arguments and errors are those of `batches`."""
+        """Encodes n texts by `run`: float32 [n, vector_dim]. For the rest see `batches`."""
         vectors = np.empty((len(texts), self.vector_dim), dtype=np.float32)
         for batch in self.batches(texts, batch_size, pad_to_step):
             vectors[batch.rows] = run(batch)

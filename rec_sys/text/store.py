@@ -26,10 +26,9 @@ _SUM_DTYPE = np.dtype("<u4")
 class VectorStore:
     """float16 [N, dimension] in a folder, found by text; InputError if it is another encoder's.
     Three files grow side by side, ``vectors.f16``, ``sums.u32`` (a CRC-32 per vector) and
-    ``keys.bin`` (a 128-bit hash per text). Keys are on disk after their vectors, so whatever an
-    interruption leaves behind, the rows that have a key are whole; a torn tail is overwritten by
-    the next append. A row that is damaged nevertheless, or cut off, counts as not there. Several
-    processes may use one folder: appending takes a lock."""
+    ``keys.bin`` (a 128-bit hash per text). Keys are written after their vectors, so that rows with
+    a key are whole after any interruption; the next append overwrites a torn tail. Damaged rows
+    count as missing. Several processes may use one folder: appending takes a lock."""
 
     def __init__(self, folder: str | Path, fingerprint: str, dimension: int) -> None:
         self.folder, self.dimension = Path(folder), dimension
@@ -135,8 +134,7 @@ def key_of(text: str) -> bytes:
 
 
 def open_store(cache_dir: str | Path, encoder: TextEncoder, has_texts: bool = True) -> VectorStore:
-    """Opens the store below `cache_dir` that belongs to `encoder`. Where nobody says anything it
-    holds the empty text's vector, and no encoder is measured for it."""
+    """The encoder's store below `cache_dir`. Without texts the encoder is not measured for it."""
     identity = encoder.fingerprint if has_texts else "no texts"
     name = identity[:16] if has_texts else f"no_texts_{encoder.dimension}"
     return VectorStore(Path(cache_dir) / "text_vectors" / name, identity, encoder.dimension)
@@ -158,9 +156,8 @@ class EncodedTexts(NamedTuple):
 
 
 def encode_texts(texts: Sequence[str], encoder: TextEncoder, store: VectorStore) -> EncodedTexts:
-    """Makes sure that every text has a vector in the store; repetitions and empty ones are welcome.
-    Each batch is stored as soon as it is encoded: an interruption loses only the few that are under
-    way. If nothing is new, the encoder's weights are not even loaded."""
+    """Stores a vector of every text; repetitions and empty ones are welcome. Each batch is stored
+    as soon as it is encoded. If nothing is new, the encoder's weights are not loaded."""
     distinct, row_of_text = distinct_texts(texts)
     rows = store.rows_of(["", *distinct])
     if new_texts := [distinct[row - 1] for row in np.flatnonzero(rows < 0)]:

@@ -55,8 +55,7 @@ def _column(word: str) -> int:
 
 
 def words_by_row(texts: Sequence[str], rows: np.ndarray, num_rows: int) -> scipy.sparse.csr_array:
-    """The words of n texts that have rows in a vector store, int64 [n], equal for equal texts:
-    float32 [num_rows, W]; nothing in rows of other texts."""
+    """Words of n texts in their rows, int64 [n], of a store: float32 [num_rows, W], else 0."""
     kept, first = np.unique(rows, return_index=True)
     counts = count_words([texts[place] for place in first]).tocoo()
     row, column = counts.coords

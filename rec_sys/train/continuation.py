@@ -41,9 +41,9 @@ class Start:
         """Gives a network, built from the same settings, the weights to start from."""
 
     def changes(self, seen: Provenance, newly_encoded: int) -> dict[str, Any] | None:
-        """Counts and shows what is new and gone since the earlier training, if any: of ``reviews``
-        (pairs of user and product), ``users`` and ``products`` the numbers ``then``, ``now``,
-        ``new`` and ``gone``, and ``newly_encoded_texts``."""
+        """Counts and shows what differs from the earlier training: of ``reviews`` (pairs of user
+        and product), ``users`` and ``products`` how many were ``then`` and are ``now``, ``new`` and
+        ``gone``; and ``newly_encoded_texts``. None without one."""
 
 
 class WarmStart(Start):

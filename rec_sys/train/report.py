@@ -1,5 +1,4 @@
-"""What training ends with: the baselines beside the model, a table of both, and a model card
-(Mitchell et al., FAT* 2019), in words that travel with the model."""
+"""The end of a training: baselines, tables and a model card (Mitchell et al., FAT* 2019)."""
 
 import hashlib
 import json
@@ -82,8 +81,7 @@ class RankingTask:
     liked_above: float
 
     def rank(self, score: Callable[..., np.ndarray]) -> "Ranked":
-        """How well a model ranks. `score` makes of histories, and of the moments of asking, int64
-        [n], see `Task.asked`, new scores, float32 [n, P]."""
+        """Ranks by `score`: of histories and `Task.asked`, int64, new scores, float32 [n, P]."""
         return Ranked(self.measure(score(self.queries.histories, self.queries.asked)))
 
     def measure(self, scores: np.ndarray) -> dict[str, list[float]]:
@@ -193,9 +191,8 @@ _SAME_MSE = 0.01  # more of it is nothing to do something about
 def score_wishes(
     catalogue: FullCatalogue, graph: ReviewGraph, task: Task, users: np.ndarray
 ) -> dict[str, dict[str, float]]:
-    """``wishes_recall10`` of a task's products by the words of their reviews, for some of its
-    users, int64, by the model, with weights that were learned without them, and by nearest names;
-    nothing without words."""
+    """``wishes_recall10`` of a task's products by the words of their reviews, for some users,
+    int64: by the model, with weights learned without them, and by nearest names."""
     asked = Queries.wishes(graph, task, with_history=False)
     asked = asked.of_users(np.flatnonzero(np.isin(asked.users, users)))
     if not len(asked.users):

@@ -89,8 +89,8 @@ def draw_learning_curves(history: Sequence[Row], baselines: Mapping[str, Row]) -
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until something is written: amid a transaction of SQLite it would leave the
-    database locked, so that the run could not even be marked as failed."""
+    """Ctrl-C waits for the block: amid a transaction SQLite would stay locked, and the run could
+    not even be marked as failed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -307,8 +307,7 @@ def record_of(
 
 
 def plain_config(config: DictConfig) -> dict[str, Any]:
-    """The resolved config as plain values, its files by their full path: later commands read the
-    data again, perhaps from another working directory."""
+    """The resolved config as plain values, files by their full path, for commands run elsewhere."""
     plain = OmegaConf.to_container(config, resolve=True)
     for key, value in plain["data"].items():
         if key.endswith("_path") and value is not None:

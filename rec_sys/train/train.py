@@ -137,14 +137,12 @@ def train(
         if not trainer.is_global_zero:
             return metrics, objects
 
-        # The validation moves a few numbers of the network, so that its stars are right: from here
-        # on it is this network, and how the user would like a product is an evidence.
+        # From here on it is the network with stars that are calibrated on the validation.
         with stages("stars"):
             model = checkpoint.load_uncalibrated(files["best"])
             stars = calibration.fit(model, datamodule.builder, split.validation, objective.distance)
             objects["stars"] = stars
-        # The match and the evidences learn from the training reviews, too; the network is one among
-        # others, and the validation tells how much each counts.
+        # The evidences learn from the training reviews; the validation tells how much each counts.
         with stages("match"):
             towers = match_fit.fit(graph, vectors, split)
         with stages("evidences"):
@@ -202,8 +200,7 @@ def train(
         verdict = report.verdict(ranked, simple, metrics, baselines, wishes)
         report.show_summary(metrics, baselines, verdict, trained.path, tracking)
         means = {name: each.means for name, each in rankings.items()}
-        stars_of_all = {"model": rated} | baselines
-        card = report.model_card(record, data.report, stars_of_all, means, wishes)
+        card = report.model_card(record, data.report, {"model": rated} | baselines, means, wishes)
         with stages("tracking"):
             rows = baselines | {name: each.means for name, each in simple.items()}
             tracking.log_results(trained, module.history, metrics, rows, card)

@@ -1,5 +1,4 @@
-"""The Lightning trainer: its batches, with fresh random targets every epoch, its callbacks, and an
-interruption that loses one epoch at most."""
+"""The Lightning trainer: its batches, its callbacks; an interruption loses one epoch at most."""
 
 import logging
 import math
@@ -41,8 +40,7 @@ _USERS_MEASURED_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class ProductSample:
-    """All products if there are few, otherwise a sample, of `size`, that prefers the popular ones.
-    `counts`: int64 [P], training reviews of each product."""
+    """All products, or a sample of `size` by popularity. `counts`: int64 [P], training reviews."""
 
     counts: np.ndarray
     size: int
@@ -95,13 +93,12 @@ class ReviewDataModule(pl.LightningDataModule):
 
     What the model may know about a product are the training reviews, without the targets of the
     batch. A target without a rating, NaN, can still be ranked. Everything random follows from
-    (seed, epoch), so that a resumed training sees what an uninterrupted one would have seen; needs
-    ``reload_dataloaders_every_n_epochs=1``. Of several processes each takes its share of the
-    `batch_size` users of a batch, with the same sample of products and those of its own users.
+    (seed, epoch), so that a resumed training repeats an uninterrupted one; needs
+    ``reload_dataloaders_every_n_epochs=1``. Each of several processes takes its share of the
+    `batch_size` users, with the same sample of products and those of its own users.
 
-    `vectors`: the vector store's rows, float [N, D]; `settings`: those of ``config/train``, by
-    whose `train_target_share` targets are drawn; `negatives`: products that each batch ranks beside
-    those it shows, all if there are not more."""
+    `vectors`: the vector store's rows, float [N, D]; `settings`: those of ``config/train``;
+    `negatives`: products that each batch ranks beside those it shows, all if there are not more."""
 
     def __init__(
         self, graph: ReviewGraph, vectors: np.ndarray, split: Split, settings: Any, negatives: int
@@ -162,8 +159,7 @@ class ReviewDataModule(pl.LightningDataModule):
 
 
 class EpochProgress(RichProgressBar):
-    """Lightning's bar with the epochs counted from 1, as in the summary, and results alone. A log,
-    where a bar would never show, gets a line for each epoch."""
+    """Lightning's bar, with epochs counted from 1; a log gets a line for each epoch instead."""
 
     _finished = 0
 
@@ -202,10 +198,9 @@ class EpochProgress(RichProgressBar):
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Saves a checkpoint whole or not at all, on the file system that it belongs to. Lightning's
-    own way over a temporary folder copies where that is another file system. Removes only what it
-    has saved, and looks for the best one in this `folder` alone: the state that a training goes on
-    from may name any, and was perhaps moved."""
+    """Saves a checkpoint whole or not at all, on its own file system, where Lightning would copy
+    from a temporary folder. Removes only what it has saved, and looks for the best one in this
+    `folder` alone: the state of a resumed training may name any, and was perhaps moved."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()

@@ -1,8 +1,7 @@
-"""Settings inside the evidences, tuned on the validation within a budget, one part after another.
-Each trial fits evidences and combiner anew. What counts is NDCG@k of users whom the weights were
-not fitted to. The best trial of a part, an entry of ``config/tuning``, is kept only if it is better
-than luck: of n trials that change nothing, the best is expected up to sqrt(2 ln n) standard errors
-of the paired difference ahead."""
+"""Settings inside the evidences, tuned on the validation within a budget, one part of
+``config/tuning`` after another. Each trial fits evidences and combiner anew and is judged by NDCG@k
+of users whom the weights were not fitted to. The best is kept only if it is better than luck: of n
+trials that change nothing, the best is expected to be up to sqrt(2 ln n) standard errors ahead."""
 
 import copy
 import functools
@@ -60,8 +59,8 @@ def search_space(config: DictConfig) -> Space:
 
 @dataclass
 class EvidenceTrial:
-    """How evidences with other settings, `config` with other values, rank the validation. `known`
-    has their product graph, `questions` are of users with several reviews."""
+    """How evidences with other values in `config` rank the validation. `known` has their product
+    graph, `questions` are of users with several reviews."""
 
     config: DictConfig
     fit: CombinerFit
@@ -120,8 +119,8 @@ def tune(
     trial: EvidenceTrial, space: Space, trials: int, minutes: float, seed: int, journal: Path
 ) -> Tuned:
     """Tries values, part by part, as Optuna's tree of Parzen estimators proposes them. `trials`: in
-    all, divided among the parts; `minutes`: no trial begins that would end later, to judge by the
-    one before; `journal`: Optuna's file, which a killed training goes on from."""
+    all parts; `minutes`: no trial begins that would end later, if it took as long as the longest;
+    `journal`: Optuna's file, from which a killed training goes on."""
     import optuna  # a second, for those who tune
     from optuna.storages.journal import JournalFileBackend
 

@@ -1,5 +1,5 @@
-"""Builds the product index: ``uv run -m rec_sys.vector_database.create_vectorbase``. It does
-without PyTorch where training has exported the network and stored the texts."""
+"""Builds the product index: ``uv run -m rec_sys.vector_database.create_vectorbase``. PyTorch is not
+needed where training has exported the network and stored the texts."""
 
 from pathlib import Path
 from time import perf_counter
@@ -38,8 +38,7 @@ _SEED = 0
 
 
 def create_vectorbase(config: DictConfig) -> Vectorbase:
-    """Embeds the products of a data set and makes them searchable in ``paths.vectorbase_dir``.
-    Raises InputError if settings, checkpoint or data cannot be used."""
+    """Makes the index in ``paths.vectorbase_dir``; InputError for unusable settings or files."""
     settings = read_settings(indexes.IndexSettings, config.vector_db)
     folder = Path(config.paths.vectorbase_dir)
     require_replaceable(folder, indexes.INDEX_FILE, "paths.vectorbase_dir")
@@ -94,8 +93,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
 
 
 def open_vectorbase(config: DictConfig) -> tuple[Vectorbase, checkpoint.TrainedModel, TextEncoder]:
-    """The vectorbase in ``paths.vectorbase_dir`` with its model and its text encoder. InputError if
-    one of them is not there, or they do not belong together."""
+    """The index with its model and text encoder; InputError if one is missing or of another."""
     paths = config.paths
     own = built_from(paths.vectorbase_dir)
     path = checkpoint.find_checkpoint(config.checkpoint, paths.checkpoint_dir, own)
@@ -110,8 +108,8 @@ def open_vectorbase(config: DictConfig) -> tuple[Vectorbase, checkpoint.TrainedM
 def known_edges(
     trained: checkpoint.TrainedModel, prepared: PreparedReviews, config: DictConfig
 ) -> np.ndarray:
-    """The reviews that may tell what a product is, int64, ascending: of the training's data all but
-    its test, see `split_as_trained`, of other data all."""
+    """The reviews that may be known, int64, ascending: of the training's data all but its test, see
+    `split_as_trained`, of other data all."""
     if not checkpoint.is_training_data(trained, prepared.data):
         return np.arange(prepared.graph.num_edges)
     return np.flatnonzero(checkpoint.split_as_trained(trained, prepared.graph, config).known)
@@ -155,8 +153,7 @@ def build_evidences(
 def build_quotes(
     prepared: PreparedReviews, edges: np.ndarray, liked_above: float, most: int
 ) -> Quotes:
-    """The sentences, at most so many a product, of the newest of the known reviews, `edges`
-    int64 [n], with more than `liked_above` stars or none."""
+    """Quotes of the newest of the `edges`, int64 [n], without disliked ones; `most` a product."""
     graph = prepared.graph
     edges = edges[~(graph.edge_rating[edges] <= liked_above)]
     edges = edges[np.argsort(-graph.edge_time[edges], kind="stable")]
@@ -165,9 +162,8 @@ def build_quotes(
 
 
 def with_statistics(products: pd.DataFrame, graph: ReviewGraph, edges: np.ndarray) -> pd.DataFrame:
-    """Adds to the P products of a graph, columns of `PRODUCT_SCHEMA`, what the reviews that may be
-    known, `edges` int64 [n], say in numbers: `VECTORBASE_SCHEMA`. Equally popular products are
-    ranked by mean rating, then by row."""
+    """Adds to P products, columns of `PRODUCT_SCHEMA`, numbers of the known reviews, `edges` int64
+    [n]: `VECTORBASE_SCHEMA`. Equally popular ones are ranked by mean rating, then by row."""
     ratings = pd.Series(graph.edge_rating[edges], dtype=np.float64)
     told = ratings.groupby(graph.edge_product[edges]).agg(["size", "mean"])
     told = told.reindex(range(graph.num_products))

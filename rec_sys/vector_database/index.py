@@ -58,10 +58,9 @@ _SEED = 0
 
 
 class ProductIndex:
-    """A FAISS index over the products' keys, of any length; the inner product with a query ranks.
-    Row i is the product that was added as the i-th, for ever: a removed one leaves its number
-    behind, and is never found again. `mips_to_l2` tells how keys were changed before they were
-    added; `removed`: bool [P]; for `search` see `set_parameters`."""
+    """A FAISS index over the products' keys; the inner product with a query ranks. Row i is the
+    i-th product that was added; a removed one keeps its row, but is never found. `mips_to_l2`: how
+    keys were changed; `removed`: bool [P]; for `search` see `set_parameters`."""
 
     def __init__(
         self,
@@ -176,14 +175,12 @@ class ProductIndex:
 
 @dataclass(frozen=True)
 class MipsToL2:
-    """Moves keys to their centre and adds a number that makes all of them equally long. Graphs and
-    inverted lists lead to what lies near, and near is not the same as a high inner product where
-    some keys are longer than others. Of keys of one length the nearest are those with the highest
-    inner product (Bachrach et al., Speeding Up the Xbox Recommender System Using a Euclidean
-    Transformation for Inner-Product Spaces, RecSys 2014). A query gets a zero there: its inner
-    products change only by what it has with the centre, the same for all keys. `centre`: float32
-    [d]; `radius`: the longest distance of a key from it; `width`, at least d + 1: length of what
-    goes into the index, filled up with zeros."""
+    """Moves keys to their centre and adds a number that makes all of them equally long: graphs and
+    inverted lists find what is near, which then is what has the highest inner product (Bachrach et
+    al., Speeding Up the Xbox Recommender System Using a Euclidean Transformation for Inner-Product
+    Spaces, RecSys 2014). A query gets a zero there, so that its inner products change by the same
+    for all keys. `centre`: float32 [d]; `radius`: the longest distance of a key from it; `width`,
+    at least d + 1: length of what goes into the index, filled up with zeros."""
 
     centre: np.ndarray
     radius: float
@@ -219,8 +216,7 @@ def _prepared(keys: np.ndarray, mips_to_l2: MipsToL2 | None) -> np.ndarray:
     return keys if mips_to_l2 is None else mips_to_l2.of_keys(keys)
 
 
-# Each makes sense for one kind of index and is left aside by the others, so that one setting holds
-# values for both kinds. Any other name has to fit the index.
+# Each is for one kind of index; the others ignore it, so that one setting holds values for both.
 _OF_ONE_KIND = ("nprobe", "efSearch")
 
 
@@ -242,8 +238,7 @@ def set_parameters(index: faiss.Index, search: Mapping[str, float]) -> dict[str,
 
 
 def _only_rows(index: faiss.Index, wanted: np.ndarray, factory: str) -> faiss.SearchParameters:
-    """Search parameters that leave out rows, `wanted` bool [P], and say otherwise what the index
-    has been told; InputError if such an index cannot leave out rows."""
+    """Parameters of a search among the `wanted` rows, bool [P]; InputError if FAISS cannot."""
     bits = np.packbits(wanted, bitorder="little")
     try:
         parameters = _parameters(index, faiss.IDSelectorBitmap(bits))

@@ -69,8 +69,7 @@ class Quotes:
         return Quote(str(self.texts[place]), None if np.isnan(stars) else stars)
 
     def moved(self, rows: np.ndarray, num_rows: int) -> "Quotes":
-        """The same sentences of products that stand in other rows: `rows` int64 [P], distinct,
-        below 0 for a product that stands nowhere any more."""
+        """The same sentences, with product p in row ``rows[p]``, int64 [P], or gone (below 0)."""
         product = np.repeat(rows, np.diff(self.pointers))
         order = np.argsort(product, kind="stable")
         order = order[product[order] >= 0]

@@ -48,8 +48,7 @@ _ROUNDING = 1e-5
 
 @settings_of("")
 class UpdateSettings:
-    """The values of ``config/update_config.yaml`` that belong to no axis. `solve_product_graph`
-    solves for the edges anew, instead of keeping them."""
+    """``config/update_config.yaml``. `solve_product_graph`: solves for the edges, or keeps them."""
 
     solve_product_graph: bool
     chunk_size: PositiveCount
@@ -106,9 +105,8 @@ def find_changes(
 
 
 def update_vectorbase(config: DictConfig) -> Vectorbase:
-    """Adds, removes and changes products until the vectorbase says what a data set says. Returns
-    what stands in ``paths.vectorbase_dir``, untouched if nothing changed. InputError if anything
-    cannot be used, or the index would miss too much."""
+    """Makes the index in ``paths.vectorbase_dir`` say what a data set says; returns it, untouched
+    if nothing changed. InputError if anything cannot be used, or the index would miss too much."""
     settings = UpdateSettings(config.solve_product_graph, config.chunk_size)
     vectorbase, trained, encoder = create_vectorbase.open_vectorbase(config)
     data = checkpoint.load_data(trained, config)

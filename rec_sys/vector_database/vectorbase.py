@@ -116,8 +116,7 @@ class Vectorbase:
         return unit(self.name_vectors.astype(np.float32) + self.info_vectors.astype(np.float32))
 
     def nearest(self, row: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The products that are described most alike: rows int64 [at most k], the nearest first and
-        never the product itself, and their cosines float32."""
+        """Other products with the nearest texts, at most k: rows, int64, and cosines, float32."""
         cosines = self.text_vectors @ self.text_vectors[row]
         others = ~self.index.removed
         others[row] = False
@@ -208,9 +207,8 @@ _FACTS = {
 
 
 def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
-    """Writes a vectorbase to its folder, replacing that as a whole once it could be read back; what
-    its manifest tells of other things is kept. InputError if the folder holds something else, or
-    the checkpoint has weights without measure."""
+    """Replaces the folder as a whole once it could be read back; other facts of the manifest stay.
+    InputError if the folder holds something else, or weights of the checkpoint are too large."""
     files.require_replaceable(vectorbase.folder, INDEX_FILE, "paths.vectorbase_dir")
     _, evidences = kinds.plain_features(vectorbase.features)
     with files.replacing(vectorbase.folder) as draft:
