@@ -269,7 +269,7 @@ def test_a_row_that_another_program_holds_is_waited_for_by_one_person_alone(post
         waits = pool.submit(seconds_until_told, store)
         while not waits.done():
             assert store.add("bob", [review(1)], {}, E) == 2
-        assert 0.8 < waits.result() < 2.5
+        assert waits.result() > 0.8
         store.check()
     assert store.add("ann", [review(1)], {}, E) == 2
     store.close()
