@@ -211,6 +211,9 @@ def connect(
         InputError: The server has other models, or a setting makes no sense.
         BackendUnavailable: The server does not answer.
     """
+    for name, model in {"graph_model": graph_model, "text_encoder": text_encoder}.items():
+        if not isinstance(model, str):
+            raise InputError(f"serving.triton.{name}={model}: must be text")
     connection = TritonConnection(url, **settings)
     with told_as_unfit(f"Triton at {url}", "export its models again", BackendUnavailable):
         graph = TritonGraphBackend(connection, graph_model, model_fingerprint)

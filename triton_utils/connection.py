@@ -5,14 +5,15 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
+from pydantic import Field
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import Count, Positive, settings_of
+from rec_sys.foundation.settings import Count, settings_of
 from rec_sys.modules.inference_backends import BackendUnavailable
 
 _Answer = TypeVar("_Answer")
@@ -25,6 +26,8 @@ _INTERNAL = "StatusCode.INTERNAL"
 _NO_REQUEST_ID = "[request id: <id_unknown>] "
 _UNLIMITED = -1
 _KEEPALIVE_MS = 30_000
+_LAST_PORT = 65_535
+_Seconds = Annotated[float, Field(gt=0, le=1e6)]  # gRPC counts milliseconds in 32 bits
 
 # Answers that are none are told as errors of the request; gRPC would log a traceback beside each.
 logging.getLogger("grpc._common").setLevel(logging.CRITICAL)
@@ -49,17 +52,18 @@ class TritonConnection:
     """
 
     url: str
-    connect_timeout: Positive = 1.0
-    request_timeout: Positive = 5.0
-    load_timeout: Positive = 120.0
+    connect_timeout: _Seconds = 1.0
+    request_timeout: _Seconds = 5.0
+    load_timeout: _Seconds = 120.0
     retries: Count = 3
-    backoff: Positive = 0.1
-    retry_after: Positive = 2.0
+    backoff: _Seconds = 0.1
+    retry_after: _Seconds = 2.0
 
     def __post_init__(self) -> None:
         """Checks the address."""
         host, _, port = self.url.rpartition(":")
-        if "/" in self.url or not host or not port.isdigit():
+        is_port = port.isdigit() and int(port[:6]) <= _LAST_PORT
+        if "/" in self.url or not host or not is_port:
             raise InputError(
                 f"serving.triton.url={self.url}: must be <host>:<port of Triton's gRPC end point>"
             )

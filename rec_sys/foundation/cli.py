@@ -298,6 +298,7 @@ def _no_such_choice(error: MissingConfigException) -> str:
 def _be_quiet() -> None:
     """Keeps the terminal for what the person can act on."""
     logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # what it raises, too
     # MLflow and Hugging Face libraries call home or chat unless told otherwise.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

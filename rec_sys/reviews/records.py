@@ -32,8 +32,10 @@ _MOVIELENS_DELIMITER = "::"
 _MOST_COLUMNS = 10_000
 _CSV_CELL_CHARACTERS = 1 << 24
 _QUOTED = re.compile(r'"[^"]*"')
-# A quoted cell of more lines is one whose quotation mark was never closed.
-_MOST_LINES_OF_A_ROW = 1000
+# Of a quoted cell. Among wrong quotation marks, where one ends is looked for in fewer.
+_MOST_LINES, _MOST_MENDED_LINES = 200_000, 1000
+_ENDLESS = "a quoted cell does not end"
+_TOO_LONG = (_ENDLESS, "field larger than field limit")  # as `csv` says
 # Under these names an object holds its records, with all it says beside them for each.
 _WRAPPERS = ("reviews", "data", "records", "results", "items", "rows")
 
@@ -169,7 +171,7 @@ def _csv_records(
     # A heading shows whether a space after a delimiter belongs to it, and how cells are quoted.
     is_spaced, quote = f"{delimiter} " in _QUOTED.sub("", first), "'" if first[0] == "'" else '"'
     style = {"delimiter": delimiter, "skipinitialspace": is_spaced, "quotechar": quote}
-    for number, cells in _csv_rows(numbered, style, len(names or ()), bad):
+    for number, cells in _csv_rows(numbered, style, len(names or ()), bad, path):
         if isinstance(cells, BrokenRecord):
             yield number, cells
         elif names is None:
@@ -182,7 +184,11 @@ def _csv_records(
 
 
 def _csv_rows(
-    numbered: Iterator[tuple[int, str]], style: dict[str, Any], width: int, bad: dict[int, str]
+    numbered: Iterator[tuple[int, str]],
+    style: dict[str, Any],
+    width: int,
+    bad: dict[int, str],
+    path: Path,
 ) -> Iterator[tuple[int, list[str] | BrokenRecord]]:
     """Rows that are not blank, with the number of their first line. A row that strict CSV cannot
     read, or with another number of cells than `width` (0: that of the first row), is tried with
@@ -191,19 +197,19 @@ def _csv_rows(
     again: deque[tuple[int, str]] = deque()
     used: list[tuple[int, str]] = []
 
-    def feed(clean: bool) -> Iterator[str]:
+    def feed(clean: bool, most: int) -> Iterator[str]:
         while (line := again.popleft() if again else next(numbered, None)) is not None:
             used.append(line)
-            if len(used) > _MOST_LINES_OF_A_ROW:
-                raise csv.Error("a quotation mark is never closed")
+            if len(used) > most:
+                raise csv.Error(_ENDLESS)
             text = line[1]
             yield text.rstrip("\r\n").replace("\r", " ") + "\n" if clean else text
 
-    def rows_of(clean: bool, escape: str | None) -> Iterator[list[str]]:
+    def rows_of(clean: bool, escape: str | None, most: int) -> Iterator[list[str]]:
         # Strict: a forgotten quotation mark must not swallow the rest of the file unnoticed.
-        return csv.reader(feed(clean), strict=True, escapechar=escape, **style)
+        return csv.reader(feed(clean, most), strict=True, escapechar=escape, **style)
 
-    rows = rows_of(False, None)
+    rows = rows_of(False, None, _MOST_LINES)
     while True:
         used.clear()
         reason, cells = "", None
@@ -213,6 +219,11 @@ def _csv_rows(
             return
         except csv.Error as error:
             reason = str(error)
+        if reason.startswith(_TOO_LONG):
+            # It may end further down: read on after its first line, what somebody wrote in it would
+            # come as the reviews of others.
+            why = f"{_ENDLESS} in {len(used)} lines; close it, or take it out"
+            raise InputError(f"{path}, line {used[0][0]}: {why}")
         if cells is not None and not any(cells):
             continue  # spreadsheets write delimiters in blank lines
         if cells is None or (width and len(cells) != width):
@@ -221,7 +232,7 @@ def _csv_rows(
                 again.extendleft(reversed(used))
                 used.clear()
                 with suppress(csv.Error, StopIteration):
-                    mended = next(rows_of(clean, escape))
+                    mended = next(rows_of(clean, escape, _MOST_MENDED_LINES))
                     if len(mended) == width:
                         cells = mended
                         break
@@ -229,7 +240,7 @@ def _csv_rows(
                 again.extendleft(reversed(used))
                 # All but what is lost is read again.
                 used[:] = [again.popleft() for _ in range(lost)]
-            rows = rows_of(False, None)
+            rows = rows_of(False, None, _MOST_LINES)
         number = used[0][0]
         if cells is None:
             reason = f"a cell is not quoted properly ({reason})"

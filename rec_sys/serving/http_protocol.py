@@ -134,8 +134,14 @@ class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuses what is no request, in the form of all refusals."""
-        if not self._is_ending:
-            self._refuse(self._status)
+        if self._is_ending:
+            return
+        cycle = self.cycle
+        if self._is_before_request and cycle is not None and not cycle.response_complete:
+            # Whole requests came before it: they are answered, and then the connection ends.
+            self._is_ending, cycle.keep_alive, self._came = True, False, _cancelled(self._came)
+            return
+        self._refuse(self._status)
 
     def pause_writing(self) -> None:
         """Does not wait for ever for somebody who takes no answer."""

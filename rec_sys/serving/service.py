@@ -85,7 +85,8 @@ class ServingSettings:
         """Reads them; no key becomes an empty one, and a number a key like any other."""
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
         for name in ("api_key", "admin_key", "keys_file", "person_secret"):
-            values[name] = "" if values.get(name) is None else str(values[name])
+            if not isinstance(given := values.get(name), list | dict):  # which are told as no text
+                values[name] = "" if given is None else str(given)
         return cls(**values)
 
 
@@ -110,8 +111,10 @@ def in_process(bundle: Bundle, settings: ServingSettings) -> Backends:
 def connect_triton(bundle: Bundle, settings: ServingSettings) -> Backends:
     """The models of a server; `BackendUnavailable` while it does not answer."""
     arguments = dict(settings.triton)
-    # Not Hydra's instantiate, which hides what the function raises.
-    models = get_method(arguments.pop("_target_"))(
+    target = arguments.pop("_target_", None)
+    with told_as_unfit(f"serving.triton._target_={target}", "leave it as it is"):
+        connect = get_method(target)  # not Hydra's instantiate, which hides what it raises
+    models = connect(
         encoder_folder=bundle.text_encoder, model_fingerprint=bundle.model_fingerprint, **arguments
     )
     return Backends("triton", models.graph, models.text, models.is_ready)

@@ -118,13 +118,16 @@ def _sums_of(vectors: np.ndarray) -> np.ndarray:
 
 def _write_at(path: Path, offset: int, content: bytes, is_end: bool = True) -> None:
     """Writes to a file and waits until it is on disk; what came behind is cut off at the end."""
-    with open(path, "r+b" if path.exists() else "w+b") as file:
-        file.seek(offset)
-        if is_end:
-            file.truncate()
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(path, "r+b" if path.exists() else "w+b") as file:
+            file.seek(offset)
+            if is_end:
+                file.truncate()
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:  # of a full disk, without a name
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def key_of(text: str) -> bytes:

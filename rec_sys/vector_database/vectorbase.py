@@ -263,6 +263,8 @@ def _read(folder: Path) -> Vectorbase:
     try:
         arrays, sentences = load_file(folder / _EVIDENCES), load_file(folder / _QUOTES)
         _check_kinds(arrays | sentences)
+        if arrays["words.size"].tolist() != [NUM_WORDS, len(vectors["keys"])]:
+            raise ValueError("other words")  # before room is made for them
         features = kinds.read_features(manifest["features"], arrays)
         combiner = Combiner.of_plain(manifest["combiner"])
         quotes = Quotes.of_arrays(sentences)
@@ -361,7 +363,7 @@ def _check_evidences(
                 raise ValueError("towers of other vectors")
         elif isinstance(each, kinds.WordsFeature):
             each.weights.check_format()
-            sizes.append(each.weights.shape[1] if each.weights.shape[0] == NUM_WORDS else 0)
+            sizes.append(each.weights.shape[1])
     if set(sizes) != {num_products}:
         raise ValueError("features of other products")
 

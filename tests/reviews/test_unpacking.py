@@ -257,6 +257,19 @@ def test_an_open_quotation_mark_does_not_swallow_the_file(tmp_path):
     assert len(whole(path)) == 3000 and [number for number, _ in broken(path)] == [2]
 
 
+def test_what_is_said_in_many_lines_is_not_read_as_what_others_say(tmp_path):
+    said = "so\n" + "".join(f"victim,{n}\n" for n in range(5000))
+    path = write(tmp_path, "a.csv", f'a,b\nx,1\n"{said}",2\ny,3\n')
+    assert [record["a"] for record in whole(path)] == ["x", said, "y"]
+
+
+@pytest.mark.parametrize("line", ["victim,1\n", "x" * 1000 + "\n"])
+def test_a_cell_whose_end_is_not_in_sight_is_refused(line, tmp_path):
+    path = write(tmp_path, "a.csv", f'a,b\nx,1\n"{line * 200_001}",2\n')
+    told = failure(path)
+    assert "a.csv, line 3: a quoted cell does not end" in told
+
+
 def test_lists_of_one_length_are_columns(tmp_path):
     path = write(tmp_path, "a.json", '{"a": [1, 2], "b": ["x", "y"]}')
     assert whole(path) == [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]

@@ -300,6 +300,7 @@ def test_what_is_kept_too_long_is_deleted(service, monkeypatch):
         (["serving.admin_key=' a b '"], "serving.admin_key: must be .* without spaces"),
         (["serving.limits.seconds=1e-9"], r"limits\.seconds=1e-09: must be at least 0\.1"),
         (["serving.limits.header_bytes=1"], r"limits\.header_bytes=1: must be at least 256"),
+        (["serving.api_key=[1]"], "serving.api_key=.*must be text"),
         (["serving.threads=5000"], r"serving\.threads=5000: must be at most 1024"),
     ],
 )

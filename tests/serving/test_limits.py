@@ -75,6 +75,12 @@ def many(texts, people=1):
     }
 
 
+def test_what_follows_a_request_and_is_none_does_not_take_its_answer(server):
+    request = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    told = raw(server(), request + b"no request at all\r\n\r\n")
+    assert told.startswith(b"HTTP/1.1 200") and told.count(b"HTTP/1.1 ") == 1
+
+
 def test_one_review_does_not_wait_for_hundreds_of_texts(server, text):
     port = server("serving.limits.characters_per_turn=100")
     slow(text, 0.005)

@@ -1,3 +1,4 @@
+import errno
 import os
 
 import numpy as np
@@ -75,6 +76,18 @@ def test_a_torn_tail_is_overwritten(tmp_path, torn):
     store = open_store(tmp_path)
     assert store.vectors[store.rows_of(["a", "b", "c"])[:2]][:, 0].tolist() == [1, 2]
     assert store.rows_of(["c"]).tolist() == [-1]
+
+
+def test_a_full_disk_is_told_by_the_file_that_is_on_it(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = open_store(tmp_path)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError) as told:
+        store.append(["a"], np.full((1, DIMENSION), 1.0))
+    assert told.value.filename == str(tmp_path / "vectors.f16")
+    assert told.value.errno == errno.ENOSPC
 
 
 def test_two_writers_share_a_folder(tmp_path):

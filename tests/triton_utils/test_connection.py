@@ -124,6 +124,8 @@ def test_health_checks_say_no_instead_of_raising(connected):
         {"url": "localhost"},
         {"url": "http://localhost:8001"},
         {"url": ":8001"},
+        {"url": "localhost:99999"},
+        {"connect_timeout": 1e308},
     ],
 )
 def test_settings_that_make_no_sense(setting):

@@ -318,6 +318,7 @@ def test_evidences_of_other_products_are_refused(built, file, name):
         ("evidences", "towers.products", lambda each: each[:, :-1]),
         ("evidences", "words.length", lambda each: -each),
         ("evidences", "words.size", lambda each: each * (2, 1)),
+        ("evidences", "words.size", lambda each: each * (10**5, 1)),  # more than there is room for
         ("evidences", "words.weight", lambda each: each.astype(np.int64)),
     ],
 )
