@@ -1,5 +1,6 @@
 """Starts the web service, takes up other bundles while it runs, and ends it."""
 
+import gc
 import logging
 import signal
 import socket
@@ -58,6 +59,7 @@ def serve(config: DictConfig) -> None:
     # Amid its own `put`, too: signals come while others are handled.
     wanted: SimpleQueue[None] = SimpleQueue()
     sys.setswitchinterval(_SWITCH_SECONDS)
+    gc.freeze()  # looked through for garbage, all that is imported would keep the loop for 0.2 s
     signal.signal(signal.SIGHUP, lambda *_: wanted.put(None))
     threading.Thread(target=_reload_when, args=[wanted, components], daemon=True).start()
     note(f"serving on {address} (stop with Ctrl-C)")
