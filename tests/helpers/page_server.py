@@ -180,7 +180,9 @@ def wish(page: Page, words: str) -> None:
 
 
 def write(page: Page, text: str, product: str = "", stars: int = 4) -> None:
-    page.get_by_label("What did you try?").fill(product)
+    name = page.get_by_label("What did you try?")
+    name.fill(product)
+    name.blur()  # or suggestions may come that lie over the stars
     page.locator(f"label[for=star-{stars}]").click()
     page.get_by_label("In your own words").fill(text)
     with page.expect_request(RECOMMENDATIONS):
