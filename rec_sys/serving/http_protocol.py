@@ -134,14 +134,8 @@ class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuses what is no request, in the form of all refusals."""
-        if self._is_ending:
-            return
-        cycle = self.cycle
-        if self._is_before_request and cycle is not None and not cycle.response_complete:
-            # Whole requests came before it: they are answered, and then the connection ends.
-            self._is_ending, cycle.keep_alive, self._came = True, False, _cancelled(self._came)
-            return
-        self._refuse(self._status)
+        if not self._is_ending:
+            self._refuse(self._status)
 
     def pause_writing(self) -> None:
         """Does not wait for ever for somebody who takes no answer."""
@@ -165,6 +159,10 @@ class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
     def _refuse(self, status: HTTPStatus | None) -> None:
         self._came = _cancelled(self._came)
         cycle = self.cycle  # of the newest request; those before it wait in the pipeline
+        if self._is_before_request and cycle is not None and not cycle.response_complete:
+            # Whole requests came before what is refused: they are answered, and then it ends.
+            self._is_ending, cycle.keep_alive = True, False
+            return
         is_answering = bool(self.pipeline) or (
             cycle is not None and cycle.response_started and not cycle.response_complete
         )
