@@ -95,8 +95,15 @@ class FullCatalogue:
         return replace(self, combiner=fit.fit(self.features, groups, graph.num_products))
 
     def questions(self, graph: ReviewGraph, task: Task, liked_above: float) -> list[Questions]:
-        """What `GROUPS` are asked in the validation; ratings up to `liked_above` are disliked."""
-        users, target = task.users(graph), np.flatnonzero(task.target)
+        """What `GROUPS` are asked in the validation; ratings up to `liked_above` are disliked. What
+        has neither a text nor a known review is in the data only because of the reviews that are
+        asked for: it is not among the choices, or weights would learn to recommend the unknown."""
+        texts = graph.product_name_text, graph.product_info_text
+        untold = np.all([each == EMPTY_TEXT_ROW for each in texts], axis=0)
+        unknown = untold & (self.reviews.ratings[:, -1] == 0)
+        users = task.users(graph)
+        task = replace(task, target=task.target & ~unknown[graph.edge_product])
+        target = np.flatnonzero(task.target)
         owner, product = graph.edge_user[target], graph.edge_product[target]
         liked = ~(graph.edge_rating[target] <= liked_above)
 
@@ -116,7 +123,7 @@ class FullCatalogue:
                 return self.situation(history, task.asked(graph, some), wishes)
 
             def seen(chosen: np.ndarray) -> np.ndarray:
-                pairs = np.zeros((len(chosen), graph.num_products), dtype=bool)
+                pairs = np.tile(unknown, (len(chosen), 1))
                 if newest != 0 or not wishing:  # a wish alone leaves nothing out
                     history = graph.histories(users[chosen], task.history)
                     pairs[history.edge_user, history.edge_product] = True

@@ -288,6 +288,28 @@ def test_who_says_nothing_wishes_nothing(catalogue, small_graph, combiner):
     assert groups[3].situation(np.array([0, 1])).wished.tolist() == [False, True]
 
 
+def test_what_nothing_is_known_of_is_no_choice(catalogue, small_graph, combiner):
+    """Whatever has neither a text nor a known review is reviewed by nobody but who is asked."""
+    graph, _ = small_graph
+    target, history = np.zeros((2, graph.num_edges), dtype=bool)
+    target[[1, 2, 5, 6]] = history[[0, 3, 4]] = True
+    ratings = catalogue.reviews.ratings.copy()
+    ratings[[2, 3], -1] = 0  # nobody has reviewed them yet
+    texts = graph.product_name_text.copy(), graph.product_info_text.copy()
+    for text in texts:
+        text[[1, 3]] = EMPTY_TEXT_ROW
+    graph = replace(graph, product_name_text=texts[0], product_info_text=texts[1])
+    catalogue = replace(catalogue, reviews=catalogue.reviews._replace(ratings=ratings))
+    fit = Remembers(combiner)
+    catalogue.fitted(fit, graph, Task(target, history), liked_above=3.0)
+    _, groups, _ = fit.given
+    for questions in groups[:3]:  # the fourth product has neither, the others one of both
+        assert questions.product.tolist() == [1, 0, 1]
+    for questions in groups:
+        seen = questions.seen(np.array([0, 1]))
+        assert seen[:, 3].all() and not seen[:, 1].any()
+
+
 def test_ratings_are_those_of_the_embeddings(catalogue, model, small_graph, known):
     graph, vectors = small_graph
     outputs = outputs_of(model, graph, vectors, known, np.arange(graph.num_users))
