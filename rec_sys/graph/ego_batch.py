@@ -82,6 +82,14 @@ class ReviewSummary(NamedTuple):
         """Of some products, int64 [n], all that is known: no edge of the graph at hand is in it."""
         return ReviewSummary(*(each[products] for each in self))
 
+    def unknown(self, names: ndarray, infos: ndarray) -> ndarray:
+        """Which products have neither a review nor a text, bool [n]; `names` and `infos`: the
+        vectors of their texts, float [n, D]."""
+        unknown = self.ratings[:, -1] == 0
+        rows = np.flatnonzero(unknown)
+        unknown[rows] = ~(names[rows].any(axis=1) | infos[rows].any(axis=1))
+        return unknown
+
 
 @dataclass(frozen=True)
 class ProductReviews:

@@ -186,8 +186,13 @@ class Recommender:
         self, product: str, reviews: Reviews = (), wish: str = ""
     ) -> results.Recommendation:
         """Why a product, named by id or name, gets its score with one person: see `Recommendation`.
-        InputError if there is none, they have reviewed it, or several people wrote the reviews."""
-        only = np.arange(len(self.vectorbase.keys)) == self._row_of(product)
+        InputError if there is none, nothing is known of it, they have reviewed it, or several
+        people wrote the reviews."""
+        row = self._row_of(product)
+        if not self.vectorbase.recommendable[row]:
+            why = "has neither a text nor a review: it is recommended to nobody"
+            raise InputError(f"product={product!r}: {why}")
+        only = np.arange(len(self.vectorbase.keys)) == row
         found = self.recommend(reviews, wish, 1, candidates=only)
         if len(found) > 1:
             raise InputError(f"reviews: {len(found)} people wrote them; give those of one person")
@@ -243,7 +248,7 @@ class Recommender:
         told = asked, network, predicted_rating(cosine), batch.wishes, batch.links
         situation = Situation(pointers, product, rating, *told)
         scores = base.combiner.score(base.features, situation)
-        candidates = ~base.index.removed & (True if candidates is None else candidates)
+        candidates = base.recommendable & (True if candidates is None else candidates)
         for user, edges in enumerate(starmap(slice, pairwise(pointers))):
             open_to = candidates.copy()
             open_to[product[edges][product[edges] != UNKNOWN]] = False

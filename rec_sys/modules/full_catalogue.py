@@ -61,7 +61,9 @@ def embed_products(
 @dataclass(frozen=True)
 class FullCatalogue:
     """Ranks all products for users given by their reviews. `vectors`: float [N, D], the store's
-    rows; `words`: float32 [N, W], of the same texts; `reviews` and `features`: of what is known."""
+    rows; `words`: float32 [N, W], of the same texts; `reviews` and `features`: of what is known;
+    `unknown`: bool [P], see `ReviewSummary.unknown`, come last: nobody could have them in a list of
+    products yet, they are in the data because of the reviews that are asked for."""
 
     model: "GraphBackend | GraphModel"
     vectors: np.ndarray
@@ -70,6 +72,7 @@ class FullCatalogue:
     products: ProductEmbeddings
     features: Sequence[Feature]
     combiner: Combiner
+    unknown: np.ndarray
 
     @classmethod
     def of(
@@ -87,7 +90,8 @@ class FullCatalogue:
         names, infos = vectors[graph.product_name_text], vectors[graph.product_info_text]
         products = embed_products(model, names, infos, reviews, **how)
         combiner = combiner or Combiner.prior(features)
-        return cls(model, vectors, words, reviews, products, features, combiner)
+        unknown = reviews.unknown(names, infos)
+        return cls(model, vectors, words, reviews, products, features, combiner, unknown)
 
     def fitted(self, fit: CombinerFit, graph: ReviewGraph, task: Task, liked_above: float) -> Self:
         """The catalogue with weights fitted to the targets of the validation, see `questions`."""
@@ -96,13 +100,9 @@ class FullCatalogue:
 
     def questions(self, graph: ReviewGraph, task: Task, liked_above: float) -> list[Questions]:
         """What `GROUPS` are asked in the validation; ratings up to `liked_above` are disliked. What
-        has neither a text nor a known review is in the data only because of the reviews that are
-        asked for: it is not among the choices, or weights would learn to recommend the unknown."""
-        texts = graph.product_name_text, graph.product_info_text
-        untold = np.all([each == EMPTY_TEXT_ROW for each in texts], axis=0)
-        unknown = untold & (self.reviews.ratings[:, -1] == 0)
+        is unknown is no choice: weights would learn to recommend products without a review."""
         users = task.users(graph)
-        task = replace(task, target=task.target & ~unknown[graph.edge_product])
+        task = replace(task, target=task.target & ~self.unknown[graph.edge_product])
         target = np.flatnonzero(task.target)
         owner, product = graph.edge_user[target], graph.edge_product[target]
         liked = ~(graph.edge_rating[target] <= liked_above)
@@ -123,7 +123,7 @@ class FullCatalogue:
                 return self.situation(history, task.asked(graph, some), wishes)
 
             def seen(chosen: np.ndarray) -> np.ndarray:
-                pairs = np.tile(unknown, (len(chosen), 1))
+                pairs = np.tile(self.unknown, (len(chosen), 1))
                 if newest != 0 or not wishing:  # a wish alone leaves nothing out
                     history = graph.histories(users[chosen], task.history)
                     pairs[history.edge_user, history.edge_product] = True
@@ -145,7 +145,10 @@ class FullCatalogue:
         the known reviews of U users, over the products of the catalogue; `asked`: int64 [U], see
         `Task.asked`; `wish`: int64 [U], row in the vector store of what each user wants,
         `EMPTY_TEXT_ROW` where nothing is said; `validated`: see `Combiner.score`."""
-        return self.combiner.score(self.features, self.situation(history, asked, wish), validated)
+        situation = self.situation(history, asked, wish)
+        scores = self.combiner.score(self.features, situation, validated)
+        scores[:, self.unknown] = np.finfo(scores.dtype).min
+        return scores
 
     def rate(self, history: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         """Ratings 0...5, float32 [T]; `user`, index in `history`, and `product` are int64 [T]."""

@@ -77,6 +77,12 @@ class Vectorbase:
         return self.index.num_products
 
     @cached_property
+    def recommendable(self) -> np.ndarray:
+        """bool [P]; not what is removed, or what nothing is known of."""
+        unknown = self.reviews.unknown(self.name_vectors, self.info_vectors)
+        return ~(self.index.removed | unknown)
+
+    @cached_property
     def liked_above(self) -> float:
         """Stars; a lower rating, or an equal one, is a dislike."""
         return kinds.liked_above(self.features)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -108,6 +109,25 @@ def test_an_explanation_is_of_the_product_asked_for(recommender):
         recommender.explain("p1", ANN)
     with pytest.raises(InputError, match="2 people wrote them"):
         recommender.explain("p5", [ANN[0] | {"nickname": "Ann"}, ANN[1] | {"nickname": "Bob"}])
+
+
+def test_what_nothing_is_known_of_is_recommended_to_nobody(recommender, vectorbase):
+    (row,) = np.flatnonzero(vectorbase.product_ids == "p5")
+    nothing = np.zeros_like(vectorbase.name_vectors)
+    reviews = vectorbase.reviews._replace(ratings=vectorbase.reviews.ratings.copy())
+    reviews.ratings[row, -1] = 0
+    for texts in ({"name_vectors": nothing}, {"info_vectors": nothing}):
+        still = replace(vectorbase, reviews=reviews, **texts)
+        assert still.recommendable.all(), "one of its texts is there"
+    silent = {"name_vectors": nothing, "info_vectors": nothing}
+    reviewed = replace(vectorbase, **silent)
+    assert reviewed.recommendable.tolist() == (vectorbase.reviews.ratings[:, -1] > 0).tolist()
+    recommender.vectorbase = replace(vectorbase, reviews=reviews, **silent)
+    (found,) = recommender.recommend(ANN)
+    assert found.recommendations
+    assert "p5" not in {each.product_id for each in found.recommendations}
+    with pytest.raises(InputError, match="product='p5': has neither a text nor a review"):
+        recommender.explain("p5", ANN)
 
 
 def test_embeddings_tell_the_predicted_rating(recommender):

@@ -79,6 +79,7 @@ def test_serving_equals_the_full_catalogue(built, tmp_path, rows, k, wishes):
         products,
         built.features,
         built.combiner,
+        unknown=~built.recommendable,
     )
     # The reviewed products' texts are those of the vectorbase, whatever is encoded here.
     wish = np.array([texts.index(wish_of[user]) for user in history.user_ids])

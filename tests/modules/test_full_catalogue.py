@@ -288,26 +288,33 @@ def test_who_says_nothing_wishes_nothing(catalogue, small_graph, combiner):
     assert groups[3].situation(np.array([0, 1])).wished.tolist() == [False, True]
 
 
-def test_what_nothing_is_known_of_is_no_choice(catalogue, small_graph, combiner):
+def test_what_nothing_is_known_of_is_no_choice_and_comes_last(
+    model, small_graph, words, known, features, combiner, asked
+):
     """Whatever has neither a text nor a known review is reviewed by nobody but who is asked."""
-    graph, _ = small_graph
+    graph, vectors = small_graph
     target, history = np.zeros((2, graph.num_edges), dtype=bool)
     target[[1, 2, 5, 6]] = history[[0, 3, 4]] = True
-    ratings = catalogue.reviews.ratings.copy()
-    ratings[[2, 3], -1] = 0  # nobody has reviewed them yet
+    ratings = known.ratings.copy()
+    ratings[[0, 3], -1] = 0  # nobody has reviewed them yet
     texts = graph.product_name_text.copy(), graph.product_info_text.copy()
     for text in texts:
         text[[1, 3]] = EMPTY_TEXT_ROW
     graph = replace(graph, product_name_text=texts[0], product_info_text=texts[1])
-    catalogue = replace(catalogue, reviews=catalogue.reviews._replace(ratings=ratings))
+    known = known._replace(ratings=ratings)
+    catalogue = FullCatalogue.of(model, graph, vectors, words, known, features, combiner)
+    # The fourth product has neither, the others one of both.
+    assert catalogue.unknown.tolist() == [False, False, False, True]
     fit = Remembers(combiner)
     catalogue.fitted(fit, graph, Task(target, history), liked_above=3.0)
     _, groups, _ = fit.given
-    for questions in groups[:3]:  # the fourth product has neither, the others one of both
+    for questions in groups[:3]:
         assert questions.product.tolist() == [1, 0, 1]
     for questions in groups:
         seen = questions.seen(np.array([0, 1]))
         assert seen[:, 3].all() and not seen[:, 1].any()
+    scores = catalogue.score(graph.histories(np.arange(3)), asked[:3])
+    assert (scores[:, 3] < scores[:, :3].min(axis=1)).all()
 
 
 def test_ratings_are_those_of_the_embeddings(catalogue, model, small_graph, known):
