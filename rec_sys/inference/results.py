@@ -189,7 +189,9 @@ def show_results(results: Sequence[UserRecommendations], show_users: int) -> Non
                 about = f"{_name(reason.product_name)}{_stars(reason.rating)}"
                 note(f"  {reason.weight:.0%} {about}: {said}")
     if len(results) > show_users:
-        note(f"and {len(results) - show_users} more people (infer.show_users shows more of them)")
+        count = len(results) - show_users
+        more = f"{count} more {'people' if count > 1 else 'person'}"
+        note(f"and {more} (infer.show_users shows more of them)")
 
 
 def _shown_rows(results: Sequence[UserRecommendations]) -> Iterator[tuple[str | None, ...]]:

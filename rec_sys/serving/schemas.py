@@ -245,8 +245,9 @@ def reason_in_words(
     `Combiner.reversed_evidences`, adds to the score does not mean that there is much of it."""
     match = recommended.match
     if match and match.weight > sum(reason.weight for reason in recommended.because):
-        told = f": {', '.join(map(_quoted, match.words))}" if match.words else ""
-        return f"Matches what you want{told}."
+        if not match.words:
+            return "Close in meaning to what you want."
+        return f"Matches what you want: {', '.join(map(_quoted, match.words))}."
     if not recommended.because:
         evidence, most = max(recommended.contributions.items(), key=lambda item: item[1])
         if most <= 0 or evidence in turned or (evidence == "network" and not is_known):

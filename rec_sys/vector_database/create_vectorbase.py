@@ -184,9 +184,9 @@ def _show_summary(vectorbase: Vectorbase, num_edges: int) -> None:
     recall = f"{manifest['recall_at_10']:.4f}, by the queries of {len(vectorbase.queries)} people"
     rows = [
         ["products", len(vectorbase.products)],
-        ["without a review that may be known", int(unknown.sum())],
+        ["of these without a known review", int(unknown.sum())],
         ["reviews that describe them", num_edges],
-        ["edges between them", sum(map(len, graphs.values()))],
+        ["edges of all product graphs", sum(map(len, graphs.values()))],
         ["index", manifest["factory"]],
         *([f"its {name}", value] for name, value in manifest["search"].items()),
         [f"its recall@{indexes.RECALL_AT}", "1, exact" if vectorbase.index.is_exact else recall],

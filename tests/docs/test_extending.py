@@ -67,9 +67,10 @@ def test_the_format(extended, monkeypatch, tmp_path):
         reviews, _ = read_reviews(path)
     finally:
         field_names.known_formats.cache_clear()
-    assert reviews["product_id"].tolist() == ["Gale Ukulele"] * 2
-    assert reviews["text"].tolist() == ["So light that I take it everywhere.", "Quiet"]
-    assert reviews["rating"].tolist() == [5, 3]
+    names = ["Gale Ukulele", "Storm Drum", "Marsh Flute"]
+    assert reviews["product_id"].tolist() == [each for each in names for _ in range(2)]
+    assert reviews["text"].tolist()[:2] == ["So light that I take it everywhere.", "Quiet"]
+    assert reviews["rating"].tolist() == [5, 3, 4, 2, 5, 4]
 
 
 def test_the_convolution(extended):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rec_sys.inference.bundle import read_bundle
-from rec_sys.inference.results import Reason, Recommendation
+from rec_sys.inference.results import Match, Reason, Recommendation
 from rec_sys.serving.create_bundle import demo_people
 from rec_sys.serving.schemas import reason_in_words
 from rec_sys.serving.search import ProductSearch, TextSpace, regions_of
@@ -156,6 +156,19 @@ def test_reasons_in_words():
     assert because(drum, flute).endswith("“Drum” (70 %), then of what you wrote about “Flute”.")
     assert because(words).startswith("Because of your words “I am looking")
     assert len(because(words)) < 100
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("nylon", "strings"), "Matches what you want: “nylon”, “strings”."),
+        ((), "Close in meaning to what you want."),  # none of its words is used for the product
+    ],
+)
+def test_what_fits_a_wish_says_by_which_words_if_any(words, told):
+    fits = Match(0.8, words, None)
+    product = Recommendation("p", "", 1.0, 4.0, (), {"match": 1.0}, fits)
+    assert reason_in_words(product) == told
 
 
 def test_what_adds_to_the_score_by_being_rare_is_not_called_frequent():

@@ -164,7 +164,10 @@ def test_the_verdict_tells_better_equal_and_worse(ours, theirs, mse, told):
 def test_of_few_people_nothing_is_concluded():
     rows = [Ranked({"ndcg10": [each] * 6, "disliked_at_10": [0]}) for each in (0.6, 0.1)]
     wishes = {"model": {"wishes_recall10": 0.297}, "nearest names": {"wishes_recall10": 0.351}}
-    line = verdict(rows[0], {"Markov": rows[1]}, {}, {BIAS: {}}, wishes)
-    few, found = line.split("; ")
-    assert few == "6 people of the validation are too few to tell rec_sys from Markov"
+    errors = {"val/mse": 0.5}, {BIAS: {"mse": 1.0}}
+    line = verdict(rows[0], {"Markov": rows[1]}, *errors, wishes)
+    assert line == "6 people of the validation are too few to tell rec_sys from Markov"
+    line = verdict(rows[0], {}, *errors, wishes)
+    squared, found = line.split("; ")
+    assert "50.0% below" in squared
     assert found.endswith("it has 30% among the first 10, nearest names 35%")

@@ -119,7 +119,7 @@ def test_the_evidences_are_those_of_the_known_edges(built, tmp_path, capsys):
     assert f"{len(WEIGHTS)} features, {len(graph.weights)} edges of the product graph" in printed
     sizes = {f: len(a) for f, a in arrays.items() if f.endswith(".weights")}
     assert sizes.keys() == {f"{g}.weights" for g in ("product_graph", "neighbours", "order")}
-    (line,) = (line for line in printed.splitlines() if "edges between them" in line)
+    (line,) = (line for line in printed.splitlines() if "edges of all product graphs" in line)
     assert line.split("│")[2].strip() == str(sum(sizes.values()))
 
 
