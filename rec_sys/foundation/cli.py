@@ -22,7 +22,12 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from rec_sys.foundation.arguments import choices_with, for_hydra, help_text, likely_name
 from rec_sys.foundation.console import printable
@@ -78,7 +83,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 GlobalHydra.instance().clear()
                 raise InputError(_in_one_line(error, config_name, chosen)) from None
             except OmegaConfBaseException as error:
-                if has_begun:
+                if has_begun and not any(each.startswith("~") for each in arguments):
                     raise  # a bug of ours
                 raise _without_target(error) from None  # among Hydra's own settings
 
@@ -200,7 +205,7 @@ def require_usable(config: DictConfig) -> None:
 
 def _without_target(error: OmegaConfBaseException) -> InputError:
     key, reason = error.full_key or "a setting", str(error).split("\n")[0]
-    is_missing = isinstance(error, MissingMandatoryValue)
+    is_missing = isinstance(error, MissingMandatoryValue | ConfigAttributeError | ConfigKeyError)
     advice = "give it a value" if is_missing else "\\${ stands for ${ itself"
     return InputError(f"{key}: {reason}; {advice}")
 

@@ -53,8 +53,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
             # A folder cannot be renamed onto a folder that holds files: step the old one aside.
             os.replace(path, beside / _ASIDE)
             os.replace(draft, path)
-    except Exception as error:  # NumPy, PyTorch, FAISS and safetensors have their own words
-        told = re.search(r"os error (\d+)", str(error))
+    except Exception as error:  # NumPy, PyTorch, shutil and others have their own words
+        told = re.search(r"(?:os error |Errno )(\d+)", str(error))
         is_unwritten = re.search(_UNWRITTEN, str(error))
         number = int(told[1]) if told else errno.EIO if is_unwritten else None
         number = getattr(error, "errno", None) or number

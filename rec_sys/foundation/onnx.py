@@ -62,6 +62,9 @@ def require_agreement(difference: float, what: str) -> None:
         raise RuntimeError(f"the exported {what} differs from PyTorch by {difference:.1e}")
 
 
+_MOST_THREADS = 1 << 31  # as ONNX Runtime counts them
+
+
 def open_session(
     path: Path, threads: int = 0, disabled: Sequence[str] = (), content: bytes | None = None
 ) -> "InferenceSession":
@@ -70,6 +73,8 @@ def open_session(
     weights are in other files, which do not come along when it is copied."""
     import onnxruntime
 
+    if threads >= _MOST_THREADS:
+        raise InputError(f"threads={threads}: must be below {_MOST_THREADS}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     try:

@@ -105,13 +105,14 @@ def build(settings: DictConfig, **arguments: Any) -> Any:
         raise InputError(f"{settings}: names nothing to be made, as it has no _target_")
     try:
         if settings is not None:
-            if type(is_partial := settings.get("_partial_", False)) is not bool:
-                raise InputError(f"_partial_={is_partial}: must be true or false")
+            for name, is_partial in flat(settings):
+                if name.split(".")[-1] == "_partial_" and type(is_partial) is not bool:
+                    raise InputError(f"{name}={is_partial}: must be true or false")
             _require_kinds(settings)
         return instantiate(settings, _convert_="all", **arguments)
     except InstantiationException as error:
         cause = error.__cause__
-        if isinstance(cause, InputError):
+        if isinstance(cause, InputError | OSError):
             raise cause from None
         # A library's own check of its arguments; importing Lightning for the class takes seconds.
         is_theirs = type(cause).__name__ == "MisconfigurationException"

@@ -366,7 +366,8 @@ def _build_table(
             if nested:
                 record = {**record, **{raw: _dig(record, raw) for raw in nested}}
             chunk.append(rows(record))
-        except (BrokenRecord, RecursionError) as broken:
+        except (BrokenRecord, RecursionError) as error:
+            broken = error if isinstance(error, BrokenRecord) else "nested too deeply"
             report.num_broken += 1
             if report.num_broken <= _KEEP_EXAMPLES:
                 report.examples.append(f"{file}, line {line}: {broken}")
@@ -452,5 +453,5 @@ def _array(given: Sequence[Any], kind: pa.DataType) -> pa.Array:
     try:
         return pa.array(given, kind)
     except UnicodeEncodeError:  # half a surrogate pair: JSON can say it, UTF-8 cannot
-        whole = [value and value.encode("utf-8", "replace").decode() for value in given]
+        whole = [value and value.encode("utf-8", "backslashreplace").decode() for value in given]
         return pa.array(whole, kind)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -72,9 +72,9 @@ def read_records(
         if first and (header or not is_json):
             yield from _csv_records(chain(head, lines), first, header, bad, path)
         elif _is_one_record_a_line(head):
-            yield from _unwrapped(_json_lines(chain(head, lines), bad))
+            yield from _unwrapped(_json_lines(chain(head, lines), bad), path)
         else:
-            yield from _unwrapped(_json_values(chain(head, lines), bad, path))
+            yield from _unwrapped(_json_values(chain(head, lines), bad, path), path)
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
@@ -180,7 +180,13 @@ def _csv_records(
         elif len(cells) >= len(names) and not any(cells[len(names) :]):
             yield number, dict(zip(names, cells, strict=False))
         else:
-            yield number, BrokenRecord(f"{len(cells)} cells under {len(names)} headings")
+            yield number, _row(names, cells)
+
+
+def _row(names: Sequence[str], cells: Sequence[Any]) -> dict[str, Any] | BrokenRecord:
+    if len(cells) != len(names):
+        return BrokenRecord(f"{len(cells)} cells under {len(names)} headings")
+    return dict(zip(names, cells, strict=True))
 
 
 def _csv_rows(
@@ -222,7 +228,9 @@ def _csv_rows(
         if reason.startswith(_TOO_LONG):
             # It may end further down: read on after its first line, what somebody wrote in it would
             # come as the reviews of others.
-            why = f"{_ENDLESS} in {len(used)} lines; close it, or take it out"
+            longest = f"a cell is longer than {_CSV_CELL_CHARACTERS:,} characters"
+            what = f"{_ENDLESS} in {len(used)} lines" if reason == _ENDLESS else longest
+            why = f"{what}; close its quotation marks, or take it out"
             raise InputError(f"{path}, line {used[0][0]}: {why}")
         if cells is not None and not any(cells):
             continue  # spreadsheets write delimiters in blank lines
@@ -303,7 +311,14 @@ def _python_literal(line: str, otherwise: str) -> dict[str, Any] | BrokenRecord:
     """A line of the first Amazon files, which are ``repr`` of dicts and not JSON."""
     if line.startswith(("{'", "{u'", '{u"', '{"')):
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            return _as_record(ast.literal_eval(line.rstrip(", ")))
+            tree = ast.parse(line.rstrip(", "), mode="eval")
+            try:
+                for each in ast.walk(tree):
+                    if isinstance(each, ast.Dict):
+                        _record_of([(ast.literal_eval(key), None) for key in each.keys if key])
+            except _ToldTwice as error:
+                return BrokenRecord(str(error))
+            return _as_record(ast.literal_eval(tree))
     return BrokenRecord(otherwise)
 
 
@@ -361,10 +376,14 @@ def _is_cut_off(error: Exception | None, length: int) -> bool:
     return error.pos > length - _LONGEST_TOKEN or error.msg.startswith("Unterminated")
 
 
-def _unwrapped(records: Iterator[Numbered]) -> Iterator[Numbered]:
+def _unwrapped(records: Iterator[Numbered], path: Path) -> Iterator[Numbered]:
     first, second = next(records, None), next(records, None)
     if first and not second and isinstance(first[1], dict):
-        inner = _inner_records(first[1])
+        several = [name for name in _WRAPPERS if _are_records(first[1].get(name))]
+        if len(several) > 1:
+            told = " and ".join(map(repr, several))
+            raise InputError(f"{path}: holds records under {told}; give each a file of its own")
+        inner = [] if several == ["reviews"] else _inner_records(first[1])
         records = iter([(first[0], record) for record in inner] if inner else [first])
     elif first:
         records = chain([first], [second] if second else [], records)
@@ -373,23 +392,27 @@ def _unwrapped(records: Iterator[Numbered]) -> Iterator[Numbered]:
             return
     for number, record in records:
         inner = record.get("reviews") if isinstance(record, dict) else None
-        if isinstance(inner, list) and inner and all(isinstance(each, dict) for each in inner):
+        if _are_records(inner):
             beside = {name: value for name, value in record.items() if name != "reviews"}
             yield from ((number, beside | each) for each in inner)
         else:
             yield number, record
 
 
-def _inner_records(whole: dict[str, Any]) -> list[dict[str, Any]]:
+def _are_records(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+    return isinstance(value, list) and value and all(isinstance(each, dict) for each in value)
+
+
+def _inner_records(whole: dict[str, Any]) -> list[dict[str, Any] | BrokenRecord]:
     """What the only object of a file holds: a list of records, columns, or records by key."""
     for name in _WRAPPERS[1:]:
         inner = whole.get(name)
+        if _are_records(inner):
+            return inner
         if isinstance(inner, list) and inner:
-            if all(isinstance(each, dict) for each in inner):
-                return inner
             columns = whole.get("columns")
             if isinstance(columns, list) and all(isinstance(each, list) for each in inner):
-                return [dict(zip(columns, row, strict=False)) for row in inner]
+                return [_row(columns, cells) for cells in inner]
     inner = list(whole.values())
     if len(inner) == 1 and isinstance(inner[0], dict) and (deeper := _inner_records(inner[0])):
         return deeper
@@ -416,8 +439,12 @@ def _take(lines: Iterator[str], characters: int) -> str:
 
 def _as_record(value: Any) -> dict[str, Any] | BrokenRecord:
     if isinstance(value, str):  # JSON that was written into JSON
-        with suppress(ValueError, RecursionError):
-            value = json.loads(value)
+        try:
+            value = json.loads(value, object_pairs_hook=_record_of)
+        except _ToldTwice as error:
+            return BrokenRecord(str(error))
+        except (ValueError, RecursionError):
+            pass
     return value if isinstance(value, dict) else BrokenRecord("not an object with named fields")
 
 

@@ -164,6 +164,8 @@ def _only_member(file: IO[bytes], path: Path) -> IO[bytes]:
         raise InputError(f"{path}: an archive of {some}; unpack it and name one")
     try:
         return archive.open(names[0])
+    except NotImplementedError as error:
+        raise InputError(f"{path}: {error}; unpack it") from None
     except RuntimeError:  # its word for a password
         raise InputError(f"{path}: locked with a password; unpack it") from None
 

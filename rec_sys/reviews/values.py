@@ -108,7 +108,7 @@ def as_text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bytes):  # Parquet columns of authors that do not say "this is text"
-        return _said(value.decode(errors="replace"))
+        return _said(value.decode(errors="backslashreplace"))
     if isinstance(value, dict):
         if {"$"} == {str(name)[:1] for name in value}:  # MongoDB's types: {"$numberInt": "5"}
             return " ".join(map(as_text, value.values()))
@@ -303,7 +303,7 @@ def time_notation(values: Iterable[Any]) -> str | None:
     given = list(filter(None, (as_text(value) for value in values if not isinstance(value, date))))
     if not given:
         return None
-    told = pd.Series(given)
+    told = pd.Series(given, dtype=object)  # as texts, half a surrogate pair is none
     for digits, notation in COMPACT_DATES.items():
         if (told.str.isdecimal() & (told.str.len() == digits)).all():
             years = pd.to_datetime(told, format=notation, errors="coerce").dt.year

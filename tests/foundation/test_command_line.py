@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from rec_sys.foundation import cli
 from rec_sys.foundation.arguments import for_hydra
 from rec_sys.foundation.cli import (
     EXIT_BAD_INPUT,
@@ -141,6 +142,20 @@ def test_what_cannot_be_written_is_one_line(tmp_path, capfd, write):
     told = capfd.readouterr().err
     assert end.value.code == EXIT_BAD_INPUT and not list(tmp_path.iterdir())
     assert "error: " in told and f"{tmp_path / 'x.npy'}: cannot be written to (" in told
+
+
+def test_a_setting_that_was_taken_out_is_needed(tmp_path, monkeypatch, capfd):
+    @cli.command("infer_config")
+    def program(config):
+        return config.paths.vectorbase_dir
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["infer", "~paths.vectorbase_dir"])
+    with pytest.raises(SystemExit) as end:
+        program()
+    assert end.value.code == EXIT_BAD_INPUT
+    told = capfd.readouterr().err
+    assert "error: paths.vectorbase_dir: Key 'vectorbase_dir' is not in struct" in told
 
 
 def full_index():

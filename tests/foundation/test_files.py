@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,14 @@ def test_a_failing_block_leaves_the_old_file_and_no_litter(tmp_path):
         raise RuntimeError
     assert read_json(path) == {"kept": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_full_disk_is_told_by_the_folder_that_was_to_be(tmp_path):
+    """`shutil` has errors of its own, without a number."""
+    with pytest.raises(OSError) as caught, replacing(tmp_path / "folder") as draft:
+        draft.mkdir()
+        raise shutil.Error([("a", str(draft / "a"), "[Errno 28] No space left on device")])
+    assert (caught.value.errno, caught.value.filename) == (28, str(tmp_path / "folder"))
 
 
 def test_a_folder_is_replaced_whole(tmp_path):

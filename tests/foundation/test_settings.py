@@ -1,5 +1,7 @@
 """Settings are checked by their types, and what is wrong is said in one line."""
 
+import errno
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -50,3 +52,17 @@ def test_objects_are_built_from_what_a_target_names():
         build(config.waves)
     waves = build(config.waves, number=4)
     assert (waves.height, waves.number, waves.names) == (2, 4, ["a"])
+
+
+def test_a_flag_of_hydra_is_checked_at_any_depth():
+    inner = {"_target_": "collections.OrderedDict", "_partial_": "abc"}
+    config = OmegaConf.create({"_target_": "builtins.dict", "conv": inner})
+    with pytest.raises(InputError, match=r"^conv\._partial_=abc: must be true or false$"):
+        build(config)
+
+
+def test_a_name_that_the_disk_refuses_is_told_as_such():
+    config = OmegaConf.create({"_target_": "os.mkdir", "path": "a" * 5000})
+    with pytest.raises(OSError) as caught:
+        build(config)
+    assert caught.value.errno == errno.ENAMETOOLONG

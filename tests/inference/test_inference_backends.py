@@ -73,6 +73,8 @@ def test_files_that_are_no_exported_model(tmp_path):
         OnnxBackend(tmp_path / "empty.onnx")
     with pytest.raises(InputError, match="export one with"):
         OnnxBackend(tmp_path / "model.onnx")
+    with pytest.raises(InputError, match="threads=2147483648: must be below"):
+        OnnxBackend(tmp_path / "empty.onnx", 1 << 31)
     (tmp_path / "model.onnx").write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match="not a readable ONNX model") as error:
         OnnxBackend(tmp_path / "model.onnx")

@@ -153,7 +153,13 @@ def test_a_record_nested_too_deeply_is_broken(tmp_path):
 def test_half_a_surrogate_pair(tmp_path):
     record = '{"reviewerID": "U1", "asin": "P1", "reviewText": "odd \\ud83c end"}'
     reviews, _ = read_reviews(write(tmp_path, "a.jsonl", record))
-    assert reviews.text.tolist() == ["odd ? end"]
+    assert reviews.text.tolist() == ["odd \\ud83c end"]
+    told = (
+        f'{{"userID": "u\\ud80{i}", "asin": "P", "rating": 5, "timestamp": "\\ud800"}}'
+        for i in (0, 1)
+    )
+    reviews, _ = read_reviews(write(tmp_path, "b.jsonl", "\n".join(told)))
+    assert reviews.user_id.nunique() == 2 and reviews.timestamp.isna().all()
 
 
 def test_garbled_texts_are_counted(tmp_path):

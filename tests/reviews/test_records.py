@@ -122,6 +122,28 @@ def test_a_row_of_other_length_is_broken(tmp_path):
     assert str(short) == "1 cells under 2 headings"
 
 
+def test_a_row_of_other_length_in_json_is_broken(tmp_path):
+    table = {"columns": ["a", "b"], "data": [["1"], ["1", "2"], ["1", "2", "3"]]}
+    (_, short), (_, whole), (_, long) = read(write(tmp_path, "a.json", json.dumps(table)))
+    assert whole == {"a": "1", "b": "2"}
+    assert str(short) == "1 cells under 2 headings" and str(long) == "3 cells under 2 headings"
+
+
+def test_records_under_two_names_are_not_chosen_between(tmp_path):
+    for several in ({"reviews": [{"a": 1}], "data": [{"a": 2}]}, {"rows": [{}], "data": [{}]}):
+        message = failure(write(tmp_path, "a.json", json.dumps(several | {"count": 2})))
+        first, second = sorted(several, key=["reviews", "data", "rows"].index)
+        assert f"holds records under '{first}' and '{second}'" in message
+    both = {"reviews": [{"a": 1}, {"a": 2}], "data": ["x"], "asin": "p"}
+    told = [record for _, record in read(write(tmp_path, "a.json", json.dumps(both)))]
+    assert told == [{"a": each, "data": ["x"], "asin": "p"} for each in (1, 2)]
+
+
+def test_a_cell_without_end_and_without_a_quotation_mark(tmp_path):
+    path = write(tmp_path, "a.csv", "a,b\n1," + "x" * (1 << 24) + "y\n")
+    assert "line 2: a cell is longer than 16,777,216 characters" in failure(path)
+
+
 def test_bad_files(tmp_path):
     packed = gzip.compress(as_lines(RECORDS * 100))
     assert "no such file" in failure(tmp_path / "none.json")
@@ -180,6 +202,11 @@ def test_zips_that_python_cannot_open(tmp_path):
     cut = content[: head + 28] + b"\0\0" + content[head + 30 : head + 46] + content[head + 47 :]
     (tmp_path / "odd.zip").write_bytes(cut.replace(b"PK\x05\x06", b"PK\x05\x06"))
     content = bytearray((tmp_path / "new.zip").read_bytes())
+    method = content.copy()
+    for mark, at in ((b"PK\x01\x02", 10), (b"PK\x03\x04", 8)):
+        method[method.index(mark) + at] = 9  # Deflate64
+    (tmp_path / "method.zip").write_bytes(method)
+    assert "compression method is not supported" in failure(tmp_path / "method.zip")
     content[content.index(b"PK\x01\x02") + 6] = 159  # the version that is needed
     (tmp_path / "new.zip").write_bytes(content)
     assert "version 15.9" in failure(tmp_path / "new.zip")
@@ -192,6 +219,14 @@ def test_zips_that_python_cannot_open(tmp_path):
         ("lines.jsonl", '{"a": 1}\n{"a": 1, "b": 2, "a": 3}\n{"a": 4}\n', 2),
         ("glued.jsonl", '{"a": 1}\n {"b": {"a": 1, "a": 3}}, \n{"a": 4}\n', 2),
         ("array.json", '[{"a": 1},\n{"a": 1,\n "a": 3},\n{"a": 4}]', 2),
+        ("python.jsonl", "{'a': 1}\n{'a': 1, 'b': {'c': 2}, 'a': 3}\n{'a': 4}\n", 2),
+        (
+            "twice.jsonl",
+            r'''"{\"a\": 1}"
+"{\"a\": 1, \"a\": 3}"
+"{\"a\": 4}"''',
+            2,
+        ),
     ],
 )
 def test_a_field_that_is_told_twice_is_never_guessed(tmp_path, name, content, where):
