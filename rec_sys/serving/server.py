@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 _GRACE_SECONDS = 10
 # Threads that compute hand Python on so soon: the loop, which answers for health, waits less.
 _SWITCH_SECONDS = 0.001
+_GC_THRESHOLDS = (700, 10, 10)  # as Python has them
 
 
 def serve(config: DictConfig) -> None:
@@ -50,6 +51,7 @@ def serve(config: DictConfig) -> None:
         try:
             if components.service.start():
                 components.is_ready()  # the first look, which takes longest, waits for nobody
+                gc.freeze()  # looked through for garbage, what is there would keep the loop, too
                 note(f"ready: {address}")
         except InputError as error:
             failed.append(error)
@@ -59,7 +61,8 @@ def serve(config: DictConfig) -> None:
     # Amid its own `put`, too: signals come while others are handled.
     wanted: SimpleQueue[None] = SimpleQueue()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    gc.freeze()  # looked through for garbage, all that is imported would keep the loop for 0.2 s
+    # Commands look for garbage seldom, among many objects: the loop would wait for 0.2 s each time.
+    gc.set_threshold(*_GC_THRESHOLDS)
     signal.signal(signal.SIGHUP, lambda *_: wanted.put(None))
     threading.Thread(target=_reload_when, args=[wanted, components], daemon=True).start()
     note(f"serving on {address} (stop with Ctrl-C)")
