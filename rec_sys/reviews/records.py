@@ -228,9 +228,9 @@ def _csv_rows(
         if reason.startswith(_TOO_LONG):
             # It may end further down: read on after its first line, what somebody wrote in it would
             # come as the reviews of others.
-            longest = f"a cell is longer than {_CSV_CELL_CHARACTERS:,} characters"
-            what = f"{_ENDLESS} in {len(used)} lines" if reason == _ENDLESS else longest
-            why = f"{what}; close its quotation marks, or take it out"
+            longest = f"a cell is longer than {_CSV_CELL_CHARACTERS:,} characters; take it out"
+            endless = f"{_ENDLESS} in {len(used)} lines; close it, or take it out"
+            why = endless if any(style["quotechar"] in line for _, line in used) else longest
             raise InputError(f"{path}, line {used[0][0]}: {why}")
         if cells is not None and not any(cells):
             continue  # spreadsheets write delimiters in blank lines
