@@ -198,9 +198,12 @@ def require_usable(config: DictConfig) -> None:
     except OmegaConfBaseException as error:
         raise _without_target(error) from None
     paths = {f"paths.{name}": value for name, value in values.get("paths", {}).items()}
-    for name, value in (paths | {"checkpoint": values.get("checkpoint")}).items():
+    paths |= {name: values[name] for name in ("checkpoint", "folder") if name in values}
+    for name, value in paths.items():
         if not isinstance(value, str) and (name, value) != ("checkpoint", None):
-            raise InputError(f"{name}={value}: must be text; write \"{name}='{value}'\"")
+            is_one = isinstance(value, bool | int | float)
+            advice = f"write \"{name}='{value}'\"" if is_one else "name a path"
+            raise InputError(f"{name}={value}: must be text; {advice}")
 
 
 def _without_target(error: OmegaConfBaseException) -> InputError:

@@ -211,8 +211,8 @@ def test_commands_are_told_as_they_are_typed(monkeypatch):
         ("infer.wish=${oc.env:NO_SUCH_NAME}", "infer.wish: KeyError raised while"),
         ("paths.output_dir=2026", "paths.output_dir=2026: must be text; write"),
         ("checkpoint=5", "checkpoint=5: must be text"),
-        ("paths.cache_dir={}", "paths.cache_dir={}: must be text"),
-        ("paths.cache_dir=null", "paths.cache_dir=None: must be text"),
+        ("paths.cache_dir={}", "paths.cache_dir={}: must be text; name a path"),
+        ("paths.cache_dir=null", "paths.cache_dir=None: must be text; name a path"),
         ("paths.output_dir=???", "paths.output_dir: Missing mandatory value"),
         ("~paths", "~paths: is needed"),
         ("paths=[]", "paths=[]: is needed"),
@@ -227,4 +227,7 @@ def test_values_that_nothing_can_be_made_of_are_one_line(override, told):
         compose_config("infer_config", [override])
     assert str(refused.value).startswith(told)
     compose_config("infer_config", ["paths.output_dir='2026'"])
+    for folder in ("null", "[a]", "{a: 1}"):
+        with pytest.raises(InputError, match="^folder=.*: must be text; name a path$"):
+            compose_config("recommend_all_config", [f"folder={folder}"])
     assert compose_config("infer_config", ["infer={wish: warm}"]).infer.wish == "warm"
