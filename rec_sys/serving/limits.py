@@ -225,6 +225,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _GONE = 499
 #: A key may hold a thread at its texts, and one at the database.
 LEAST_THREADS = 3
+_REFUSED_AT_ONCE = 4  # between two looks of the loop at others
 _NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -257,6 +258,7 @@ class LimitsMiddleware:
         self._retry_after = retry_after
         self._unread_bytes: Counter[Any] = Counter()
         self._store_turns = asyncio.Semaphore(max(1, limits.threads // 2))
+        self._refusals = asyncio.Semaphore(_REFUSED_AT_ONCE)
         self._long_turns = asyncio.Semaphore(max(1, limits.threads // 2))
         self._turns: WeakValueDictionary[Any, asyncio.Semaphore] = WeakValueDictionary()
         self._tasks: dict[asyncio.Task[None], Caller | None] = {}
@@ -283,6 +285,8 @@ class LimitsMiddleware:
         try:
             await self._serve(scope, receive, noting)
         except Refused as error:
+            async with self._refusals:  # a hundred who hang up at once keep nobody else waiting
+                await asyncio.sleep(0)
             await _answer(error, self._retry_after)(scope, receive, noting)
         except asyncio.CancelledError:  # the service ends, and has waited for long enough
             if status == _GONE:
