@@ -300,6 +300,33 @@ def test_headers_have_a_size_and_a_time(server):
     assert ask(port, ONE)[0] == 200
 
 
+def test_many_who_are_refused_at_once_keep_nobody_waiting(service):
+    """Those who hang up amid a body, all in one look of the loop; then somebody asks for health."""
+    (client, _), answered = service(), []
+
+    async def ask(method, path, body):
+        scope = {"type": "http", "method": method, "path": path}
+        scope |= {"query_string": b"", "raw_path": path.encode(), "root_path": ""}
+        scope["headers"] = [(b"host", b"localhost"), (b"content-length", body)]
+
+        async def receive():
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            if message["type"] == "http.response.start":
+                answered.append((path, message["status"]))
+
+        await client.app(scope, receive, send)
+
+    async def everybody():
+        hundred = [ask("POST", "/recommendations", b"9") for _ in range(100)]
+        await asyncio.gather(*hundred, ask("GET", "/health/live", b"0"))
+
+    asyncio.run(everybody())
+    assert answered.count(("/recommendations", 400)) == 100
+    assert answered.index(("/health/live", 200)) < 50
+
+
 def test_who_sends_slowly_when_the_service_ends_is_told(service):
     client, _ = service()
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
