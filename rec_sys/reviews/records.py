@@ -400,7 +400,8 @@ def _unwrapped(records: Iterator[Numbered], path: Path) -> Iterator[Numbered]:
 
 
 def _are_records(value: Any) -> TypeGuard[list[dict[str, Any]]]:
-    return isinstance(value, list) and value and all(isinstance(each, dict) for each in value)
+    is_filled = isinstance(value, list) and bool(value)
+    return is_filled and all(isinstance(each, dict) for each in value)
 
 
 def _inner_records(whole: dict[str, Any]) -> list[dict[str, Any] | BrokenRecord]:

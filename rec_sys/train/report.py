@@ -153,7 +153,7 @@ def verdict(
     """How the model compares with the best baselines, equal within two standard errors of the
     paired difference, and what to do where it loses; nothing of few people. For `wishes` see
     `score_wishes`."""
-    metric, parts, is_few = f"ndcg{K}", [], False
+    metric, parts = f"ndcg{K}", []
     if simple:
         name, rival = max(simple.items(), key=lambda each: each[1].means[metric])
         ours, theirs = (np.array(each.per_user[metric]) for each in (model, rival))
@@ -164,9 +164,9 @@ def verdict(
             how_much = f"({gain / best_known:+.0%} ± {noise / best_known:.0%})"
         people = f"{len(difference):,} people"
         against = f"the best simple baseline, {name}, on the next product of {people} {how_much}"
-        if is_few := len(difference) < _FEW_PEOPLE:
-            parts.append(f"{people} of the validation are too few to tell rec_sys from {name}")
-        elif gain > noise:
+        if len(difference) < _FEW_PEOPLE:
+            return f"{people} of the validation are too few to tell rec_sys from {name}"
+        if gain > noise:
             parts.append(f"rec_sys beats {against}")
         elif gain >= -noise:
             parts.append(f"rec_sys cannot be told from {against}")
@@ -174,11 +174,11 @@ def verdict(
             advice = "try train.tune=true, with more train.tuning_trials"
             parts.append(f"rec_sys is behind {against}: {advice}")
     more = best.get("val/mse", math.nan) / (baselines[BIAS].get("mse") or math.nan) - 1
-    if not math.isnan(more) and not is_few:
+    if not math.isnan(more):
         where = "above" if more > 0 else "below"
         parts.append(f"its squared error in stars is {abs(more):.1%} {where} that of {BIAS}")
         parts[-1] += ": try objective=rating" if more > _SAME_MSE else ""
-    if wishes and not is_few:
+    if wishes:
         ours, theirs = (row[f"wishes_recall{K}"] for row in wishes.values())
         found = f"of the products that people describe it has {ours:.0%} among the first {K}"
         parts.append(f"{found}, nearest names {theirs:.0%}")

@@ -214,28 +214,30 @@ def test_what_is_served_knows_the_validation_and_not_the_test(tmp_path):
     assert not (split.known & (split.test.target | split.test.history)).any()
 
 
-def test_weights_that_are_fitted_to_the_test_are_seen(stage, catalogue, settings):
-    # As if its products had texts: of unknown ones, which are no choice, nothing could leak.
-    catalogue = replace(catalogue, unknown=np.zeros_like(catalogue.unknown))
-    honest = fitted(stage, catalogue, stage.split.validation)
+@pytest.fixture
+def described(catalogue):
+    """As if its products had texts: of unknown ones, which are no choice, nothing could leak."""
+    return replace(catalogue, unknown=np.zeros_like(catalogue.unknown))
+
+
+def test_weights_that_are_fitted_to_the_test_are_seen(stage, described, settings):
+    honest = fitted(stage, described, stage.split.validation)
     assert not failed([audit_combiner(stage, honest, settings)])
-    leaking = fitted(stage, catalogue, next(iter(stage.tests.values())))
+    leaking = fitted(stage, described, next(iter(stage.tests.values())))
     assert failed([audit_combiner(stage, leaking, settings)]) == [
         "weights are learned without the test (rec_sys, combiner)"
     ]
 
 
-def test_settings_that_are_tuned_on_the_test_are_seen(stage, catalogue, settings, tmp_path):
-    # As if its products had texts: of unknown ones, which are no choice, nothing could leak.
-    catalogue = replace(catalogue, unknown=np.zeros_like(catalogue.unknown))
+def test_settings_that_are_tuned_on_the_test_are_seen(stage, described, settings, tmp_path):
     towers, leak = Towers.untrained(DIMENSION, 10.0), next(iter(stage.tests.values()))
     space = {"order": {"evidence.order.smoothing": [1.0, 100.0]}}
     caught = []
     for task in (stage.split.validation, leak):
-        trial = evidence_trial(stage, catalogue, towers, stage.graph, task)
+        trial = evidence_trial(stage, described, towers, stage.graph, task)
         tuned = tune(trial, space, 2, 10.0, 0, tmp_path / f"{len(caught)}.tuning")
         assert tuned.rows[0][:2] == ("order", 2)
-        caught.append(failed([audit_tuning(stage, catalogue, towers, tuned, settings)]))
+        caught.append(failed([audit_tuning(stage, described, towers, tuned, settings)]))
     assert caught == [[], ["weights are learned without the test (rec_sys, tuning)"]]
 
 
