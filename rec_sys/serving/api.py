@@ -24,9 +24,17 @@ from rec_sys.modules.inference_backends import BackendUnavailable
 from rec_sys.serving import limits, schemas
 from rec_sys.serving.access import KEY_HEADER, Access, Refused
 from rec_sys.serving.encoding import Busy, half_the_time
-from rec_sys.serving.limits import ExactRoute, refusals
+from rec_sys.serving.limits import refusals
 from rec_sys.serving.prometheus import Metrics
-from rec_sys.serving.request_models import Id, Name, PathId, Text, author_of, request_models
+from rec_sys.serving.request_models import (
+    ExactRoute,
+    Id,
+    Name,
+    PathId,
+    Text,
+    author_of,
+    request_models,
+)
 from rec_sys.serving.service import ServedBundle, Service, ServingSettings
 from rec_sys.serving.user_store import StoreUnavailable, UserStore
 
@@ -82,9 +90,10 @@ class Components:
         told = {"candidates": candidates, "known": known, "observe": self.metrics.stage}
         answer = served.recommend(authors, k, **told)
         self.metrics.answer((person.fallback for person in answer.people), answer.degraded)
-        body = schemas.recommendations(answer, served)
         # Made to JSON here: FastAPI would check once more what has just been built.
-        return Response(body.model_dump_json(by_alias=True), media_type="application/json")
+        with served.computing:
+            body = schemas.recommendations(answer, served).model_dump_json(by_alias=True)
+        return Response(body, media_type="application/json")
 
 
 def require_style(served: ServedBundle, style: str | None) -> None:
@@ -116,6 +125,8 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
         title="rec_sys",
         summary="Recommendations from what people write.",
         description="Reviews in, recommendations out, each with its reason.",
+        # Its own metrics name routes; paths hold the ids of people.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,
     )
     app.state.is_ready, app.state.asked = False, monotonic()

@@ -1,23 +1,20 @@
 """What a request may ask for, how it is refused, and the middleware that all requests pass."""
 
 import asyncio
-import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from time import monotonic, perf_counter
 from typing import Annotated, Any
 from urllib.parse import quote, unquote, unquote_to_bytes
 from weakref import WeakValueDictionary
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -61,6 +58,7 @@ class Limits:
     exclude: PositiveCount
     requests_at_once: PositiveCount
     threads: PositiveCount
+    computing: PositiveCount
     requests_per_minute: PositiveCount
     person_requests_per_minute: PositiveCount
 
@@ -161,48 +159,11 @@ def _told(field: str, message: str) -> dict[str, str]:
 
 def _trouble(error: dict[str, Any]) -> dict[str, str]:
     location = error["loc"]
-    if error["type"] == "json_invalid":
-        return _told("", f"not JSON: {error['ctx']['error']} at character {location[-1]}")
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         message = "no such field; see /openapi.json for those that there are"
     names = location[1:] if location and location[0] in _SOURCES else location
     return _told(".".join(map(str, names)), message)
-
-
-class ExactRoute(APIRoute):
-    """Passes over nothing in silence: no parameter that it does not have, and neither one nor a
-    field of the body that is given twice."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        answer = super().get_route_handler()
-        takes_many = {each.alias: each.default == [] for each in self.dependant.query_params}
-
-        async def answer_exactly(request: Request) -> Response:
-            given = [name for name, _ in request.query_params.multi_items()]
-            if unknown := [name for name in given if name not in takes_many]:
-                what = "no such parameter; see /openapi.json for those that there are"
-                raise Refused(422, what, unknown[0])
-            _require_once([name for name in given if not takes_many[name]])
-            return await answer(_ExactRequest(request.scope, request.receive))
-
-        return answer_exactly
-
-
-class _ExactRequest(Request):
-    async def json(self) -> Any:
-        def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-            _require_once([name for name, _ in pairs])
-            return dict(pairs)
-
-        # In a thread: a body of many small objects would keep all others waiting.
-        return await run_in_threadpool(json.loads, await self.body(), object_pairs_hook=fields)
-
-
-def _require_once(names: Sequence[str]) -> None:
-    if len(set(names)) < len(names):
-        ((name, _),) = Counter(names).most_common(1)
-        raise Refused(422, "is given more than once; give it once", name)
 
 
 # The page is made of its own files alone; nothing may load it into a frame.
@@ -287,7 +248,8 @@ class LimitsMiddleware:
         except Refused as error:
             async with self._refusals:  # a hundred who hang up at once keep nobody else waiting
                 await asyncio.sleep(0)
-            await _answer(error, self._retry_after)(scope, receive, noting)
+            if error.status_code != _GONE:
+                await _answer(error, self._retry_after)(scope, receive, noting)
         except asyncio.CancelledError:  # the service ends, and has waited for long enough
             if status == _GONE:
                 refused = Busy("the service ends; try again")
@@ -366,7 +328,7 @@ class LimitsMiddleware:
                     if not message.get("more_body"):
                         break
                 else:
-                    raise Refused(400, "the connection ended before the body did")
+                    raise Refused(_GONE, "the connection ended before the body did")
         except TimeoutError:
             message = f"the body did not come within {self._limits.body_seconds:g} s"
             raise Refused(408, message, "", {"Connection": "close"}) from None

@@ -1,17 +1,24 @@
 """What the service takes, field by field and as far as its settings limit it."""
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any
 from urllib.parse import unquote
 
 import pydantic
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from starlette.concurrency import run_in_threadpool
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import is_whole_text
 from rec_sys.inference.histories import Author, WrittenReview
 from rec_sys.reviews.schema import MAX_RATING, MIN_RATING
 from rec_sys.reviews.values import COMPACT_DATES, BrokenRecord, as_seconds, as_text, time_notation
+from rec_sys.serving.access import Refused
 from rec_sys.serving.limits import Limits
 
 # No name or category of a shop is longer; texts have a limit of their own in the settings.
@@ -222,3 +229,59 @@ def author_of(user_id: str, nickname: str | None, reviews: Sequence[Any], wish: 
         for number, review in enumerate(reviews)
     ]
     return Author(user_id, written, nickname or (told[-1] if told else None), wish)
+
+
+class ExactRoute(APIRoute):
+    """Passes over nothing in silence: no parameter that it does not have, and neither one nor a
+    field of the body that is given twice."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer, field = super().get_route_handler(), self.body_field
+        takes_many = {each.alias: each.default == [] for each in self.dependant.query_params}
+
+        async def answer_exactly(request: Request) -> Response:
+            given = [name for name, _ in request.query_params.multi_items()]
+            if unknown := [name for name in given if name not in takes_many]:
+                what = "no such parameter; see /openapi.json for those that there are"
+                raise Refused(422, what, unknown[0])
+            _require_once([name for name in given if not takes_many[name]])
+            exact = _ExactRequest(request.scope, request.receive)
+            if field is not None and (body := await exact.body()):
+                # In a thread: a body of many small objects would keep all others waiting.
+                exact.checked = await run_in_threadpool(_checked, body, field.validate)
+            return await answer(exact)
+
+        return answer_exactly
+
+
+class _ExactRequest(Request):
+    checked: Any = None
+
+    async def json(self) -> Any:
+        return self.checked
+
+
+def _checked(body: bytes, validate: Callable[..., tuple[Any, list[Any]]]) -> Any:
+    """A body as its model takes it; FastAPI finds nothing left to do."""
+
+    def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        _require_once([name for name, _ in pairs])
+        return dict(pairs)
+
+    try:
+        value = json.loads(body, object_pairs_hook=fields)
+    except json.JSONDecodeError as error:
+        raise Refused(422, f"not JSON: {error.msg} at character {error.pos}") from None
+    except (ValueError, RecursionError):
+        why = "it is not UTF-8, is nested too deeply, or holds a number of too many digits"
+        raise Refused(422, f"the body cannot be read: {why}") from None
+    checked, errors = validate(value, {}, loc=("body",))
+    if errors:
+        raise RequestValidationError(errors)
+    return checked
+
+
+def _require_once(names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        ((name, _),) = Counter(names).most_common(1)
+        raise Refused(422, "is given more than once; give it once", name)

@@ -6,7 +6,8 @@ import re
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -149,6 +150,8 @@ class ServedBundle:
         elif settings.fallback:
             self._spare = self._checked(in_process(bundle, settings))
         self._cache = VectorCache(settings.cached_texts)
+        #: The turns of those who compute in Python.
+        self.computing = threading.BoundedSemaphore(settings.limits.computing)
 
     @cached_property
     def regions(self) -> list[Region]:
@@ -202,28 +205,38 @@ class ServedBundle:
             vectors: dict[str, np.ndarray] = {}
 
             def encode(texts: Sequence[str]) -> np.ndarray:
-                with stages("encode"):
+                with self._elsewhere(), stages("encode"):
                     vectors.update(self._cache.encode(texts, backends.text.encode, known))
                 return np.stack([vectors[text] for text in texts])
 
             def embed(inputs: Mapping[str, np.ndarray]) -> GraphOutputs:
                 if deadline := DEADLINE.get():
                     deadline.seconds_left()  # or nobody waits for it any more
-                with stages("graph"):
+                with self._elsewhere(), stages("graph"):
                     return backends.graph.embed(inputs)
 
             fingerprint = backends.graph.model_fingerprint
             graph = SimpleNamespace(embed=embed, model_fingerprint=fingerprint)
             recommender = Recommender(graph, self.vectorbase, encode)
-            people = recommender.recommend(histories, k=k, candidates=candidates)
-            users = range(len(histories))
-            places = np.stack([self._place(histories, user, vectors) for user in users])
+            with self.computing:
+                people = recommender.recommend(histories, k=k, candidates=candidates)
+                users = range(len(histories))
+                places = np.stack([self._place(histories, user, vectors) for user in users])
             spent["search"] = perf_counter() - started - sum(spent.values())
             for stage, seconds in spent.items():
                 observe(stage, seconds)
             return Answer(people, places, backends.name, backends is self._spare)
 
         return self._with_backends(recommend)
+
+    @contextmanager
+    def _elsewhere(self) -> Iterator[None]:
+        """Gives its turn to others while a model computes."""
+        self.computing.release()
+        try:
+            yield
+        finally:
+            self.computing.acquire()
 
     def encode(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """Vectors of texts that are about to be kept, float16 [D]; nothing for empty ones. Raises

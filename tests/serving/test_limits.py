@@ -302,7 +302,7 @@ def test_headers_have_a_size_and_a_time(server):
 
 def test_many_who_are_refused_at_once_keep_nobody_waiting(service):
     """Those who hang up amid a body, all in one look of the loop; then somebody asks for health."""
-    (client, _), answered = service(), []
+    (client, _), done = service(), []
 
     async def ask(method, path, body):
         scope = {"type": "http", "method": method, "path": path}
@@ -313,18 +313,17 @@ def test_many_who_are_refused_at_once_keep_nobody_waiting(service):
             return {"type": "http.disconnect"}
 
         async def send(message):
-            if message["type"] == "http.response.start":
-                answered.append((path, message["status"]))
+            assert path == "/health/live", "nobody is there to be answered"
 
         await client.app(scope, receive, send)
+        done.append(path)
 
     async def everybody():
         hundred = [ask("POST", "/recommendations", b"9") for _ in range(100)]
         await asyncio.gather(*hundred, ask("GET", "/health/live", b"0"))
 
     asyncio.run(everybody())
-    assert answered.count(("/recommendations", 400)) == 100
-    assert answered.index(("/health/live", 200)) < 50
+    assert len(done) == 101 and done.index("/health/live") < 50
 
 
 def test_who_sends_slowly_when_the_service_ends_is_told(service):
