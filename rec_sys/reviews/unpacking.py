@@ -76,6 +76,8 @@ _UNPACK = {
 _ZIP = b"PK\x03\x04"
 _HEAD_BYTES = 1 << 10
 # Someone packed what was packed already; more than twice is a bomb.
+# Of an archive: no folder, and nothing that macOS adds.
+_DATA_MEMBER = re.compile(r"(.*/)?(?!\.|__MACOSX)[^/]+", re.DOTALL)
 _MAX_LAYERS = 4
 _EXPORT = "export the table as CSV"
 _NOT_THE_DATA = "not the data; fetch the file again from the address of the file itself"
@@ -152,19 +154,15 @@ def open_unpacked(path: Path) -> IO[bytes]:
 def _only_member(file: IO[bytes], path: Path) -> IO[bytes]:
     try:
         archive = zipfile.ZipFile(file)
-    except NotImplementedError as error:  # of a version or with a method that Python lacks
-        raise InputError(f"{path}: {error}; unpack it") from None
-    names = [each.filename for each in archive.infolist() if each.filename[-1:] not in ("", "/")]
-    if any(name.startswith(("xl/", "word/", "content.xml", "Index/")) for name in names):
-        raise InputError(f"{path}: an office document (Excel, Word, ...); {_EXPORT}")
-    # What macOS adds is no data.
-    names = [name for name in names if not name.rpartition("/")[2].startswith((".", "__MACOSX"))]
-    if len(names) != 1:
-        some = f"{len(names)} files ({', '.join([*names[:3], '...'])})"
-        raise InputError(f"{path}: an archive of {some}; unpack it and name one")
-    try:
+        names = [each.filename for each in archive.infolist()]
+        if any(name.startswith(("xl/", "word/", "content.xml", "Index/")) for name in names):
+            raise InputError(f"{path}: an office document (Excel, Word, ...); {_EXPORT}")
+        names = [name for name in names if _DATA_MEMBER.fullmatch(name)]
+        if len(names) != 1:
+            some = f"{len(names)} files ({', '.join([*names[:3], '...'])})"
+            raise InputError(f"{path}: an archive of {some}; unpack it and name one")
         return archive.open(names[0])
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # of a version or with a method that Python lacks
         raise InputError(f"{path}: {error}; unpack it") from None
     except RuntimeError:  # its word for a password
         raise InputError(f"{path}: locked with a password; unpack it") from None

@@ -92,7 +92,7 @@ class Components:
         self.metrics.answer((person.fallback for person in answer.people), answer.degraded)
         # Made to JSON here: FastAPI would check once more what has just been built.
         with served.computing:
-            body = schemas.recommendations(answer, served).model_dump_json(by_alias=True)
+            body = schemas.recommendations(answer, served)
         return Response(body, media_type="application/json")
 
 
@@ -259,7 +259,8 @@ def _user_routes(components: Components) -> APIRouter:
     @routes.get("/{user_id}", responses=missing, response_model=schemas.StoredReviewsOut)
     def everything_kept(user_id: user) -> Response:  # type: ignore[valid-type]
         """All that is kept of a person, to hand it over to them."""
-        parts = schemas.in_parts(kept(user_id, 0), store.everything_of(user_id))
+        reviews = map(schemas.StoredReview.model_validate, store.everything_of(user_id))
+        parts = schemas.in_parts(kept(user_id, 0), reviews)
         return StreamingResponse(parts, media_type="application/json")
 
     @routes.get("/{user_id}/recommendations", response_model=schemas.RecommendationsOut)

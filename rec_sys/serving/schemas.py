@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from rec_sys.inference.histories import WrittenReview
 from rec_sys.inference.results import Reason, Recommendation, UserRecommendations, shortened
 from rec_sys.serving.service import Answer, ServedBundle
 
@@ -193,13 +192,13 @@ class StoredReviewsOut(_Told):
     reviews: list[StoredReview]
 
 
-def in_parts(person: StoredReviewsOut, reviews: Iterable[WrittenReview]) -> Iterator[str]:
-    """The JSON of a person, as long as it may be, with these reviews instead of theirs."""
-    head, tail = person.model_dump_json(by_alias=True).rsplit("[]", 1)
+def in_parts(whole: BaseModel, parts: Iterable[BaseModel]) -> Iterator[str]:
+    """The JSON of a model whose last list is empty, with these in it. Python is held for one of
+    them at a time, however many there are."""
+    head, tail = whole.model_dump_json(by_alias=True).rsplit("[]", 1)
     yield head + "["
-    for number, review in enumerate(reviews):
-        told = StoredReview.model_validate(review)
-        yield ("," if number else "") + told.model_dump_json(by_alias=True)
+    for number, part in enumerate(parts):
+        yield ("," if number else "") + part.model_dump_json(by_alias=True)
     yield "]" + tail
 
 
@@ -210,18 +209,19 @@ class ModelOut(BaseModel):
     created: str
 
 
-def recommendations(answer: Answer, served: ServedBundle) -> RecommendationsOut:
-    """An answer with everything that the page shows."""
-    people = [
+def recommendations(answer: Answer, served: ServedBundle) -> str:
+    """An answer with everything that the page shows: `RecommendationsOut` as JSON."""
+    people = (
         PersonOut(
             **vars(person) | {"recommendations": _items(person, served)},
             id=person.user_id or None,
             place=_point(place),
         )
         for person, place in zip(answer.people, answer.places, strict=True)
-    ]
+    )
     how = {"backend": answer.backend, "degraded": answer.degraded}
-    return RecommendationsOut(**how, model=served.bundle.model_label, people=people)
+    whole = RecommendationsOut(**how, model=served.bundle.model_label, people=[])
+    return "".join(in_parts(whole, people))
 
 
 def _items(person: UserRecommendations, served: ServedBundle) -> list[Item]:

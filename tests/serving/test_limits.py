@@ -8,6 +8,7 @@ import resource
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import jwt
 import numpy as np
 import pytest
 
+from rec_sys.modules.combiner import Combiner
 from rec_sys.serving.encoding import DEADLINE, Busy, Deadline, TextTurns
 from tests.helpers.tiny_service import FakeText
 
@@ -110,6 +112,33 @@ def test_one_review_does_not_wait_for_hundreds_of_texts(server, text):
     # In turns with the bulk, not after it, however fast the machine is.
     assert max(times) < done[0][1] / 4
     assert max(seconds for _, seconds, _ in ready) < done[0][1] / 4
+
+
+def test_so_many_compute_and_nobody_keeps_a_turn_at_the_encoder(server, text, monkeypatch):
+    at_once, most, counting, score = 0, 0, threading.Lock(), Combiner.score
+
+    def counted(*arguments):
+        nonlocal at_once, most
+        with counting:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.05)
+        with counting:
+            at_once -= 1
+        return score(*arguments)
+
+    port, nobody = server("serving.limits.computing=1"), {"people": [{}], "k": 3}
+    slow(text, 2.0)
+    waiting = threading.Thread(target=ask, args=[port, ONE])
+    waiting.start()
+    time.sleep(0.2)
+    status, seconds, _ = ask(port, nobody)
+    assert status == 200 and seconds < 1.5
+    waiting.join()
+    monkeypatch.setattr(Combiner, "score", counted)
+    with ThreadPoolExecutor(4) as threads:
+        assert {status for status, *_ in threads.map(ask, [port] * 8, [nobody] * 8)} == {200}
+    assert most == 1
 
 
 def test_one_key_leaves_time_to_another(server, text, tmp_path):
