@@ -349,7 +349,11 @@ def test_what_is_no_json_and_what_is_no_category(client):
     headers = {"Content-Type": "application/json"}
     broken = client.post("/recommendations", content=b'{"reviews": [', headers=headers)
     (trouble,) = broken.json()["detail"]
-    assert trouble["field"] == "" and trouble["message"].startswith("not JSON")
+    assert trouble == {"field": "", "message": "not JSON: Expecting value at character 13"}
+    for unreadable in (b"[" * 100_000, b'{"wish": "\xff"}', b'{"k": %s}' % (b"9" * 5000)):
+        broken = client.post("/recommendations", content=unreadable, headers=headers)
+        (trouble,) = broken.json()["detail"]
+        assert broken.status_code == 422 and "cannot be read" in trouble["message"]
     answer = client.get("/products/search", params={"q": "drum", "style": "Brass"})
     assert answer.status_code == 422 and answer.json()["detail"][0]["field"] == "style"
 
