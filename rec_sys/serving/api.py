@@ -26,15 +26,7 @@ from rec_sys.serving.access import KEY_HEADER, Access, Refused
 from rec_sys.serving.encoding import Busy, half_the_time
 from rec_sys.serving.limits import refusals
 from rec_sys.serving.prometheus import Metrics
-from rec_sys.serving.request_models import (
-    ExactRoute,
-    Id,
-    Name,
-    PathId,
-    Text,
-    author_of,
-    request_models,
-)
+from rec_sys.serving.request_models import ExactRoute, Id, Name, PathId, Text, author_of, models_of
 from rec_sys.serving.service import ServedBundle, Service, ServingSettings
 from rec_sys.serving.user_store import StoreUnavailable, UserStore
 
@@ -187,7 +179,7 @@ async def _forget_in_time(store: UserStore, days: float, run: Callable[..., Any]
 
 def _recommendation_routes(components: Components) -> APIRouter:
     routes = APIRouter(tags=["recommendations"], route_class=ExactRoute)
-    service, (taken, _) = components.service, request_models(components.settings.limits)
+    service, (taken, _) = components.service, models_of(components.settings.limits)
 
     @routes.post("/recommendations", response_model=schemas.RecommendationsOut, responses=_OF_BODY)
     def recommend(body: taken) -> Response:  # type: ignore[valid-type]
@@ -207,7 +199,7 @@ def _user_routes(components: Components) -> APIRouter:
     routes = APIRouter(prefix="/users", tags=["people who are known"], route_class=ExactRoute)
     service, store = components.service, components.store
     most = components.settings.limits
-    _, taken = request_models(most)
+    _, taken = models_of(most)
     missing = refusals(404)
 
     def own_data(user_id: PathId, request: Request) -> str:

@@ -87,7 +87,7 @@ class _Given(BaseModel):
         return value
 
 
-def request_models(limits: Limits) -> tuple[type[_Given], type[_Given]]:
+def models_of(limits: Limits) -> tuple[type[_Given], type[_Given]]:
     """What ``/recommendations`` takes, and what is kept; the API's description has the limits."""
     Limited = Annotated[Text, Field(max_length=limits.text_characters)]
 

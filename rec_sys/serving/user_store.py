@@ -50,6 +50,7 @@ _KEEPS_NOTHING = "the database: does not keep what it is given; it has a rule or
 _EVERY_LETTER = "é 音 🎸"
 _PROBE = {**dict.fromkeys(_TEXTS, _EVERY_LETTER), "rating": 4.5, "time": LAST_SECOND}
 _PROBE |= {"vector": b"\x00\xff", "encoder": "e" * 64, "kept_at": LAST_SECOND}
+_LOG_MILLISECONDS = 50  # for readers of SQLite's log: whoever waits for them keeps writers waiting
 _AT_ONCE = 20  # reviews in memory when all are handed over
 _AT_A_TIME = 2_000  # rows looked at, of those that may have been kept for too long
 
@@ -318,8 +319,13 @@ class UserStore:
         if self._engine.dialect.name == "sqlite":
             self._log_is_full = True
             with suppress(*database.FAULTS), self._engine.connect() as connection:
-                found = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
-                self._log_is_full = bool(found[0])
+                run = connection.exec_driver_sql
+                patience = run("PRAGMA busy_timeout").scalar_one()
+                run(f"PRAGMA busy_timeout={_LOG_MILLISECONDS}")
+                try:
+                    self._log_is_full = bool(run("PRAGMA wal_checkpoint(TRUNCATE)").one()[0])
+                finally:
+                    run(f"PRAGMA busy_timeout={patience}")
 
     def close(self) -> None:
         self._engine.dispose()
