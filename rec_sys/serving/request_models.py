@@ -47,7 +47,10 @@ def _named(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_whole_characters)]
 Name = Annotated[Text, Field(max_length=_MAX_NAME_LENGTH), AfterValidator(_named)]
-Id = Annotated[Text, Field(max_length=_MAX_ID_LENGTH), AfterValidator(_named)]
+_Short = Annotated[Text, Field(max_length=_MAX_ID_LENGTH)]
+Id = Annotated[_Short, AfterValidator(_named)]
+#: As it is given, but for space around: it goes back to those who gave it, who know others like it.
+OwnId = Annotated[_Short, AfterValidator(lambda text: _named(text) and text.strip())]
 #: An id in an address, where a slash and % are encoded once more, see `LimitsMiddleware`.
 PathId = Annotated[
     str,
@@ -96,7 +99,7 @@ def models_of(limits: Limits) -> tuple[type[_Given], type[_Given]]:
 
         A text that names neither a product nor stars is taken as a wish."""
 
-        review_id: Id | None = Field(None, alias="reviewID", description="Made up if missing.")
+        review_id: OwnId | None = Field(None, alias="reviewID", description="Made up if missing.")
         nickname: Name | None = None
         product_name: Name | None = Field(None, alias="ProductName")
         text: Limited | None = Field(None, alias="TextReview")
@@ -140,7 +143,7 @@ def models_of(limits: Limits) -> tuple[type[_Given], type[_Given]]:
     class PersonIn(_Given):
         """A person with their reviews, and what they want."""
 
-        id: Id | None = None
+        id: OwnId | None = None
         nickname: Name | None = None
         reviews: Reviews = []
         wish: Limited = Field("", description="What they want, in their own words.")

@@ -220,12 +220,11 @@ class ServedBundle:
             recommender = Recommender(graph, self.vectorbase, encode)
             with self.computing:
                 people = recommender.recommend(histories, k=k, candidates=candidates)
-                users = range(len(histories))
-                places = np.stack([self._place(histories, user, vectors) for user in users])
+                places = [self._place(histories, user, vectors) for user in range(len(histories))]
             spent["search"] = perf_counter() - started - sum(spent.values())
             for stage, seconds in spent.items():
                 observe(stage, seconds)
-            return Answer(people, places, backends.name, backends is self._spare)
+            return Answer(people, np.stack(places), backends.name, backends is self._spare)
 
         return self._with_backends(recommend)
 

@@ -345,6 +345,19 @@ def test_other_sites_and_odd_methods(service):
     assert shared.get("/styles", headers=named | {"X-API-Key": ""}).status_code == 401
 
 
+def test_ids_that_look_alike_are_not_one(client):
+    alike = ["caf\u00e9", "cafe\u0301", "order1", "order\u200b1"]
+    people = [{"id": each, "wish": "drum"} for each in alike]
+    told = client.post("/recommendations", json={"people": people, "k": 1}).json()["people"]
+    assert [each["id"] for each in told] == alike
+    reviews = [{"reviewID": each, "TextReview": "fine"} for each in alike]
+    assert client.post("/users/ann/reviews", json={"reviews": reviews}).json()["stored"] == 4
+    kept = client.get("/users/ann").json()["reviews"]
+    assert sorted(each["reviewID"] for each in kept) == sorted(alike)
+    nothing = client.post("/recommendations", json={"people": [{"id": " ", "wish": "drum"}]})
+    assert nothing.json()["people"][0]["id"] is None
+
+
 def test_what_is_no_json_and_what_is_no_category(client):
     headers = {"Content-Type": "application/json"}
     broken = client.post("/recommendations", content=b'{"reviews": [', headers=headers)
