@@ -289,6 +289,7 @@ class LimitsMiddleware:
         caller = scope["state"].get("caller")
         party = _party(caller)
         limit = 0 if is_public else self._limits.body_bytes
+        DEADLINE.set(Deadline(self._limits.seconds))  # of many bodies each is read slowly, too
         body = await self._body(headers, receive, limit, party)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and kind != "application/json":
@@ -338,8 +339,8 @@ class LimitsMiddleware:
 
     async def _in_time(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         """Answers, unless it takes too long, is taken too slowly, or whoever asked has gone."""
-        limits, started, taken = self._limits, monotonic(), 0
-        deadline = Deadline(limits.seconds)
+        limits, started, taken, deadline = self._limits, monotonic(), 0, DEADLINE.get()
+        left = seconds = deadline.seconds_left()  # type: ignore[union-attr]
         has_started, is_over = False, asyncio.Event()
         rest = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -360,16 +361,15 @@ class LimitsMiddleware:
             while (await receive())["type"] != "http.disconnect":
                 pass
 
-        DEADLINE.set(deadline)
         is_long = len(body) > limits.characters_per_turn
         answering = asyncio.create_task(self._answer(scope, is_long, given, sending))
         gone = asyncio.create_task(has_gone())
         self._tasks[answering] = scope["state"].get("caller")
         answering.add_done_callback(self._done)
         try:
-            both, first, left = {answering, gone}, asyncio.FIRST_COMPLETED, limits.seconds
+            both, first = {answering, gone}, asyncio.FIRST_COMPLETED
             while left > 0 and not (await asyncio.wait(both, timeout=left, return_when=first))[0]:
-                left = started + limits.seconds + taken / limits.taken_per_second - monotonic()
+                left = started + seconds + taken / limits.taken_per_second - monotonic()
         finally:
             gone.cancel()
             if not answering.done():

@@ -38,8 +38,8 @@ def migrate(engine: sa.Engine) -> None:
             command.upgrade(config, "head")
         except CommandError:
             why = "another version of rec_sys made its tables"
-            remedy = "use that one, or name another database"
-            raise InputError(f"serving.store={engine.url!r}: {why}; {remedy}") from None
+            then = "use that one, or name another database"
+            raise InputError(f"serving.store={engine.url.set(query={})!r}: {why}; {then}") from None
         connection.commit()
 
 
