@@ -136,13 +136,13 @@ class DemoReviews(ReviewSource):
         written: Any = {}
         with suppress(InputError):  # damaged, or not there
             written = read_json(settings_path)
-        if all(path.exists() for path in paths):
-            if written == {**about, "files": [sha256_of(path) for path in paths]}:
-                return paths
-            # A checkpoint of somebody else may name any folder.
-            if not isinstance(written, dict) or written.keys() != {*about, "files"}:
-                why = "holds reviews that are not the demo's; name another folder"
-                raise InputError(f"data.folder={self.folder}: {why}")
+        if written == {**about, "files": [sha256_of(path) for path in paths if path.exists()]}:
+            return paths
+        is_ours = isinstance(written, dict) and written.keys() == {*about, "files"}
+        # A checkpoint of somebody else may name any folder.
+        if not is_ours and any(path.exists() for path in (*paths, settings_path)):
+            raise InputError(f"data.folder={self.folder}: holds something else; name another folder")
+        write_json(settings_path, {**about, "files": None})  # ours, if this is broken off
         paths = demo.write_demo(self.folder, **sizes)
         write_json(settings_path, {**about, "files": [sha256_of(path) for path in paths]})
         return paths

@@ -249,10 +249,19 @@ def test_real_files(real_data, tmp_path):
         same(first, source.load())
 
 
-def test_the_demo_is_not_written_over_reviews_of_somebody(tmp_path):
-    mine = {"reviews.jsonl": "mine", "products.jsonl": "mine", "settings.json": '{"a": 1}'}
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["reviews.jsonl", "products.jsonl", "settings.json"],
+        ["reviews.jsonl"],
+        ["products.jsonl", "settings.json"],
+        ["settings.json"],
+    ],
+)
+def test_the_demo_is_not_written_over_files_of_somebody(tmp_path, names):
+    mine = dict.fromkeys(names, '{"a": 1}')
     for name, content in mine.items():
         (tmp_path / name).write_text(content)
-    with pytest.raises(InputError, match="holds reviews that are not the demo's"):
+    with pytest.raises(InputError, match="holds something else"):
         DemoReviews(tmp_path).load()
     assert {name: (tmp_path / name).read_text() for name in mine} == mine
