@@ -141,7 +141,7 @@ class DemoReviews(ReviewSource):
         is_ours = isinstance(written, dict) and written.keys() == {*about, "files"}
         # A checkpoint of somebody else may name any folder.
         if not is_ours and any(path.exists() for path in (*paths, settings_path)):
-            raise InputError(f"data.folder={self.folder}: holds something else; name another folder")
+            raise InputError(f"data.folder={self.folder}: holds something else; name another one")
         write_json(settings_path, {**about, "files": None})  # ours, if this is broken off
         paths = demo.write_demo(self.folder, **sizes)
         write_json(settings_path, {**about, "files": [sha256_of(path) for path in paths]})
