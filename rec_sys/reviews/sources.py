@@ -136,12 +136,12 @@ class DemoReviews(ReviewSource):
         written: Any = {}
         with suppress(InputError):  # damaged, or not there
             written = read_json(settings_path)
-        if written == {**about, "files": [sha256_of(path) for path in paths if path.exists()]}:
-            return paths
         is_ours = isinstance(written, dict) and written.keys() == {*about, "files"}
         # A checkpoint of somebody else may name any folder.
         if not is_ours and any(path.exists() for path in (*paths, settings_path)):
             raise InputError(f"data.folder={self.folder}: holds something else; name another one")
+        if written == {**about, "files": [sha256_of(path) for path in paths if path.exists()]}:
+            return paths
         write_json(settings_path, {**about, "files": None})  # ours, if this is broken off
         paths = demo.write_demo(self.folder, **sizes)
         write_json(settings_path, {**about, "files": [sha256_of(path) for path in paths]})

@@ -76,9 +76,9 @@ _UNPACK = {
 _ZIP = b"PK\x03\x04"
 _HEAD_BYTES = 1 << 10
 # Someone packed what was packed already; more than twice is a bomb.
+_MAX_LAYERS = 4
 # Of an archive: no folder, and nothing that macOS adds.
 _DATA_MEMBER = re.compile(r"(.*/)?(?!\.|__MACOSX)[^/]+", re.DOTALL)
-_MAX_LAYERS = 4
 _EXPORT = "export the table as CSV"
 _NOT_THE_DATA = "not the data; fetch the file again from the address of the file itself"
 _E_MAIL = (
@@ -154,10 +154,9 @@ def open_unpacked(path: Path) -> IO[bytes]:
 def _only_member(file: IO[bytes], path: Path) -> IO[bytes]:
     try:
         archive = zipfile.ZipFile(file)
-        names = [each.filename for each in archive.infolist()]
+        names = [name for name in archive.namelist() if _DATA_MEMBER.fullmatch(name)]
         if any(name.startswith(("xl/", "word/", "content.xml", "Index/")) for name in names):
             raise InputError(f"{path}: an office document (Excel, Word, ...); {_EXPORT}")
-        names = [name for name in names if _DATA_MEMBER.fullmatch(name)]
         if len(names) != 1:
             some = f"{len(names)} files ({', '.join([*names[:3], '...'])})"
             raise InputError(f"{path}: an archive of {some}; unpack it and name one")
