@@ -26,6 +26,7 @@ from rec_sys.foundation.errors import InputError
 Read = TypeVar("Read")
 #: Of a folder that is made as a whole: what is in it, and the checksums of its files.
 MANIFEST = "manifest.json"
+_SEAL = "manifest_sha256"
 #: A full disk, a limit, a folder of somebody else.
 UNWRITABLE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
 # PyTorch, FAISS and NumPy when a disk is full; they do not tell the number of the error.
@@ -134,20 +135,21 @@ def read_json(path: str | Path) -> Any:
 
 def write_kept(path: str | Path, value: Any) -> None:
     """Caches a value as JSON, with a checksum of it and of the file's name, its key."""
-    write_json(path, {"sha256": _sha256_of_kept(path, value), "kept": value})
+    write_json(path, {"sha256": _sha256_of_json([Path(path).name, value]), "kept": value})
 
 
 def read_kept(path: str | Path) -> Any:
     """What `write_kept` wrote; None if there is nothing, or it is damaged."""
     with suppress(InputError, OSError, KeyError, TypeError):
         found = read_json(path)
-        return found["kept"] if found["sha256"] == _sha256_of_kept(path, found["kept"]) else None
+        told = _sha256_of_json([Path(path).name, found["kept"]])
+        return found["kept"] if found["sha256"] == told else None
     return None
 
 
-def _sha256_of_kept(path: str | Path, value: Any) -> str:
-    text = json.dumps([Path(path).name, value], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _sha256_of_json(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()  # as `write_json` writes it
 
 
 def require_regular(path: str | Path) -> None:
@@ -171,20 +173,27 @@ def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
     """Writes `MANIFEST` into a folder whose other files are there: facts, and their SHA-256."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     sums = {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
-    write_json(folder / MANIFEST, {**facts, "sha256": sums})
+    write_json(folder / MANIFEST, sealed({**facts, "sha256": sums}))
+
+
+def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest with the SHA-256 of what else it tells."""
+    told = {name: each for name, each in manifest.items() if name != _SEAL}
+    return told | {_SEAL: _sha256_of_json(told)}
 
 
 def read_manifest(
     folder: Path, version: int, facts: Mapping[str, type], files: Sequence[str], remedy: str
 ) -> dict[str, Any]:
     """What `write_manifest` wrote. InputError, with the remedy, if the ``format`` is not that
-    version, one of the facts is no value of its type (of numbers, up to 31 bits), or one of the
-    files, or of those that the manifest tells, is missing or has another checksum."""
+    version, one of the facts is no value of its type (of numbers, up to 31 bits), or the manifest,
+    one of the files or of those that it tells is missing or has another checksum."""
     path = folder / MANIFEST
     manifest = read_json(path)
     if (
         not isinstance(manifest, dict)
         or manifest.get("format") != version
+        or manifest.get(_SEAL) != sealed(manifest)[_SEAL]
         or not all(type(manifest.get(name)) is kind for name, kind in facts.items())
         or not all(0 <= manifest[name] < 2**31 for name, kind in facts.items() if kind is int)
         or not isinstance(manifest.get("sha256"), dict)

@@ -1,6 +1,7 @@
 """Models as ONNX files: how each is written, checked and opened."""
 
 import logging
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,6 +64,7 @@ def require_agreement(difference: float, what: str) -> None:
 
 
 _MOST_THREADS = 1 << 31  # as ONNX Runtime counts them
+_WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 def open_session(
@@ -77,6 +79,8 @@ def open_session(
         raise InputError(f"threads={threads}: must be below {_MOST_THREADS}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Otherwise weights in other files are looked for where the command runs.
+    options.add_session_config_entry(_WEIGHTS_FOLDER, os.devnull)
     try:
         how = {"providers": ["CPUExecutionProvider"], "disabled_optimizers": list(disabled)}
         return onnxruntime.InferenceSession(content or path.read_bytes(), options, **how)

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -125,6 +126,11 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
 
 
 def _require_plain(keys: Sequence[Any]) -> None:
-    """ValueError for keys that are more than one value: to look one up, all in it is looked at."""
-    if any(not isinstance(each, str | int | float | None) for each in keys):
+    """ValueError for keys that are more than one value: to look one up, all in it is looked at; and
+    for numbers of which many may have one hash."""
+    if any(
+        not isinstance(each, str | int | None)
+        or (isinstance(each, int) and abs(each) >= sys.hash_info.modulus)
+        for each in keys
+    ):
         raise ValueError("keys that are neither texts nor numbers")

@@ -23,7 +23,7 @@ from rec_sys.foundation.files import MANIFEST, read_json, read_manifest, version
 from rec_sys.foundation.onnx import MODEL_FILE
 from rec_sys.vector_database.vectorbase import Vectorbase, read_vectorbase
 
-FORMAT = 2
+FORMAT = 3
 CREATE_COMMAND = "uv run -m rec_sys.serving.create_bundle"
 _REMEDY = f"run `{CREATE_COMMAND}` again"
 

@@ -7,16 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import yaml
 from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from rec_sys.foundation.cli import compose_config, graceful_exit
 from rec_sys.foundation.console import note, show_table
-from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import replacing
+from rec_sys.foundation.errors import InputError, told_as_unfit
+from rec_sys.foundation.files import replacing, require_regular
 from rec_sys.foundation.onnx import MAX_DIFFERENCE, open_session, require_agreement, write_onnx
 from rec_sys.foundation.settings import build
 from rec_sys.graph import ego_batch
@@ -24,7 +22,7 @@ from rec_sys.graph.review_graph import prepare_reviews
 from rec_sys.modules import checkpoint as checkpoints
 from rec_sys.modules.checkpoint import TrainedModel, find_checkpoint, load_data, load_trained
 from rec_sys.modules.graph_model import GraphModel
-from rec_sys.modules.trusted_settings import trusted_settings
+from rec_sys.modules.trusted_settings import require_bounded, trusted_settings
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY
 
@@ -180,12 +178,14 @@ def _read_model_config(path: Path) -> DictConfig:
     """Composes a model config file, whatever it includes; code in it is not trusted."""
     if not path.is_file():
         raise InputError(f"{path}: no such model config")
-    try:
-        with initialize_config_dir(str(path.parent.resolve()), version_base="1.3"):
-            settings = OmegaConf.to_container(compose(path.stem), resolve=True)
-    except (HydraException, OmegaConfBaseException, YAMLError, ValueError, RecursionError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: not a config ({reason})") from None
+    require_regular(path)
+    settings = None
+    with told_as_unfit(path, "name a file of config/model, or one like it"):
+        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        require_bounded(told, "model", path)  # a value may stand in it without end
+        if isinstance(told, dict):
+            with initialize_config_dir(str(path.parent.resolve()), version_base="1.3"):
+                settings = OmegaConf.to_container(compose(path.stem), resolve=True)
     if not isinstance(settings, dict) or "_target_" not in settings:
         raise InputError(f"{path}: not a model config: it has no _target_")
     return trusted_settings({"model": settings}, "model", path)

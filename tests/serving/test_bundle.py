@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import MANIFEST, sha256_of
+from rec_sys.foundation.files import MANIFEST, sealed, sha256_of, write_json
 from rec_sys.inference.bundle import GRAPH_MODEL, TEXT_ENCODER, VECTORBASE, read_bundle
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.serving import create_bundle
@@ -45,7 +45,7 @@ def test_a_file_that_is_damaged_or_missing(bundle, name):
 def test_no_bundle_and_one_of_another_version(bundle, tmp_path):
     with pytest.raises(InputError, match="holds no bundle.*create_bundle"):
         read_bundle(tmp_path / "nowhere")
-    for content in ("[]", '{"format": 99}', '{"format": 2}'):
+    for content in ("[]", '{"format": 99}', '{"format": 3}'):
         (bundle / MANIFEST).write_text(content)
         with pytest.raises(InputError, match="another version"):
             read_bundle(bundle)
@@ -59,7 +59,7 @@ def test_products_of_another_model(bundle, two_bundles):
     for name in told["sha256"]:
         if name.startswith(VECTORBASE):
             told["sha256"][name] = other["sha256"][name]
-    (bundle / MANIFEST).write_text(json.dumps(told))
+    write_json(bundle / MANIFEST, sealed(told))
     with pytest.raises(InputError, match="another model"):
         read_bundle(bundle)
 
@@ -89,7 +89,7 @@ def seal(bundle):
         told = json.loads((folder / MANIFEST).read_text())
         files = [p for p in folder.rglob("*") if p.is_file() and p != folder / skipped]
         told["sha256"] = {p.relative_to(folder).as_posix(): sha256_of(p) for p in files}
-        (folder / MANIFEST).write_text(json.dumps(told))
+        write_json(folder / MANIFEST, sealed(told))
 
 
 def test_a_service_whose_model_cannot_be_run_ends_as_for_other_bad_input(bundle, text):
@@ -133,7 +133,7 @@ def change_manifest(change, folder=VECTORBASE):
         path = bundle / folder / MANIFEST
         told = json.loads(path.read_text())
         change(told)
-        path.write_text(json.dumps(told))
+        write_json(path, sealed(told))
 
     return spoil
 

@@ -1,10 +1,15 @@
+import json
+import os
+import pickle
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.text import batching
-from rec_sys.text.encoder import TextEncoder
+from rec_sys.text.encoder import TextEncoder, locate_model
 from rec_sys.text.store import VectorStore, encode_texts
 
 TEXTS = [
@@ -22,6 +27,44 @@ MAX_TURN = 1e-3
 
 def text_encoder(precision="fp32", **settings):
     return TextEncoder("embedded", precision, 256, "cpu", "never written to", **settings)
+
+
+def copied(folder, left_out=()):
+    """The embedded model in a folder, but for some of its files."""
+    shutil.copytree(locate_model("embedded"), folder, ignore=lambda *_: left_out)
+    return folder
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", pickle.dumps({"a": 1}, 2), b"\x80\x02]."])
+def test_weights_that_are_none_are_told(tmp_path, content):
+    folder = copied(tmp_path / "model", ["model.safetensors"])
+    (folder / "pytorch_model.bin").write_bytes(content)
+    encoder = TextEncoder(str(folder), "fp32", 256, "cpu", tmp_path)
+    with pytest.raises(InputError, match="model: cannot be used .*name a folder"):
+        encoder.encode(["a"])
+
+
+def test_a_pipe_among_the_files_is_told(tmp_path):
+    folder = copied(tmp_path / "model", ["modules.json"])
+    os.mkfifo(folder / "modules.json")
+    with pytest.raises(InputError, match="modules.json: is no regular file"):
+        TextEncoder(str(folder), "fp32", 256, "cpu", tmp_path).encode(["a"])
+
+
+@pytest.mark.parametrize("name", ["hidden_size", "max_position_embeddings"])
+@pytest.mark.parametrize("value", ["384", [384], -1, True, 2**70, 1.5])
+def test_sizes_that_are_none_are_told(tmp_path, name, value):
+    told = {"hidden_size": 384, "max_position_embeddings": 512, name: value}
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    with pytest.raises(InputError, match=f"config.json: its {name} is no size"):
+        TextEncoder(str(tmp_path), "fp32", 256, "cpu", tmp_path).dimension  # noqa: B018
+
+
+@pytest.mark.parametrize("content", ["[]", "5", "{}"])
+def test_settings_that_tell_no_size_are_told(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(InputError, match="config.json: "):
+        TextEncoder(str(tmp_path), "fp32", 256, "cpu", tmp_path).dimension  # noqa: B018
 
 
 @pytest.fixture(scope="module", params=["fp32", "bf16"])

@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from omegaconf import OmegaConf
 from rec_sys.foundation.cli import load_choice
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import require_writable
-from rec_sys.train.tracking import Tracking
+from rec_sys.train.tracking import Tracking, sole_writer
+from rec_sys.train.train import train
 from rec_sys.train.trainer import WholeCheckpoints
 from tests.helpers.configs import small_config
 from tests.helpers.threads import at_once
@@ -77,6 +79,27 @@ def test_a_run_that_is_not_known_any_more_is_begun_anew(folder, capsys):
     tracking = Tracking.start(small_config(folder).logger, "shop", "run", "0" * 32)
     assert tracking.run_id != "0" * 32 and tracking.run_name == "run"
     assert "does not know the run 000" in capsys.readouterr().out
+
+
+def test_two_trainings_of_one_name_do_not_write_at_once(folder, monkeypatch):
+    config = small_config(folder)
+    config.train.run_name = "mine"
+    with sole_writer(config.paths.checkpoint_dir, "mine"):
+        with pytest.raises(InputError, match="train.run_name=mine: another training writes to"):
+            train(config)
+        with sole_writer(config.paths.checkpoint_dir, "other"):
+            pass
+        assert not list(Path(config.paths.checkpoint_dir).glob("mine*"))
+        monkeypatch.setenv("RANK", "1")  # of those that train together only one writes
+        with sole_writer(config.paths.checkpoint_dir, "mine"):
+            pass
+    monkeypatch.delenv("RANK")
+    with sole_writer(config.paths.checkpoint_dir, "mine"):
+        pass
+    for name in ("../mine", "a b"):
+        with pytest.raises(InputError, match="names a file"):  # noqa: SIM117
+            with sole_writer(folder, name):
+                pass
 
 
 def test_ctrl_c_waits_until_metrics_are_written(folder, monkeypatch):

@@ -1,5 +1,6 @@
 """Tuning with trials whose outcome is known: what is kept, what is not, and what it may cost."""
 
+import math
 import time
 
 import numpy as np
@@ -9,6 +10,7 @@ from omegaconf import OmegaConf
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import write_kept
 from rec_sys.train.tuning import search_space, tune, with_values
 
 SPACE = {"one": {"a.x": [0.0, 1.0]}, "two": {"a.y": [1.0, 100.0]}}
@@ -76,13 +78,24 @@ def test_minutes_end_it(tuned):
     assert 0 < sum(row[1] for row in found.rows) < 20
 
 
-def test_after_a_kill_it_goes_on(tuned):
+@pytest.mark.parametrize("dies_after", [5, 8, 12, 20])
+def test_after_a_kill_it_ends_as_it_would_have(tuned, tmp_path, dies_after):
     whole = tuned(first := Trial(slope=0.2))
     with pytest.raises(KeyboardInterrupt):
-        tuned(Trial(slope=0.2, dies_after=8), journal="b.tuning")
+        tuned(Trial(slope=0.2, dies_after=dies_after), journal="b.tuning")
     again = tuned(second := Trial(slope=0.2), journal="b.tuning")
-    assert [row[:2] for row in again.rows] == [row[:2] for row in whole.rows]
+    assert (again.values, again.rows) == (whole.values, whole.rows)
+    np.testing.assert_array_equal(again.gains, whole.gains)
     assert len(second.asked) < len(first.asked)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.tuning", "b.tuning"}  # no lock
+
+
+def test_the_time_before_a_kill_counts(tuned):
+    dying = Trial(seconds=0.05, dies_after=9)
+    with pytest.raises(KeyboardInterrupt):
+        tuned(dying, trials=1000)
+    tuned(again := Trial(), trials=1000, minutes=0.2 / 60)
+    assert not [values for values, _ in again.asked if values not in [v for v, _ in dying.asked]]
 
 
 def composed(*overrides):
@@ -116,15 +129,6 @@ def test_a_wrong_space_is_told(settings, message):
         search_space(config)
 
 
-@pytest.mark.parametrize("cut", [1, 5, 30])
-def test_a_journal_that_was_cut_off_is_gone_on_from(tuned, tmp_path, cut):
-    tuned(Trial(), trials=4, journal="c.tuning")
-    journal = tmp_path / "c.tuning"
-    journal.write_bytes(journal.read_bytes()[:-cut])
-    found = tuned(Trial(), trials=8, journal="c.tuning")
-    assert [row[1] for row in found.rows] == [4, 4]
-
-
 @pytest.mark.parametrize("content", [b"garbage\n", b"[]\n", b'{"op_code": 99}\n', b"\xff\n"])
 def test_a_journal_of_something_else_is_told(tuned, tmp_path, content):
     (tmp_path / "d.tuning").write_bytes(content)
@@ -132,10 +136,27 @@ def test_a_journal_of_something_else_is_told(tuned, tmp_path, content):
         tuned(Trial(), trials=2, journal="d.tuning")
 
 
-def test_a_journal_with_trials_of_somebody_else_is_told(tuned, tmp_path):
+@pytest.mark.parametrize("place", range(8))
+def test_a_damaged_journal_is_told(tuned, tmp_path, place):
+    tuned(Trial(), trials=8, journal="c.tuning")
+    journal = tmp_path / "c.tuning"
+    content = bytearray(journal.read_bytes())
+    digits = [at for at, byte in enumerate(content) if chr(byte).isdigit()]
+    content[digits[place * len(digits) // 8]] ^= 1
+    journal.write_bytes(content)
+    with pytest.raises(InputError, match="c.tuning: cannot be used .*delete it"):
+        tuned(Trial(), trials=8, journal="c.tuning")
+
+
+def test_a_journal_with_trials_of_another_tuning_is_told(tuned):
     tuned(Trial(), trials=2, journal="e.tuning")
-    journal = tmp_path / "e.tuning"
-    strange = journal.read_text().replace("FloatDistribution", "IntDistribution")
-    journal.write_text(strange.replace('\\"log\\": false', '\\"log\\": true'))
-    with pytest.raises(InputError, match="e.tuning: cannot be used .*delete it"):
-        tuned(Trial(), trials=8, journal="e.tuning")
+    space = {part: {f"b.{part}": [0.0, 2.0]} for part in SPACE}
+    with pytest.raises(InputError, match="e.tuning: holds trials of another tuning; delete it"):
+        tuned(Trial(), trials=8, journal="e.tuning", space=space)
+
+
+@pytest.mark.parametrize("kept", [5, [], {"one": 5}, {"one": [[{"a.x": 0.1}, math.nan, 1.0]]}])
+def test_a_journal_that_somebody_made_is_told(tuned, tmp_path, kept):
+    write_kept(tmp_path / "f.tuning", kept)
+    with pytest.raises(InputError, match="f.tuning: cannot be used .*delete it"):
+        tuned(Trial(), trials=2, journal="f.tuning")

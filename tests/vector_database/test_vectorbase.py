@@ -1,6 +1,7 @@
 import copy
 import json
 import math
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ from omegaconf import OmegaConf
 from safetensors.numpy import load_file, save_file
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import sha256_of
+from rec_sys.foundation.files import sealed, sha256_of, write_json
 from rec_sys.graph.review_graph import prepare_reviews
 from rec_sys.inference.recommender import Recommender
 from rec_sys.modules.checkpoint import fit_evidences, load_trained
@@ -185,11 +186,11 @@ def test_other_evidences_than_the_trainings_have_no_weights(tmp_path):
 
 def test_a_folder_of_an_older_version_is_refused(built):
     path = built.folder / "manifest.json"
-    path.write_text(json.dumps(built.manifest | {"format": 1}))
+    write_json(path, sealed(built.manifest | {"format": 1}))
     with pytest.raises(InputError, match="of another version of rec_sys; rebuild it with"):
         read_vectorbase(built.folder)
     for name in ("features", "combiner", "max_quotes", "encoder", "num_products", "sha256"):
-        path.write_text(json.dumps(built.manifest | {name: None}))
+        write_json(path, sealed(built.manifest | {name: None}))
         with pytest.raises(InputError, match="damaged"):
             read_vectorbase(built.folder)
 
@@ -237,7 +238,7 @@ def test_evidences_and_weights_that_do_not_fit_together_are_refused(built, chang
     manifest = copy.deepcopy(built.manifest)
     change(manifest)
     assert json.dumps(manifest) != json.dumps(built.manifest)
-    (built.folder / "manifest.json").write_text(json.dumps(manifest))
+    write_json(built.folder / "manifest.json", sealed(manifest))
     with pytest.raises(InputError, match="manifest.json: its evidences do not fit") as error:
         read_vectorbase(built.folder)
     assert "\n" not in str(error.value) and "rebuild it with" in str(error.value)
@@ -246,7 +247,7 @@ def test_evidences_and_weights_that_do_not_fit_together_are_refused(built, chang
 def seal(built, path):
     """Gives a changed file of the vectorbase the checksum that the manifest must tell."""
     sha256 = built.manifest["sha256"] | {path.name: sha256_of(path)}
-    (built.folder / "manifest.json").write_text(json.dumps(built.manifest | {"sha256": sha256}))
+    write_json(built.folder / "manifest.json", sealed(built.manifest | {"sha256": sha256}))
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\xff" * 64])
@@ -356,7 +357,7 @@ def test_features_that_nothing_can_be_done_with_are_refused(built, change):
         for name in ("weights", "shares"):
             rows = told["combiner"][name]
             told["combiner"][name] = [[row[column] for column in columns] for row in rows]
-    (built.folder / "manifest.json").write_text(json.dumps(told))
+    write_json(built.folder / "manifest.json", sealed(told))
     with pytest.raises(InputError, match="its evidences do not fit together"):
         read_vectorbase(built.folder)
 
@@ -414,11 +415,22 @@ def test_a_manifest_of_something_else_is_refused(built, content):
         read_vectorbase(built.folder)
 
 
+@pytest.mark.parametrize("digit", range(12))
+def test_a_manifest_with_another_digit_is_refused(built, digit):
+    path = built.folder / "manifest.json"
+    content = path.read_text()
+    of_numbers = [each.end() - 1 for each in re.finditer(r"[0-9]\.[0-9]+", content)]
+    place = of_numbers[digit * len(of_numbers) // 12]
+    path.write_text(f"{content[:place]}{9 - int(content[place])}{content[place + 1 :]}")
+    with pytest.raises(InputError, match="manifest.json: damaged"):
+        read_vectorbase(built.folder)
+
+
 @pytest.mark.parametrize(
     ("fact", "value"), [("max_quotes", 10**30), ("max_quotes", True), ("min_recall", None)]
 )
 def test_facts_of_another_kind_are_refused(built, fact, value):
-    (built.folder / "manifest.json").write_text(json.dumps(built.manifest | {fact: value}))
+    write_json(built.folder / "manifest.json", sealed(built.manifest | {fact: value}))
     with pytest.raises(InputError, match="damaged"):
         read_vectorbase(built.folder)
 
