@@ -33,6 +33,7 @@ UNWRITABLE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES
 _UNWRITTEN = r"failed writing file|unexpected pos|write error|requested and \d+ written"
 # Beside a draft: its writer's lock, and what it replaces.
 _LOCK, _ASIDE, _SECONDS_TO_LOCK = ".lock", "replaced", 60
+_FULL = 1 << 20  # bytes
 _READINGS = 5  # of a folder that is replaced again and again
 
 
@@ -57,7 +58,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except Exception as error:  # NumPy, PyTorch, shutil and others have their own words
         told = re.search(r"(?:os error |Errno )(\d+)", str(error))
         is_unwritten = re.search(_UNWRITTEN, str(error))
-        number = int(told[1]) if told else errno.EIO if is_unwritten else None
+        is_full = is_unwritten and shutil.disk_usage(beside).free < _FULL
+        unwritten = errno.ENOSPC if is_full else errno.EIO if is_unwritten else None
+        number = int(told[1]) if told else unwritten
         number = getattr(error, "errno", None) or number
         where = getattr(error, "filename2", None) or getattr(error, "filename", None) or beside
         if number in UNWRITABLE and str(where).startswith(str(beside)):

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from time import monotonic, perf_counter
 from typing import Annotated, Any
 from urllib.parse import quote, unquote, unquote_to_bytes
@@ -18,6 +19,7 @@ from pydantic import BaseModel, Field
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rec_sys.foundation.errors import InputError
@@ -95,7 +97,7 @@ _WHY = {
     408: "The body did not come in time.",
     409: "The bundle does not fit; the old one stays in use.",
     413: "The body is too large.",
-    415: "The body is not JSON.",
+    415: "The body is not JSON, or packed.",
     422: "A field cannot be accepted.",
     431: "Address and headers are too large.",
     429: "Too many requests of this key or person; see Retry-After.",
@@ -138,7 +140,14 @@ def add_refusals(app: FastAPI, retry_after: int) -> None:
 
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 405:  # Starlette names the methods of one route alone
+            error.headers = {"Allow": ", ".join(filter(partial(_is_taken, app, request), _METHODS))}
         return _answer(error, retry_after)
+
+
+def _is_taken(app: FastAPI, request: Request, method: str) -> bool:
+    asked = {**request.scope, "method": "GET" if method == "HEAD" else method}
+    return any(route.matches(asked)[0] is Match.FULL for route in app.routes)
 
 
 def _answer(error: HTTPException, retry_after: int) -> JSONResponse:
@@ -294,6 +303,8 @@ class LimitsMiddleware:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if body and kind != "application/json":
             raise Refused(415, "the body has to be JSON; say so: Content-Type: application/json")
+        if body and headers.get("content-encoding", "identity").lower() != "identity":
+            raise Refused(415, "the body has to be sent as it is, without a Content-Encoding")
         # One key, all people together, and one of them, leave room for the others.
         counts = Counter(each for one in self._tasks.values() for each in {one, _party(one)})
         is_full = counts[party] >= self._share

@@ -126,7 +126,8 @@ def models_of(limits: Limits) -> tuple[type[_Given], type[_Given]]:
             try:
                 seconds = as_seconds(value, time_notation([value]) if may_be_date else None)
             except (BrokenRecord, InputError, OverflowError) as error:
-                raise ValueError(str(error)) from None
+                what, *_ = str(error).partition("; ")  # then of settings for files
+                raise ValueError(f"{what}; write it like {_TIME}") from None
             if seconds is None and value is not None:
                 raise ValueError(f"not a time; try {_TIME}, or leave it out")
             return seconds

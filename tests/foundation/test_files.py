@@ -1,9 +1,11 @@
+import errno
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 
@@ -182,3 +184,11 @@ def test_a_writer_that_lives_keeps_its_draft(tmp_path):
             other.write_text("other")
         draft.write_text("last")
     assert (tmp_path / "a").read_text() == "last"
+
+
+@pytest.mark.parametrize(("free", "number"), [(0, errno.ENOSPC), (10**12, errno.EIO)])
+def test_a_library_does_not_tell_why_it_could_not_write(tmp_path, monkeypatch, free, number):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(OSError) as told, replacing(tmp_path / "a"):
+        raise RuntimeError("PytorchStreamWriter failed writing file data/1: file write failed")
+    assert (told.value.errno, told.value.filename) == (number, str(tmp_path / "a"))

@@ -1,5 +1,6 @@
 """Who may do what: clients, administrators and people; how often; and what is noted of it."""
 
+import gzip
 import hashlib
 import http.client
 import json
@@ -423,8 +424,17 @@ def test_what_kind_of_request_it_is(client):
         head, get = client.head(path), client.get(path)
         assert (head.status_code, head.content) == (get.status_code, b"")
         assert head.headers["Content-Type"] == get.headers["Content-Type"]
-    wrong = client.put("/recommendations", json={})
-    assert wrong.status_code == 405 and wrong.headers["Allow"] == "POST"
+    packed = gzip.compress(b'{"reviews": []}')
+    for kind in ("gzip", "identity, gzip", "br"):
+        named = same | {"Content-Encoding": kind}
+        assert client.post("/recommendations", content=packed, headers=named).status_code == 415
+    named = same | {"Content-Encoding": "Identity"}
+    assert client.post("/recommendations", content='{"reviews": []}', headers=named).is_success
+    taken = {"/recommendations": "POST", "/users/a/reviews": "GET, HEAD, POST"}
+    taken |= {"/users/a": "GET, HEAD, DELETE", "/health/live": "GET, HEAD"}
+    for path, methods in taken.items():
+        wrong = client.put(path, json={})
+        assert (wrong.status_code, wrong.headers["Allow"]) == (405, methods)
 
 
 def test_a_kept_vector_of_another_length_is_made_again(service, tmp_path):

@@ -163,6 +163,7 @@ def test_products(client):
         ({"reviews": [], "k": True}, "k", "integer"),
         ({"reviews": [], "k": "3"}, "k", "integer"),
         ({"reviews": [{"TextReview": "x", "time": "noon"}]}, "reviews.0.time", "2024"),
+        ({"reviews": [{"TextReview": "x", "time": "03/04/2024"}]}, "reviews.0.time", "write it"),
         ({"reviews": [{"TextReview": "x" * 41}]}, "reviews.0.TextReview", "40"),
         ({"reviews": [{"TextReview": "x"}] * 4}, "reviews", "3"),
         ({"people": [{"reviews": [{"TextReview": "x" * 41}]}]}, "people.0.reviews.0.Text", "40"),
@@ -186,6 +187,7 @@ def test_what_is_refused_names_its_field(service, body, field, word):
     assert answer.status_code == 422
     (trouble,) = answer.json()["detail"]
     assert trouble["field"].startswith(field) and word in trouble["message"]
+    assert "data." not in trouble["message"]  # a setting, which whoever asks has none of
 
 
 @pytest.mark.parametrize(
