@@ -145,7 +145,6 @@ def create_app(components: Components, on_start: Callable[[], None]) -> FastAPI:
     # The last one is the outermost: it counts what the other one refuses, too.
     shared = settings.limits, components.access, components.metrics, settings.retry_after
     app.add_middleware(limits.LimitsMiddleware, *shared)
-    app.openapi()  # makes the routes whole, for which the first request would keep all waiting
     return app
 
 

@@ -57,7 +57,9 @@ def serve(config: DictConfig) -> None:
             failed.append(error)
             server.should_exit = True  # this will not pass by itself
 
-    server = server_of(create_app(components, start), settings.limits)
+    app = create_app(components, start)
+    app.openapi()  # makes the routes whole, for which the first request would keep all waiting
+    server = server_of(app, settings.limits)
     # Amid its own `put`, too: signals come while others are handled.
     wanted: SimpleQueue[None] = SimpleQueue()
     sys.setswitchinterval(_SWITCH_SECONDS)

@@ -58,6 +58,8 @@ _PANELS = (
 )
 _DIGEST_CHARACTERS = 36  # MLflow takes no more
 _NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
+# One that was killed may take as long to end.
+_PATIENCE_SECONDS = 5
 
 
 #: Metrics of an epoch, of a model or of a baseline.
@@ -118,31 +120,35 @@ def _database_to_itself(uri: str) -> AbstractContextManager[Any]:
     return FileLock(file.with_name(f".{file.name}.lock"))
 
 
-def _require_file_name(run_name: str) -> None:
-    if not re.fullmatch(r"[\w-][\w.-]*", run_name):
+def name_of_run(given: str | None, data_name: str) -> str:
+    """The name of a run and of its checkpoints, made of data set and time if none is given;
+    InputError if it can be no file's."""
+    # Two runs may start within a second.
+    now = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    name = given or re.sub(r"[^\w.-]+", "_", f"{data_name}-{now}")
+    if not re.fullmatch(r"[\w-][\w.-]*", name):
         why = "names a file; use letters, digits, dots, - and _"
-        raise InputError(f"train.run_name={run_name}: {why}")
+        raise InputError(f"train.run_name={name}: {why}")
+    return name
 
 
 @contextmanager
-def sole_writer(folder: str | Path, run_name: str | None) -> Iterator[None]:
-    """Nobody else writes the checkpoints of that run meanwhile; InputError if somebody does. A run
-    that gets its name later, None, has it for itself."""
-    if not run_name or not is_main_process():
+def sole_writer(folder: str | Path, run_name: str) -> Iterator[None]:
+    """Nobody else writes the checkpoints of a run meanwhile; InputError if somebody does."""
+    if not is_main_process():
         yield
         return
-    _require_file_name(run_name)
-    lock = FileLock(Path(folder) / f".{run_name}.lock", timeout=0)
+    lock = FileLock(Path(folder) / f".{run_name}.lock", timeout=_PATIENCE_SECONDS)
     try:
         lock.acquire()
     except Timeout:
-        why = f"another training writes to {folder} under this name"
-        raise InputError(
-            f"train.run_name={run_name}: {why}; wait for it, or name another"
-        ) from None
+        why = f"another training writes this run to {folder}"
+        remedy = "wait for it, or give train.run_name another name"
+        raise InputError(f"{run_name}: {why}; {remedy}") from None
     try:
         yield
     finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # who waits for it notices, and makes another
         lock.release()
 
 
@@ -163,15 +169,11 @@ class Tracking:
 
     @classmethod
     def start(
-        cls, config: DictConfig, data_name: str, run_name: str | None, run_id: str | None = None
+        cls, config: DictConfig, data_name: str, run_name: str, run_id: str | None = None
     ) -> "Tracking":
-        """Starts a run of ``config/logger``, or goes on with MLflow's `run_id` where that is known;
-        it is named by data set and time if `run_name` is None. InputError if no server answers."""
+        """Starts a run of ``config/logger``, or goes on with MLflow's `run_id` where that is known.
+        InputError if no server answers."""
         quiet_mlflow()
-        # Two runs may start within a second; the name is also a file's.
-        now = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        run_name = run_name or re.sub(r"[^\w.-]+", "_", f"{data_name}-{now}")
-        _require_file_name(run_name)
         try:
             with _database_to_itself(config.tracking_uri):
                 logger = build(config, run_name=run_name, run_id=run_id)

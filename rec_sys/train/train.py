@@ -93,7 +93,7 @@ def train(
     from rec_sys.modules.rating_bias import fit_rating_start
     from rec_sys.modules.recommender_module import RecommenderModule
     from rec_sys.train import report
-    from rec_sys.train.tracking import Tracking, plain_config, record_of, sole_writer
+    from rec_sys.train.tracking import Tracking, name_of_run, plain_config, record_of, sole_writer
     from rec_sys.train.trainer import ReviewDataModule, best_epoch, build_trainer, fit, saved_files
 
     # Texts become vectors and reviews a graph, whose edges are split.
@@ -120,7 +120,7 @@ def train(
         model.start_from_ratings(rating_start)
     start.put_weights(model)
     changes = start.changes(seen, prepared.newly_encoded)
-    run_name = start.run_name or wanted.run_name
+    run_name = name_of_run(start.run_name or wanted.run_name, source.name)
     alone = sole_writer(config.paths.checkpoint_dir, run_name)
     tracked = config.logger, source.name, run_name, start.run_id
     with alone, Tracking.start(*tracked).marks_run_failed() as tracking:

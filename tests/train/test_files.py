@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from rec_sys.foundation.cli import load_choice
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import require_writable
-from rec_sys.train.tracking import Tracking, sole_writer
+from rec_sys.train.tracking import Tracking, name_of_run, sole_writer
 from rec_sys.train.train import train
 from rec_sys.train.trainer import WholeCheckpoints
 from tests.helpers.configs import small_config
@@ -50,7 +50,9 @@ def test_two_first_trainings_share_one_database(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = load_choice("logger", "mlflow")
     config = OmegaConf.merge(config, {"tracking_uri": "sqlite:///runs/mlflow.db"})
-    runs = at_once(lambda _: Tracking.start(config, "demo", None).run_id, range(3))
+    runs = at_once(
+        lambda _: Tracking.start(config, "demo", name_of_run(None, "demo")).run_id, range(3)
+    )
     assert len(set(runs)) == 3
 
 
@@ -81,25 +83,29 @@ def test_a_run_that_is_not_known_any_more_is_begun_anew(folder, capsys):
     assert "does not know the run 000" in capsys.readouterr().out
 
 
-def test_two_trainings_of_one_name_do_not_write_at_once(folder, monkeypatch):
-    config = small_config(folder)
-    config.train.run_name = "mine"
-    with sole_writer(config.paths.checkpoint_dir, "mine"):
-        with pytest.raises(InputError, match="train.run_name=mine: another training writes to"):
+def test_two_trainings_of_one_name_do_not_write_at_once(trained_once, folder, monkeypatch):
+    monkeypatch.setattr("rec_sys.train.tracking._PATIENCE_SECONDS", 0.1)
+    config = small_config(folder, "train.run_name=mine")
+    checkpoints = Path(config.paths.checkpoint_dir)
+    with sole_writer(checkpoints, "mine"):
+        with pytest.raises(InputError, match="mine: another training writes this run to"):
             train(config)
-        with sole_writer(config.paths.checkpoint_dir, "other"):
+        assert not list(checkpoints.glob("mine*"))
+        with sole_writer(checkpoints, "other"):
             pass
-        assert not list(Path(config.paths.checkpoint_dir).glob("mine*"))
         monkeypatch.setenv("RANK", "1")  # of those that train together only one writes
-        with sole_writer(config.paths.checkpoint_dir, "mine"):
+        with sole_writer(checkpoints, "mine"):
             pass
     monkeypatch.delenv("RANK")
-    with sole_writer(config.paths.checkpoint_dir, "mine"):
+    with sole_writer(checkpoints, "mine"):
         pass
-    for name in ("../mine", "a b"):
-        with pytest.raises(InputError, match="names a file"):  # noqa: SIM117
-            with sole_writer(folder, name):
-                pass
+    assert not list(checkpoints.glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["../mine", "a b", "/", "a/b"])
+def test_a_name_that_is_no_files_is_refused(name):
+    with pytest.raises(InputError, match="names a file"):
+        name_of_run(name, "shop")
 
 
 def test_ctrl_c_waits_until_metrics_are_written(folder, monkeypatch):

@@ -61,4 +61,4 @@ def test_a_database_that_was_cut_off_while_it_was_made_is_told(tmp_path):
         connection.execute("CREATE TABLE experiments (experiment_id INTEGER)")
     config = OmegaConf.create(composed(f"logger.tracking_uri=sqlite:///{path}")["logger"])
     with pytest.raises(InputError, match=r"m.db: cannot be used .* cut off while it was made"):
-        Tracking.start(config, "shop", None)
+        Tracking.start(config, "shop", "run")
