@@ -252,8 +252,7 @@ def metrics_of(board: Leaderboard) -> dict[str, float]:
 
 def metric_name(text: str) -> str:
     """A part of a name that MLflow takes: letters, digits, dots, - and _ ("recall@10" too)."""
-    plain = re.sub(r"[^\w.-]+", "_", text.replace("@", "_at_"), flags=re.ASCII)
-    return re.sub("_+", "_", plain).strip("_") or "_"
+    return re.sub(r"[^a-zA-Z0-9.-]+", "_", text.replace("@", "_at_")).strip("_") or "_"
 
 
 # Okabe and Ito, "Color Universal Design", 2008, for colour-blind people too; ours is the vermilion.

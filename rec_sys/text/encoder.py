@@ -16,13 +16,7 @@ from pydantic import Field, WrapValidator
 
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError, told_as_unfit
-from rec_sys.foundation.files import (
-    read_json,
-    read_kept,
-    require_regular,
-    sha256_of,
-    write_kept,
-)
+from rec_sys.foundation.files import read_json, read_kept, require_regular, sha256_of, write_kept
 from rec_sys.foundation.settings import PositiveCount, settings_of
 
 AUTO = "auto"
