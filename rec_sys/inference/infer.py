@@ -82,11 +82,10 @@ def read_people(
     settings = OmegaConf.to_container(config.data, resolve=True), trained.record["config"]["data"]
     own, of_training = map(_notation, settings)
     file = of_training if own == PeopleFile() and of_training.columns else own
-    anonymous = {"require_user": False, "require_product": False}
     try:
-        reviews, report = file.read(Path(path), **anonymous)
+        reviews, report = file.read(Path(path), anonymous=True)
     except NoSuchField:  # it is written in another way, or as nobody has said
-        reviews, report = own.read(Path(path), **anonymous)
+        reviews, report = own.read(Path(path), anonymous=True)
     for step in report.as_steps("reviews"):
         rows = "" if step["step"] == "warning" else f"{step['rows']} "
         note(f"{rows}{step['step']}: {step['note']}")

@@ -377,8 +377,7 @@ def read_authors(reviews: Reviews | Sequence[Author]) -> Sequence[Author]:
     if all(isinstance(each, str) for each in reviews):
         written = [WrittenReview(str(number), text=each) for number, each in enumerate(reviews)]
         return [Author(ANONYMOUS_USER, written)]
-    nothing_needed = {"require_user": False, "require_product": False}
-    table, report = read_reviews(reviews, max_broken_share=0.0, **nothing_needed)
+    table, report = read_reviews(reviews, max_broken_share=0.0, anonymous=True)
     for warning in report.warnings:
         warnings.warn(f"reviews: {warning}", stacklevel=3)
     log.info("%s", "; ".join(report.notes))

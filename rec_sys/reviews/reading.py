@@ -103,10 +103,10 @@ class ReviewFile(Notation):
     reviews_format: str = AUTO
     max_broken_share: Share = DEFAULT_MAX_BROKEN_SHARE
 
-    def read(self, path: Path, **required: bool) -> tuple[pd.DataFrame, ReadReport]:
+    def read(self, path: Path, anonymous: bool = False) -> tuple[pd.DataFrame, ReadReport]:
         """Reads the file into the raw table, see `read_reviews`."""
         own = {"format": self.reviews_format, "max_broken_share": self.max_broken_share}
-        return read_reviews(path, notation=self, **own, **required)
+        return read_reviews(path, notation=self, anonymous=anonymous, **own)
 
 
 def read_reviews(
@@ -114,23 +114,22 @@ def read_reviews(
     *,
     format: str = AUTO,
     max_broken_share: float = DEFAULT_MAX_BROKEN_SHARE,
-    require_user: bool = True,
-    require_product: bool = True,
+    anonymous: bool = False,
     notation: Notation = Notation(),  # noqa: B008 (frozen)
 ) -> tuple[pd.DataFrame, ReadReport]:
     """Reads reviews from JSON (any layout), CSV, Parquet or Arrow, packed or not.
 
     `path` is that of the file, or the records themselves, which messages number from 1. `format` is
-    the name of a file in ``config/data/columns``, "auto" decides from the fields. Without
-    `require_user` a review of nobody is one of `ANONYMOUS_USER`. Of broken records (no JSON object,
-    no user, no product, a rating that is none) a share is borne, 0...1.
+    the name of a file in ``config/data/columns``, "auto" decides from the fields. Of broken records
+    (no JSON object, no user, no product, a rating that is none) a share is borne, 0...1. Where all
+    may be `anonymous`, a review of nobody is one of `ANONYMOUS_USER`, and a product may be missing.
 
     Returns what reading found and a table with the columns of `REVIEW_SCHEMA`, in the order of the
     file and not cleaned; a missing text is empty, whatever else is missing is null. InputError,
     which names the file and the first bad line, if the file cannot be read, has no usable fields,
     too many broken records, or a rating outside its scale.
     """
-    rows = _ReviewRows(notation, require_user, require_product)
+    rows = _ReviewRows(notation, anonymous)
     table, report = _build_table(path, rows, format, max_broken_share, notation)
     found = rows.found
     table, respelled, _ = with_known_names(table, "user_id", "nickname", None)
@@ -147,7 +146,7 @@ def read_reviews(
         report.notes.append(f"times {times['min']:%Y-%m-%d} to {times['max']:%Y-%m-%d}")
     report.notes += [f"{count} {what}" for what, count in found.items() if count]
     report.notes += [rows.bad_time] * bool(times["min"] and rows.bad_time)
-    report.warnings += _warnings(table, rows.bad_time) if require_user else []
+    report.warnings += [] if anonymous else _warnings(table, rows.bad_time)
     return to_frame(table, REVIEW_SCHEMA), report
 
 
@@ -190,14 +189,13 @@ class _ReviewRows:
 
     schema, what = REVIEW_SCHEMA, "reviews"
 
-    def __init__(self, notation: Notation, require_user: bool, require_product: bool) -> None:
+    def __init__(self, notation: Notation, anonymous: bool) -> None:
         self.found: Counter[str] = Counter()
         self.bad_time = ""
-        # Without a product a review must at least say something.
-        self.required = [("product_id",) if require_product else ("product_id", "text", "rating")]
-        self.required += [("user_id",)] * require_user
-        self._notation = notation
-        self._require = require_user, require_product
+        self.required = [("product_id",), ("user_id",)]
+        if anonymous:  # without a product a review must at least say something
+            self.required = [("product_id", "text", "rating")]
+        self._notation, self._anonymous = notation, anonymous
 
     def start(self, layout: Format, whole: list[dict[str, Any]], time: str | None) -> None:
         """Takes the names of the fields, and from the first records what their values mean."""
@@ -216,15 +214,14 @@ class _ReviewRows:
 
     def __call__(self, record: dict[str, Any]) -> tuple:
         columns = self._columns
-        require_user, require_product = self._require
         user = first_text(record, columns["user_id"])
-        if not user and require_user:
+        if not user and not self._anonymous:
             raise BrokenRecord(f"no user ({' or '.join(columns['user_id'])})")
         if not user:
             self.found["reviews that name nobody, taken as those of one person"] += 1
             user = ANONYMOUS_USER
         product = first_text(record, columns["product_id"])
-        if not product and require_product:
+        if not product and not self._anonymous:
             raise BrokenRecord(f"no product ({' or '.join(columns['product_id'])})")
         text = first_text(record, columns["text"])
         rating = self._as_rating(first_given(record, columns["rating"]))
@@ -298,7 +295,7 @@ class _ProductRows:
         name = first_text(record, columns["name"])
         if product == name:  # written as with_known_names writes that of a review
             product = " ".join(name.split())
-        if values.has_script(name):
+        if values.SCRIPT.search(name):
             self.titles["titles that were a script made empty"] += 1
             name = ""
         self.titles["titles freed from HTML"] += values.has_markup(name)

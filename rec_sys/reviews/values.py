@@ -33,8 +33,8 @@ _ENTITY = re.compile(r"&(#\d+|#x[\da-f]+|[a-z]+\d*);", re.IGNORECASE)
 _ESCAPED_AMPERSAND = re.compile(r"&((amp|#0*38|#x0*26);)+", re.IGNORECASE)
 # Line breaks and tabs are space, the other control characters and invisible marks are nothing.
 _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff]")
-# Some titles of 2018 are a page's scripts: "var aPageStart = (new Date()).getTime(); ...".
-_SCRIPT = re.compile(r"<script|\bgetTime\b", re.IGNORECASE)
+#: Some titles of 2018 are a page's scripts: "var aPageStart = (new Date()).getTime(); ...".
+SCRIPT = re.compile(r"<script|\bgetTime\b", re.IGNORECASE)
 # A round may leave markup; real texts need two. Without a limit the time grows with the square.
 _MAX_ROUNDS = 10
 
@@ -380,11 +380,6 @@ def has_markup(text: str) -> bool:
     # Looking for one character is a hundred times as fast as the expressions.
     in_brackets = "<" in text and (_TAG.search(text) or _CODE.search(text))
     return bool(in_brackets or ("&" in text and _ENTITY.search(text)))
-
-
-def has_script(text: str) -> bool:
-    """Whether it is program text that slipped in."""
-    return bool(_SCRIPT.search(text))
 
 
 def plain_text(text: str) -> str:

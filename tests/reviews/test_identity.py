@@ -88,7 +88,7 @@ def test_what_programs_write_for_nothing_is_nobody(tmp_path, marker):
     table, report = read_reviews(path, max_broken_share=0.5)
     assert table.user_id.tolist() == ["Ann", "Bob"] and report.num_broken == 1
     assert table.text.tolist() == ["warm", ""] and table.rating.isna().tolist() == [False, True]
-    table, report = read_reviews(path, require_user=False)
+    table, report = read_reviews(path, anonymous=True)
     assert table.user_id.tolist() == ["Ann", "you", "Bob"]
     assert "1 reviews that name nobody, taken as those of one person" in report.notes
 

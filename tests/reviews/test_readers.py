@@ -98,7 +98,7 @@ def test_the_id_of_a_review_depends_on_its_content_only(tmp_path):
 def test_a_person_without_user_or_product(tmp_path):
     records = as_lines([{"TextReview": "loud"}, {"TextReview": "soft", "asin": "P1"}])
     path = write(tmp_path, "a.jsonl", records)
-    reviews, _ = read_reviews(path, require_user=False, require_product=False)
+    reviews, _ = read_reviews(path, anonymous=True)
     assert reviews.user_id.tolist() == [ANONYMOUS_USER] * 2
     assert reviews.product_id.isna().tolist() == [True, False]
 
