@@ -71,10 +71,6 @@ class EvaluationSettings:
             why = "evaluation.ablations need the whole model beside them: evaluation.ours"
             raise InputError(why)
 
-    def measuring(self, liked_above: float) -> Measuring:
-        ks = sorted({*self.ks, self.k})
-        return Measuring(ks, self.k, self.mask_history, self.block_size, liked_above)
-
     def baselines(self, has_texts: bool, has_ratings: bool) -> list[Job]:
         """All jobs but the graph model's, without those that need texts or ratings if there are
         none. InputError for a file, model or value that is not there."""
@@ -90,10 +86,6 @@ class EvaluationSettings:
             for entry in _entries(name)
             if has_texts or not entry.get("needs_texts")
         ]
-
-    def graph_models(self, run_name: str) -> list[Job]:
-        models = [None] * self.ours + load_ablations(self.ablations)
-        return [GraphModelJob(run_name, ablation) for ablation in models]
 
 
 def _entries(name: str | None) -> Sequence[Mapping[str, Any]]:
@@ -116,7 +108,8 @@ def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     source = settings.build(config.data)
     # Two evaluations may start within a second, and each has a folder of its own.
     run_name = f"{source.name}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    graph_models = wanted.graph_models(run_name)
+    models = [None] * wanted.ours + load_ablations(wanted.ablations)
+    graph_models = [GraphModelJob(run_name, ablation) for ablation in models]
     wanted.baselines(has_texts=True, has_ratings=True)  # mistakes in their files
 
     data = source.load()
@@ -138,7 +131,8 @@ def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
         findings += found
 
     folder = Path(wanted.folder)
-    measuring = wanted.measuring(config.train.liked_above)
+    how = wanted.k, wanted.mask_history, wanted.block_size, config.train.liked_above
+    measuring = Measuring(sorted({*wanted.ks, wanted.k}), *how)
     context = JobContext(prepared, measuring, wanted.audit, folder / run_name / "training.log")
     jobs = [
         (stage, [*wanted.baselines(prepared.has_texts, stage.has_ratings), *graph_models])

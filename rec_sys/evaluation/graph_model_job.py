@@ -78,14 +78,11 @@ def load_ablations(names: Sequence[str]) -> list[Ablation]:
 
 
 class GraphModelRanker:
-    """A model of the evaluation around what `rec_sys.train.train` gives back."""
+    """A model of the evaluation around what `rec_sys.train.train` gives back, which is fitted."""
 
     def __init__(self, catalogue: "FullCatalogue", name: str = GRAPH_MODEL_NAME) -> None:
         self.name, self.rate = name, catalogue.rate
         self.score = self.find = catalogue.score
-
-    def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
-        """Does nothing: `rec_sys.train.train` has trained it, on the same split."""
 
 
 def audit_graph_model(

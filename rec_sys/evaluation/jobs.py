@@ -133,7 +133,7 @@ class _Renumbered:
     """A model whose product ``p`` is called ``numbers[p]``."""
 
     def __init__(self, model: RankingModel, numbers: np.ndarray) -> None:
-        self.name, self.fit = model.name, model.fit
+        self.name = model.name
         self._model, self._old = model, np.argsort(numbers)
 
     def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:

@@ -138,10 +138,6 @@ def as_table(results: Iterable[UserRecommendations]) -> pa.Table:
     return pa.Table.from_pylist(rows, RECOMMENDATION_SCHEMA)
 
 
-RECOMMENDATIONS_FILE = "recommendations.jsonl"
-USERS_FILE = "user_embeddings.parquet"
-PRODUCTS_FILE = "product_embeddings.parquet"
-
 _SHOWN_COLUMNS = ("person", "product", "predicted rating", "because of")
 # In the terminal a reason is a reminder, not the review.
 _SHOWN_CHARACTERS = 90
@@ -155,7 +151,8 @@ def write_results(
     and `Reason`. ``user_embeddings.parquet`` and ``product_embeddings.parquet`` have columns
     ``user_id`` or ``product_id`` and ``embedding``, a float32 list of fixed size."""
     folder = Path(folder)
-    paths = [folder / name for name in (RECOMMENDATIONS_FILE, USERS_FILE, PRODUCTS_FILE)]
+    names = ("recommendations.jsonl", "user_embeddings.parquet", "product_embeddings.parquet")
+    paths = [folder / name for name in names]
     told = ("user_id", "nickname", "fallback", "explanation", "wish")
     with replacing(paths[0]) as draft, draft.open("w", encoding="utf-8") as file:
         for each in results:

@@ -103,7 +103,6 @@ def model(graph):
 
 
 def test_our_model_keeps_the_contract(model):
-    model.fit(reviews_of([[0]]), vectors_of(5))
     histories = reviews_of([[0, 1], [], [4]])
     scores = scores_of(model, histories)
     assert scores.shape == (3, 5) and scores.dtype == np.float32 and np.isfinite(scores).all()
