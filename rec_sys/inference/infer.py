@@ -68,11 +68,6 @@ def infer(config: DictConfig) -> list[UserRecommendations]:
     return results
 
 
-@settings_of("data")
-class PeopleFile(ReviewFile):
-    """How ``infer.reviews`` is written."""
-
-
 def read_people(
     path: str | Path, config: DictConfig, trained: checkpoint.TrainedModel
 ) -> pd.DataFrame:
@@ -81,7 +76,7 @@ def read_people(
     that this file has, too, it is written as the training's. InputError if it cannot be read."""
     settings = OmegaConf.to_container(config.data, resolve=True), trained.record["config"]["data"]
     own, of_training = map(_notation, settings)
-    file = of_training if own == PeopleFile() and of_training.columns else own
+    file = of_training if own == ReviewFile() and of_training.columns else own
     try:
         reviews, report = file.read(Path(path), anonymous=True)
     except NoSuchField:  # it is written in another way, or as nobody has said
@@ -92,9 +87,9 @@ def read_people(
     return reviews
 
 
-def _notation(told: dict[str, Any]) -> PeopleFile:
-    names = {each.name for each in fields(PeopleFile)} & told.keys()
-    file = PeopleFile(**{name: told[name] for name in names})
+def _notation(told: dict[str, Any]) -> ReviewFile:
+    names = {each.name for each in fields(ReviewFile)} & told.keys()
+    file = ReviewFile(**{name: told[name] for name in names})
     return replace(file, columns={name: each for name, each in file.columns.items() if each})
 
 

@@ -6,7 +6,7 @@ import re
 import reprlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
 from itertools import chain, islice
 from pathlib import Path
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from pydantic import BeforeValidator
 
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.settings import Share
+from rec_sys.foundation.settings import Share, settings_of
 from rec_sys.reviews import field_names, values
 from rec_sys.reviews.field_names import AUTO, COLUMNS, SETTINGS, Format, choose_format, shown
 from rec_sys.reviews.records import read_records
@@ -96,10 +96,11 @@ class Notation:
         return frozenset(values.as_text(each) for each in missing if each is not None)
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings_of("data")
 class ReviewFile(Notation):
     """What is set of a file of reviews; see ``config/data/_notation.yaml``."""
 
+    _: KW_ONLY
     reviews_format: str = AUTO
     max_broken_share: Share = DEFAULT_MAX_BROKEN_SHARE
 
