@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -129,18 +130,8 @@ class Measuring:
         return results
 
 
-class _Renumbered:
-    """A model whose product ``p`` is called ``numbers[p]``."""
-
-    def __init__(self, model: RankingModel, numbers: np.ndarray) -> None:
-        self.name = model.name
-        self._model, self._old = model, np.argsort(numbers)
-
-    def score(self, histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
-        return self._model.score(_renumbered(histories, self._old), asked)[:, self._old]
-
-
 def _renumbered(reviews: ReviewGraph, numbers: np.ndarray) -> ReviewGraph:
+    """Reviews whose product ``p`` is called ``numbers[p]``."""
     return replace(reviews, edge_product=numbers[reviews.edge_product])
 
 
@@ -160,9 +151,15 @@ class JobContext:
         queries = queries.of_users(np.arange(len(queries.users))[::step])
 
         def evaluate(numbers: np.ndarray, block_size: int) -> float:
+            old = np.argsort(numbers)
+
+            def score(histories: ReviewGraph, asked: np.ndarray) -> np.ndarray:
+                return model.score(_renumbered(histories, old), asked)[:, old]
+
             parts = (_renumbered(part, numbers) for part in (queries.histories, queries.targets))
             asked = Queries(queries.users, *parts, queries.asked)
-            return self.measuring.ndcg(_Renumbered(model, numbers), asked, block_size)
+            renumbered = SimpleNamespace(name=model.name, score=score)
+            return self.measuring.ndcg(renumbered, asked, block_size)
 
         return [check_invariance(evaluate, stage.graph.num_products, self.audit).about(model.name)]
 
