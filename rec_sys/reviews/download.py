@@ -17,6 +17,7 @@ from filelock import FileLock
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, write_json
+from rec_sys.foundation.settings import Count, NotNegative, Positive
 from rec_sys.reviews.unpacking import GZIP_SUFFIX
 
 _BLOCK_BYTES = 1 << 18
@@ -26,13 +27,13 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _REFUSED_FOR_NOW = (requests.codes.request_timeout, requests.codes.too_many_requests)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Patience:
     """How hard to try."""
 
-    retries: int = 3  # further tries after the first one fails
-    backoff_seconds: float = 1.0  # wait before the first of them, doubled before each other one
-    timeout_seconds: float = 30.0  # wait for the server's next byte
+    retries: Count = 3  # further tries after the first one fails
+    backoff_seconds: NotNegative = 1.0  # wait before the first of them, doubled before each other
+    timeout_seconds: Positive = 30.0  # wait for the server's next byte
 
 
 class _Failed(Exception):

@@ -166,10 +166,10 @@ class LocalReviews(ReviewSource):
 
 
 @settings.settings_of("data")
-class DownloadedReviews(ReviewSource):
+class DownloadedReviews(ReviewSource, Patience):
     """A public data set, fetched once; files that are in the folder already are used. The last part
     of an address is the file's name; what has an id on Google Drive comes from there. Checksum and
-    number of the reviews are checked if given. For the rest see `Patience`."""
+    number of the reviews are checked if given."""
 
     folder: FolderPath
     reviews_url: str | None
@@ -178,9 +178,6 @@ class DownloadedReviews(ReviewSource):
     metadata_drive_id: str | None = None
     reviews_sha256: str | None = None
     expected_reviews: settings.Count | None = None
-    retries: settings.Count = Patience.retries
-    backoff_seconds: settings.NotNegative = Patience.backoff_seconds
-    timeout_seconds: settings.Positive = Patience.timeout_seconds
     _: KW_ONLY
     name: str | None = "download"
 
@@ -201,5 +198,4 @@ class DownloadedReviews(ReviewSource):
     def _fetched(self, url: str, drive_id: str | None) -> Path:
         if not (name := PurePosixPath(unquote(urlsplit(url).path)).name):
             raise InputError(f"{url}: names no file; give the address of the file itself")
-        patience = Patience(self.retries, self.backoff_seconds, self.timeout_seconds)
-        return fetch_file(self.folder / name, url, drive_id, patience)
+        return fetch_file(self.folder / name, url, drive_id, self)

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from dataclasses import replace
 
 import gdown
 import pytest
@@ -73,7 +74,7 @@ def test_interrupted_and_resumed(server, path):
 
 def test_a_retry_resumes_too(server, path):
     server.drop_after = [1000, 2000]
-    fetch_file(path, server.url(), patience=Patience(2, 0.01, 5))
+    fetch_file(path, server.url(), patience=replace(QUICK, retries=2))
     assert path.read_bytes() == BODY
     assert [request.get("Range") for request in server.seen] == [None, "bytes=1000-", "bytes=3000-"]
 
@@ -90,7 +91,7 @@ def test_a_changed_file_is_not_glued_on(looks_at_if_range, server, path):
     interrupt(server, path)
     server.files["/data.json.gz"] = OTHER
     server.looks_at_if_range = looks_at_if_range
-    fetch_file(path, server.url(), patience=Patience(1, 0.01, 5))
+    fetch_file(path, server.url(), patience=replace(QUICK, retries=1))
     assert path.read_bytes() == OTHER
 
 
@@ -102,7 +103,7 @@ def test_without_etags_the_size_tells(server, path):
     path.unlink()
     interrupt(server, path)
     server.files["/data.json.gz"] = OTHER + gzip.compress(b"more")
-    fetch_file(path, server.url(), patience=Patience(1, 0.01, 5))
+    fetch_file(path, server.url(), patience=replace(QUICK, retries=1))
     assert path.read_bytes() == server.files["/data.json.gz"]
 
 
@@ -124,7 +125,7 @@ def test_a_part_that_is_too_long(server, path):
     interrupt(server, path)
     with path.with_name("data.json.gz.part").open("ab") as part:
         part.write(bytes(len(BODY)))
-    fetch_file(path, server.url(), patience=Patience(1, 0.01, 5))
+    fetch_file(path, server.url(), patience=replace(QUICK, retries=1))
     assert path.read_bytes() == BODY
 
 
@@ -142,18 +143,18 @@ def test_a_packed_file_is_not_unpacked_on_the_way(server, path):
 
 
 def test_not_found(server, path):
-    message = failure(path, server.url("none.json.gz"), patience=Patience(3, 0.01, 5))
+    message = failure(path, server.url("none.json.gz"), patience=replace(QUICK, retries=3))
     assert "HTTP 404 Not Found" in message and f"save it as {path}" in message
     assert len(server.seen) == 1 and server.url("none.json.gz") in message
 
 
 def test_a_busy_server_is_asked_again(server, path):
     server.statuses = [503, 429, 200]
-    fetch_file(path, server.url(), patience=Patience(2, 0.01, 5))
+    fetch_file(path, server.url(), patience=replace(QUICK, retries=2))
     assert path.read_bytes() == BODY
     path.unlink()
     server.statuses = [503, 503]
-    assert "HTTP 503" in failure(path, server.url(), patience=Patience(1, 0.01, 5))
+    assert "HTTP 503" in failure(path, server.url(), patience=replace(QUICK, retries=1))
 
 
 def test_no_server(path):
