@@ -68,8 +68,7 @@ _LAST_PLAUSIBLE_YEAR = 2099
 _EXCEL_START, _EXCEL_DAYS = datetime(1899, 12, 30, tzinfo=UTC), (20_000, 80_000)
 #: Digits that are a date, by how many there are.
 COMPACT_DATES = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 4: "%Y"}
-_AMAZON_DATE = "%m %d, %Y"
-_TEXT_DATES = (_AMAZON_DATE, "%Y-%m", "%Y/%m", "%Y/%m/%d")
+_TEXT_DATES = ("%m %d, %Y", "%Y-%m", "%Y/%m", "%Y/%m/%d")  # the first is Amazon's
 _DAY_AND_MONTH = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
 MONTH_FIRST, DAY_FIRST, _EXCEL = "month first", "day first", "excel"
 _BEFORE_A_DATE = re.compile(r"^(Posted|Reviewed in .{1,60}? on) ")

@@ -32,8 +32,7 @@ WEIGHTS_FILE = "model.safetensors"
 _WEIGHTS = (WEIGHTS_FILE, "pytorch_model.bin")
 # What turns token vectors into a sentence vector; part of the identity beside the weights.
 _CONFIG = "config.json"
-_MODEL_SETTINGS = (_CONFIG, "modules.json", "tokenizer.json", "vocab.txt")
-_MODEL_SETTINGS += ("1_Pooling/config.json",)
+_MODEL_SETTINGS = (_CONFIG, "modules.json", "tokenizer.json", "vocab.txt", "1_Pooling/config.json")
 # On a CPU the activations of a pass then stay in a core's own cache; a GPU wants to be filled.
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
 

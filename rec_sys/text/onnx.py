@@ -17,8 +17,7 @@ from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY, TextEncoder
 
 TOKENIZER_FILE = "tokenizer.json"
 SETTINGS_FILE = "encoder.json"
-EXPORT_COMMAND = "uv run -m rec_sys.text.encoder_export"
-_EXPORT_AGAIN = f"export the text encoder with `{EXPORT_COMMAND}`"
+_EXPORT_AGAIN = "export the text encoder with `uv run -m rec_sys.text.encoder_export`"
 ENCODER_INPUTS = INPUT_IDS, ATTENTION_MASK = "input_ids", "attention_mask"
 ENCODER_OUTPUT = "sentence_embedding"
 #: Texts whose lengths round up to the same multiple of this stand in one batch.
