@@ -320,8 +320,6 @@ def _build_table(
     """Collects records in a table; memory holds it and one chunk of records. `rows` makes one row
     of a record, in the order of its schema; for `required` and `format` see `choose_format`."""
     schema, what = rows.schema, rows.what
-    if not 0.0 <= max_broken_share <= 1.0:
-        raise InputError(f"max_broken_share must be from 0 to 1, got {max_broken_share}")
     is_file = isinstance(source, str | Path)
     file = str(source) if is_file else what
     report = ReadReport(file)
