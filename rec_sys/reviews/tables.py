@@ -144,27 +144,21 @@ def copies_of(table: pa.Table, of_one_user: bool = True) -> np.ndarray:
 
 def _copies_of_alike(table: pa.Table, of_one_user: bool) -> np.ndarray:
     users, texts = codes_of(table["user_id"]), codes_of(table["text"])
-    if not of_one_user:
-        repeated = (np.bincount(texts) > 1)[texts]
-        repeated[repeated] = _is_long(table["text"].filter(pa.array(repeated)))
-        users = np.where(repeated, 0, users)
-    pairs = np.unique(users * (texts.max(initial=0) + 1) + texts, return_inverse=True)[1]
-    suspects = np.flatnonzero((np.bincount(pairs) > 1)[pairs])
+    pairs = users * (texts.max(initial=0) + 1) + texts if of_one_user else texts
+    suspects = np.flatnonzero(pd.Series(pairs).duplicated(keep=False))
     few = table.select(["text", "rating", "timestamp"]).take(pa.array(suspects))
-    is_long = _is_long(few["text"])
-    columns = {"pair": pairs[suspects], "rating": codes_of(few["rating"])}
-    rows = pd.DataFrame({**columns, "second": seconds_of(few["timestamp"])})
-    alone = ~is_long & (rows["second"] == schema.NO_TIME)
-    rows["alone"] = np.where(alone, np.arange(len(rows)), -1)
-    rows.loc[is_long, ["rating", "second"]] = -1
+    rows = pd.DataFrame({"user": users[suspects], "text": texts[suspects]})
+    rows["rating"], rows["second"] = codes_of(few["rating"]), seconds_of(few["timestamp"])
+    words = np.array([len(text.split()) for text in few["text"].to_pylist()], int)
+    is_short = words < MIN_COPIED_WORDS
+    rows["alone"] = np.where(is_short & (rows["second"] == schema.NO_TIME), suspects, -1)
+    # A long text is proof enough.
+    may_differ = ["rating", "second"] if of_one_user else ["user", "rating", "second"]
+    rows.loc[~is_short, may_differ] = -1
     alike = rows.assign(number=suspects).groupby(list(rows.columns), sort=False)
-    numbers = np.arange(len(pairs))
+    numbers = np.arange(table.num_rows)
     numbers[suspects] = alike["number"].transform("first")
     return numbers
-
-
-def _is_long(texts: pa.ChunkedArray) -> np.ndarray:
-    return np.array([len(text.split()) for text in texts.to_pylist()], int) >= MIN_COPIED_WORDS
 
 
 def last_of_groups(groups: np.ndarray, seconds: np.ndarray) -> np.ndarray:
