@@ -184,12 +184,8 @@ def twins_in_history(
 ) -> np.ndarray:
     """Targets with a twin in their user's own history, bool [T], as all `reviews` tell; see
     `rec_sys.reviews.cleaning`. No model sees it."""
-    if not len(reviews.edge_product):
-        return np.zeros(len(targets.edge_product), dtype=bool)
-    known = twin_groups(reviews.edge_user, reviews.edge_product, min_jaccard)
-    # Products without a review are nobody's twins.
     size = reviews.num_products
-    group = np.append(known, np.arange(len(known), size))
+    group = twin_groups(reviews.edge_user, reviews.edge_product, size, min_jaccard)
     user, product = targets.edge_user, targets.edge_product
     own, known_products = histories.edge_user, histories.edge_product
     related = np.isin(user * size + group[product], own * size + group[known_products])

@@ -335,7 +335,7 @@ def collapse_twins(table: pa.Table, threshold: float) -> tuple[pa.Table, list[st
     column = table["product_id"].combine_chunks().dictionary_encode()
     products = column.indices.to_numpy()
     ids = np.array(column.dictionary.to_pylist(), dtype=object)
-    groups = twin_groups(tables.codes_of(table["user_id"]), products, threshold)
+    groups = twin_groups(tables.codes_of(table["user_id"]), products, len(ids), threshold)
     num_reviews = np.bincount(products, minlength=len(ids))
     rank = np.unique(ids, return_inverse=True)[1]
     by_group = np.lexsort((rank, -num_reviews, groups))  # the first of each group represents it
@@ -348,14 +348,15 @@ def collapse_twins(table: pa.Table, threshold: float) -> tuple[pa.Table, list[st
     return table, sorted(ids[is_merged]), len(np.unique(represented_by[is_merged]))
 
 
-def twin_groups(users: np.ndarray, products: np.ndarray, threshold: float) -> np.ndarray:
+def twin_groups(
+    users: np.ndarray, products: np.ndarray, num_products: int, threshold: float
+) -> np.ndarray:
     """Numbers the groups of twins, see `collapse_twins`: int64 [products], equal for twins alone.
-    Users and products, int64 [N > 0] from 0, are those of each review; every pair once."""
-    num_products = products.max() + 1
+    Users and products, int64 [N] from 0, are those of each review; every pair once."""
     num_users = np.bincount(products, minlength=num_products)
     useful = (num_users >= MIN_SHARED_USERS)[products]
     cells = np.ones(useful.sum(), dtype=np.int32), (products[useful], users[useful])
-    by_product = csr_array(cells, (num_products, users.max() + 1))
+    by_product = csr_array(cells, (num_products, users.max(initial=0) + 1))
     by_user = by_product.T.tocsr()
     # What a product costs: the products of its users, counted as often as they occur.
     pairs = by_product @ np.diff(by_user.indptr).astype(np.int64)

@@ -99,7 +99,7 @@ def test_groups_agree_with_sets(pairs, threshold):
     for block in (1, 7, 1 << 22):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(cleaning, "_BLOCK_PAIRS", block)
-            found = twin_groups(users, products, threshold)
+            found = twin_groups(users, products, products.max() + 1, threshold)
         assert len(found) == len(sets)
         same = np.equal.outer(found, found)
         assert (same == np.equal.outer(expected, expected)).all()
