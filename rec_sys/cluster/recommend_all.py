@@ -1,7 +1,7 @@
 """Recommends to all people of a data set: ``uv run -m rec_sys.cluster.recommend_all``. Every
 machine needs checkpoint and vectorbase; this one sends workers the rest, and alone writes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,9 +68,16 @@ def recommend_all(config: DictConfig) -> Path:
         numbers = range(len(parts))
         results = work_on(numbers, 1, RecommendingWorker, arguments, cluster, in_order=True)
         about = {"checkpoint": trained.path.name, "model_fingerprint": trained.fingerprint}
-        about |= {"people": len(histories), "k": settings.k}
-        rows = _write(folder, results, len(parts), about)
-    note(f"written: {folder}, {rows} recommendations to {len(histories)} people")
+        about |= {"people": len(histories), "k": settings.k, "rows": 0}
+        with replacing(folder) as draft, progress(len(parts), "recommending", "part") as bar:
+            draft.mkdir()
+            for number, table in enumerate(results):
+                about["rows"] += len(table)
+                path = draft / f"part-{number:05d}.parquet"
+                pq.write_table(table.cast(RECOMMENDATION_SCHEMA), path, compression="zstd")
+                bar.advance()
+            write_json(draft / ABOUT_FILE, about)
+    note(f"written: {folder}, {about['rows']} recommendations to {len(histories)} people")
     return folder
 
 
@@ -106,20 +113,6 @@ def _parts(histories: Histories, people: int, encode: Encode) -> Iterator[Part]:
         part = histories.part(first, min(first + people, len(histories)))
         texts = [text for text in dict.fromkeys(part.all_texts) if text]
         yield Part(part, texts, encode(texts) if texts else np.empty((0, 0), np.float16))
-
-
-def _write(folder: Path, tables: Iterable[pa.Table], num_parts: int, about: dict[str, Any]) -> int:
-    """Writes the folder, whole or not at all; returns the number of rows."""
-    rows = 0
-    with replacing(folder) as draft, progress(num_parts, "recommending", "part") as bar:
-        draft.mkdir()
-        for number, table in enumerate(tables):
-            rows += len(table)
-            path = draft / f"part-{number:05d}.parquet"
-            pq.write_table(table.cast(RECOMMENDATION_SCHEMA), path, compression="zstd")
-            bar.advance()
-        write_json(draft / ABOUT_FILE, about | {"rows": rows})
-    return rows
 
 
 if __name__ == "__main__":
