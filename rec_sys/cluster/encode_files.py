@@ -2,7 +2,6 @@
 others read and encode; this one alone writes the store, batch by batch, and can be interrupted."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,17 +19,10 @@ from rec_sys.text.store import open_store
 _TEXT, _VECTOR = "text", "vector"
 
 
-class EncodedFiles(NamedTuple):
-    """How many distinct texts some files have, empty ones aside, and how many were new."""
-
-    files: list[Path]
-    distinct: int
-    newly_encoded: int
-
-
-def encode_files(config: DictConfig) -> EncodedFiles:
+def encode_files(config: DictConfig) -> tuple[list[Path], int, int]:
     """Stores vectors of all texts of all files of a folder, read as ``data=local
-    data.reviews_path=FILE`` reads each. InputError for unusable settings, files or cluster."""
+    data.reviews_path=FILE`` reads each. InputError for unusable settings, files or cluster. Returns
+    the files, how many distinct texts they have, empty ones aside, and how many were new."""
     cluster = read_settings(ClusterSettings, config.cluster)
     files = review_files(config.data)
     encoder = build(config.encoder)
@@ -47,7 +39,7 @@ def encode_files(config: DictConfig) -> EncodedFiles:
                 bar.advance()
         if not texts:
             note("nobody says anything: no text to encode")
-            return EncodedFiles(files, 0, 0)
+            return files, 0, 0
         store = open_store(config.paths.cache_dir, encoder)
         new = [text for text, row in zip(texts, store.rows_of(texts), strict=True) if row < 0]
         # What this machine found to be the fastest faithful precision counts for all.
@@ -67,7 +59,7 @@ def encode_files(config: DictConfig) -> EncodedFiles:
     rows += [["found in the store", f"{found:.0%}"], ["newly encoded", len(new)]]
     show_table("texts", ["", "value"], rows)
     note(f"written: {store.folder}")
-    return EncodedFiles(files, len(texts), len(new))
+    return files, len(texts), len(new)
 
 
 def review_files(data: DictConfig) -> list[Path]:

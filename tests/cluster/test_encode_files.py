@@ -77,14 +77,14 @@ def test_a_killed_worker_changes_nothing(cluster, folder):
     address = f"cluster.address={cluster.address}"
     mortal = ENCODER | {"pid_file": pid_file}
     with killing_one(waiting) as killed:
-        encoded = encode_files(config_of(folder, address, encoder=mortal))
+        files, distinct, newly = encode_files(config_of(folder, address, encoder=mortal))
     assert killed
-    assert [path.name for path in encoded.files] == ["a.jsonl", "b.jsonl.gz", "c.parquet"]
-    assert encoded.newly_encoded == encoded.distinct > 3 * 20
+    assert [path.name for path in files] == ["a.jsonl", "b.jsonl.gz", "c.parquet"]
+    assert newly == distinct > 3 * 20
 
     alone = MortalEncoder()
     stored = open_store(folder / "cache", MortalEncoder())
-    assert len(stored) == 1 + encoded.distinct  # the empty text
+    assert len(stored) == 1 + distinct  # the empty text
     for name in ("a.jsonl", "b.jsonl.gz", "c.parquet"):
         here = prepared(folder, name, alone, folder / "alone")
         there = prepared(folder, name, idle := MortalEncoder(), folder / "cache")
@@ -93,7 +93,7 @@ def test_a_killed_worker_changes_nothing(cluster, folder):
             one, other = (each.vectors[getattr(each.graph, rows)] for each in (here, there))
             assert (one == other).all()
             assert one.shape[1] == DIMENSION and one.any()
-    assert encoded.distinct == len(alone.encoded) == len({*alone.encoded})
+    assert distinct == len(alone.encoded) == len({*alone.encoded})
 
 
 def test_bad_input_comes_back_as_a_value(folder):
