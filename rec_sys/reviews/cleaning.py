@@ -322,8 +322,7 @@ def _newest_told(reviews: pa.Table, column: str) -> pd.Series:
     products, seconds = tables.codes_of(told["product_id"]), tables.seconds_of(told["timestamp"])
     newest = tables.last_of_groups(products, seconds)
     told = told.select(["product_id", column]).filter(pa.array(newest))
-    ids = pd.Index(told["product_id"].to_pylist(), dtype=object)
-    return pd.Series(told[column].to_pylist(), index=ids, dtype=object)
+    return told.to_pandas().astype(object).set_index("product_id")[column]
 
 
 def collapse_twins(table: pa.Table, threshold: float) -> tuple[pa.Table, list[str], int]:

@@ -49,9 +49,9 @@ class Format:
 
     name: str
     columns: dict[str, tuple[str, ...]]
-    also: tuple[str, ...] = ()
-    only_with: tuple[str, ...] = ()
-    header: tuple[str, ...] = ()
+    also: Sequence[str] = ()
+    only_with: Sequence[str] = ()
+    header: Sequence[str] = ()
     rating_scale: Any = None
     missing_rating: Any = None
     rank: int = 0
@@ -73,8 +73,7 @@ def known_formats(what: What) -> tuple[Format, ...]:
     for path in sorted((CONFIG_DIR / "data" / "columns").glob("*.yaml")):
         if told := OmegaConf.to_container(OmegaConf.load(path)).get(what):
             columns = {name: as_names(told.pop(name)) for name in COLUMNS[what] if name in told}
-            lists = {name: tuple(told.pop(name, ())) for name in ("also", "only_with", "header")}
-            formats.append(Format(path.stem, columns, **lists, **told))
+            formats.append(Format(path.stem, columns, **told))
     return tuple(sorted(formats, key=lambda each: -each.rank))
 
 
