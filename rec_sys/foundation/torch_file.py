@@ -128,9 +128,7 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
 def _require_plain(keys: Sequence[Any]) -> None:
     """ValueError for keys that are more than one value: to look one up, all in it is looked at; and
     for numbers of which many may have one hash."""
-    if any(
-        not isinstance(each, str | int | None)
-        or (isinstance(each, int) and abs(each) >= sys.hash_info.modulus)
-        for each in keys
-    ):
+    is_plain = all(isinstance(each, str | int | None) for each in keys)
+    numbers = [abs(each) for each in keys if isinstance(each, int)]
+    if not is_plain or max(numbers, default=0) >= sys.hash_info.modulus:
         raise ValueError("keys that are neither texts nor numbers")

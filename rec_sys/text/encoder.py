@@ -60,8 +60,7 @@ class TextEncoder:
         self.settings = EncoderSettings(*args, **settings)
         self.max_length = self.settings.max_length
         self.model_folder = locate_model(self.settings.model)
-        most = self._told("max_position_embeddings")
-        if most is not None and self.max_length > most:
+        if self.max_length > (most := self._told("max_position_embeddings", _LARGEST)):
             raise InputError(f"encoder.max_length={self.max_length}: must be at most {most}")
 
     @cached_property
@@ -105,16 +104,14 @@ class TextEncoder:
     @cached_property
     def dimension(self) -> int:
         """Length of a vector; 384 for all-MiniLM-L6-v2. Read without loading the weights."""
-        if (dimension := self._told("hidden_size")) is None:
-            raise InputError(f"{self.model_folder / _CONFIG}: tells no hidden_size")
-        return dimension
+        return self._told("hidden_size")
 
-    def _told(self, name: str) -> int | None:
-        """A size in the model's own settings, if they tell it."""
+    def _told(self, name: str, otherwise: int | None = None) -> int:
+        """A size in the model's own settings."""
         path = self.model_folder / _CONFIG
         told = read_json(path) if path.is_file() else {}
-        size = told.get(name) if isinstance(told, dict) else ""
-        if size is not None and not (type(size) is int and 0 < size < _LARGEST):
+        size = told.get(name, otherwise) if isinstance(told, dict) else None
+        if not (type(size) is int and 0 < size <= _LARGEST):
             raise InputError(f"{path}: its {name} is no size of a text encoder")
         return size
 
