@@ -1,6 +1,7 @@
 """Encodes the texts of many files on many machines: ``uv run -m rec_sys.cluster.encode_files``. The
 others read and encode; this one alone writes the store, batch by batch, and can be interrupted."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def encode_files(config: DictConfig) -> tuple[list[Path], int, int]:
     texts: dict[str, None] = {}
     with connected(cluster):
         with progress(len(files), "reading files", "file") as bar:
-            for table in work_on(list(map(str, files)), 1, ReadingWorker, (data,), cluster):
+            for table in work_on(list(map(str, files)), 1, partial, (texts_of, data), cluster):
                 texts |= dict.fromkeys(table[_TEXT].to_pylist())
                 bar.advance()
         if not texts:
@@ -84,20 +85,14 @@ def review_files(data: DictConfig) -> list[Path]:
     return files
 
 
-class ReadingWorker:
-    """Reads a file of reviews, with the settings of ``config/data``."""
-
-    def __init__(self, settings: dict) -> None:
-        self._settings = OmegaConf.create(settings)
-
-    def __call__(self, files: list[str]) -> pa.Table:
-        """From the name of one file to its distinct texts, empty ones aside."""
-        (path,) = files
-        data = build(self._settings, reviews_path=path).load()
-        names, infos = product_texts(data.products)
-        texts = dict.fromkeys([*data.reviews["text"], *names, *infos])
-        texts.pop("", None)
-        return pa.table({_TEXT: pa.array(texts, pa.string())})
+def texts_of(settings: dict, files: list[str]) -> pa.Table:
+    """From the name of one file to its distinct texts, empty ones aside; `settings`: those of
+    ``config/data``."""
+    data = build(OmegaConf.create(settings), reviews_path=files[0]).load()
+    names, infos = product_texts(data.products)
+    texts = dict.fromkeys([*data.reviews["text"], *names, *infos])
+    texts.pop("", None)
+    return pa.table({_TEXT: pa.array(texts, pa.string())})
 
 
 class EncodingWorker:

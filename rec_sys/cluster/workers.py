@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -84,6 +85,7 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
     except (ConnectionError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"cluster.address={cluster.address}: {reason}") from None
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray's own prints what its C++ was at
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False

@@ -1,5 +1,6 @@
 import gzip
 import json
+from functools import partial
 
 import pandas as pd
 import pyarrow as pa
@@ -7,12 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from rec_sys.cluster.encode_files import (
-    EncodingWorker,
-    ReadingWorker,
-    encode_files,
-    review_files,
-)
+from rec_sys.cluster.encode_files import EncodingWorker, encode_files, review_files, texts_of
 from rec_sys.cluster.workers import Worker
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.errors import InputError
@@ -100,7 +96,7 @@ def test_bad_input_comes_back_as_a_value(folder):
     """Ray would make one long text of the exception and its traceback."""
     (folder / "d.json").write_text('{"nickname": "eve"')
     settings = OmegaConf.to_container(config_of(folder).data, resolve=True)
-    worker = Worker(ReadingWorker, (settings,))
+    worker = Worker(partial, (texts_of, settings))
     (problem,) = worker(pa.table({"value": [str(folder / "d.json")]}))["problem"].to_pylist()
     assert "d.json, line 1: not JSON" in problem
 

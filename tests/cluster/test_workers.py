@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,13 +40,14 @@ def test_an_address_without_a_cluster(address, message):
 
 def test_a_cluster_of_this_machine_is_reached_from_here_with_its_token_alone():
     script = """
-import os
+import os, signal
 from tests.cluster.test_workers import connected, settings_with
 with connected(settings_with("cluster.cpus=1")):
     import ray
     (node,) = ray.nodes()
     token = os.environ["RAY_AUTH_TOKEN"]
-    print(node["NodeManagerAddress"], os.environ["RAY_AUTH_MODE"], len(token))
+    print(node["NodeManagerAddress"], os.environ["RAY_AUTH_MODE"], len(token), flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
 """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # a short path, see Ray
@@ -53,3 +55,5 @@ with connected(settings_with("cluster.cpus=1")):
         run = [sys.executable, "-c", script]
         done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=120)
     assert done.stdout.split()[-3:] == ["127.0.0.1", "token", "64"], done.stderr
+    assert done.returncode == -signal.SIGTERM
+    assert "SIGTERM" not in done.stderr  # nothing of Ray's C++
