@@ -86,8 +86,7 @@ def review_files(data: DictConfig) -> list[Path]:
 
 
 def texts_of(settings: dict, files: list[str]) -> pa.Table:
-    """From the name of one file to its distinct texts, empty ones aside; `settings`: those of
-    ``config/data``."""
+    """From the name of one file to its distinct texts, empty ones aside, by ``config/data``."""
     data = build(OmegaConf.create(settings), reviews_path=files[0]).load()
     names, infos = product_texts(data.products)
     texts = dict.fromkeys([*data.reviews["text"], *names, *infos])

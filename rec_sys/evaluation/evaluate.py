@@ -19,7 +19,7 @@ from rec_sys.evaluation.scores import Bootstrap, Slicing
 from rec_sys.foundation import settings
 from rec_sys.foundation.cli import CONFIG_DIR, command, load_choice
 from rec_sys.foundation.console import note
-from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.graph.review_graph import prepare_reviews
 from rec_sys.modules.baselines import combinations
 from rec_sys.reviews.cleaning import require_learnable, show_report
@@ -94,9 +94,10 @@ def _entries(name: str | None) -> Sequence[Mapping[str, Any]]:
     path = CONFIG_DIR / "evaluation" / f"{name}.yaml"
     if not path.is_file():
         raise InputError(f"{path}: no such file of baselines")
-    entries = OmegaConf.to_container(OmegaConf.load(path))
-    for entry in entries:
-        combinations(entry)  # mistakes are told before anything is computed
+    with told_as_unfit(path, "write a list of baselines"):
+        entries = OmegaConf.to_container(OmegaConf.load(path))
+        for entry in entries or [None]:
+            combinations(entry)  # mistakes are told before anything is computed
     return entries
 
 

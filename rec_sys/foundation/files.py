@@ -57,10 +57,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
             os.replace(draft, path)
     except Exception as error:  # NumPy, PyTorch, shutil and others have their own words
         told = re.search(r"(?:os error |Errno )(\d+)", str(error))
-        is_unwritten = re.search(_UNWRITTEN, str(error))
-        is_full = is_unwritten and shutil.disk_usage(beside).free < _FULL
-        unwritten = errno.ENOSPC if is_full else errno.EIO if is_unwritten else None
-        number = int(told[1]) if told else unwritten
+        number = int(told[1]) if told else None
+        if not told and re.search(_UNWRITTEN, str(error)):
+            number = errno.ENOSPC if shutil.disk_usage(beside).free < _FULL else errno.EIO
         number = getattr(error, "errno", None) or number
         where = getattr(error, "filename2", None) or getattr(error, "filename", None) or beside
         if number in UNWRITABLE and str(where).startswith(str(beside)):

@@ -1,7 +1,7 @@
 """Baselines that rank, or find products by a wish, and the search for their settings."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from itertools import groupby, product
 from typing import Any, Literal
@@ -298,9 +298,10 @@ def combinations(entry: Mapping[str, Any]) -> list[list[tuple[dict[str, Any], An
         model_class = get_class(entry["model"])
     except (ImportError, ValueError) as error:
         raise InputError(f"{entry['model']}: not a model class; {error}") from None
-    grid = {name: list(values) for name, values in (entry.get("grid") or {}).items()}
-    if empty := [name for name, values in grid.items() if not values]:
-        raise InputError(f"{entry['model']}: no value to try for {', '.join(empty)}")
+    grid = entry.get("grid") or {}
+    lists = grid.values() if isinstance(grid, Mapping) else [None]
+    if any(isinstance(each, str) or not isinstance(each, Sequence) or not each for each in lists):
+        raise InputError(f"{entry['model']}: grid={grid}: must be settings with lists of values")
     of_score = getattr(model_class, "score_settings", ())
     names = sorted(grid, key=lambda name: (name in of_score, name))
     found = [dict(zip(names, values, strict=True)) for values in product(*map(grid.get, names))]

@@ -330,6 +330,8 @@ def complete_checkpoint(
 
 def build_evidences(settings: DictConfig) -> list[Evidence]:
     """The evidences of the axis ``evidence``; InputError for a bad value, or if one is missing."""
+    if missing := [name for name, each in settings.items() if not each]:
+        raise InputError(f"evidence.{missing[0]}: is nothing; ~evidence.{missing[0]} does without")
     evidences: list[Evidence] = [build(each) for each in settings.values()]
     require_leading([each.name for each in evidences])
     return evidences

@@ -64,6 +64,7 @@ class Combiner:
         shapes = {each.shape for each in arrays.values()}
         fits = len(evidences) == len(features) and shapes == {(len(GROUPS), len(features))}
         fits &= bool((arrays["shares"] >= 0).all())
+        fits &= all(isinstance(each, str) for each in (*features, *evidences))
         if not fits or not all((np.abs(each) < _MOST_WEIGHT).all() for each in arrays.values()):
             raise ValueError("the weights of the evidences do not fit together")
         shrinkage = [np.inf if each is None else each for each in plain["shrinkage"]]

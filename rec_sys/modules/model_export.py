@@ -179,11 +179,10 @@ def _read_model_config(path: Path) -> DictConfig:
     if not path.is_file():
         raise InputError(f"{path}: no such model config")
     require_regular(path)
-    settings = None
     with told_as_unfit(path, "name a file of config/model, or one like it"):
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
-        require_bounded(told, "model", path)  # a value may stand in it without end
-        if isinstance(told, dict):
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        require_bounded(settings, "model", path)  # a value may stand in it without end
+        if isinstance(settings, dict):
             with initialize_config_dir(str(path.parent.resolve()), version_base="1.3"):
                 settings = OmegaConf.to_container(compose(path.stem), resolve=True)
     if not isinstance(settings, dict) or "_target_" not in settings:

@@ -301,10 +301,9 @@ class LimitsMiddleware:
         DEADLINE.set(Deadline(self._limits.seconds))  # of many bodies each is read slowly, too
         body = await self._body(headers, receive, limit, party)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if body and kind != "application/json":
-            raise Refused(415, "the body has to be JSON; say so: Content-Type: application/json")
-        if body and headers.get("content-encoding", "identity").lower() != "identity":
-            raise Refused(415, "the body has to be sent as it is, without a Content-Encoding")
+        is_packed = headers.get("content-encoding", "identity").lower() != "identity"
+        if body and (kind != "application/json" or is_packed):
+            raise Refused(415, "send JSON that is not packed, and Content-Type: application/json")
         # One key, all people together, and one of them, leave room for the others.
         counts = Counter(each for one in self._tasks.values() for each in {one, _party(one)})
         is_full = counts[party] >= self._share

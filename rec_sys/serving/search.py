@@ -129,8 +129,7 @@ def regions_of(
     Of n names in a region and N elsewhere, c and C have a phrase: it tells
     ``c log((c / n) / (C / N))`` (Dunning, "Accurate Methods for the Statistics of Surprise and
     Coincidence", 1993). `places`: float [n, 2]; `reviews`: int64 [n], how many each product has.
-    Returns at most `number` regions, the most reviewed first: one without words of its own is left
-    out."""
+    Returns at most `number` regions that have words of their own, the most reviewed first."""
     from sklearn.cluster import KMeans  # takes a second
 
     if number == 0 or len(np.unique(places, axis=0)) < number:

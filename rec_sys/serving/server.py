@@ -57,9 +57,7 @@ def serve(config: DictConfig) -> None:
             failed.append(error)
             server.should_exit = True  # this will not pass by itself
 
-    app = create_app(components, start)
-    app.openapi()  # makes the routes whole, for which the first request would keep all waiting
-    server = server_of(app, settings.limits)
+    server = server_of(create_app(components, start), settings.limits)
     # Amid its own `put`, too: signals come while others are handled.
     wanted: SimpleQueue[None] = SimpleQueue()
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -101,6 +99,7 @@ class _Server(uvicorn.Server):
 
 def server_of(app: FastAPI, limits: Limits) -> uvicorn.Server:
     """The server of an application, which keeps connections within their limits."""
+    app.openapi()  # makes the routes whole, for which the first request would keep all waiting
     return _Server(
         uvicorn.Config(
             app,

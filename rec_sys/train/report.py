@@ -151,8 +151,7 @@ def verdict(
     model: Ranked, simple: Mapping[str, Ranked], best: Row, baselines: Rows, wishes: Rows
 ) -> str:
     """How the model compares with the best baselines, equal within two standard errors of the
-    paired difference, and what to do where it loses; nothing of few people. For `wishes` see
-    `score_wishes`."""
+    paired difference, and what to do where it loses; nothing of few people. See `score_wishes`."""
     metric, parts = f"ndcg{K}", []
     if simple:
         name, rival = max(simple.items(), key=lambda each: each[1].means[metric])

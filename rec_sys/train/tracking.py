@@ -127,8 +127,7 @@ def name_of_run(given: str | None, data_name: str) -> str:
     now = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     name = given or re.sub(r"[^\w.-]+", "_", f"{data_name}-{now}")
     if not re.fullmatch(r"[\w-][\w.-]*", name):
-        why = "names a file; use letters, digits, dots, - and _"
-        raise InputError(f"train.run_name={name}: {why}")
+        raise InputError(f"train.run_name={name}: names a file; use letters, digits, dots, - and _")
     return name
 
 

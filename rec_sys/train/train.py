@@ -129,6 +129,9 @@ def train(
             tracking.log_inputs(record, data.report, changes)
         module = RecommenderModule(model, objective, datamodule.builder, wanted, record, seen)
         files = saved_files(config.paths.checkpoint_dir, tracking.run_name)
+        journal = files["best"].with_suffix(".tuning")
+        if not start.state:
+            journal.unlink(missing_ok=True)  # of another training of this name
         trainer = build_trainer(config, tracking.logger, files)
         with stages("training"):
             fit(trainer, module, datamodule, start.state)
@@ -153,10 +156,7 @@ def train(
             features = checkpoint.fit_evidences(config.evidence, known)
             reviews = datamodule.product_reviews.summary
             catalogue = FullCatalogue.of(model, graph, vectors, prepared.words, reviews, features)
-        journal = files["best"].with_suffix(".tuning")
         if space:
-            if not start.state:
-                journal.unlink(missing_ok=True)
             with stages("tuning"):
                 questions = catalogue.questions(graph, split.validation, wanted.liked_above)[MANY]
                 trial = EvidenceTrial(config, combiner_fit, known, questions)

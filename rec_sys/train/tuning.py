@@ -47,15 +47,16 @@ def search_space(config: DictConfig) -> Space:
     """What is tuned, of the parts that training has; InputError for no such setting or bounds."""
     space = {}
     for part, settings in OmegaConf.to_container(config.tuning).items():
-        axis, _, entry = next(iter(settings)).partition(".")
-        if axis == "evidence" and entry.split(".")[0] not in config.evidence:
-            continue
-        for name, bounds in settings.items():
-            if OmegaConf.select(config, name) is None:
-                raise InputError(f"tuning.{part}: there is no setting {name}")
-            if len(bounds) != 2 or not 0 <= bounds[0] < bounds[1]:
-                remedy = "give the lowest and the highest value, 0 or more"
-                raise InputError(f"tuning.{part}, {name}: {remedy}")
+        remedy = "give settings, each with its lowest and its highest value, 0 or more"
+        with told_as_unfit(f"tuning.{part}", remedy):
+            axis, _, entry = next(iter(settings)).partition(".")
+            if axis == "evidence" and entry.split(".")[0] not in config.evidence:
+                continue
+            for name, (low, high) in settings.items():
+                if OmegaConf.select(config, name) is None:
+                    raise InputError(f"tuning.{part}: there is no setting {name}")
+                if not 0 <= low < high:
+                    raise InputError(f"tuning.{part}, {name}: {remedy}")
         space[part] = settings
     return space
 

@@ -72,7 +72,7 @@ class ProductIndex:
     ) -> None:
         self._index, self._mips_to_l2, self.factory = index, mips_to_l2, factory
         self.search_parameters = set_parameters(index, search)
-        self._set_removed(removed)
+        self.leave_out(removed)
 
     @classmethod
     def build(cls, keys: np.ndarray, settings: IndexSettings) -> "ProductIndex":
@@ -122,14 +122,7 @@ class ProductIndex:
         """Adds products behind the others by keys float32 [n, d]."""
         for start in range(0, len(keys), chunk_size):
             self._index.add(_prepared(keys[start : start + chunk_size], self._mips_to_l2))
-        self._set_removed(np.append(self.removed, np.zeros(len(keys), dtype=bool)))
-
-    def remove(self, rows: np.ndarray) -> None:
-        """Sees to it that products are not found any more; all rows stay what they are. `rows`:
-        int64 [n], also those removed before. Raises InputError if such an index cannot."""
-        removed = self.removed.copy()
-        removed[rows] = True
-        self._set_removed(removed)
+        self.leave_out(np.append(self.removed, np.zeros(len(keys), dtype=bool)))
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Finds the k > 0 products with the highest inner products with queries, float32 [U, d]. An
@@ -168,7 +161,8 @@ class ProductIndex:
             mips_to_l2 = MipsToL2(arrays["centre"], float(arrays["radius"][0]), index.d)
         return cls(index, mips_to_l2, arrays["removed"], factory, search)
 
-    def _set_removed(self, removed: np.ndarray) -> None:
+    def leave_out(self, removed: np.ndarray) -> None:
+        """Sees to it that products, bool [P], are not found; InputError if it cannot."""
         only = _only_rows(self._index, ~removed, self.factory) if removed.any() else None
         self.removed, self._only = removed, only
 

@@ -176,7 +176,7 @@ def _with_changes(
     if index.is_exact:
         index = ProductIndex.build(keys, IndexSettings(chunk_size=chunk_size))
     else:
-        index.remove(np.flatnonzero(unused))
+        index.leave_out(unused)
         index.add(embedded.keys, chunk_size)
     # Who is how popular may have changed for all: every product has its line from the data set.
     both = vectorbase.products, products

@@ -1,10 +1,12 @@
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from rec_sys.evaluation.evaluate import EvaluationSettings
 from rec_sys.evaluation.jobs import Measuring
 from rec_sys.evaluation.scores import predict
 from rec_sys.foundation.errors import InputError
@@ -112,9 +114,25 @@ def test_an_unknown_model_is_refused(model):
         combinations({"model": model})
 
 
-def test_a_setting_without_values_is_refused():
-    with pytest.raises(InputError, match="no value to try for l2"):
-        combinations({"model": EASE, "grid": {"l2": []}})
+@pytest.mark.parametrize("values", [[], 500, "many", None])
+def test_a_setting_without_values_is_refused(values):
+    with pytest.raises(InputError, match="l2.*must be settings with lists of values"):
+        combinations({"model": EASE, "grid": {"l2": values}})
+
+
+def test_a_grid_that_is_none_is_refused():
+    with pytest.raises(InputError, match="grid=5: must be settings"):
+        combinations({"model": EASE, "grid": 5})
+
+
+@pytest.mark.parametrize("content", ["- [", "", "5", "{}", "a: 1"])
+def test_a_file_without_baselines_is_told(content, tmp_path, monkeypatch):
+    monkeypatch.setattr("rec_sys.evaluation.evaluate.CONFIG_DIR", tmp_path)
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "mine.yaml").write_text(content)
+    wanted = SimpleNamespace(ranking_baselines="mine", wish_baselines=None)
+    with pytest.raises(InputError, match="mine.yaml: .*list of baselines|must be a baseline"):
+        EvaluationSettings.baselines(wanted, has_texts=False, has_ratings=False)
 
 
 @pytest.mark.parametrize("name", ["ranking_baselines", "ranking_baselines_quick"])

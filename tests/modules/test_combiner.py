@@ -379,7 +379,8 @@ def test_a_combiner_survives_being_stored(seed):
     assert again.features == combiner.features
     np.testing.assert_array_equal(again.weights, combiner.weights)
     three_groups = {name: combiner.plain()[name][:3] for name in ("weights", "shares")}
-    for broken in ({"weights": [[0.0]]}, three_groups):
+    no_names = {"evidences": ["x", np.zeros(1)]}
+    for broken in ({"weights": [[0.0]]}, three_groups, no_names):
         with pytest.raises(ValueError, match="do not fit together"):
             Combiner.of_plain(combiner.plain() | broken)
 

@@ -6,6 +6,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
+from transformers import BertConfig, BertModel
 
 from rec_sys.foundation.errors import InputError
 from rec_sys.text import batching
@@ -29,26 +31,97 @@ def text_encoder(precision="fp32", **settings):
     return TextEncoder("embedded", precision, 256, "cpu", "never written to", **settings)
 
 
-def copied(folder, left_out=()):
-    """The embedded model in a folder, but for some of its files."""
-    shutil.copytree(locate_model("embedded"), folder, ignore=lambda *_: left_out)
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A folder with a text encoder of one layer and 32 numbers."""
+    folder, embedded = tmp_path_factory.mktemp("encoder") / "tiny", locate_model("embedded")
+    shutil.copytree(embedded, folder, ignore=lambda *_: ["model.safetensors"])
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = json.loads((folder / "config.json").read_text()) | sizes | {"intermediate_size": 32}
+    BertModel(BertConfig(**config)).save_pretrained(folder)
+    rewrite(folder / "1_Pooling" / "config.json", word_embedding_dimension=32)
     return folder
 
 
+@pytest.fixture
+def folder(tiny, tmp_path):
+    return shutil.copytree(tiny, tmp_path / "model")
+
+
+def rewrite(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def change_weights(folder, change):
+    path = folder / "model.safetensors"
+    save_file(change(load_file(path)), path, {"format": "pt"})
+
+
+def encoder_in(folder):
+    return TextEncoder(str(folder), "fp32", 256, "cpu", folder / "cache")
+
+
+def test_an_encoder_of_ones_own(folder):
+    vectors = encoder_in(folder).encode(TEXTS)
+    assert vectors.shape == (len(TEXTS), 32)
+    np.testing.assert_array_equal(vectors, encoder_in(folder).encode(TEXTS))
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage", pickle.dumps({"a": 1}, 2), b"\x80\x02]."])
-def test_weights_that_are_none_are_told(tmp_path, content):
-    folder = copied(tmp_path / "model", ["model.safetensors"])
+def test_weights_that_are_none_are_told(folder, content):
+    (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(content)
-    encoder = TextEncoder(str(folder), "fp32", 256, "cpu", tmp_path)
     with pytest.raises(InputError, match="model: cannot be used .*name a folder"):
-        encoder.encode(["a"])
+        encoder_in(folder).encode(["a"])
 
 
-def test_a_pipe_among_the_files_is_told(tmp_path):
-    folder = copied(tmp_path / "model", ["modules.json"])
-    os.mkfifo(folder / "modules.json")
-    with pytest.raises(InputError, match="modules.json: is no regular file"):
-        TextEncoder(str(folder), "fp32", 256, "cpu", tmp_path).encode(["a"])
+@pytest.mark.parametrize("kept", [0, 5])
+def test_no_random_numbers_stand_for_weights_that_are_missing(folder, kept):
+    change_weights(folder, lambda weights: dict(list(weights.items())[:kept]))
+    with pytest.raises(InputError, match="model: cannot be used .*weights are missing"):
+        encoder_in(folder).encode(["a"])
+
+
+def test_weights_that_are_no_numbers_are_told(folder):
+    change_weights(folder, lambda weights: {name: each * np.nan for name, each in weights.items()})
+    with pytest.raises(InputError, match="model: its vectors are not 32 numbers"):
+        encoder_in(folder).encode(["a"])
+
+
+def test_vectors_of_another_width_are_told(folder):
+    rewrite(folder / "1_Pooling" / "config.json", pooling_mode_cls_token=True)
+    with pytest.raises(InputError, match="model: its vectors are not 32 numbers"):
+        encoder_in(folder).encode(["a"])
+
+
+def test_modules_that_make_no_vector_are_told(folder):
+    modules = json.loads((folder / "modules.json").read_text())
+    (folder / "modules.json").write_text(json.dumps(modules[:1]))
+    with pytest.raises(InputError, match="model: "):
+        encoder_in(folder).encode(["a"])
+
+
+def test_all_that_decides_a_vector_is_part_of_the_identity(folder):
+    known = {encoder_in(folder).model_fingerprint}
+    (folder / "2_Dense").mkdir()
+    for name in ("2_Dense/model.safetensors", "2_Dense/config.json", "sentencepiece.bpe.model"):
+        (folder / name).write_bytes(b"x")
+        known.add(encoder_in(folder).model_fingerprint)
+    rewrite(folder / "config_sentence_transformers.json", prompts={"a": "b"})
+    known.add(encoder_in(folder).model_fingerprint)
+    assert len(known) == 5
+    (folder / "README.md").write_text("of another day")
+    assert encoder_in(folder).model_fingerprint in known
+
+
+@pytest.mark.parametrize("name", ["modules.json", "config.json"])
+def test_a_pipe_among_the_files_is_told(folder, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(InputError, match=f"{name}: is no regular file"):
+        encoder_in(folder).encode(["a"])
+    with pytest.raises(InputError, match=f"{name}: is no regular file"):
+        encoder_in(folder).model_fingerprint  # noqa: B018
 
 
 @pytest.mark.parametrize("name", ["hidden_size", "max_position_embeddings"])

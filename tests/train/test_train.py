@@ -238,6 +238,7 @@ def test_other_choices_train_too(folder, overrides):
         ("match.products=none", "match.products=none: must be a whole number"),
         ("evidence.match.b=2", "evidence.match.b=2: must be at most 1"),
         ("~evidence.match", "evidence: match is needed"),
+        ("evidence.network=null", "evidence.network: is nothing; ~evidence.network does without"),
         ("~evidence.popularity", "evidence: popularity is needed"),
         ("~evidence.co_reviewing", "evidence: co-reviewing is needed"),
         ("train.resume=3", "train.resume=3: must be null, true .* or the path of a checkpoint"),

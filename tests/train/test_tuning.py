@@ -118,8 +118,12 @@ def test_the_space_of_the_configuration_is_one_of_its_settings():
     "settings, message",
     [
         ({"product_graph.l3": [1, 2]}, "tuning.order: there is no setting product_graph.l3"),
-        ({"product_graph.l2": [2, 1]}, "product_graph.l2: give the lowest and the highest"),
-        ({"product_graph.l2": [1]}, "give the lowest and the highest"),
+        ({"product_graph.l2": [2, 1]}, "product_graph.l2: give settings, each with its lowest"),
+        ({"product_graph.l2": [1]}, "tuning.order: cannot be used .*its lowest and its highest"),
+        ({"product_graph.l2": 3}, "tuning.order: cannot be used .*its lowest and its highest"),
+        ({"product_graph.l2": ["a", "b"]}, "tuning.order: cannot be used .*its lowest and its"),
+        (5, "tuning.order: cannot be used .*its lowest and its highest"),
+        ({}, "tuning.order: cannot be used .*its lowest and its highest"),
     ],
 )
 def test_a_wrong_space_is_told(settings, message):

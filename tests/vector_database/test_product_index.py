@@ -89,7 +89,7 @@ def test_added_and_removed_products_equal_brute_force(seed, num_products, num_mo
     queries = rng.integers(-2, 3, (4, 3)).astype(np.float32)
     index = build(keys[:num_products], "Flat", chunk_size=4)
     removed = np.flatnonzero(rng.random(num_products) < 0.4)
-    index.remove(removed)
+    index.leave_out(np.isin(np.arange(len(index)), removed))
     index.add(keys[num_products:], chunk_size=3)
     rows, scores = index.search(queries, k)
     assert index.num_products == len(keys) - len(removed) and len(index) == len(keys)
@@ -108,7 +108,7 @@ def test_removed_rows_stay_removed_and_others_keep_theirs(factory, tmp_path):
     search = {"nprobe": 4, "efSearch": 200}
     index = build(keys[:150], factory, search=search)
     index.add(keys[150:], chunk_size=100)
-    index.remove(np.array([3, 160, 3]))
+    index.leave_out(np.isin(np.arange(len(index)), [3, 160]))
     index.write(tmp_path)
     same = ProductIndex.read(tmp_path, factory, index.search_parameters)
     for each in (index, same):
@@ -124,7 +124,7 @@ def test_removed_rows_stay_removed_and_others_keep_theirs(factory, tmp_path):
 def test_an_index_that_cannot_leave_out_rows_says_so():
     index = build(vectors(np.random.default_rng(0), 50, 4), "PQ4x2")
     with pytest.raises(InputError, match="cannot leave out single products"):
-        index.remove(np.array([1]))
+        index.leave_out(np.arange(len(index)) == 1)
     assert index.num_products == 50
 
 

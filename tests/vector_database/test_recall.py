@@ -24,7 +24,7 @@ def keys_and_queries(number=600):
 def test_recall_equals_counting():
     keys, queries = keys_and_queries()
     index = build(keys, "IVF16,Flat", search={"nprobe": 2})
-    index.remove(np.arange(0, 600, 7))
+    index.leave_out(np.arange(len(index)) % 7 == 0)
     scores = queries @ keys.T
     scores[:, index.removed] = -np.inf
     best = np.argsort(-scores, axis=1)[:, :10]
