@@ -15,7 +15,7 @@ from rec_sys.foundation.distributed import one_at_a_time
 from rec_sys.reviews.schema import ReviewData, to_table
 from rec_sys.reviews.tables import copies_of, seconds_of
 from rec_sys.text.encoder import TextEncoder
-from rec_sys.text.store import EncodedTexts, VectorStore, encode_texts, open_store
+from rec_sys.text.store import VectorStore, encode_texts, open_store
 from rec_sys.text.words import words_by_row
 
 # Vectors are added in blocks, so that their float32 copy stays small.
@@ -275,18 +275,18 @@ def prepare_reviews(data: ReviewData, encoder: TextEncoder, cache: str | Path) -
     with one_at_a_time(cache):
         store = open_store(cache, encoder, has_texts)
         said: Sequence[str]
-        encoded: EncodedTexts
+        rows: np.ndarray
+        newly_encoded: int
 
         def encode(texts: Sequence[str]) -> np.ndarray:
-            nonlocal said, encoded
-            said, encoded = texts, encode_texts(texts, encoder, store)
-            return encoded.rows
+            nonlocal said, rows, newly_encoded
+            said, (rows, newly_encoded) = texts, encode_texts(texts, encoder, store)
+            return rows
 
         graph = build_review_graph(data, encode)
-    newly_encoded = encoded.newly_encoded
     sizes = f"{graph.num_users} users, {graph.num_products} products, {graph.num_edges} reviews"
     how_many = f"{newly_encoded} of {len(set(filter(None, said)))} texts newly encoded"
     note(f"graph: {sizes}; {how_many if has_texts else 'nobody says anything: no text to encode'}")
     texts = np.array(said[: graph.num_edges], dtype=object)
-    words = words_by_row(said, encoded.rows, len(store.vectors))
+    words = words_by_row(said, rows, len(store.vectors))
     return PreparedReviews(data, graph, encoder, store, texts, words, newly_encoded, has_texts)

@@ -135,16 +135,12 @@ class UnreviewedProducts(NamedTuple):
         projected = inverse @ features
         return cls(projected, features.T @ projected, np.diag(inverse).copy(), l2)
 
-    def columns(self, features: ndarray, rows: slice) -> ndarray:
-        """From solved products to new ones with features float32 [N, D]: float32 [rows, N]."""
-        return self.projected[rows] @ features.T
-
     def rows(self, features: ndarray) -> ndarray:
         """From new products to the solved ones, float32 [N, R]."""
         own = np.einsum("nd,nd->n", features, features)
         explained = np.einsum("nd,nd->n", features @ self.explained, features)
         pivot = np.maximum(own - explained, 0) + self.l2
-        return self.columns(features, slice(None)).T / (pivot[:, None] * self.diagonal)
+        return (self.projected @ features.T).T / (pivot[:, None] * self.diagonal)
 
     def scale_to(self, weights: ndarray, features: ndarray) -> np.float32:
         """Ratio of the median lengths of the columns of solved products, float32 [R, R], and of new
@@ -312,7 +308,7 @@ class ProductGraphBuilder:
         edges_of = []
         for start in range(0, len(solved), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
-            to_others = scale * unreviewed.columns(foreign, rows)
+            to_others = scale * (unreviewed.projected[rows] @ foreign.T)
             edges_of.append(heaviest(np.hstack([weights[rows], to_others]), self.neighbours))
         for start in range(0, len(others), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)

@@ -1,11 +1,13 @@
 """How long and how large what comes over a connection may be before there is a request."""
 
 import json
+import random
 import resource
-from asyncio import BufferedProtocol, TimerHandle, Transport
+from asyncio import BufferedProtocol, SelectorEventLoop, TimerHandle, Transport
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
+from selectors import DefaultSelector, SelectorKey
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -16,8 +18,10 @@ _WHY = {
     HTTPStatus.REQUEST_TIMEOUT: "the headers did not come in time",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "address and headers are too large",
 }
-#: So many connections are taken in one go of the loop; so many may wait to be.
-AT_ONCE, BACKLOG = 4, 512
+#: So many connections are taken, or read, in one go of the loop; so many may wait to be taken.
+AT_ONCE, BACKLOG = 1, 512
+#: Files of the connections that asked for health last.
+FOR_HEALTH: set[int] = set()
 # Requests of a connection that wait for the one before; after more it ends, once they are answered.
 _MOST_WAITING = 8
 # Read of a connection before it is another one's turn; into one buffer, which is emptied at once.
@@ -29,6 +33,21 @@ _LINGER_SECONDS = 1.0
 # Of connections that are too many and not yet ended, the database, the models, the log.
 _OTHER_FILES = 200
 _OF_BODIES = (b"content-length", b"transfer-encoding")
+
+
+class HealthFirst(DefaultSelector):
+    """Hands the loop those who ask for health, and of the others as few as `AT_ONCE`: a hundred who
+    come or go at once keep nobody waiting. Who is not handed out is found again."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        found = super().select(timeout)
+        others = [each for each in found if each[0].fd not in FOR_HEALTH]
+        first = [each for each in found if each[0].fd in FOR_HEALTH]
+        return first + random.sample(others, min(AT_ONCE, len(others)))
+
+
+def _new_loop() -> SelectorEventLoop:
+    return SelectorEventLoop(HealthFirst())
 
 
 class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
@@ -54,14 +73,15 @@ class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
         super().connection_made(transport)
         if len(self.connections) > self.most_open:
             transport.abort()
-        self._bytes, self._is_before_request = 0, True
-        self._status, self._is_ending = HTTPStatus.BAD_REQUEST, False
+        self._file, self._bytes = transport.get_extra_info("socket").fileno(), 0
+        self._is_before_request, self._is_ending, self._status = True, False, HTTPStatus.BAD_REQUEST
         self._parts, self._size, self._why = 0, 0, None
         self._cycles: deque[RequestResponseCycle] = deque(maxlen=_MOST_WAITING + 2)
         self._came, self._taken, self._ended = self._later(self._too_slow), None, None
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        FOR_HEALTH.discard(self._file)
         for timer in (self._came, self._taken, self._ended):
             _cancelled(timer)
         for cycle in self._cycles:  # Uvicorn tells the newest alone, which may wait for others
@@ -112,6 +132,7 @@ class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
         if sizes and self.parser.should_upgrade():  # the parser would pass over the body
             raise ValueError
         is_health = self.url.decode("latin-1").startswith(ALWAYS)
+        (FOR_HEALTH.add if is_health else FOR_HEALTH.discard)(self._file)
         # Uvicorn refuses as soon as there are as many.
         self.limit_concurrency = None if is_health else self.limits.connections + 1
         super().on_headers_complete()

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from time import monotonic, perf_counter
 from typing import Annotated, Any
 from urllib.parse import quote, unquote, unquote_to_bytes
@@ -141,13 +140,13 @@ def add_refusals(app: FastAPI, retry_after: int) -> None:
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 405:  # Starlette names the methods of one route alone
-            error.headers = {"Allow": ", ".join(filter(partial(_is_taken, app, request), _METHODS))}
+
+            def is_taken(method: str) -> bool:
+                asked = request.scope | {"method": method.replace("HEAD", "GET")}
+                return any(route.matches(asked)[0] is Match.FULL for route in app.routes)
+
+            error.headers = {"Allow": ", ".join(filter(is_taken, _METHODS))}
         return _answer(error, retry_after)
-
-
-def _is_taken(app: FastAPI, request: Request, method: str) -> bool:
-    asked = {**request.scope, "method": "GET" if method == "HEAD" else method}
-    return any(route.matches(asked)[0] is Match.FULL for route in app.routes)
 
 
 def _answer(error: HTTPException, retry_after: int) -> JSONResponse:

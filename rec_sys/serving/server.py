@@ -110,6 +110,7 @@ def server_of(app: FastAPI, limits: Limits) -> uvicorn.Server:
             server_header=False,
             http=LimitedProtocol.within(limits),
             backlog=AT_ONCE,
+            loop="rec_sys.serving.http_protocol:_new_loop",
             ws="none",
             proxy_headers=False,
         )

@@ -5,7 +5,6 @@ import os
 import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -151,16 +150,12 @@ def distinct_texts(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
     return list(row_of)[1:], rows
 
 
-class EncodedTexts(NamedTuple):
-    """Where the vectors of n texts are, `rows` of the store, int64 [n]; how many texts were new."""
-
-    rows: np.ndarray
-    newly_encoded: int
-
-
-def encode_texts(texts: Sequence[str], encoder: TextEncoder, store: VectorStore) -> EncodedTexts:
+def encode_texts(
+    texts: Sequence[str], encoder: TextEncoder, store: VectorStore
+) -> tuple[np.ndarray, int]:
     """Stores a vector of every text; repetitions and empty ones are welcome. Each batch is stored
-    as soon as it is encoded. If nothing is new, the encoder's weights are not loaded."""
+    as soon as it is encoded. If nothing is new, the encoder's weights are not loaded. Returns where
+    the vectors of n texts are, rows of the store, int64 [n], and how many texts were new."""
     distinct, row_of_text = distinct_texts(texts)
     rows = store.rows_of(["", *distinct])
     if new_texts := [distinct[row - 1] for row in np.flatnonzero(rows < 0)]:
@@ -170,4 +165,4 @@ def encode_texts(texts: Sequence[str], encoder: TextEncoder, store: VectorStore)
                 store.append([new_texts[row] for row in batch], vectors)
                 bar.advance(len(batch))
         rows[rows < 0] = store.rows_of(new_texts)
-    return EncodedTexts(rows[row_of_text], len(new_texts))
+    return rows[row_of_text], len(new_texts)

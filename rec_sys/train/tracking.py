@@ -58,8 +58,7 @@ _PANELS = (
 )
 _DIGEST_CHARACTERS = 36  # MLflow takes no more
 _NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
-# One that was killed may take as long to end.
-_PATIENCE_SECONDS = 5
+_PATIENCE_SECONDS = 5  # one that was killed may take as long to end
 
 
 #: Metrics of an epoch, of a model or of a baseline.
@@ -141,9 +140,8 @@ def sole_writer(folder: str | Path, run_name: str) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        why = f"another training writes this run to {folder}"
-        remedy = "wait for it, or give train.run_name another name"
-        raise InputError(f"{run_name}: {why}; {remedy}") from None
+        why = f"another training writes it to {folder}; wait for it, or change train.run_name"
+        raise InputError(f"{run_name}: {why}") from None
     try:
         yield
     finally:

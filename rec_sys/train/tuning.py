@@ -153,12 +153,12 @@ def tune(
             began, proposed = time.monotonic(), study.ask()
             for name, (low, high) in settings.items():
                 proposed.suggest_float(name, low, high, log=low > 0)
-            mine, gain = values | _rounded(proposed.params), None
+            mine = values | {name: float(f"{x:.3g}") for name, x in proposed.params.items()}
             if n == len(ended):
                 looked = trial(mine, _FIRST_LOOK)
                 if not len(looked) or (first - looked).mean() <= _error(first - looked):
                     found[n] = trial(mine)
-                    gain = float(found[n].mean())
+                gain = float(found[n].mean()) if n in found else None
                 ended.append((mine, gain, time.monotonic() - began))
                 write_kept(journal, tried)
             told, gain, seconds = ended[n]
@@ -179,10 +179,6 @@ def tune(
             kept = ", ".join(f"{name} {values[name]:g}" for name in settings)
         rows.append((part, len(study.trials), float(lead), float(enough), kept))
     return Tuned(values, np.stack([given, gains]), rows)
-
-
-def _rounded(values: Values) -> dict[str, float]:
-    return {name: float(f"{value:.3g}") for name, value in values.items()}
 
 
 def _error(differences: np.ndarray) -> float:

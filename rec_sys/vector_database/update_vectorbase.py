@@ -88,7 +88,6 @@ def find_changes(
     rows = vectorbase.rows_of(products["product_id"].to_numpy(dtype=object))
     there = np.flatnonzero(rows >= 0)
     old_rows = rows[there]
-
     tables = vectorbase.products.iloc[old_rows], products.iloc[there]
 
     def differ(names: list[str]) -> np.ndarray:

@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import resource
+import selectors
 import socket
 import threading
 import time
@@ -18,6 +19,7 @@ import pytest
 
 from rec_sys.modules.combiner import Combiner
 from rec_sys.serving.encoding import DEADLINE, Busy, Deadline, TextTurns
+from rec_sys.serving.http_protocol import AT_ONCE, FOR_HEALTH, HealthFirst
 from tests.helpers.tiny_service import FakeText
 
 ONE = {"reviews": [{"TextReview": "good tone"}], "k": 3}
@@ -652,3 +654,37 @@ def test_bodies_of_one_key_leave_room_for_those_of_another(server, tmp_path):
     connection.close()
     for each in waiting:
         each.close()
+
+
+def test_of_many_connections_those_that_ask_for_health_come_first():
+    pairs = [socket.socketpair() for _ in range(20)]
+    health, seen = pairs[7][0], set()
+    with HealthFirst() as selector:
+        for ours, theirs in pairs:
+            selector.register(ours, selectors.EVENT_READ)
+            theirs.send(b"x")
+        FOR_HEALTH.add(health.fileno())
+        try:
+            for _ in range(1000):
+                first, *others = (key.fileobj for key, _ in selector.select(0))
+                assert first is health and len(others) == AT_ONCE
+                seen.update(others)
+        finally:
+            FOR_HEALTH.discard(health.fileno())
+    assert len(seen) == len(pairs) - 1  # nobody is forgotten
+    for each in (each for pair in pairs for each in pair):
+        each.close()
+
+
+def test_who_asks_for_health_is_known_by_their_connection(server):
+    connection = http.client.HTTPConnection("127.0.0.1", server())
+    known = set(FOR_HEALTH)
+    for path, number in (("/health/live", 1), ("/styles", 0), ("/metrics", 1)):
+        connection.request("GET", path)
+        connection.getresponse().read()
+        assert len(FOR_HEALTH - known) == number
+    connection.close()
+    until = time.monotonic() + 30
+    while known != FOR_HEALTH and time.monotonic() < until:
+        time.sleep(0.01)
+    assert known == FOR_HEALTH

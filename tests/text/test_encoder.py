@@ -239,9 +239,9 @@ def test_each_batch_is_stored_when_it_is_done(encoder, tmp_path, monkeypatch):
         encode_texts(TEXTS, fresh, store)
     store = VectorStore(tmp_path, fresh.fingerprint, fresh.dimension)
     assert len(store) == 1 + 3
-    rest = encode_texts(TEXTS, fresh, store)
-    assert rest.newly_encoded == len({*TEXTS} - {""}) - 3
-    stored = store.vectors[rest.rows].astype(np.float32)
+    rows, newly_encoded = encode_texts(TEXTS, fresh, store)
+    assert newly_encoded == len({*TEXTS} - {""}) - 3
+    stored = store.vectors[rows].astype(np.float32)
     expected = encoder.encode(TEXTS)
     expected[TEXTS.index("")] = 0
     np.testing.assert_allclose(stored, expected, atol=1e-3)

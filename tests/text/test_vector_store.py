@@ -37,15 +37,15 @@ def test_each_distinct_text_is_encoded_once_and_never_again(tmp_path):
     texts = ["good", "", "bad", "good", "so so", ""]
     encoder = CountingEncoder()
     store = open_store(tmp_path)
-    result = encode_texts(texts, encoder, store)
+    rows, newly_encoded = encode_texts(texts, encoder, store)
     assert sorted(encoder.encoded) == ["bad", "good", "so so"]
-    assert result.newly_encoded == 3
-    assert store.vectors[result.rows][:, 0].tolist() == [4, 0, 3, 4, 5, 0]
-    assert result.rows[1] == EMPTY_TEXT_ROW
+    assert newly_encoded == 3
+    assert store.vectors[rows][:, 0].tolist() == [4, 0, 3, 4, 5, 0]
+    assert rows[1] == EMPTY_TEXT_ROW
 
     again = CountingEncoder()
-    second = encode_texts(texts, again, open_store(tmp_path))
-    assert again.encoded == [] and second.rows.tolist() == result.rows.tolist()
+    same, _ = encode_texts(texts, again, open_store(tmp_path))
+    assert again.encoded == [] and same.tolist() == rows.tolist()
 
 
 def test_an_interruption_loses_one_batch_at_most(tmp_path):
@@ -114,7 +114,7 @@ TEXTS = [f"{'x' * number}" for number in range(1, 9)]
 def vectors_of(folder, texts=TEXTS):
     """The first number of each vector, and how many texts had to be encoded for it."""
     encoder, store = CountingEncoder(), open_store(folder)
-    rows = encode_texts(["", *texts], encoder, store).rows
+    rows, _ = encode_texts(["", *texts], encoder, store)
     return store.vectors[rows][:, 0].tolist(), len(encoder.encoded)
 
 

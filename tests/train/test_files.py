@@ -88,7 +88,7 @@ def test_two_trainings_of_one_name_do_not_write_at_once(trained_once, folder, mo
     config = small_config(folder, "train.run_name=mine")
     checkpoints = Path(config.paths.checkpoint_dir)
     with sole_writer(checkpoints, "mine"):
-        with pytest.raises(InputError, match="mine: another training writes this run to"):
+        with pytest.raises(InputError, match="mine: another training writes it to"):
             train(config)
         assert not list(checkpoints.glob("mine*"))
         with sole_writer(checkpoints, "other"):
