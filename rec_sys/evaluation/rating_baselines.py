@@ -170,15 +170,15 @@ class TextRidge(Ridge):
     def fit(self, train: ReviewGraph, vectors: np.ndarray) -> None:
         rated, bias = self._examples(train, vectors)
         # Of all reviews, those without a rating too: their words are known.
-        users = MeanVectors.of_users(vectors, train)
-        self._products = MeanVectors.of_products(vectors, train)
+        users = MeanVectors.of(vectors, train, train.edge_user, train.num_users)
+        self._products = MeanVectors.of(vectors, train, train.edge_product, train.num_products)
         own = vectors[rated.edge_text].astype(np.float32)
         means = users.without(rated.edge_user, own), self._products.without(rated.edge_product, own)
         self._regress(_side_by_side(bias, *means), rated.edge_rating)
 
     def rate(self, histories: ReviewGraph, user: np.ndarray, product: np.ndarray) -> np.ndarray:
         bias = self._bias.rate(histories, user, product)
-        users = MeanVectors.of_users(self._vectors, histories)
+        users = MeanVectors.of(self._vectors, histories, histories.edge_user, histories.num_users)
 
         def inputs(rows: slice) -> np.ndarray:
             means = users.of_rows(user[rows]), self._products.of_rows(product[rows])

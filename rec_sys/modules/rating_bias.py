@@ -1,7 +1,7 @@
 """Ratings explained by user and product bias, without a word of the texts: what must be beaten."""
 
 import itertools
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import scipy.linalg
@@ -127,12 +127,12 @@ def fit_rating_start(
         drawn = np.random.default_rng(seed).choice(len(examples), _MOST_EXAMPLES, replace=False)
         examples, bias = examples[np.sort(drawn)], bias[np.sort(drawn)]
     known, shown = graph.histories(everybody, train), graph.histories(everybody, history)
-    of_users = MeanVectors.of(vectors, known.edge_text, known.edge_user, known.num_users)
-    of_products = MeanVectors.of(vectors, known.edge_text, known.edge_product, known.num_products)
+    of_users = MeanVectors.of(vectors, known, known.edge_user, known.num_users)
+    of_products = MeanVectors.of(vectors, known, known.edge_product, known.num_products)
     own = read_vectors(vectors, graph.edge_text[examples])
     means = of_users.without(user[examples], own), of_products.without(product[examples], own)
     inputs = np.column_stack([bias, *means])
-    of_users = MeanVectors.of(vectors, shown.edge_text, shown.edge_user, shown.num_users)
+    of_users = MeanVectors.of(vectors, shown, shown.edge_user, shown.num_users)
     means = of_users.of_rows(user[target]), of_products.of_rows(product[target])
     asked = np.column_stack([foreseen, *means])
     centre, level = inputs.mean(axis=0), rating[examples].mean()
@@ -178,9 +178,10 @@ class MeanVectors(NamedTuple):
     counts: np.ndarray
 
     @classmethod
-    def of(cls, vectors: np.ndarray, texts: np.ndarray, of: np.ndarray, size: int) -> "MeanVectors":
-        """Adds up texts, rows of the vector store, `of` one of so many each, int64 [n]."""
-        return cls(vector_sums(vectors, texts, of, size), np.bincount(of, minlength=size))
+    def of(cls, vectors: np.ndarray, reviews: ReviewGraph, of: np.ndarray, size: int) -> Self:
+        """Adds up the texts, rows of the vector store, of reviews `of` so many, int64 [n]."""
+        sums = vector_sums(vectors, reviews.edge_text, of, size)
+        return cls(sums, np.bincount(of, minlength=size))
 
     def of_rows(self, segment: np.ndarray) -> np.ndarray:
         """Means of some users or products, float32 [t, D]; zero without a review."""
