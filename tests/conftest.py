@@ -1,5 +1,9 @@
 """Fixtures that several rooms use, and the order of the rooms."""
 
+# The import bounds the threads of BLAS, which NumPy reads when it is imported.
+import rec_sys  # noqa: F401
+
+# isort: split
 import gc
 import os
 import shutil

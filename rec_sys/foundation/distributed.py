@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from filelock import FileLock
@@ -13,6 +13,8 @@ from rec_sys.foundation.errors import InputError
 # By which torchrun and Ray, Lightning, and SLURM tell each of several processes its place.
 _RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 _SPIN_ROUNDS = "1000"
+_BLAS_THREADS, _ONE = "OPENBLAS_NUM_THREADS", "1"
+_LARGE_SYSTEM = 5000  # equations; one thread inverts it in a second or two
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _QUOTA_AND_PERIOD = [Path(f"/sys/fs/cgroup/cpu/cpu.cfs_{name}_us") for name in ("quota", "period")]
 
@@ -35,13 +37,15 @@ def bound_threads() -> None:
     """Bounds the threads of NumPy and PyTorch, unless the environment does; before they are
     imported, which read it then. OpenMP's threads spin while they wait; on a busy machine they keep
     those that they wait for from a core, and training takes ten times its share. A few rounds cost
-    nothing where cores are free. In a container there are no more threads than its quota."""
+    nothing where cores are free. In a container there are no more threads than its quota. Threads
+    of NumPy's and SciPy's BLAS spin without a bound and share what takes a millisecond: they have
+    one, but for `all_threads`."""
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_ROUNDS)
     quota = _cpu_quota()
     if quota is not None and quota < (os.cpu_count() or 1):
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            os.environ.setdefault(name, str(max(1, int(quota))))
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, int(quota))))
+    os.environ.setdefault(_BLAS_THREADS, _ONE)
 
 
 def _cpu_quota() -> float | None:
@@ -69,10 +73,20 @@ def one_at_a_time(folder: str | Path) -> Iterator[None]:
         yield
 
 
+def all_threads(size: int) -> AbstractContextManager:
+    """Lets BLAS use as many threads as PyTorch for a system of `size` equations, if it is large and
+    the environment gives it no other number."""
+    import torch  # here: the ground floor serves those without PyTorch, too
+    from threadpoolctl import threadpool_limits
+
+    many = size >= _LARGE_SYSTEM and os.environ.get(_BLAS_THREADS) == _ONE
+    return threadpool_limits(torch.get_num_threads() if many else None, "blas")
+
+
 @contextmanager
 def threads_of(workers: int, cores_of_each: int) -> Iterator[ThreadPoolExecutor]:
     """A pool whose threads use so many cores each for PyTorch; gone when the block ends."""
-    import torch  # here: the ground floor serves those without PyTorch, too
+    import torch
 
     cores = torch.get_num_threads()
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(cores_of_each,))

@@ -4,12 +4,14 @@ from functools import cached_property
 from typing import Annotated, NamedTuple
 
 import numpy as np
-import scipy.linalg
 from numpy import ndarray
 from pydantic import Field
+from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import spotrf, spotri
 from scipy.sparse import csr_array, issparse, sparray, vstack
 
 from rec_sys.foundation import settings
+from rec_sys.foundation.distributed import all_threads
 from rec_sys.foundation.errors import InputError
 from rec_sys.graph.ego_batch import ProductReviews
 from rec_sys.graph.review_graph import ReviewGraph, brand_columns, read_vectors, rows_to_pointers
@@ -49,9 +51,10 @@ def inverse_to_ease(inverse: ndarray) -> ndarray:
 
 def add_inner_products(gram: ndarray, features: ndarray) -> None:
     """Adds features @ features.T, features float32 [P, D], to a float32 [P, P] matrix in place."""
-    for start in range(0, len(gram), ROWS_AT_ONCE):
-        columns = slice(start, start + ROWS_AT_ONCE)
-        gram[:, columns] += features @ features[columns].T
+    with all_threads(len(gram)):
+        for start in range(0, len(gram), ROWS_AT_ONCE):
+            columns = slice(start, start + ROWS_AT_ONCE)
+            gram[:, columns] += features @ features[columns].T
 
 
 def ridge_inverse(gram: ndarray | sparray, l2: float, overwrite: bool = False) -> ndarray:
@@ -67,9 +70,10 @@ def ridge_inverse(gram: ndarray | sparray, l2: float, overwrite: bool = False) -
     columns = dense if dense.flags.f_contiguous else dense.T
     system = np.array(columns, dtype=np.float32, order="F", copy=None if overwrite else True)
     system[np.diag_indices_from(system)] += l2
-    factor, failed = scipy.linalg.lapack.spotrf(system, lower=False, overwrite_a=True, clean=False)
-    if not failed:
-        inverse, failed = scipy.linalg.lapack.spotri(factor, lower=False, overwrite_c=True)
+    with all_threads(len(system)):
+        factor, failed = spotrf(system, lower=False, overwrite_a=True, clean=False)
+        if not failed:
+            inverse, failed = spotri(factor, lower=False, overwrite_c=True)
     if failed:
         raise InputError(f"l2={l2}: too small for these reviews, the weights cannot be solved for")
     for start in range(0, len(inverse), _MIRROR_ROWS):
@@ -357,10 +361,11 @@ class ProductGraphBuilder:
         add_inner_products(system, features)
         system[np.diag_indices_from(system)] += self.l2
         # In place: LAPACK wants columns that lie one after the other.
-        factor = scipy.linalg.cho_factor(system, overwrite_a=True, check_finite=False)
-        future = future.tocsc()
-        for start in range(0, len(features), ROWS_AT_ONCE):
-            columns = slice(start, start + ROWS_AT_ONCE)
-            after = (past.T @ future[:, columns]).toarray(order="F")
-            after = scipy.linalg.cho_solve(factor, after, overwrite_b=True, check_finite=False)
-            weights[:, columns] += np.float32(self.order_share) * after
+        with all_threads(len(system)):
+            factor = cho_factor(system, overwrite_a=True, check_finite=False)
+            future = future.tocsc()
+            for start in range(0, len(features), ROWS_AT_ONCE):
+                columns = slice(start, start + ROWS_AT_ONCE)
+                after = (past.T @ future[:, columns]).toarray(order="F")
+                after = cho_solve(factor, after, overwrite_b=True, check_finite=False)
+                weights[:, columns] += np.float32(self.order_share) * after

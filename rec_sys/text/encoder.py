@@ -240,7 +240,12 @@ _TIMED_ROUNDS = 2
 def _fastest_faithful(encoder: TextEncoder, cache_dir: Path) -> str:
     """Measures the precisions on a few review-like texts; remembers the answer for this machine: it
     is part of the vectors' identity, and timing noise must not make a second run encode anew."""
-    remembered = cache_dir / "encoder_precision" / f"{_machine_and_model(encoder)}.json"
+    cpu, has_gpu = _cpu(), encoder.settings.device != "cpu" and Path("/dev/nvidiactl").exists()
+    if cpu and not has_gpu and "bf16" not in cpu:
+        return "fp32"  # bf16 without instructions of its own takes several times as long
+    machine = (platform.machine(), cpu, os.cpu_count(), version("torch"), has_gpu)
+    known_as = hashlib.sha256(f"{machine}:{encoder.model_fingerprint}".encode()).hexdigest()[:16]
+    remembered = cache_dir / "encoder_precision" / f"{known_as}.json"
     if kept := read_kept(remembered):
         return kept["precision"]
 
@@ -268,11 +273,9 @@ def _measure(encoder: TextEncoder, precision: str, texts: list[str]) -> tuple[np
     return vectors, min(seconds)
 
 
-def _machine_and_model(encoder: TextEncoder) -> str:
-    """Names what the measurement depends on, without importing PyTorch for it."""
-    cpus = Path("/proc/cpuinfo")
-    told = cpus.read_text(encoding="utf-8", errors="replace") if cpus.is_file() else ""
-    cpu = {line for line in told.splitlines() if line.startswith(("model name", "flags"))}
-    device = encoder.settings.device, Path("/dev/nvidiactl").exists()
-    machine = (platform.machine(), sorted(cpu), os.cpu_count(), version("torch"), *device)
-    return hashlib.sha256(f"{machine}:{encoder.model_fingerprint}".encode()).hexdigest()[:16]
+def _cpu() -> str:
+    """The processor and its instructions, as Linux tells them; empty elsewhere."""
+    path = Path("/proc/cpuinfo")
+    told = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    deciding = ("model name", "flags", "Features")  # the last one on ARM
+    return "\n".join(sorted({line for line in told.splitlines() if line.startswith(deciding)}))

@@ -5,6 +5,8 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from threadpoolctl import threadpool_info
 
 from rec_sys.foundation import distributed
 from rec_sys.foundation.errors import InputError
@@ -58,6 +60,30 @@ def test_threads_follow_the_quota_of_the_container(files, threads, tmp_path, mon
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(name, "1")  # so that it is taken back
     assert found == threads
+
+
+def blas_threads() -> set[int]:
+    """Of NumPy's and SciPy's BLAS, which this process has loaded."""
+    return {each["num_threads"] for each in threadpool_info() if each["internal_api"] == "openblas"}
+
+
+@pytest.mark.skipif(
+    os.environ.get("OPENBLAS_NUM_THREADS") != "1", reason="the environment gives BLAS a number"
+)
+def test_blas_shares_among_threads_what_is_large_alone(monkeypatch):
+    assert blas_threads() == {1}
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for size, threads in ((10, 1), (100_000, 2)):
+            with distributed.all_threads(size):
+                assert blas_threads() == {threads}
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")  # somebody's own word
+        with distributed.all_threads(100_000):
+            assert blas_threads() == {1}
+    finally:
+        torch.set_num_threads(before)
+    assert blas_threads() == {1}
 
 
 def test_a_rank_that_is_no_number_is_told(monkeypatch):

@@ -2,6 +2,7 @@ import json
 import os
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import BertConfig, BertModel
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.files import read_kept, write_kept
 from rec_sys.text import batching
 from rec_sys.text.encoder import TextEncoder, locate_model
 from rec_sys.text.store import VectorStore, encode_texts
@@ -65,6 +67,28 @@ def test_an_encoder_of_ones_own(folder):
     vectors = encoder_in(folder).encode(TEXTS)
     assert vectors.shape == (len(TEXTS), 32)
     np.testing.assert_array_equal(vectors, encoder_in(folder).encode(TEXTS))
+
+
+@pytest.mark.parametrize(
+    ("instructions", "measured"), [("avx2 fma", False), ("avx512_bf16 amx_bf16", True)]
+)
+def test_precisions_are_compared_once_and_only_where_bf16_may_be_faster(
+    folder, tmp_path, monkeypatch, instructions, measured
+):
+    read_text = Path.read_text
+    told = {Path("/proc/cpuinfo"): f"model name\t: a CPU\nflags\t\t: {instructions}\n"}
+    monkeypatch.setattr(
+        Path,
+        "read_text",
+        lambda path, *how, **also: told.get(path) or read_text(path, *how, **also),
+    )
+    for _ in range(2):
+        found = TextEncoder(str(folder), "auto", 256, "cpu", tmp_path / "cache").precision
+        kept = list((tmp_path / "cache").rglob("*.json"))
+        assert len(kept) == measured
+        assert found == (read_kept(kept[0])["precision"] if measured else "fp32")
+        if measured:  # as a slower machine would have it
+            write_kept(kept[0], read_kept(kept[0]) | {"precision": "bf16"})
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", pickle.dumps({"a": 1}, 2), b"\x80\x02]."])
