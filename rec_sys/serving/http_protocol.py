@@ -6,12 +6,13 @@ import resource
 from asyncio import BufferedProtocol, SelectorEventLoop, TimerHandle, Transport
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from selectors import DefaultSelector, SelectorKey
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from rec_sys.serving.limits import ALWAYS, Limits
+from rec_sys.serving.limits import ALWAYS, TOO_MANY, Limits
 
 _WHY = {
     HTTPStatus.BAD_REQUEST: "this is no HTTP/1.1 request; leave out a header Upgrade before a body",
@@ -133,8 +134,8 @@ class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
             raise ValueError
         is_health = self.url.decode("latin-1").startswith(ALWAYS)
         (FOR_HEALTH.add if is_health else FOR_HEALTH.discard)(self._file)
-        # Uvicorn refuses as soon as there are as many.
-        self.limit_concurrency = None if is_health else self.limits.connections + 1
+        self.scope["state"][TOO_MANY] = len(self.connections) > self.limits.connections
+        self.expect_100_continue &= self.parser.get_http_version() != "1.0"
         super().on_headers_complete()
         self._cycles.append(self.cycle)
 
@@ -200,10 +201,11 @@ class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
         # Not closed at once: the kernel would throw it away with what is still being sent.
         self._is_ending = True
         if cycle is not None:
-            cycle.disconnected = True
+            cycle.disconnected, cycle.waiting_for_100_continue = True, False
             cycle.message_event.set()
         self.flow.resume_reading()
-        self.transport.write_eof()
+        with suppress(OSError):  # the other side has gone, which is found out by this
+            self.transport.write_eof()
         self._came = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
 
 

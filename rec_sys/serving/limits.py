@@ -100,7 +100,7 @@ _WHY = {
     422: "A field cannot be accepted.",
     431: "Address and headers are too large.",
     429: "Too many requests of this key or person; see Retry-After.",
-    503: "Too busy, too slow, or models or database do not run; see Retry-After.",
+    503: "Too busy, too slow, or models or database do not run; Retry-After if that may pass.",
 }
 # Where FastAPI found a value; the name of the field says enough.
 _SOURCES = ("body", "query", "path", "header")
@@ -184,6 +184,8 @@ _HEADERS = (
 _DOCUMENTATION = ("/docs", "/redoc")
 #: Asked by machines, all the time, also of a service that is too busy for anything else.
 ALWAYS = ("/health/", "/metrics")
+#: In the state of a request: whether it came when there were more connections than there may be.
+TOO_MANY = "too_many_connections"
 # Answered without a key: nothing of what people wrote is there. Everything else needs one.
 _PUBLIC = (*ALWAYS, *_DOCUMENTATION, "/static/", "/openapi.json")
 _AUDITED = ("/users/", "/admin/")
@@ -286,6 +288,9 @@ class LimitsMiddleware:
         if path.startswith(ALWAYS):
             await self._app(scope, receive, send)
             return
+        if scope["state"].get(TOO_MANY):
+            message = "too many connections at once; try again"
+            raise Refused(503, message, headers={"Connection": "close"})
         is_public = path == "/" or path.startswith(_PUBLIC)
         if not is_public:
             caller = scope["state"]["caller"] = self._access.caller(headers)

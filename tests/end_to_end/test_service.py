@@ -53,6 +53,11 @@ def test_a_known_person_gets_the_same_as_through_infer(service, served_shop):
         assert one["predicted_rating"] == pytest.approx(two["predicted_rating"], abs=1e-2)
 
 
+def test_no_copy_of_the_settings_which_may_be_secret_is_left(service, served_shop):
+    kept = [path.name for path in (served_shop.folder / "outputs" / "app").rglob("*")]
+    assert "app.log" in kept and not [name for name in kept if name.endswith(".yaml")]
+
+
 def test_kill_9_during_posts_loses_no_acknowledged_review(served_shop):
     service, acknowledged = Running(served_shop), []
     kept_going = threading.Event()

@@ -98,6 +98,40 @@ def test_what_is_refused_while_a_request_is_answered_does_not_take_its_answer(se
     assert told.startswith(b"HTTP/1.1 200") and told.count(b"HTTP/1.1 ") == 1
 
 
+def test_who_is_refused_before_they_were_told_to_continue(server, caplog):
+    head = b"POST /recommendations HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+    port = server()
+    told = raw(port, head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
+    assert told.startswith(b"HTTP/1.1 400") and b" 100 " not in told
+    counted = raw(port, b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+    assert b'status="500"' not in counted and "Traceback" not in caplog.text
+
+
+def test_who_leaves_when_they_are_refused_is_no_fault(server, caplog):
+    port = server("serving.limits.header_seconds=0.5")
+    leaving = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
+    for connection in leaving:
+        connection.sendall(b"GET /sty")
+    time.sleep(0.5)
+    for connection in leaving:
+        connection.close()
+    assert ask(port, ONE)[0] == 200
+    assert "Traceback" not in caplog.text
+
+
+def test_a_client_of_http_1_0_is_answered_in_one_piece(server):
+    port, reviews = server(), {"reviews": ONE["reviews"]}
+    ask(port, reviews, "/users/ann/reviews")
+    told = raw(port, b"GET /users/ann HTTP/1.0\r\nHost: localhost\r\n\r\n")
+    head, _, body = told.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head.lower()
+    assert json.loads(body)["reviews"][0]["TextReview"] == "good tone"
+    head = b"POST /users/ann/reviews HTTP/1.0\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+    body = json.dumps(reviews).encode()
+    head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    assert b" 100 " not in raw(port, head, body, pause=0.2)
+
+
 def test_one_review_does_not_wait_for_hundreds_of_texts(server, text):
     port = server("serving.limits.characters_per_turn=100")
     slow(text, 0.005)
@@ -627,8 +661,12 @@ def test_files_do_not_run_out(server):
 def test_health_is_told_when_there_are_too_many_connections(server):
     port = server("serving.limits.connections=3")
     idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
-    for path, expected in (("/health/live", 200), ("/health/ready", 200), ("/styles", 503)):
-        assert ask(port, path=path, method="GET")[0] == expected, path
+    for path in ("/health/live", "/health/ready"):
+        assert ask(port, path=path, method="GET")[0] == 200, path
+    told = raw(port, b"GET /styles HTTP/1.1\r\nHost: localhost\r\n\r\n")  # until it closes
+    head, _, body = told.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503") and b"\r\nretry-after: " in head.lower()
+    assert "too many connections" in json.loads(body)["detail"][0]["message"]
     for connection in idle:
         connection.close()
     time.sleep(0.2)

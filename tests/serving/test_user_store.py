@@ -661,6 +661,29 @@ def test_options_of_an_address_are_not_passed_over(postgresql_url):
         UserStore(f"{postgresql_url}?options=-c%20no_such_option%3D1")
 
 
+@pytest.mark.parametrize(("theirs", "ours"), [("off", "on"), ("remote_apply", "remote_apply")])
+def test_what_is_kept_is_on_disk_whatever_the_database_asks_of_itself(postgresql_url, theirs, ours):
+    store, engine = UserStore(postgresql_url), sa.create_engine(postgresql_url)
+    noting = "INSERT INTO elsewhere.told VALUES (current_setting('synchronous_commit'))"
+    with engine.begin() as connection:
+        for statement in (
+            f"ALTER DATABASE {engine.url.database} SET synchronous_commit={theirs}",
+            "CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.told (setting text)",
+            "CREATE FUNCTION elsewhere.note() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN {noting}; RETURN NEW; END $$",
+            "CREATE TRIGGER noting BEFORE INSERT ON reviews"
+            " FOR EACH ROW EXECUTE FUNCTION elsewhere.note()",
+        ):
+            connection.exec_driver_sql(statement)
+    store._engine.dispose()  # new connections alone have a database's new settings
+    store.add("ann", [review(0)], {}, E)
+    with engine.connect() as connection:
+        told = connection.exec_driver_sql("SELECT DISTINCT setting FROM elsewhere.told")
+        assert told.scalars().all() == [ours]
+    engine.dispose()
+    store.close()
+
+
 def test_postgresql_that_has_gone_is_no_fault(postgresql_url):
     store = UserStore(postgresql_url, seconds=1)
     store.add("ann", [review(0)], {}, E)
