@@ -75,6 +75,10 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
         self._archive, self._folder, self._room = archive, folder, most  # bytes
         self._storages: dict[str, np.ndarray] = {}
 
+    def load_build(self) -> None:
+        """Drops what a dictionary is told beside its values, which could stand for its methods."""
+        self.stack.pop()
+
     def load_setitems(self) -> None:
         _require_plain(self.stack[::2])
         super().load_setitems()
@@ -84,6 +88,7 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
         super().load_setitem()
 
     dispatch |= {pickle.SETITEMS[0]: load_setitems, pickle.SETITEM[0]: load_setitem}
+    dispatch[pickle.BUILD[0]] = load_build
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _STORAGES:

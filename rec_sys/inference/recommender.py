@@ -15,7 +15,7 @@ import pandas as pd
 from rec_sys.foundation.cli import compose_config
 from rec_sys.foundation.console import progress
 from rec_sys.foundation.errors import InputError
-from rec_sys.foundation.files import MANIFEST, replacing
+from rec_sys.foundation.files import MANIFEST, read_whole, replacing
 from rec_sys.graph.ego_batch import predicted_rating
 from rec_sys.graph.review_graph import rows_to_pointers
 from rec_sys.graph.task import NOW
@@ -85,15 +85,19 @@ class Recommender:
         InputError if the folder holds neither, or is damaged.
         """
         folder = Path(folder).expanduser()
+        if not (folder / MANIFEST).is_file():
+            remedy = f"make one with `{CREATE_COMMAND}` or `{BUILD_COMMAND}`"
+            raise InputError(f"{folder}: holds neither a bundle nor a product index; {remedy}")
+        return read_whole(folder, lambda folder: cls._opened(folder, threads))
+
+    @classmethod
+    def _opened(cls, folder: Path, threads: int) -> "Recommender":
         if (folder / VECTORBASE).is_dir():
             bundle = read_bundle(folder)
             vectorbase, graph_model = bundle.vectorbase, bundle.graph_model
             text = OnnxTextEncoder(bundle.text_encoder, threads)
             vectorbase.require_encoder(text.encoder_fingerprint)
             return cls(OnnxBackend(graph_model, threads), vectorbase, text.encode)
-        if not (folder / MANIFEST).is_file():
-            remedy = f"make one with `{CREATE_COMMAND}` or `{BUILD_COMMAND}`"
-            raise InputError(f"{folder}: holds neither a bundle nor a product index; {remedy}")
         vectorbase = read_vectorbase(folder)
         told = vectorbase.manifest.get("encoder", {})
         if vectorbase.graph_model is None or told.get("model") != EMBEDDED:

@@ -15,7 +15,13 @@ from pydantic import Field
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError, told_as_unfit
-from rec_sys.foundation.files import replacing, require_replaceable, write_json
+from rec_sys.foundation.files import (
+    copy_sealed,
+    replacing,
+    require_regular,
+    require_replaceable,
+    write_json,
+)
 from rec_sys.foundation.onnx import MODEL_FILE
 from rec_sys.foundation.settings import Count, build, read_settings, settings_of
 from rec_sys.inference import bundle as bundles
@@ -73,10 +79,11 @@ def create_bundle(config: DictConfig) -> bundles.Bundle:
     with replacing(folder) as draft:
         note("putting the graph model and the text encoder into the bundle")
         _write_models(trained, checkpoint.load_encoder(trained, config), draft)
-        shutil.copytree(vectorbase.folder, draft / bundles.VECTORBASE)
+        copy_sealed(vectorbase.folder, draft / bundles.VECTORBASE)
         number = settings.demo_people
         people = demo_people(checkpoint.load_data(trained, config), number) if number else []
         write_json(draft / bundles.PEOPLE, people)
+        require_regular(trained.card)
         if trained.card.is_file():
             shutil.copyfile(trained.card, draft / bundles.MODEL_CARD)
         else:

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from rec_sys.foundation.console import Stages
 from rec_sys.foundation.errors import InputError, told_as_unfit
+from rec_sys.foundation.files import read_whole
 from rec_sys.foundation.settings import Count, PositiveCount, Seconds, nested, settings_of
 from rec_sys.graph.ego_batch import GraphOutputs
 from rec_sys.inference.bundle import CREATE_COMMAND, Bundle, read_bundle
@@ -352,7 +353,8 @@ class Service:
                 if deadline := DEADLINE.get():
                     deadline.seconds_left()  # or nobody waits for it any more
                 self._stopped.wait(_LOOK_SECONDS)
-            served = self._run(read_bundle(self._folder))
+            # With its models: others may replace the folder meanwhile.
+            served = read_whole(self._folder, lambda folder: self._run(read_bundle(folder)))
             if self._served is not None:
                 self._before = weakref.ref(self._served)
             self._served = served

@@ -19,7 +19,14 @@ from rec_sys.foundation.cli import compose_config, graceful_exit
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, write_json
-from rec_sys.foundation.onnx import MAX_DIFFERENCE, MODEL_FILE, OPSET, require_agreement, write_onnx
+from rec_sys.foundation.onnx import (
+    MAX_DIFFERENCE,
+    MODEL_FILE,
+    OPSET,
+    require_agreement,
+    save_onnx,
+    write_onnx,
+)
 from rec_sys.foundation.settings import build
 from rec_sys.text import onnx as exported
 from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY, WEIGHTS_FILE, TextEncoder
@@ -55,7 +62,7 @@ def write_embedded(encoder: TextEncoder, folder: Path) -> None:
     tokenizer = exported.TOKENIZER_FILE
     shutil.copyfile(encoder.model_folder / tokenizer, folder / tokenizer)
     write_json(folder / exported.SETTINGS_FILE, asdict(exported.exported_settings(encoder)))
-    onnx.save(embedded_model(encoder), folder / MODEL_FILE)
+    save_onnx(embedded_model(encoder), folder / MODEL_FILE)
 
 
 def embedded_model(encoder: TextEncoder) -> onnx.ModelProto:

@@ -3,6 +3,7 @@
 import pickle
 import tracemalloc
 import zipfile
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -80,6 +81,22 @@ def test_lists_in_lists_many_times_are_refused(tmp_path, double):
     torch.save({"value": value}, tmp_path / "a.ckpt")
     with pytest.raises(InputError, match="a.ckpt: holds too many values"):
         read_torch_file(tmp_path / "a.ckpt")
+
+
+def test_a_dictionary_keeps_its_methods(tmp_path):
+    """What stands beside the values of a dictionary, as `_metadata` does, is dropped."""
+    value = 0
+    for _ in range(60):
+        value = [value, value]
+    state = OrderedDict(a=value)
+    state.values = OrderedDict
+    torch.save(state, tmp_path / "a.ckpt")
+    with pytest.raises(InputError, match="a.ckpt: holds too many values"):
+        read_torch_file(tmp_path / "a.ckpt")
+    state["a"] = 1
+    torch.save(state, tmp_path / "a.ckpt")
+    found = read_torch_file(tmp_path / "a.ckpt")
+    assert list(found.values()) == [1] and not vars(found)
 
 
 def test_what_a_file_says_of_its_size_makes_no_room_for_many_tensors_of_one(tmp_path):

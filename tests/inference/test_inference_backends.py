@@ -8,6 +8,7 @@ import onnx
 import pytest
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.onnx import save_onnx
 from rec_sys.modules.checkpoint import load_trained
 from rec_sys.modules.inference_backends import OnnxBackend, TorchBackend
 from rec_sys.modules.model_export import random_inputs
@@ -62,8 +63,23 @@ def test_weights_that_are_no_numbers_are_refused(onnx_path, tmp_path):
         values = onnx.numpy_helper.to_array(each).copy()
         if values.dtype == np.float32 and values.ndim == 2:
             each.CopyFrom(onnx.numpy_helper.from_array(values * np.float32("nan"), each.name))
-    onnx.save(model, tmp_path / "model.onnx")
+    save_onnx(model, tmp_path / "model.onnx")
     with pytest.raises(InputError, match="answers are no numbers.*export it"):
+        OnnxBackend(tmp_path / "model.onnx")
+
+
+def test_a_weight_that_was_damaged_is_told(onnx_path, tmp_path):
+    content = bytearray(onnx_path.read_bytes())
+    weights = max(onnx.load(onnx_path).graph.initializer, key=lambda each: len(each.raw_data))
+    at = content.index(weights.raw_data) + 3  # the first one's exponent
+    content[at] ^= 1
+    (tmp_path / "model.onnx").write_bytes(content)
+    with pytest.raises(InputError, match="model.onnx: damaged.*export it again"):
+        OnnxBackend(tmp_path / "model.onnx")
+    model = onnx.load(onnx_path)
+    onnx.helper.set_model_props(model, {})
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(InputError, match="model.onnx: damaged, or of another version"):
         OnnxBackend(tmp_path / "model.onnx")
 
 
@@ -88,7 +104,7 @@ def test_a_foreign_onnx_model(tmp_path):
     graph = onnx.helper.make_graph([node], "foreign", [value], [same])
     opset = onnx.helper.make_opsetid("", 18)
     model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
-    onnx.save(model, tmp_path / "model.onnx")
+    save_onnx(model, tmp_path / "model.onnx")
     with pytest.raises(InputError, match="not a graph model of this version"):
         OnnxBackend(tmp_path / "model.onnx")
 

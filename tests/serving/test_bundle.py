@@ -1,6 +1,8 @@
 import json
+import os
 import shutil
 import signal
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -72,6 +74,28 @@ def test_a_checkpoint_that_is_written_anew_meanwhile(two_bundles, tmp_path, monk
     with pytest.raises(InputError, match="another model"):
         create_bundle.create_bundle(config)
     assert not (tmp_path / "bundle").exists()
+
+
+def test_only_what_is_told_comes_into_a_bundle(two_bundles, tmp_path, monkeypatch):
+    path = save_checkpoint(tmp_path / "checkpoint_dir")
+    create_vectorbase(config_of("vectorbase_config", tmp_path))
+    (tmp_path / "vectorbase_dir" / "notes.txt").symlink_to("/proc/self/environ")
+    os.mkfifo(tmp_path / "vectorbase_dir" / "pipe")
+    path.with_suffix(".md").symlink_to("/proc/self/environ")
+
+    def take_them(trained, encoder, folder):
+        for name in (GRAPH_MODEL, TEXT_ENCODER):
+            of_one = Path(name).parts[0]
+            shutil.copytree(two_bundles[0] / of_one, folder / of_one, dirs_exist_ok=True)
+
+    monkeypatch.setattr(create_bundle, "_write_models", take_them)
+    config = config_of("bundle_config", tmp_path, f"paths.bundle_dir={tmp_path / 'bundle'}")
+    with pytest.raises(InputError, match=r"\.md: is no regular file"):
+        create_bundle.create_bundle(config)
+    path.with_suffix(".md").unlink()
+    made = create_bundle.create_bundle(config)
+    found = {each.name for each in (made.folder / VECTORBASE).iterdir()}
+    assert found == {*made.vectorbase.manifest["sha256"], MANIFEST}
 
 
 def test_an_updated_vectorbase_is_not_lost(tmp_path):

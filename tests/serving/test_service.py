@@ -9,6 +9,7 @@ import pytest
 from rec_sys.foundation.errors import InputError
 from rec_sys.inference.bundle import CREATE_COMMAND, GRAPH_MODEL, VECTORBASE
 from rec_sys.modules.inference_backends import BackendUnavailable, OnnxBackend
+from rec_sys.serving import service as service_module
 from rec_sys.serving.server import build_components, reload_service
 from tests.helpers.tiny_service import FakeText, becomes, config_with
 from triton_utils.backends import TritonModels
@@ -50,6 +51,24 @@ TRITON = ("serving.backend=triton", f"serving.triton._target_={__name__}.FakeTri
 def replace_bundle(bundle, other):
     shutil.rmtree(bundle)
     shutil.copytree(other, bundle)
+
+
+def test_a_bundle_that_is_replaced_while_its_models_are_opened(
+    service, bundle, two_bundles, monkeypatch
+):
+    client, components = service("serving.admin_key=secret")
+    old, open_models = components.service.bundle, service_module.in_process
+    others = [two_bundles[1]]
+
+    def open_late(opened, settings):
+        while others:
+            replace_bundle(bundle, others.pop())
+        return open_models(opened, settings)
+
+    monkeypatch.setattr(service_module, "in_process", open_late)
+    reloaded = client.post("/admin/reload", headers={"X-API-Key": "secret"})
+    assert reloaded.status_code == 200, reloaded.text
+    assert components.service.bundle.model_fingerprint != old.model_fingerprint
 
 
 def test_a_new_bundle_is_taken_up_and_no_request_is_lost(service, bundle, two_bundles):

@@ -33,6 +33,7 @@ def put_model(repository):
     import numpy as np
     import onnx
 
+    from rec_sys.foundation.onnx import save_onnx
     from rec_sys.graph.ego_batch import MODEL_FINGERPRINT_KEY
     from rec_sys.modules.inference_backends import OnnxBackend
     from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY
@@ -49,7 +50,7 @@ def put_model(repository):
         path.parent.mkdir(parents=True, exist_ok=True)
         names = {MODEL_FINGERPRINT_KEY: f"{number}" * 64, ENCODER_FINGERPRINT_KEY: "encoder"}
         onnx.helper.set_model_props(content, names)
-        onnx.save(content, path)
+        save_onnx(content, path)
         write_config(path)
         return OnnxBackend(path, threads=1)
 

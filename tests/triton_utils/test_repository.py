@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from rec_sys.foundation.errors import InputError
+from rec_sys.foundation.onnx import save_onnx
 from rec_sys.modules.model_export import export_onnx
 from tests.helpers.configs import model_settings
 from triton_utils.repository import versions_of, write_config
@@ -72,7 +73,7 @@ def test_a_version_that_does_not_tell_is_refused(repository, tmp_path):
         if metadata is not None:
             content = onnx.load(path)
             onnx.helper.set_model_props(content, metadata)
-            onnx.save(content, path)
+            save_onnx(content, path)
     with pytest.raises(InputError, match="1/model.onnx: does not tell its model_fingerprint"):
         write_config(path)
 
@@ -88,6 +89,6 @@ def test_files_that_are_no_version_are_left_alone(tmp_path, repository):
             if name == "user_features":
                 node.input[position] = "something_else"
     (tmp_path / "graph_model" / "1").mkdir(parents=True)
-    onnx.save(other, tmp_path / "graph_model" / "1" / "model.onnx")
+    save_onnx(other, tmp_path / "graph_model" / "1" / "model.onnx")
     with pytest.raises(InputError, match="not a model of this version"):
         write_config(tmp_path / "graph_model" / "1" / "model.onnx")
