@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # spares a warning about GPUs
     # Only what ends a process: Ray calls arguments of a restartable process an error.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_worker_niceness": "0",  # beside other work, workers at 15 would come to nothing
 }
 
 
@@ -72,6 +73,7 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
 
     if cluster.address not in (None, "auto"):  # auto: whatever cluster this machine belongs to
         _require_answer(cluster.address)
+    note("connecting with Ray" if cluster.address else "starting Ray on this machine")
     memory = cluster.object_store_mb << 20
     own = {"num_cpus": cluster.cpus, "object_store_memory": memory, "include_dashboard": False}
     try:
@@ -115,6 +117,7 @@ def work_on(
     parts = (values[first : first + size] for first in range(0, len(values), size))
     tasks = [pa.table({_VALUE: pa.array(part)}) for part in parts]
     actors = min(cluster.actors or room_for(cluster.cpus_per_actor, gpus), len(tasks))
+    note(f"Ray starts processes for {len(tasks)} parts of the work: {actors}")
     results = ray.data.from_arrow(tasks).map_batches(
         Worker,
         fn_constructor_args=(make_worker, tuple(arguments)),

@@ -116,16 +116,22 @@ def graceful_exit(main: Callable[..., Any]) -> Callable[..., None]:
             sys.unraisablehook = _interrupt_later
         # Libraries make millions of objects that stay: among them garbage is looked for slowly.
         gc.set_threshold(_GC_THRESHOLD)
-        _reporting(main)(*args, **kwargs)
+        try:
+            _reporting(main)(*args, **kwargs)
+            status = 0
+        except SystemExit as end:
+            status = end.code
         # The program itself, not a command inside another one.
         if unwrap(main).__globals__ is vars(sys.modules["__main__"]):
-            _end_process()
+            _end_process(status)
+        if status:
+            sys.exit(status)
 
     return wrapped
 
 
-def _end_process() -> None:
-    """Without taking PyTorch's modules apart, which takes Python seconds."""
+def _end_process(status: int) -> None:
+    """Without taking modules apart: PyTorch's take Python seconds, and Ray's have crashed amid."""
     others = (each for each in threading.enumerate() if each is not threading.main_thread())
     if not all(each.daemon for each in others):
         return  # Python waits for them
@@ -133,7 +139,7 @@ def _end_process() -> None:
     with suppress(BrokenPipeError):  # nobody reads any more
         sys.stdout.flush()
         sys.stderr.flush()
-    os._exit(0)
+    os._exit(status)
 
 
 def _reporting(main: Callable[..., Any]) -> Callable[..., None]:
