@@ -163,7 +163,18 @@ class ProductIndex:
 
     def leave_out(self, removed: np.ndarray) -> None:
         """Sees to it that products, bool [P], are not found; InputError if it cannot."""
-        only = _only_rows(self._index, ~removed, self.factory) if removed.any() else None
+        only = None
+        if removed.any():
+            selector = faiss.IDSelectorBitmap(np.packbits(~removed, bitorder="little"))
+            try:
+                only = _parameters(self._index, selector)
+                # FAISS only tells by a search whether it can do it.
+                nothing = np.zeros((1, self._index.d), dtype=np.float32)
+                self._index.search(nothing, 1, params=only)
+            except RuntimeError:
+                why = "FAISS cannot leave out single products of such an index"
+                remedy = "build it again without them, or with Flat, HNSW32 or IVF1024,Flat"
+                raise InputError(f"vector_db.factory={self.factory}: {why}; {remedy}") from None
         self.removed, self._only = removed, only
 
 
@@ -229,20 +240,6 @@ def set_parameters(index: faiss.Index, search: Mapping[str, float]) -> dict[str,
         else:
             applied[name] = int(value) if float(value).is_integer() else value
     return applied
-
-
-def _only_rows(index: faiss.Index, wanted: np.ndarray, factory: str) -> faiss.SearchParameters:
-    """Parameters of a search among the `wanted` rows, bool [P]; InputError if FAISS cannot."""
-    bits = np.packbits(wanted, bitorder="little")
-    try:
-        parameters = _parameters(index, faiss.IDSelectorBitmap(bits))
-        # FAISS only tells by a search whether it can do it.
-        index.search(np.zeros((1, index.d), dtype=np.float32), 1, params=parameters)
-    except RuntimeError:
-        why = "FAISS cannot leave out single products of such an index"
-        remedy = "build it again without them, or with Flat, HNSW32 or IVF1024,Flat"
-        raise InputError(f"vector_db.factory={factory}: {why}; {remedy}") from None
-    return parameters
 
 
 def _parameters(index: faiss.Index, selector: faiss.IDSelector) -> faiss.SearchParameters:
