@@ -3,7 +3,6 @@
 import base64
 import copy
 import functools
-import hashlib
 import json
 import time
 import zlib
@@ -20,7 +19,7 @@ from rec_sys.evaluation.audit import Finding, Limits, check_invariance, require_
 from rec_sys.evaluation.protocol import RankingModel, RatingModel, ReviewKnownModel, Stage
 from rec_sys.evaluation.scores import RankingResult, RatingScores, best_threshold, predict
 from rec_sys.foundation.console import progress
-from rec_sys.foundation.files import code_fingerprint, read_kept, write_kept
+from rec_sys.foundation.files import code_fingerprint, read_kept, sha256_of_json, write_kept
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
 from rec_sys.graph.task import Queries
 from rec_sys.modules.baselines import search_grid
@@ -270,4 +269,4 @@ def _key_of(job: Job, stage: Stage, context: JobContext) -> str:
         "measuring": asdict(replace(context.measuring, block_size=1)),  # which changes no result
         "audit": asdict(context.audit),
     }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
+    return sha256_of_json(identity)

@@ -137,20 +137,21 @@ def read_json(path: str | Path) -> Any:
 
 def write_kept(path: str | Path, value: Any) -> None:
     """Caches a value as JSON, with a checksum of it and of the file's name, its key."""
-    write_json(path, {"sha256": _sha256_of_json([Path(path).name, value]), "kept": value})
+    write_json(path, {"sha256": sha256_of_json([Path(path).name, value]), "kept": value})
 
 
 def read_kept(path: str | Path) -> Any:
     """What `write_kept` wrote; None if there is nothing, or it is damaged."""
     with suppress(InputError, OSError, KeyError, TypeError):
         found = read_json(path)
-        told = _sha256_of_json([Path(path).name, found["kept"]])
+        told = sha256_of_json([Path(path).name, found["kept"]])
         return found["kept"] if found["sha256"] == told else None
     return None
 
 
-def _sha256_of_json(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+def sha256_of_json(value: Any) -> str:
+    """The SHA-256 of a value as JSON, keys in any order; as text what JSON does not know."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()  # as `write_json` writes it
 
 
@@ -181,7 +182,7 @@ def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
 def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """A manifest with the SHA-256 of what else it tells."""
     told = {name: each for name, each in manifest.items() if name != _SEAL}
-    return told | {_SEAL: _sha256_of_json(told)}
+    return told | {_SEAL: sha256_of_json(told)}
 
 
 def read_manifest(

@@ -1,7 +1,5 @@
 """The end of a training: baselines, tables and a model card (Mitchell et al., FAT* 2019)."""
 
-import hashlib
-import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +15,7 @@ from torch import Tensor
 
 from rec_sys.foundation.cli import CONFIG_DIR
 from rec_sys.foundation.console import markdown_list, markdown_table, note, show_table
-from rec_sys.foundation.files import code_fingerprint, read_kept, write_kept
+from rec_sys.foundation.files import code_fingerprint, read_kept, sha256_of_json, write_kept
 from rec_sys.foundation.settings import flat
 from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph, read_vectors
 from rec_sys.graph.splits import split_fingerprint
@@ -125,8 +123,7 @@ def rank_baselines(
     graph, users = prepared.graph, task.queries.users
     known = (graph.fingerprint, split_fingerprint(split), users.tolist(), task.liked_above)
     vectors = prepared.encoder.model_fingerprint
-    text = json.dumps([*known, vectors, entries, code_fingerprint()], sort_keys=True, default=str)
-    path = cache / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
+    path = cache / f"{sha256_of_json([*known, vectors, entries, code_fingerprint()])}.json"
     if kept := read_kept(path):
         return {name: Ranked(*values) for name, values in kept.items()}
     train = graph.histories(np.arange(graph.num_users), split.train)
