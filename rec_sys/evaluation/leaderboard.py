@@ -183,7 +183,7 @@ def as_markdown(board: Leaderboard) -> str:
     facts = board.facts
     parts = [
         f"# Evaluation on {facts.data_name}",
-        f"Values in brackets are {percent(board.confidence)} intervals. The best value of a column"
+        f"Values in brackets are {board.confidence * 100:g} % intervals. The best value of a column"
         " is **bold**.",
     ]
     for table in board.tables:
@@ -208,11 +208,6 @@ def as_markdown(board: Leaderboard) -> str:
         parts += ["### Durations", markdown_table(["step", "seconds"], rows, 1)]
     parts += ["### Config", f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(facts.config))}```"]
     return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def percent(confidence: float) -> str:
-    """As ``95 %``."""
-    return f"{confidence * 100:g} %"
 
 
 def log_evaluation(
@@ -291,7 +286,7 @@ def draw_metric(table: Table, column: Column, confidence: float) -> "Figure":
     axes.invert_yaxis()
     axes.margins(x=0.12, y=0.6 / max(len(dots), 1))
     hint = {"higher": " (higher is better)", "lower": " (lower is better)"}.get(column.better, "")
-    axes.set_xlabel(f"{column.heading}{hint}, {percent(confidence)} interval")
+    axes.set_xlabel(f"{column.heading}{hint}, {confidence * 100:g} % interval")
     axes.set_title(table.title, loc="left")
     axes.grid(axis="x", alpha=0.3)
     return axes.figure
