@@ -20,8 +20,6 @@ from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.settings import NotNegative, PositiveCount, read_settings, settings_of
 from rec_sys.modules.checkpoint import LAST_SUFFIX
 
-INSTALL_COMMAND = "uv sync --extra ray"
-
 _PATIENCE_SECONDS = 5.0
 # The column of a task; and that of a table that tells, instead of a result, why there is none.
 _VALUE, _PROBLEM = "value", "problem"
@@ -69,7 +67,7 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
         import ray
         import ray.data
     except ModuleNotFoundError:
-        raise InputError(f"Ray is not installed; install it with `{INSTALL_COMMAND}`") from None
+        raise InputError("Ray is not installed; install it with `uv sync --extra ray`") from None
 
     if cluster.address not in (None, "auto"):  # auto: whatever cluster this machine belongs to
         _require_answer(cluster.address)
@@ -179,8 +177,6 @@ def room_for(cpus: int, gpus: float) -> int:
     return room
 
 
-# Ray's own notes on a training, below paths.cache_dir.
-_NOTES = "ray_train"
 _CHECKPOINT = "checkpoint"
 
 
@@ -208,7 +204,7 @@ class RayLauncher:
                 )
             given = OmegaConf.to_container(config, resolve=True)
             there = {"CPU": cluster.cpus_per_actor, "GPU": cluster.gpus_per_actor}
-            notes = (Path(config.paths.cache_dir) / _NOTES).absolute()
+            notes = (Path(config.paths.cache_dir) / "ray_train").absolute()  # Ray's own
             failures = FailureConfig(max_failures=self.max_failures)
             trainer = TorchTrainer(
                 _train_as_one_of_them,

@@ -25,7 +25,6 @@ _HISTORY_KEY = "rec_sys_history"
 _METRIC = re.compile(r"\w+(/\w+)?", re.ASCII)
 #: Length of the lists of NDCG.
 K = 10
-NETWORK_NDCG = f"val/network_ndcg{K}"
 
 
 class RecommenderModule(pl.LightningModule):
@@ -98,7 +97,7 @@ class RecommenderModule(pl.LightningModule):
         self.val_ndcg.update(torch.from_numpy(ndcg(positions, K)).float())
 
     def on_validation_epoch_end(self) -> None:
-        ranking = {NETWORK_NDCG: float(self.val_ndcg.compute())}
+        ranking = {f"val/network_ndcg{K}": float(self.val_ndcg.compute())}
         self.log_dict(ranking, sync_dist=True)
         self.validation_values = self._log_metrics(self.val_metrics) | ranking
 

@@ -15,10 +15,6 @@ from rec_sys.reviews.schema import REVIEW_SCHEMA, to_frame
 from rec_sys.reviews.sources import FilePath, ReviewSource
 from rec_sys.reviews.unpacking import PACKED_SUFFIXES
 
-FORMAT_NAME = "sequences"
-#: Files that tell the real ids behind the numbers, beside NAME.inter.json: NAME.user2id, ...
-USER_IDS_SUFFIX = ".user2id"
-PRODUCT_IDS_SUFFIX = ".item2id"
 _SEQUENCES_SUFFIX = ".inter"
 _LAYOUT = 'must be one object, {"user": ["product", "product", ...], ...}'
 
@@ -58,7 +54,7 @@ def read_sequences(
         users += [user_id] * len(sequence)
     if not products:
         raise InputError(f"{path}: holds no products; {_LAYOUT}")
-    report = ReadReport(str(path), FORMAT_NAME, num_records=len(products))
+    report = ReadReport(str(path), "sequences", num_records=len(products))
     given = [ids.path for ids in (id_of_user, id_of_product) if ids.path]
     report.notes = [f"ids from {Path(ids_path).name}" for ids_path in given]
     num_empty = len(named) - len(set(users))
@@ -160,7 +156,8 @@ class LocalSequences(ReviewSource):
         return self.sequences_path, self.metadata_path
 
     def further_files(self) -> dict[str, Path]:
-        suffixes = {"user_ids_path": USER_IDS_SUFFIX, "product_ids_path": PRODUCT_IDS_SUFFIX}
+        # Beside NAME.inter.json they tell the real ids behind the numbers: NAME.user2id, ...
+        suffixes = {"user_ids_path": ".user2id", "product_ids_path": ".item2id"}
         files: dict[str, Path] = {}
         for key, suffix in suffixes.items():
             if path := getattr(self, key) or ids_beside(self.sequences_path, suffix):

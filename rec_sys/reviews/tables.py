@@ -20,7 +20,6 @@ from rec_sys.reviews.values import SUSPICIOUS, has_markup, name_key, plain_text
 FORMAT_VERSION = 4
 #: The audit of an evaluation takes texts of so many words for copies (evaluation.audit.min_words).
 MIN_COPIED_WORDS = 10
-_FOLDER = "review_tables"
 _KEY_DIGITS = 24
 # The tables of a data set, by the names of their files.
 _SCHEMAS = {"reviews": schema.REVIEW_SCHEMA, "products": schema.PRODUCT_SCHEMA}
@@ -181,7 +180,7 @@ def cache_folder(cache_dir: Path, files: Iterable[Path], settings: dict[str, Any
     sizes = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     known = {"version": FORMAT_VERSION, "files": sizes, "settings": settings}
     key = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
-    return Path(cache_dir) / _FOLDER / key[:_KEY_DIGITS]
+    return Path(cache_dir) / "review_tables" / key[:_KEY_DIGITS]
 
 
 def save_tables(folder: Path, data: schema.ReviewData, num_records: int) -> None:

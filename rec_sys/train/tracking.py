@@ -57,7 +57,6 @@ _PANELS = (
     ("network_ndcg10", "NDCG@10 of the network alone (all products)"),
 )
 _DIGEST_CHARACTERS = 36  # MLflow takes no more
-_NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
 _PATIENCE_SECONDS = 5  # one that was killed may take as long to end
 
 
@@ -179,7 +178,7 @@ class Tracking:
         except InputError:
             raise
         except Exception as error:  # MLflow's, SQLAlchemy's or Alembic's, bare or in Hydra's
-            if run_id and getattr(error, "error_code", "") == _NO_SUCH_RUN:
+            if run_id and getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
                 note(f"{config.tracking_uri} does not know the run {run_id} any more: a new one")
                 return cls.start(config, data_name, run_name)
             reason = _reason(error)

@@ -26,7 +26,6 @@ from rec_sys.modules.features import Feature
 # A trial that is behind for these users, by a standard error, is not asked for the others.
 _FIRST_LOOK = 1 / 3
 _LEAST_FACTOR = 1.0  # standard errors, if there is one trial
-_SECONDS_PER_MINUTE = 60
 _REMEDY = "delete it to begin the tuning anew"
 
 #: Dotted names of settings to values; and, for each part, to their lowest and highest value.
@@ -134,7 +133,7 @@ def tune(
         with told_as_unfit(journal, _REMEDY):
             tried = TypeAdapter(_Journal).validate_python(read_kept(journal))
     before = sum(seconds for ended in tried.values() for *_, seconds in ended)
-    start, end = time.monotonic(), time.monotonic() + minutes * _SECONDS_PER_MINUTE - before
+    start, end = time.monotonic(), time.monotonic() + minutes * 60 - before
     given = trial({})
     if not len(given):
         note("tuning: too few targets in the validation, all settings stay as they are")

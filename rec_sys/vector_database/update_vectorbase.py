@@ -128,7 +128,7 @@ def update_vectorbase(config: DictConfig) -> Vectorbase:
     facts = {
         "data_fingerprint": data.fingerprint,
         "recall_at_10": require_recall(updated.index, updated.keys, updated.queries, least),
-        vectorbases.UPDATED: datetime.now(UTC).isoformat(timespec="seconds"),
+        "updated": datetime.now(UTC).isoformat(timespec="seconds"),  # missing if that was never
     }
     updated = vectorbases.write_vectorbase(replace(updated, manifest=updated.manifest | facts))
     _show_summary(updated, changes, prepared.newly_encoded)

@@ -189,8 +189,6 @@ def _looked_up(keys: Sequence[str | None], row_of: dict[str, int]) -> np.ndarray
 
 
 FORMAT = 8
-#: Of the manifest: when products were last added or removed; missing if that was never.
-UPDATED = "updated"
 
 _PRODUCTS = "products.parquet"
 _VECTORS = "product_vectors.safetensors"
