@@ -22,6 +22,7 @@ from rec_sys.graph.review_graph import prepare_reviews
 from rec_sys.modules import checkpoint as checkpoints
 from rec_sys.modules.checkpoint import TrainedModel, find_checkpoint, load_data, load_trained
 from rec_sys.modules.graph_model import GraphModel
+from rec_sys.modules.inference_backends import run_exported
 from rec_sys.modules.trusted_settings import require_bounded, trusted_settings
 from rec_sys.reviews.schema import ReviewData
 from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY
@@ -120,17 +121,14 @@ def check_parity(
     model: GraphModel, path: str | Path, batches: Mapping[str, Mapping[str, np.ndarray]]
 ) -> list[Parity]:
     """Compares ONNX Runtime with PyTorch; `batches` by names for the table (`parity_batches`)."""
-    session = open_session(Path(path))
+    session, outputs = open_session(Path(path)), list(ego_batch.GraphOutputs._fields)
     rows = []
     for case, inputs in batches.items():
-        arrays = {name: np.ascontiguousarray(inputs[name]) for name in ego_batch.MODEL_INPUTS}
-        with torch.inference_mode():
-            expected = model(*map(torch.from_numpy, arrays.values()))
-        found = session.run(list(ego_batch.GraphOutputs._fields), arrays)
-        gaps = (np.abs(one - other.numpy()) for one, other in zip(found, expected, strict=True))
-        difference = float(np.max([gap.max(initial=0.0) for gap in gaps]))
-        users, products = len(arrays["user_features"]), len(arrays["product_name_features"])
-        rows.append(Parity(case, users, products, arrays["edge_index"].shape[1], difference))
+        found = run_exported(inputs, lambda arrays: session.run(outputs, arrays))
+        pairs = zip(found, model.embed(inputs), strict=True)
+        difference = float(np.max([np.abs(one - other).max(initial=0.0) for one, other in pairs]))
+        users, products = len(inputs["user_features"]), len(inputs["product_name_features"])
+        rows.append(Parity(case, users, products, inputs["edge_index"].shape[1], difference))
     return rows
 
 
