@@ -155,9 +155,9 @@ class FullCatalogue:
         users = np.concatenate([each for _, each, _ in self._users(history)])
         return predicted_rating(np.sum(users[user] * self.products.embeddings[product], axis=1))
 
-    def queries(self, history: ReviewGraph, users: np.ndarray) -> np.ndarray:
-        """The queries, float32 [n, d + 1], of distinct users, int64 [n > 0], of `history`."""
-        return np.concatenate([each for _, _, each in self._users(history, users)])
+    def queries(self, history: ReviewGraph) -> np.ndarray:
+        """The queries, float32 [U, d + 1], of the users of `history`, one at least."""
+        return np.concatenate([each for _, _, each in self._users(history)])
 
     def situation(
         self, history: ReviewGraph, asked: np.ndarray, wish: np.ndarray | None = None
@@ -175,11 +175,9 @@ class FullCatalogue:
         known = history.user_ptr, history.edge_product, history.edge_rating
         return Situation(*known, asked, network, rating, wishes)
 
-    def _users(
-        self, history: ReviewGraph, users: np.ndarray | None = None
-    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    def _users(self, history: ReviewGraph) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """The user side, block by block: which of the users, embeddings, queries."""
-        users = np.arange(history.num_users) if users is None else users
+        users = np.arange(history.num_users)
         builder = EgoBatchBuilder(history, self.vectors, self.reviews)
         nothing = np.zeros(history.num_edges, dtype=bool)
         for start in range(0, len(users), _USERS_AT_ONCE):

@@ -60,7 +60,7 @@ def create_vectorbase(config: DictConfig) -> Vectorbase:
     index, queries = indexes.ProductIndex.build(keys, settings), keys[:0]
     if not index.is_exact:
         drawn = np.random.default_rng(_SEED).permutation(graph.num_users)
-        queries = catalogue.queries(graph, np.sort(drawn[: indexes.MEASURED_QUERIES]))
+        queries = catalogue.queries(graph.histories(np.sort(drawn[: indexes.MEASURED_QUERIES])))
     vectorbase = vectorbases.write_vectorbase(
         Vectorbase(
             folder=folder,
