@@ -214,10 +214,24 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
     """Replaces the folder as a whole once it could be read back; other facts of the manifest stay.
     InputError if the folder holds something else, or weights of the checkpoint are too large."""
     files.require_replaceable(vectorbase.folder, INDEX_FILE, "paths.vectorbase_dir")
-    _, evidences = kinds.plain_features(vectorbase.features)
+    features, evidences = kinds.plain_features(vectorbase.features)
+    index = vectorbase.index
+    facts = {
+        **vectorbase.manifest,
+        "format": FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "num_products": index.num_products,
+        "num_removed": len(index) - index.num_products,
+        "vector_dim": vectorbase.name_vectors.shape[1],
+        "embedding_dim": vectorbase.embeddings.shape[1],
+        "factory": index.factory,
+        "search": index.search_parameters,
+        "features": features,
+        "combiner": vectorbase.combiner.plain(),
+    }
     with files.replacing(vectorbase.folder) as draft:
         draft.mkdir()
-        vectorbase.index.write(draft)
+        index.write(draft)
         pq.write_table(to_table(vectorbase.products, VECTORBASE_SCHEMA), draft / _PRODUCTS)
         arrays = _arrays(vectorbase).items()
         save_file({name: np.ascontiguousarray(each) for name, each in arrays}, draft / _VECTORS)
@@ -228,7 +242,7 @@ def write_vectorbase(vectorbase: Vectorbase) -> Vectorbase:
             (draft / name).chmod((draft / INDEX_FILE).stat().st_mode)
         if vectorbase.graph_model is not None:
             shutil.copyfile(vectorbase.graph_model, draft / _GRAPH_MODEL)
-        files.write_manifest(draft, _facts_of(vectorbase))
+        files.write_manifest(draft, facts)
         try:
             written = read_vectorbase(draft)
         except InputError as error:
@@ -299,23 +313,6 @@ def _read(folder: Path) -> Vectorbase:
     )
     _check_contents(vectorbase)
     return vectorbase
-
-
-def _facts_of(vectorbase: Vectorbase) -> dict[str, Any]:
-    index = vectorbase.index
-    return {
-        **vectorbase.manifest,
-        "format": FORMAT,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "num_products": index.num_products,
-        "num_removed": len(index) - index.num_products,
-        "vector_dim": vectorbase.name_vectors.shape[1],
-        "embedding_dim": vectorbase.embeddings.shape[1],
-        "factory": index.factory,
-        "search": index.search_parameters,
-        "features": kinds.plain_features(vectorbase.features)[0],
-        "combiner": vectorbase.combiner.plain(),
-    }
 
 
 def _arrays(vectorbase: Vectorbase) -> dict[str, np.ndarray]:
