@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from omegaconf import DictConfig
 
 from rec_sys.foundation.cli import command
@@ -22,7 +21,7 @@ from rec_sys.modules.evidences import KnownReviews
 from rec_sys.modules.features import Feature, WalkFeature, liked_above
 from rec_sys.modules.full_catalogue import DEFAULT_CHUNK_SIZE, FullCatalogue
 from rec_sys.modules.inference_backends import OnnxBackend, exported_or_torch
-from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
+from rec_sys.reviews.schema import to_frame, to_table
 from rec_sys.text.encoder import TextEncoder
 from rec_sys.vector_database import index as indexes
 from rec_sys.vector_database import vectorbase as vectorbases
@@ -170,11 +169,8 @@ def with_statistics(products: pd.DataFrame, graph: ReviewGraph, edges: np.ndarra
     counts, means = told["size"].fillna(0).to_numpy(np.int64), told["mean"].to_numpy()
     ranks = np.empty(graph.num_products, dtype=np.int64)
     ranks[np.lexsort((-np.nan_to_num(means), -counts))] = np.arange(1, graph.num_products + 1)
-    table = to_table(products, PRODUCT_SCHEMA)
-    columns = (counts, pa.array(means.astype(np.float32), mask=np.isnan(means)), ranks)
-    for field, column in zip(list(VECTORBASE_SCHEMA)[len(PRODUCT_SCHEMA) :], columns, strict=True):
-        table = table.append_column(field, pa.array(column, field.type))
-    return table.to_pandas(types_mapper=pd.ArrowDtype)
+    table = products.assign(num_reviews=counts, mean_rating=means, popularity_rank=ranks)
+    return to_frame(to_table(table, VECTORBASE_SCHEMA), VECTORBASE_SCHEMA)
 
 
 def _show_summary(vectorbase: Vectorbase, num_edges: int) -> None:
