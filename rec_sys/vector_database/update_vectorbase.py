@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from omegaconf import DictConfig
 
 from rec_sys.foundation.cli import command
@@ -35,11 +34,11 @@ from rec_sys.modules.features import moved_features, told_features
 from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.modules.inference_backends import exported_or_torch
 from rec_sys.reviews.cleaning import show_report
-from rec_sys.reviews.schema import PRODUCT_SCHEMA, to_table
+from rec_sys.reviews.schema import PRODUCT_SCHEMA
 from rec_sys.vector_database import create_vectorbase
 from rec_sys.vector_database import vectorbase as vectorbases
 from rec_sys.vector_database.index import IndexSettings, ProductIndex, require_recall
-from rec_sys.vector_database.vectorbase import VECTORBASE_SCHEMA, Vectorbase
+from rec_sys.vector_database.vectorbase import Vectorbase
 
 _TEXTS = [name for name in PRODUCT_SCHEMA.names if name != "product_id"]
 # Means of the same reviews, added up in another order, differ by no more.
@@ -178,8 +177,7 @@ def _with_changes(
         index.leave_out(unused)
         index.add(embedded.keys, chunk_size)
     # Who is how popular may have changed for all: every product has its line from the data set.
-    both = vectorbase.products, products
-    lines = pa.concat_tables(to_table(each, VECTORBASE_SCHEMA) for each in both)
+    lines = pd.concat([vectorbase.products, products], ignore_index=True)
     line = np.append(kept, fresh)
     line[place] = first + np.arange(len(place))
     features = moved_features(vectorbase.features, moved, len(keys))
@@ -190,7 +188,7 @@ def _with_changes(
     quotes = create_vectorbase.build_quotes(prepared, edges, vectorbase.liked_above, most)
     updated = replace(
         vectorbase,
-        products=lines.take(pa.array(line)).to_pandas(types_mapper=pd.ArrowDtype),
+        products=lines.take(line).reset_index(drop=True),
         name_vectors=joined(vectorbase.name_vectors, name_vectors),
         info_vectors=joined(vectorbase.info_vectors, info_vectors),
         reviews=ReviewSummary(*map(joined, vectorbase.reviews, fresh_reviews)),
