@@ -94,10 +94,9 @@ class Recommender:
     def _opened(cls, folder: Path, threads: int) -> "Recommender":
         if (folder / VECTORBASE).is_dir():
             bundle = read_bundle(folder)
-            vectorbase, graph_model = bundle.vectorbase, bundle.graph_model
             text = OnnxTextEncoder(bundle.text_encoder, threads)
-            vectorbase.require_encoder(text.encoder_fingerprint)
-            return cls(OnnxBackend(graph_model, threads), vectorbase, text.encode)
+            bundle.vectorbase.require_encoder(text.encoder_fingerprint)
+            return cls(OnnxBackend(bundle.graph_model, threads), bundle.vectorbase, text.encode)
         vectorbase = read_vectorbase(folder)
         told = vectorbase.manifest.get("encoder", {})
         if vectorbase.graph_model is None or told.get("model") != EMBEDDED:

@@ -167,8 +167,7 @@ class FullCatalogue:
         network, rating = np.empty(shape, np.float32), np.empty(shape, np.float32)
         for rows, embeddings, queries in self._users(history):
             network[rows] = inner_products(queries, self.products.keys)
-            cosines = inner_products(embeddings, self.products.embeddings)
-            rating[rows] = predicted_rating(cosines)
+            rating[rows] = predicted_rating(inner_products(embeddings, self.products.embeddings))
         wishes = None
         if wish is not None and (wish != EMPTY_TEXT_ROW).any():
             wishes = Wishes.of(read_vectors(self.vectors, wish), self.words[wish])

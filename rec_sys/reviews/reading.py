@@ -105,7 +105,6 @@ class ReviewFile(Notation):
     max_broken_share: Share = DEFAULT_MAX_BROKEN_SHARE
 
     def read(self, path: Path, anonymous: bool = False) -> tuple[pd.DataFrame, ReadReport]:
-        """Reads the file into the raw table, see `read_reviews`."""
         own = {"format": self.reviews_format, "max_broken_share": self.max_broken_share}
         return read_reviews(path, notation=self, anonymous=anonymous, **own)
 

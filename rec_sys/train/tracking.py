@@ -181,11 +181,10 @@ class Tracking:
             if run_id and getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
                 note(f"{config.tracking_uri} does not know the run {run_id} any more: a new one")
                 return cls.start(config, data_name, run_name)
-            reason = _reason(error)
             where = f"logger.tracking_uri={config.tracking_uri}"
             remedy = "start the tracking server, leave it at sqlite:///mlflow.db, or delete a file"
             remedy += " that was cut off while it was made"
-            raise InputError(f"{where}: cannot be used ({reason}); {remedy}") from None
+            raise InputError(f"{where}: cannot be used ({_reason(error)}); {remedy}") from None
         return cls(logger, data_name, run_name, config.tracking_uri)
 
     @contextmanager

@@ -79,8 +79,7 @@ class Vectorbase:
     @cached_property
     def recommendable(self) -> np.ndarray:
         """bool [P]; not what is removed, or what nothing is known of."""
-        unknown = self.reviews.unknown(self.name_vectors, self.info_vectors)
-        return ~(self.index.removed | unknown)
+        return ~(self.index.removed | self.reviews.unknown(self.name_vectors, self.info_vectors))
 
     @cached_property
     def liked_above(self) -> float:
