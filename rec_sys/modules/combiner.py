@@ -287,7 +287,7 @@ class CombinerFit:
             for step, weight in enumerate(choice.refits(path, shown & ~inside)):
                 gains[step, inside] = choice.gains(weight, self.k)[inside]
                 held_out[step, number] = weight
-        weights, gains = np.array([each.weights.numpy() for each in path]), gains[:, liked]
+        weights, gains = np.array([found.numpy() for found, *_ in path]), gains[:, liked]
         behind = gains[gains.mean(axis=1).argmax()] - gains
         error = behind.std(axis=1) / np.sqrt(gains.shape[1])
         near = behind.mean(axis=1) <= self.standard_errors * error
@@ -336,14 +336,6 @@ class _Group(NamedTuple):
     gains: ndarray
 
 
-class _Fitted(NamedTuple):
-    """Weights at one strength of the ridge: float64 tensors [K]; `free`, bool: they may change."""
-
-    weights: Any
-    free: Any
-    ridge: Any
-
-
 class _Choice:
     """Likelihood and lists of the weights of features when users chose products. `values`: float32
     [U, K, P]; `out` of choice: bool [U, P]; `user`, `product`: int64 [T], -1: none of these."""
@@ -360,9 +352,10 @@ class _Choice:
 
     def path(
         self, bounds: Sequence[ndarray], strengths: Sequence[float], shown: ndarray
-    ) -> list[_Fitted]:
+    ) -> list[tuple[Any, Any, Any]]:
         """Fits to some choices, bool [T], from few numbers to many: the features of each bound,
-        bool [K], the leading one first and alone, then all at each strength of the ridge."""
+        bool [K], the leading one first and alone, then all at each strength of the ridge. Returns
+        of each fit its weights, float64 [K], and with what they were found, see `_newton`."""
         torch = self._torch
         weights = torch.zeros(self._values.shape[1], dtype=torch.float64)
         alone, *others = map(torch.from_numpy, bounds)
@@ -372,16 +365,16 @@ class _Choice:
         those, path = torch.from_numpy(shown), []
         for free, strength in steps:
             ridge = torch.where(alone, _TINY, strength).double()
-            weights = self._newton(those, _Fitted(weights, free, ridge), _MOST_STEPS)
-            path.append(_Fitted(weights, free, ridge))
+            weights = self._newton(those, weights, free, ridge, _MOST_STEPS)
+            path.append((weights, free, ridge))
         return path
 
-    def refits(self, path: Sequence[_Fitted], shown: ndarray) -> Iterator[ndarray]:
+    def refits(self, path: Sequence[tuple], shown: ndarray) -> Iterator[ndarray]:
         """The weights of a path, float64 [K] each, if only some choices, bool [T], are known. One
         step of Newton's method from the fit to all choices is enough (Cook & Weisberg, "Residuals
         and Influence in Regression", 1982)."""
         for fitted in path:
-            yield self._newton(self._torch.from_numpy(shown), fitted, _STEPS_OF_REFIT).numpy()
+            yield self._newton(self._torch.from_numpy(shown), *fitted, _STEPS_OF_REFIT).numpy()
 
     def gains(self, weights: ndarray, k: int) -> ndarray:
         """NDCG@k of each choice as the only one of its list, float64 [T]; equals by expectation."""
@@ -394,10 +387,10 @@ class _Choice:
     def _scores(self, weights: Any) -> Any:
         return self._torch.matmul(weights.float(), self._values) + self._offset
 
-    def _newton(self, shown: Any, start: _Fitted, most_steps: int) -> Any:
-        """Minimises the mean negative log-likelihood plus ``ridge / 2 weights ** 2``."""
+    def _newton(self, shown: Any, weights: Any, free: Any, ridge: Any, most_steps: int) -> Any:
+        """Minimises the mean negative log-likelihood plus ``ridge / 2 weights ** 2``, from some
+        `weights` on, of which those that are `free`, bool [K], may change: float64 tensors [K]."""
         torch = self._torch
-        weights, free, ridge = start
         user = self._user[shown]
         count = torch.bincount(user, minlength=len(self._offset)).float() / len(user)
         wanted = self._chosen[shown].mean(0)
