@@ -23,7 +23,7 @@ from rec_sys.inference import histories as people
 from rec_sys.inference import results
 from rec_sys.inference.bundle import CREATE_COMMAND, VECTORBASE, read_bundle
 from rec_sys.inference.histories import UNKNOWN, Author, Encode, Histories, WrittenReview
-from rec_sys.modules.features import Situation, WalkFeature
+from rec_sys.modules.features import Situation, WalkFeature, liked_above
 from rec_sys.modules.inference_backends import GraphBackend, OnnxBackend
 from rec_sys.reviews.reading import ANONYMOUS_USER, read_reviews
 from rec_sys.reviews.schema import REVIEW_SCHEMA
@@ -353,7 +353,8 @@ def reason_weights(
     # Reviews may cancel each other out in a walk.
     by_reviews = np.maximum(spoken[walks].sum(axis=0), speaking.sum(axis=0))
     total = spoken[~walks].sum(axis=0) + by_reviews
-    speaking[(situation.rating > 0) & (situation.rating <= vectorbase.liked_above)] = 0  # disliked
+    disliked = situation.rating <= liked_above(vectorbase.features)
+    speaking[(situation.rating > 0) & disliked] = 0
     total = np.where(total > 0, total, 1)
     return speaking / total, spoken[match].sum(axis=0) / total
 

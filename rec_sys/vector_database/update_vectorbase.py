@@ -30,7 +30,7 @@ from rec_sys.graph.ego_batch import ProductReviews, ReviewSummary
 from rec_sys.graph.review_graph import PreparedReviews, prepare_reviews
 from rec_sys.modules import checkpoint
 from rec_sys.modules.evidences import product_words
-from rec_sys.modules.features import moved_features, told_features
+from rec_sys.modules.features import liked_above, moved_features, told_features
 from rec_sys.modules.full_catalogue import embed_products
 from rec_sys.modules.inference_backends import exported_or_torch
 from rec_sys.reviews.cleaning import show_report
@@ -185,7 +185,7 @@ def _with_changes(
     sources = name_vectors, info_vectors, fresh_reviews.texts
     features = told_features(features, place[fresh], sources, words)
     most = vectorbase.manifest["max_quotes"]
-    quotes = create_vectorbase.build_quotes(prepared, edges, vectorbase.liked_above, most)
+    quotes = create_vectorbase.build_quotes(prepared, edges, liked_above(features), most)
     updated = replace(
         vectorbase,
         products=lines.take(line).reset_index(drop=True),

@@ -82,11 +82,6 @@ class Vectorbase:
         return ~(self.index.removed | self.reviews.unknown(self.name_vectors, self.info_vectors))
 
     @cached_property
-    def liked_above(self) -> float:
-        """Stars; a lower rating, or an equal one, is a dislike."""
-        return kinds.liked_above(self.features)
-
-    @cached_property
     def match(self) -> kinds.MatchFeature:
         return next(each for each in self.features if isinstance(each, kinds.MatchFeature))
 

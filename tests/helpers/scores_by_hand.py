@@ -14,6 +14,7 @@ from rec_sys.modules.features import (
     NetworkFeature,
     ProductFeature,
     WordsFeature,
+    liked_above,
 )
 from rec_sys.text.words import columns_of
 from tests.helpers.tiny_models import WEIGHTS
@@ -32,7 +33,7 @@ def contributions_by_hand(recommender, table):
             (_led_to(recommender, histories, review), histories.rating[review]) for review in own
         ]
         wish = histories.wishes[user]
-        liked = sum(not 0 < rating <= built.liked_above for _, rating in reviews)
+        liked = sum(not 0 < rating <= liked_above(built.features) for _, rating in reviews)
         group = 3 + min(liked, 1) if wish else min(liked, 2)
         cosines = built.embeddings @ outputs.user_embeddings[user]
         sums = found[user_id] = {}
