@@ -125,9 +125,8 @@ class ReviewDataModule(pl.LightningDataModule):
         drawn = drawn_targets(self.graph, self.train_users, self.target_share, rng, train)
         users = rng.permutation(self.train_users)
         # No copy of a target is shown beside it.
-        copied = np.zeros_like(drawn)
-        copied[self.graph.first_copy[drawn]] = True
-        shown = train & ~drawn & ~copied[self.graph.first_copy]
+        first = self.graph.first_copy
+        shown = train & ~drawn & ~self.graph.edge_mask(first[drawn])[first]
         return self._loader(users, Task(drawn, shown), rng, measured=False)
 
     def val_dataloader(self) -> DataLoader:
