@@ -93,8 +93,7 @@ def ranking_loss(outputs: GraphOutputs, batch: TensorBatch, weight: Tensor) -> T
         return outputs.user_queries.sum() * 0.0
     logits = outputs.user_queries @ outputs.product_keys.T - batch["log_q"]
     history_product, history_user = batch["edge_index"]
-    seen = torch.zeros_like(logits, dtype=torch.bool)
-    seen[history_user, history_product] = True
-    logits = logits.masked_fill(seen, -torch.inf)
+    seen = history_user, history_product
+    logits = logits.index_put(seen, logits.new_tensor(-torch.inf))
     losses = -logits.log_softmax(dim=1)[user, product]
     return (weight * losses).sum() / weight.sum()
