@@ -14,7 +14,7 @@ from rec_sys.evaluation import audit, leaderboard
 from rec_sys.evaluation.graph_model_job import GraphModelJob, load_ablations
 from rec_sys.evaluation.jobs import Baseline, Job, JobContext, Kind, Measuring, run_all
 from rec_sys.evaluation.protocol import build_stage
-from rec_sys.evaluation.report import Report, about_ties, not_measured
+from rec_sys.evaluation.report import Report, not_measured
 from rec_sys.evaluation.scores import Bootstrap, Slicing
 from rec_sys.foundation import settings
 from rec_sys.foundation.cli import CONFIG_DIR, command, load_choice
@@ -145,7 +145,7 @@ def evaluate(config: DictConfig) -> tuple[leaderboard.Leaderboard, Path]:
     with tracking.marks_run_failed():
         report = Report(run_all(jobs, context, folder / "cache"), measuring, bootstrap, slicing)
         findings += report.findings()
-        main = list(report.main_tables(about_ties(graph)))
+        main = list(report.main_tables())
         how = wanted.seeds, plain_config(config), report.seconds()
         facts = leaderboard.RunFacts(source.name, data.fingerprint, *how)
         tables, checks = [*main, *report.more_tables()], list(audit.summarised(findings))

@@ -13,7 +13,7 @@ from rec_sys.evaluation.leaderboard import GRAPH_MODEL_NAME, Cell, Column, Table
 from rec_sys.evaluation.protocol import Stage, tied_last_share
 from rec_sys.evaluation.rating_baselines import Bias
 from rec_sys.evaluation.scores import Bootstrap, RankingResult, RatingScores, Slicing
-from rec_sys.graph.review_graph import PreparedReviews, ReviewGraph
+from rec_sys.graph.review_graph import PreparedReviews
 from rec_sys.modules.baselines import popularity
 
 if TYPE_CHECKING:
@@ -78,11 +78,10 @@ class Report:
     bootstrap: Bootstrap
     slicing: Slicing
 
-    def main_tables(self, remark: str) -> Iterator[Table]:
-        """What one wants to see first; `remark` stands below each table of rankings."""
+    def main_tables(self) -> Iterator[Table]:
+        """What one wants to see first."""
         for test in self._tests():
-            table = self._ranking_table(test)
-            yield replace(table, note=f"{table.note} {remark}")
+            yield self._ranking_table(test)
             yield from self._comparison_table(test)
             yield from self._ablation_table(test)
         for title in self._titles:
@@ -179,6 +178,7 @@ class Report:
             Column("mean_popularity", "mean popularity", None, 1),
         ]
         users = sorted({len(run.users) for _, run in next(iter(test.models.values()))})
+        tied = tied_last_share(test.stages[0].graph)
         note = (
             f"{' to '.join(map(str, dict.fromkeys([users[0], users[-1]])))} people with a target,"
             f" seeds {', '.join(str(stage.seed) for stage in test.stages)}, all"
@@ -187,6 +187,8 @@ class Report:
             " validation; then baselines, and our statistics, learned from training and validation,"
             " our network's weights from the training alone. Liked were targets with more than"
             f" {self.measuring.liked_above:g} stars, or none given: {liked.mean():.0%}."
+            f" {tied:.0%} of the people with two reviews or more have their last two at the same"
+            " moment; each seed draws a new order among such reviews, the same for all models."
         )
         return Table(test.heading, columns, rows, note)
 
@@ -361,10 +363,3 @@ def not_measured(
         if not job.can_run(stage)
     )
     return sentences
-
-
-def about_ties(graph: ReviewGraph) -> str:
-    """How the order of simultaneous reviews was chosen, in one sentence."""
-    tied = f"{tied_last_share(graph):.0%} of the people with two reviews or more"
-    tied += " have their last two at the same moment"
-    return f"{tied}; each seed draws a new order among such reviews, the same for all models."
