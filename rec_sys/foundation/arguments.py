@@ -11,7 +11,6 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 
 from rec_sys.foundation.errors import InputError
 
@@ -84,12 +83,6 @@ def _files(file: Path) -> Iterator[Path]:
         for name in re.findall(r"^  - (_?\w+)$", file.read_text(encoding="utf-8"), re.MULTILINE):
             if name != "_self_":
                 yield from _files(file.with_name(f"{name}.yaml"))
-
-
-def choices_with(folder: Path, name: str) -> list[str]:
-    """The choices in a folder of ``config/`` that have a setting."""
-    files = sorted(folder.glob("[!_]*.yaml"))
-    return [each.stem for each in files if name in OmegaConf.load(each).keys()]  # noqa: SIM118
 
 
 def _comments(file: Path) -> dict[str, str]:

@@ -29,7 +29,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from rec_sys.foundation.arguments import choices_with, for_hydra, help_text, likely_name
+from rec_sys.foundation.arguments import for_hydra, help_text, likely_name
 from rec_sys.foundation.console import printable
 from rec_sys.foundation.errors import EXIT_INTERRUPTED, InputError, end_at_once
 from rec_sys.foundation.files import UNWRITABLE
@@ -283,8 +283,9 @@ def _in_one_line(error: HydraException, config_name: str, chosen: Sequence[str])
     first = str(error).strip().split("\n", 1)[0]
     if found := _NO_SUCH_KEY.match(first):
         group, _, rest = found["key"].partition(".")
-        if having := choices_with(CONFIG_DIR / group, rest):
-            one = " or ".join(having)
+        files = sorted((CONFIG_DIR / group).glob("[!_]*.yaml"))
+        having = (each.stem for each in files if rest in OmegaConf.load(each).keys())  # noqa: SIM118
+        if one := " or ".join(having):
             return f"{found['key']}: a setting of {group}={one} only; choose that, too"
         alike = likely_name(found["key"], _names(config_name, chosen))
         hint = f"did you mean {alike}?" if alike else _ALL_SETTINGS
