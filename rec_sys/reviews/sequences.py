@@ -15,7 +15,6 @@ from rec_sys.reviews.schema import REVIEW_SCHEMA, to_frame
 from rec_sys.reviews.sources import FilePath, ReviewSource
 from rec_sys.reviews.unpacking import PACKED_SUFFIXES
 
-_SEQUENCES_SUFFIX = ".inter"
 _LAYOUT = 'must be one object, {"user": ["product", "product", ...], ...}'
 
 
@@ -69,7 +68,7 @@ def read_sequences(
 def ids_beside(path: Path, suffix: str) -> Path | None:
     """The file of ids beside a file of sequences such as ``Instruments.inter.json.gz``, if any."""
     stem = path.name
-    for end in (*PACKED_SUFFIXES, *JSON_SUFFIXES, _SEQUENCES_SUFFIX):
+    for end in (*PACKED_SUFFIXES, *JSON_SUFFIXES, ".inter"):
         stem = stem.removesuffix(end)
     named = (path.with_name(stem + suffix + packed) for packed in ("", *PACKED_SUFFIXES))
     return next((file for file in named if file.is_file()), None)
