@@ -21,13 +21,7 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import (
-    ConfigAttributeError,
-    ConfigKeyError,
-    MissingMandatoryValue,
-    OmegaConfBaseException,
-)
+from omegaconf import DictConfig, OmegaConf, errors
 
 from rec_sys.foundation.arguments import for_hydra, help_text, likely_name
 from rec_sys.foundation.console import printable
@@ -82,7 +76,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             except HydraException as error:
                 GlobalHydra.instance().clear()
                 raise InputError(_in_one_line(error, config_name, chosen)) from None
-            except OmegaConfBaseException as error:
+            except errors.OmegaConfBaseException as error:
                 if has_begun and not any(each.startswith("~") for each in arguments):
                     raise  # a bug of ours
                 raise _without_target(error) from None  # among Hydra's own settings
@@ -201,7 +195,7 @@ def require_usable(config: DictConfig) -> None:
     """InputError for a reference that leads nowhere, or a path that is no text."""
     try:
         values: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
+    except errors.OmegaConfBaseException as error:
         raise _without_target(error) from None
     paths = {f"paths.{name}": value for name, value in values.get("paths", {}).items()}
     paths |= {name: values[name] for name in ("checkpoint", "folder") if name in values}
@@ -212,9 +206,9 @@ def require_usable(config: DictConfig) -> None:
             raise InputError(f"{name}={value}: must be text; {advice}")
 
 
-def _without_target(error: OmegaConfBaseException) -> InputError:
+def _without_target(error: errors.OmegaConfBaseException) -> InputError:
     key, reason = error.full_key or "a setting", str(error).split("\n")[0]
-    is_missing = isinstance(error, MissingMandatoryValue | ConfigAttributeError | ConfigKeyError)
+    is_missing = isinstance(error, errors.MissingMandatoryValue | AttributeError | KeyError)
     advice = "give it a value" if is_missing else "\\${ stands for ${ itself"
     return InputError(f"{key}: {reason}; {advice}")
 

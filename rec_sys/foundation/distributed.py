@@ -37,9 +37,8 @@ def bound_threads() -> None:
     """Bounds the threads of NumPy and PyTorch, unless the environment does; before they are
     imported, which read it then. OpenMP's threads spin while they wait; on a busy machine they keep
     those that they wait for from a core, and training takes ten times its share. A few rounds cost
-    nothing where cores are free. In a container there are no more threads than its quota. Threads
-    of NumPy's and SciPy's BLAS spin without a bound and share what takes a millisecond: they have
-    one, but for `all_threads`."""
+    nothing where cores are free. In a container there are no more threads than its quota. NumPy's
+    and SciPy's BLAS, whose threads spin without a bound, has one: see `all_threads`."""
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_ROUNDS)
     quota = _cpu_quota()

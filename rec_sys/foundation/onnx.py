@@ -78,13 +78,6 @@ def require_agreement(difference: float, what: str) -> None:
         raise RuntimeError(f"the exported {what} differs from PyTorch by {difference:.1e}")
 
 
-def _is_whole(content: bytes, seal: str) -> bool:
-    at, digest = content.rfind(seal.encode()), sha256()
-    for part in (content[:at], _UNSEALED.encode(), content[at + len(_UNSEALED) :]):
-        digest.update(part)
-    return digest.hexdigest() == seal
-
-
 _MOST_THREADS = 1 << 31  # as ONNX Runtime counts them
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 
@@ -113,7 +106,7 @@ def open_session(
     except Exception as error:  # ONNX Runtime has many, without a common kind
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         raise InputError(f"{path}: not a readable ONNX model ({reason})") from None
-    metadata = session.get_modelmeta().custom_metadata_map
-    if is_file and not _is_whole(content, metadata.get(_SEAL, "")):
+    seal = session.get_modelmeta().custom_metadata_map.get(_SEAL) or _UNSEALED
+    if is_file and sha256(content.replace(seal.encode(), _UNSEALED.encode())).hexdigest() != seal:
         raise InputError(f"{path}: damaged, or of another version of rec_sys; export it again")
     return session

@@ -189,8 +189,7 @@ class Recommender:
         self, product: str, reviews: Reviews = (), wish: str = ""
     ) -> results.Recommendation:
         """Why a product, named by id or name, gets its score with one person: see `Recommendation`.
-        InputError if there is none, nothing is known of it, they have reviewed it, or several
-        people wrote the reviews."""
+        InputError if there is none, nothing is known of it, they know it, or they are several."""
         row = self._row_of(product)
         if not self.vectorbase.recommendable[row]:
             why = "has neither a text nor a review: it is recommended to nobody"

@@ -64,16 +64,9 @@ def write_demo(
     the mean; nobody reviews a product twice. The same seed gives the same bytes."""
     products = invent_products(num_products, seed)
     reviews = invent_reviews(invent_users(num_users, seed), products, reviews_per_user, seed)
-    catalogue = [
-        {
-            "asin": product.asin,
-            "ProductName": product.name,
-            "ProductInfo": product.info,
-            "Style": CATEGORIES[product.shelf].style,
-            "Brand": product.brand,
-        }
-        for product in products
-    ]
+    fields = "asin", "ProductName", "ProductInfo", "Style", "Brand"
+    told = ((p.asin, p.name, p.info, CATEGORIES[p.shelf].style, p.brand) for p in products)
+    catalogue = [dict(zip(fields, each, strict=True)) for each in told]
     paths = Path(folder) / REVIEWS_FILE, Path(folder) / PRODUCTS_FILE
     for path, records in zip(paths, (reviews, catalogue), strict=True):
         text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)

@@ -122,16 +122,14 @@ class Access:
             if caller is None:
                 _nobody(f"the header {KEY_HEADER} is missing or wrong")
         rate = self._often[PERSON if caller.role == PERSON else CLIENT]
-        seconds = rate.seconds_to_wait(f"{caller.role} {caller.name}")
-        if seconds > 0:
+        if (seconds := rate.seconds_to_wait(f"{caller.role} {caller.name}")) > 0:
             wait = str(int(seconds) + 1)
             raise Refused(429, "too many requests; try again later", headers={"Retry-After": wait})
         return caller
 
     def _person(self, token: str) -> Caller:
-        required = {"require": ["exp", "sub"]}
         try:
-            said = jwt.decode(token, self._secret, algorithms=["HS256"], options=required)
+            said = jwt.decode(token, self._secret, ["HS256"], {"require": ["exp", "sub"]})
         except jwt.ExpiredSignatureError:
             _nobody("the token has expired; get a new one")
         except jwt.InvalidTokenError:
@@ -155,8 +153,7 @@ class Access:
             raise InputError(f"serving.keys_file={path}: cannot be read ({error})") from None
         callers = {}
         for number, line in enumerate(lines, 1):
-            line = line.partition("#")[0].strip()
-            if not line:
+            if not (line := line.partition("#")[0].strip()):
                 continue
             if not (found := _KEY_LINE.fullmatch(line)):
                 form = f"`{CLIENT} NAME SHA256` or `{ADMIN} NAME SHA256`"

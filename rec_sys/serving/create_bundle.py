@@ -12,16 +12,10 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
+from rec_sys.foundation import files
 from rec_sys.foundation.cli import command
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError, told_as_unfit
-from rec_sys.foundation.files import (
-    copy_sealed,
-    replacing,
-    require_regular,
-    require_replaceable,
-    write_json,
-)
 from rec_sys.foundation.onnx import MODEL_FILE
 from rec_sys.foundation.settings import Count, build, read_settings, settings_of
 from rec_sys.inference import bundle as bundles
@@ -68,7 +62,7 @@ def create_bundle(config: DictConfig) -> bundles.Bundle:
     exported model computes something else than PyTorch."""
     settings = read_settings(BundleSettings, config.bundle)
     folder = Path(config.paths.bundle_dir)
-    require_replaceable(folder, bundles.PEOPLE, "paths.bundle_dir")
+    files.require_replaceable(folder, bundles.PEOPLE, "paths.bundle_dir")
     index = built_from(config.paths.vectorbase_dir)
     path = checkpoint.find_checkpoint(config.checkpoint, config.paths.checkpoint_dir, index)
     config = OmegaConf.merge(config, {"checkpoint": str(path)})  # of an index, too
@@ -76,14 +70,14 @@ def create_bundle(config: DictConfig) -> bundles.Bundle:
     vectorbase = _vectorbase_of(trained, config)
     # A training that still runs may have written the checkpoint anew.
     vectorbase.require_model(trained.fingerprint, path.name)
-    with replacing(folder) as draft:
+    with files.replacing(folder) as draft:
         note("putting the graph model and the text encoder into the bundle")
         _write_models(trained, checkpoint.load_encoder(trained, config), draft)
-        copy_sealed(vectorbase.folder, draft / bundles.VECTORBASE)
+        files.copy_sealed(vectorbase.folder, draft / bundles.VECTORBASE)
         number = settings.demo_people
         people = demo_people(checkpoint.load_data(trained, config), number) if number else []
-        write_json(draft / bundles.PEOPLE, people)
-        require_regular(trained.card)
+        files.write_json(draft / bundles.PEOPLE, people)
+        files.require_regular(trained.card)
         if trained.card.is_file():
             shutil.copyfile(trained.card, draft / bundles.MODEL_CARD)
         else:

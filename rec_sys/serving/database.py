@@ -65,9 +65,10 @@ def connect(url: str, seconds: float, connections: int) -> sa.Engine:
         def commit_to_disk(connection: sa.Connection) -> None:
             # For this transaction, as PgBouncer gives each another session; who has it wait for
             # more than the disk has their way.
-            name, on = "'synchronous_commit'", "'on', true"
-            asks_less = f"current_setting({name}) = 'off'"
-            connection.exec_driver_sql(f"SELECT set_config({name}, {on}) WHERE {asks_less}")
+            connection.exec_driver_sql(
+                "SELECT set_config('synchronous_commit', 'on', true)"
+                " WHERE current_setting('synchronous_commit') = 'off'"
+            )
 
     elif engine.dialect.name == "sqlite":
 

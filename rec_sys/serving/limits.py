@@ -289,8 +289,7 @@ class LimitsMiddleware:
             await self._app(scope, receive, send)
             return
         if scope["state"].get(TOO_MANY):
-            message = "too many connections at once; try again"
-            raise Refused(503, message, headers={"Connection": "close"})
+            raise Refused(503, "too many connections; try again", headers={"Connection": "close"})
         is_public = path == "/" or path.startswith(_PUBLIC)
         if not is_public:
             caller = scope["state"]["caller"] = self._access.caller(headers)

@@ -257,14 +257,12 @@ def reason_in_words(
     sentence = f"Because of {_subject(first)}"
     if not others:
         return f"{sentence}."
-    share = f"{first.weight:.0%}".replace("%", " %")
-    return f"{sentence} ({share}), then of {_subject(others[0])}."
+    return f"{sentence} ({100 * first.weight:.0f} %), then of {_subject(others[0])}."
 
 
 def _subject(reason: Reason) -> str:
-    if reason.product_name:
-        return f"what you wrote about {_quoted(reason.product_name)}"
-    return f"your words {_quoted(reason.text)}"
+    named = reason.product_name and f"what you wrote about {_quoted(reason.product_name)}"
+    return named or f"your words {_quoted(reason.text)}"
 
 
 def _quoted(text: str) -> str:

@@ -159,11 +159,9 @@ def _reload_when(wanted: "SimpleQueue[None]", components: Components) -> None:
 def reload_service(components: Components) -> None:
     """Takes up the bundle that is in the folder now, or says why the old one stays."""
     try:
-        bundle = components.service.reload()
+        note(f"reloaded: model {components.service.reload().model_label}")
     except (InputError, BackendUnavailable, Busy) as error:
         log.error("the old bundle stays in use: %s", error)
-    else:
-        note(f"reloaded: model {bundle.model_label}")
 
 
 def listen(host: str, port: int) -> socket.socket:

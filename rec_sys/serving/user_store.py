@@ -133,8 +133,7 @@ class UserStore:
 
     def _changed(self) -> str:
         # Statements of their own: a transaction would be ended where it is looked at slowly.
-        options = {"isolation_level": "AUTOCOMMIT"}
-        with self._engine.connect().execution_options(**options) as connection:
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             for table, change in changes_to(connection, _metadata):
                 return f"its table {table} is not as rec_sys makes it; undo it ({change})"
         return ""

@@ -8,6 +8,7 @@ import timeit
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from importlib.metadata import version
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -233,7 +234,6 @@ _PROBE_SENTENCES = (
     "Instructions are missing, but setting it up took five minutes anyway.",
     "Too loud for a small flat, and the hum gets worse when it is warm.",
 )
-_PROBE_TEXTS = 48
 _TIMED_ROUNDS = 2
 
 
@@ -250,18 +250,14 @@ def _fastest_faithful(encoder: TextEncoder, cache_dir: Path) -> str:
         return kept["precision"]
 
     note("finding out in which precision the text encoder is fastest on this machine (once)")
-    count = len(_PROBE_SENTENCES)
-    texts = [  # of 1 to 6 sentences, each different
-        " ".join(_PROBE_SENTENCES[(i + j) % count] for j in range(1 + (i // count) % count))
-        for i in range(_PROBE_TEXTS)
-    ]
+    sizes = range(1, 1 + len(_PROBE_SENTENCES))
+    texts = [" ".join(some) for size in sizes for some in combinations(_PROBE_SENTENCES, size)]
     reference, slow = _measure(encoder, "fp32", texts)
     vectors, fast = _measure(encoder, "bf16", texts)
     cosine = float((vectors * reference).sum(axis=1).min())
     chosen = "bf16" if cosine >= _MIN_COSINE and fast < slow else "fp32"
-    measured = {"fp32_seconds": slow, "bf16_seconds": fast, "bf16_min_cosine": cosine}
-    write_kept(remembered, {"precision": chosen, **measured})
-    ratio = slow / measured[f"{chosen}_seconds"]
+    write_kept(remembered, {"precision": chosen, "seconds": [slow, fast], "min_cosine": cosine})
+    ratio = slow / fast if chosen == "bf16" else 1
     note(f"text encoder runs in {chosen} on this machine ({ratio:.1f} times the speed of fp32)")
     return chosen
 

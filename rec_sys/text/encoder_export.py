@@ -15,18 +15,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file
 
+from rec_sys.foundation import onnx as onnx_files
 from rec_sys.foundation.cli import compose_config, graceful_exit
 from rec_sys.foundation.console import note
 from rec_sys.foundation.errors import InputError
 from rec_sys.foundation.files import read_json, write_json
-from rec_sys.foundation.onnx import (
-    MAX_DIFFERENCE,
-    MODEL_FILE,
-    OPSET,
-    require_agreement,
-    save_onnx,
-    write_onnx,
-)
 from rec_sys.foundation.settings import build
 from rec_sys.text import onnx as exported
 from rec_sys.text.encoder import ENCODER_FINGERPRINT_KEY, WEIGHTS_FILE, TextEncoder
@@ -62,7 +55,7 @@ def write_embedded(encoder: TextEncoder, folder: Path) -> None:
     tokenizer = exported.TOKENIZER_FILE
     shutil.copyfile(encoder.model_folder / tokenizer, folder / tokenizer)
     write_json(folder / exported.SETTINGS_FILE, asdict(exported.exported_settings(encoder)))
-    save_onnx(embedded_model(encoder), folder / MODEL_FILE)
+    onnx_files.save_onnx(embedded_model(encoder), folder / onnx_files.MODEL_FILE)
 
 
 def embedded_model(encoder: TextEncoder) -> onnx.ModelProto:
@@ -149,7 +142,7 @@ class _Graph:
         shape, constants = ["batch", dimension], list(self._constants.values())
         output = helper.make_tensor_value_info(exported.ENCODER_OUTPUT, TensorProto.FLOAT, shape)
         graph = helper.make_graph(self._nodes, "text_encoder", inputs, [output], constants)
-        opsets = [helper.make_opsetid("", OPSET)]
+        opsets = [helper.make_opsetid("", onnx_files.OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
         helper.set_model_props(model, metadata)
         return model
@@ -171,11 +164,11 @@ def export_encoder(encoder: TextEncoder, folder: str | Path) -> float:
         drafts = Path(name)
         shutil.copyfile(tokenizer, drafts / exported.TOKENIZER_FILE)
         write_json(drafts / exported.SETTINGS_FILE, asdict(exported.exported_settings(encoder)))
-        _export_onnx(model, drafts / MODEL_FILE, encoder)
+        _export_onnx(model, drafts / onnx_files.MODEL_FILE, encoder)
         expected = encoder.encode(_PROBES, model)
         worst = float(np.abs(exported.OnnxTextEncoder(drafts).encode(_PROBES) - expected).max())
-        require_agreement(worst, "text encoder")
-        for file in (exported.TOKENIZER_FILE, exported.SETTINGS_FILE, MODEL_FILE):
+        onnx_files.require_agreement(worst, "text encoder")
+        for file in (exported.TOKENIZER_FILE, exported.SETTINGS_FILE, onnx_files.MODEL_FILE):
             os.replace(drafts / file, folder / file)
     return worst
 
@@ -205,7 +198,7 @@ def _export_onnx(model: Any, path: Path, encoder: TextEncoder) -> None:
     fused = transformer.config._attn_implementation
     transformer.set_attn_implementation("eager")
     try:
-        write_onnx(
+        onnx_files.write_onnx(
             SentenceEmbedding().eval(),
             path,
             inputs=dict(zip(exported.ENCODER_INPUTS, (mask.clone(), mask), strict=True)),
@@ -229,12 +222,12 @@ def main() -> None:
     parser.add_argument("--output_path", default=DEFAULT_OUTPUT, help="default: %(default)s")
     given = parser.parse_intermixed_args()
     path = Path(given.output_path)
-    if path.name != MODEL_FILE:
-        raise InputError(f"--output_path={path}: the file must be called {MODEL_FILE}")
+    if path.name != onnx_files.MODEL_FILE:
+        raise InputError(f"--output_path={path}: the file must be called {onnx_files.MODEL_FILE}")
     overrides = [f"encoder.{each}" for each in given.overrides]
     config = compose_config("export_config", ["encoder=minilm", *overrides])
     worst = export_encoder(build(config.encoder, precision="fp32", device="cpu"), path.parent)
-    note(f"maximum difference {worst:.1e} (at most {MAX_DIFFERENCE:.0e})")
+    note(f"maximum difference {worst:.1e} (at most {onnx_files.MAX_DIFFERENCE:.0e})")
     note(f"model: {path}, with {exported.TOKENIZER_FILE} and {exported.SETTINGS_FILE} beside it")
     if written := build(config.triton, onnx_path=path):
         note(f"Triton: {written}")

@@ -150,7 +150,7 @@ def test_an_encoder_that_differs_is_not_left_behind(
 ):
     exported = exported_encoder / "model.onnx"
     monkeypatch.setattr(
-        encoder_export, "write_onnx", lambda _, path, **__: shutil.copy(exported, path)
+        encoder_export.onnx_files, "write_onnx", lambda _, path, **__: shutil.copy(exported, path)
     )
     monkeypatch.setattr("rec_sys.foundation.onnx.MAX_DIFFERENCE", -1.0)
     (tmp_path / "model.onnx").write_text("the old one")
