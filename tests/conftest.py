@@ -22,12 +22,14 @@ from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to
 DIMENSION = 8
 #: The quick ones first; what is not named comes between.
 FIRST = ("foundation", "reviews", "text", "graph")
-#: Each of these shares what it trains or starts: one process runs all of it.
+#: Each of these shares what it trains or starts: one process runs all of it,
 LAST = ("train", "triton_utils", "cluster", "end_to_end")
-#: Begun at once where there are two processes: it takes the time of half of the others.
+#: but for these, which have something of their own.
+APART = ("demo", "evaluate_command", "later_file", "several_processes", "wheel")
+#: Begun at once where there are several processes: it takes longest.
 LONGEST = "end_to_end"
 
-IN_ONE_OF_TWO = "PYTEST_XDIST_WORKER" in os.environ
+IN_ONE_OF_SEVERAL = "PYTEST_XDIST_WORKER" in os.environ
 
 # A busy machine is no reason to fail.
 settings.register_profile("patient", deadline=None)
@@ -40,29 +42,42 @@ gc.set_threshold(100_000)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-if IN_ONE_OF_TWO:
+if IN_ONE_OF_SEVERAL:
     # pytest-xdist's own, which would be the path of every command that a test starts, too.
     os.environ.pop("PYTHONPATH", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {room: number for number, room in enumerate(FIRST, -len(FIRST))}
-    place |= {room: number for number, room in enumerate(LAST, 1)}
-    if IN_ONE_OF_TWO:
+    place |= {room: number for number, room in enumerate((APART, *LAST), 1)}
+    if IN_ONE_OF_SEVERAL:
         place[LONGEST] = min(place.values()) - 1
-    items.sort(key=lambda item: place.get(_room_of(item.nodeid), 0))
+
+    def place_of(item: pytest.Item) -> int:
+        return place.get(APART if _is_apart(item.nodeid) else _room_of(item.nodeid), 0)
+
+    items.sort(key=place_of)
 
 
 class _RoomsAndFiles(LoadScopeScheduling):
     """Gives a process whole files, and of `LAST` whole rooms."""
 
     def _split_scope(self, nodeid: str) -> str:
-        room = _room_of(nodeid)
-        return room if room in LAST else nodeid.partition("::")[0]
+        return _scope_of(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     return _RoomsAndFiles(config, log)
+
+
+def _scope_of(nodeid: str) -> str:
+    room, file = _room_of(nodeid), nodeid.partition("::")[0]
+    return room if room in LAST and not _is_apart(nodeid) else file
+
+
+def _is_apart(nodeid: str) -> bool:
+    name = Path(nodeid.partition("::")[0]).stem.removeprefix("test_")
+    return _room_of(nodeid) == LONGEST and name in APART
 
 
 def _room_of(nodeid: str) -> str:

@@ -146,7 +146,7 @@ def _reporting(main: Callable[..., Any]) -> Callable[..., None]:
             # Amid an import, libraries make something else of Ctrl-C.
             if _pressed or isinstance(error, KeyboardInterrupt):
                 signal.signal(signal.SIGINT, end_at_once)  # whoever presses again wants that
-                print("interrupted; what was finished is kept, run again to go on", file=sys.stderr)
+                print("interrupted; run again, a training with train.resume=true", file=sys.stderr)
                 sys.exit(EXIT_INTERRUPTED)
             if (why := _why(error)) is None:
                 raise  # a bug of ours

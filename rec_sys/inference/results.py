@@ -138,7 +138,7 @@ def as_table(results: Iterable[UserRecommendations]) -> pa.Table:
     return pa.Table.from_pylist(rows, RECOMMENDATION_SCHEMA)
 
 
-_SHOWN_COLUMNS = ("person", "product", "predicted rating", "because of")
+_SHOWN_COLUMNS = ("person", "product", "predicted rating", "its place is because of")
 # In the terminal a reason is a reminder, not the review.
 _SHOWN_CHARACTERS = 90
 
@@ -214,8 +214,8 @@ def shortened(text: str, characters: int) -> str:
 def _in_short(product: Recommendation) -> str | None:
     parts = [f"{each.weight:.0%} {_name(each.product_name)}" for each in product.because]
     if product.match:
-        words = f" ({', '.join(product.match.words)})" if product.match.words else ""
-        parts.insert(0, f"{product.match.weight:.0%} what you want{words}")
+        words = ", ".join(product.match.words) or "their meaning"
+        parts.insert(0, f"{product.match.weight:.0%} your words ({words})")
     return ", ".join(parts) or None
 
 

@@ -71,7 +71,7 @@ def find_checkpoint(
     checkpoint: str | Path | None, folder: str | Path, built_from: str | None = None
 ) -> Path:
     """The named checkpoint, or that of the index, `built_from`, or the newest; or InputError."""
-    best = (f for f in Path(folder).glob(f"*{BEST_SUFFIX}") if not f.name.endswith(LAST_SUFFIX))
+    best = [f for f in Path(folder).glob(f"*{BEST_SUFFIX}") if not f.name.endswith(LAST_SUFFIX)]
     path = newest = max(best, key=_age, default=None)
     if checkpoint is not None:
         path = Path(checkpoint).expanduser()
@@ -81,9 +81,9 @@ def find_checkpoint(
         why = "holds no checkpoint; train first with `uv run -m rec_sys.train.train`, or name one"
         raise InputError(f"{folder}: {why}")
     if not path.is_file():
-        there = ", ".join(sorted(each.name for each in Path(folder).glob(f"*{BEST_SUFFIX}")))
+        there = ", ".join(sorted(each.name for each in best))
         whose = "" if checkpoint is not None else ", from which the index was built"
-        hint = f"{folder} holds {there or 'none'}: checkpoint=... names one"
+        hint = f"{folder} holds " + (f"{there}: name one" if there else "none: train first")
         raise InputError(f"{path}: no such checkpoint{whose}; {hint}")
     note(f"using {path}")
     if checkpoint is None and built_from is not None and newest not in (None, path):

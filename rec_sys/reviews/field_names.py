@@ -118,7 +118,7 @@ def choose_format(
         for group in missing
     )
     told = filter(None, unused_fields(found, nearest, what).values())
-    say = {each[-1].partition("=")[0]: each[-1] for each in told}
+    say = {each[-1].partition("=")[0].strip("'"): each[-1] for each in told}
     # What is not asked for by itself is told of, too, or it would be missed without a word.
     for group in [*missing, *((name,) for name in _USEFUL if what == "reviews")]:
         setting = f"{SETTINGS[what]}.{group[0]}"

@@ -246,8 +246,8 @@ def reason_in_words(
     match = recommended.match
     if match and match.weight > sum(reason.weight for reason in recommended.because):
         if not match.words:
-            return "Close in meaning to what you want."
-        return f"Matches what you want: {', '.join(map(_quoted, match.words))}."
+            return "Close in meaning to your words."
+        return f"Described with your words: {', '.join(map(_quoted, match.words))}."
     if not recommended.because:
         evidence, most = max(recommended.contributions.items(), key=lambda item: item[1])
         if most <= 0 or evidence in turned or (evidence == "network" and not is_known):

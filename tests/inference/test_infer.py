@@ -160,7 +160,7 @@ def test_a_wish_of_somebody_unknown(built, tmp_path, capsys):
         if each.match:
             assert line["match"]["words"] == list(each.match.words)
             assert line["match"]["weight"] == pytest.approx(each.match.weight)
-    assert "what you want" in capsys.readouterr().out
+    assert "your words (" in capsys.readouterr().out
 
 
 def test_a_wish_of_the_people_of_a_file(built, tmp_path):

@@ -54,7 +54,7 @@ def test_a_wish_gets_what_matches_it_with_what_somebody_wrote(visit):
     page = visit()
     wish(page, "ukulele")
     expect(cards(page).first.locator("h3")).to_contain_text("Ukulele")
-    expect(cards(page).first.locator(".match")).to_have_text("Matches what you want: ukulele")
+    expect(cards(page).first.locator(".match")).to_have_text("Described with your words: ukulele")
     quote = cards(page).first.locator(".quote")
     expect(quote.locator("mark")).to_have_text(re.compile("ukulele", re.IGNORECASE))
     expect(quote.locator(".stars")).to_have_attribute(

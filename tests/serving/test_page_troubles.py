@@ -75,7 +75,7 @@ def test_a_message_about_the_wish_stands_at_its_box(visit):
     expect(page.locator("#wish")).to_have_attribute("aria-invalid", "true")
     page.locator("#wish").fill("a wish")
     expect(page.locator("#wish-error")).to_be_hidden()
-    expect(page.locator("#cards .match").last).to_have_text("Close in meaning to what you want")
+    expect(page.locator("#cards .match").last).to_have_text("Close in meaning to your words")
 
 
 def test_too_much_text_is_said_in_words(visit):

@@ -161,8 +161,8 @@ def test_reasons_in_words():
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("nylon", "strings"), "Matches what you want: “nylon”, “strings”."),
-        ((), "Close in meaning to what you want."),  # none of its words is used for the product
+        (("nylon", "strings"), "Described with your words: “nylon”, “strings”."),
+        ((), "Close in meaning to your words."),  # none of its words is used for the product
     ],
 )
 def test_what_fits_a_wish_says_by_which_words_if_any(words, told):

@@ -98,9 +98,9 @@ function why({ reason, because = [], match }) {
 }
 
 function matched({ words }) {
-  if (!words.length) return el("p", { class: "match" }, "Close in meaning to what you want");
+  if (!words.length) return el("p", { class: "match" }, "Close in meaning to your words");
   const named = words.flatMap((word, index) => [index ? ", " : "", el("b", {}, word)]);
-  return el("p", { class: "match" }, "Matches what you want: ", ...named);
+  return el("p", { class: "match" }, "Described with your words: ", ...named);
 }
 
 /** What somebody else wrote, the matched words marked, with their stars. */

@@ -14,7 +14,7 @@ function starsInWords(items) {
   const stars = items.map((item) => item.predicted_rating).filter(Number.isFinite);
   const [least, most] = [Math.min(...stars), Math.max(...stars)];
   if (stars.length < 2 || most - least >= SAME_STARS) {
-    return { isAll: false, words: stars.length ? "Stars are our guess for you" : "" };
+    return { isAll: false, words: stars.length ? "Stars are our guess for you; the order is what people turn to next" : "" };
   }
   const [low, high] = [least.toFixed(1), most.toFixed(1)];
   const range = low === high ? `about ${low}` : `between ${low} and ${high}`;
