@@ -20,7 +20,8 @@ from rec_sys.graph.review_graph import build_review_graph
 from rec_sys.reviews.schema import PRODUCT_SCHEMA, REVIEW_SCHEMA, ReviewData, to_frame
 
 DIMENSION = 8
-#: The quick ones first; what is not named comes between.
+#: The quick ones first; what is not named comes between, or last where there are several processes,
+#: which end together if what is left for the end is short.
 FIRST = ("foundation", "reviews", "text", "graph")
 #: Each of these shares what it trains or starts: one process runs all of it,
 LAST = ("train", "triton_utils", "cluster", "end_to_end")
@@ -50,11 +51,12 @@ if IN_ONE_OF_SEVERAL:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {room: number for number, room in enumerate(FIRST, -len(FIRST))}
     place |= {room: number for number, room in enumerate((APART, *LAST), 1)}
+    others = max(place.values()) + 1 if IN_ONE_OF_SEVERAL else 0
     if IN_ONE_OF_SEVERAL:
         place[LONGEST] = min(place.values()) - 1
 
     def place_of(item: pytest.Item) -> int:
-        return place.get(APART if _is_apart(item.nodeid) else _room_of(item.nodeid), 0)
+        return place.get(APART if _is_apart(item.nodeid) else _room_of(item.nodeid), others)
 
     items.sort(key=place_of)
 
