@@ -271,7 +271,8 @@ def _user_routes(components: Components) -> APIRouter:
         served = service.served
         found = store.find(user_id, most.reviews, served.bundle.encoder_fingerprint)
         author = Author(user_id, found.reviews, found.nickname) if found else Author(user_id, [])
-        known, authors = found.vectors if found else {}, [replace(author, wish=wish)]
+        known = found.vectors if found else {}
+        authors = [replace(author, wish=wish)]
         return components.recommend(served, authors, k=k, style=style, exclude=exclude, known=known)
 
     @routes.delete("/{user_id}", status_code=204, responses=missing)

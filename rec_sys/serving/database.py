@@ -59,18 +59,7 @@ def connect(url: str, seconds: float, connections: int) -> sa.Engine:
         connect_args=arguments,
         poolclass=sa.QueuePool,
     )
-    if engine.dialect.name == "postgresql":
-
-        @sa.event.listens_for(engine, "begin")
-        def commit_to_disk(connection: sa.Connection) -> None:
-            # For this transaction, as PgBouncer gives each another session; who has it wait for
-            # more than the disk has their way.
-            connection.exec_driver_sql(
-                "SELECT set_config('synchronous_commit', 'on', true)"
-                " WHERE current_setting('synchronous_commit') = 'off'"
-            )
-
-    elif engine.dialect.name == "sqlite":
+    if engine.dialect.name == "sqlite":
 
         @sa.event.listens_for(engine, "connect")
         def prepare(connection: Any, _: Any) -> None:
@@ -82,6 +71,15 @@ def connect(url: str, seconds: float, connections: int) -> sa.Engine:
                 connection.execute(f"PRAGMA {setting}")
 
     return engine
+
+
+def commit_to_disk(connection: sa.Connection) -> None:
+    """Has one transaction, as PgBouncer changes sessions, wait at least for PostgreSQL's disk."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(
+            "SELECT set_config('synchronous_commit', 'on', true)"
+            " WHERE current_setting('synchronous_commit') = 'off'"
+        )
 
 
 def bound_waits(engine: sa.Engine, seconds: float) -> None:

@@ -192,8 +192,7 @@ class LimitedProtocol(HttpToolsProtocol, BufferedProtocol):
         if not status or is_answering or self.transport.is_closing():
             self.transport.close()
             return
-        message = self._why or _WHY[status]
-        body = json.dumps({"detail": [{"field": "", "message": message}]})
+        body = json.dumps({"detail": [{"field": "", "message": self._why or _WHY[status]}]})
         self.transport.write(
             f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n{body}".encode()

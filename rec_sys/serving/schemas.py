@@ -261,8 +261,9 @@ def reason_in_words(
 
 
 def _subject(reason: Reason) -> str:
-    named = reason.product_name and f"what you wrote about {_quoted(reason.product_name)}"
-    return named or f"your words {_quoted(reason.text)}"
+    if reason.product_name:
+        return f"what you wrote about {_quoted(reason.product_name)}"
+    return f"your words {_quoted(reason.text)}"
 
 
 def _quoted(text: str) -> str:

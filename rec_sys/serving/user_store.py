@@ -139,8 +139,8 @@ class UserStore:
         return ""
 
     @contextmanager
-    def _transaction(self, proves: bool = False) -> Iterator[sa.Connection]:
-        """`proves`: it writes, so that its success proves that this can be done."""
+    def _transaction(self, writes: bool = False, proves: bool = False) -> Iterator[sa.Connection]:
+        """`writes`: what has succeeded is on disk; `proves`: this shows that it can be done."""
         self._require_files()
         started, until = monotonic(), 0.0
         if started < self._alone_until:
@@ -149,6 +149,8 @@ class UserStore:
             self._alone_until = started + self._seconds  # one tries, nobody waits with them
         try:
             with self._engine.begin() as connection:
+                if writes:
+                    database.commit_to_disk(connection)
                 yield connection
             self._require_files()
             if proves:
@@ -246,7 +248,7 @@ class UserStore:
     def forget(self, user_id: str) -> bool:
         """Deletes a person and all that they wrote; whether there was anybody."""
         same = _users.c.id == user_id
-        with self._transaction() as connection:
+        with self._transaction(writes=True) as connection:
             # Takes the person's row first, as `add` does: neither waits for what the other holds.
             if not connection.execute(sa.update(_users).where(same).values(id=user_id)).rowcount:
                 return False
@@ -261,14 +263,13 @@ class UserStore:
         none_left = ~sa.exists().where(_reviews.c.user_id == _users.c.id)
         deleted = 0
         for these in self._parts_by(_reviews.c.id):
-            with self._transaction() as connection:
+            with self._transaction(writes=True) as connection:
                 deleted += connection.execute(sa.delete(_reviews).where(these, is_old)).rowcount
         for these in self._parts_by(_users.c.id):
             with self._transaction() as connection:
-                found = sa.select(_users.c.id).where(these, none_left)
-                empty = connection.execute(found).scalars().all()
+                empty = connection.scalars(sa.select(_users.c.id).where(these, none_left)).all()
             for user_id in empty:
-                with self._transaction() as connection:
+                with self._transaction(writes=True) as connection:
                     # Takes the person's row first, as `add` does: what comes meanwhile is seen.
                     same = _users.c.id == user_id
                     connection.execute(sa.update(_users).where(same).values(id=user_id))
@@ -294,7 +295,7 @@ class UserStore:
         if monotonic() < self._full_until:  # little that is written may find room yet
             raise StoreUnavailable("the database lately lacked room or memory", is_lasting=False)
         proves = monotonic() > self._proven_until
-        with self._transaction(proves) as connection:
+        with self._transaction(proves=proves) as connection:
             for table in (_users, _reviews):
                 connection.execute(sa.select(table.c.id).limit(1)).first()
             if proves:
@@ -331,7 +332,7 @@ class UserStore:
 
     def _add(self, user_id: str, rows: list[dict[str, Any]], nickname: str | None) -> int:
         ours = _reviews.c.user_id == user_id
-        with self._transaction(proves=True) as connection:
+        with self._transaction(writes=True, proves=True) as connection:
             named = {} if nickname is None else {"nickname": nickname}
             # Even without a name: it keeps two writers of one person apart.
             changed = sa.update(_users).where(_users.c.id == user_id).values(id=user_id, **named)
